@@ -114,7 +114,11 @@ pub struct Supervision {
 
 impl Default for Supervision {
     fn default() -> Self {
-        Self { stop_signal: StopSignal::Terminate, grace: Duration::from_secs(10), run_as: None }
+        Self {
+            stop_signal: StopSignal::Terminate,
+            grace: Duration::from_secs(10),
+            run_as: None,
+        }
     }
 }
 
@@ -139,15 +143,24 @@ impl Supervised {
     }
 
     /// [`Supervised::spawn`] with another signal, grace period or user.
-    pub fn spawn_with(command: &Command, log_file: &Path, how: Supervision) -> Result<Self, ProcessError> {
-        let name = Path::new(command.get_program())
-            .file_name()
-            .map_or_else(|| "child".to_owned(), |name| name.to_string_lossy().into_owned());
+    pub fn spawn_with(
+        command: &Command,
+        log_file: &Path,
+        how: Supervision,
+    ) -> Result<Self, ProcessError> {
+        let name = Path::new(command.get_program()).file_name().map_or_else(
+            || "child".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(log_file)
-            .map_err(|source| ProcessError::Log { name: name.clone(), path: log_file.to_owned(), source })?;
+            .map_err(|source| ProcessError::Log {
+                name: name.clone(),
+                path: log_file.to_owned(),
+                source,
+            })?;
 
         let mut supervisor = Command::new("/bin/sh");
         supervisor
@@ -172,18 +185,29 @@ impl Supervised {
             supervisor.uid(user.uid).gid(user.gid);
         }
 
-        let mut supervisor = supervisor
-            .spawn()
-            .map_err(|source| ProcessError::Start { name: name.clone(), source })?;
+        let mut supervisor = supervisor.spawn().map_err(|source| ProcessError::Start {
+            name: name.clone(),
+            source,
+        })?;
         let lifeline = supervisor.stdin.take();
         let mut line = String::new();
         if let Some(stdout) = supervisor.stdout.take() {
             BufReader::new(stdout)
                 .read_line(&mut line)
-                .map_err(|source| ProcessError::Start { name: name.clone(), source })?;
+                .map_err(|source| ProcessError::Start {
+                    name: name.clone(),
+                    source,
+                })?;
         }
         let pid = line.trim().parse().ok();
-        Ok(Self { name, supervisor, lifeline, pid, log_file: log_file.to_owned(), grace: how.grace })
+        Ok(Self {
+            name,
+            supervisor,
+            lifeline,
+            pid,
+            log_file: log_file.to_owned(),
+            grace: how.grace,
+        })
     }
 
     /// The process id of the program itself (not of its supervisor), for measuring it or for tests that kill it.

@@ -1,0 +1,308 @@
+//! The data folder of a server: made once, by the user that will run it.
+//!
+//! A cluster is made beside its final name and renamed when it is whole, so one that was cut off is never taken for a
+//! finished one.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rand::distr::{Alphanumeric, SampleString};
+use tempfile::TempDir;
+
+use super::{Data, PostgresError};
+use crate::process::RunAs;
+
+/// Characters of the superuser's password.
+const PASSWORD_LENGTH: usize = 32;
+/// The first major version that finds control files of extensions outside its own folder.
+const CONTROL_PATH_SINCE: u32 = 18;
+/// The first major version whose own locale provider knows Unicode.
+const BUILTIN_LOCALE_SINCE: u32 = 17;
+
+/// A folder with a finished cluster and all that is needed to serve it.
+pub(super) struct Cluster {
+    pub(super) bin_dir: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) password: String,
+    pub(super) run_as: Option<RunAs>,
+    /// A folder with control files that let owners of databases install what they may install on Neon.
+    pub(super) extension_control: Option<PathBuf>,
+    _temporary: Option<TempDir>,
+}
+
+impl Cluster {
+    /// The process that serves this data now, if there is one.
+    pub(super) fn served_by(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
+        let pid: u32 = text.lines().next()?.trim().parse().ok()?;
+        // A file left by a crash may name a process that is something else by now.
+        let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        command.trim().contains("postgres").then_some(pid)
+    }
+}
+
+/// Makes what is missing of the folder and the cluster in it.
+pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Cluster, PostgresError> {
+    let bin_dir = &bin_dir
+        .canonicalize()
+        .map_err(|source| file("find", bin_dir, source))?;
+    let (folder, temporary) = match data {
+        Data::Folder(folder) => (folder, None),
+        Data::Temporary => {
+            let temporary = tempfile::Builder::new()
+                .prefix("neon-emulator-")
+                .tempdir()
+                .map_err(|source| file("make", &std::env::temp_dir(), source))?;
+            (temporary.path().to_owned(), Some(temporary))
+        }
+    };
+    let new_folder = temporary.is_some() || !folder.exists();
+    fs::create_dir_all(&folder).map_err(|source| file("make", &folder, source))?;
+    let folder = folder
+        .canonicalize()
+        .map_err(|source| file("find", &folder, source))?;
+    let data = folder.join("cluster");
+    let run_as = user_for(&data)?;
+    if new_folder {
+        give_to(&folder, run_as)?;
+    }
+    let version = major_version(bin_dir, run_as)?;
+    let password_file = folder.join("superuser-password");
+    if !data.join("PG_VERSION").exists() {
+        initialise(
+            bin_dir,
+            &folder,
+            &data,
+            &password_file,
+            run_as,
+            version,
+            durable,
+        )?;
+    }
+    let password = fs::read_to_string(&password_file)
+        .map_err(|source| file("read", &password_file, source))?
+        .trim()
+        .to_owned();
+    let extension_control = trusted_vector(bin_dir, &folder, run_as, version)?;
+    let log = folder.join("postgres.log");
+    Ok(Cluster {
+        bin_dir: bin_dir.to_owned(),
+        data,
+        log,
+        password,
+        run_as,
+        extension_control,
+        _temporary: temporary,
+    })
+}
+
+fn initialise(
+    bin_dir: &Path,
+    folder: &Path,
+    data: &Path,
+    password_file: &Path,
+    run_as: Option<RunAs>,
+    version: u32,
+    durable: bool,
+) -> Result<(), PostgresError> {
+    let partial = folder.join("cluster.partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(|source| file("remove", &partial, source))?;
+    }
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&partial)
+        .map_err(|source| file("make", &partial, source))?;
+    give_to(&partial, run_as)?;
+    write_private(
+        password_file,
+        &Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH),
+        run_as,
+    )?;
+
+    let mut command = Command::new(bin_dir.join("initdb"));
+    command
+        .arg("-D")
+        .arg(&partial)
+        .args([
+            "-U",
+            "postgres",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--no-instructions",
+        ])
+        .arg(format!("--pwfile={}", password_file.display()));
+    if version >= BUILTIN_LOCALE_SINCE {
+        command.args([
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        ]);
+    } else {
+        command.arg("--locale=C.UTF-8");
+    }
+    if !durable {
+        command.arg("--no-sync");
+    }
+    run(command.env("TZ", "UTC").current_dir(folder), run_as)?;
+    fs::rename(&partial, data).map_err(|source| file("rename", &partial, source))
+}
+
+/// The user that is to run the server: nobody special, but for root the owner of the data, or `nobody`.
+fn user_for(data: &Path) -> Result<Option<RunAs>, PostgresError> {
+    let me = fs::metadata("/proc/self")
+        .map_err(|source| file("read", Path::new("/proc/self"), source))?;
+    if me.uid() != 0 {
+        return Ok(None);
+    }
+    if let Ok(owner) = fs::metadata(data)
+        && owner.uid() != 0
+    {
+        return Ok(Some(RunAs {
+            uid: owner.uid(),
+            gid: owner.gid(),
+        }));
+    }
+    let path = Path::new("/etc/passwd");
+    let users = fs::read_to_string(path).map_err(|source| file("read", path, source))?;
+    users
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.strip_prefix("nobody:")?.split(':').skip(1);
+            Some(RunAs {
+                uid: fields.next()?.parse().ok()?,
+                gid: fields.next()?.parse().ok()?,
+            })
+        })
+        .map(Some)
+        .ok_or(PostgresError::NoUser)
+}
+
+fn major_version(bin_dir: &Path, run_as: Option<RunAs>) -> Result<u32, PostgresError> {
+    let program = bin_dir.join("postgres");
+    let output = run(
+        Command::new(&program).arg("--version").current_dir("/"),
+        run_as,
+    )?;
+    output
+        .split_whitespace()
+        .find_map(|word| {
+            word.split(|c: char| !c.is_ascii_digit())
+                .next()
+                .and_then(|digits| digits.parse().ok())
+        })
+        .ok_or(PostgresError::Program { program, output })
+}
+
+/// On Neon the owner of a database may install `vector`. Where the installed control file does not allow it, a copy that
+/// does is put before it on the path of control files.
+fn trusted_vector(
+    bin_dir: &Path,
+    folder: &Path,
+    run_as: Option<RunAs>,
+    version: u32,
+) -> Result<Option<PathBuf>, PostgresError> {
+    if version < CONTROL_PATH_SINCE {
+        return Ok(None);
+    }
+    let share = share_dir(bin_dir);
+    let Ok(text) = fs::read_to_string(share.join("extension/vector.control")) else {
+        return Ok(None);
+    };
+    if text
+        .lines()
+        .any(|line| line.trim_start().starts_with("trusted"))
+    {
+        return Ok(None);
+    }
+    let own = folder.join("extensions");
+    let control = own.join("extension");
+    fs::create_dir_all(&control).map_err(|source| file("make", &control, source))?;
+    let file_path = control.join("vector.control");
+    let scripts = share.join("extension");
+    let text = format!(
+        "{}\ntrusted = true\ndirectory = '{}'\n",
+        text.trim_end(),
+        scripts.display()
+    );
+    fs::write(&file_path, text).map_err(|source| file("write", &file_path, source))?;
+    for path in [&own, &control, &file_path] {
+        give_to(path, run_as)?;
+    }
+    Ok(Some(own))
+}
+
+fn share_dir(bin_dir: &Path) -> PathBuf {
+    let asked = Command::new(bin_dir.join("pg_config"))
+        .arg("--sharedir")
+        .output();
+    match asked {
+        Ok(output) if output.status.success() => {
+            PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+        }
+        _ => bin_dir.join("../share"),
+    }
+}
+
+fn run(command: &mut Command, run_as: Option<RunAs>) -> Result<String, PostgresError> {
+    if let Some(user) = run_as {
+        command.uid(user.uid).gid(user.gid);
+    }
+    command.env("LC_ALL", "C");
+    let program = PathBuf::from(command.get_program());
+    let output = command.output().map_err(|source| match run_as {
+        Some(user) if source.kind() == std::io::ErrorKind::PermissionDenied => PostgresError::Program {
+            program: program.clone(),
+            output: format!(
+                "user {} may not reach it; as root, keep the programs in a folder that everybody can read",
+                user.uid
+            ),
+        },
+        _ => file("run", &program, source),
+    })?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(text);
+    }
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    Err(PostgresError::Program {
+        program,
+        output: text,
+    })
+}
+
+fn write_private(path: &Path, text: &str, run_as: Option<RunAs>) -> Result<(), PostgresError> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut open| {
+            open.set_permissions(fs::Permissions::from_mode(0o600))?;
+            writeln!(open, "{text}")
+        })
+        .map_err(|source| file("write", path, source))?;
+    give_to(path, run_as)
+}
+
+fn give_to(path: &Path, user: Option<RunAs>) -> Result<(), PostgresError> {
+    match user {
+        Some(user) => chown(path, Some(user.uid), Some(user.gid))
+            .map_err(|source| file("give away", path, source)),
+        None => Ok(()),
+    }
+}
+
+fn file(what: &'static str, path: &Path, source: std::io::Error) -> PostgresError {
+    PostgresError::File {
+        what,
+        path: path.to_owned(),
+        source,
+    }
+}
