@@ -1,6 +1,6 @@
 //! What the controller says of a Tenant. No password, key or connection string with a password ever stands here.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -96,9 +96,9 @@ pub struct CreationIntent {
     /// The name that the project bears if it came to be.
     pub project_name: String,
     /// The request is not sent after this moment.
-    pub not_after: Time,
+    pub not_after: MicroTime,
     /// From this moment on, a complete listing without the project means that it will not come.
-    pub settled_at: Time,
+    pub settled_at: MicroTime,
     /// Counts the requests, from 1.
     pub attempt: i32,
 }
@@ -178,16 +178,20 @@ pub struct SchemaStatus {
 }
 
 /// How long the way to the first `Ready` took, in milliseconds.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timings {
-    /// From the Tenant's creation to the project's.
+    /// When the controller took the Tenant up: the zero of the figures below. (A Tenant's creationTimestamp knows only
+    /// whole seconds.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<MicroTime>,
+    /// From `startedAt` to the project.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_ms: Option<i64>,
-    /// From the project's creation to the schema applied.
+    /// From the project to the schema applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema_ms: Option<i64>,
-    /// From the Tenant's creation to the first `Ready`.
+    /// From `startedAt` to the first `Ready`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_ms: Option<i64>,
 }
