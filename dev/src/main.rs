@@ -1,0 +1,88 @@
+//! `dev`: installs and runs the local servers, and the demo.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use dev::control_plane::{ControlPlane, Options};
+use dev::install::Server;
+use dev::progress::say;
+use dev::run_folder;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Local servers for db-per-tenant: a real Kubernetes API, PostgreSQL and a Neon emulator, without Docker.
+#[derive(Debug, Parser)]
+#[command(name = "dev", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install the servers into the user's cache; what is there already is left as it is.
+    Install {
+        /// Only this one.
+        #[arg(long)]
+        only: Option<Server>,
+    },
+    /// Run a Kubernetes API (no Pods) until Ctrl-C; prints its kubeconfig and the process ids of its servers.
+    ControlPlane,
+    /// Stop demos that are running and remove what dead runs left behind.
+    Down,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(Arguments::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Install { only } => {
+            let servers = only.map_or_else(|| Server::ALL.to_vec(), |server| vec![server]);
+            for server in servers {
+                let found = tokio::task::spawn_blocking(move || server.install()).await??;
+                say(&found);
+            }
+        }
+        Command::ControlPlane => {
+            let plane = ControlPlane::start(Options::default()).await?;
+            let pids: Vec<String> = plane.pids().iter().map(ToString::to_string).collect();
+            writeln!(
+                std::io::stdout(),
+                "KUBECONFIG={}\nPIDS={}",
+                plane.kubeconfig().display(),
+                pids.join(" ")
+            )?;
+            interrupted().await?;
+            plane.stop().await;
+        }
+        Command::Down => {
+            let stopped = run_folder::stop_living("demo")?;
+            let removed = run_folder::remove_dead()?;
+            say(&format!(
+                "{stopped} running demos stopped, {removed} folders of dead runs removed."
+            ));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends at Ctrl-C, or when somebody asks this process to end.
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
