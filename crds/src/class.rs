@@ -1,11 +1,17 @@
 //! A [`TenantClass`] is for Tenants what a StorageClass is for volumes: the platform team says once which account,
 //! which defaults and which limits.
 
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema copies each struct, with its `pub`, into a function"
+)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
 use crate::spec::{Compute, Database, DeletionPolicy, Quota};
 
 /// The Neon account, defaults and limits of the Tenants that name this class.
@@ -60,19 +66,28 @@ pub struct TenantClassSpec {
 
 /// How a Neon account is reached.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[x_kube(
+    validation = Rule::new("has(self.orgId) == has(oldSelf.orgId) && (!has(self.orgId) || self.orgId == oldSelf.orgId)")
+        .message("orgId cannot be set, changed or removed later: projects are looked for where they were created; create a new TenantClass for another organisation"),
+    validation = Rule::new("has(self.baseUrl) == has(oldSelf.baseUrl) && (!has(self.baseUrl) || self.baseUrl == oldSelf.baseUrl)")
+        .message("baseUrl cannot be set, changed or removed later: projects are looked for where they were created; create a new TenantClass for another API")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct NeonAccount {
     /// The API key: a key of a Secret in the controller's own namespace. It may be changed at any time (rotation).
     pub api_key_secret_ref: ApiKeySecretRef,
     /// The organisation that projects are created in. Needed with personal keys. It cannot be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::OrgId>")]
     pub org_id: Option<String>,
     /// Base URL of the API; Neon's own when left out. It cannot be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::BaseUrl>")]
     pub base_url: Option<String>,
     /// PEM certificates that the databases' certificates are checked against, and that are handed on as `ca.crt` in
     /// the Secrets. Left out: publicly trusted roots, as Neon's databases need.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::CaBundle>")]
     pub ca_bundle: Option<String>,
 }
 
@@ -81,9 +96,11 @@ pub struct NeonAccount {
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeySecretRef {
     /// Name of the Secret.
+    #[schemars(with = "bounds::ObjectName")]
     pub name: String,
     /// Key within it; `api-key` when left out.
     #[serde(default = "default_api_key")]
+    #[schemars(with = "bounds::SecretKey")]
     pub key: String,
 }
 
@@ -97,9 +114,11 @@ fn default_api_key() -> String {
 pub struct TenantDefaults {
     /// Neon region.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::Region>")]
     pub region: Option<String>,
     /// Postgres major version.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::PostgresVersion>")]
     pub postgres_version: Option<i32>,
     /// Size and sleep of the compute, field by field.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,9 +128,11 @@ pub struct TenantDefaults {
     pub quota: Option<Quota>,
     /// How far back Neon can restore, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::HistoryRetention>")]
     pub history_retention_seconds: Option<i64>,
-    /// Addresses or CIDR blocks that may connect.
+    /// Who may connect: addresses, CIDR blocks or ranges.
     #[serde(rename = "allowedIPs", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::AllowedIps>")]
     pub allowed_ips: Option<Vec<String>>,
     /// Names of the database and its owner, field by field.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,19 +141,27 @@ pub struct TenantDefaults {
 
 /// What a Tenant of the class may ask for. A Tenant outside becomes `Stalled` and says which limit it crossed.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.minCU) || !has(self.maxCU) || self.minCU <= self.maxCU")
+        .message("minCU is larger than maxCU; lower minCU or raise maxCU")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct ClassLimits {
     /// Smallest `minCU`.
     #[serde(rename = "minCU", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::ComputeSize>")]
     pub min_cu: Option<f64>,
     /// Largest `maxCU`.
     #[serde(rename = "maxCU", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::ComputeSize>")]
     pub max_cu: Option<f64>,
     /// Regions to choose from. Left out or empty: any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::Regions>")]
     pub regions: Option<Vec<String>>,
     /// Postgres major versions to choose from. Left out or empty: any that Neon has.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::PostgresVersions>")]
     pub postgres_versions: Option<Vec<i32>>,
     /// Largest quota, field by field. Where a limit stands, a Tenant without that quota gets the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,11 +174,18 @@ pub struct ClassLimits {
 pub struct Adoption {
     /// Ids of projects. Empty: none.
     #[serde(default)]
+    #[schemars(with = "bounds::ProjectIds")]
     pub allowed_project_ids: Vec<String>,
 }
 
 /// Where the schema of tenant databases comes from.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[x_kube(
+    validation = Rule::new("self.source != 'ConfigMap' || has(self.configMap)")
+        .message("the source ConfigMap needs configMap.name: the ConfigMap, in the controller's namespace, that holds the SQL files"),
+    validation = Rule::new("self.source == 'ConfigMap' || !has(self.configMap)")
+        .message("configMap is only read when source is ConfigMap; set source to ConfigMap or remove configMap")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Migrations {
     /// The kind of source.
@@ -175,6 +211,7 @@ pub enum MigrationsSource {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapName {
     /// Its name.
+    #[schemars(with = "bounds::ObjectName")]
     pub name: String,
 }
 

@@ -5,8 +5,10 @@
 //! Types and constants only: nothing here talks to a cluster. Whoever creates Tenants (the chat app, Helm, a
 //! person) and whoever reconciles them agree on this crate and on nothing else.
 
+mod bounds;
 mod class;
 mod conditions;
+mod manifest;
 mod meta;
 mod secret;
 mod spec;
@@ -17,6 +19,7 @@ pub use class::{
     NeonAccount, TenantClass, TenantClassSpec, TenantClassStatus, TenantDefaults, UnownedProjects,
 };
 pub use conditions::{ConditionType, Reason, find_condition, is_true, set_condition};
+pub use manifest::{tenant_class_crd, tenant_crd};
 pub use meta::{FIELD_MANAGER, GROUP, annotations, finalizers, labels};
 pub use secret::{ConnectionDetails, SECRET_PROVIDER, SECRET_TYPE, SSL_MODE, keys};
 pub use spec::{

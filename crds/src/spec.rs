@@ -1,9 +1,19 @@
 //! What a [`Tenant`] wishes for. Every field but the name may be left out and then comes from its class.
+//!
+//! What concerns one value is checked by the types of [`crate::bounds`]; what concerns several, or the value from
+//! before, is a rule on the struct that holds them. A rule on an optional field itself would not run when the field is
+//! added or removed: hence `has()` on the parent.
+
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema copies each struct, with its `pub`, into a function"
+)]
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
 use crate::status::TenantStatus;
 
 /// The class a Tenant belongs to when it names none.
@@ -28,6 +38,8 @@ pub const DEFAULT_OWNER: &str = "neondb_owner";
     derive = "PartialEq",
     doc = "A Tenant is a Postgres database of its own on Neon: a project with the schema applied, credentials in a Secret, connection details in the status.",
     selectable = ".spec.className",
+    validation = Rule::new("size(self.metadata.name) <= 63")
+        .message("a Tenant's name has at most 63 characters, because it becomes a label of the Secret; choose a shorter one"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -69,19 +81,35 @@ pub const DEFAULT_OWNER: &str = "neondb_owner";
         priority = 1
     )
 )]
+#[x_kube(
+    validation = Rule::new("self.className == oldSelf.className")
+        .message("className cannot be changed: the project lives in the account of its class; create a new Tenant with the class you want"),
+    validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)")
+        .message("region cannot be set, changed or removed later: data does not move between regions; create a new Tenant with the region you want"),
+    validation = Rule::new("has(self.postgresVersion) == has(oldSelf.postgresVersion) && (!has(self.postgresVersion) || self.postgresVersion == oldSelf.postgresVersion)")
+        .message("postgresVersion cannot be set, changed or removed later; create a new Tenant with the version you want"),
+    validation = Rule::new("has(self.database) == has(oldSelf.database) && (!has(self.database) || self.database == oldSelf.database)")
+        .message("database cannot be set, changed or removed later; create a new Tenant with the names you want"),
+    validation = Rule::new("has(self.adopt) == has(oldSelf.adopt) && (!has(self.adopt) || self.adopt.projectId == oldSelf.adopt.projectId)")
+        .message("adopt.projectId cannot be set, changed or removed later; create a new Tenant that adopts the project you want")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantSpec {
     /// The TenantClass that names the Neon account and fills in what is left out here. It cannot be changed.
     #[serde(default = "default_class")]
+    #[schemars(with = "bounds::ObjectName")]
     pub class_name: String,
     /// A name for people; it stands in front of the project's name in Neon.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::DisplayName>")]
     pub display_name: Option<String>,
     /// Neon region, such as `aws-eu-central-1`. It cannot be changed: data does not move between regions.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::Region>")]
     pub region: Option<String>,
     /// Postgres major version. It cannot be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::PostgresVersion>")]
     pub postgres_version: Option<i32>,
     /// Size of the compute and when it goes to sleep.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,9 +119,11 @@ pub struct TenantSpec {
     pub quota: Option<Quota>,
     /// How far back Neon can restore, in seconds: 0 to 2592000 (30 days).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::HistoryRetention>")]
     pub history_retention_seconds: Option<i64>,
-    /// Addresses or CIDR blocks that may connect. Left out or empty: any.
+    /// Who may connect: addresses, CIDR blocks or ranges (`198.51.100.20-198.51.100.50`). Left out or empty: anybody.
     #[serde(rename = "allowedIPs", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::AllowedIps>")]
     pub allowed_ips: Option<Vec<String>>,
     /// Names of the database and of the role that owns it. They cannot be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,20 +168,27 @@ impl Default for TenantSpec {
     }
 }
 
-/// Size of a compute in Compute Units (1 CU is 1 vCPU and 4 GB of memory, [Neon's unit]) and its sleep.
-///
-/// [Neon's unit]: https://neon.com/docs/manage/computes
+/// Size of a compute in Neon's Compute Units (1 CU is about 1 vCPU and 4 GB of memory), and its sleep.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.minCU) || !has(self.maxCU) || self.minCU <= self.maxCU")
+        .message("minCU is larger than maxCU; lower minCU or raise maxCU"),
+    validation = Rule::new("!has(self.minCU) || !has(self.maxCU) || self.minCU >= self.maxCU || (self.maxCU <= 16.0 && self.maxCU - self.minCU <= 8.0)")
+        .message("autoscaling reaches up to 16 CU and spans at most 8 CU; raise minCU, lower maxCU, or set both to one size (fixed sizes go up to 56 CU)")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Compute {
-    /// Smallest size, in CU: a multiple of 0.25.
+    /// Smallest size, in CU: a multiple of 0.25 up to 16; above that, both sizes are the same even number up to 56.
     #[serde(rename = "minCU", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::ComputeSize>")]
     pub min_cu: Option<f64>,
-    /// Largest size, in CU: a multiple of 0.25, not under `minCU`.
+    /// Largest size, in CU: not under `minCU`, and at most 8 over it.
     #[serde(rename = "maxCU", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::ComputeSize>")]
     pub max_cu: Option<f64>,
     /// Seconds without a query until the compute sleeps: 60 to 604800, 0 for Neon's default, -1 for never.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::SuspendTimeout>")]
     pub suspend_timeout_seconds: Option<i64>,
 }
 
@@ -161,18 +198,23 @@ pub struct Compute {
 pub struct Quota {
     /// Seconds that a compute may be awake.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::QuotaAmount>")]
     pub active_time_seconds: Option<i64>,
     /// CPU seconds that computes may use.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::QuotaAmount>")]
     pub compute_time_seconds: Option<i64>,
     /// Bytes that may be written.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::QuotaAmount>")]
     pub written_data_bytes: Option<i64>,
     /// Bytes that may be sent out of Neon.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::QuotaAmount>")]
     pub data_transfer_bytes: Option<i64>,
     /// Largest logical size of a branch, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::QuotaAmount>")]
     pub logical_size_bytes: Option<i64>,
 }
 
@@ -182,9 +224,11 @@ pub struct Quota {
 pub struct Database {
     /// Name of the database, at most 63 bytes; `neondb` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::DatabaseName>")]
     pub name: Option<String>,
     /// Name of the role that owns it, at most 63 bytes; `neondb_owner` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bounds::RoleName>")]
     pub owner: Option<String>,
 }
 
@@ -202,6 +246,7 @@ pub enum DeletionPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct Adopt {
     /// Id of the Neon project, such as `quiet-river-12345678`. It cannot be changed.
+    #[schemars(with = "bounds::ProjectId")]
     pub project_id: String,
     /// Whether the owner's password may be reset if Neon does not reveal it. Whoever used the old password is then
     /// locked out; hence never by default.
@@ -214,5 +259,6 @@ pub struct Adopt {
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionSecret {
     /// Its name, in the Tenant's namespace. Left out: `<tenant>-connection`.
+    #[schemars(with = "bounds::ObjectName")]
     pub name: String,
 }

@@ -1,0 +1,68 @@
+//! Writes the custom resource definitions, as YAML, into each folder that is named: `tenant.yaml` and
+//! `tenantclass.yaml`. The same types always give the same bytes, so a check for stale files is a plain comparison.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crds::{tenant_class_crd, tenant_crd};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+
+const HEADER: &str = "\
+# Generated from the types in crds/src by `make generate`
+# (cargo run -p dbpertenant-crds --bin crdgen -- crds charts/tenant-controller/crds). Do not edit.
+";
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("name the folders to write to: crdgen crds charts/tenant-controller/crds")]
+    NoFolder,
+    #[error("cannot write the definition as YAML")]
+    Yaml(#[from] serde_yaml::Error),
+    #[error("cannot write {path}: {source}")]
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
+
+fn main() -> ExitCode {
+    let folders: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    match generate(&folders) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("crdgen: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn generate(folders: &[PathBuf]) -> Result<(), Error> {
+    if folders.is_empty() {
+        return Err(Error::NoFolder);
+    }
+    let files = [
+        ("tenant.yaml", yaml(&tenant_crd())?),
+        ("tenantclass.yaml", yaml(&tenant_class_crd())?),
+    ];
+    for folder in folders {
+        std::fs::create_dir_all(folder).map_err(|source| Error::Write {
+            path: folder.clone(),
+            source,
+        })?;
+        for (name, text) in &files {
+            write(&folder.join(name), text)?;
+        }
+    }
+    Ok(())
+}
+
+fn yaml(crd: &CustomResourceDefinition) -> Result<String, Error> {
+    Ok(format!("{HEADER}{}", serde_yaml::to_string(crd)?))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
