@@ -15,6 +15,8 @@ pub mod annotations {
     pub const ABANDON: &str = "dbpertenant.dev/abandon";
     /// On the connection Secret: the id of the project that its credentials belong to.
     pub const PROJECT_ID: &str = "dbpertenant.dev/project-id";
+    /// On the connection Secret: a digest of the certificates in `ca.crt`, so that a change of the class is seen.
+    pub const CA_DIGEST: &str = "dbpertenant.dev/ca-digest";
 }
 
 /// Labels that the controller sets.
