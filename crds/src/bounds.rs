@@ -143,6 +143,11 @@ bounds! {
                 "message": "a database's name has no control characters; write printable text",
             },
             {
+                // URL parsers take these for steps in a path and drop them.
+                "rule": "self != '.' && self != '..'",
+                "message": "the names '.' and '..' do not survive in a connection string; choose another name, such as neondb",
+            },
+            {
                 "rule": "!(self in ['postgres', 'template0', 'template1'])",
                 "message": "postgres, template0 and template1 belong to the server; choose another name, such as neondb",
             },
@@ -216,7 +221,7 @@ bounds! {
         }],
     };
 
-    /// PEM certificates. Secrets and ConfigMaps end at 1 MiB; a bundle of an own authority needs a few KiB.
+    /// PEM certificates. They are copied into every Secret, and those of one's own authority need a few KiB.
     CaBundle = {
         "type": "string",
         "maxLength": 65_536,

@@ -1,9 +1,13 @@
-//! A [`TenantClass`] is for Tenants what a StorageClass is for volumes: the platform team says once which account,
+//! A [`TenantClass`] is for Tenants what a `StorageClass` is for volumes: the platform team says once which account,
 //! which defaults and which limits.
 
 #![expect(
     unreachable_pub,
     reason = "KubeSchema copies each struct, with its `pub`, into a function"
+)]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "two printer columns may have one type"
 )]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

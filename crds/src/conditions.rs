@@ -197,3 +197,6 @@ pub fn set_condition(conditions: &mut Vec<Condition>, mut next: Condition, now: 
         None => conditions.push(next),
     }
 }
+
+#[cfg(test)]
+mod tests;

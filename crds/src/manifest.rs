@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt as _;
 
-use crate::{Tenant, TenantClass};
+use crate::{DEFAULT_CLASS, Tenant, TenantClass};
 
 /// The definition of `Tenant`.
 pub fn tenant_crd() -> CustomResourceDefinition {
@@ -34,20 +34,20 @@ fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSON
     })
 }
 
-/// A Tenant needs nothing but a name. The empty spec is filled in by the defaults of its fields, so that readers
-/// always find a spec with a class.
+/// A Tenant needs nothing but a name; readers always find a spec with a class. The class stands in the default of the
+/// spec too, because the API server checks that default against the rules before it fills in those of the fields.
 fn spec_may_be_left_out(root: &mut JSONSchemaProps) {
-    if let Some(required) = &mut root.required {
-        required.retain(|field| field != "spec");
-    }
+    // Nothing else is required of the whole.
+    root.required = None;
     if let Some(spec) = property(root, "spec") {
-        spec.default = Some(JSON(serde_json::json!({})));
+        spec.default = Some(JSON(serde_json::json!({ "className": DEFAULT_CLASS })));
     }
 }
 
 fn finish(root: &mut JSONSchemaProps) {
+    root.title = None;
     for_each_schema(root, &mut |schema| {
-        // `null` then means "left out" (the API server prunes it) and rules need not reckon with it.
+        // A stored `null` would be a third state beside a value and none, and every rule would have to reckon with it.
         schema.nullable = None;
         if let Some(text) = &mut schema.description {
             *text = unwrap_lines(text);

@@ -1,0 +1,109 @@
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+
+const TYPES: [ConditionType; 7] = [
+    ConditionType::Ready,
+    ConditionType::Reconciling,
+    ConditionType::Stalled,
+    ConditionType::Available,
+    ConditionType::ProjectReady,
+    ConditionType::SchemaReady,
+    ConditionType::CredentialsReady,
+];
+
+fn at(second: i64) -> Time {
+    Time(Timestamp::from_second(second).expect("a moment"))
+}
+
+fn condition(kind: ConditionType, status: &str, reason: Reason) -> Condition {
+    Condition {
+        last_transition_time: at(0),
+        message: String::new(),
+        observed_generation: None,
+        reason: reason.to_string(),
+        status: status.to_owned(),
+        type_: kind.to_string(),
+    }
+}
+
+/// The form that the Kubernetes API demands of a condition's reason.
+fn is_reason(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_uppercase())
+        && word.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+#[test]
+fn reasons_and_types_are_distinct_words_in_camel_case() {
+    let reasons: BTreeSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+    assert_eq!(reasons.len(), Reason::ALL.len());
+    let types: BTreeSet<_> = TYPES.iter().map(|t| t.as_str()).collect();
+    assert_eq!(types.len(), TYPES.len());
+    for word in reasons.iter().chain(&types) {
+        assert!(is_reason(word), "{word}");
+    }
+}
+
+#[test]
+fn a_condition_that_is_not_there_is_not_true() {
+    assert!(!is_true(&[], ConditionType::Ready));
+    let unknown = [condition(
+        ConditionType::Ready,
+        "Unknown",
+        Reason::Progressing,
+    )];
+    assert!(!is_true(&unknown, ConditionType::Ready));
+    assert!(find_condition(&unknown, ConditionType::Stalled).is_none());
+}
+
+#[test]
+fn a_new_reason_with_the_same_status_keeps_the_transition_time() {
+    let mut conditions = Vec::new();
+    let kind = ConditionType::Ready;
+    set_condition(
+        &mut conditions,
+        condition(kind, "False", Reason::CreatingProject),
+        &at(10),
+    );
+    set_condition(
+        &mut conditions,
+        condition(kind, "False", Reason::Migrating),
+        &at(20),
+    );
+    assert_eq!(conditions[0].last_transition_time, at(10));
+    assert_eq!(conditions[0].reason, "Migrating");
+    set_condition(
+        &mut conditions,
+        condition(kind, "True", Reason::Succeeded),
+        &at(30),
+    );
+    assert_eq!(conditions[0].last_transition_time, at(30));
+    assert!(is_true(&conditions, kind));
+}
+
+proptest! {
+    #[test]
+    fn a_transition_time_is_that_of_the_last_change_of_status(
+        sets in proptest::collection::vec((0..TYPES.len(), prop::sample::select(vec!["True", "False", "Unknown"])), 1..40)
+    ) {
+        let mut conditions = Vec::new();
+        let mut expected = std::collections::BTreeMap::new();
+        for (second, (index, status)) in (1_i64..).zip(sets) {
+            let kind = TYPES[index];
+            set_condition(&mut conditions, condition(kind, status, Reason::Progressing), &at(second));
+            let entry = expected.entry(kind.as_str()).or_insert((status, second));
+            if entry.0 != status {
+                *entry = (status, second);
+            }
+        }
+        prop_assert_eq!(conditions.len(), expected.len());
+        for c in conditions {
+            let (status, second) = expected[c.type_.as_str()];
+            prop_assert_eq!(c.status, status);
+            prop_assert_eq!(c.last_transition_time, at(second));
+        }
+    }
+}
