@@ -413,9 +413,20 @@ fn spawn(command: &Command, log: &Path) -> Result<Supervised> {
     Ok(Supervised::spawn_with(command, log, how)?)
 }
 
+/// Writes a file that only this user can read.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
+    let (Some(folder), Some(file)) = (
+        path.parent(),
+        path.file_name().and_then(|name| name.to_str()),
+    ) else {
+        bail!("{} is no place for a file", path.display());
+    };
+    certificates::write(folder, file, text).map(drop)
+}
+
 /// A port on loopback that is free now. It lies below those that systems hand out for outgoing connections, so that
 /// a server which is restarted on it will not find it taken by one.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     for _ in 0..PORT_PROBES_MAX {
         let random = std::hash::RandomState::new().build_hasher().finish();
         let port = PORTS.start + u16::try_from(random % u64::from(PORTS.end - PORTS.start))?;

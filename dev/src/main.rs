@@ -9,7 +9,7 @@ use dev::control_plane::{ControlPlane, Options};
 use dev::install::Server;
 use dev::progress::say;
 use dev::run_folder;
-use tokio::signal::unix::{SignalKind, signal};
+use dev::signals::interrupted;
 
 /// Local servers for db-per-tenant: a real Kubernetes API, PostgreSQL and a Neon emulator, without Docker.
 #[derive(Debug, Parser)]
@@ -27,31 +27,43 @@ enum Command {
         #[arg(long)]
         only: Option<Server>,
     },
+    /// Print shell lines that tell tests and scripts where the installed programs are.
+    Env,
     /// Run a Kubernetes API (no Pods) until Ctrl-C; prints its kubeconfig and the process ids of its servers.
     ControlPlane,
-    /// Stop demos that are running and remove what dead runs left behind.
+    /// Stop demos that are running, and remove what dead runs left behind.
     Down,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(Arguments::parse().command).await {
-        Ok(code) => code,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(run(arguments.command));
+    // After Ctrl-C nobody waits for an install that still runs: its commands end with this process.
+    runtime.shutdown_background();
+    Ok(result.unwrap_or_else(|error| {
+        say(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    }))
 }
 
 async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Install { only } => {
-            let servers = only.map_or_else(|| Server::ALL.to_vec(), |server| vec![server]);
-            for server in servers {
+            for server in only.map_or_else(|| Server::ALL.to_vec(), |server| vec![server]) {
                 let found = tokio::task::spawn_blocking(move || server.install()).await??;
-                say(&found);
+                for (name, path) in found {
+                    say(&format!("{name} {}", path.display()));
+                }
+            }
+        }
+        Command::Env => {
+            for server in Server::FOR_TESTS {
+                let found = tokio::task::spawn_blocking(move || server.install()).await??;
+                for (name, path) in found {
+                    writeln!(std::io::stdout(), "export {name}='{}'", path.display())?;
+                }
             }
         }
         Command::ControlPlane => {
@@ -75,14 +87,4 @@ async fn run(command: Command) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Ends at Ctrl-C, or when somebody asks this process to end.
-async fn interrupted() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }

@@ -1,0 +1,110 @@
+# Every task by one name; `make help` lists them. Each target installs what it lacks (into one cache per user), says what
+# it does, and needs no root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.NOTPARALLEL:
+
+CARGO ?= cargo
+# Installs and starts servers; see `cargo run -p dbpertenant-dev -- --help`.
+DEV = $(CARGO) run --quiet -p dbpertenant-dev --
+# The installed programs, as variables of the environment (NEON_EMULATOR_PG_BIN, KUBECTL, HELM, PSQL).
+WITH_SERVERS = servers=$$($(DEV) env) && eval "$$servers" &&
+# Set to anything to take the demo down as soon as it has proved itself.
+ONCE ?=
+# Arguments for the test runner, as in `make test-unit TEST=allowed_ips`.
+TEST ?=
+
+.PHONY: help
+help: ## List the tasks
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
+	@echo
+	@echo "  make demo ONCE=1   proves the demo and takes it down: what CI runs"
+	@echo "  make test TEST=x   only the tests whose name holds x"
+	@echo
+	@echo "  Your own servers win over the installed ones: KUBECONFIG (demo), DATABASE_URL, KUBEBUILDER_ASSETS, KUBECTL,"
+	@echo "  HELM, PSQL. The first run compiles a Kubernetes API server, which takes about 8 minutes."
+
+.PHONY: demo
+demo: programs ## Three tenants on this machine, from nothing to psql; ends with Ctrl-C
+	@$(DEV) demo $(if $(ONCE),--once)
+
+.PHONY: demo-down
+demo-down: ## Stop a demo that runs elsewhere, and remove what a killed one left
+	@$(DEV) down
+
+.PHONY: test
+test: test-unit test-e2e ## All tests that fit into half an hour
+
+.PHONY: test-unit
+test-unit: servers ## Tests of each crate, with documentation tests
+	$(WITH_SERVERS) $(CARGO) test --workspace --exclude dbpertenant-tests -- $(TEST)
+
+.PHONY: test-e2e
+test-e2e: servers ## End-to-end tests against real servers, in their short form
+	$(WITH_SERVERS) $(CARGO) test -p dbpertenant-tests -- $(TEST)
+
+.PHONY: test-long
+test-long: servers deny ## End-to-end tests in their full form, and the supply-chain check
+	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test -p dbpertenant-tests -- --include-ignored $(TEST)
+
+.PHONY: lint
+lint: ## Formatting, clippy, documentation, chart, Go; nothing is changed
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@$(WITH_SERVERS) for chart in charts/*/; do echo "helm lint $$chart"; "$$HELM" lint --strict --quiet "$$chart"; done
+	@$(DEV) install --only control-plane
+	cd tests/control-plane && go vet -mod=readonly -trimpath .
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo "cargo-deny is not installed: licences and advisories are checked by make test-long"; fi
+
+.PHONY: deny
+deny:
+	@$(CARGO) deny --version >/dev/null 2>&1 || { \
+		echo "Installing cargo-deny (compiles for some minutes, once)"; $(CARGO) install --locked --quiet cargo-deny; }
+	$(CARGO) deny check
+
+.PHONY: fmt
+fmt: ## Format the sources
+	$(CARGO) fmt --all
+
+.PHONY: generate
+generate: ## Write what is made from the sources: crds/*.yaml
+	$(CARGO) run --quiet -p dbpertenant-crds --bin crdgen -- crds charts/tenant-controller/crds
+
+.PHONY: bench
+bench: servers ## Measure; writes target/bench/results.json and docs/benchmarks.md
+	$(CARGO) build --release -p tenant-controller -p neon-emulator
+	$(WITH_SERVERS) $(CARGO) run --release -p dbpertenant-tests --bin bench
+
+.PHONY: doc
+doc: ## The crates' documentation, as HTML
+	$(CARGO) doc --workspace --no-deps
+
+.PHONY: kind
+kind: ## A cluster in Docker with the chart installed (needs docker and kind)
+	@command -v docker >/dev/null || { echo "make kind needs Docker; make demo does not"; exit 1; }
+	@command -v kind >/dev/null || { echo "make kind needs kind: go install sigs.k8s.io/kind@latest"; exit 1; }
+	kind create cluster --config kind-config.yaml
+	docker build --tag tenant-controller:dev .
+	kind load docker-image tenant-controller:dev --name db-per-tenant
+	@$(WITH_SERVERS) "$$HELM" upgrade --install tenant-controller charts/tenant-controller \
+		--namespace tenant-system --create-namespace --set image.repository=tenant-controller --set image.tag=dev --wait
+
+.PHONY: clean
+clean: demo-down ## Remove the build and what dead runs left; the installed servers stay
+	$(CARGO) clean
+
+# --- what the tasks above lack ---
+
+# The programs that the demo and the tests run; cargo's own words show the progress of a first build.
+.PHONY: programs
+programs:
+	$(CARGO) build -p dbpertenant-dev -p tenant-controller -p neon-emulator
+
+.PHONY: servers
+servers: programs
+	@$(DEV) install

@@ -1,0 +1,135 @@
+//! How a chart would have the controller started: the arguments, the environment and the `ServiceAccount` of the
+//! Deployment that it rendered, taken for a process of this machine.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::EnvVar;
+
+/// What the Deployment's one container is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// Its arguments, with `$(NAME)` filled in.
+    pub arguments: Vec<String>,
+    /// Its environment.
+    pub environment: Vec<(String, String)>,
+    /// Whose rights it has.
+    pub service_account: String,
+}
+
+impl Rendered {
+    /// Reads it from a Deployment. What a process cannot have (a value from a Secret, a second container) is an error.
+    pub fn from_deployment(deployment: &Deployment) -> Result<Self> {
+        let namespace = deployment
+            .metadata
+            .namespace
+            .clone()
+            .context("the Deployment has no namespace")?;
+        let name = deployment
+            .metadata
+            .name
+            .clone()
+            .context("the Deployment has no name")?;
+        let pod = deployment
+            .spec
+            .template
+            .spec
+            .as_ref()
+            .context("the Deployment has no Pod template")?;
+        let [container] = pod.containers.as_slice() else {
+            bail!(
+                "the Deployment has {} containers, not 1",
+                pod.containers.len()
+            )
+        };
+        let fields = BTreeMap::from([
+            ("metadata.namespace", namespace.as_str()),
+            ("metadata.name", name.as_str()),
+        ]);
+        let environment = container
+            .env
+            .iter()
+            .flatten()
+            .map(|variable| value(variable, &fields))
+            .collect::<Result<Vec<_>>>()?;
+        let arguments = container
+            .args
+            .iter()
+            .flatten()
+            .map(|argument| fill_in(argument, &environment))
+            .collect();
+        let service_account = pod
+            .service_account_name
+            .clone()
+            .unwrap_or_else(|| "default".into());
+        Ok(Self {
+            arguments,
+            environment,
+            service_account,
+        })
+    }
+}
+
+fn value(variable: &EnvVar, fields: &BTreeMap<&str, &str>) -> Result<(String, String)> {
+    let name = variable.name.clone();
+    let Some(source) = &variable.value_from else {
+        return Ok((name, variable.value.clone().unwrap_or_default()));
+    };
+    let path = source
+        .field_ref
+        .as_ref()
+        .map(|field| field.field_path.as_str())
+        .with_context(|| format!("{name} is neither a value nor a field"))?;
+    let value = fields
+        .get(path)
+        .with_context(|| format!("{name} asks for {path}, which a process has not"))?;
+    Ok((name, (*value).to_owned()))
+}
+
+/// As Kubernetes does it: `$(NAME)` is the variable's value, and stays as it is if there is none.
+fn fill_in(argument: &str, environment: &[(String, String)]) -> String {
+    environment
+        .iter()
+        .fold(argument.to_owned(), |text, (name, value)| {
+            text.replace(&format!("$({name})"), value)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_read_as_kubernetes_would_start_it() -> Result<()> {
+        let deployment: Deployment = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "tenant-controller", "namespace": "tenant-system"},
+            "spec": {"selector": {}, "template": {"spec": {"serviceAccountName": "robot", "containers": [{
+                "name": "controller",
+                "args": ["--namespace=$(POD_NAMESPACE)", "--log-format=json", "--title=$(NOWHERE)"],
+                "env": [
+                    {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                    {"name": "RUST_LOG", "value": "info"},
+                ],
+            }]}}},
+        }))?;
+        let rendered = Rendered::from_deployment(&deployment)?;
+        assert_eq!(
+            rendered.arguments,
+            [
+                "--namespace=tenant-system",
+                "--log-format=json",
+                "--title=$(NOWHERE)"
+            ]
+        );
+        assert_eq!(
+            rendered.environment,
+            [
+                ("POD_NAMESPACE".into(), "tenant-system".into()),
+                ("RUST_LOG".into(), "info".into())
+            ]
+        );
+        assert_eq!(rendered.service_account, "robot");
+        Ok(())
+    }
+}
