@@ -1,0 +1,409 @@
+//! What can go wrong while a database is migrated, and what that means for the Tenant.
+//!
+//! These texts end in statuses, events and logs, so they hold no password and none of a tenant's rows: where Postgres puts values
+//! into its words, they are taken out.
+
+use std::fmt;
+use std::time::Duration;
+
+use crds::Reason;
+use sqlx::postgres::PgDatabaseError;
+
+/// A migration that did not reach its end, with how far it came.
+#[derive(Debug)]
+pub struct MigrateFailure {
+    /// What went wrong.
+    pub error: MigrateError,
+    /// The highest version that the database was seen to have. `None` if it has none or was not seen: what was known before
+    /// still stands.
+    pub version: Option<i64>,
+    /// The versions that this call applied before it failed; they stay.
+    pub applied: Vec<i64>,
+}
+
+impl fmt::Display for MigrateFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for MigrateFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Why a database is not at the version it should have.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A connection without TLS was asked for, to something else than this machine.
+    #[error("a connection to {address} needs TLS: only loopback addresses may do without")]
+    PlaintextRefused {
+        /// Host and port.
+        address: String,
+    },
+    /// The host is none that can be connected to.
+    #[error("{address} is no address of a database")]
+    InvalidHost {
+        /// Host and port.
+        address: String,
+    },
+    /// No connection came about in the time allowed for it.
+    #[error("{address} cannot be reached ({attempts} attempts in {:.1} s)", waited.as_secs_f64())]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// For how long.
+        waited: Duration,
+        /// What the last attempt ended with.
+        #[source]
+        source: ConnectError,
+    },
+    /// TLS cannot be had with this server, or its certificate is not trusted or names another host.
+    #[error("{address} cannot be trusted: {message}")]
+    Untrusted {
+        /// Host and port.
+        address: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The server refuses the role or its password.
+    #[error("the database refuses role {role}: {server}")]
+    Authentication {
+        /// The role.
+        role: String,
+        /// Postgres' words.
+        server: ServerError,
+    },
+    /// There is no database of that name.
+    #[error("there is no such database: {server}")]
+    DatabaseMissing {
+        /// Postgres' words.
+        server: ServerError,
+    },
+    /// Another migrator holds the lock, and held it for longer than we wait.
+    #[error("another migrator has been at work on this database for more than {} s", waited.as_secs())]
+    Locked {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A statement of a migration failed. Its file was rolled back.
+    #[error(transparent)]
+    Statement(Box<StatementError>),
+    /// The server refused something of the controller's own.
+    #[error("{doing} failed: {server}")]
+    Server {
+        /// What was being done.
+        doing: String,
+        /// Postgres' words.
+        server: ServerError,
+    },
+    /// The connection ended in the middle.
+    #[error("the connection ended while {doing}")]
+    Interrupted {
+        /// What was being done.
+        doing: String,
+        /// How it ended.
+        #[source]
+        source: ConnectError,
+    },
+    /// No answer came in time.
+    #[error("no answer within {} s while {doing}", limit.as_secs())]
+    TimedOut {
+        /// What was being done.
+        doing: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The text of a migration was changed after it was applied.
+    #[error(
+        "{file} was changed after it was applied: restore its text, and put the change into a new file"
+    )]
+    Changed {
+        /// Its version.
+        version: i64,
+        /// Its file.
+        file: String,
+    },
+    /// A migration is applied that the set leaves out.
+    #[error("migration {version} is applied and missing from the migrations: put its file back")]
+    Missing {
+        /// Its version.
+        version: i64,
+    },
+    /// The database is newer than the set.
+    #[error(
+        "the database has migration {version}, newer than {target}, the last one known here: it is left alone"
+    )]
+    Ahead {
+        /// The highest version that the database has.
+        version: i64,
+        /// The highest of the set.
+        target: i64,
+    },
+    /// A migration is marked as begun and not finished, though it should be all or nothing.
+    #[error(
+        "{file} is marked as unfinished in _sqlx_migrations: look at what it left behind, mend that, and delete row {version}"
+    )]
+    Dirty {
+        /// Its version.
+        version: i64,
+        /// Its file.
+        file: String,
+    },
+    /// `_sqlx_migrations` is not what sqlx makes.
+    #[error("the table _sqlx_migrations of this database is not as sqlx makes it")]
+    ForeignTable,
+}
+
+impl MigrateError {
+    /// Whether the same call may succeed later with nobody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.may_pass(),
+            Self::Locked { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
+            Self::Statement(error) => error.server.may_pass(),
+            Self::Server { server, .. } => server.may_pass(),
+            Self::PlaintextRefused { .. }
+            | Self::InvalidHost { .. }
+            | Self::Untrusted { .. }
+            | Self::Authentication { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::Changed { .. }
+            | Self::Missing { .. }
+            | Self::Ahead { .. }
+            | Self::Dirty { .. }
+            | Self::ForeignTable => false,
+        }
+    }
+
+    /// The reason for the condition and the metric.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::PlaintextRefused { .. }
+            | Self::InvalidHost { .. }
+            | Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Authentication { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::Interrupted { .. }
+            | Self::TimedOut { .. } => Reason::DatabaseUnreachable,
+            Self::Locked { .. } => Reason::Migrating,
+            Self::Statement(_) | Self::Server { .. } | Self::Dirty { .. } | Self::ForeignTable => {
+                Reason::MigrationFailed
+            }
+            Self::Changed { .. } => Reason::MigrationChanged,
+            Self::Missing { .. } => Reason::MigrationMissing,
+            Self::Ahead { .. } => Reason::SchemaAhead,
+        }
+    }
+}
+
+/// How a connection failed to come about, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The network, or TLS.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The server said so.
+    #[error(transparent)]
+    Server(ServerError),
+    /// The attempt took too long.
+    #[error("no answer within {:.1} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The server spoke otherwise than Postgres does.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl ConnectError {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::TimedOut(_) | Self::Protocol(_) => true,
+            Self::Server(server) => !server.needs_a_person(),
+        }
+    }
+}
+
+/// A statement of a migration that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementError {
+    /// The file.
+    pub file: String,
+    /// The line, from 1. `None` when it failed as a whole, at its commit.
+    pub line: Option<usize>,
+    /// Postgres' words.
+    pub server: ServerError,
+}
+
+impl fmt::Display for StatementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}, line {line}: {}", self.file, self.server),
+            None => write!(f, "{}, at its commit: {}", self.file, self.server),
+        }
+    }
+}
+
+impl std::error::Error for StatementError {}
+
+/// What Postgres said, without values from a tenant's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerError {
+    /// The SQLSTATE.
+    pub code: String,
+    /// The message.
+    pub message: String,
+    /// The detail.
+    pub detail: Option<String>,
+    /// The hint.
+    pub hint: Option<String>,
+}
+
+/// SQLSTATE class "data exception": the message may quote the value.
+const DATA_EXCEPTION: &str = "22";
+/// SQLSTATE class "integrity constraint violation": the detail shows the row.
+const CONSTRAINT_VIOLATION: &str = "23";
+/// How much of each of Postgres' texts is kept, in characters.
+const TEXT_CHARS_MAX: usize = 1_000;
+
+impl ServerError {
+    pub(super) fn new(error: &PgDatabaseError) -> Self {
+        let text = |text: &str| text.chars().take(TEXT_CHARS_MAX).collect::<String>();
+        let code = error.code().to_owned();
+        let has_values = code.starts_with(DATA_EXCEPTION) || code.starts_with(CONSTRAINT_VIOLATION);
+        Self {
+            message: if code.starts_with(DATA_EXCEPTION) {
+                text(without_value(error.message()))
+            } else {
+                text(error.message())
+            },
+            detail: error.detail().filter(|_| !has_values).map(text),
+            hint: error.hint().map(text),
+            code,
+        }
+    }
+
+    /// Whether the code begins with one of these.
+    pub(super) fn is_any(&self, codes: &[&str]) -> bool {
+        codes.iter().any(|code| self.code.starts_with(code))
+    }
+
+    /// Whether the session was ended from outside: connection exceptions, shutdown, crash, not yet ready.
+    pub(super) fn ends_the_session(&self) -> bool {
+        self.is_any(&["08", "57P01", "57P02", "57P03", "57P05"])
+    }
+
+    /// Words of a Neon proxy for which it has no code: limits and address rules that only a person changes.
+    pub(super) fn needs_a_person(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        ["quota", "not allowed to connect"]
+            .iter()
+            .any(|words| message.contains(words))
+    }
+
+    fn may_pass(&self) -> bool {
+        let passing = [
+            "25006", // read-only: the server is failing over
+            "40001", // serialization failure
+            "40P01", // deadlock
+            "53",    // out of memory, disk or connections
+            "55006", // object in use
+            "55P03", // a table's lock was not to be had in time
+            "58",    // the system under the server
+        ];
+        self.is_any(&passing) || self.ends_the_session()
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)?;
+        for (label, text) in [("Detail", &self.detail), ("Hint", &self.hint)] {
+            if let Some(text) = text {
+                write!(f, ". {label}: {}", text.trim_end_matches('.'))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// The message up to where it begins to quote a value: `invalid input syntax for type integer: "x"`.
+fn without_value(message: &str) -> &str {
+    let end = message.find(": \"").or_else(|| message.find('"'));
+    end.map_or(message, |end| message[..end].trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(code: &str, message: &str) -> ServerError {
+        ServerError {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            detail: None,
+            hint: None,
+        }
+    }
+
+    #[test]
+    fn a_failing_statement_reads_as_file_line_and_postgres_words() {
+        let error = StatementError {
+            file: "0002_threads.sql".to_owned(),
+            line: Some(14),
+            server: ServerError {
+                hint: Some("Perhaps you meant \"title\".".to_owned()),
+                ..server("42703", "column \"titel\" does not exist")
+            },
+        };
+        assert_eq!(
+            MigrateError::Statement(Box::new(error)).to_string(),
+            "0002_threads.sql, line 14: column \"titel\" does not exist (42703). Hint: Perhaps you meant \"title\""
+        );
+    }
+
+    #[test]
+    fn values_are_cut_off_messages() {
+        for (message, expected) in [
+            (
+                "invalid input syntax for type integer: \"4711 secret\"",
+                "invalid input syntax for type integer",
+            ),
+            ("value \"4711\" is out of range for type integer", "value"),
+            ("division by zero", "division by zero"),
+        ] {
+            assert_eq!(without_value(message), expected);
+        }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_does_not() {
+        let statement = |code| {
+            let server = server(code, "words");
+            MigrateError::Statement(Box::new(StatementError {
+                file: "1_a.sql".to_owned(),
+                line: None,
+                server,
+            }))
+        };
+        for code in ["40P01", "55P03", "53100", "57P01", "08006"] {
+            assert!(statement(code).is_transient(), "{code}");
+        }
+        for code in ["42601", "42P07", "23505", "57014", "25001", "XX000"] {
+            assert!(!statement(code).is_transient(), "{code}");
+        }
+        let unreachable = |message| MigrateError::Unreachable {
+            address: "host:5432".to_owned(),
+            attempts: 1,
+            waited: Duration::ZERO,
+            source: ConnectError::Server(server("XX000", message)),
+        };
+        assert!(unreachable("the endpoint could not be found").is_transient());
+        assert!(!unreachable("Your project has exceeded the compute time quota.").is_transient());
+    }
+}

@@ -1,0 +1,33 @@
+//! The schema of tenant databases: which migrations there are, what a database lacks, and applying it.
+//!
+//! [`SchemaSet`] is the checked, ordered set of migrations, from the binary, a directory or a ConfigMap. [`diagnose`]
+//! compares it with what a database says it has, purely. [`migrate`] opens one database, and brings it to the set's
+//! version; where there is nothing to do, that is one connection and one query.
+//!
+//! The table of applied migrations, the checksums and the lock are sqlx's, so that `sqlx migrate run` and this module can
+//! take turns on a database. Never here: which database to open and when (that is the plan's), and no password in
+//! any text.
+
+mod applied;
+mod apply;
+mod connect;
+mod diagnosis;
+mod error;
+mod file_name;
+mod invalid_index;
+mod limits;
+mod migrate;
+mod session;
+mod set;
+mod sources;
+mod statements;
+mod target;
+
+pub use applied::AppliedMigration;
+pub use diagnosis::{Diagnosis, diagnose};
+pub use error::{MigrateError, MigrateFailure, ServerError, StatementError};
+pub use limits::MigrationLimits;
+pub use migrate::{Migrated, migrate};
+pub use set::{SchemaMigration, SchemaSet};
+pub use sources::SchemaSetError;
+pub use target::{DatabaseTarget, Tls};
