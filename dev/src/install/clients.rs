@@ -79,6 +79,7 @@ fn own(name: &str, version: &[&str]) -> Result<Option<PathBuf>> {
 }
 
 fn install(folder: &Path, log: &Path) -> Result<()> {
+    python::interpreter()?;
     announce(
         &format!("kubectl {KUBECTL_VERSION} and helm {HELM_VERSION}"),
         "a download of 38 MB",

@@ -29,6 +29,7 @@ pub(super) fn bin(cache: &Cache) -> Result<PathBuf> {
 }
 
 fn install(folder: &Path, log: &Path) -> Result<()> {
+    python::interpreter()?;
     announce(
         &format!("PostgreSQL {POSTGRES_VERSION} with pgvector"),
         "a download of 14 MB",

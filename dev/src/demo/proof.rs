@@ -1,0 +1,73 @@
+//! The proof that a Tenant became a database: psql, with what the Secret says and nothing else.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use crds::Tenant;
+
+use super::TENANTS_NAMESPACE;
+use super::cluster::Cluster;
+use super::run::output;
+
+/// Distances are pgvector's; the schema is what the migrator recorded.
+const PROBE: &str = "select '[3,4]'::vector <-> '[0,0]'::vector as distance, \
+    (select max(version) from _sqlx_migrations where success) as schema, \
+    current_database() as database, current_user as role";
+
+/// The shell line that opens a Tenant's database, as people are shown it.
+pub(super) fn psql_line(secret: &str) -> String {
+    format!(
+        r#"psql "$(kubectl -n {TENANTS_NAMESPACE} get secret {secret} -o go-template='{{{{.data.uri | base64decode}}}}')""#
+    )
+}
+
+/// Runs that very line with a query, and compares what it says with the status. Gives a line for people.
+pub(super) async fn prove(cluster: &Cluster, tenant: &Tenant, path: &Path) -> Result<String> {
+    let name = tenant.metadata.name.as_deref().unwrap_or_default();
+    let status = tenant
+        .status
+        .as_ref()
+        .context("a Tenant without a status")?;
+    let secret = &status
+        .binding
+        .as_ref()
+        .with_context(|| format!("{name} is ready, but its status names no Secret"))?
+        .name;
+    let wanted = status
+        .schema
+        .as_ref()
+        .and_then(|schema| schema.version)
+        .with_context(|| format!("{name} has no schema version"))?;
+    let connection = status
+        .connection
+        .as_ref()
+        .with_context(|| format!("{name} has no connection"))?;
+
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            &format!(
+                "{} --no-psqlrc --tuples-only --no-align --command \"$PROBE\"",
+                psql_line(secret)
+            ),
+        ])
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .env("PATH", path)
+        .env("PROBE", PROBE);
+    let said = output(command)
+        .await
+        .with_context(|| format!("psql does not reach the database of {name}"))?;
+    let expected = format!("5|{wanted}|{}|{}", connection.database, connection.role);
+    if said.trim() != expected {
+        bail!(
+            "the database of {name} says {:?}, and not {expected:?}",
+            said.trim()
+        );
+    }
+    Ok(format!(
+        "{name}: psql reaches {} as {}; pgvector answers; schema {wanted}",
+        connection.database, connection.role
+    ))
+}
