@@ -1,7 +1,48 @@
 //! Typed client of the Neon management API, version 2.
 //!
 //! [`ids`] and [`model`] are the wire format: what the API sends and accepts, as values that were checked once when they
-//! were read. Nothing here knows Kubernetes or SQL.
+//! were read. [`Neon`] is the client of one account; it makes calls that wait for their turn in the account's quota, have a
+//! deadline, and are sent again only where that is safe. Nothing here knows Kubernetes or SQL.
+//!
+//! Two things it must never do: send a request again whose effect is unknown and not idempotent, and show a secret.
+//!
+//! ```no_run
+//! use neon::{Neon, model::CreateProject};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let neon = Neon::builder().api_key(std::env::var("NEON_API_KEY")?.into()).build()?;
+//! let created = neon.projects().create(CreateProject::named("tenant-1")).send().await?;
+//! println!("{} runs in {}", created.project.id, created.project.region_id);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod ids;
 pub mod model;
+
+mod call;
+mod client;
+mod endpoints;
+mod error;
+mod observer;
+mod operations;
+mod pages;
+mod projects;
+mod quota;
+mod retry;
+mod roles;
+mod route;
+mod transport;
+
+pub use call::Call;
+pub use client::{BASE_URL, BuildError, CALL_DEADLINE, Neon, NeonBuilder, QUEUE_DEADLINE};
+pub use endpoints::Endpoints;
+pub use error::{Error, ErrorKind};
+pub use observer::{NoObserver, Observer, Outcome};
+pub use operations::{ListOperations, Operations};
+pub use projects::{
+    ConnectionUriCall, CreateProjectCall, ListProjects, Listing, PROJECTS_PER_PAGE_MAX, Projects,
+};
+pub use quota::{AccountQuota, Permit, Priority};
+pub use roles::Roles;
+pub use route::Route;

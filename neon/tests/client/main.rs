@@ -1,0 +1,9 @@
+//! The client against a server on a real socket.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect shall fail on the spot"
+)]
+
+mod answers;
+mod requests;
+mod support;
