@@ -46,3 +46,8 @@ pub use projects::{
 pub use quota::{AccountQuota, Permit, Priority};
 pub use roles::Roles;
 pub use route::Route;
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -187,4 +187,9 @@ fn an_error_body_may_lack_anything() {
         serde_json::from_str::<ErrorBody>("{}").unwrap(),
         ErrorBody::default()
     );
+    let nulls = r#"{"code": null, "message": "said", "request_id": null}"#;
+    assert_eq!(
+        serde_json::from_str::<ErrorBody>(nulls).unwrap().message,
+        "said"
+    );
 }
