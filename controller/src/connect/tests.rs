@@ -1,0 +1,118 @@
+//! Requests against an API server of the test's own.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::routing::get;
+use http::Request;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use tokio::net::TcpListener;
+
+use super::*;
+use super::request::verb_and_resource;
+use crate::config::Kube;
+
+#[test]
+fn requests_are_named_as_kubernetes_names_them() {
+    let tenant = "/apis/dbpertenant.dev/v1alpha1/namespaces/a/tenants/x";
+    let tenants = "/apis/dbpertenant.dev/v1alpha1/tenants";
+    for (method, path, kind, want) in [
+        ("GET", "/api/v1/namespaces/kube-system", "", ("get", "namespaces")),
+        ("GET", &format!("{tenants}?limit=500"), "", ("list", "tenants")),
+        ("GET", &format!("{tenants}?limit=500&watch=true"), "", ("watch", "tenants")),
+        ("GET", tenant, "", ("get", "tenants")),
+        ("PATCH", &format!("{tenant}/status?fieldManager=x"), "application/apply-patch+yaml", ("apply", "tenants/status")),
+        ("PATCH", tenant, "application/merge-patch+json", ("patch", "tenants")),
+        ("DELETE", "/api/v1/namespaces/a/secrets/s", "", ("delete", "secrets")),
+        ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", "", ("create", "events")),
+        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/a/leases/l", "", ("update", "leases")),
+        ("GET", "/version", "", ("get", "other")),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", kind)
+            .body(())
+            .expect("request");
+        let (verb, resource) = verb_and_resource(&request);
+        assert_eq!((verb, resource.as_str()), want, "{method} {path}");
+    }
+}
+
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+    let address = listener.local_addr().expect("address");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+fn connect(address: SocketAddr, deadline: Duration) -> (Client, Arc<Metrics>) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cluster = Config::new(format!("http://{address}").parse().expect("URL"));
+    let settings = Kube {
+        namespace: "a".to_owned(),
+        watch_namespaces: vec![],
+        installation_id: None,
+        call_deadline: deadline,
+        connect_timeout: Duration::from_secs(5),
+    };
+    let metrics = Arc::new(Metrics::new());
+    let client = client(cluster, &settings, Arc::clone(&metrics)).expect("client");
+    (client, metrics)
+}
+
+const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m"}}"#;
+
+#[tokio::test]
+async fn answers_come_through_whole_and_are_counted() {
+    let path = "/api/v1/namespaces/a/configmaps/m";
+    let router = Router::new().route(path, get(|headers: http::HeaderMap| async move {
+        assert_eq!(headers["user-agent"], USER_AGENT);
+        CONFIG_MAP
+    }));
+    let (client, metrics) = connect(serve(router).await, Duration::from_secs(10));
+    let api: Api<ConfigMap> = Api::namespaced(client, "a");
+    assert_eq!(api.get("m").await.expect("found").metadata.name.as_deref(), Some("m"));
+    let error = api.get("n").await.expect_err("missing");
+    assert!(matches!(error, kube::Error::Api(_)), "{error:?}");
+    let text = metrics.encode().expect("text");
+    for outcome in ["Success", "NotFound"] {
+        let line = format!(r#"tenant_controller_kube_requests_total{{verb="get",resource="configmaps",outcome="{outcome}"}} 1"#);
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_end_is_cut_off_at_the_deadline_and_says_so() {
+    let router = Router::new().fallback(|| async {
+        let begun = futures::stream::once(async { Ok::<_, std::convert::Infallible>("{") });
+        axum::body::Body::from_stream(futures::StreamExt::chain(begun, futures::stream::pending()))
+    });
+    let (client, metrics) = connect(serve(router).await, Duration::from_millis(200));
+    let api: Api<ConfigMap> = Api::namespaced(client, "a");
+    let error = api.get("m").await.expect_err("cut off");
+    assert_eq!(describe(&error), "no answer to get configmaps within 200ms");
+    assert!(metrics.encode().expect("text").contains(r#"outcome="TimedOut""#));
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_not_there_is_told_in_words() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+    let address = listener.local_addr().expect("address");
+    drop(listener);
+    let (client, metrics) = connect(address, Duration::from_secs(10));
+    let error = client.apiserver_version().await.expect_err("nobody there");
+    let words = describe(&error);
+    assert!(words.to_lowercase().contains("connection refused"), "{words}");
+    assert!(metrics.encode().expect("text").contains(r#"outcome="Unreachable""#));
+}
+
+#[test]
+fn causes_are_told_once() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer: {0}")]
+    struct Outer(#[source] std::io::Error);
+    let error = Outer(std::io::Error::other("inner"));
+    assert_eq!(chain(&error), "outer: inner");
+}

@@ -1,0 +1,500 @@
+//! Replicas with skewed clocks, slow and lossy calls and long pauses, on simulated time: never two of them may act, and one of them
+//! always comes to.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng as _};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::elector::{Candidate, Clock, Decision, Elector, Guard, Reading};
+use super::store::{Draft, Record, Store, StoreError};
+use crate::config::Lease as Terms;
+use crate::health::{Health, Role};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn terms(identity: &str) -> Terms {
+    Terms {
+        name: "tenant-controller".to_owned(),
+        identity: identity.to_owned(),
+        duration: 15 * SECOND,
+        renew_deadline: 10 * SECOND,
+        retry_interval: 2 * SECOND,
+    }
+}
+
+fn held_by(holder: &str, version: &str) -> Record {
+    Record {
+        holder: (!holder.is_empty()).then(|| holder.to_owned()),
+        duration: Some(15 * SECOND),
+        transitions: 4,
+        version: version.to_owned(),
+    }
+}
+
+mod decisions {
+    use super::*;
+
+    fn take(version: Option<&str>, transitions: i32) -> Decision {
+        Decision::Take {
+            expected: version.map(str::to_owned),
+            transitions,
+        }
+    }
+
+    fn wait(seconds: u32) -> Decision {
+        Decision::Wait {
+            until: seconds * SECOND,
+        }
+    }
+
+    /// What was read at which second, and what is decided at which second.
+    #[test]
+    fn a_candidate_waits_until_the_lease_stood_still_for_its_duration() {
+        type Reads = Vec<(u32, Option<Record>)>;
+        let other = |version| Some(held_by("other", version));
+        let table: Vec<(&str, Reads, u32, Decision)> = vec![
+            ("nothing was read yet", vec![], 3, wait(3)),
+            ("there is none", vec![(1, None)], 1, take(None, 0)),
+            ("it was given back", vec![(1, Some(held_by("", "7")))], 1, take(Some("7"), 5)),
+            ("an earlier process of ours had it", vec![(1, Some(held_by("me", "7")))], 1, take(Some("7"), 5)),
+            ("another has it", vec![(1, other("7"))], 1, wait(16)),
+            ("it has stood still, but not for long enough", vec![(1, other("7")), (15, other("7"))], 15, wait(16)),
+            ("it has stood still", vec![(1, other("7")), (16, other("7"))], 16, take(Some("7"), 5)),
+            ("it was renewed", vec![(1, other("7")), (15, other("8"))], 16, wait(30)),
+            ("it was deleted under its holder", vec![(1, other("7")), (5, None)], 6, wait(20)),
+            ("it was deleted long ago", vec![(1, other("7")), (5, None), (20, None)], 20, take(None, 0)),
+            (
+                "it does not say how long",
+                vec![(1, Some(Record { duration: None, ..held_by("other", "7") }))],
+                1,
+                wait(16),
+            ),
+        ];
+        for (case, reads, now, want) in table {
+            let mut candidate = Candidate::new(&terms("me"));
+            for (second, record) in reads {
+                candidate.observe(record, second * SECOND);
+            }
+            assert_eq!(candidate.decide(now * SECOND), want, "{case}");
+        }
+    }
+}
+
+/// A clock that is off by `offset` and runs `rate` times as fast as the simulation's.
+#[derive(Clone, Debug)]
+struct SkewedClock {
+    start: Instant,
+    offset: Duration,
+    rate: f64,
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Reading {
+        self.offset + self.start.elapsed().mul_f64(self.rate)
+    }
+
+    async fn sleep(&self, time: Duration) {
+        sleep(time.div_f64(self.rate)).await;
+    }
+}
+
+/// The record of a simulated API server.
+#[derive(Debug, Default)]
+struct Cell {
+    record: Option<Record>,
+    writes: u64,
+}
+
+/// One replica's way to the simulated API server.
+#[derive(Clone, Debug)]
+struct SimulatedStore {
+    cell: Arc<Mutex<Cell>>,
+    network: Arc<Mutex<Network>>,
+}
+
+#[derive(Debug)]
+struct Network {
+    rng: SmallRng,
+    /// Of 100 calls, this many lose their request or their answer.
+    losses: u32,
+    /// Longest way there, and back.
+    delay_max: Duration,
+    down: bool,
+}
+
+/// What becomes of one call.
+struct Fate {
+    there: Duration,
+    back: Duration,
+    arrives: bool,
+    returns: bool,
+}
+
+impl SimulatedStore {
+    fn new(cell: &Arc<Mutex<Cell>>, seed: u64, losses: u32, delay_max: Duration) -> Self {
+        let network = Network {
+            rng: SmallRng::seed_from_u64(seed),
+            losses,
+            delay_max,
+            down: false,
+        };
+        Self {
+            cell: Arc::clone(cell),
+            network: Arc::new(Mutex::new(network)),
+        }
+    }
+
+    fn set_down(&self, down: bool) {
+        self.network.lock().expect("lock").down = down;
+    }
+
+    fn fate(&self) -> Fate {
+        let mut network = self.network.lock().expect("lock");
+        let delay_max = network.delay_max;
+        let there = network.rng.random_range(Duration::ZERO..=delay_max);
+        let back = network.rng.random_range(Duration::ZERO..=delay_max);
+        let (losses, down) = (network.losses, network.down);
+        let mut arrives = || !down && network.rng.random_range(0..100) >= losses;
+        Fate {
+            there,
+            back,
+            arrives: arrives(),
+            returns: arrives(),
+        }
+    }
+
+    /// Carries `act` to the server and its answer back. What has left the replica happens even if nobody waits for it any more, as with
+    /// a packet on its way.
+    async fn carry<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Cell) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (fate, cell) = (self.fate(), Arc::clone(&self.cell));
+        let on_its_way = tokio::spawn(async move {
+            sleep(fate.there).await;
+            if !fate.arrives {
+                return None;
+            }
+            let answer = act(&mut cell.lock().expect("lock"));
+            sleep(fate.back).await;
+            fate.returns.then_some(answer)
+        });
+        match on_its_way.await.expect("no panic") {
+            Some(answer) => Ok(answer),
+            None => {
+                std::future::pending::<()>().await;
+                Err(StoreError::TimedOut)
+            }
+        }
+    }
+}
+
+impl Store for SimulatedStore {
+    async fn read(&self) -> Result<Option<Record>, StoreError> {
+        self.carry(|cell| cell.record.clone()).await
+    }
+
+    async fn write(&self, expected: Option<&str>, draft: Draft) -> Result<Record, StoreError> {
+        let expected = expected.map(str::to_owned);
+        self.carry(move |cell| {
+            match (&expected, &cell.record) {
+                (Some(_), None) => return Err(StoreError::Missing),
+                (None, Some(_)) => return Err(StoreError::Conflict),
+                (Some(version), Some(record)) if *version != record.version => {
+                    return Err(StoreError::Conflict);
+                }
+                _ => {}
+            }
+            cell.writes += 1;
+            let record = Record {
+                holder: draft.holder,
+                duration: Some(draft.duration),
+                transitions: draft.transitions,
+                version: cell.writes.to_string(),
+            };
+            cell.record = Some(record.clone());
+            Ok(record)
+        })
+        .await?
+    }
+}
+
+/// One replica of the simulation: what it may do now, if it holds the Lease.
+#[derive(Debug)]
+struct Replica {
+    store: SimulatedStore,
+    guard: Arc<Mutex<Option<Guard<SkewedClock>>>>,
+    life: tokio::task::JoinHandle<()>,
+}
+
+impl Replica {
+    fn acts(&self) -> bool {
+        let guard = self.guard.lock().expect("lock");
+        guard.as_ref().is_some_and(Guard::holds)
+    }
+}
+
+/// Stands for the Lease, holds it for a while, gives it back or loses it, and stands again; for ever.
+fn start(store: SimulatedStore, clock: SkewedClock, name: String, hold: Duration) -> Replica {
+    let guard = Arc::new(Mutex::new(None));
+    let life = {
+        let (store, guard) = (store.clone(), Arc::clone(&guard));
+        async move {
+            let never = CancellationToken::new();
+            for tenure in 0.. {
+                // Every process of a replica has a name of its own.
+                let elector = Elector::new(store.clone(), clock.clone(), terms(&format!("{name}_{tenure}")));
+                let Some(held) = elector.acquire(&Health::new(), &never).await else { return };
+                *guard.lock().expect("lock") = Some(held.guard());
+                let lost = held.lost();
+                tokio::select! {
+                    () = lost.cancelled() => drop(held),
+                    () = sleep(hold) => {
+                        held.release(5 * SECOND).await;
+                    }
+                }
+            }
+        }
+    };
+    Replica {
+        store,
+        guard,
+        life: tokio::spawn(life),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Scenario {
+    seed: u64,
+    losses: u32,
+    delay_max_ms: u64,
+    /// Per replica: its clock's rate in percent, its offset, how long it holds, and when it is cut off for how long.
+    replicas: Vec<(u32, u64, u64, u64, u64)>,
+}
+
+fn scenario() -> impl Strategy<Value = Scenario> {
+    let replica = (95u32..=105, 0u64..1_000_000, 5u64..200, 0u64..200, 0u64..60);
+    (any::<u64>(), 0u32..40, 1u64..8_000, prop::collection::vec(replica, 2..=3)).prop_map(
+        |(seed, losses, delay_max_ms, replicas)| Scenario {
+            seed,
+            losses,
+            delay_max_ms,
+            replicas,
+        },
+    )
+}
+
+/// How long one scenario runs, in simulated time.
+const SCENARIO_S: u64 = 300;
+
+/// Runs a scenario; answers for how many seconds somebody could act.
+async fn run(scenario: Scenario) -> Result<u64, TestCaseError> {
+    let cell = Arc::default();
+    let delay_max = Duration::from_millis(scenario.delay_max_ms);
+    let start_of_time = Instant::now();
+    let replicas: Vec<_> = (0u64..)
+        .zip(&scenario.replicas)
+        .map(|(i, (percent, offset_s, hold_s, ..))| {
+            let clock = SkewedClock {
+                start: start_of_time,
+                offset: Duration::from_secs(*offset_s),
+                rate: f64::from(*percent) / 100.0,
+            };
+            let store = SimulatedStore::new(&cell, scenario.seed.wrapping_add(i), scenario.losses, delay_max);
+            start(store, clock, format!("replica-{i}"), Duration::from_secs(*hold_s))
+        })
+        .collect();
+
+    let mut acted_s = 0;
+    for tick in 0..SCENARIO_S * 10 {
+        sleep(Duration::from_millis(100)).await;
+        let second = tick / 10;
+        for (replica, (_, _, _, cut_at, cut_for)) in replicas.iter().zip(&scenario.replicas) {
+            replica.store.set_down((*cut_at..cut_at + cut_for).contains(&second));
+        }
+        let acting = replicas.iter().filter(|r| r.acts()).count();
+        prop_assert!(acting <= 1, "{acting} replicas act after {second} s");
+        acted_s += u64::from(acting == 1 && tick % 10 == 0);
+    }
+    for replica in replicas {
+        replica.life.abort();
+    }
+    Ok(acted_s)
+}
+
+fn simulate<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("runtime")
+        .block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn never_do_two_replicas_act_at_once(scenario in scenario()) {
+        simulate(run(scenario))?;
+    }
+}
+
+#[test]
+fn with_good_calls_somebody_acts_nearly_always() {
+    let scenario = Scenario {
+        seed: 1,
+        losses: 0,
+        delay_max_ms: 50,
+        replicas: vec![(100, 0, 30, 0, 0), (103, 999, 40, 0, 0), (98, 7, 20, 0, 0)],
+    };
+    let acted_s = simulate(run(scenario)).expect("no two");
+    assert!(acted_s > SCENARIO_S * 85 / 100, "{acted_s} s of {SCENARIO_S}");
+}
+
+/// Two replicas with good clocks and calls.
+struct Pair {
+    cell: Arc<Mutex<Cell>>,
+    clock: SkewedClock,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            cell: Arc::default(),
+            clock: SkewedClock {
+                start: Instant::now(),
+                offset: Duration::ZERO,
+                rate: 1.0,
+            },
+        }
+    }
+
+    fn store(&self) -> SimulatedStore {
+        SimulatedStore::new(&self.cell, 1, 0, Duration::from_millis(10))
+    }
+
+    fn elector(&self, name: &str) -> (Elector<SimulatedStore, SkewedClock>, SimulatedStore) {
+        let store = self.store();
+        (Elector::new(store.clone(), self.clock.clone(), terms(name)), store)
+    }
+
+    fn holder(&self) -> Option<String> {
+        self.cell.lock().expect("lock").record.as_ref()?.holder.clone()
+    }
+}
+
+#[test]
+fn a_lease_that_is_given_back_is_taken_at_once() {
+    simulate(async {
+        let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
+        let first = pair.elector("a").0.acquire(&health, &never).await.expect("held");
+        let second = tokio::spawn({
+            let elector = pair.elector("b").0;
+            async move { elector.acquire(&Health::new(), &CancellationToken::new()).await }
+        });
+        sleep(60 * SECOND).await;
+        assert_eq!(pair.holder().as_deref(), Some("a"), "renewed all the while");
+        let lost = first.lost();
+        let since = Instant::now();
+        assert!(first.release(5 * SECOND).await);
+        assert!(!lost.is_cancelled(), "given back is not lost");
+        let second = second.await.expect("no panic").expect("held");
+        assert!(since.elapsed() <= 3 * SECOND, "{:?}", since.elapsed());
+        assert!(second.guard().holds());
+    });
+}
+
+#[test]
+fn a_holder_that_is_cut_off_stops_before_another_starts() {
+    simulate(async {
+        let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
+        let (elector, store) = pair.elector("a");
+        let first = elector.acquire(&health, &never).await.expect("held");
+        let (lost, guard) = (first.lost(), first.guard());
+        let (second, _) = pair.elector("b");
+        let second = tokio::spawn(async move {
+            let held = second.acquire(&Health::new(), &CancellationToken::new()).await;
+            (held, Instant::now())
+        });
+        sleep(30 * SECOND).await;
+        store.set_down(true);
+        let cut = Instant::now();
+        lost.cancelled().await;
+        let stopped = Instant::now();
+        assert!(!guard.holds());
+        assert!(stopped - cut <= 11 * SECOND, "{:?}", stopped - cut);
+        let (held, started) = second.await.expect("no panic");
+        assert!(held.is_some_and(|held| held.guard().holds()));
+        assert!(started - stopped >= 2 * SECOND, "{:?}", started - stopped);
+        assert!(started - cut <= 20 * SECOND, "{:?}", started - cut);
+        assert!(!first.release(SECOND).await, "what is lost cannot be given back");
+    });
+}
+
+#[test]
+fn edits_by_others_do_not_cost_the_lease_and_another_holder_does() {
+    simulate(async {
+        let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
+        let held = pair.elector("a").0.acquire(&health, &never).await.expect("held");
+        let lost = held.lost();
+        let edit = |f: fn(&mut Record)| {
+            let mut cell = pair.cell.lock().expect("lock");
+            cell.writes += 1;
+            let version = cell.writes.to_string();
+            let record = cell.record.as_mut().expect("there");
+            record.version = version;
+            f(record);
+        };
+        edit(|_| {});
+        sleep(30 * SECOND).await;
+        assert!(!lost.is_cancelled() && held.guard().holds(), "somebody put a label on it");
+        // The same identity, another tenure: a second process that bears the same name.
+        edit(|record| record.transitions += 1);
+        sleep(5 * SECOND).await;
+        assert!(lost.is_cancelled() && !held.guard().holds());
+    });
+}
+
+#[test]
+fn a_lease_that_is_deleted_is_lost() {
+    simulate(async {
+        let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
+        let held = pair.elector("a").0.acquire(&health, &never).await.expect("held");
+        pair.cell.lock().expect("lock").record = None;
+        held.lost().cancelled().await;
+    });
+}
+
+#[test]
+fn whoever_is_asked_to_stop_while_waiting_stops_waiting() {
+    simulate(async {
+        let (pair, stop, health) = (Pair::new(), CancellationToken::new(), Health::new());
+        let _held = pair.elector("a").0.acquire(&health, &stop).await.expect("held");
+        let health = Health::new();
+        let waiting = tokio::spawn({
+            let (elector, health, stop) = (pair.elector("b").0, health.clone(), stop.clone());
+            async move { elector.acquire(&health, &stop).await.is_none() }
+        });
+        sleep(5 * SECOND).await;
+        assert_eq!(health.role(), Role::Standby);
+        stop.cancel();
+        assert!(waiting.await.expect("no panic"));
+    });
+}
+
+#[test]
+fn a_restarted_process_of_the_same_identity_need_not_wait() {
+    simulate(async {
+        let (pair, never) = (Pair::new(), CancellationToken::new());
+        let killed = pair.elector("pod-0").0.acquire(&Health::new(), &never).await.expect("held");
+        drop(killed);
+        let since = Instant::now();
+        let held = pair.elector("pod-0").0.acquire(&Health::new(), &never).await.expect("held");
+        assert!(since.elapsed() < SECOND && held.guard().holds());
+    });
+}

@@ -1,0 +1,180 @@
+//! Log lines: sentences with dotted fields, as JSON or for people, on stderr.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
+use std::panic;
+
+use jiff::Zoned;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{self as lines, FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use super::traces::Traces;
+use crate::config::{Log, LogFormat};
+
+/// Sets the process's subscriber, and has panics told as log lines, so that whoever collects those sees them.
+pub(super) fn install(log: &Log, traces: &Traces) -> Result<(), TryInitError> {
+    let filter = EnvFilter::new(log.filter.as_str());
+    let registry = tracing_subscriber::registry();
+    match log.format {
+        LogFormat::Json => registry
+            .with(
+                lines::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_span_list(false)
+                    .with_writer(io::stderr)
+                    .with_filter(filter),
+            )
+            .with(traces.layer())
+            .try_init()?,
+        LogFormat::Pretty => registry
+            .with(
+                lines::layer()
+                    .with_ansi(io::stderr().is_terminal())
+                    .event_format(Sentence)
+                    .with_writer(io::stderr)
+                    .with_filter(filter),
+            )
+            .with(traces.layer())
+            .try_init()?,
+    }
+    let default = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(panic.location = place, "A task panicked; this is a defect of the controller");
+        default(panic);
+    }));
+    Ok(())
+}
+
+/// `12:03:04.123 INFO  Project is ready after 812 ms  tenant.name=a project.id=x`
+struct Sentence;
+
+impl<S, N> FormatEvent<S, N> for Sentence
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = *event.metadata().level();
+        let mut parts = Parts::default();
+        event.record(&mut parts);
+        write!(writer, "{} ", Zoned::now().strftime("%H:%M:%S%.3f"))?;
+        if writer.has_ansi_escapes() {
+            write!(writer, "\x1b[{}m{level:<5}\x1b[0m", colour(level))?;
+        } else {
+            write!(writer, "{level:<5}")?;
+        }
+        write!(writer, " {}", parts.message)?;
+        if !parts.fields.is_empty() {
+            write!(writer, " {}", parts.fields)?;
+        }
+        for span in context.event_scope().into_iter().flatten() {
+            let extensions = span.extensions();
+            if let Some(fields) = extensions.get::<FormattedFields<N>>()
+                && !fields.is_empty()
+            {
+                write!(writer, "  {fields}")?;
+            }
+        }
+        writeln!(writer)
+    }
+}
+
+/// The number of the terminal's colour.
+fn colour(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        _ => 90,
+    }
+}
+
+/// The sentence of an event, and its fields.
+#[derive(Default)]
+struct Parts {
+    message: String,
+    fields: String,
+}
+
+impl Parts {
+    fn put(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        // Writing into a String cannot fail.
+        let _ = if field.name() == "message" {
+            self.message.write_fmt(value)
+        } else {
+            write!(self.fields, " {}={value}", field.name())
+        };
+    }
+}
+
+impl Visit for Parts {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format_args!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if value.contains(char::is_whitespace) {
+            self.put(field, format_args!("{value:?}"));
+        } else {
+            self.put(field, format_args!("{value}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("lock").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Page {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("lock").clone()).expect("UTF-8")
+        }
+    }
+
+    #[test]
+    fn a_pretty_line_is_a_sentence_and_its_fields() {
+        let page = Page::default();
+        let writer = page.clone();
+        let layer = lines::layer()
+            .with_ansi(false)
+            .event_format(Sentence)
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let _span = tracing::info_span!("reconcile", tenant.name = "acme").entered();
+            tracing::info!(project.id = "quiet-river-1", cause = "two words", "Project is ready after {} ms", 812);
+        });
+        let text = page.text();
+        let (_, line) = text.split_once(' ').expect("time first");
+        assert_eq!(
+            line.trim_end().replace('"', "'"),
+            "INFO  Project is ready after 812 ms  project.id=quiet-river-1 cause='two words'  tenant.name='acme'"
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Spans against a receiver of the test's own: a socket that takes one request.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::*;
+
+#[test]
+fn the_receivers_path_is_kept() {
+    for (base, want) in [
+        ("http://collector:4318", "http://collector:4318/v1/traces"),
+        ("http://collector:4318/", "http://collector:4318/v1/traces"),
+        ("https://host/otlp/", "https://host/otlp/v1/traces"),
+    ] {
+        assert_eq!(traces_url(&Url::parse(base).expect("URL")), want);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_of_our_code_arrive_when_the_process_stops_and_those_of_libraries_do_not() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (sender, mut received) = mpsc::channel(4);
+    let sender = Arc::new(sender);
+    let app = Router::new()
+        .route(
+            "/v1/traces",
+            post(move |body: Bytes| {
+                let sender = Arc::clone(&sender);
+                async move {
+                    let _ = sender.send(body).await;
+                }
+            }),
+        )
+        .layer(DefaultBodyLimit::max(1 << 20));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("address"));
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let trace = Trace {
+        endpoint: Url::parse(&endpoint).expect("URL"),
+        sampling: crate::config::Ratio::ALL,
+    };
+    let traces = Traces::start(Some(&trace), "replica-7").expect("started");
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(traces.layer()), || {
+        tracing::info_span!(target: "controller::reconcile", "reconcile", tenant.name = "acme").in_scope(|| {});
+        tracing::info_span!(target: "hyper", "not_ours").in_scope(|| {});
+    });
+    traces.flush().await;
+
+    let body = received.recv().await.expect("one request");
+    let holds = |text: &str| body.windows(text.len()).any(|w| w == text.as_bytes());
+    for text in ["reconcile", "tenant.name", "acme", SERVICE, "replica-7"] {
+        assert!(holds(text), "{text}");
+    }
+    assert!(!holds("not_ours"));
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_endpoint_nothing_is_made_or_waited_for() {
+    let traces = Traces::start(None, "x").expect("started");
+    assert!(traces.layer::<tracing_subscriber::Registry>().is_none());
+    traces.flush().await;
+}
