@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Checks the chart: lint, rendering with default and odd values, refusal of wrong ones. With KUBECONFIG it goes on against
+# that cluster: every object is checked strictly by the API server, the chart is installed, the rights of its
+# ServiceAccount are compared with a table, and it is uninstalled. Needs no node: no Pod has to run.
+#
+#   charts/tenant-controller/tests/run.sh
+#   KUBECONFIG=... HELM=... KUBECTL=... charts/tenant-controller/tests/run.sh
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+chart=$(dirname "$here")
+helm=${HELM:-helm}
+kubectl=${KUBECTL:-kubectl}
+# A run leaves namespaces behind that take a while to go: each has names of its own.
+namespace=chart-test-$$
+a=chart-a-$$ b=chart-b-$$ c=chart-c-$$
+failures=0
+
+say() { printf '%s\n' "$*"; }
+command -v "$helm" >/dev/null || { say "$helm is not there: set HELM"; exit 2; }
+fail() { say "FAILED: $*"; failures=$((failures + 1)); }
+
+"$helm" lint --strict --quiet "$chart" || fail "helm lint"
+
+for values in "$here"/accepted/*.yaml; do
+  out=$("$helm" template r "$chart" -n "$namespace" -f "$values" 2>&1) || fail "$(basename "$values") does not render: $out"
+  # A large number in scientific notation would be refused as an integer.
+  if grep -nE ': [0-9.]+e\+[0-9]+' <<<"$out"; then fail "$(basename "$values") renders a number in scientific notation"; fi
+done
+
+while IFS='|' read -r arguments part; do
+  [[ $arguments == \#* || -z $arguments ]] && continue
+  part=${part# }
+  # shellcheck disable=SC2086 # several arguments stand in a line
+  if out=$("$helm" template r "$chart" -n "$namespace" $arguments 2>&1); then
+    fail "accepted: $arguments"
+  elif ! grep -qF -- "$part" <<<"$out"; then
+    fail "$arguments: the error does not name $part: $out"
+  fi
+done <"$here/refused.txt"
+
+# Rights of the ServiceAccount: the answer of the API server to each question.
+can() { # yes|no namespace verb resource [name | --subresource=x]
+  local want=$1 where=$2 verb=$3 what=("$4") answer
+  case ${5:-} in
+  --*) what+=("$5") ;;
+  ?*) what=("$4/$5") ;;
+  esac
+  answer=$("$kubectl" auth can-i "$verb" "${what[@]}" -n "$where" \
+    --as="system:serviceaccount:$namespace:$account" 2>/dev/null || true)
+  [[ $answer == "$want" ]] || fail "can-i $verb ${what[*]} in $where: $answer, not $want"
+}
+
+rights() { # yes|no: whether Tenants of namespaces that are not named are to be reached
+  local elsewhere=$1 verb
+  for verb in get list watch patch; do
+    can yes "$a" "$verb" tenants.dbpertenant.dev
+    can "$elsewhere" "$c" "$verb" tenants.dbpertenant.dev
+    can yes "$a" "$verb" tenantclasses.dbpertenant.dev
+  done
+  for verb in get list watch create patch; do
+    can yes "$a" "$verb" secrets
+    can "$elsewhere" "$c" "$verb" secrets
+  done
+  for verb in create delete update; do can no "$a" "$verb" tenants.dbpertenant.dev; done
+  for verb in delete update deletecollection; do can no "$a" "$verb" secrets; done
+  can yes "$a" patch tenants.dbpertenant.dev --subresource=status
+  can yes "$a" update tenants.dbpertenant.dev --subresource=finalizers
+  can yes "$a" patch tenantclasses.dbpertenant.dev --subresource=status
+  can yes "$a" update tenantclasses.dbpertenant.dev --subresource=finalizers
+  for verb in create patch; do
+    can yes "$a" "$verb" events.events.k8s.io
+    can yes default "$verb" events.events.k8s.io
+    can "$elsewhere" "$c" "$verb" events.events.k8s.io
+  done
+  for verb in get list watch; do
+    can yes "$namespace" "$verb" secrets
+    can yes "$namespace" "$verb" configmaps
+    can no "$a" "$verb" configmaps
+  done
+  can yes "$namespace" create leases.coordination.k8s.io
+  for verb in get update patch; do
+    can yes "$namespace" "$verb" leases.coordination.k8s.io tenant-controller
+    can no "$namespace" "$verb" leases.coordination.k8s.io other
+  done
+  can yes default get namespaces kube-system
+  can no default get namespaces "$a"
+  can no default list namespaces
+  can no "$a" get pods
+  can no default get nodes
+}
+
+if [[ -n ${KUBECONFIG:-} ]]; then
+  cleanup() {
+    "$helm" uninstall chart-test -n "$namespace" >/dev/null 2>&1 || true
+    "$kubectl" delete tenantclass "$namespace" --ignore-not-found --wait=false >/dev/null 2>&1 || true
+    "$kubectl" delete namespace "$namespace" "$a" "$b" "$c" --ignore-not-found --wait=false >/dev/null 2>&1 || true
+  }
+  trap cleanup EXIT
+  "$kubectl" apply --server-side --force-conflicts -f "$chart/crds" >/dev/null
+  for name in "$namespace" "$a" "$b" "$c"; do
+    "$kubectl" create namespace "$name" --dry-run=client -o yaml | "$kubectl" apply -f - >/dev/null
+  done
+  for values in "$here"/accepted/*.yaml; do
+    narrowed=()
+    if grep -q '^watchNamespaces:' "$values"; then narrowed=(--set "watchNamespaces={$a,$b}"); fi
+    out=$("$helm" template r "$chart" -n "$namespace" -f "$values" "${narrowed[@]}" |
+      "$kubectl" apply --dry-run=server --validate=strict -f - 2>&1) || fail "the API server refuses $(basename "$values"): $out"
+  done
+
+  account=chart-test-tenant-controller
+  "$helm" install chart-test "$chart" -n "$namespace" \
+    --set class.create=true --set class.name="$namespace" --set class.neon.apiKeySecretRef.name=neon >/dev/null || fail "helm install"
+  rights yes
+  "$helm" upgrade chart-test "$chart" -n "$namespace" -f "$here/accepted/namespaces.yaml" --set "watchNamespaces={$a,$b}" \
+    --set class.create=true --set class.name="$namespace" --set class.neon.apiKeySecretRef.name=neon >/dev/null || fail "helm upgrade"
+  rights no
+  "$helm" uninstall chart-test -n "$namespace" >/dev/null || fail "helm uninstall"
+  "$kubectl" get tenantclass "$namespace" >/dev/null || fail "the class does not stay when the release goes"
+else
+  say "KUBECONFIG is not set: nothing was asked of an API server."
+fi
+
+if ((failures)); then
+  say "The chart has $failures faults."
+  exit 1
+fi
+say "The chart is sound."
