@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
     Branch, ConnectionDetails, Database, Endpoint, Operation, Project, Role, nulls, secret,
@@ -132,6 +133,12 @@ pub struct ProjectPage {
     /// Where the next page begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
+    /// Applications of the projects, by project. The client has no use for it and does not read it; a server must write it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub applications: Option<Map<String, Value>>,
+    /// Integrations of the projects, by project. The client has no use for it and does not read it; a server must write it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub integrations: Option<Map<String, Value>>,
 }
 
 /// One page of operations, newest first.
