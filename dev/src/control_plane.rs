@@ -7,16 +7,15 @@
 mod certificates;
 mod commands;
 mod kubeconfig;
+mod ports;
+mod start;
 
-use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::TcpListener;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -25,29 +24,19 @@ use neon_emulator::process::{StopSignal, Supervised, Supervision};
 
 use self::certificates::Certificates;
 use self::kubeconfig::Identity;
+pub(crate) use self::ports::free_port;
+use self::start::StartError;
 use crate::install::{self, Clients, ControlPlaneBinaries};
 use crate::run_folder::RunFolder;
 
-/// From the start of the API server to its `/readyz`; 3 s when the machine is idle.
-const READY_LIMIT: Duration = Duration::from_mins(2);
 /// How often readiness is asked for.
 const READY_POLL: Duration = Duration::from_millis(50);
-/// One question for readiness.
-const READY_REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// How often another port is tried after somebody else took the one that was free a moment ago.
 const PORT_TRIES_MAX: usize = 5;
-/// Where ports are looked for.
-const PORTS: Range<u16> = 20_000..32_000;
-/// How many are looked at.
-const PORT_PROBES_MAX: usize = 100;
 /// How long a server may take to end before it is killed. Its data is thrown away anyhow.
 const STOP_GRACE: Duration = Duration::from_secs(3);
-/// How much of a dead server's log is shown.
-const LOG_TAIL_LINES: usize = 20;
 /// How long the token of a `ServiceAccount` is good for, in seconds: longer than any test.
 const TOKEN_SECONDS: i64 = 24 * 3600;
-/// What the API server writes when the port is taken.
-const PORT_TAKEN: &str = "address already in use";
 
 /// What a control plane should be like.
 #[derive(Debug, Clone, Default)]
@@ -261,134 +250,6 @@ impl ControlPlane {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Another program can take a port between our looking and the server's listening; then the next one is tried.
-    async fn start_on_a_free_port(&mut self) -> Result<()> {
-        for attempt in 1..=PORT_TRIES_MAX {
-            self.port = free_port()?;
-            self.kubeconfig = kubeconfig::create(
-                self.folder.path(),
-                "admin.kubeconfig",
-                &self.url(),
-                &self.certificates.ca,
-                "admin",
-                &Identity::Certificate(&self.certificates.admin),
-            )?;
-            match self.try_port(self.port).await {
-                Ok(()) => return Ok(()),
-                Err(StartError::PortTaken) if attempt < PORT_TRIES_MAX => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    async fn try_port(&self, port: u16) -> Result<(), StartError> {
-        let folder = self.folder.path();
-        let audit = self.audit_log();
-        let command = commands::kube_apiserver(
-            &self.binaries,
-            folder,
-            &self.certificates,
-            port,
-            audit.as_deref(),
-        )?;
-        let log = folder.join("kube-apiserver.log");
-        let _ = std::fs::remove_file(&log); // an earlier attempt's words must not be taken for this one's
-        *self.apiserver() = Some(spawn(&command, &log)?);
-        let client = self.client().await?;
-        let started = Instant::now();
-        loop {
-            let question = client.request_text(readyz()?);
-            if matches!(
-                tokio::time::timeout(READY_REQUEST_LIMIT, question).await,
-                Ok(Ok(_))
-            ) {
-                return Ok(());
-            }
-            self.check_apiserver_lives()?;
-            if started.elapsed() > READY_LIMIT {
-                return Err(anyhow!(
-                    "kube-apiserver does not serve after {} s\n{}",
-                    READY_LIMIT.as_secs(),
-                    self.log_tails(LOG_TAIL_LINES)
-                )
-                .into());
-            }
-            tokio::time::sleep(READY_POLL).await;
-        }
-    }
-
-    fn check_apiserver_lives(&self) -> Result<(), StartError> {
-        let mut server = self.apiserver();
-        let Some(server) = server.as_mut() else {
-            return Ok(());
-        };
-        let Some(status) = server.exited().map_err(anyhow::Error::from)? else {
-            return Ok(());
-        };
-        let tail = server.log_tail(LOG_TAIL_LINES);
-        if tail.contains(PORT_TAKEN) {
-            return Err(StartError::PortTaken);
-        }
-        Err(anyhow!(
-            "kube-apiserver ended with {status} before it served ({}):\n{tail}",
-            server.log_file().display()
-        )
-        .into())
-    }
-
-    /// The default `ServiceAccount` is the controller manager's work: when it is there, its controllers run.
-    async fn wait_for_the_controllers(&mut self) -> Result<()> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, "default");
-        let started = Instant::now();
-        while accounts.get_opt("default").await.ok().flatten().is_none() {
-            let ended = self
-                .manager
-                .as_mut()
-                .map(Supervised::exited)
-                .transpose()?
-                .flatten();
-            if let Some(status) = ended {
-                bail!(
-                    "kube-controller-manager ended with {status}\n{}",
-                    self.log_tails(LOG_TAIL_LINES)
-                );
-            }
-            if started.elapsed() > READY_LIMIT {
-                bail!(
-                    "kube-controller-manager does nothing after {} s\n{}",
-                    READY_LIMIT.as_secs(),
-                    self.log_tails(LOG_TAIL_LINES)
-                );
-            }
-            tokio::time::sleep(READY_POLL).await;
-        }
-        Ok(())
-    }
-}
-
-/// Why the API server did not start.
-enum StartError {
-    PortTaken,
-    Other(anyhow::Error),
-}
-
-impl From<anyhow::Error> for StartError {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Other(error)
-    }
-}
-
-impl From<StartError> for anyhow::Error {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::PortTaken => {
-                anyhow!("no free port for kube-apiserver after {PORT_TRIES_MAX} tries")
-            }
-            StartError::Other(error) => error,
-        }
-    }
 }
 
 /// A client for a kubeconfig file.
@@ -398,10 +259,6 @@ pub async fn client_for(kubeconfig: &Path) -> Result<Client> {
         .with_context(|| format!("cannot read {}", kubeconfig.display()))?;
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
-}
-
-fn readyz() -> Result<http::Request<Vec<u8>>> {
-    Ok(http::Request::get("/readyz").body(Vec::new())?)
 }
 
 fn spawn(command: &Command, log: &Path) -> Result<Supervised> {
@@ -422,21 +279,4 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
         bail!("{} is no place for a file", path.display());
     };
     certificates::write(folder, file, text).map(drop)
-}
-
-/// A port on loopback that is free now. It lies below those that systems hand out for outgoing connections, so that
-/// a server which is restarted on it will not find it taken by one.
-pub(crate) fn free_port() -> Result<u16> {
-    for _ in 0..PORT_PROBES_MAX {
-        let random = std::hash::RandomState::new().build_hasher().finish();
-        let port = PORTS.start + u16::try_from(random % u64::from(PORTS.end - PORTS.start))?;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!(
-        "none of {PORT_PROBES_MAX} ports between {} and {} on 127.0.0.1 is free",
-        PORTS.start,
-        PORTS.end
-    )
 }

@@ -241,7 +241,7 @@ impl Demo {
 
     /// What somebody needs who wants to know why it failed.
     async fn report(&self) -> String {
-        let mut text = String::new();
+        let mut parts = Vec::new();
         for arguments in [
             &[
                 "get",
@@ -259,17 +259,17 @@ impl Demo {
             let said = run::output(self.cluster.kubectl(arguments))
                 .await
                 .unwrap_or_else(|error| format!("{error:#}"));
-            text.push_str(&format!("--- kubectl {}\n{said}\n", arguments.join(" ")));
+            parts.push(format!("--- kubectl {}\n{said}", arguments.join(" ")));
         }
         if let Some(controller) = &self.controller {
-            text.push_str(&format!(
-                "--- controller ({})\n{}\n",
+            parts.push(format!(
+                "--- controller ({})\n{}",
                 controller.log_file().display(),
                 controller.log_tail(LOG_TAIL_LINES)
             ));
         }
-        text.push_str(&self.cluster.log_tails(LOG_TAIL_LINES));
-        text
+        parts.push(self.cluster.log_tails(LOG_TAIL_LINES));
+        parts.join("\n")
     }
 
     async fn stop(self) -> Result<()> {

@@ -21,6 +21,8 @@ const LOCK_FILE: &str = "owner.lock";
 const PID_FILE: &str = "owner.pid";
 /// A folder without a lock this old was cut off while it was being made.
 const UNLOCKED_AGE_MAX: Duration = Duration::from_mins(1);
+/// How long the end of a run tries to remove its folder.
+const REMOVE_LIMIT: Duration = Duration::from_secs(5);
 /// How long `dev down` waits for a run to stop its servers.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(45);
 /// How often it looks.
@@ -79,10 +81,28 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_dir_all(&self.path);
+        if self.kept {
+            return;
+        }
+        // A program that was interrupted while it filled the folder may still write for a moment.
+        let started = Instant::now();
+        while remove(&self.path).is_err() && started.elapsed() < REMOVE_LIMIT {
+            thread::sleep(STOP_POLL);
         }
     }
+}
+
+/// Removes a run's folder. The lock goes last: as long as anything is left, it tells whose that is.
+fn remove(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_dir_if_any(&entry.path())?;
+        } else if entry.file_name() != LOCK_FILE {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    remove_dir_if_any(folder)
 }
 
 /// Removes the folders of this user's dead runs; gives how many there were.
@@ -93,8 +113,8 @@ pub fn remove_dead() -> Result<usize> {
 fn remove_dead_in(base: &Path) -> Result<usize> {
     let mut removed = 0;
     for path in folders(base, "")? {
-        if owner_is_dead(&path) {
-            remove_dir_if_any(&path)?;
+        if owner(&path) == Owner::Dead {
+            remove(&path)?;
             removed += 1;
         }
     }
@@ -105,7 +125,7 @@ fn remove_dead_in(base: &Path) -> Result<usize> {
 pub fn stop_living(purpose: &str) -> Result<usize> {
     let mut stopped = 0;
     for path in folders(&env::temp_dir(), purpose)? {
-        if owner_is_dead(&path) {
+        if owner(&path) != Owner::Alive {
             continue;
         }
         let Ok(pid) = fs::read_to_string(path.join(PID_FILE)) else {
@@ -121,7 +141,7 @@ pub fn stop_living(purpose: &str) -> Result<usize> {
         ));
         signal("TERM", pid)?;
         let started = Instant::now();
-        while path.exists() && !owner_is_dead(&path) {
+        while owner(&path) == Owner::Alive {
             if started.elapsed() > STOP_WAIT_MAX {
                 bail!(
                     "process {pid} still runs {} seconds after it was asked to end; kill -KILL {pid} ends it and its servers",
@@ -168,13 +188,31 @@ fn folders(base: &Path, purpose: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn owner_is_dead(path: &Path) -> bool {
-    match File::open(path.join(LOCK_FILE)) {
-        // The lock that this takes is let go of when the file is closed, right here.
-        Ok(file) => !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
-        Err(_) => fs::metadata(path)
+/// What is known of who made a folder.
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    Alive,
+    Dead,
+    /// The folder has no lock yet.
+    Unknown,
+}
+
+fn owner(folder: &Path) -> Owner {
+    let Ok(file) = File::open(folder.join(LOCK_FILE)) else {
+        let age = fs::metadata(folder)
             .and_then(|metadata| metadata.modified())
-            .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > UNLOCKED_AGE_MAX)),
+            .ok()
+            .and_then(|made| made.elapsed().ok());
+        return if age.is_some_and(|age| age > UNLOCKED_AGE_MAX) {
+            Owner::Dead
+        } else {
+            Owner::Unknown
+        };
+    };
+    // The lock that this takes is let go of when the file is closed, right here.
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Owner::Alive,
+        _ => Owner::Dead,
     }
 }
 

@@ -1,11 +1,14 @@
-//! How a chart would have the controller started: the arguments, the environment and the `ServiceAccount` of the
-//! Deployment that it rendered, taken for a process of this machine.
+//! How a chart would have the controller started: the arguments, the environment, the files and the `ServiceAccount` of
+//! the Deployment that it rendered, taken for a process of this machine.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::api::core::v1::{ConfigMap, EnvVar, PodSpec};
+use kube::{Api, Client};
 
 /// What the Deployment's one container is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,11 +19,40 @@ pub struct Rendered {
     pub environment: Vec<(String, String)>,
     /// Whose rights it has.
     pub service_account: String,
+    /// Where it finds which ConfigMap's files: path and name.
+    mounts: Vec<(String, String)>,
 }
 
 impl Rendered {
-    /// Reads it from a Deployment. What a process cannot have (a value from a Secret, a second container) is an error.
-    pub fn from_deployment(deployment: &Deployment) -> Result<Self> {
+    /// Reads the Deployment from the cluster, and lays the files of its `ConfigMap`s into `folder`: arguments and
+    /// environment name them there.
+    pub async fn read(client: &Client, namespace: &str, name: &str, folder: &Path) -> Result<Self> {
+        let deployment = Api::<Deployment>::namespaced(client.clone(), namespace)
+            .get(name)
+            .await;
+        let mut rendered = Self::from_deployment(
+            &deployment.with_context(|| format!("no Deployment {namespace}/{name}"))?,
+        )?;
+        for (mounted_at, config_map) in rendered.mounts.clone() {
+            let found = Api::<ConfigMap>::namespaced(client.clone(), namespace)
+                .get(&config_map)
+                .await;
+            let place = folder.join(format!("configmap-{config_map}"));
+            fs::create_dir_all(&place)?;
+            for (file, text) in found
+                .with_context(|| format!("no ConfigMap {namespace}/{config_map}"))?
+                .data
+                .unwrap_or_default()
+            {
+                fs::write(place.join(file), text)?;
+            }
+            rendered.move_files(&mounted_at, &place.display().to_string());
+        }
+        Ok(rendered)
+    }
+
+    /// What stands in the Deployment. What a process cannot have (a value from a Secret, a second container) is an error.
+    fn from_deployment(deployment: &Deployment) -> Result<Self> {
         let namespace = deployment
             .metadata
             .namespace
@@ -59,6 +91,11 @@ impl Rendered {
             .flatten()
             .map(|argument| fill_in(argument, &environment))
             .collect();
+        let mounts = container
+            .volume_mounts
+            .iter()
+            .flatten()
+            .filter_map(|mount| Some((mount.mount_path.clone(), config_map(pod, &mount.name)?)));
         let service_account = pod
             .service_account_name
             .clone()
@@ -67,8 +104,27 @@ impl Rendered {
             arguments,
             environment,
             service_account,
+            mounts: mounts.collect(),
         })
     }
+
+    fn move_files(&mut self, from: &str, to: &str) {
+        let (from, to) = (format!("{}/", from.trim_end_matches('/')), format!("{to}/"));
+        let values = self.environment.iter_mut().map(|(_, value)| value);
+        for text in self.arguments.iter_mut().chain(values) {
+            *text = text.replace(&from, &to);
+        }
+    }
+}
+
+/// The ConfigMap behind a volume; other volumes (an empty directory, say) are nothing that a process lacks.
+fn config_map(pod: &PodSpec, volume: &str) -> Option<String> {
+    let volume = pod
+        .volumes
+        .iter()
+        .flatten()
+        .find(|found| found.name == volume)?;
+    volume.config_map.as_ref().map(|source| source.name.clone())
 }
 
 fn value(variable: &EnvVar, fields: &BTreeMap<&str, &str>) -> Result<(String, String)> {
@@ -106,18 +162,25 @@ mod tests {
             "metadata": {"name": "tenant-controller", "namespace": "tenant-system"},
             "spec": {"selector": {}, "template": {"spec": {"serviceAccountName": "robot", "containers": [{
                 "name": "controller",
-                "args": ["--namespace=$(POD_NAMESPACE)", "--log-format=json", "--title=$(NOWHERE)"],
+                "args": ["--namespace=$(POD_NAMESPACE)", "--config=/etc/controller/config.yaml", "--log-format=json", "--title=$(NOWHERE)"],
                 "env": [
                     {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
                     {"name": "RUST_LOG", "value": "info"},
                 ],
-            }]}}},
+                "volumeMounts": [{"name": "config", "mountPath": "/etc/controller"}, {"name": "tmp", "mountPath": "/tmp"}],
+            }], "volumes": [{"name": "config", "configMap": {"name": "settings"}}, {"name": "tmp", "emptyDir": {}}]}}},
         }))?;
-        let rendered = Rendered::from_deployment(&deployment)?;
+        let mut rendered = Rendered::from_deployment(&deployment)?;
+        assert_eq!(
+            rendered.mounts,
+            [("/etc/controller".to_owned(), "settings".to_owned())]
+        );
+        rendered.move_files("/etc/controller", "/run/files");
         assert_eq!(
             rendered.arguments,
             [
                 "--namespace=tenant-system",
+                "--config=/run/files/config.yaml",
                 "--log-format=json",
                 "--title=$(NOWHERE)"
             ]

@@ -114,6 +114,11 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// The run's folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The programs that people are shown.
     pub(super) fn clients(&self) -> &Clients {
         &self.clients
@@ -146,7 +151,7 @@ impl Cluster {
         command
     }
 
-    /// A kubeconfig with the token of a ServiceAccount: what the controller may do, and no more.
+    /// A kubeconfig with the token of a `ServiceAccount`: what the controller may do, and no more.
     pub(super) async fn service_account_kubeconfig(
         &self,
         namespace: &str,

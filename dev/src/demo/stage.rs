@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::apps::v1::Deployment;
 use serde_yaml::Value;
 
 use super::cluster::Cluster;
 use super::run::{output, output_with_input};
 use super::{SYSTEM_NAMESPACE, TENANTS_NAMESPACE};
+use crate::control_plane::client_for;
 use crate::controller::{ControllerOptions, Rendered};
 
-/// The name of the release, of its Deployment and of its ServiceAccount.
+/// The name of the release, of its Deployment and of its `ServiceAccount`.
 const RELEASE: &str = "tenant-controller";
 /// The Tenants of `examples/`.
 pub(super) const EXAMPLES: [&str; 3] = ["acme", "globex", "initech"];
@@ -34,17 +34,8 @@ pub(super) async fn install_chart(cluster: &Cluster, log: &Path) -> Result<Contr
     ]))
     .await?;
     wait_for_crds(cluster).await?;
-    let found = output(cluster.kubectl(&[
-        "-n",
-        SYSTEM_NAMESPACE,
-        "get",
-        "deployment",
-        RELEASE,
-        "--output=json",
-    ]))
-    .await?;
-    let deployment: Deployment = serde_json::from_str(&found)?;
-    let rendered = Rendered::from_deployment(&deployment)?;
+    let client = client_for(cluster.kubeconfig()).await?;
+    let rendered = Rendered::read(&client, SYSTEM_NAMESPACE, RELEASE, cluster.folder()).await?;
     let kubeconfig = cluster
         .service_account_kubeconfig(SYSTEM_NAMESPACE, &rendered.service_account)
         .await?;

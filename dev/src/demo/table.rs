@@ -78,27 +78,27 @@ impl Table {
     }
 
     fn redraw(&mut self) {
-        let mut text = if self.lines_drawn > 0 {
-            format!("\x1b[{}A", self.lines_drawn)
-        } else {
-            String::new()
-        };
-        text.push_str(&format!(
-            "\x1b[2K  \x1b[1m{:>7}  {:<10} {:<13} {:<6} {:<7}\x1b[0m\n",
+        let mut lines = vec![format!(
+            "\x1b[1m{:>7}  {:<10} {:<13} {:<6} {:<7}\x1b[0m",
             "TIME", "TENANT", "PHASE", "READY", "SCHEMA"
-        ));
-        for (name, row) in &self.rows {
+        )];
+        lines.extend(self.rows.iter().map(|(name, row)| {
             let time = self
                 .ready_after
                 .get(name)
                 .copied()
                 .unwrap_or_else(|| self.started.elapsed());
-            text.push_str(&format!(
-                "\x1b[2K  {:>7}  {}\n",
-                elapsed(time),
-                line(name, row)
-            ));
-        }
+            format!("{:>7}  {}", elapsed(time), line(name, row))
+        }));
+        // Up to where the table began, then each line over the old one.
+        let up = if self.lines_drawn > 0 {
+            format!("\x1b[{}A", self.lines_drawn)
+        } else {
+            String::new()
+        };
+        let text = lines
+            .iter()
+            .fold(up, |text, line| text + "\x1b[2K  " + line + "\n");
         self.lines_drawn = self.rows.len() + 1;
         let _ = stdout().write_all(text.as_bytes());
         let _ = stdout().flush();
@@ -141,10 +141,10 @@ fn row(tenant: &Tenant) -> Row {
 mod tests {
     use super::*;
 
-    fn tenant(status: serde_json::Value) -> Tenant {
+    fn tenant(status: &serde_json::Value) -> Tenant {
         serde_json::from_value(serde_json::json!({
             "apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant",
-            "metadata": {"name": "acme", "generation": 2}, "spec": {}, "status": status,
+            "metadata": {"name": "acme", "generation": 2}, "spec": {}, "status": status.clone(),
         }))
         .expect("a Tenant")
     }
@@ -157,7 +157,7 @@ mod tests {
     fn a_tenant_is_ready_only_for_its_newest_spec() {
         let ready = |generation: i64| {
             row(&tenant(
-                serde_json::json!({"observedGeneration": generation, "conditions": [condition("Ready", "")]}),
+                &serde_json::json!({"observedGeneration": generation, "conditions": [condition("Ready", "")]}),
             ))
         };
         assert!(ready(2).ready);
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_stalled_tenant_says_what_to_mend() {
         let stalled = row(&tenant(
-            serde_json::json!({"phase": "Stalled", "conditions": [condition("Stalled", "set the API key")]}),
+            &serde_json::json!({"phase": "Stalled", "conditions": [condition("Stalled", "set the API key")]}),
         ));
         assert_eq!(
             (stalled.phase.as_str(), stalled.message.as_str()),
