@@ -1,5 +1,6 @@
 //! Writes the custom resource definitions, as YAML, into each folder that is named: `tenant.yaml` and
-//! `tenantclass.yaml`. The same types always give the same bytes, so a check for stale files is a plain comparison.
+//! `tenantclass.yaml`. Named none, it writes to this crate and to the chart, which must carry the same files. The same
+//! types always give the same bytes, so a check for stale files is a plain comparison.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,14 +9,11 @@ use crds::{tenant_class_crd, tenant_crd};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 const HEADER: &str = "\
-# Generated from the types in crds/src by `make generate`
-# (cargo run -p dbpertenant-crds --bin crdgen -- crds charts/tenant-controller/crds). Do not edit.
+# Generated from the types in crds/src by `make generate` (cargo run -p dbpertenant-crds --bin crdgen). Do not edit.
 ";
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("name the folders to write to: crdgen crds charts/tenant-controller/crds")]
-    NoFolder,
     #[error("cannot write the definition as YAML")]
     Yaml(#[from] serde_yaml::Error),
     #[error("cannot write {path}: {source}")]
@@ -26,7 +24,14 @@ enum Error {
 }
 
 fn main() -> ExitCode {
-    let folders: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let mut folders: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    if folders.is_empty() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        folders = vec![
+            here.to_owned(),
+            here.join("../charts/tenant-controller/crds"),
+        ];
+    }
     match generate(&folders) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -37,9 +42,6 @@ fn main() -> ExitCode {
 }
 
 fn generate(folders: &[PathBuf]) -> Result<(), Error> {
-    if folders.is_empty() {
-        return Err(Error::NoFolder);
-    }
     let files = [
         ("tenant.yaml", yaml(&tenant_crd())?),
         ("tenantclass.yaml", yaml(&tenant_class_crd())?),
