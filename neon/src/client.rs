@@ -74,6 +74,25 @@ impl Neon {
         }
     }
 
+    /// The same account with another key, after a rotation. The quota is the account's, so both share it.
+    #[must_use]
+    pub fn with_api_key(&self, api_key: SecretString) -> Self {
+        let shared = Shared {
+            http: self.shared.http.clone(),
+            base_url: self.shared.base_url.clone(),
+            org_id: self.shared.org_id.clone(),
+            api_key,
+            quota: Arc::clone(&self.shared.quota),
+            call_deadline: self.shared.call_deadline,
+            queue_deadline: self.shared.queue_deadline,
+            observer: Arc::clone(&self.shared.observer),
+        };
+        Self {
+            shared: Arc::new(shared),
+            priority: self.priority,
+        }
+    }
+
     /// Waits for a turn in the account's quota, to be spent by one call. For calls that cannot be repeated: the caller can record
     /// what it is about to do after the wait, not before.
     ///

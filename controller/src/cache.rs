@@ -1,0 +1,326 @@
+//! What the controller keeps of the cluster, small: ten thousand Tenants and their Secrets fit in a few megabytes.
+//!
+//! Tenants are kept as their own JSON, without what no pass reads; a pass unpacks the one it works on. Of Secrets only the
+//! metadata is ever asked for, and of that only the answer to one question is kept: is it ours and as we wrote it?
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crds::{FIELD_MANAGER, Phase, Tenant, annotations, keys};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
+use serde::{Deserialize, Deserializer};
+
+use crate::facts::SecretFacts;
+use crate::identity::TenantUid;
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A Tenant in the cache.
+#[derive(Clone, Debug)]
+pub struct PackedTenant {
+    metadata: ObjectMeta,
+    class_name: Box<str>,
+    adopts: Option<Box<str>>,
+    phase: Option<Phase>,
+    wish_hash: u64,
+    body: Box<[u8]>,
+}
+
+impl PackedTenant {
+    /// The whole Tenant. `None` only if the cache were corrupt.
+    pub fn unpack(&self) -> Option<Tenant> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The class it names.
+    pub fn class_name(&self) -> &str {
+        &self.class_name
+    }
+
+    /// The phase that its status names.
+    pub fn phase(&self) -> Option<Phase> {
+        self.phase
+    }
+
+    /// Changes with whatever people and programs ask of the Tenant, and not with its status: our own writes wake nobody.
+    pub fn wish_hash(&self) -> u64 {
+        self.wish_hash
+    }
+
+    /// The project that it adopts, if its spec says so.
+    pub fn adopts(&self) -> Option<&str> {
+        self.adopts.as_deref()
+    }
+}
+
+fn wish_hash(meta: &ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&meta.uid, meta.generation, meta.deletion_timestamp.is_some()).hash(&mut hasher);
+    (&meta.finalizers, &meta.annotations).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Takes out of a Tenant what no pass reads.
+pub fn prune(tenant: &mut Tenant) {
+    tenant.metadata.managed_fields = None;
+    if let Some(annotations) = &mut tenant.metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+impl TryFrom<Tenant> for PackedTenant {
+    type Error = serde_json::Error;
+
+    fn try_from(mut tenant: Tenant) -> Result<Self, serde_json::Error> {
+        prune(&mut tenant);
+        Ok(Self {
+            body: serde_json::to_vec(&tenant)?.into_boxed_slice(),
+            wish_hash: wish_hash(&tenant.metadata),
+            phase: tenant.status.as_ref().and_then(|status| status.phase),
+            class_name: tenant.spec.class_name.into_boxed_str(),
+            adopts: tenant.spec.adopt.map(|adopt| adopt.project_id.into_boxed_str()),
+            metadata: ObjectMeta {
+                name: tenant.metadata.name,
+                namespace: tenant.metadata.namespace,
+                uid: tenant.metadata.uid,
+                resource_version: tenant.metadata.resource_version,
+                ..ObjectMeta::default()
+            },
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for PackedTenant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(Tenant::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Resource for PackedTenant {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Tenant::kind(&())
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        Tenant::group(&())
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        Tenant::version(&())
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        Tenant::plural(&())
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// Name of a namespaced object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+impl Key {
+    /// The key of an object.
+    pub fn of<K: Resource>(object: &K) -> Self {
+        Self {
+            namespace: object.meta().namespace.as_deref().unwrap_or_default().into(),
+            name: object.meta().name.as_deref().unwrap_or_default().into(),
+        }
+    }
+}
+
+/// What is kept of one Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct KeptSecret {
+    owner: Option<TenantUid>,
+    owner_name: Box<str>,
+    intact: bool,
+    project: Option<neon::ids::ProjectId>,
+    ca_digest: Option<Box<str>>,
+}
+
+/// The connection Secrets, by what their metadata tells.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    kept: Mutex<HashMap<Key, KeptSecret>>,
+    listed: Mutex<HashMap<Key, KeptSecret>>,
+}
+
+impl Secrets {
+    /// Takes in what a watch says. `scope` is the namespace it watches, `None` for all. Returns the Tenants that may
+    /// have something to do because of it.
+    pub fn observe(&self, scope: Option<&str>, event: Event<PartialObjectMeta<Secret>>) -> Vec<ObjectRef<PackedTenant>> {
+        match event {
+            Event::Init => {
+                let in_scope = |key: &Key| scope.is_none_or(|scope| *key.namespace == *scope);
+                lock(&self.listed).retain(|key, _| !in_scope(key));
+                Vec::new()
+            }
+            Event::InitApply(secret) => {
+                lock(&self.listed).insert(Key::of(&secret), keep(&secret.metadata));
+                Vec::new()
+            }
+            Event::InitDone => self.swap(scope),
+            Event::Apply(secret) => {
+                let key = Key::of(&secret);
+                let now = keep(&secret.metadata);
+                let owner = owner_ref(&key, &now);
+                let before = lock(&self.kept).insert(key, now.clone());
+                // Whoever adds a label to a Secret changes nothing that concerns us.
+                if before.as_ref() == Some(&now) { Vec::new() } else { owner.into_iter().collect() }
+            }
+            Event::Delete(secret) => {
+                let key = Key::of(&secret);
+                let before = lock(&self.kept).remove(&key);
+                before.and_then(|before| owner_ref(&key, &before)).into_iter().collect()
+            }
+        }
+    }
+
+    /// After a fresh list: whatever differs from what was kept concerns its Tenant.
+    fn swap(&self, scope: Option<&str>) -> Vec<ObjectRef<PackedTenant>> {
+        let mut listed = lock(&self.listed);
+        let mut kept = lock(&self.kept);
+        let in_scope = |key: &Key| scope.is_none_or(|scope| *key.namespace == *scope);
+        let mut touched: Vec<_> =
+            kept.iter().filter(|(key, _)| in_scope(key)).filter(|(key, old)| listed.get(key) != Some(old))
+                .filter_map(|(key, old)| owner_ref(key, old)).collect();
+        kept.retain(|key, _| !in_scope(key));
+        for (key, new) in listed.drain() {
+            touched.extend(owner_ref(&key, &new));
+            kept.insert(key, new);
+        }
+        touched
+    }
+
+    /// What is known of the Secret that a Tenant's credentials go to. A Secret without our label is not known here; the
+    /// write finds it.
+    pub fn facts(&self, key: &Key, tenant: TenantUid) -> SecretFacts {
+        match lock(&self.kept).get(key) {
+            None => SecretFacts::Missing,
+            Some(kept) if kept.owner != Some(tenant) => SecretFacts::Foreign,
+            Some(kept) => SecretFacts::Ours {
+                intact: kept.intact,
+                project: kept.project.clone(),
+                ca_digest: kept.ca_digest.as_deref().map(str::to_owned),
+            },
+        }
+    }
+
+    /// Takes in a Secret that we just wrote, before the watch tells of it.
+    pub fn wrote(&self, secret: &Secret) {
+        lock(&self.kept).insert(Key::of(secret), keep(&secret.metadata));
+    }
+
+    /// How many are kept.
+    pub fn len(&self) -> usize {
+        lock(&self.kept).len()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A poisoned lock means that a thread panicked between two map operations, each of which is whole in itself.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn owner_ref(key: &Key, kept: &KeptSecret) -> Option<ObjectRef<PackedTenant>> {
+    kept.owner?;
+    Some(ObjectRef::new(&kept.owner_name).within(&key.namespace))
+}
+
+fn keep(meta: &ObjectMeta) -> KeptSecret {
+    let owner = controller_of(meta);
+    let noted = |key: &str| meta.annotations.as_ref().and_then(|all| all.get(key));
+    KeptSecret {
+        owner: owner.and_then(|(_, uid)| TenantUid::parse(uid)),
+        owner_name: owner.map(|(name, _)| name).unwrap_or_default().into(),
+        intact: intact(meta.managed_fields.as_deref().unwrap_or_default()),
+        project: noted(annotations::PROJECT_ID).and_then(|id| id.parse().ok()),
+        ca_digest: noted(annotations::CA_DIGEST).map(|digest| digest.as_str().into()),
+    }
+}
+
+/// Name and UID of the Tenant that controls an object.
+pub fn controller_of(meta: &ObjectMeta) -> Option<(&str, &str)> {
+    let kind = Tenant::kind(&());
+    meta.owner_references
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .find(|owner| owner.controller == Some(true) && owner.kind == kind)
+        .map(|owner| (owner.name.as_str(), owner.uid.as_str()))
+}
+
+/// Whether every key of the contract is there and was last written by us alone. Server-side apply keeps the books on
+/// that: a key that anybody else changed is theirs in `managedFields`, so the values need not be read to know.
+fn intact(entries: &[ManagedFieldsEntry]) -> bool {
+    let owns = |entry: &ManagedFieldsEntry, key: &str| {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        fields.and_then(|fields| fields.get("f:data")?.get(format!("f:{key}"))).is_some()
+    };
+    let ours = |entry: &&ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
+    };
+    keys::ALL.iter().all(|key| {
+        let by_us = entries.iter().filter(ours).any(|entry| owns(entry, key));
+        let by_others = entries.iter().filter(|entry| !ours(entry)).any(|entry| owns(entry, key));
+        // The certificates are there only where they are needed.
+        (by_us || *key == keys::CA_CRT) && !by_others
+    })
+}
+
+/// The Tenants' own latest versions, as the API server returned them, for as long as the watch lags behind.
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<HashMap<TenantUid, Tenant>>);
+
+impl Recent {
+    /// Remembers what a write returned.
+    pub fn wrote(&self, uid: TenantUid, tenant: Tenant) {
+        lock(&self.0).insert(uid, tenant);
+    }
+
+    /// The newer of the cached version and our own last write.
+    pub fn newest(&self, uid: TenantUid, cached: Tenant) -> Tenant {
+        let mut recent = lock(&self.0);
+        match recent.get(&uid) {
+            Some(own) if version(own) > version(&cached) => own.clone(),
+            Some(_) => {
+                recent.remove(&uid);
+                cached
+            }
+            None => cached,
+        }
+    }
+
+    /// Forgets a Tenant that is gone.
+    pub fn forget(&self, uid: TenantUid) {
+        lock(&self.0).remove(&uid);
+    }
+}
+
+/// Versions of one object can be compared as numbers; one that is not a number counts as the oldest.
+fn version(tenant: &Tenant) -> u64 {
+    tenant.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
+}

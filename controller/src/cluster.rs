@@ -1,0 +1,290 @@
+//! Every write to the Kubernetes API, and the few reads that no cache serves. Nothing else in the controller sends one.
+//!
+//! The client gives each call a deadline and counts it. Writes name the version or the UID of what they change, so that a process that
+//! lost its Lease, or looked at an old cache, is refused by the API server instead of undoing newer work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crds::{FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, annotations, labels};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::json;
+
+use crate::cache::{Key, prune};
+
+const API_VERSION: &str = "dbpertenant.dev/v1alpha1";
+
+/// Why a call to the Kubernetes API did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The object changed since it was read. Look again.
+    #[error("{what}: the object has changed since it was read")]
+    Conflict {
+        /// The call.
+        what: &'static str,
+    },
+    /// It is not there.
+    #[error("{what}: not found")]
+    NotFound {
+        /// The call.
+        what: &'static str,
+    },
+    /// One of that name is there already.
+    #[error("{what}: an object of that name exists")]
+    Exists {
+        /// The call.
+        what: &'static str,
+    },
+    /// The API server refuses: its rules, or the controller's rights.
+    #[error("{what}: the API server refuses: {message}")]
+    Refused {
+        /// The call.
+        what: &'static str,
+        /// The API server's words.
+        message: String,
+    },
+    /// No answer, or none that can be used.
+    #[error("{what}: the API server does not answer")]
+    Unavailable {
+        /// The call.
+        what: &'static str,
+        /// What went wrong underneath.
+        #[source]
+        source: kube::Error,
+    },
+}
+
+impl ClusterError {
+    fn new(what: &'static str, error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => match (status.code, status.reason.as_str()) {
+                (409, "AlreadyExists") => Self::Exists { what },
+                (409, _) => Self::Conflict { what },
+                (404, _) => Self::NotFound { what },
+                (429 | 500..=599, _) => Self::Unavailable { what, source: kube::Error::Api(status) },
+                _ => Self::Refused { what, message: status.message.clone() },
+            },
+            source => Self::Unavailable { what, source },
+        }
+    }
+
+}
+
+/// The Kubernetes API, as far as the controller writes to it.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    /// The controller's own namespace.
+    namespace: Arc<str>,
+}
+
+/// A connection Secret to be written.
+pub struct SecretToWrite<'a> {
+    /// Name of the Secret, in the Tenant's namespace.
+    pub name: &'a str,
+    /// Its content.
+    pub data: BTreeMap<String, ByteString>,
+    /// The project that the credentials belong to.
+    pub project: &'a str,
+    /// Digest of the certificates in it.
+    pub ca_digest: Option<&'a str>,
+}
+
+impl Cluster {
+    /// `namespace` is the controller's own.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { client, namespace: namespace.into() }
+    }
+
+    /// The client, for watches.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The controller's own namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// UID of the namespace `kube-system`: the cluster's own identity.
+    pub async fn identity(&self) -> Result<String, ClusterError> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = api.get("kube-system").await.map_err(|error| ClusterError::new("get namespace kube-system", error))?;
+        namespace.metadata.uid.ok_or(ClusterError::NotFound { what: "get namespace kube-system" })
+    }
+
+    /// One Tenant, from the API server itself.
+    pub async fn tenant(&self, key: &Key) -> Result<Tenant, ClusterError> {
+        self.tenants(&key.namespace).get(&key.name).await.map_err(|error| ClusterError::new("get tenant", error)).map(pruned)
+    }
+
+    /// Sets the Tenant's finalizers, if it is still the version that was read.
+    pub async fn set_finalizers(&self, tenant: &Tenant, finalizers: &[String]) -> Result<Tenant, ClusterError> {
+        let patch = json!({ "metadata": {
+            "resourceVersion": tenant.metadata.resource_version,
+            "uid": tenant.metadata.uid,
+            "finalizers": finalizers,
+        } });
+        let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
+        let (name, params) = (tenant.name_any(), PatchParams::default());
+        api.patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| ClusterError::new("patch tenant finalizers", error)).map(pruned)
+    }
+
+    /// Writes the Tenant's status, if it is still the version that was read.
+    pub async fn write_status(&self, tenant: &Tenant, status: &TenantStatus) -> Result<Tenant, ClusterError> {
+        let patch = json!({
+            "apiVersion": API_VERSION,
+            "kind": Tenant::kind(&()),
+            "metadata": { "resourceVersion": tenant.metadata.resource_version, "uid": tenant.metadata.uid },
+            "status": status,
+        });
+        let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
+        let (name, params) = (tenant.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+        api.patch_status(&name, &params, &Patch::Apply(&patch)).await.map_err(|error| ClusterError::new("apply tenant status", error)).map(pruned)
+    }
+
+    /// The Secret of that name, whoever owns it.
+    pub async fn secret(&self, key: &Key) -> Result<Option<Secret>, ClusterError> {
+        self.secrets(&key.namespace).get_opt(&key.name).await.map_err(|error| ClusterError::new("get secret", error))
+    }
+
+    /// Makes a Secret that is the Tenant's and still empty. A name that is taken is refused, so that a Secret of somebody
+    /// else's can never be mixed with ours.
+    pub async fn reserve_secret(&self, tenant: &Tenant, name: &str) -> Result<Secret, ClusterError> {
+        let secret = Secret {
+            metadata: ObjectMeta { name: Some(name.to_owned()), ..self.secret_meta(tenant) },
+            type_: Some(SECRET_TYPE.to_owned()),
+            ..Secret::default()
+        };
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
+        api.create(&params, &secret).await.map_err(|error| ClusterError::new("create secret", error))
+    }
+
+    /// Writes the content into the Secret with this UID, and no other of its name.
+    pub async fn write_secret(
+        &self,
+        tenant: &Tenant,
+        uid: &str,
+        content: SecretToWrite<'_>,
+    ) -> Result<Secret, ClusterError> {
+        let mut noted = BTreeMap::from([(annotations::PROJECT_ID.to_owned(), content.project.to_owned())]);
+        noted.extend(content.ca_digest.map(|digest| (annotations::CA_DIGEST.to_owned(), digest.to_owned())));
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(content.name.to_owned()),
+                uid: Some(uid.to_owned()),
+                annotations: Some(noted),
+                ..self.secret_meta(tenant)
+            },
+            type_: Some(SECRET_TYPE.to_owned()),
+            data: Some(content.data),
+            ..Secret::default()
+        };
+        let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        api.patch(content.name, &params, &Patch::Apply(&secret)).await.map_err(|error| ClusterError::new("apply secret", error))
+    }
+
+    fn secret_meta(&self, tenant: &Tenant) -> ObjectMeta {
+        ObjectMeta {
+            namespace: tenant.namespace(),
+            labels: Some(BTreeMap::from([
+                (labels::MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned()),
+                (labels::TENANT.to_owned(), label_value(&tenant.name_any())),
+            ])),
+            owner_references: tenant.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// A Secret in the controller's own namespace.
+    pub async fn own_secret(&self, name: &str) -> Result<Option<Secret>, ClusterError> {
+        self.secrets(&self.namespace).get_opt(name).await.map_err(|error| ClusterError::new("get API key secret", error))
+    }
+
+    /// A ConfigMap in the controller's own namespace.
+    pub async fn own_config_map(&self, name: &str) -> Result<Option<ConfigMap>, ClusterError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.get_opt(name).await.map_err(|error| ClusterError::new("get migrations configmap", error))
+    }
+
+    /// Sets a class's finalizers, if it is still the version that was read.
+    pub async fn set_class_finalizers(
+        &self,
+        class: &TenantClass,
+        finalizers: &[String],
+    ) -> Result<TenantClass, ClusterError> {
+        let patch = json!({ "metadata": {
+            "resourceVersion": class.metadata.resource_version,
+            "uid": class.metadata.uid,
+            "finalizers": finalizers,
+        } });
+        let (name, params) = (class.name_any(), PatchParams::default());
+        self.classes().patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| ClusterError::new("patch class finalizers", error))
+    }
+
+    /// Writes a class's status, if it is still the version that was read.
+    pub async fn write_class_status(
+        &self,
+        class: &TenantClass,
+        status: &TenantClassStatus,
+    ) -> Result<TenantClass, ClusterError> {
+        let patch = json!({
+            "apiVersion": API_VERSION,
+            "kind": TenantClass::kind(&()),
+            "metadata": { "resourceVersion": class.metadata.resource_version, "uid": class.metadata.uid },
+            "status": status,
+        });
+        let (name, params) = (class.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+        self.classes().patch_status(&name, &params, &Patch::Apply(&patch)).await.map_err(|error| ClusterError::new("apply class status", error))
+    }
+
+    fn tenants(&self, namespace: &str) -> Api<Tenant> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn secrets(&self, namespace: &str) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn classes(&self) -> Api<TenantClass> {
+        Api::all(self.client.clone())
+    }
+
+}
+
+fn pruned(mut tenant: Tenant) -> Tenant {
+    prune(&mut tenant);
+    tenant
+}
+
+/// A name that fits into a label: the API server allows 63 characters there, and 253 in a name.
+fn label_value(name: &str) -> String {
+    const LABEL_BYTES_MAX: usize = 63;
+    let cut: String = name.chars().take(LABEL_BYTES_MAX).collect();
+    cut.trim_end_matches(['-', '.']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crds::GROUP;
+
+    #[test]
+    fn the_api_version_is_that_of_the_types() {
+        assert_eq!(API_VERSION, Tenant::api_version(&()));
+        assert!(API_VERSION.starts_with(GROUP));
+        assert_eq!(API_VERSION, TenantClass::api_version(&()));
+    }
+
+    #[test]
+    fn label_values_fit_and_end_well() {
+        assert_eq!(label_value("acme"), "acme");
+        let long = format!("{}.tail", "a".repeat(62));
+        assert_eq!(label_value(&long), "a".repeat(62));
+    }
+}
