@@ -61,6 +61,8 @@ pub struct TenantClassSpec {
     #[serde(default)]
     pub adoption: Adoption,
     /// What becomes of a project when its Tenant is deleted and does not say so itself. Left out: `Delete`.
+    // The schema of an optional enum would have the enum's words in place of these.
+    #[schemars(with = "DeletionPolicy")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// Where the schema comes from that every tenant database gets.

@@ -130,7 +130,9 @@ pub struct TenantSpec {
     pub database: Option<Database>,
     /// What becomes of the Neon project when the Tenant is deleted. Left out: as the class says, and that defaults to
     /// `Delete`; for an adopted project, `Retain`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    // The schema of an optional enum would have the enum's words in place of these.
+    #[schemars(with = "DeletionPolicy")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// Take over a project that exists, instead of creating one. The class must allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
