@@ -155,7 +155,7 @@ impl Cluster {
     /// else's can never be mixed with ours.
     pub async fn reserve_secret(&self, tenant: &Tenant, name: &str) -> Result<Secret, ClusterError> {
         let secret = Secret {
-            metadata: ObjectMeta { name: Some(name.to_owned()), ..self.secret_meta(tenant) },
+            metadata: ObjectMeta { name: Some(name.to_owned()), ..secret_meta(tenant) },
             type_: Some(SECRET_TYPE.to_owned()),
             ..Secret::default()
         };
@@ -178,7 +178,7 @@ impl Cluster {
                 name: Some(content.name.to_owned()),
                 uid: Some(uid.to_owned()),
                 annotations: Some(noted),
-                ..self.secret_meta(tenant)
+                ..secret_meta(tenant)
             },
             type_: Some(SECRET_TYPE.to_owned()),
             data: Some(content.data),
@@ -187,18 +187,6 @@ impl Cluster {
         let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
         let params = PatchParams::apply(FIELD_MANAGER).force();
         api.patch(content.name, &params, &Patch::Apply(&secret)).await.map_err(|error| ClusterError::new("apply secret", error))
-    }
-
-    fn secret_meta(&self, tenant: &Tenant) -> ObjectMeta {
-        ObjectMeta {
-            namespace: tenant.namespace(),
-            labels: Some(BTreeMap::from([
-                (labels::MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned()),
-                (labels::TENANT.to_owned(), label_value(&tenant.name_any())),
-            ])),
-            owner_references: tenant.controller_owner_ref(&()).map(|owner| vec![owner]),
-            ..ObjectMeta::default()
-        }
     }
 
     /// A Secret in the controller's own namespace.
@@ -255,6 +243,18 @@ impl Cluster {
         Api::all(self.client.clone())
     }
 
+}
+
+fn secret_meta(tenant: &Tenant) -> ObjectMeta {
+    ObjectMeta {
+        namespace: tenant.namespace(),
+        labels: Some(BTreeMap::from([
+            (labels::MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned()),
+            (labels::TENANT.to_owned(), label_value(&tenant.name_any())),
+        ])),
+        owner_references: tenant.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
 }
 
 fn pruned(mut tenant: Tenant) -> Tenant {

@@ -11,6 +11,7 @@ use crate::wish::{ComputeWish, QuotaWish, Refusal, Wish};
 
 /// Everything a plan may depend on.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any combination can be met")]
 pub struct Facts {
     /// The moment the pass looked.
     pub now: Timestamp,

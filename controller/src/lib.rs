@@ -4,7 +4,7 @@
 //! One pass over a Tenant is five calls, and the folder reads in their order: [`observe`] gathers the [`facts`] from caches
 //! and listings; [`wish`] fills the spec up from its class and checks it; [`plan`] says what to do next; [`apply`] does it;
 //! [`report`] says in the status where that leads. `wish`, `plan` and `report` are pure. [`reconcile`] strings the five
-//! together, [`classes`] does the like for TenantClasses, and [`run`] feeds both from watches.
+//! together, [`classes`] does the like for classes, and [`run`] feeds both from watches.
 
 pub mod observe;
 pub mod wish;

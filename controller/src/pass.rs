@@ -48,6 +48,7 @@ pub struct Pass<'a> {
 
 /// What a pass found out and does not have to ask again.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a discovery of its own, and any combination can be met")]
 pub struct Hand {
     /// Credentials, and the project they belong to.
     pub credentials: Option<(ProjectId, ConnectionDetails)>,

@@ -84,6 +84,7 @@ pub enum Farewell {
 
 /// What is to become of the Tenant.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each running pass")]
 pub enum Goal {
     /// It is to live, as wished, or the wish cannot be granted.
     Live(Result<Wish, Refusal>),

@@ -308,11 +308,11 @@ async fn own_objects(ctx: Arc<Context>, class_wake: mpsc::Sender<ObjectRef<Tenan
     }
 }
 
-fn changed_names<K: Resource<DynamicType = ()> + Send + 'static>(
+fn changed_names<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
 ) -> impl Stream<Item = String> + Send
 where
-    K: Clone,
+    K: Resource<DynamicType = ()> + Clone + Send + 'static,
 {
     events.default_backoff().touched_objects().filter_map(|object| {
         future::ready(match object {

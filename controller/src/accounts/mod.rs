@@ -134,7 +134,7 @@ impl Account {
     /// How long to wait until the next listing that nobody waits for: the more pages, the rarer.
     fn listing_interval(&self, settings: &crate::config::Neon) -> Duration {
         let pages = u32::try_from(lock(&self.snapshot).pages()).unwrap_or(u32::MAX);
-        let spread = Duration::from_secs(3600) * pages / settings.listing_calls_per_hour.get();
+        let spread = Duration::from_hours(1) * pages / settings.listing_calls_per_hour.get();
         settings.listing_interval.max(spread)
     }
 }

@@ -67,15 +67,16 @@ pub(super) async fn create(pass: &mut Pass<'_>, facts: &Facts, attempt: i32) -> 
     account.wrote(&created.project);
     let endpoint = created.endpoints.iter().find(|endpoint| endpoint.endpoint_type == EndpointType::ReadWrite);
     let effective = pass.wish()?.effective();
-    record(pass, &created.project, endpoint, false, effective);
+    record(pass, &created.project, endpoint, false, Some(effective));
     if let Some(details) = created.connection_uris.first() {
         super::credentials::take(pass, &created.project.id, &details.connection_uri)?;
     }
     pass.say(Reason::ProjectCreated, &format!("created project {}", created.project.id));
+    // The Secret and the schema follow within the pass. Nobody is helped by a status for each.
     let finding = Finding {
-        area: Area::Credentials,
-        reason: Reason::WritingSecret,
-        message: "the Secret is being written".to_owned(),
+        area: Area::Schema,
+        reason: Reason::Migrating,
+        message: "the project is there; its Secret is being written and its schema applied".to_owned(),
     };
     pass.save(facts, &Verdict::Progress(finding)).await
 }
@@ -152,9 +153,7 @@ pub(super) async fn take_up(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), F
     };
     let endpoint = compute_of(pass, id, DOING).await?;
     // With which settings it was created is not known: they are sent again.
-    let unknown = Effective { compute: crds::Compute::default(), ..pass.wish()?.effective() };
-    record(pass, &project, endpoint.as_ref(), false, unknown);
-    pass.status.effective = None;
+    record(pass, &project, endpoint.as_ref(), false, None);
     account.wrote(&project);
     pass.say(Reason::ProjectCreated, &format!("took up project {id}, which an earlier request created"));
     Ok(())
@@ -184,7 +183,7 @@ pub(super) async fn adopt(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Fai
     }
     let endpoint = compute_of(pass, id, DOING).await?;
     let effective = found(pass.wish()?, &project, endpoint.as_ref());
-    record(pass, &project, endpoint.as_ref(), true, effective);
+    record(pass, &project, endpoint.as_ref(), true, Some(effective));
     account.wrote(&project);
     pass.say(Reason::ProjectAdopted, &format!("adopted project {id}"));
     Ok(())
@@ -245,7 +244,13 @@ pub(super) async fn compute_of(pass: &Pass<'_>, id: &ProjectId, doing: &str) -> 
     Ok((at < writers.len()).then(|| writers.swap_remove(at)))
 }
 
-fn record(pass: &mut Pass<'_>, project: &Project, endpoint: Option<&Endpoint>, adopted: bool, effective: Effective) {
+fn record(
+    pass: &mut Pass<'_>,
+    project: &Project,
+    endpoint: Option<&Endpoint>,
+    adopted: bool,
+    effective: Option<Effective>,
+) {
     pass.status.project = Some(ProjectStatus {
         id: project.id.to_string(),
         region: project.region_id.to_string(),
@@ -257,7 +262,7 @@ fn record(pass: &mut Pass<'_>, project: &Project, endpoint: Option<&Endpoint>, a
     });
     pass.status.creation = None;
     pass.status.connection = None;
-    pass.status.effective = Some(effective);
+    pass.status.effective = effective;
     if let Some(timings) = &mut pass.status.timings
         && timings.project_ms.is_none()
     {

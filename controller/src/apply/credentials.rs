@@ -185,15 +185,13 @@ async fn reset(pass: &mut Pass<'_>, id: &ProjectId, uri: Option<&SecretString>) 
         return Ok(());
     }
     // Where Neon gives no connection string without a password, the next look gives one with the new password.
-    let uri = match uri {
-        Some(uri) => uri.clone(),
-        None => {
-            let again = neon.projects().connection_uri(id, &wish.database, &wish.owner).pooled(false).send().await;
-            match again {
-                Ok(answer) => answer.uri,
-                Err(error) if error.kind() == ErrorKind::PreconditionFailed => uri_of_host(pass, id).await?,
-                Err(error) => return Err(Failure::neon(Area::Credentials, DOING, &error)),
-            }
+    let uri = if let Some(uri) = uri {
+        uri.clone()
+    } else {
+        match neon.projects().connection_uri(id, &wish.database, &wish.owner).pooled(false).send().await {
+            Ok(answer) => answer.uri,
+            Err(error) if error.kind() == ErrorKind::PreconditionFailed => uri_of_host(pass, id).await?,
+            Err(error) => return Err(Failure::neon(Area::Credentials, DOING, &error)),
         }
     };
     take(pass, id, &uri)?;

@@ -137,7 +137,7 @@ pub(super) async fn update(
         pass.hand.endpoint = Some(endpoint_facts(&resized.endpoint));
     }
     if let Some(project) = &mut pass.status.project {
-        project.name = updated.project.name.clone();
+        project.name.clone_from(&updated.project.name);
         project.checked_at = Some(updated.project.updated_at.to_string());
     }
     pass.status.effective = Some(wish.effective());
