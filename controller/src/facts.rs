@@ -25,7 +25,7 @@ pub struct Facts {
     pub abandon: bool,
     /// The annotation that asks for a closer look.
     pub reconcile_at: Option<String>,
-    /// Whether the class bears the finalizer that keeps it from vanishing under its Tenants.
+    /// Whether the class bears the finalizer that marks it as in use.
     pub class_guarded: bool,
     /// Whether the Neon account can be used.
     pub account: AccountFacts,

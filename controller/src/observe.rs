@@ -90,10 +90,11 @@ pub fn observe(pass: &Pass<'_>) -> Facts {
         suspended: tenant.spec.suspend,
         abandon: tenant.annotations().get(annotations::ABANDON).is_some_and(|value| value == "true"),
         reconcile_at: tenant.annotations().get(annotations::RECONCILE_AT).cloned(),
-        class_guarded: pass
-            .class
-            .as_ref()
-            .is_some_and(|class| class.finalizers().iter().any(|one| one == finalizers::IN_USE)),
+        class_guarded: pass.hand.class_guarded
+            || pass
+                .class
+                .as_ref()
+                .is_some_and(|class| class.finalizers().iter().any(|one| one == finalizers::IN_USE)),
         account: account_facts(pass),
         project_name: project_name(&label, &ctx.installation, pass.uid),
         listing,

@@ -54,6 +54,8 @@ pub struct Hand {
     pub credentials: Option<(ProjectId, ConnectionDetails)>,
     /// The project's compute.
     pub endpoint: Option<EndpointFacts>,
+    /// Whether the class was just marked as in use.
+    pub class_guarded: bool,
     /// Whether the project answered when asked for by id.
     pub confirmed: bool,
     /// The project that was deleted, or found deleted.

@@ -17,6 +17,8 @@ pub const SETTLE_LISTING_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
 /// The next step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
+    /// Mark the class as in use, so that it cannot vanish under the Tenant.
+    GuardClass,
     /// Put our finalizer on the Tenant.
     AddFinalizer,
     /// Take our finalizer off: the Tenant may go.
@@ -158,11 +160,7 @@ fn plan_life(wish: &Wish, facts: &Facts) -> Step {
         return Step::Stall(refusal.clone());
     }
     if !facts.class_guarded {
-        return Step::Wait {
-            until: None,
-            reason: Reason::Waiting,
-            message: format!("TenantClass {} is about to be marked as in use", wish.class_name),
-        };
+        return Step::GuardClass;
     }
     if !facts.has_finalizer {
         return Step::AddFinalizer;

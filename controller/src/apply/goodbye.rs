@@ -1,4 +1,4 @@
-//! The finalizer, and how a Tenant goes.
+//! The finalizers, and how a Tenant goes.
 
 use crds::{Reason, finalizers};
 use neon::ErrorKind;
@@ -9,6 +9,17 @@ use crate::failure::Failure;
 use crate::pass::Pass;
 use crate::plan::Farewell;
 use crate::report::Area;
+
+/// Marks the class as in use. The class's own passes do it too; this spares the first Tenant of a class the wait.
+pub(super) async fn guard_class(pass: &mut Pass<'_>) -> Result<(), Failure> {
+    let Some(class) = pass.class.clone() else { return Ok(()) };
+    let mut list = class.metadata.finalizers.clone().unwrap_or_default();
+    list.push(finalizers::IN_USE.to_owned());
+    let written = pass.ctx.cluster.set_class_finalizers(&class, &list).await;
+    written.map_err(|error| Failure::cluster(Area::Project, &error))?;
+    pass.hand.class_guarded = true;
+    Ok(())
+}
 
 pub(super) async fn add_finalizer(pass: &mut Pass<'_>) -> Result<(), Failure> {
     let mut list = pass.tenant.metadata.finalizers.clone().unwrap_or_default();

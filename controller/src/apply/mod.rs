@@ -20,6 +20,7 @@ use crate::report::Area;
 /// Does the step. Steps that end a pass (`Wait`, `Hold`, `Stall`, `Rest`) do nothing here.
 pub async fn apply(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<(), Failure> {
     match step {
+        Step::GuardClass => goodbye::guard_class(pass).await,
         Step::AddFinalizer => goodbye::add_finalizer(pass).await,
         Step::LetGo(farewell) => goodbye::let_go(pass, *farewell).await,
         Step::List { since } => {
@@ -46,6 +47,7 @@ pub async fn apply(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<()
 /// The word of a step in metrics and traces.
 pub fn name(step: &Step) -> &'static str {
     match step {
+        Step::GuardClass => "guard_class",
         Step::AddFinalizer => "add_finalizer",
         Step::LetGo(_) => "let_go",
         Step::List { .. } => "list",
