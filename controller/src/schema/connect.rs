@@ -68,7 +68,7 @@ pub(super) async fn connect(
                 address,
                 attempts,
                 waited,
-                source,
+                source: Box::new(source),
             });
         }
         debug!(server.address = %address, error = %source, "Database does not answer yet, trying again");

@@ -59,7 +59,7 @@ pub enum MigrateError {
         waited: Duration,
         /// What the last attempt ended with.
         #[source]
-        source: ConnectError,
+        source: Box<ConnectError>,
     },
     /// TLS cannot be had with this server, or its certificate is not trusted or names another host.
     #[error("{address} cannot be trusted: {message}")]
@@ -401,7 +401,7 @@ mod tests {
             address: "host:5432".to_owned(),
             attempts: 1,
             waited: Duration::ZERO,
-            source: ConnectError::Server(server("XX000", message)),
+            source: Box::new(ConnectError::Server(server("XX000", message))),
         };
         assert!(unreachable("the endpoint could not be found").is_transient());
         assert!(!unreachable("Your project has exceeded the compute time quota.").is_transient());

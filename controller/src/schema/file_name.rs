@@ -3,6 +3,8 @@
 //! sqlx passes over names that do not fit, so a file called `init.sql` would silently never run. Here whatever ends in
 //! `.sql` is meant as a migration and has to fit; whatever does not (a README beside them) is not ours.
 
+use std::path::Path;
+
 /// What a file name says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileName {
@@ -14,14 +16,13 @@ pub(super) struct FileName {
 
 /// Reads a name. `Ok(None)` is a file that is no migration; an error says what is wrong with the name.
 pub(super) fn parse(name: &str) -> Result<Option<FileName>, &'static str> {
-    let lower = name.to_ascii_lowercase();
-    if name.starts_with('.') || !lower.ends_with(".sql") {
+    if !is_sql(name) {
         return Ok(None);
     }
     let Some(stem) = name.strip_suffix(".sql") else {
         return Err("write the ending as .sql, in lower case");
     };
-    if lower.ends_with(".up.sql") || lower.ends_with(".down.sql") {
+    if matches!(stem.rsplit_once('.'), Some((_, "up" | "down"))) {
         return Err("migrations only go forward: write one file without .up or .down");
     }
     let Some((version, description)) = stem.split_once('_') else {
@@ -45,6 +46,12 @@ pub(super) fn parse(name: &str) -> Result<Option<FileName>, &'static str> {
         version,
         description: description.replace('_', " "),
     }))
+}
+
+/// Whether a name is that of SQL, rightly written or not.
+pub(super) fn is_sql(name: &str) -> bool {
+    let ending = Path::new(name).extension();
+    !name.starts_with('.') && ending.is_some_and(|ending| ending.eq_ignore_ascii_case("sql"))
 }
 
 #[cfg(test)]

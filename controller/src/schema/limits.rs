@@ -27,7 +27,7 @@ impl MigrationLimits {
     /// Default of [`MigrationLimits::connect_total`].
     pub const CONNECT_TOTAL: Duration = Duration::from_secs(45);
     /// Default of [`MigrationLimits::lock_timeout`].
-    pub const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+    pub const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
     /// Default of [`MigrationLimits::table_lock_timeout`].
     pub const TABLE_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
     /// Default of [`MigrationLimits::statement_timeout`].

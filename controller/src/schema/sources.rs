@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use super::file_name;
 use super::set::{MIGRATIONS_MAX, SQL_BYTES_MAX, SchemaSet};
 
 /// The files of `tenant-migrations/` at the time of the build.
@@ -102,7 +103,7 @@ impl SchemaSet {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            let is_sql = name.to_ascii_lowercase().ends_with(".sql");
+            let is_sql = file_name::is_sql(&name);
             // Through links: a mounted ConfigMap is made of them.
             let found = fs::metadata(&path);
             if !is_sql || found.as_ref().is_ok_and(fs::Metadata::is_dir) {

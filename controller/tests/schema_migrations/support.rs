@@ -1,0 +1,136 @@
+//! What these tests share: one PostgreSQL server, and a database of its own for each test.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use controller::schema::{DatabaseTarget, MigrationLimits, SchemaSet, Tls};
+use neon_emulator::postgres::Server;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tokio::sync::OnceCell;
+
+/// How long a condition is waited for.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
+/// The password of every test's role, to look for in texts.
+pub(crate) const PASSWORD: &str = "hunter2-is-not-to-be-seen";
+
+static SERVER: OnceCell<Server> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+async fn server() -> &'static Server {
+    let start = || async {
+        match Server::builder().start().await {
+            Ok(server) => server,
+            Err(error) => panic!("these tests need a PostgreSQL server: {error}"),
+        }
+    };
+    SERVER.get_or_init(start).await
+}
+
+/// An empty database, owned by a role that is nothing special.
+pub(crate) struct TestDatabase {
+    pub(crate) target: DatabaseTarget,
+}
+
+impl TestDatabase {
+    pub(crate) async fn create() -> Self {
+        let server = server().await;
+        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut root = PgConnection::connect(server.uri())
+            .await
+            .expect("the server answers");
+        for sql in [
+            format!("CREATE ROLE {name}_owner LOGIN PASSWORD '{PASSWORD}'"),
+            format!("CREATE DATABASE {name} OWNER {name}_owner"),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut root)
+                .await
+                .expect("the database is made");
+        }
+        root.close().await.expect("closed");
+        Self {
+            target: DatabaseTarget {
+                host: "127.0.0.1".to_owned(),
+                port: server.port(),
+                database: name.clone(),
+                role: format!("{name}_owner"),
+                password: PASSWORD.to_owned().into(),
+                options: None,
+                tls: Tls::PlainOnLoopback,
+            },
+        }
+    }
+
+    /// Another session of the same role, as the application or a person would have.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        PgConnectOptions::new_without_pgpass()
+            .host(&self.target.host)
+            .port(self.target.port)
+            .database(&self.target.database)
+            .username(&self.target.role)
+            .password(PASSWORD)
+            .ssl_mode(PgSslMode::Disable)
+            .connect()
+            .await
+            .expect("the database answers")
+    }
+
+    pub(crate) async fn run(&self, sql: &str) {
+        let mut connection = self.connect().await;
+        execute(&mut connection, sql).await;
+        connection.close().await.expect("closed");
+    }
+
+    /// The first column of the rows, as text.
+    pub(crate) async fn column(&self, sql: &str) -> Vec<String> {
+        let mut connection = self.connect().await;
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_all(&mut connection)
+            .await
+            .expect(sql)
+    }
+
+    /// Waits until the query returns a row.
+    pub(crate) async fn wait_for(&self, sql: &str) {
+        let mut connection = self.connect().await;
+        let seen = async {
+            loop {
+                let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+                if query
+                    .fetch_optional(&mut connection)
+                    .await
+                    .expect(sql)
+                    .is_some()
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, seen)
+            .await
+            .unwrap_or_else(|_| panic!("never came true: {sql}"));
+    }
+}
+
+pub(crate) async fn execute(connection: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .expect(sql);
+}
+
+pub(crate) fn set(files: &[(&str, &str)]) -> SchemaSet {
+    SchemaSet::from_files(files.iter().copied()).expect("a set")
+}
+
+/// Limits that do not keep a test waiting.
+pub(crate) fn limits() -> MigrationLimits {
+    MigrationLimits {
+        connect_total: Duration::from_secs(5),
+        lock_timeout: Duration::from_secs(15),
+        table_lock_timeout: Duration::from_secs(2),
+        ..MigrationLimits::default()
+    }
+}

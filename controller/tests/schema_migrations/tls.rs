@@ -1,0 +1,131 @@
+//! Whom we talk to: certificates that are trusted and name the host, and nobody else.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use controller::schema::{DatabaseTarget, MigrateError, Tls, migrate};
+use rcgen::{CertificateParams, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::{TestDatabase, limits, set};
+
+const FILES: [(&str, &str); 1] = [("0001_a.sql", "CREATE TABLE a (n int)")];
+
+/// Ends TLS before PostgreSQL, with a certificate for `name`. Returns its port and the authority's certificate.
+async fn tls_before(server_port: u16, name: &str) -> (u16, String) {
+    let authority_key = KeyPair::generate().expect("a key");
+    let mut authority = CertificateParams::new(Vec::<String>::new()).expect("parameters");
+    // Authorities are told apart by name before anybody looks at their keys.
+    authority
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, format!("authority of {name}"));
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_pem = authority.self_signed(&authority_key).expect("signed").pem();
+    let key = KeyPair::generate().expect("a key");
+    let certificate = CertificateParams::new(vec![name.to_owned()])
+        .expect("parameters")
+        .signed_by(&key, &Issuer::from_params(&authority, &authority_key))
+        .expect("signed");
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("a certificate with its key");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // SSLRequest, which is answered with one letter.
+                let mut request = [0; 8];
+                client.read_exact(&mut request).await.expect("a request");
+                client.write_all(b"S").await.expect("answered");
+                let Ok(mut client) = acceptor.accept(client).await else {
+                    return;
+                };
+                let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port))
+                    .await
+                    .expect("PostgreSQL is there");
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (port, ca_pem)
+}
+
+fn verified(database: &TestDatabase, port: u16, ca_pem: Option<String>) -> DatabaseTarget {
+    DatabaseTarget {
+        port,
+        tls: Tls::VerifyFull { ca_pem },
+        ..database.target.clone()
+    }
+}
+
+async fn untrusted(target: &DatabaseTarget) -> String {
+    let started = Instant::now();
+    let failure = migrate(target, &set(&FILES), &limits())
+        .await
+        .expect_err("not to be trusted");
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "no time mends it: {:?}",
+        started.elapsed()
+    );
+    assert!(!failure.error.is_transient());
+    match failure.error {
+        MigrateError::Untrusted { message, .. } => message,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_a_certificate_of_the_given_authority_is_trusted() {
+    let database = TestDatabase::create().await;
+    let (port, ca_pem) = tls_before(database.target.port, "127.0.0.1").await;
+    let outcome = migrate(
+        &verified(&database, port, Some(ca_pem)),
+        &set(&FILES),
+        &limits(),
+    )
+    .await;
+    assert_eq!(outcome.expect("migrated").applied, [1]);
+}
+
+#[tokio::test]
+async fn certificates_of_others_and_for_others_are_refused_at_once() {
+    let database = TestDatabase::create().await;
+    let (port, _) = tls_before(database.target.port, "127.0.0.1").await;
+    let (other_port, other_ca) = tls_before(database.target.port, "db.example.org").await;
+    for (port, ca_pem, word) in [
+        (port, None, "UnknownIssuer"),
+        (port, Some(other_ca.clone()), "UnknownIssuer"),
+        (other_port, Some(other_ca), "name"),
+        (
+            port,
+            Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned()),
+            "",
+        ),
+    ] {
+        let message = untrusted(&verified(&database, port, ca_pem)).await;
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_gets_no_password() {
+    let database = TestDatabase::create().await;
+    let message = untrusted(&verified(&database, database.target.port, None)).await;
+    assert!(message.contains("TLS"), "{message}");
+}
