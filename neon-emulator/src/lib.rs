@@ -1,4 +1,41 @@
 //! The Neon API v2 and its data plane over a plain PostgreSQL server, for development, demonstrations and tests.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use neon_emulator::{Config, Emulator, postgres::Server};
+//!
+//! let postgres = Server::builder().start().await?;
+//! let emulator = Emulator::start(Config::new(postgres.uri())).await?;
+//! // A client of the Neon API goes to `emulator.api_url()` with `emulator.api_key()`.
+//! emulator.shutdown().await;
+//! postgres.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each project is a real database with a real owner, made when somebody first connects. State lives in a database of the
+//! emulator's own in the same server (`neon_emulator`), so a restart forgets nothing. What a project is told to connect to
+//! is the data plane: one TLS port that leads each connection to its project's database under the names that the project
+//! knows. [`faults`] make calls and connections fail on demand.
 
+mod api;
+mod clock;
+mod config;
+mod data_plane;
+mod emulator;
+pub mod faults;
+mod hosts;
+mod names;
 pub mod postgres;
 pub mod process;
+mod provision;
+mod store;
+mod tls;
+
+pub use api::create::SeededProject;
+pub use api::own::ProjectSummary;
+pub use config::{Config, DEFAULT_API_KEY, ENDPOINT_PLACEHOLDER, Latency, Limits};
+pub use emulator::{Emulator, EmulatorError, StartError};
+pub use hosts::HostTemplateError;
+pub use store::OpenError;
+pub use tls::TlsError;

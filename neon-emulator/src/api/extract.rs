@@ -1,0 +1,51 @@
+//! What handlers take from a request, refused in the API's own form.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+use crate::faults::Verdict;
+
+/// The longest body of a request, in bytes. The largest is a seed of thousands of names.
+pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Ids and names in the path, checked by their types.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(ApiError))]
+pub(super) struct Path<T>(pub(super) T);
+
+/// The query.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(ApiError))]
+pub(super) struct Query<T>(pub(super) T);
+
+/// What the faults want of this call.
+pub(super) struct Injected(pub(super) Arc<Verdict>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Injected {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Ok(Extension::from_request_parts(parts, state).await.map(|Extension(verdict)| Self(verdict))?)
+    }
+}
+
+/// A body in JSON, whatever its content type says.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX)
+            .await
+            .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| ApiError::bad_request(format!("the body is not what this call takes: {error}")))
+    }
+}

@@ -1,0 +1,156 @@
+//! Flags and environment variables.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use neon_emulator::faults::Fault;
+use neon_emulator::{Latency, Limits};
+
+/// The Neon API and its data plane over a plain PostgreSQL server.
+#[derive(Debug, Parser)]
+#[command(name = "neon-emulator", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve until SIGTERM or SIGINT.
+    Serve(Box<Serve>),
+}
+
+/// Which PostgreSQL server is under it.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Source {
+    /// URI of a superuser of a running PostgreSQL server.
+    #[arg(long, env = "NEON_EMULATOR_POSTGRES", hide_env_values = true, value_name = "URI")]
+    pub(crate) postgres: Option<String>,
+    /// Run a PostgreSQL server of its own.
+    #[arg(long, env = "NEON_EMULATOR_EMBEDDED")]
+    pub(crate) embedded: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Folder that keeps the embedded server's data; without it, the data goes when the emulator stops.
+    #[arg(long, env = "NEON_EMULATOR_DATA_DIR", value_name = "FOLDER", conflicts_with = "postgres")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Folder with initdb and postgres; without it, they are looked for on PATH and under /usr/lib/postgresql.
+    #[arg(long, env = "NEON_EMULATOR_PG_BIN", value_name = "FOLDER")]
+    pub(crate) pg_bin_dir: Option<PathBuf>,
+    /// Connections that the embedded server accepts.
+    #[arg(long, env = "NEON_EMULATOR_PG_MAX_CONNECTIONS", default_value_t = 300, value_name = "NUMBER")]
+    pub(crate) pg_max_connections: u32,
+
+    /// Address of the API; port 0 takes a free one.
+    #[arg(long, env = "NEON_EMULATOR_API_LISTEN", default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub(crate) api_listen: SocketAddr,
+    /// Address of the data plane; port 0 takes a free one.
+    #[arg(long, env = "NEON_EMULATOR_DATA_LISTEN", default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub(crate) data_listen: SocketAddr,
+    /// Port in connection URIs, where it is not the one that the data plane listens on.
+    #[arg(long, env = "NEON_EMULATOR_ADVERTISED_DATA_PORT", value_name = "PORT")]
+    pub(crate) advertised_data_port: Option<u16>,
+    /// Host in connection URIs, such as {endpoint}.localhost; without it 127.0.0.1, and the endpoint as an option.
+    #[arg(long, env = "NEON_EMULATOR_HOST_TEMPLATE", value_name = "TEMPLATE")]
+    pub(crate) host_template: Option<String>,
+    /// API key that is accepted; may be given several times (comma-separated in the variable).
+    #[arg(
+        long, env = "NEON_EMULATOR_API_KEY", hide_env_values = true, value_delimiter = ',', required = true,
+        value_name = "KEY"
+    )]
+    pub(crate) api_key: Vec<String>,
+    /// File to write the certificate of the data plane's authority to (PEM).
+    #[arg(long, env = "NEON_EMULATOR_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// File to write once everything is served: JSON with api_url, own_url, data_host, data_port, ca_file, pid.
+    #[arg(long, env = "NEON_EMULATOR_READY_FILE", value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+
+    /// How long things take: at once, or as with the real service. Each time can be set by itself.
+    #[arg(long, env = "NEON_EMULATOR_PRESET", value_enum, default_value = "instant")]
+    pub(crate) preset: Preset,
+    /// Least time of a call, in milliseconds.
+    #[arg(long, env = "NEON_EMULATOR_CALL_MIN_MS", value_name = "MS")]
+    pub(crate) call_min_ms: Option<u64>,
+    /// Most time of a call, in milliseconds.
+    #[arg(long, env = "NEON_EMULATOR_CALL_MAX_MS", value_name = "MS")]
+    pub(crate) call_max_ms: Option<u64>,
+    /// Time to make a new project's storage, in milliseconds.
+    #[arg(long, env = "NEON_EMULATOR_CREATE_TIMELINE_MS", value_name = "MS")]
+    pub(crate) create_timeline_ms: Option<u64>,
+    /// Time to start a new project's compute, in milliseconds.
+    #[arg(long, env = "NEON_EMULATOR_START_COMPUTE_MS", value_name = "MS")]
+    pub(crate) start_compute_ms: Option<u64>,
+    /// Time to bring settings or a password into a compute, in milliseconds.
+    #[arg(long, env = "NEON_EMULATOR_APPLY_CONFIG_MS", value_name = "MS")]
+    pub(crate) apply_config_ms: Option<u64>,
+    /// Time to suspend a compute, in milliseconds.
+    #[arg(long, env = "NEON_EMULATOR_SUSPEND_COMPUTE_MS", value_name = "MS")]
+    pub(crate) suspend_compute_ms: Option<u64>,
+
+    /// Most projects that are not deleted; more are refused with 422.
+    #[arg(long, env = "NEON_EMULATOR_PROJECTS_MAX", value_name = "NUMBER")]
+    pub(crate) projects_max: Option<u32>,
+    /// Most connections of the data plane at one time.
+    #[arg(long, env = "NEON_EMULATOR_DATA_CONNECTIONS_MAX", value_name = "NUMBER")]
+    pub(crate) data_connections_max: Option<u32>,
+    /// How long a connection waits for its compute to start, in milliseconds.
+    #[arg(long, env = "NEON_EMULATOR_COMPUTE_WAIT_MS", value_name = "MS")]
+    pub(crate) compute_wait_ms: Option<u64>,
+    /// How long a deleted project can be recovered, in seconds.
+    #[arg(long, env = "NEON_EMULATOR_RECOVERABLE_SECONDS", value_name = "SECONDS")]
+    pub(crate) recoverable_seconds: Option<u64>,
+
+    /// A fault, armed from the start: ROUTE:EFFECT[:KEY=VALUE]...; may be given several times.
+    ///
+    /// ROUTE is an operation of the API (createProject), * for all, or data-plane. EFFECT is a status (429, 423, 503),
+    /// 524-html, delay, answer-lost, work-late, operation-fails, operation-errors, unavailable, refuse-connections or
+    /// cut-connection. Keys: times, skip, p, project; retry-after (s), ms, error, first, after. For example
+    /// createProject:answer-lost:times=1 or *:503:p=0.05.
+    #[arg(long, env = "NEON_EMULATOR_FAULT", value_delimiter = ',', value_name = "SPEC")]
+    pub(crate) fault: Vec<Fault>,
+    /// Seed of the faults' dice and of the times of calls.
+    #[arg(long, env = "NEON_EMULATOR_SEED", default_value_t = 0, value_name = "NUMBER")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Preset {
+    /// Nothing takes time.
+    Instant,
+    /// A call takes 50 to 150 ms, a new project is ready after about a second.
+    Neon,
+}
+
+impl Serve {
+    pub(crate) fn latency(&self) -> Latency {
+        let preset = match self.preset {
+            Preset::Instant => Latency::instant(),
+            Preset::Neon => Latency::neon(),
+        };
+        Latency {
+            call_min_ms: self.call_min_ms.unwrap_or(preset.call_min_ms),
+            call_max_ms: self.call_max_ms.unwrap_or(preset.call_max_ms),
+            create_timeline_ms: self.create_timeline_ms.unwrap_or(preset.create_timeline_ms),
+            start_compute_ms: self.start_compute_ms.unwrap_or(preset.start_compute_ms),
+            apply_config_ms: self.apply_config_ms.unwrap_or(preset.apply_config_ms),
+            suspend_compute_ms: self.suspend_compute_ms.unwrap_or(preset.suspend_compute_ms),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            projects: self.projects_max.or(default.projects),
+            data_connections: self.data_connections_max.unwrap_or(default.data_connections),
+            compute_wait_ms: self.compute_wait_ms.unwrap_or(default.compute_wait_ms),
+            recoverable_seconds: self.recoverable_seconds.unwrap_or(default.recoverable_seconds),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! One connection, from its first byte to its last.
+
+use std::time::Duration;
+
+use neon::ids::{BranchId, DatabaseName, EndpointId, RoleName};
+use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+use super::relay::{self, Stream};
+use super::target::{self, TargetError};
+use super::wire::{self, First, Startup};
+use super::{Backend, DataPlane};
+use crate::clock::{Micros, from_millis};
+use crate::faults::{Effect, Verdict};
+use crate::provision::{ProvisionError, Real};
+use crate::store::{Route, StoreError};
+use crate::tls::ALPN;
+
+/// How long a client may take to say what it wants, TLS included.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a client may take to sign in.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_mins(1);
+/// The first byte of a TLS handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// The first packets that may come before the one that signs in: a question for GSSAPI, then one for TLS.
+const QUESTIONS_MAX: usize = 3;
+
+/// A refusal, in the words that the client gets.
+struct Refusal {
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    /// What the proxy itself refuses; the real service uses this class for all of it.
+    fn proxy(message: impl Into<String>) -> Self {
+        Self { code: "XX000", message: message.into() }
+    }
+
+    fn unavailable(message: impl Into<String>) -> Self {
+        Self { code: "57P03", message: message.into() }
+    }
+}
+
+impl From<TargetError> for Refusal {
+    fn from(error: TargetError) -> Self {
+        Self::proxy(error.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(error = %error, "A connection could not be led to its database");
+        Self::unavailable("the control plane did not answer; try again")
+    }
+}
+
+/// What a client that uses TLS wants.
+enum Hello {
+    Cancel(bytes::Bytes),
+    SignIn(Box<TlsStream<TcpStream>>, Startup),
+    Gone,
+}
+
+impl DataPlane {
+    pub(super) async fn connection(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let hello = tokio::time::timeout(HELLO_TIMEOUT, self.hello(stream)).await;
+        match hello.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            Hello::Cancel(packet) => self.cancel(&packet).await,
+            Hello::SignIn(mut client, startup) => self.serve_client(&mut client, startup).await,
+            Hello::Gone => Ok(()),
+        }
+    }
+
+    async fn hello(&self, mut stream: TcpStream) -> io::Result<Hello> {
+        let mut first = [0; 1];
+        if stream.peek(&mut first).await? == 0 {
+            return Ok(Hello::Gone);
+        }
+        if first[0] == TLS_HANDSHAKE {
+            let client = self.tls.accept(stream).await?;
+            // A client that begins with TLS must say that it speaks PostgreSQL inside, or any could be led here.
+            if client.get_ref().1.alpn_protocol() != Some(ALPN) {
+                return Ok(Hello::Gone);
+            }
+            return hello_inside(client).await;
+        }
+        for _ in 0..QUESTIONS_MAX {
+            match wire::read_first(&mut stream).await? {
+                First::Gss => stream.write_all(b"N").await?,
+                First::Tls => {
+                    stream.write_all(b"S").await?;
+                    return hello_inside(self.tls.accept(stream).await?).await;
+                }
+                First::Cancel(packet) => return Ok(Hello::Cancel(packet)),
+                First::Startup(_) => {
+                    let error = Refusal::proxy("the connection is insecure: use sslmode=require");
+                    return refuse(&mut stream, &error).await.map(|()| Hello::Gone);
+                }
+            }
+        }
+        Ok(Hello::Gone)
+    }
+
+    /// The key in the packet is PostgreSQL's own, because sign-in passes through: so can this.
+    async fn cancel(&self, packet: &[u8]) -> io::Result<()> {
+        let mut backend = self.backend_stream().await?;
+        backend.write_all(packet).await?;
+        backend.flush().await?;
+        // PostgreSQL closes when it has seen to it.
+        let mut end = [0; 1];
+        let _ = tokio::time::timeout(HELLO_TIMEOUT, backend.read(&mut end)).await;
+        Ok(())
+    }
+
+    async fn serve_client(&self, client: &mut TlsStream<TcpStream>, startup: Startup) -> io::Result<()> {
+        let Ok(_place) = self.places.try_acquire() else {
+            let refusal = Refusal { code: "53300", message: "too many connections to the data plane".to_owned() };
+            return refuse(client, &refusal).await;
+        };
+        match self.prepare(client, startup).await {
+            Ok(ready) => self.run(client, ready).await,
+            Err(refusal) => refuse(client, &refusal).await,
+        }
+    }
+
+    /// Everything before PostgreSQL is spoken to.
+    async fn prepare(&self, client: &TlsStream<TcpStream>, mut startup: Startup) -> Result<Ready, Refusal> {
+        let target = target::find(client.get_ref().1.server_name(), startup.get("options"))?;
+        let user = startup.get("user").unwrap_or_default().to_owned();
+        // As in PostgreSQL, the database has the user's name where none is named.
+        let wanted = startup.get("database").filter(|name| !name.is_empty()).unwrap_or(&user).to_owned();
+        let route = self.route(&target.endpoint).await?;
+        let verdict = self.faults.for_connection(&route.project_id);
+        tokio::time::sleep(Duration::from_millis(verdict.delay_ms)).await;
+        if verdict.outcome == Some(Effect::RefuseConnections) {
+            return Err(Refusal::unavailable("injected: the compute does not take connections"));
+        }
+        let no_role = || Refusal {
+            code: "28P01",
+            message: format!("password authentication failed for user \"{user}\""),
+        };
+        let no_database = || Refusal { code: "3D000", message: format!("database \"{wanted}\" does not exist") };
+        let branch: BranchId = route.branch_id.parse().map_err(StoreError::corrupt)?;
+        let role: RoleName = user.parse().map_err(|_| no_role())?;
+        let database: DatabaseName = wanted.parse().map_err(|_| no_database())?;
+        let real = self.provisioner.ensure(&branch, &role, &database, self.clock).await.map_err(|error| match error {
+            ProvisionError::NoRole => no_role(),
+            ProvisionError::NoDatabase => no_database(),
+            ProvisionError::Store(error) => error.into(),
+        })?;
+        startup.set("user", Some(real.role.clone()));
+        startup.set("database", Some(real.database.clone()));
+        startup.set("options", target.options);
+        Ok(Ready { route, startup, verdict, names: names(real, user, wanted) })
+    }
+
+    /// Where the endpoint leads, once its compute has started.
+    async fn route(&self, endpoint: &EndpointId) -> Result<Route, Refusal> {
+        let limit: Micros = self.clock.now().saturating_add(from_millis(self.limits.compute_wait_ms));
+        loop {
+            let Some(route) = self.store.route(endpoint).await? else {
+                return Err(Refusal::proxy(format!(
+                    "the endpoint \"{endpoint}\" could not be found, or you have no access to it"
+                )));
+            };
+            if route.disabled {
+                return Err(Refusal::proxy(format!("the endpoint \"{endpoint}\" is disabled")));
+            }
+            let now = self.clock.now();
+            if route.ready_at_us <= now {
+                return Ok(route);
+            }
+            if now >= limit {
+                return Err(Refusal::unavailable(format!("the compute \"{endpoint}\" did not start in time")));
+            }
+            let wait = route.ready_at_us.min(limit).saturating_sub(now);
+            tokio::time::sleep(Duration::from_micros(wait.unsigned_abs())).await;
+        }
+    }
+
+    /// From the first word to PostgreSQL to the last from it.
+    async fn run(&self, client: &mut TlsStream<TcpStream>, ready: Ready) -> io::Result<()> {
+        let mut backend = match self.backend_stream().await {
+            Ok(backend) => backend,
+            Err(error) => {
+                tracing::warn!(%error, "The PostgreSQL server under the data plane does not answer");
+                return refuse(client, &Refusal::unavailable("could not reach the compute; try again")).await;
+            }
+        };
+        let session = self.sessions.open(&ready.route.project_id);
+        backend.write_all(&ready.startup.encode()).await?;
+        let signed_in = tokio::time::timeout(SIGN_IN_TIMEOUT, relay::sign_in(client, &mut backend, &ready.names)).await;
+        if !signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            return Ok(());
+        }
+        self.touch(&ready.route, true).await;
+        let ended = tokio::select! {
+            ended = pass_on(client, &mut backend, &ready.verdict) => ended,
+            () = session.cut() => {
+                let refusal = Refusal { code: "57P01", message: "the compute was stopped".to_owned() };
+                refuse(client, &refusal).await
+            }
+        };
+        drop(session);
+        self.touch(&ready.route, false).await;
+        ended
+    }
+
+    async fn touch(&self, route: &Route, opened: bool) {
+        if let Err(error) = self.store.touch_endpoint(&route.endpoint_id, self.clock.now(), opened).await {
+            tracing::debug!(%error, "The time of a connection was not written down");
+        }
+    }
+
+    async fn backend_stream(&self) -> io::Result<Box<dyn Backing>> {
+        Ok(match &self.backend {
+            Backend::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Backend::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        })
+    }
+}
+
+/// A connection to PostgreSQL, whatever it runs over.
+trait Backing: Stream + Send {}
+impl<T: Stream + Send> Backing for T {}
+
+/// All that is known about a client before PostgreSQL is spoken to.
+struct Ready {
+    route: Route,
+    startup: Startup,
+    verdict: Verdict,
+    names: Vec<(String, String)>,
+}
+
+/// What stands for what in messages to the client.
+fn names(real: Real, user: String, database: String) -> Vec<(String, String)> {
+    vec![(real.database, database), (real.role, user)]
+}
+
+async fn pass_on(client: &mut impl Stream, backend: &mut impl Stream, verdict: &Verdict) -> io::Result<()> {
+    match verdict.outcome {
+        Some(Effect::CutConnection { after_messages }) => relay::relay_counted(client, backend, after_messages).await,
+        _ => relay::relay(client, backend).await,
+    }
+}
+
+async fn hello_inside(mut client: TlsStream<TcpStream>) -> io::Result<Hello> {
+    match wire::read_first(&mut client).await? {
+        First::Cancel(packet) => Ok(Hello::Cancel(packet)),
+        First::Startup(startup) => Ok(Hello::SignIn(Box::new(client), startup)),
+        First::Tls | First::Gss => Ok(Hello::Gone),
+    }
+}
+
+async fn refuse(client: &mut impl Stream, refusal: &Refusal) -> io::Result<()> {
+    client.write_all(&wire::fatal(refusal.code, &refusal.message)).await?;
+    client.flush().await?;
+    client.shutdown().await
+}

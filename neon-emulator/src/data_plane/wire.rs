@@ -1,0 +1,217 @@
+//! The parts of PostgreSQL's wire protocol that a connection needs before it is signed in.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::{self, AsyncRead, AsyncReadExt};
+
+/// The longest first packet, in bytes; PostgreSQL allows 10,000.
+const STARTUP_BYTES_MAX: usize = 10_000;
+/// The longest message before a client is signed in, in bytes.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+const SSL_REQUEST: u32 = 80_877_103;
+const GSS_REQUEST: u32 = 80_877_104;
+const CANCEL_REQUEST: u32 = 80_877_102;
+
+/// What a client says first.
+#[derive(Debug)]
+pub(super) enum First {
+    /// It asks for TLS.
+    Tls,
+    /// It asks for encryption by GSSAPI.
+    Gss,
+    /// It asks to cancel a query of another connection; the packet is passed on as it is.
+    Cancel(Bytes),
+    /// It wants to sign in.
+    Startup(Startup),
+}
+
+/// The packet that signs in: the protocol's version, and parameters in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Startup {
+    pub(super) version: u32,
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+impl Startup {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a parameter, or takes it away.
+    pub(super) fn set(&mut self, name: &str, value: Option<String>) {
+        self.parameters.retain(|(key, _)| key != name);
+        if let Some(value) = value {
+            self.parameters.push((name.to_owned(), value));
+        }
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        let mut body = BytesMut::new();
+        body.put_u32(self.version);
+        for (key, value) in &self.parameters {
+            put_text(&mut body, key);
+            put_text(&mut body, value);
+        }
+        body.put_u8(0);
+        let mut packet = BytesMut::with_capacity(body.len() + 4);
+        packet.put_u32(u32::try_from(body.len() + 4).unwrap_or(u32::MAX));
+        packet.extend_from_slice(&body);
+        packet.freeze()
+    }
+
+    fn decode(version: u32, mut body: &[u8]) -> Option<Self> {
+        let mut parameters = Vec::new();
+        loop {
+            let key = take_text(&mut body)?;
+            if key.is_empty() {
+                return Some(Self { version, parameters });
+            }
+            parameters.push((key, take_text(&mut body)?));
+        }
+    }
+}
+
+/// Reads what a client says first.
+pub(super) async fn read_first(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<First> {
+    let length = stream.read_u32().await? as usize;
+    if !(8..=STARTUP_BYTES_MAX).contains(&length) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the first packet has no sensible length"));
+    }
+    let mut packet = vec![0; length - 4];
+    stream.read_exact(&mut packet).await?;
+    let mut body = packet.as_slice();
+    match body.get_u32() {
+        SSL_REQUEST => Ok(First::Tls),
+        GSS_REQUEST => Ok(First::Gss),
+        CANCEL_REQUEST => {
+            let mut whole = BytesMut::new();
+            whole.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+            whole.extend_from_slice(&packet);
+            Ok(First::Cancel(whole.freeze()))
+        }
+        version => Startup::decode(version, body)
+            .map(First::Startup)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the first packet is not complete")),
+    }
+}
+
+/// One message: its kind, and what follows the length.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) kind: u8,
+    pub(super) body: Bytes,
+}
+
+impl Message {
+    /// Takes a whole message from the front of a buffer, once it is there.
+    pub(super) fn take(buffer: &mut BytesMut) -> io::Result<Option<Self>> {
+        Self::take_limited(buffer, MESSAGE_BYTES_MAX)
+    }
+
+    pub(super) fn take_limited(buffer: &mut BytesMut, bytes_max: usize) -> io::Result<Option<Self>> {
+        let Some((&kind, rest)) = buffer.split_first() else { return Ok(None) };
+        let Some(length) = rest.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes) as usize) else {
+            return Ok(None);
+        };
+        if !(4..=bytes_max).contains(&length) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message has no sensible length"));
+        }
+        if buffer.len() < length + 1 {
+            return Ok(None);
+        }
+        let mut whole = buffer.split_to(length + 1);
+        whole.advance(5);
+        Ok(Some(Self { kind, body: whole.freeze() }))
+    }
+
+    pub(super) fn put(&self, buffer: &mut BytesMut) {
+        buffer.put_u8(self.kind);
+        buffer.put_u32(u32::try_from(self.body.len() + 4).unwrap_or(u32::MAX));
+        buffer.extend_from_slice(&self.body);
+    }
+
+    /// The same message with texts replaced in it, where it is one that people read.
+    pub(super) fn with_names(self, names: &[(String, String)]) -> Self {
+        const ERROR: u8 = b'E';
+        const NOTICE: u8 = b'N';
+        const PARAMETER_STATUS: u8 = b'S';
+        if !matches!(self.kind, ERROR | NOTICE | PARAMETER_STATUS) {
+            return self;
+        }
+        let Ok(text) = std::str::from_utf8(&self.body) else { return self };
+        if !names.iter().any(|(real, _)| text.contains(real.as_str())) {
+            return self;
+        }
+        // Fields end with a zero byte and lengths stand nowhere inside, so replacing keeps the message whole.
+        let text = names.iter().fold(text.to_owned(), |text, (real, own)| text.replace(real.as_str(), own));
+        Self { kind: self.kind, body: Bytes::from(text.into_bytes()) }
+    }
+}
+
+/// An error that ends a connection.
+pub(super) fn fatal(code: &str, message: &str) -> Bytes {
+    let mut body = BytesMut::new();
+    for (field, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', code), (b'M', message)] {
+        body.put_u8(field);
+        put_text(&mut body, value);
+    }
+    body.put_u8(0);
+    let mut packet = BytesMut::new();
+    Message { kind: b'E', body: body.freeze() }.put(&mut packet);
+    packet.freeze()
+}
+
+fn put_text(buffer: &mut BytesMut, text: &str) {
+    buffer.extend_from_slice(text.as_bytes());
+    buffer.put_u8(0);
+}
+
+fn take_text(body: &mut &[u8]) -> Option<String> {
+    let end = body.iter().position(|byte| *byte == 0)?;
+    let text = std::str::from_utf8(&body[..end]).ok()?.to_owned();
+    body.advance(end + 1);
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_startup_packet_is_read_as_it_was_written() {
+        let startup = Startup {
+            version: 196_608,
+            parameters: vec![("user".into(), "neondb_owner".into()), ("options".into(), String::new())],
+        };
+        let First::Startup(read) = read_first(&mut startup.encode().as_ref()).await.unwrap() else { panic!("not one") };
+        assert_eq!(read, startup);
+    }
+
+    #[tokio::test]
+    async fn a_first_packet_that_is_cut_off_or_too_long_is_refused() {
+        for bytes in [&[0, 0, 0, 4][..], &[0, 0, 0, 12, 0, 3, 0, 0, b'u', 0, b'x', b'y'], &[0x7f, 0xff, 0xff, 0xff, 0]] {
+            assert!(read_first(&mut &*bytes).await.is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn messages_are_taken_one_by_one_and_only_whole() {
+        let mut buffer = BytesMut::new();
+        Message { kind: b'R', body: Bytes::from_static(b"one") }.put(&mut buffer);
+        Message { kind: b'Z', body: Bytes::from_static(b"I") }.put(&mut buffer);
+        let last = buffer.split_off(buffer.len() - 1);
+        assert_eq!(Message::take(&mut buffer).unwrap().unwrap().kind, b'R');
+        assert!(Message::take(&mut buffer).unwrap().is_none());
+        buffer.unsplit(last);
+        assert_eq!(&Message::take(&mut buffer).unwrap().unwrap().body[..], b"I");
+    }
+
+    #[test]
+    fn errors_name_what_the_client_knows() {
+        let mut packet = BytesMut::from(&fatal("28P01", "password authentication failed for user \"role_br_1\"")[..]);
+        let message = Message::take(&mut packet).unwrap().unwrap();
+        let shown = message.with_names(&[("role_br_1".into(), "neondb_owner".into())]);
+        let text = String::from_utf8_lossy(&shown.body);
+        assert!(text.contains("user \"neondb_owner\"") && !text.contains("role_br_1"), "{text}");
+    }
+}

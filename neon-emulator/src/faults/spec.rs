@@ -1,0 +1,101 @@
+//! Faults in one line, for flags: `ROUTE:EFFECT[:KEY=VALUE]...`.
+//!
+//! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`, `work-late`, `operation-fails`,
+//! `operation-errors`, `unavailable`, `refuse-connections` and `cut-connection`. Keys are `times`, `skip`, `p`, `project` for
+//! all of them; `retry-after` (seconds) for a status; `ms` for delays and late things; `error` for operations; `first` for
+//! `unavailable`; `after` (messages) for `cut-connection`.
+
+use std::str::FromStr;
+
+use super::{Effect, Fault};
+
+/// How long a failed operation stays failed when nothing else is said, in milliseconds.
+const RETRIED_AFTER_MS: u64 = 1_000;
+/// What a failed operation says when nothing else is said.
+const ERROR: &str = "injected: the compute did not come up";
+
+/// Why a line is no fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{spec:?} is not a fault: {problem}; write ROUTE:EFFECT[:KEY=VALUE]..., such as createProject:503:times=2")]
+pub struct FaultSpecError {
+    spec: String,
+    problem: String,
+}
+
+#[derive(Default)]
+struct Keys {
+    times: Option<u64>,
+    skip: u64,
+    probability: Option<f64>,
+    project: Option<neon::ids::ProjectId>,
+    retry_after: Option<u32>,
+    ms: Option<u64>,
+    error: Option<String>,
+    first: Option<usize>,
+    after: Option<u64>,
+}
+
+impl FromStr for Fault {
+    type Err = FaultSpecError;
+
+    fn from_str(spec: &str) -> Result<Self, FaultSpecError> {
+        let wrong = |problem: String| FaultSpecError { spec: spec.to_owned(), problem };
+        let mut pieces = spec.split(':');
+        let route = pieces.next().filter(|route| !route.is_empty()).ok_or_else(|| wrong("the route is missing".into()))?;
+        let effect = pieces.next().ok_or_else(|| wrong("the effect is missing".into()))?;
+        let mut keys = Keys::default();
+        for piece in pieces {
+            let (key, value) = piece.split_once('=').ok_or_else(|| wrong(format!("{piece:?} has no ="))) ?;
+            keys.set(key, value).ok_or_else(|| wrong(format!("{piece:?} is not understood")))?;
+        }
+        let effect = keys.effect(effect).ok_or_else(|| wrong(format!("there is no effect {effect:?}")))?;
+        Ok(Self {
+            route: route.to_owned(),
+            effect,
+            skip: keys.skip,
+            times: keys.times,
+            probability: keys.probability.unwrap_or(1.0),
+            project: keys.project,
+        })
+    }
+}
+
+impl Keys {
+    fn set(&mut self, key: &str, value: &str) -> Option<()> {
+        match key {
+            "times" => self.times = Some(value.parse().ok()?),
+            "skip" => self.skip = value.parse().ok()?,
+            "p" => self.probability = Some(value.parse().ok().filter(|p| (0.0..=1.0).contains(p))?),
+            "project" => self.project = Some(value.parse().ok()?),
+            "retry-after" => self.retry_after = Some(value.parse().ok()?),
+            "ms" => self.ms = Some(value.parse().ok()?),
+            "error" => self.error = Some(value.to_owned()),
+            "first" => self.first = Some(value.parse().ok()?),
+            "after" => self.after = Some(value.parse().ok()?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn effect(&mut self, word: &str) -> Option<Effect> {
+        let error = || ERROR.to_owned();
+        Some(match word {
+            "524-html" => Effect::Html524,
+            "delay" => Effect::Delay { ms: self.ms? },
+            "answer-lost" => Effect::AnswerLost,
+            "work-late" => Effect::WorkLate { ms: self.ms? },
+            "operation-fails" => Effect::OperationFails {
+                ms: self.ms.unwrap_or(RETRIED_AFTER_MS),
+                error: self.error.take().unwrap_or_else(error),
+            },
+            "operation-errors" => Effect::OperationErrors { error: self.error.take().unwrap_or_else(error) },
+            "unavailable" => Effect::Unavailable { first: self.first.unwrap_or(1) },
+            "refuse-connections" => Effect::RefuseConnections,
+            "cut-connection" => Effect::CutConnection { after_messages: self.after.unwrap_or(0) },
+            status => Effect::Status {
+                status: status.parse().ok().filter(|status| (400..600).contains(status))?,
+                retry_after_seconds: self.retry_after,
+            },
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! `neon-emulator serve`: an emulator as a process of its own.
+
+mod cli;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use clap::Parser;
+use neon_emulator::postgres::Server;
+use neon_emulator::{Config, Emulator};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+use self::cli::{Cli, Command, Serve};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let Cli { command: Command::Serve(serve) } = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Another part may have chosen one before; then that one stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    run(*serve).await
+}
+
+async fn run(serve: Serve) -> anyhow::Result<()> {
+    // Before anything is started, so that no signal finds us without an answer to it.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let starting = start(&serve);
+    let (server, emulator) = tokio::select! {
+        started = starting => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    announce(&serve, &emulator)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!("Stopping");
+    if let Some(path) = &serve.ready_file {
+        // A reader must not find an emulator that is gone.
+        let _ = std::fs::remove_file(path);
+    }
+    emulator.shutdown().await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    Ok(())
+}
+
+async fn start(serve: &Serve) -> anyhow::Result<(Option<Server>, Emulator)> {
+    let (server, uri) = if let Some(uri) = &serve.source.postgres {
+        (None, uri.clone())
+    } else {
+        let mut builder = Server::builder().max_connections(serve.pg_max_connections);
+        if let Some(folder) = &serve.pg_bin_dir {
+            builder = builder.bin_dir(folder);
+        }
+        if let Some(folder) = &serve.data_dir {
+            builder = builder.data_dir(folder);
+        }
+        let server = builder.start().await.context("cannot start the embedded PostgreSQL server")?;
+        info!("PostgreSQL listens on 127.0.0.1:{}", server.port());
+        let uri = server.uri().to_owned();
+        (Some(server), uri)
+    };
+    let config = Config {
+        api_listen: serve.api_listen,
+        data_listen: serve.data_listen,
+        advertised_data_port: serve.advertised_data_port,
+        host_template: serve.host_template.clone(),
+        api_keys: serve.api_key.clone(),
+        latency: serve.latency(),
+        limits: serve.limits(),
+        faults: serve.fault.clone(),
+        seed: serve.seed,
+        ..Config::new(uri)
+    };
+    let emulator = Emulator::start(config).await.context("cannot start the emulator")?;
+    Ok((server, emulator))
+}
+
+/// What the ready file holds.
+#[derive(Serialize)]
+struct Ready<'a> {
+    api_url: String,
+    own_url: String,
+    data_host: String,
+    data_port: u16,
+    ca_file: Option<&'a Path>,
+    pid: u32,
+}
+
+fn announce(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
+    if let Some(path) = &serve.ca_file {
+        write_whole(path, emulator.ca_pem().as_bytes())?;
+    }
+    if let Some(path) = &serve.ready_file {
+        let ready = Ready {
+            api_url: emulator.api_url(),
+            own_url: emulator.own_url(),
+            data_host: emulator.data_addr().ip().to_string(),
+            data_port: emulator.data_addr().port(),
+            ca_file: serve.ca_file.as_deref(),
+            pid: std::process::id(),
+        };
+        write_whole(path, &serde_json::to_vec_pretty(&ready)?)?;
+    }
+    info!("The API is at {}, the data plane at {}", emulator.api_url(), emulator.data_addr());
+    Ok(())
+}
+
+/// Writes a file that nobody ever sees half-written.
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)
+        .with_context(|| format!("cannot write in {}", folder.display()))?;
+    file.write_all(bytes)?;
+    // Others may read it: it holds no secret.
+    let permissions = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
+    file.as_file().set_permissions(permissions)?;
+    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}

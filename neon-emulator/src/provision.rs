@@ -1,0 +1,261 @@
+//! The real databases and roles behind the names that projects use.
+//!
+//! A project costs nothing until somebody connects: then its role and its database are made, under names of their own, so
+//! that every project can have a `neondb` and a `neondb_owner`. Only roles of the same branch may connect. When the project
+//! can no longer be recovered, both are dropped. Each step may be repeated: what was made before a crash is found.
+
+use neon::ids::{BranchId, DatabaseName, RoleName};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
+
+use crate::clock::{Clock, Micros};
+use crate::store::{DatabaseRow, OpenError, RoleRow, Store, StoreError, Tx, connect_options};
+
+/// Databases that are made or dropped at one time. Each holds a connection of the state for as long.
+const PROVISIONING_MAX: u32 = 6;
+/// The template of new databases where the owner of one may not install `vector`.
+const TEMPLATE: &str = "neon_emulator_template";
+
+/// Why there is no database to connect to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProvisionError {
+    #[error("no such database")]
+    NoDatabase,
+    #[error("no such role")]
+    NoRole,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for ProvisionError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// The names that PostgreSQL knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Real {
+    pub(crate) database: String,
+    pub(crate) role: String,
+}
+
+/// Makes and drops databases and roles.
+#[derive(Debug, Clone)]
+pub(crate) struct Provisioner {
+    store: Store,
+    admin: PgPool,
+    template: Option<&'static str>,
+}
+
+fn real_database(row: &DatabaseRow) -> String {
+    format!("db_{}_{}", row.branch_id, row.number)
+}
+
+fn real_role(row: &RoleRow) -> String {
+    format!("role_{}_{}", row.branch_id, row.number)
+}
+
+impl Provisioner {
+    pub(crate) async fn open(uri: &str, store: Store) -> Result<Self, OpenError> {
+        let options = connect_options(uri)?;
+        let mut connection = options.connect().await?;
+        let trusted: Option<bool> = sqlx::query_scalar(
+            "SELECT bool_or(trusted) FROM pg_available_extension_versions WHERE name = 'vector'",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        let template = if trusted == Some(false) { Some(TEMPLATE) } else { None };
+        if template.is_some() {
+            let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+                .bind(TEMPLATE)
+                .fetch_one(&mut connection)
+                .await?;
+            if !exists {
+                execute(&mut connection, format!("CREATE DATABASE {TEMPLATE}")).await?;
+            }
+            let mut inside = options.clone().database(TEMPLATE).connect().await?;
+            execute(&mut inside, "CREATE EXTENSION IF NOT EXISTS vector".to_owned()).await?;
+            inside.close().await?;
+        }
+        connection.close().await?;
+        let admin = PgPoolOptions::new().max_connections(PROVISIONING_MAX).connect_with(options).await?;
+        Ok(Self { store, admin, template })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.admin.close().await;
+    }
+
+    /// The real names behind a project's, made when missing, with the password that holds now.
+    pub(crate) async fn ensure(
+        &self,
+        branch: &BranchId,
+        role: &RoleName,
+        database: &DatabaseName,
+        clock: Clock,
+    ) -> Result<Real, ProvisionError> {
+        let now = clock.now();
+        let found = find(&self.store.roles(branch).await?, &self.store.databases(branch).await?, role, database)?;
+        if found.is_ready(now) {
+            return Ok(found.real());
+        }
+        // Taken before a connection of the state, so that those that wait here do not hold what the API needs.
+        let mut admin = self.admin.acquire().await?;
+        let mut tx = self.store.begin().await?;
+        sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE").bind(branch.as_str()).execute(&mut *tx).await?;
+        let roles: Vec<RoleRow> = sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1")
+            .bind(branch.as_str())
+            .fetch_all(&mut *tx)
+            .await?;
+        let databases: Vec<DatabaseRow> = sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1")
+            .bind(branch.as_str())
+            .fetch_all(&mut *tx)
+            .await?;
+        let found = find(&roles, &databases, role, database)?;
+        for row in [&found.owner, &found.role] {
+            if row.applied_password.as_deref() != Some(row.password_at(now)) {
+                apply_role(&mut admin, &mut tx, row, now).await?;
+            }
+        }
+        if found.database.provisioned_at_us.is_none() {
+            self.make_database(&mut admin, &mut tx, &found, now).await?;
+        }
+        if found.role.number != found.owner.number {
+            let real = found.real();
+            let grant = format!("GRANT CONNECT, TEMPORARY ON DATABASE \"{}\" TO \"{}\"", real.database, real.role);
+            execute(&mut admin, grant).await?;
+        }
+        tx.commit().await?;
+        Ok(found.real())
+    }
+
+    async fn make_database(
+        &self,
+        admin: &mut sqlx::PgConnection,
+        tx: &mut Tx,
+        found: &Found,
+        now: Micros,
+    ) -> Result<(), ProvisionError> {
+        let name = real_database(&found.database);
+        let owner = real_role(&found.owner);
+        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(&name)
+            .fetch_one(&mut *admin)
+            .await?;
+        if !exists {
+            let template = self.template.map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
+            execute(admin, format!("CREATE DATABASE \"{name}\" OWNER \"{owner}\"{template}")).await?;
+        }
+        execute(admin, format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC")).await?;
+        sqlx::query("UPDATE databases SET provisioned_at_us = $2 WHERE number = $1")
+            .bind(found.database.number)
+            .bind(now)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Brings a role's password into PostgreSQL, if the role is there already.
+    pub(crate) async fn apply_password(&self, branch: &BranchId, role: &RoleName, clock: Clock) -> Result<(), ProvisionError> {
+        let mut admin = self.admin.acquire().await?;
+        let mut tx = self.store.begin().await?;
+        sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE").bind(branch.as_str()).execute(&mut *tx).await?;
+        let row: Option<RoleRow> = sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 AND name = $2")
+            .bind(branch.as_str())
+            .bind(role.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let now = clock.now();
+        if let Some(row) = row
+            && row.applied_password.as_deref().is_some_and(|applied| applied != row.password_at(now))
+        {
+            apply_role(&mut admin, &mut tx, &row, now).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Drops what belongs to projects that were deleted before this moment, and forgets them. Returns how many.
+    pub(crate) async fn purge(&self, deleted_before: Micros) -> Result<u64, ProvisionError> {
+        let mut purged = 0;
+        loop {
+            let mut admin = self.admin.acquire().await?;
+            let mut tx = self.store.begin().await?;
+            let Some(project) = Store::lock_expired_project(&mut tx, deleted_before).await? else { return Ok(purged) };
+            let databases: Vec<DatabaseRow> =
+                sqlx::query_as("SELECT * FROM databases WHERE project_id = $1 AND provisioned_at_us IS NOT NULL")
+                    .bind(&project)
+                    .fetch_all(&mut *tx)
+                    .await?;
+            let roles: Vec<RoleRow> =
+                sqlx::query_as("SELECT * FROM roles WHERE project_id = $1 AND applied_password IS NOT NULL")
+                    .bind(&project)
+                    .fetch_all(&mut *tx)
+                    .await?;
+            for database in &databases {
+                execute(&mut admin, format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", real_database(database))).await?;
+            }
+            for role in &roles {
+                execute(&mut admin, format!("DROP ROLE IF EXISTS \"{}\"", real_role(role))).await?;
+            }
+            Store::forget_project(&mut tx, &project).await?;
+            tx.commit().await?;
+            purged += 1;
+        }
+    }
+}
+
+/// A role, a database, and the role that owns it.
+struct Found {
+    role: RoleRow,
+    owner: RoleRow,
+    database: DatabaseRow,
+}
+
+impl Found {
+    fn is_ready(&self, now: Micros) -> bool {
+        let applied = |row: &RoleRow| row.applied_password.as_deref() == Some(row.password_at(now));
+        self.database.provisioned_at_us.is_some() && applied(&self.owner) && applied(&self.role)
+    }
+
+    fn real(&self) -> Real {
+        Real { database: real_database(&self.database), role: real_role(&self.role) }
+    }
+}
+
+fn find(
+    roles: &[RoleRow],
+    databases: &[DatabaseRow],
+    role: &RoleName,
+    database: &DatabaseName,
+) -> Result<Found, ProvisionError> {
+    let named = |name: &str| roles.iter().find(|row| row.name == name).cloned();
+    let role = named(role.as_str()).ok_or(ProvisionError::NoRole)?;
+    let database =
+        databases.iter().find(|row| row.name == database.as_str()).cloned().ok_or(ProvisionError::NoDatabase)?;
+    let owner = named(&database.owner_name).ok_or(ProvisionError::NoRole)?;
+    Ok(Found { role, owner, database })
+}
+
+async fn apply_role(admin: &mut sqlx::PgConnection, tx: &mut Tx, row: &RoleRow, now: Micros) -> Result<(), ProvisionError> {
+    let name = real_role(row);
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+        .bind(&name)
+        .fetch_one(&mut *admin)
+        .await?;
+    let verb = if exists { "ALTER" } else { "CREATE" };
+    // Our own names and passwords only: neither holds a quote.
+    let password = row.password_at(now);
+    execute(admin, format!("{verb} ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}'")).await?;
+    sqlx::query("UPDATE roles SET applied_password = $2 WHERE number = $1")
+        .bind(row.number)
+        .bind(password)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn execute(connection: &mut sqlx::PgConnection, sql: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ())
+}

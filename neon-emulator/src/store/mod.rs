@@ -1,0 +1,130 @@
+//! What the emulator remembers: a database of its own in the PostgreSQL server under it.
+//!
+//! Nothing is kept in memory that a restart would miss. Every change is one transaction that holds the project's row, so
+//! two calls about one project stand in line, and the second sees the lock that the first left.
+
+mod create;
+mod endpoint;
+mod operation;
+mod project;
+mod role;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
+
+pub(crate) use self::create::{NewProject, Shape};
+pub(crate) use self::endpoint::{BranchRow, DatabaseRow, EndpointRow};
+pub(crate) use self::operation::Planned;
+pub(crate) use self::project::{ProjectQuery, ProjectRow};
+pub(crate) use self::role::{RoleRow, Route};
+
+/// The database that holds the state.
+const CONTROL_DATABASE: &str = "neon_emulator";
+/// Connections for the state.
+const CONTROL_CONNECTIONS_MAX: u32 = 24;
+/// How long a call waits for one of them.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// PostgreSQL's word for a database that is there already.
+const DUPLICATE_DATABASE: &str = "42P04";
+
+/// Why the state could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// There is no such thing.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// An operation of the project is under way.
+    #[error("project has a running operation")]
+    Locked,
+    /// PostgreSQL did not answer, or said no.
+    #[error("the emulator's state could not be read or written")]
+    Database(#[from] sqlx::Error),
+    /// What was written there is not what this version reads.
+    #[error("the emulator's state holds what it should not: {0}")]
+    Corrupt(String),
+}
+
+impl StoreError {
+    /// For values that were checked before they were written.
+    pub(crate) fn corrupt(error: impl std::fmt::Display) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+/// Why the state could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URI is none of PostgreSQL's, or the server does not answer.
+    #[error("cannot open the PostgreSQL server under the emulator")]
+    Connect(#[from] sqlx::Error),
+    /// The tables could not be brought to this version.
+    #[error("cannot bring the emulator's own tables to this version")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+pub(crate) type Tx = Transaction<'static, Postgres>;
+
+/// The state.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pool: PgPool,
+}
+
+/// Options for a database of the server under the emulator, quiet about statements because some hold passwords.
+pub(crate) fn connect_options(uri: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(uri)?.disable_statement_logging())
+}
+
+impl Store {
+    /// Opens the state, and makes what is missing of it.
+    pub(crate) async fn open(uri: &str) -> Result<Self, OpenError> {
+        let options = connect_options(uri)?;
+        let mut first = options.connect().await?;
+        let created = sqlx::query("CREATE DATABASE neon_emulator").execute(&mut first).await;
+        match created {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(DUPLICATE_DATABASE) => {}
+            other => {
+                other?;
+            }
+        }
+        // Roles of projects live in the same server; this is none of their business.
+        sqlx::query("REVOKE CONNECT ON DATABASE neon_emulator FROM PUBLIC").execute(&mut first).await?;
+        first.close().await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONTROL_CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.database(CONTROL_DATABASE))
+            .await?;
+        sqlx::migrate!().run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A value that was once chosen for good; `make` chooses it the first time.
+    pub(crate) async fn meta(&self, key: &str, make: impl FnOnce() -> String) -> Result<String, StoreError> {
+        let read = "SELECT value FROM meta WHERE key = $1";
+        if let Some(value) = sqlx::query_scalar(read).bind(key).fetch_optional(&self.pool).await? {
+            return Ok(value);
+        }
+        sqlx::query("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(key)
+            .bind(make())
+            .execute(&self.pool)
+            .await?;
+        Ok(sqlx::query_scalar(read).bind(key).fetch_one(&self.pool).await?)
+    }
+}

@@ -1,0 +1,176 @@
+//! The data plane's certificates: an authority of the emulator's own, and a certificate for each name that clients ask for.
+//!
+//! A wildcard for `*.localhost` would be one certificate for all, but clients differ on wildcards directly under a top
+//! level. So the certificate for a name is made when a client first asks for it; the authority stays the same for good.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Zoned;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SigningKey};
+
+use crate::store::{Store, StoreError};
+
+/// Where the authority lies in the state.
+const META_KEY: &str = "certificate_authority";
+/// The protocol's name in TLS, for clients that begin with TLS at once.
+pub(crate) const ALPN: &[u8] = b"postgresql";
+/// The names that every certificate holds.
+const COMMON_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// Certificates that are kept; beyond, all are made anew.
+const CERTIFICATES_MAX: usize = 4_096;
+/// How long a certificate is valid, in years: no client refuses one for being too long-lived.
+const VALID_YEARS: i32 = 2;
+const CERTIFICATE_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+
+/// Why there are no certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A certificate could not be made or read.
+    #[error("cannot make a certificate")]
+    Certificate(#[from] rcgen::Error),
+    /// The TLS library does not want the certificate or its key.
+    #[error("cannot serve TLS")]
+    Tls(#[from] rustls::Error),
+    /// The emulator's state could not be read.
+    #[error("cannot read the emulator's certificate authority: {0}")]
+    State(String),
+}
+
+impl From<StoreError> for TlsError {
+    fn from(error: StoreError) -> Self {
+        Self::State(error.to_string())
+    }
+}
+
+/// The authority, and what it has signed.
+pub(crate) struct Certificates {
+    issuer: Issuer<'static, KeyPair>,
+    ca_pem: String,
+    ca: CertificateDer<'static>,
+    key: KeyPair,
+    signing_key: Arc<dyn SigningKey>,
+    suffix: Option<String>,
+    common: Arc<CertifiedKey>,
+    by_name: Mutex<HashMap<String, Arc<CertifiedKey>>>,
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificates").field("suffix", &self.suffix).finish_non_exhaustive()
+    }
+}
+
+impl Certificates {
+    /// Reads the authority from the state, or makes it. `suffix` is what follows the endpoint in host names.
+    pub(crate) async fn open(store: &Store, suffix: Option<&str>) -> Result<Arc<Self>, TlsError> {
+        let new = new_authority()?;
+        let kept = store.meta(META_KEY, || new).await?;
+        let (key_pem, ca_pem) = kept
+            .find(CERTIFICATE_BEGIN)
+            .map(|at| kept.split_at(at))
+            .ok_or_else(|| TlsError::State("it holds no certificate".to_owned()))?;
+        let issuer = Issuer::from_ca_cert_pem(ca_pem, KeyPair::from_pem(key_pem)?)?;
+        let ca = rustls::pki_types::pem::PemObject::from_pem_slice(ca_pem.as_bytes())
+            .map_err(|error| TlsError::State(format!("{error:?}")))?;
+
+        let key = KeyPair::generate()?;
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let signing_key = rustls::crypto::ring::sign::any_supported_type(&der)?;
+        let common = sign(&issuer, &ca, &key, &signing_key, None)?;
+        Ok(Arc::new(Self {
+            issuer,
+            ca_pem: ca_pem.to_owned(),
+            ca,
+            key,
+            signing_key,
+            suffix: suffix.map(|suffix| format!(".{suffix}")),
+            common,
+            by_name: Mutex::default(),
+        }))
+    }
+
+    /// The authority's certificate, for clients to trust.
+    pub(crate) fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// TLS for the data plane, with these certificates.
+    pub(crate) fn server_config(self: Arc<Self>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(self);
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        name.ends_with(".localhost") || self.suffix.as_deref().is_some_and(|suffix| name.ends_with(suffix))
+    }
+
+    fn for_name(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = by_name.get(name) {
+            return Some(kept.clone());
+        }
+        let made = sign(&self.issuer, &self.ca, &self.key, &self.signing_key, Some(name)).ok()?;
+        if by_name.len() >= CERTIFICATES_MAX {
+            by_name.clear();
+        }
+        by_name.insert(name.to_owned(), made.clone());
+        Some(made)
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        match hello.server_name() {
+            Some(name) if self.is_ours(name) => self.for_name(name),
+            _ => Some(self.common.clone()),
+        }
+    }
+}
+
+fn new_authority() -> Result<String, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name("Neon emulator CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let certificate = params.self_signed(&key)?;
+    Ok(format!("{}{}", key.serialize_pem(), certificate.pem()))
+}
+
+fn sign(
+    issuer: &Issuer<'_, KeyPair>,
+    ca: &CertificateDer<'static>,
+    key: &KeyPair,
+    signing_key: &Arc<dyn SigningKey>,
+    name: Option<&str>,
+) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+    let names: Vec<String> = name.into_iter().chain(COMMON_NAMES).map(str::to_owned).collect();
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = common_name("Neon emulator");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    let year = i32::from(Zoned::now().year());
+    params.not_before = date_time_ymd(year - 1, 1, 1);
+    params.not_after = date_time_ymd(year + VALID_YEARS, 1, 1);
+    let certificate = params.signed_by(key, issuer)?;
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone(), ca.clone()], signing_key.clone())))
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    names.push(DnType::CommonName, name);
+    names
+}

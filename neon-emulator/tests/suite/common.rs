@@ -1,0 +1,140 @@
+//! What the tests of the emulator share: one PostgreSQL server a test program, one emulator a test.
+
+
+use std::time::{Duration, Instant};
+
+use neon::model::{CreateProject, CreatedProject, Operation, OperationEnvelope, ProjectEnvelope};
+use neon_emulator::postgres::Server;
+use neon_emulator::{Config, Emulator};
+use reqwest::{Method, Response, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+
+/// How long anything may take that is waited for.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// A PostgreSQL server and an emulator over it.
+pub(crate) struct World {
+    pub(crate) emulator: Emulator,
+    pub(crate) http: reqwest::Client,
+    pub(crate) postgres: Server,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let postgres = Server::builder().start().await.expect("PostgreSQL starts");
+        let mut config = Config::new(postgres.uri());
+        change(&mut config);
+        let emulator = Emulator::start(config).await.expect("the emulator starts");
+        let http = reqwest::Client::builder().timeout(SOON).build().expect("a client");
+        Self { emulator, http, postgres }
+    }
+
+    /// Stops the emulator and starts another over the same PostgreSQL.
+    pub(crate) async fn restart(self) -> Self {
+        self.emulator.shutdown().await;
+        let emulator = Emulator::start(Config::new(self.postgres.uri())).await.expect("the emulator starts again");
+        Self { emulator, ..self }
+    }
+
+    pub(crate) async fn try_call(&self, method: Method, path: &str, body: Option<Value>) -> reqwest::Result<Response> {
+        let url = format!("{}{path}", self.emulator.api_url());
+        let mut request = self.http.request(method, url).bearer_auth(self.emulator.api_key());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await
+    }
+
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let response = self.try_call(method, path, body).await.expect("an answer");
+        let status = response.status();
+        (status, response.json().await.expect("JSON"))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call(Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    pub(crate) async fn create(&self, name: &str) -> CreatedProject {
+        self.create_as(CreateProject::named(name)).await
+    }
+
+    pub(crate) async fn create_as(&self, project: CreateProject) -> CreatedProject {
+        let body = serde_json::to_value(ProjectEnvelope { project }).expect("JSON");
+        let (status, body) = self.call(Method::POST, "/projects", Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        serde_json::from_value(body).expect("the answer to a creation")
+    }
+
+    /// Waits until all operations are over, and returns them.
+    pub(crate) async fn finished(&self, operations: &[Operation]) -> Vec<Operation> {
+        let mut over = Vec::new();
+        for operation in operations {
+            let path = format!("/projects/{}/operations/{}", operation.project_id, operation.id);
+            let limit = Instant::now() + SOON;
+            loop {
+                let now: OperationEnvelope = serde_json::from_value(self.get(&path).await).expect("an operation");
+                if now.operation.status.is_over() {
+                    over.push(now.operation);
+                    break;
+                }
+                assert!(Instant::now() < limit, "{} is not over", now.operation.id);
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        over
+    }
+
+    pub(crate) async fn project_names(&self) -> Vec<String> {
+        self.emulator.projects().await.expect("projects").into_iter().map(|project| project.name).collect()
+    }
+}
+
+pub(crate) fn uri(created: &CreatedProject) -> String {
+    created.connection_uris[0].connection_uri.expose_secret().to_owned()
+}
+
+pub(crate) fn password(created: &CreatedProject) -> String {
+    created.connection_uris[0].connection_parameters.password.expose_secret().to_owned()
+}
+
+pub(crate) async fn connect(uri: &str) -> Result<PgConnection, sqlx::Error> {
+    PgConnection::connect(uri).await
+}
+
+/// The SQLSTATE that a connection is refused with.
+pub(crate) async fn refused(uri: &str) -> (String, String) {
+    match connect(uri).await {
+        Ok(_) => ("connected".to_owned(), String::new()),
+        Err(sqlx::Error::Database(error)) => {
+            (error.code().unwrap_or_default().into_owned(), error.message().to_owned())
+        }
+        Err(error) => ("other".to_owned(), error.to_string()),
+    }
+}
+
+/// Waits until something holds.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let limit = Instant::now() + SOON;
+    while !holds().await {
+        assert!(Instant::now() < limit, "{what} did not come");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+impl World {
+    /// Connections that are open now, of all projects.
+    pub(crate) async fn open_connections(&self) -> u64 {
+        self.emulator.projects().await.expect("projects").iter().map(|project| project.connections_open).sum()
+    }
+}

@@ -1,0 +1,11 @@
+//! The emulator against real clients and a real PostgreSQL. The programs of PostgreSQL are found as the emulator finds them;
+//! where there are none, the tests fail and say how to get them.
+
+#![expect(clippy::expect_used, reason = "what fails here fails the test")]
+
+mod api;
+mod common;
+mod data_plane;
+mod faults;
+mod postgres;
+mod process;
