@@ -52,7 +52,7 @@ pub struct Config {
 /// The cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kube {
-    /// The namespace with the Lease, the accounts' key Secrets and the ConfigMaps of migrations.
+    /// The namespace with the Lease, the accounts' key Secrets and the `ConfigMap`s of migrations.
     pub namespace: String,
     /// Namespaces whose Tenants are reconciled. Empty: all.
     pub watch_namespaces: Vec<String>,

@@ -27,7 +27,7 @@ const USER_AGENT: &str = concat!("tenant-controller/", env!("CARGO_PKG_VERSION")
 /// There is no way to the Kubernetes API.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Neither a kubeconfig nor a Pod's ServiceAccount was found, or it cannot be used.
+    /// Neither a kubeconfig nor a Pod's `ServiceAccount` was found, or it cannot be used.
     #[error(
         "the Kubernetes API cannot be found: {0}. Set KUBECONFIG, or run in a Pod with a ServiceAccount"
     )]
@@ -42,7 +42,7 @@ pub enum ConnectError {
     },
 }
 
-/// Where the API server is, and as whom to talk to it: KUBECONFIG, `~/.kube/config`, or the Pod's ServiceAccount. Reads files only.
+/// Where the API server is, and as whom to talk to it: KUBECONFIG, `~/.kube/config`, or the Pod's `ServiceAccount`. Reads files only.
 pub async fn find_cluster() -> Result<Config, ConnectError> {
     Config::infer()
         .await

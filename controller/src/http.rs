@@ -38,7 +38,7 @@ const CONNECTION_LIFE_MAX: Duration = Duration::from_mins(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Wait after the listener failed (out of file descriptors, most likely).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// What OpenMetrics text calls itself.
+/// What `OpenMetrics` text calls itself.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A port that is open and not served yet.

@@ -11,7 +11,7 @@ use super::{Config, Http, Kube, Lease, Limits, Log, Neon, Retry, Schema, Trace};
 /// What the machine says of itself, for settings that are left out.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
-    /// Namespace of the ServiceAccount or of the kubeconfig's context.
+    /// Namespace of the `ServiceAccount` or of the kubeconfig's context.
     pub namespace: Option<String>,
     /// Its name on the network.
     pub hostname: Option<String>,

@@ -131,14 +131,11 @@ pub(super) fn verb_and_resource<B>(request: &Request<B>) -> (&'static str, Strin
     let rest: Vec<_> = parts.skip(skipped).collect();
     let (resource, name, subresource) = match rest[..] {
         // Something in a namespace, unless it is the namespace itself.
-        ["namespaces", _, resource] => (resource, None, None),
-        ["namespaces", _, resource, name] => (resource, Some(name), None),
-        ["namespaces", _, resource, name, subresource, ..] => {
+        ["namespaces", _, resource] | [resource] => (resource, None, None),
+        ["namespaces", _, resource, name] | [resource, name] => (resource, Some(name), None),
+        ["namespaces", _, resource, name, subresource, ..] | [resource, name, subresource, ..] => {
             (resource, Some(name), Some(subresource))
         }
-        [resource] => (resource, None, None),
-        [resource, name] => (resource, Some(name), None),
-        [resource, name, subresource, ..] => (resource, Some(name), Some(subresource)),
         [] => ("other", None, None),
     };
     let watches = request.uri().query().is_some_and(|query| {

@@ -92,24 +92,21 @@ impl Store for KubeStore {
 
     async fn write(&self, expected: Option<&str>, draft: Draft) -> Result<Record, StoreError> {
         let spec = spec(&draft);
-        let written = match expected {
+        let written = if let Some(version) = expected {
             // A merge keeps what others put on the object.
-            Some(version) => {
-                let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
-                self.api
-                    .patch(&self.name, &PatchParams::default(), &Patch::Merge(patch))
-                    .await
-            }
-            None => {
-                let lease = Lease {
-                    metadata: ObjectMeta {
-                        name: Some(self.name.clone()),
-                        ..ObjectMeta::default()
-                    },
-                    spec: Some(spec),
-                };
-                self.api.create(&PostParams::default(), &lease).await
-            }
+            let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+            let patch = Patch::Merge(patch);
+            self.api.patch(&self.name, &PatchParams::default(), &patch).await
+        } else {
+            let metadata = ObjectMeta {
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            };
+            let lease = Lease {
+                metadata,
+                spec: Some(spec),
+            };
+            self.api.create(&PostParams::default(), &lease).await
         };
         written.map(record).map_err(failed)
     }

@@ -184,13 +184,12 @@ impl SimulatedStore {
             sleep(fate.back).await;
             fate.returns.then_some(answer)
         });
-        match on_its_way.await.expect("no panic") {
-            Some(answer) => Ok(answer),
-            None => {
-                std::future::pending::<()>().await;
-                Err(StoreError::TimedOut)
-            }
+        let answer = on_its_way.await.expect("no panic");
+        if answer.is_none() {
+            // Nothing ever comes; it is for the caller to give up.
+            std::future::pending::<()>().await;
         }
+        answer.ok_or(StoreError::TimedOut)
     }
 }
 
@@ -246,16 +245,16 @@ fn start(store: SimulatedStore, clock: SkewedClock, name: String, hold: Duration
         let (store, guard) = (store.clone(), Arc::clone(&guard));
         async move {
             let never = CancellationToken::new();
-            for tenure in 0.. {
+            for life in 0.. {
                 // Every process of a replica has a name of its own.
-                let elector = Elector::new(store.clone(), clock.clone(), terms(&format!("{name}_{tenure}")));
-                let Some(held) = elector.acquire(&Health::new(), &never).await else { return };
-                *guard.lock().expect("lock") = Some(held.guard());
-                let lost = held.lost();
+                let elector = Elector::new(store.clone(), clock.clone(), terms(&format!("{name}_{life}")));
+                let Some(tenure) = elector.acquire(&Health::new(), &never).await else { return };
+                *guard.lock().expect("lock") = Some(tenure.guard());
+                let lost = tenure.lost();
                 tokio::select! {
-                    () = lost.cancelled() => drop(held),
+                    () = lost.cancelled() => drop(tenure),
                     () = sleep(hold) => {
-                        held.release(5 * SECOND).await;
+                        tenure.release(5 * SECOND).await;
                     }
                 }
             }

@@ -233,7 +233,7 @@ impl Metrics {
         hooks.push(Box::new(update));
     }
 
-    /// All of them as OpenMetrics text.
+    /// All of them as `OpenMetrics` text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         for update in self.before_read.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             update(self);

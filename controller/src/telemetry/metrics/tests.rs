@@ -60,7 +60,7 @@ fn a_class_that_is_gone_is_not_reported_any_more() {
     let metrics = Metrics::new();
     metrics.set_unowned_projects("old", 1);
     metrics.forget_class("old");
-    assert!(!metrics.encode().expect("text").contains("old"));
+    assert!(!metrics.encode().expect("text").contains(r#"class="old""#));
 }
 
 #[test]
