@@ -1,0 +1,141 @@
+//! What must hold of a cluster whatever the tests did with it: the controller was never refused anything, and no password
+//! stands where people can read it.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use crds::{Tenant, TenantClass};
+use k8s_openapi::api::core::v1::Event as CoreEvent;
+use kube::Api;
+use kube::api::ListParams;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::Cluster;
+use crate::cluster::SYSTEM_NAMESPACE;
+
+/// How many findings an error lists.
+const FINDINGS_MAX: usize = 10;
+/// Shorter texts could stand anywhere by chance.
+const PASSWORD_BYTES_MIN: usize = 8;
+
+/// All checks, after the last test.
+pub async fn whole(cluster: &Cluster) -> Result<()> {
+    let refused = refused_requests(cluster)?;
+    ensure!(refused.is_empty(), "the chart's rights do not suffice; the API server refused:\n{}", list(&refused));
+    let shown = places_with_passwords(cluster).await?;
+    ensure!(shown.is_empty(), "passwords are shown:\n{}", list(&shown));
+    Ok(())
+}
+
+fn list(findings: &[String]) -> String {
+    let mut text = findings.iter().take(FINDINGS_MAX).cloned().collect::<Vec<_>>().join("\n");
+    if findings.len() > FINDINGS_MAX {
+        text.push_str(&format!("\nand {} more", findings.len() - FINDINGS_MAX));
+    }
+    text
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Audited {
+    verb: String,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    user: User,
+    #[serde(default)]
+    annotations: Value,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+/// Requests of the controller that its rights did not allow, once each.
+pub fn refused_requests(cluster: &Cluster) -> Result<Vec<String>> {
+    let log = cluster.plane().audit_log().context("the control plane keeps no audit log")?;
+    let account = format!("system:serviceaccount:{SYSTEM_NAMESPACE}:");
+    let mut refused = Vec::new();
+    let mut seen = 0_usize;
+    for line in BufReader::new(File::open(log)?).lines() {
+        let line = line?;
+        if !line.contains(&account) {
+            continue;
+        }
+        let Ok(request) = serde_json::from_str::<Audited>(&line) else { continue };
+        if !request.user.username.starts_with(&account) {
+            continue;
+        }
+        seen += 1;
+        if request.annotations["authorization.k8s.io/decision"] == "forbid" {
+            let path = request.request_uri.split('?').next().unwrap_or_default();
+            let text = format!("{} {path}", request.verb);
+            if !refused.contains(&text) {
+                refused.push(text);
+            }
+        }
+    }
+    ensure!(seen > 0, "the audit log knows no request of the controller: nothing was proven");
+    Ok(refused)
+}
+
+/// What must not be shown: every password that the emulator ever gave, and the account's key.
+pub async fn secrets(cluster: &Cluster) -> Result<Vec<String>> {
+    let emulator = cluster.emulator();
+    let mut secrets = emulator.passwords_ever_given().await?;
+    secrets.push(emulator.api_key().to_owned());
+    secrets.retain(|secret| secret.len() >= PASSWORD_BYTES_MIN);
+    Ok(secrets)
+}
+
+/// Which texts hold one of the secrets; the secrets themselves are not repeated.
+pub fn holding<'a>(secrets: &[String], texts: impl IntoIterator<Item = (String, &'a str)>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (place, text) in texts {
+        for (number, line) in text.lines().enumerate() {
+            for secret in secrets {
+                if line.contains(secret.as_str()) {
+                    found.push(format!("{place}, line {}: {}", number + 1, line.replace(secret.as_str(), "<password>")));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Everywhere that people look: Tenants, classes, events, the controllers' logs and metrics.
+pub async fn places_with_passwords(cluster: &Cluster) -> Result<Vec<String>> {
+    let secrets = secrets(cluster).await?;
+    let mut found = Vec::new();
+    for (place, text) in [
+        ("Tenants", listed::<Tenant>(cluster).await?),
+        ("TenantClasses", listed::<TenantClass>(cluster).await?),
+        ("events", listed::<CoreEvent>(cluster).await?),
+        ("metrics", cluster.metrics().await?),
+    ] {
+        found.extend(holding(&secrets, [(place.to_owned(), text.as_str())]));
+    }
+    for log in cluster.logs()? {
+        let text = read_lossy(&log)?;
+        if text.is_empty() {
+            bail!("the log {} is empty: nothing was proven", log.display());
+        }
+        found.extend(holding(&secrets, [(log.display().to_string(), text.as_str())]));
+    }
+    Ok(found)
+}
+
+fn read_lossy(path: &Path) -> Result<String> {
+    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
+}
+
+async fn listed<K>(cluster: &Cluster) -> Result<String>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
+{
+    let all = Api::<K>::all(cluster.client()).list(&ListParams::default()).await?;
+    Ok(serde_yaml::to_string(&all.items)?)
+}
