@@ -21,12 +21,12 @@ use anyhow::{Context as _, Result, bail};
 use crds::Tenant;
 use kube::Api;
 use kube::api::ListParams;
+use neon_emulator::{Config, Emulator, Latency};
 
 use self::cluster::Cluster;
 use self::table::Table;
 use crate::control_plane::client_for;
 use crate::controller::ControllerProcess;
-use crate::emulator::{self, Emulator};
 use crate::install::{self, variable};
 use crate::postgres::{DATABASE_URL, Postgres};
 use crate::progress::elapsed;
@@ -103,7 +103,11 @@ impl Demo {
         let path = folder.path().to_owned();
         let database = async {
             let postgres = Postgres::start(&path).await?;
-            let emulator = emulator::start(postgres.uri()).await?;
+            let config = Config {
+                latency: Latency::neon(),
+                ..Config::new(postgres.uri())
+            };
+            let emulator = Emulator::start(config).await?;
             anyhow::Ok((postgres, emulator))
         };
         let (cluster, (postgres, emulator)) = tokio::try_join!(Cluster::start(&path), database)?;
@@ -139,8 +143,8 @@ impl Demo {
         stage::apply_class(
             &self.cluster,
             &self.emulator.api_url(),
-            emulator::API_KEY,
-            &self.emulator.ca_pem(),
+            self.emulator.api_key(),
+            self.emulator.ca_pem(),
         )
         .await?;
         say(&format!(
@@ -281,7 +285,7 @@ impl Demo {
         if let Some(controller) = self.controller {
             controller.terminate().await;
         }
-        self.emulator.stop().await;
+        self.emulator.shutdown().await;
         self.cluster.stop().await;
         self.postgres.stop().await;
         drop(self.folder);

@@ -4,6 +4,7 @@
 //! - [`control_plane`]: a real etcd, kube-apiserver and kube-controller-manager;
 //! - [`postgres`]: the PostgreSQL under the emulator;
 //! - [`controller`]: the controller as a process;
+//! - [`demo`]: three tenants, from nothing to psql;
 //! - [`run_folder`]: the temporary folder of a run, and the removal of those that dead runs left.
 //!
 //! Tests and the demo start servers through this crate only, so that none is ever left behind.
@@ -11,6 +12,7 @@
 pub mod cache;
 pub mod control_plane;
 pub mod controller;
+pub mod demo;
 pub mod install;
 pub mod postgres;
 pub mod progress;

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use dev::control_plane::{ControlPlane, Options};
 use dev::install::Server;
 use dev::progress::say;
-use dev::run_folder;
 use dev::signals::interrupted;
+use dev::{demo, run_folder};
 
 /// Local servers for db-per-tenant: a real Kubernetes API, PostgreSQL and a Neon emulator, without Docker.
 #[derive(Debug, Parser)]
@@ -31,6 +31,12 @@ enum Command {
     Env,
     /// Run a Kubernetes API (no Pods) until Ctrl-C; prints its kubeconfig and the process ids of its servers.
     ControlPlane,
+    /// Three tenants, from nothing to psql; keeps running until Ctrl-C.
+    Demo {
+        /// Take everything down as soon as it has proved itself; the verdict is the exit code.
+        #[arg(long)]
+        once: bool,
+    },
     /// Stop demos that are running, and remove what dead runs left behind.
     Down,
 }
@@ -78,8 +84,9 @@ async fn run(command: Command) -> Result<ExitCode> {
             interrupted().await?;
             plane.stop().await;
         }
+        Command::Demo { once } => return demo::run(once).await,
         Command::Down => {
-            let stopped = run_folder::stop_living("demo")?;
+            let stopped = run_folder::stop_living(demo::PURPOSE)?;
             let removed = run_folder::remove_dead()?;
             say(&format!(
                 "{stopped} running demos stopped, {removed} folders of dead runs removed."
