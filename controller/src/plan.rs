@@ -14,6 +14,10 @@ use crate::wish::{Refusal, Wish};
 /// How old a listing may be while a lost answer is being waited out, before another is asked for.
 pub const SETTLE_LISTING_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
 
+/// That the status names neither project nor request proves nothing before the account was listed once: a status can get
+/// lost. Any listing will do, so those who wait for the first one share it.
+const LIST_ONCE: Step = Step::List { since: Timestamp::MIN };
+
 /// The next step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
@@ -111,14 +115,15 @@ fn plan_deletion(policy: DeletionPolicy, facts: &Facts) -> Step {
     if policy == DeletionPolicy::Retain {
         return Step::LetGo(Farewell::Retained);
     }
-    if owned.is_none() && !outstanding {
-        return Step::LetGo(Farewell::Gone);
-    }
     if let AccountFacts::Unusable(refusal) = &facts.account {
+        if owned.is_none() && !outstanding {
+            return Step::LetGo(Farewell::Gone);
+        }
         return if facts.abandon { Step::LetGo(Farewell::Abandoned) } else { Step::Stall(refusal.clone()) };
     }
     match owned {
         Some(project) => Step::DeleteProject(project),
+        None if facts.listing.as_of.is_none() => LIST_ONCE,
         None => settle(status, &facts.listing, facts.now).unwrap_or(Step::LetGo(Farewell::Gone)),
     }
 }
@@ -215,9 +220,10 @@ fn plan_project(wish: &Wish, facts: &Facts) -> Option<Step> {
 }
 
 fn update(project: ProjectId, wish: &Wish, facts: &Facts) -> Step {
-    let in_effect = facts.status.effective.as_ref().map(|effective| effective.compute);
+    // Where nothing is known to be in effect (a project taken up after a lost answer), a size that is wished is sent.
+    let in_effect = facts.status.effective.as_ref().map(|effective| effective.compute).unwrap_or_default();
     let resize = facts.endpoint.as_ref().is_some_and(|endpoint| endpoint.differs_from(wish))
-        || in_effect.is_some_and(|in_effect| in_effect != wish.effective().compute);
+        || in_effect != wish.effective().compute;
     let endpoint = facts.endpoint.as_ref().map(|endpoint| endpoint.id.clone()).or_else(|| {
         facts.status.project.as_ref().and_then(|project| project.endpoint_id.as_ref()).and_then(|id| id.parse().ok())
     });
@@ -247,6 +253,9 @@ fn plan_birth(wish: &Wish, facts: &Facts) -> Step {
     // Of several that landed, the first is kept; the others are removed as twins once this one is recorded.
     if let Some(seen) = facts.listing.marked.iter().min_by_key(|seen| (seen.created_at, &seen.id)) {
         return Step::TakeUp(seen.id.clone());
+    }
+    if facts.listing.as_of.is_none() {
+        return LIST_ONCE;
     }
     settle(&facts.status, &facts.listing, facts.now).unwrap_or_else(|| {
         let before = facts.status.creation.as_ref().map_or(0, |intent| intent.attempt);
@@ -304,3 +313,6 @@ fn plan_schema(facts: &Facts) -> Option<Step> {
     let asked = facts.reconcile_at.is_some() && facts.reconcile_at != status.last_reconcile_at;
     (!current || asked).then_some(Step::Migrate(id))
 }
+
+#[cfg(test)]
+mod tests;
