@@ -58,14 +58,18 @@ lint: ## Formatting, clippy, documentation, chart, Go; nothing is changed
 	@$(WITH_SERVERS) for chart in charts/*/; do echo "helm lint $$chart"; "$$HELM" lint --strict --quiet "$$chart"; done
 	@$(DEV) install --only control-plane
 	cd tests/control-plane && go vet -mod=readonly -trimpath .
-	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
-	else echo "cargo-deny is not installed: licences and advisories are checked by make test-long"; fi
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences and duplicates are checked by make test-long"; fi
 
 .PHONY: deny
 deny:
 	@$(CARGO) deny --version >/dev/null 2>&1 || { \
 		echo "Installing cargo-deny (compiles for some minutes, once)"; $(CARGO) install --locked --quiet cargo-deny; }
-	$(CARGO) deny check
+	$(CARGO) deny check licenses bans sources
+
+.PHONY: audit
+audit: deny ## Known vulnerabilities of dependencies (reads the advisory database from the network)
+	$(CARGO) deny check advisories
 
 .PHONY: fmt
 fmt: ## Format the sources
