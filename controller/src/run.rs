@@ -127,7 +127,8 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
 
     let classes = Arc::new(Classes::new(ctx.clone()));
     let (class_wake, class_woken) = mpsc::channel(WAKE_QUEUE_MAX);
-    let class_stream = class_watch(&ctx, &classes, class_writer, &tracker, &stop);
+    let classes_filled = CancellationToken::new();
+    let class_stream = class_watch(&ctx, &classes, class_writer, &tracker, &stop, classes_filled.clone());
     let class_loop = Controller::for_stream(class_stream, class_store.clone())
         .with_config(LoopConfig::default().debounce(CLASS_DEBOUNCE).concurrency(4))
         .reconcile_on(receiver(class_woken))
@@ -136,17 +137,19 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
     let class_loop = tokio::spawn(class_loop.for_each(|_| future::ready(())));
     tracker.spawn(stop.clone().run_until_cancelled_owned(own_objects(ctx.clone(), class_wake.clone())));
 
-    let ready = stop.run_until_cancelled(class_store.wait_until_ready()).await;
-    if !matches!(ready, Some(Ok(()))) {
+    if stop.run_until_cancelled(classes_filled.cancelled()).await.is_none() {
         return Ok(());
     }
     load_classes(&ctx, &stop).await;
 
     let mut loops = Vec::new();
+    let mut tenants_filled = Vec::new();
     let woken = hand_out(woken, &scopes, &tracker, &stop);
     for ((scope, writer), (store, woken)) in scopes.iter().zip(writers).zip(stores.into_iter().zip(woken)) {
         let secrets = secret_watch(ctx.clone(), scope.clone());
-        let tenants = tenant_watch(&ctx, scope.as_deref(), writer, class_wake.clone());
+        let filled = CancellationToken::new();
+        tenants_filled.push(filled.clone());
+        let tenants = tenant_watch(&ctx, scope.as_deref(), writer, class_wake.clone(), filled);
         let concurrency = u16::try_from(ctx.config.limits.concurrency.get()).unwrap_or(u16::MAX);
         let reconciler = Controller::for_stream(tenants, store)
             .with_config(LoopConfig::default().concurrency(concurrency))
@@ -157,7 +160,7 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         loops.push(tokio::spawn(reconciler.for_each(|_| future::ready(()))));
     }
     tracker.spawn(stop.clone().run_until_cancelled_owned(list_accounts(ctx.clone(), class_wake)));
-    tracker.spawn(stop.clone().run_until_cancelled_owned(heartbeat(ctx.clone(), health)));
+    tracker.spawn(stop.clone().run_until_cancelled_owned(heartbeat(ctx.clone(), health, tenants_filled)));
     info!(installation.id = %ctx.installation, "Reconciling");
 
     future::join_all(loops).await;
@@ -210,12 +213,21 @@ fn watch_config() -> watcher::Config {
     watcher::Config::default().page_size(WATCH_PAGE_OBJECTS)
 }
 
+/// Cancels `filled` once the store behind a watch holds everything there is. A store's own `wait_until_ready` wakes only the last of
+/// those who wait, and the loop over the store is one of them: a second would make one of the two wait for ever.
+fn signal_filled<K>(event: &Event<K>, filled: &CancellationToken) {
+    if matches!(event, Event::InitDone) {
+        filled.cancel();
+    }
+}
+
 /// The Tenants, whenever somebody asks something of them. Their classes count along.
 fn tenant_watch(
     ctx: &Arc<Context>,
     scope: Option<&str>,
     writer: Writer<PackedTenant>,
     class_wake: mpsc::Sender<ObjectRef<TenantClass>>,
+    filled: CancellationToken,
 ) -> impl Stream<Item = Result<PackedTenant, watcher::Error>> + use<> {
     let client = ctx.cluster.client();
     let api: Api<PackedTenant> = match scope {
@@ -226,6 +238,7 @@ fn tenant_watch(
         .default_backoff()
         .reflect(writer)
         .inspect_ok(move |event| {
+            signal_filled(event, &filled);
             let (Event::Apply(tenant) | Event::InitApply(tenant) | Event::Delete(tenant)) = event else { return };
             // A full queue means that the class is looked at soon anyway.
             let _ = class_wake.try_send(ObjectRef::new(tenant.class_name()));
@@ -242,6 +255,7 @@ fn class_watch(
     writer: Writer<TenantClass>,
     tracker: &TaskTracker,
     stop: &CancellationToken,
+    filled: CancellationToken,
 ) -> impl Stream<Item = Result<TenantClass, watcher::Error>> + use<> {
     let api: Api<TenantClass> = Api::all(ctx.cluster.client());
     let (classes, tracker, stop) = (classes.clone(), tracker.clone(), stop.clone());
@@ -250,6 +264,7 @@ fn class_watch(
         .modify(|class| class.metadata.managed_fields = None)
         .reflect(writer)
         .inspect_ok(move |event| {
+            signal_filled(event, &filled);
             if let Event::Delete(class) = event {
                 let (classes, name) = (classes.clone(), class.name_any());
                 let stop = stop.clone();
@@ -407,11 +422,9 @@ async fn sweep(ctx: &Arc<Context>, account: &Arc<Account>) {
     debug!(tenants.woken = woken, took_ms = start.elapsed().as_millis(), "Compared the listing with the Tenants");
 }
 
-async fn heartbeat(ctx: Arc<Context>, health: Health) {
-    for store in &ctx.tenants {
-        if store.wait_until_ready().await.is_err() {
-            return;
-        }
+async fn heartbeat(ctx: Arc<Context>, health: Health, filled: Vec<CancellationToken>) {
+    for store in filled {
+        store.cancelled().await;
     }
     health.set_role(Role::Reconciling);
     info!(tenants = ctx.all_tenants().count(), "The caches are filled");
