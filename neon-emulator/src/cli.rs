@@ -26,7 +26,12 @@ pub(crate) enum Command {
 #[group(required = true, multiple = false)]
 pub(crate) struct Source {
     /// URI of a superuser of a running PostgreSQL server.
-    #[arg(long, env = "NEON_EMULATOR_POSTGRES", hide_env_values = true, value_name = "URI")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_POSTGRES",
+        hide_env_values = true,
+        value_name = "URI"
+    )]
     pub(crate) postgres: Option<String>,
     /// Run a PostgreSQL server of its own.
     #[arg(long, env = "NEON_EMULATOR_EMBEDDED")]
@@ -37,21 +42,49 @@ pub(crate) struct Source {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) source: Source,
+    /// Database that holds the emulator's state; emulators with different ones can share a server.
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_CONTROL_DATABASE",
+        default_value = neon_emulator::DEFAULT_CONTROL_DATABASE,
+        value_name = "NAME"
+    )]
+    pub(crate) control_database: String,
     /// Folder that keeps the embedded server's data; without it, the data goes when the emulator stops.
-    #[arg(long, env = "NEON_EMULATOR_DATA_DIR", value_name = "FOLDER", conflicts_with = "postgres")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_DATA_DIR",
+        value_name = "FOLDER",
+        conflicts_with = "postgres"
+    )]
     pub(crate) data_dir: Option<PathBuf>,
     /// Folder with initdb and postgres; without it, they are looked for on PATH and under /usr/lib/postgresql.
     #[arg(long, env = "NEON_EMULATOR_PG_BIN", value_name = "FOLDER")]
     pub(crate) pg_bin_dir: Option<PathBuf>,
     /// Connections that the embedded server accepts.
-    #[arg(long, env = "NEON_EMULATOR_PG_MAX_CONNECTIONS", default_value_t = 300, value_name = "NUMBER")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_PG_MAX_CONNECTIONS",
+        default_value_t = 300,
+        value_name = "NUMBER"
+    )]
     pub(crate) pg_max_connections: u32,
 
     /// Address of the API; port 0 takes a free one.
-    #[arg(long, env = "NEON_EMULATOR_API_LISTEN", default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_API_LISTEN",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDRESS"
+    )]
     pub(crate) api_listen: SocketAddr,
     /// Address of the data plane; port 0 takes a free one.
-    #[arg(long, env = "NEON_EMULATOR_DATA_LISTEN", default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_DATA_LISTEN",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDRESS"
+    )]
     pub(crate) data_listen: SocketAddr,
     /// Port in connection URIs, where it is not the one that the data plane listens on.
     #[arg(long, env = "NEON_EMULATOR_ADVERTISED_DATA_PORT", value_name = "PORT")]
@@ -61,19 +94,28 @@ pub(crate) struct Serve {
     pub(crate) host_template: Option<String>,
     /// API key that is accepted; may be given several times (comma-separated in the variable).
     #[arg(
-        long, env = "NEON_EMULATOR_API_KEY", hide_env_values = true, value_delimiter = ',', required = true,
+        long,
+        env = "NEON_EMULATOR_API_KEY",
+        hide_env_values = true,
+        value_delimiter = ',',
+        required = true,
         value_name = "KEY"
     )]
     pub(crate) api_key: Vec<String>,
     /// File to write the certificate of the data plane's authority to (PEM).
     #[arg(long, env = "NEON_EMULATOR_CA_FILE", value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// File to write once everything is served: JSON with api_url, own_url, data_host, data_port, ca_file, pid.
+    /// File to write once everything is served: JSON with `api_url`, `own_url`, `data_host`, `data_port`, `ca_file`, `pid`.
     #[arg(long, env = "NEON_EMULATOR_READY_FILE", value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
 
     /// How long things take: at once, or as with the real service. Each time can be set by itself.
-    #[arg(long, env = "NEON_EMULATOR_PRESET", value_enum, default_value = "instant")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_PRESET",
+        value_enum,
+        default_value = "instant"
+    )]
     pub(crate) preset: Preset,
     /// Least time of a call, in milliseconds.
     #[arg(long, env = "NEON_EMULATOR_CALL_MIN_MS", value_name = "MS")]
@@ -98,13 +140,21 @@ pub(crate) struct Serve {
     #[arg(long, env = "NEON_EMULATOR_PROJECTS_MAX", value_name = "NUMBER")]
     pub(crate) projects_max: Option<u32>,
     /// Most connections of the data plane at one time.
-    #[arg(long, env = "NEON_EMULATOR_DATA_CONNECTIONS_MAX", value_name = "NUMBER")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_DATA_CONNECTIONS_MAX",
+        value_name = "NUMBER"
+    )]
     pub(crate) data_connections_max: Option<u32>,
     /// How long a connection waits for its compute to start, in milliseconds.
     #[arg(long, env = "NEON_EMULATOR_COMPUTE_WAIT_MS", value_name = "MS")]
     pub(crate) compute_wait_ms: Option<u64>,
     /// How long a deleted project can be recovered, in seconds.
-    #[arg(long, env = "NEON_EMULATOR_RECOVERABLE_SECONDS", value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_RECOVERABLE_SECONDS",
+        value_name = "SECONDS"
+    )]
     pub(crate) recoverable_seconds: Option<u64>,
 
     /// A fault, armed from the start: ROUTE:EFFECT[:KEY=VALUE]...; may be given several times.
@@ -113,10 +163,20 @@ pub(crate) struct Serve {
     /// 524-html, delay, answer-lost, work-late, operation-fails, operation-errors, unavailable, refuse-connections or
     /// cut-connection. Keys: times, skip, p, project; retry-after (s), ms, error, first, after. For example
     /// createProject:answer-lost:times=1 or *:503:p=0.05.
-    #[arg(long, env = "NEON_EMULATOR_FAULT", value_delimiter = ',', value_name = "SPEC")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_FAULT",
+        value_delimiter = ',',
+        value_name = "SPEC"
+    )]
     pub(crate) fault: Vec<Fault>,
     /// Seed of the faults' dice and of the times of calls.
-    #[arg(long, env = "NEON_EMULATOR_SEED", default_value_t = 0, value_name = "NUMBER")]
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_SEED",
+        default_value_t = 0,
+        value_name = "NUMBER"
+    )]
     pub(crate) seed: u64,
 }
 
@@ -148,9 +208,13 @@ impl Serve {
         let default = Limits::default();
         Limits {
             projects: self.projects_max.or(default.projects),
-            data_connections: self.data_connections_max.unwrap_or(default.data_connections),
+            data_connections: self
+                .data_connections_max
+                .unwrap_or(default.data_connections),
             compute_wait_ms: self.compute_wait_ms.unwrap_or(default.compute_wait_ms),
-            recoverable_seconds: self.recoverable_seconds.unwrap_or(default.recoverable_seconds),
+            recoverable_seconds: self
+                .recoverable_seconds
+                .unwrap_or(default.recoverable_seconds),
         }
     }
 }

@@ -15,7 +15,10 @@ pub(crate) const MILLISECOND: Micros = 1_000;
 pub(crate) struct Clock;
 
 impl Clock {
-    #[expect(clippy::unused_self, reason = "time is asked of a value, so that another clock can stand in its place")]
+    #[expect(
+        clippy::unused_self,
+        reason = "time is asked of a value, so that another clock can stand in its place"
+    )]
     pub(crate) fn now(self) -> Micros {
         Timestamp::now().as_microsecond()
     }
@@ -28,5 +31,7 @@ pub(crate) fn timestamp(at: Micros) -> Timestamp {
 
 /// A span of milliseconds from the configuration, in microseconds.
 pub(crate) fn from_millis(milliseconds: u64) -> Micros {
-    i64::try_from(milliseconds).unwrap_or(i64::MAX / MILLISECOND).saturating_mul(MILLISECOND)
+    i64::try_from(milliseconds)
+        .unwrap_or(i64::MAX / MILLISECOND)
+        .saturating_mul(MILLISECOND)
 }

@@ -14,6 +14,8 @@ pub const ENDPOINT_PLACEHOLDER: &str = "{endpoint}";
 pub struct Config {
     /// The PostgreSQL server under it: a URI of a superuser. The emulator keeps a database of its own there.
     pub postgres_uri: String,
+    /// The name of that database. Emulators with different ones can share a server.
+    pub control_database: String,
     /// Where the API listens.
     pub api_listen: SocketAddr,
     /// Where the data plane listens.
@@ -35,6 +37,9 @@ pub struct Config {
     pub seed: u64,
 }
 
+/// The database of [`Config::new`] that holds the emulator's state.
+pub const DEFAULT_CONTROL_DATABASE: &str = "neon_emulator";
+
 /// The API key of [`Config::new`].
 pub const DEFAULT_API_KEY: &str = "napi_emulator";
 
@@ -44,6 +49,7 @@ impl Config {
     pub fn new(postgres_uri: impl Into<String>) -> Self {
         Self {
             postgres_uri: postgres_uri.into(),
+            control_database: DEFAULT_CONTROL_DATABASE.to_owned(),
             api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertised_data_port: None,
@@ -122,6 +128,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { projects: None, data_connections: 1_000, compute_wait_ms: 30_000, recoverable_seconds: 7 * 24 * 3_600 }
+        Self {
+            projects: None,
+            data_connections: 1_000,
+            compute_wait_ms: 30_000,
+            recoverable_seconds: 7 * 24 * 3_600,
+        }
     }
 }

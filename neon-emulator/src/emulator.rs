@@ -106,9 +106,10 @@ impl Emulator {
         let port = config.advertised_data_port.unwrap_or(data_address.port());
         let hosts = Hosts::new(config.host_template.clone(), port)?;
 
-        let store = Store::open(&config.postgres_uri).await?;
+        let store = Store::open(&config.postgres_uri, &config.control_database).await?;
         let provisioner = Provisioner::open(&config.postgres_uri, store.clone()).await?;
-        let certificates = Certificates::open(&store, hosts.are_own().then(|| hosts.suffix())).await?;
+        let certificates =
+            Certificates::open(&store, hosts.are_own().then(|| hosts.suffix())).await?;
         let ca_pem = certificates.ca_pem().to_owned();
         let backend = Backend::of(&connect_options(&config.postgres_uri).map_err(OpenError::from)?);
         let faults = Faults::new(config.faults, config.seed);
@@ -134,7 +135,11 @@ impl Emulator {
             hosts,
             latency: config.latency,
             limits: config.limits,
-            keys: config.api_keys.into_iter().filter(|key| !key.is_empty()).collect(),
+            keys: config
+                .api_keys
+                .into_iter()
+                .filter(|key| !key.is_empty())
+                .collect(),
             clock,
             calls: Calls::default(),
             tasks: TaskTracker::new(),
@@ -146,7 +151,14 @@ impl Emulator {
         servers.spawn(serve_api(api.clone(), api_listener, stop.clone()));
         servers.spawn(plane.serve(data_listener, stop.clone()));
         servers.spawn(purge(api.clone(), stop.clone()));
-        Ok(Self { api, api_address, data_address, ca_pem, stop, servers })
+        Ok(Self {
+            api,
+            api_address,
+            data_address,
+            ca_pem,
+            stop,
+            servers,
+        })
     }
 
     /// Where the API is, ready for a client: `http://127.0.0.1:PORT/api/v2`.
@@ -191,7 +203,11 @@ impl Emulator {
 
     /// Every password that was ever given out, also by emulators before this one over the same PostgreSQL.
     pub async fn passwords_ever_given(&self) -> Result<Vec<String>, EmulatorError> {
-        self.api.store.passwords_given().await.map_err(EmulatorError::new)
+        self.api
+            .store
+            .passwords_given()
+            .await
+            .map_err(EmulatorError::new)
     }
 
     /// Every project, those included that are deleted but not purged.
@@ -211,14 +227,21 @@ impl Emulator {
     /// Drops the databases of deleted projects that can no longer be recovered, and returns how many projects that were.
     /// It happens by itself every minute.
     pub async fn purge(&self) -> Result<u64, EmulatorError> {
-        self.api.provisioner.purge(self.api.recoverable_since()).await.map_err(EmulatorError::new)
+        self.api
+            .provisioner
+            .purge(self.api.recoverable_since())
+            .await
+            .map_err(EmulatorError::new)
     }
 
     /// Cuts connections, finishes the calls that are being answered, and stops.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.servers.close();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.servers.wait()).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.servers.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("Calls were still being answered when the emulator stopped");
         }
         self.api.provisioner.close().await;
@@ -233,11 +256,16 @@ impl Drop for Emulator {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
 }
 
 fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Listen { address: wanted, source })
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: wanted,
+        source,
+    })
 }
 
 async fn serve_api(api: Arc<Api>, listener: TcpListener, stop: CancellationToken) {

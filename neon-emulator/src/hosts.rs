@@ -19,7 +19,9 @@ pub(crate) struct Hosts {
 
 /// A template that gives no host of its own to each endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the host template {template:?} must begin with {ENDPOINT_PLACEHOLDER} and a dot, such as {ENDPOINT_PLACEHOLDER}.localhost")]
+#[error(
+    "the host template {template:?} must begin with {ENDPOINT_PLACEHOLDER} and a dot, such as {ENDPOINT_PLACEHOLDER}.localhost"
+)]
 pub struct HostTemplateError {
     template: String,
 }
@@ -27,12 +29,19 @@ pub struct HostTemplateError {
 impl Hosts {
     pub(crate) fn new(template: Option<String>, port: u16) -> Result<Self, HostTemplateError> {
         if let Some(template) = &template {
-            let rest = template.strip_prefix(ENDPOINT_PLACEHOLDER).and_then(|rest| rest.strip_prefix('.'));
+            let rest = template
+                .strip_prefix(ENDPOINT_PLACEHOLDER)
+                .and_then(|rest| rest.strip_prefix('.'));
             let valid = rest.is_some_and(|rest| {
-                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+                !rest.is_empty()
+                    && rest
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
             });
             if !valid {
-                return Err(HostTemplateError { template: template.clone() });
+                return Err(HostTemplateError {
+                    template: template.clone(),
+                });
             }
         }
         Ok(Self { template, port })
@@ -42,7 +51,11 @@ impl Hosts {
     pub(crate) fn suffix(&self) -> &str {
         self.template
             .as_deref()
-            .and_then(|template| template.strip_prefix(ENDPOINT_PLACEHOLDER)?.strip_prefix('.'))
+            .and_then(|template| {
+                template
+                    .strip_prefix(ENDPOINT_PLACEHOLDER)?
+                    .strip_prefix('.')
+            })
             .unwrap_or(SHARED_HOST)
     }
 
@@ -52,7 +65,11 @@ impl Hosts {
     }
 
     pub(crate) fn host(&self, endpoint: &EndpointId, pooled: bool) -> String {
-        if self.are_own() { format!("{}.{}", label(endpoint, pooled), self.suffix()) } else { SHARED_HOST.to_owned() }
+        if self.are_own() {
+            format!("{}.{}", label(endpoint, pooled), self.suffix())
+        } else {
+            SHARED_HOST.to_owned()
+        }
     }
 
     pub(crate) fn uri(
@@ -63,15 +80,24 @@ impl Hosts {
         database: &DatabaseName,
         pooled: bool,
     ) -> Result<String, url::ParseError> {
-        let mut uri = Url::parse(&format!("postgresql://{}:{}", self.host(endpoint, pooled), self.port))?;
+        let mut uri = Url::parse(&format!(
+            "postgresql://{}:{}",
+            self.host(endpoint, pooled),
+            self.port
+        ))?;
         // Neither fails for a URI that has a host.
         let _ = uri.set_username(role.as_str());
         let _ = uri.set_password(password);
-        uri.path_segments_mut().map_err(|()| url::ParseError::RelativeUrlWithCannotBeABaseBase)?.push(database.as_str());
+        uri.path_segments_mut()
+            .map_err(|()| url::ParseError::RelativeUrlWithCannotBeABaseBase)?
+            .push(database.as_str());
         let query = if self.are_own() {
             "sslmode=require".to_owned()
         } else {
-            format!("options=endpoint%3D{}&sslmode=require", label(endpoint, pooled))
+            format!(
+                "options=endpoint%3D{}&sslmode=require",
+                label(endpoint, pooled)
+            )
         };
         uri.set_query(Some(&query));
         Ok(uri.into())
@@ -89,7 +115,15 @@ mod tests {
     fn uri(hosts: &Hosts, database: &str, pooled: bool) -> String {
         let endpoint = "ep-still-lake-00000001".parse().unwrap();
         let role = "neondb_owner".parse().unwrap();
-        hosts.uri(&endpoint, &role, Some("npg_secret"), &database.parse().unwrap(), pooled).unwrap()
+        hosts
+            .uri(
+                &endpoint,
+                &role,
+                Some("npg_secret"),
+                &database.parse().unwrap(),
+                pooled,
+            )
+            .unwrap()
     }
 
     #[test]
@@ -112,7 +146,13 @@ mod tests {
 
     #[test]
     fn a_template_without_a_label_of_its_own_for_each_endpoint_is_refused() {
-        for template in ["localhost", "db-{endpoint}.localhost", "{endpoint}", "{endpoint}.", "{endpoint}.a/b"] {
+        for template in [
+            "localhost",
+            "db-{endpoint}.localhost",
+            "{endpoint}",
+            "{endpoint}.",
+            "{endpoint}.a/b",
+        ] {
             assert!(Hosts::new(Some(template.into()), 1).is_err(), "{template}");
         }
     }

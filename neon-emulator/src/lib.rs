@@ -34,7 +34,9 @@ mod tls;
 
 pub use api::create::SeededProject;
 pub use api::own::ProjectSummary;
-pub use config::{Config, DEFAULT_API_KEY, ENDPOINT_PLACEHOLDER, Latency, Limits};
+pub use config::{
+    Config, DEFAULT_API_KEY, DEFAULT_CONTROL_DATABASE, ENDPOINT_PLACEHOLDER, Latency, Limits,
+};
 pub use emulator::{Emulator, EmulatorError, StartError};
 pub use hosts::HostTemplateError;
 pub use store::OpenError;

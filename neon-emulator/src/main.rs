@@ -18,9 +18,14 @@ use self::cli::{Cli, Command, Serve};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Cli { command: Command::Serve(serve) } = Cli::parse();
+    let Cli {
+        command: Command::Serve(serve),
+    } = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     // Another part may have chosen one before; then that one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     run(*serve).await
@@ -64,12 +69,16 @@ async fn start(serve: &Serve) -> anyhow::Result<(Option<Server>, Emulator)> {
         if let Some(folder) = &serve.data_dir {
             builder = builder.data_dir(folder);
         }
-        let server = builder.start().await.context("cannot start the embedded PostgreSQL server")?;
+        let server = builder
+            .start()
+            .await
+            .context("cannot start the embedded PostgreSQL server")?;
         info!("PostgreSQL listens on 127.0.0.1:{}", server.port());
         let uri = server.uri().to_owned();
         (Some(server), uri)
     };
     let config = Config {
+        control_database: serve.control_database.clone(),
         api_listen: serve.api_listen,
         data_listen: serve.data_listen,
         advertised_data_port: serve.advertised_data_port,
@@ -81,7 +90,9 @@ async fn start(serve: &Serve) -> anyhow::Result<(Option<Server>, Emulator)> {
         seed: serve.seed,
         ..Config::new(uri)
     };
-    let emulator = Emulator::start(config).await.context("cannot start the emulator")?;
+    let emulator = Emulator::start(config)
+        .await
+        .context("cannot start the emulator")?;
     Ok((server, emulator))
 }
 
@@ -111,19 +122,27 @@ fn announce(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
         };
         write_whole(path, &serde_json::to_vec_pretty(&ready)?)?;
     }
-    info!("The API is at {}, the data plane at {}", emulator.api_url(), emulator.data_addr());
+    info!(
+        "The API is at {}, the data plane at {}",
+        emulator.api_url(),
+        emulator.data_addr()
+    );
     Ok(())
 }
 
 /// Writes a file that nobody ever sees half-written.
 fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)
         .with_context(|| format!("cannot write in {}", folder.display()))?;
     file.write_all(bytes)?;
     // Others may read it: it holds no secret.
     let permissions = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
     file.as_file().set_permissions(permissions)?;
-    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.persist(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }

@@ -9,30 +9,189 @@ use rand::seq::IndexedRandom;
 const PASSWORD_CHARACTERS: usize = 20;
 
 const ADJECTIVES: &[&str] = &[
-    "amber", "ancient", "autumn", "bold", "bright", "broad", "calm", "clear", "cold", "cool", "crimson", "curly", "damp",
-    "dark", "dawn", "deep", "dry", "early", "empty", "falling", "fancy", "flat", "floral", "fragrant", "frosty", "gentle",
-    "green", "hidden", "holy", "icy", "jolly", "late", "lively", "long", "lucky", "misty", "morning", "muddy", "noisy",
-    "odd", "old", "orange", "patient", "plain", "polished", "proud", "purple", "quiet", "rapid", "red", "restless",
-    "rough", "round", "royal", "shiny", "silent", "small", "snowy", "soft", "solitary", "sparkling", "spring", "square",
-    "steep", "still", "summer", "sweet", "tiny", "twilight", "wandering", "weathered", "white", "wild", "winter", "wispy",
-    "withered", "yellow", "young",
+    "amber",
+    "ancient",
+    "autumn",
+    "bold",
+    "bright",
+    "broad",
+    "calm",
+    "clear",
+    "cold",
+    "cool",
+    "crimson",
+    "curly",
+    "damp",
+    "dark",
+    "dawn",
+    "deep",
+    "dry",
+    "early",
+    "empty",
+    "falling",
+    "fancy",
+    "flat",
+    "floral",
+    "fragrant",
+    "frosty",
+    "gentle",
+    "green",
+    "hidden",
+    "holy",
+    "icy",
+    "jolly",
+    "late",
+    "lively",
+    "long",
+    "lucky",
+    "misty",
+    "morning",
+    "muddy",
+    "noisy",
+    "odd",
+    "old",
+    "orange",
+    "patient",
+    "plain",
+    "polished",
+    "proud",
+    "purple",
+    "quiet",
+    "rapid",
+    "red",
+    "restless",
+    "rough",
+    "round",
+    "royal",
+    "shiny",
+    "silent",
+    "small",
+    "snowy",
+    "soft",
+    "solitary",
+    "sparkling",
+    "spring",
+    "square",
+    "steep",
+    "still",
+    "summer",
+    "sweet",
+    "tiny",
+    "twilight",
+    "wandering",
+    "weathered",
+    "white",
+    "wild",
+    "winter",
+    "wispy",
+    "withered",
+    "yellow",
+    "young",
 ];
 const NOUNS: &[&str] = &[
-    "art", "band", "bar", "base", "bird", "block", "boat", "bonus", "bread", "breeze", "brook", "bush", "butterfly",
-    "cake", "cell", "cherry", "cloud", "credit", "darkness", "dawn", "dew", "disk", "dream", "dust", "feather", "field",
-    "fire", "firefly", "flower", "fog", "forest", "frog", "frost", "glade", "glitter", "grass", "hall", "hat", "haze",
-    "heart", "hill", "king", "lab", "lake", "leaf", "limit", "math", "meadow", "mode", "moon", "morning", "mountain",
-    "mouse", "mud", "night", "paper", "pine", "poetry", "pond", "queen", "rain", "recipe", "resonance", "rice", "river",
-    "salad", "scene", "sea", "shadow", "shape", "silence", "sky", "smoke", "snow", "snowflake", "sound", "star", "sun",
-    "sunset", "surf", "term", "thunder", "tooth", "tree", "truth", "union", "unit", "violet", "voice", "water", "wave",
-    "wind", "wood",
+    "art",
+    "band",
+    "bar",
+    "base",
+    "bird",
+    "block",
+    "boat",
+    "bonus",
+    "bread",
+    "breeze",
+    "brook",
+    "bush",
+    "butterfly",
+    "cake",
+    "cell",
+    "cherry",
+    "cloud",
+    "credit",
+    "darkness",
+    "dawn",
+    "dew",
+    "disk",
+    "dream",
+    "dust",
+    "feather",
+    "field",
+    "fire",
+    "firefly",
+    "flower",
+    "fog",
+    "forest",
+    "frog",
+    "frost",
+    "glade",
+    "glitter",
+    "grass",
+    "hall",
+    "hat",
+    "haze",
+    "heart",
+    "hill",
+    "king",
+    "lab",
+    "lake",
+    "leaf",
+    "limit",
+    "math",
+    "meadow",
+    "mode",
+    "moon",
+    "morning",
+    "mountain",
+    "mouse",
+    "mud",
+    "night",
+    "paper",
+    "pine",
+    "poetry",
+    "pond",
+    "queen",
+    "rain",
+    "recipe",
+    "resonance",
+    "rice",
+    "river",
+    "salad",
+    "scene",
+    "sea",
+    "shadow",
+    "shape",
+    "silence",
+    "sky",
+    "smoke",
+    "snow",
+    "snowflake",
+    "sound",
+    "star",
+    "sun",
+    "sunset",
+    "surf",
+    "term",
+    "thunder",
+    "tooth",
+    "tree",
+    "truth",
+    "union",
+    "unit",
+    "violet",
+    "voice",
+    "water",
+    "wave",
+    "wind",
+    "wood",
 ];
 
 fn words() -> String {
     let mut rng = rand::rng();
     let adjective = ADJECTIVES.choose(&mut rng).copied().unwrap_or("plain");
     let noun = NOUNS.choose(&mut rng).copied().unwrap_or("lake");
-    format!("{adjective}-{noun}-{:08}", rng.random_range(0..100_000_000_u32))
+    format!(
+        "{adjective}-{noun}-{:08}",
+        rng.random_range(0..100_000_000_u32)
+    )
 }
 
 /// The ids of a new project and of what comes with it.
@@ -54,7 +213,10 @@ pub(crate) fn new_ids() -> Result<NewIds, ParseIdError> {
 
 /// A new password. It holds letters, digits and `_` only, so it needs no escaping in a URI or a statement.
 pub(crate) fn new_password() -> String {
-    format!("npg_{}", Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_CHARACTERS))
+    format!(
+        "npg_{}",
+        Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_CHARACTERS)
+    )
 }
 
 #[cfg(test)]
@@ -68,7 +230,9 @@ mod tests {
             let pieces: Vec<&str> = ids.project.as_str().split('-').collect();
             assert_eq!(pieces.len(), 3, "{}", ids.project);
             assert!(pieces[2].len() == 8 && pieces[2].bytes().all(|byte| byte.is_ascii_digit()));
-            assert!(ids.branch.as_str().starts_with("br-") && ids.endpoint.as_str().starts_with("ep-"));
+            assert!(
+                ids.branch.as_str().starts_with("br-") && ids.endpoint.as_str().starts_with("ep-")
+            );
         }
     }
 
@@ -76,6 +240,10 @@ mod tests {
     fn passwords_need_no_escaping() {
         let password = new_password();
         assert!(password.len() >= 16 && password.starts_with("npg_"));
-        assert!(password.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+        assert!(
+            password
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        );
     }
 }

@@ -22,13 +22,14 @@ const SUPERVISOR_MARGIN: Duration = Duration::from_secs(2);
 /// How much of the end of a log is read for an error text, in bytes.
 const LOG_TAIL_BYTES_MAX: u64 = 16 * 1024;
 
-/// `$1` signal, `$2` grace in tenths of a second, then the program and its arguments.
+/// `$1` signal, `$2` grace in tenths of a second, `$3` a folder to remove at the end or nothing, then the program and its
+/// arguments.
 ///
-/// The inner subshell waits for the end of the owner's pipe with the builtin `read`, so that no further process is
-/// needed and killing the subshell leaves nothing. Output goes to standard error (the log); standard output only tells
-/// the child's process id.
+/// The inner subshells wait for the end of the owner's pipe with the builtin `read`, so that no further process is needed
+/// and killing them leaves nothing. Output goes to standard error (the log); standard output only tells the child's
+/// process id. The folder is removed only when the owner let go: after a crash of the child its log is still wanted.
 const SUPERVISOR: &str = r#"
-signal=$1; tenths=$2; shift 2
+signal=$1; tenths=$2; remove=$3; shift 3
 exec 3<&0 0</dev/null
 "$@" 3<&- 1>&2 &
 child=$!
@@ -41,6 +42,11 @@ exec 1>&2
   kill -s KILL "$child" 2>/dev/null
 ) &
 watcher=$!
+[ -z "$remove" ] || (
+  while read -r _ <&3; do :; done
+  while kill -0 "$child" 2>/dev/null; do sleep 0.1; done
+  cd / && rm -rf -- "$remove"
+) &
 exec 3<&-
 wait "$child"
 code=$?
@@ -148,6 +154,22 @@ impl Supervised {
         log_file: &Path,
         how: Supervision,
     ) -> Result<Self, ProcessError> {
+        Self::spawn_in(command, log_file, how, None)
+    }
+
+    /// [`Supervised::spawn_with`] with a temporary folder of the child's that goes with it, also when the owner can no
+    /// longer remove it. The child's user must be allowed to.
+    pub(crate) fn spawn_in(
+        command: &Command,
+        log_file: &Path,
+        how: Supervision,
+        folder: Option<&Path>,
+    ) -> Result<Self, ProcessError> {
+        let Supervision {
+            stop_signal,
+            grace,
+            run_as,
+        } = how;
         let name = Path::new(command.get_program()).file_name().map_or_else(
             || "child".to_owned(),
             |name| name.to_string_lossy().into_owned(),
@@ -164,8 +186,9 @@ impl Supervised {
 
         let mut supervisor = Command::new("/bin/sh");
         supervisor
-            .args(["-c", SUPERVISOR, "supervisor", how.stop_signal.name()])
-            .arg((how.grace.as_millis() / 100).to_string())
+            .args(["-c", SUPERVISOR, "supervisor", stop_signal.name()])
+            .arg((grace.as_millis() / 100).to_string())
+            .arg(folder.unwrap_or(Path::new("")))
             .arg(command.get_program())
             .args(command.get_args())
             .stdin(Stdio::piped())
@@ -181,7 +204,7 @@ impl Supervised {
         if let Some(folder) = command.get_current_dir() {
             supervisor.current_dir(folder);
         }
-        if let Some(user) = how.run_as {
+        if let Some(user) = run_as {
             supervisor.uid(user.uid).gid(user.gid);
         }
 
@@ -206,7 +229,7 @@ impl Supervised {
             lifeline,
             pid,
             log_file: log_file.to_owned(),
-            grace: how.grace,
+            grace,
         })
     }
 

@@ -65,22 +65,38 @@ impl Provisioner {
         )
         .fetch_one(&mut connection)
         .await?;
-        let template = if trusted == Some(false) { Some(TEMPLATE) } else { None };
+        let template = if trusted == Some(false) {
+            Some(TEMPLATE)
+        } else {
+            None
+        };
         if template.is_some() {
-            let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-                .bind(TEMPLATE)
-                .fetch_one(&mut connection)
-                .await?;
+            let exists: bool =
+                sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+                    .bind(TEMPLATE)
+                    .fetch_one(&mut connection)
+                    .await?;
             if !exists {
                 execute(&mut connection, format!("CREATE DATABASE {TEMPLATE}")).await?;
             }
             let mut inside = options.clone().database(TEMPLATE).connect().await?;
-            execute(&mut inside, "CREATE EXTENSION IF NOT EXISTS vector".to_owned()).await?;
+            execute(
+                &mut inside,
+                "CREATE EXTENSION IF NOT EXISTS vector".to_owned(),
+            )
+            .await?;
             inside.close().await?;
         }
         connection.close().await?;
-        let admin = PgPoolOptions::new().max_connections(PROVISIONING_MAX).connect_with(options).await?;
-        Ok(Self { store, admin, template })
+        let admin = PgPoolOptions::new()
+            .max_connections(PROVISIONING_MAX)
+            .connect_with(options)
+            .await?;
+        Ok(Self {
+            store,
+            admin,
+            template,
+        })
     }
 
     pub(crate) async fn close(&self) {
@@ -96,22 +112,31 @@ impl Provisioner {
         clock: Clock,
     ) -> Result<Real, ProvisionError> {
         let now = clock.now();
-        let found = find(&self.store.roles(branch).await?, &self.store.databases(branch).await?, role, database)?;
+        let found = find(
+            &self.store.roles(branch).await?,
+            &self.store.databases(branch).await?,
+            role,
+            database,
+        )?;
         if found.is_ready(now) {
             return Ok(found.real());
         }
         // Taken before a connection of the state, so that those that wait here do not hold what the API needs.
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
-        sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE").bind(branch.as_str()).execute(&mut *tx).await?;
+        sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
+            .bind(branch.as_str())
+            .execute(&mut *tx)
+            .await?;
         let roles: Vec<RoleRow> = sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1")
             .bind(branch.as_str())
             .fetch_all(&mut *tx)
             .await?;
-        let databases: Vec<DatabaseRow> = sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1")
-            .bind(branch.as_str())
-            .fetch_all(&mut *tx)
-            .await?;
+        let databases: Vec<DatabaseRow> =
+            sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1")
+                .bind(branch.as_str())
+                .fetch_all(&mut *tx)
+                .await?;
         let found = find(&roles, &databases, role, database)?;
         for row in [&found.owner, &found.role] {
             if row.applied_password.as_deref() != Some(row.password_at(now)) {
@@ -123,7 +148,10 @@ impl Provisioner {
         }
         if found.role.number != found.owner.number {
             let real = found.real();
-            let grant = format!("GRANT CONNECT, TEMPORARY ON DATABASE \"{}\" TO \"{}\"", real.database, real.role);
+            let grant = format!(
+                "GRANT CONNECT, TEMPORARY ON DATABASE \"{}\" TO \"{}\"",
+                real.database, real.role
+            );
             execute(&mut admin, grant).await?;
         }
         tx.commit().await?;
@@ -139,15 +167,27 @@ impl Provisioner {
     ) -> Result<(), ProvisionError> {
         let name = real_database(&found.database);
         let owner = real_role(&found.owner);
-        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-            .bind(&name)
-            .fetch_one(&mut *admin)
-            .await?;
+        let exists: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+                .bind(&name)
+                .fetch_one(&mut *admin)
+                .await?;
         if !exists {
-            let template = self.template.map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
-            execute(admin, format!("CREATE DATABASE \"{name}\" OWNER \"{owner}\"{template}")).await?;
+            let template = self
+                .template
+                .map(|name| format!(" TEMPLATE {name}"))
+                .unwrap_or_default();
+            execute(
+                admin,
+                format!("CREATE DATABASE \"{name}\" OWNER \"{owner}\"{template}"),
+            )
+            .await?;
         }
-        execute(admin, format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC")).await?;
+        execute(
+            admin,
+            format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC"),
+        )
+        .await?;
         sqlx::query("UPDATE databases SET provisioned_at_us = $2 WHERE number = $1")
             .bind(found.database.number)
             .bind(now)
@@ -157,18 +197,30 @@ impl Provisioner {
     }
 
     /// Brings a role's password into PostgreSQL, if the role is there already.
-    pub(crate) async fn apply_password(&self, branch: &BranchId, role: &RoleName, clock: Clock) -> Result<(), ProvisionError> {
+    pub(crate) async fn apply_password(
+        &self,
+        branch: &BranchId,
+        role: &RoleName,
+        clock: Clock,
+    ) -> Result<(), ProvisionError> {
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
-        sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE").bind(branch.as_str()).execute(&mut *tx).await?;
-        let row: Option<RoleRow> = sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 AND name = $2")
+        sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
             .bind(branch.as_str())
-            .bind(role.as_str())
-            .fetch_optional(&mut *tx)
+            .execute(&mut *tx)
             .await?;
+        let row: Option<RoleRow> =
+            sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 AND name = $2")
+                .bind(branch.as_str())
+                .bind(role.as_str())
+                .fetch_optional(&mut *tx)
+                .await?;
         let now = clock.now();
         if let Some(row) = row
-            && row.applied_password.as_deref().is_some_and(|applied| applied != row.password_at(now))
+            && row
+                .applied_password
+                .as_deref()
+                .is_some_and(|applied| applied != row.password_at(now))
         {
             apply_role(&mut admin, &mut tx, &row, now).await?;
         }
@@ -182,22 +234,37 @@ impl Provisioner {
         loop {
             let mut admin = self.admin.acquire().await?;
             let mut tx = self.store.begin().await?;
-            let Some(project) = Store::lock_expired_project(&mut tx, deleted_before).await? else { return Ok(purged) };
-            let databases: Vec<DatabaseRow> =
-                sqlx::query_as("SELECT * FROM databases WHERE project_id = $1 AND provisioned_at_us IS NOT NULL")
-                    .bind(&project)
-                    .fetch_all(&mut *tx)
-                    .await?;
-            let roles: Vec<RoleRow> =
-                sqlx::query_as("SELECT * FROM roles WHERE project_id = $1 AND applied_password IS NOT NULL")
-                    .bind(&project)
-                    .fetch_all(&mut *tx)
-                    .await?;
+            let Some(project) = Store::lock_expired_project(&mut tx, deleted_before).await? else {
+                return Ok(purged);
+            };
+            let databases: Vec<DatabaseRow> = sqlx::query_as(
+                "SELECT * FROM databases WHERE project_id = $1 AND provisioned_at_us IS NOT NULL",
+            )
+            .bind(&project)
+            .fetch_all(&mut *tx)
+            .await?;
+            let roles: Vec<RoleRow> = sqlx::query_as(
+                "SELECT * FROM roles WHERE project_id = $1 AND applied_password IS NOT NULL",
+            )
+            .bind(&project)
+            .fetch_all(&mut *tx)
+            .await?;
             for database in &databases {
-                execute(&mut admin, format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", real_database(database))).await?;
+                execute(
+                    &mut admin,
+                    format!(
+                        "DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)",
+                        real_database(database)
+                    ),
+                )
+                .await?;
             }
             for role in &roles {
-                execute(&mut admin, format!("DROP ROLE IF EXISTS \"{}\"", real_role(role))).await?;
+                execute(
+                    &mut admin,
+                    format!("DROP ROLE IF EXISTS \"{}\"", real_role(role)),
+                )
+                .await?;
             }
             Store::forget_project(&mut tx, &project).await?;
             tx.commit().await?;
@@ -220,7 +287,10 @@ impl Found {
     }
 
     fn real(&self) -> Real {
-        Real { database: real_database(&self.database), role: real_role(&self.role) }
+        Real {
+            database: real_database(&self.database),
+            role: real_role(&self.role),
+        }
     }
 }
 
@@ -232,22 +302,41 @@ fn find(
 ) -> Result<Found, ProvisionError> {
     let named = |name: &str| roles.iter().find(|row| row.name == name).cloned();
     let role = named(role.as_str()).ok_or(ProvisionError::NoRole)?;
-    let database =
-        databases.iter().find(|row| row.name == database.as_str()).cloned().ok_or(ProvisionError::NoDatabase)?;
+    let database = databases
+        .iter()
+        .find(|row| row.name == database.as_str())
+        .cloned()
+        .ok_or(ProvisionError::NoDatabase)?;
     let owner = named(&database.owner_name).ok_or(ProvisionError::NoRole)?;
-    Ok(Found { role, owner, database })
+    Ok(Found {
+        role,
+        owner,
+        database,
+    })
 }
 
-async fn apply_role(admin: &mut sqlx::PgConnection, tx: &mut Tx, row: &RoleRow, now: Micros) -> Result<(), ProvisionError> {
+async fn apply_role(
+    admin: &mut sqlx::PgConnection,
+    tx: &mut Tx,
+    row: &RoleRow,
+    now: Micros,
+) -> Result<(), ProvisionError> {
     let name = real_role(row);
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
-        .bind(&name)
-        .fetch_one(&mut *admin)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+            .bind(&name)
+            .fetch_one(&mut *admin)
+            .await?;
     let verb = if exists { "ALTER" } else { "CREATE" };
     // Our own names and passwords only: neither holds a quote.
     let password = row.password_at(now);
-    execute(admin, format!("{verb} ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}'")).await?;
+    execute(
+        admin,
+        format!(
+            "{verb} ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}'"
+        ),
+    )
+    .await?;
     sqlx::query("UPDATE roles SET applied_password = $2 WHERE number = $1")
         .bind(row.number)
         .bind(password)
@@ -257,5 +346,8 @@ async fn apply_role(admin: &mut sqlx::PgConnection, tx: &mut Tx, row: &RoleRow, 
 }
 
 async fn execute(connection: &mut sqlx::PgConnection, sql: String) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ())
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .map(|_| ())
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Zoned;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -63,7 +63,9 @@ pub(crate) struct Certificates {
 
 impl std::fmt::Debug for Certificates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificates").field("suffix", &self.suffix).finish_non_exhaustive()
+        f.debug_struct("Certificates")
+            .field("suffix", &self.suffix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,7 +115,11 @@ impl Certificates {
     }
 
     fn is_ours(&self, name: &str) -> bool {
-        name.ends_with(".localhost") || self.suffix.as_deref().is_some_and(|suffix| name.ends_with(suffix))
+        name.ends_with(".localhost")
+            || self
+                .suffix
+                .as_deref()
+                .is_some_and(|suffix| name.ends_with(suffix))
     }
 
     fn for_name(&self, name: &str) -> Option<Arc<CertifiedKey>> {
@@ -121,7 +127,14 @@ impl Certificates {
         if let Some(kept) = by_name.get(name) {
             return Some(kept.clone());
         }
-        let made = sign(&self.issuer, &self.ca, &self.key, &self.signing_key, Some(name)).ok()?;
+        let made = sign(
+            &self.issuer,
+            &self.ca,
+            &self.key,
+            &self.signing_key,
+            Some(name),
+        )
+        .ok()?;
         if by_name.len() >= CERTIFICATES_MAX {
             by_name.clear();
         }
@@ -156,7 +169,11 @@ fn sign(
     signing_key: &Arc<dyn SigningKey>,
     name: Option<&str>,
 ) -> Result<Arc<CertifiedKey>, rcgen::Error> {
-    let names: Vec<String> = name.into_iter().chain(COMMON_NAMES).map(str::to_owned).collect();
+    let names: Vec<String> = name
+        .into_iter()
+        .chain(COMMON_NAMES)
+        .map(str::to_owned)
+        .collect();
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = common_name("Neon emulator");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -166,7 +183,10 @@ fn sign(
     params.not_before = date_time_ymd(year - 1, 1, 1);
     params.not_after = date_time_ymd(year + VALID_YEARS, 1, 1);
     let certificate = params.signed_by(key, issuer)?;
-    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone(), ca.clone()], signing_key.clone())))
+    Ok(Arc::new(CertifiedKey::new(
+        vec![certificate.der().clone(), ca.clone()],
+        signing_key.clone(),
+    )))
 }
 
 fn common_name(name: &str) -> DistinguishedName {

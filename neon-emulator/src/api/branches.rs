@@ -39,8 +39,14 @@ pub(super) async fn list(
     api.store.project(&project).await?;
     let rows = api.store.branches(&project).await?;
     let now = api.clock.now();
-    let branches = rows.iter().map(|row| view::branch(row, now)).collect::<Result<_, _>>()?;
-    Ok(Json(Branches { branches, annotations: BTreeMap::new() }))
+    let branches = rows
+        .iter()
+        .map(|row| view::branch(row, now))
+        .collect::<Result<_, _>>()?;
+    Ok(Json(Branches {
+        branches,
+        annotations: BTreeMap::new(),
+    }))
 }
 
 pub(super) async fn get(
@@ -49,7 +55,9 @@ pub(super) async fn get(
 ) -> Result<Json<BranchEnvelope>, ApiError> {
     api.store.project(&project).await?;
     let row = api.store.branch(&project, &branch).await?;
-    Ok(Json(BranchEnvelope { branch: view::branch(&row, api.clock.now())? }))
+    Ok(Json(BranchEnvelope {
+        branch: view::branch(&row, api.clock.now())?,
+    }))
 }
 
 pub(super) async fn databases(
@@ -59,5 +67,7 @@ pub(super) async fn databases(
     api.store.project(&project).await?;
     api.store.branch(&project, &branch).await?;
     let rows = api.store.databases(&branch).await?;
-    Ok(Json(Databases { databases: rows.iter().map(view::database).collect::<Result<_, _>>()? }))
+    Ok(Json(Databases {
+        databases: rows.iter().map(view::database).collect::<Result<_, _>>()?,
+    }))
 }

@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use neon::model::{
-    ConnectionDetails, ConnectionParameters, CreateProject, CreatedProject, OperationAction, ProjectEnvelope,
+    ConnectionDetails, ConnectionParameters, CreateProject, CreatedProject, OperationAction,
+    ProjectEnvelope,
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +42,11 @@ pub(super) async fn create(
     let now = api.clock.now();
     let timeline = from_millis(api.latency.create_timeline_ms);
     let start = from_millis(api.latency.start_compute_ms);
-    let retry = verdict.operation.as_ref().and_then(|fault| fault.retried_after_ms).map_or(0, from_millis);
+    let retry = verdict
+        .operation
+        .as_ref()
+        .and_then(|fault| fault.retried_after_ms)
+        .map_or(0, from_millis);
     let branch_ready = now.saturating_add(timeline);
     let compute_ready = branch_ready.saturating_add(start).saturating_add(retry);
     let projects = std::slice::from_ref(&new);
@@ -53,15 +58,28 @@ pub(super) async fn create(
         takes,
     };
     let plan = [
-        Planned { endpoint: None, ..step(OperationAction::CreateTimeline, timeline) },
+        Planned {
+            endpoint: None,
+            ..step(OperationAction::CreateTimeline, timeline)
+        },
         step(OperationAction::StartCompute, start),
     ];
-    let operations = Store::schedule(&mut tx, &new.ids.project, now, &plan, verdict.operation.as_ref()).await?;
+    let operations = Store::schedule(
+        &mut tx,
+        &new.ids.project,
+        now,
+        &plan,
+        verdict.operation.as_ref(),
+    )
+    .await?;
     tx.commit().await?;
 
     let mut answer = answer(&api, &shape, &new, now).await?;
-    answer.operations =
-        operations.iter().enumerate().map(|(place, row)| row.at_its_start(place == 0)).collect::<Result<_, _>>()?;
+    answer.operations = operations
+        .iter()
+        .enumerate()
+        .map(|(place, row)| row.at_its_start(place == 0))
+        .collect::<Result<_, _>>()?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -70,21 +88,36 @@ fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
         tracing::error!(%error, "A new id was not one");
         ApiError::internal()
     })?;
-    Ok(NewProject { name: name.unwrap_or_else(|| ids.project.to_string()), password: new_password(), ids })
+    Ok(NewProject {
+        name: name.unwrap_or_else(|| ids.project.to_string()),
+        password: new_password(),
+        ids,
+    })
 }
 
 /// Everything about a new project but its operations, as it is at this moment.
-async fn answer(api: &Api, shape: &Shape, new: &NewProject, now: Micros) -> Result<CreatedProject, ApiError> {
+async fn answer(
+    api: &Api,
+    shape: &Shape,
+    new: &NewProject,
+    now: Micros,
+) -> Result<CreatedProject, ApiError> {
     let project = api.store.project(&new.ids.project).await?;
     let branch = api.store.branch(&new.ids.project, &new.ids.branch).await?;
-    let endpoint = api.store.endpoint(&new.ids.project, &new.ids.endpoint).await?;
+    let endpoint = api
+        .store
+        .endpoint(&new.ids.project, &new.ids.endpoint)
+        .await?;
     let role = api.store.role(&new.ids.branch, &shape.role_name).await?;
     let databases = api.store.databases(&new.ids.branch).await?;
     Ok(CreatedProject {
         project: view::project(api, &project, Form::Single)?,
         connection_uris: vec![connection(api, shape, new)?],
         roles: vec![view::role(&role, Some(&new.password))?],
-        databases: databases.iter().map(view::database).collect::<Result<_, _>>()?,
+        databases: databases
+            .iter()
+            .map(view::database)
+            .collect::<Result<_, _>>()?,
         operations: Vec::new(),
         branch: view::branch(&branch, now)?,
         endpoints: vec![view::endpoint(api, &project, &endpoint, now)?],
@@ -93,7 +126,13 @@ async fn answer(api: &Api, shape: &Shape, new: &NewProject, now: Micros) -> Resu
 
 fn connection(api: &Api, shape: &Shape, new: &NewProject) -> Result<ConnectionDetails, ApiError> {
     let endpoint = &new.ids.endpoint;
-    let uri = api.hosts.uri(endpoint, &shape.role_name, Some(&new.password), &shape.database_name, false)?;
+    let uri = api.hosts.uri(
+        endpoint,
+        &shape.role_name,
+        Some(&new.password),
+        &shape.database_name,
+        false,
+    )?;
     Ok(ConnectionDetails {
         connection_uri: uri.into(),
         connection_parameters: ConnectionParameters {
@@ -138,7 +177,10 @@ pub struct SeededProject {
 impl std::fmt::Debug for SeededProject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Not the password, nor the URIs that hold it.
-        f.debug_struct("SeededProject").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SeededProject")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,7 +194,11 @@ pub(crate) async fn seed(
     let mut names = names.into_iter().peekable();
     let mut seeded = Vec::new();
     while names.peek().is_some() {
-        let batch = names.by_ref().take(SEED_BATCH).map(|name| new_project(Some(name))).collect::<Result<Vec<_>, _>>()?;
+        let batch = names
+            .by_ref()
+            .take(SEED_BATCH)
+            .map(|name| new_project(Some(name)))
+            .collect::<Result<Vec<_>, _>>()?;
         let now = api.clock.now();
         let mut tx = api.store.begin().await?;
         Store::insert_projects(&mut tx, &shape, &batch, now, now, now).await?;
@@ -160,7 +206,13 @@ pub(crate) async fn seed(
         for new in batch {
             let uri = |pooled| {
                 let (role, database) = (&shape.role_name, &shape.database_name);
-                api.hosts.uri(&new.ids.endpoint, role, Some(&new.password), database, pooled)
+                api.hosts.uri(
+                    &new.ids.endpoint,
+                    role,
+                    Some(&new.password),
+                    database,
+                    pooled,
+                )
             };
             seeded.push(SeededProject {
                 uri: uri(false)?,

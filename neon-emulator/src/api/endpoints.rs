@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use neon::ids::{EndpointId, ProjectId};
 use neon::model::{
-    ComputeUnits, EndpointEnvelope, EndpointList, EndpointState, OperationAction, UpdateEndpoint, UpdatedEndpoint,
+    ComputeUnits, EndpointEnvelope, EndpointList, EndpointState, OperationAction, UpdateEndpoint,
+    UpdatedEndpoint,
 };
 
 use super::error::ApiError;
@@ -22,8 +23,10 @@ pub(super) async fn list(
     let row = api.store.project(&project).await?;
     let endpoints = api.store.endpoints(&project).await?;
     let now = api.clock.now();
-    let endpoints =
-        endpoints.iter().map(|endpoint| view::endpoint(&api, &row, endpoint, now)).collect::<Result<_, _>>()?;
+    let endpoints = endpoints
+        .iter()
+        .map(|endpoint| view::endpoint(&api, &row, endpoint, now))
+        .collect::<Result<_, _>>()?;
     Ok(Json(EndpointList { endpoints }))
 }
 
@@ -48,7 +51,8 @@ pub(super) async fn update(
     let now = api.clock.now();
     let mut project_row = Store::lock_project(&mut tx, &project, now).await?;
     let mut row = api.store.endpoint(&project, &endpoint).await?;
-    let was_idle = view::endpoint_state(&row, api.sessions.count(project.as_str()), now) == EndpointState::Idle;
+    let was_idle = view::endpoint_state(&row, api.sessions.count(project.as_str()), now)
+        == EndpointState::Idle;
     let disables = update.disabled == Some(true) && !row.disabled;
     apply(&mut row, update);
     let size = |units: f64| ComputeUnits::new(units).map_err(StoreError::corrupt);
@@ -65,19 +69,31 @@ pub(super) async fn update(
         endpoint: Some(endpoint.clone()),
         takes: from_millis(milliseconds),
     };
-    let mut plan = vec![step(OperationAction::ApplyConfig, api.latency.apply_config_ms)];
+    let mut plan = vec![step(
+        OperationAction::ApplyConfig,
+        api.latency.apply_config_ms,
+    )];
     if was_idle || disables {
         // A compute that slept is woken for the change and goes back to sleep.
-        plan.push(step(OperationAction::SuspendCompute, api.latency.suspend_compute_ms));
+        plan.push(step(
+            OperationAction::SuspendCompute,
+            api.latency.suspend_compute_ms,
+        ));
     }
     let rows = Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
     tx.commit().await?;
     if disables {
         api.sessions.cut(project.as_str());
     }
-    let operations =
-        rows.iter().enumerate().map(|(place, row)| row.at_its_start(place == 0)).collect::<Result<_, _>>()?;
-    Ok(Json(UpdatedEndpoint { endpoint: view::endpoint(&api, &project_row, &row, now)?, operations }))
+    let operations = rows
+        .iter()
+        .enumerate()
+        .map(|(place, row)| row.at_its_start(place == 0))
+        .collect::<Result<_, _>>()?;
+    Ok(Json(UpdatedEndpoint {
+        endpoint: view::endpoint(&api, &project_row, &row, now)?,
+        operations,
+    }))
 }
 
 fn apply(row: &mut EndpointRow, update: UpdateEndpoint) {

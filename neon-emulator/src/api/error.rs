@@ -17,7 +17,12 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), retry_after_seconds: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            retry_after_seconds: None,
+        }
     }
 
     /// The request is not what the API's document describes.
@@ -31,11 +36,19 @@ impl ApiError {
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("{what} not found"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            format!("{what} not found"),
+        )
     }
 
     pub(crate) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "the emulator could not do this; its log says why")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "INTERNAL",
+            "the emulator could not do this; its log says why",
+        )
     }
 
     /// The word that goes with a status that was asked for as a fault.
@@ -47,7 +60,10 @@ impl ApiError {
             503 => ("UNAVAILABLE", "the service is not available; try again"),
             _ => ("INJECTED", "this failure was asked for"),
         };
-        Self { retry_after_seconds, ..Self::new(status, code, message) }
+        Self {
+            retry_after_seconds,
+            ..Self::new(status, code, message)
+        }
     }
 
     /// An operation of the project is under way.

@@ -30,7 +30,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Injected {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        Ok(Extension::from_request_parts(parts, state).await.map(|Extension(verdict)| Self(verdict))?)
+        Ok(Extension::from_request_parts(parts, state)
+            .await
+            .map(|Extension(verdict)| Self(verdict))?)
     }
 }
 
@@ -43,9 +45,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX)
             .await
-            .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::bad_request(format!("the body is not what this call takes: {error}")))
+            .map_err(|error| {
+                ApiError::bad_request(format!("the body could not be read: {error}"))
+            })?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            ApiError::bad_request(format!("the body is not what this call takes: {error}"))
+        })
     }
 }

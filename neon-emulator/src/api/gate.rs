@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
-use axum::Json;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use neon::model::ErrorBody;
@@ -47,11 +47,17 @@ impl Calls {
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn reset(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
@@ -63,21 +69,29 @@ pub(super) async fn api(
     next: Next,
 ) -> Response {
     let request_id = request_id(request.headers());
-    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let path = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let operation = operations::name(request.method(), path.as_deref().unwrap_or_default());
     api.calls.count(operation);
     if !is_allowed(&api, request.headers()) {
         return finish(unauthorized().into_response(), &request_id);
     }
-    let verdict = Arc::new(api.faults.for_call(operation, project_of(request.uri().path())));
+    let verdict = Arc::new(
+        api.faults
+            .for_call(operation, project_of(request.uri().path())),
+    );
     tokio::time::sleep(latency(&api, &verdict)).await;
     request.extensions_mut().insert(verdict.clone());
     let response = match &verdict.outcome {
-        Some(Effect::Status { status, retry_after_seconds }) => {
-            ApiError::injected(*status, *retry_after_seconds).into_response()
-        }
+        Some(Effect::Status {
+            status,
+            retry_after_seconds,
+        }) => ApiError::injected(*status, *retry_after_seconds).into_response(),
         Some(Effect::Html524) => {
-            let status = StatusCode::from_u16(TIMEOUT_STATUS).unwrap_or(StatusCode::GATEWAY_TIMEOUT);
+            let status =
+                StatusCode::from_u16(TIMEOUT_STATUS).unwrap_or(StatusCode::GATEWAY_TIMEOUT);
             (status, Html(TIMEOUT_PAGE)).into_response()
         }
         Some(Effect::AnswerLost) => {
@@ -101,12 +115,20 @@ pub(super) async fn api(
 /// The gate of the calls about the emulator itself: only the key.
 pub(super) async fn own(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let request_id = request_id(request.headers());
-    let response =
-        if is_allowed(&api, request.headers()) { next.run(request).await } else { unauthorized().into_response() };
+    let response = if is_allowed(&api, request.headers()) {
+        next.run(request).await
+    } else {
+        unauthorized().into_response()
+    };
     finish(response, &request_id)
 }
 
-async fn work_late(api: &Arc<Api>, request: Request, next: Next, delay: Duration) -> Result<(), ApiError> {
+async fn work_late(
+    api: &Arc<Api>,
+    request: Request,
+    next: Next,
+    delay: Duration,
+) -> Result<(), ApiError> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
         .await
@@ -129,18 +151,29 @@ fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
 }
 
 fn unauthorized() -> ApiError {
-    ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "the API key is missing or is not one of this account")
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "UNAUTHORIZED",
+        "the API key is missing or is not one of this account",
+    )
 }
 
 fn latency(api: &Api, verdict: &Verdict) -> Duration {
     let (least, most) = (api.latency.call_min_ms, api.latency.call_max_ms);
-    let own = if most > least { api.dice().random_range(least..=most) } else { least };
+    let own = if most > least {
+        api.dice().random_range(least..=most)
+    } else {
+        least
+    };
     Duration::from_millis(own.saturating_add(verdict.delay_ms))
 }
 
 /// The project that a path is about.
 fn project_of(path: &str) -> Option<&str> {
-    let mut segments = path.split('/').skip_while(|segment| *segment != "projects").skip(1);
+    let mut segments = path
+        .split('/')
+        .skip_while(|segment| *segment != "projects")
+        .skip(1);
     segments.next().filter(|id| !id.is_empty())
 }
 
@@ -161,13 +194,22 @@ fn finish(mut response: Response, request_id: &str) -> Response {
         };
         response = (error.status, Json(body)).into_response();
         if let Some(seconds) = error.retry_after_seconds {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
     } else if !response.status().is_success() && !response.headers().contains_key(CONTENT_TYPE) {
         // The router's own refusals, such as a method that a path does not have.
         let status = response.status();
-        let message = status.canonical_reason().unwrap_or("refused").to_lowercase();
-        let body = ErrorBody { code: String::new(), message, request_id: Some(request_id.to_owned()) };
+        let message = status
+            .canonical_reason()
+            .unwrap_or("refused")
+            .to_lowercase();
+        let body = ErrorBody {
+            code: String::new(),
+            message,
+            request_id: Some(request_id.to_owned()),
+        };
         response = (status, Json(body)).into_response();
     }
     if let Ok(value) = HeaderValue::from_str(request_id) {
@@ -182,8 +224,14 @@ mod tests {
 
     #[test]
     fn the_project_of_a_call_is_read_off_its_path() {
-        assert_eq!(project_of("/api/v2/projects/still-lake-1/operations"), Some("still-lake-1"));
-        assert_eq!(project_of("/api/v2/projects/still-lake-1"), Some("still-lake-1"));
+        assert_eq!(
+            project_of("/api/v2/projects/still-lake-1/operations"),
+            Some("still-lake-1")
+        );
+        assert_eq!(
+            project_of("/api/v2/projects/still-lake-1"),
+            Some("still-lake-1")
+        );
         assert_eq!(project_of("/api/v2/projects"), None);
         assert_eq!(project_of("/api/v2/regions"), None);
     }

@@ -3,8 +3,8 @@
 //! Every call goes through the gate (counted, key checked, latency, faults) and then to one handler. A handler reads or
 //! changes the state in one transaction and answers with the resources as they are at that moment.
 
-pub(crate) mod create;
 mod branches;
+pub(crate) mod create;
 mod endpoints;
 mod error;
 mod extract;
@@ -64,32 +64,66 @@ impl Api {
 
     /// Projects that were deleted before this moment cannot be recovered any more.
     pub(crate) fn recoverable_since(&self) -> Micros {
-        let window = i64::try_from(self.limits.recoverable_seconds).unwrap_or(i64::MAX).saturating_mul(SECOND);
+        let window = i64::try_from(self.limits.recoverable_seconds)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(SECOND);
         self.clock.now().saturating_sub(window)
     }
 }
 
 /// Serves the API until the token is cancelled; calls that are being answered are finished.
-pub(crate) async fn serve(api: Arc<Api>, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+pub(crate) async fn serve(
+    api: Arc<Api>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let service = router(&api).into_make_service_with_connect_info::<Cut>();
-    axum::serve(CuttableListener(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(CuttableListener(listener), service)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 fn router(api: &Arc<Api>) -> Router {
     let calls = Router::new()
         .route("/projects", get(projects::list).post(create::create))
-        .route("/projects/{project_id}", get(projects::get).patch(projects::update).delete(projects::delete))
+        .route(
+            "/projects/{project_id}",
+            get(projects::get)
+                .patch(projects::update)
+                .delete(projects::delete),
+        )
         .route("/projects/{project_id}/recover", post(projects::recover))
         .route("/projects/{project_id}/operations", get(operations::list))
-        .route("/projects/{project_id}/operations/{operation_id}", get(operations::get))
-        .route("/projects/{project_id}/connection_uri", get(roles::connection_uri))
+        .route(
+            "/projects/{project_id}/operations/{operation_id}",
+            get(operations::get),
+        )
+        .route(
+            "/projects/{project_id}/connection_uri",
+            get(roles::connection_uri),
+        )
         .route("/projects/{project_id}/endpoints", get(endpoints::list))
-        .route("/projects/{project_id}/endpoints/{endpoint_id}", get(endpoints::get).patch(endpoints::update))
+        .route(
+            "/projects/{project_id}/endpoints/{endpoint_id}",
+            get(endpoints::get).patch(endpoints::update),
+        )
         .route("/projects/{project_id}/branches", get(branches::list))
-        .route("/projects/{project_id}/branches/{branch_id}", get(branches::get))
-        .route("/projects/{project_id}/branches/{branch_id}/databases", get(branches::databases))
-        .route("/projects/{project_id}/branches/{branch_id}/roles", get(roles::list))
-        .route("/projects/{project_id}/branches/{branch_id}/roles/{role_name}", get(roles::get))
+        .route(
+            "/projects/{project_id}/branches/{branch_id}",
+            get(branches::get),
+        )
+        .route(
+            "/projects/{project_id}/branches/{branch_id}/databases",
+            get(branches::databases),
+        )
+        .route(
+            "/projects/{project_id}/branches/{branch_id}/roles",
+            get(roles::list),
+        )
+        .route(
+            "/projects/{project_id}/branches/{branch_id}/roles/{role_name}",
+            get(roles::get),
+        )
         .route(
             "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reset_password",
             post(roles::reset_password),
@@ -105,13 +139,25 @@ fn router(api: &Arc<Api>) -> Router {
         .route("/passwords", get(own::passwords))
         .route("/projects", get(own::projects).post(own::seed_projects))
         .route("/purge", post(own::purge))
-        .route("/faults", get(own::list_faults).post(own::add_fault).delete(own::clear_faults))
+        .route(
+            "/faults",
+            get(own::list_faults)
+                .post(own::add_fault)
+                .delete(own::clear_faults),
+        )
         .route("/faults/{id}", delete(own::remove_fault))
         .fallback(unknown)
         .layer(from_fn_with_state(api.clone(), gate::own));
-    Router::new().nest(operations::PREFIX, calls).nest("/_emulator", own).with_state(api.clone())
+    Router::new()
+        .nest(operations::PREFIX, calls)
+        .nest("/_emulator", own)
+        .with_state(api.clone())
 }
 
 async fn unknown() -> ApiError {
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", "the emulator does not have this call")
+    ApiError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "NOT_IMPLEMENTED",
+        "the emulator does not have this call",
+    )
 }

@@ -30,18 +30,66 @@ const NAMES: &[(Method, &str, &str)] = &[
     (Method::GET, "/projects/{project_id}", "getProject"),
     (Method::PATCH, "/projects/{project_id}", "updateProject"),
     (Method::DELETE, "/projects/{project_id}", "deleteProject"),
-    (Method::POST, "/projects/{project_id}/recover", "recoverProject"),
-    (Method::GET, "/projects/{project_id}/operations", "listProjectOperations"),
-    (Method::GET, "/projects/{project_id}/operations/{operation_id}", "getProjectOperation"),
-    (Method::GET, "/projects/{project_id}/connection_uri", "getConnectionURI"),
-    (Method::GET, "/projects/{project_id}/endpoints", "listProjectEndpoints"),
-    (Method::GET, "/projects/{project_id}/endpoints/{endpoint_id}", "getProjectEndpoint"),
-    (Method::PATCH, "/projects/{project_id}/endpoints/{endpoint_id}", "updateProjectEndpoint"),
-    (Method::GET, "/projects/{project_id}/branches", "listProjectBranches"),
-    (Method::GET, "/projects/{project_id}/branches/{branch_id}", "getProjectBranch"),
-    (Method::GET, "/projects/{project_id}/branches/{branch_id}/databases", "listProjectBranchDatabases"),
-    (Method::GET, "/projects/{project_id}/branches/{branch_id}/roles", "listProjectBranchRoles"),
-    (Method::GET, "/projects/{project_id}/branches/{branch_id}/roles/{role_name}", "getProjectBranchRole"),
+    (
+        Method::POST,
+        "/projects/{project_id}/recover",
+        "recoverProject",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/operations",
+        "listProjectOperations",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/operations/{operation_id}",
+        "getProjectOperation",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/connection_uri",
+        "getConnectionURI",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/endpoints",
+        "listProjectEndpoints",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/endpoints/{endpoint_id}",
+        "getProjectEndpoint",
+    ),
+    (
+        Method::PATCH,
+        "/projects/{project_id}/endpoints/{endpoint_id}",
+        "updateProjectEndpoint",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/branches",
+        "listProjectBranches",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/branches/{branch_id}",
+        "getProjectBranch",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/branches/{branch_id}/databases",
+        "listProjectBranchDatabases",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/branches/{branch_id}/roles",
+        "listProjectBranchRoles",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/branches/{branch_id}/roles/{role_name}",
+        "getProjectBranchRole",
+    ),
     (
         Method::POST,
         "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reset_password",
@@ -57,7 +105,10 @@ const NAMES: &[(Method, &str, &str)] = &[
 /// The name of a call in the API's document.
 pub(super) fn name(method: &Method, path: &str) -> &'static str {
     let path = path.strip_prefix(PREFIX).unwrap_or(path);
-    NAMES.iter().find(|(known, of, _)| known == method && *of == path).map_or(UNKNOWN, |(_, _, name)| name)
+    NAMES
+        .iter()
+        .find(|(known, of, _)| known == method && *of == path)
+        .map_or(UNKNOWN, |(_, _, name)| name)
 }
 
 /// Whether faults on this route can ever happen.
@@ -80,16 +131,27 @@ pub(super) async fn list(
 ) -> Result<Json<OperationPage>, ApiError> {
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit must be between 1 and {LIMIT_MAX}")));
+        return Err(ApiError::bad_request(format!(
+            "limit must be between 1 and {LIMIT_MAX}"
+        )));
     }
     let before = page.cursor.map(|cursor| cursor.parse()).transpose();
-    let before = before.map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?;
+    let before = before
+        .map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?;
     api.store.project(&project).await?;
     let rows = api.store.operations(&project, before, limit).await?;
     let now = api.clock.now();
-    let operations = rows.iter().map(|row| row.at(now)).collect::<Result<_, _>>()?;
-    let pagination = rows.last().map(|row| Pagination { cursor: row.number.to_string() });
-    Ok(Json(OperationPage { operations, pagination }))
+    let operations = rows
+        .iter()
+        .map(|row| row.at(now))
+        .collect::<Result<_, _>>()?;
+    let pagination = rows.last().map(|row| Pagination {
+        cursor: row.number.to_string(),
+    });
+    Ok(Json(OperationPage {
+        operations,
+        pagination,
+    }))
 }
 
 pub(super) async fn get(
@@ -97,6 +159,10 @@ pub(super) async fn get(
     Path((project, operation)): Path<(ProjectId, OperationId)>,
 ) -> Result<Json<OperationEnvelope>, ApiError> {
     api.store.project(&project).await?;
-    let operation = api.store.operation(&project, operation).await?.at(api.clock.now())?;
+    let operation = api
+        .store
+        .operation(&project, operation)
+        .await?
+        .at(api.clock.now())?;
     Ok(Json(OperationEnvelope { operation }))
 }

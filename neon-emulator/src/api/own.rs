@@ -48,7 +48,12 @@ pub(crate) async fn summaries(api: &Api) -> Result<Vec<ProjectSummary>, StoreErr
                 connections_open: api.sessions.count(&row.id) as u64,
                 id: row.id.parse().map_err(StoreError::corrupt)?,
                 name: row.name,
-                org_id: row.org_id.as_deref().map(str::parse).transpose().map_err(StoreError::corrupt)?,
+                org_id: row
+                    .org_id
+                    .as_deref()
+                    .map(str::parse)
+                    .transpose()
+                    .map_err(StoreError::corrupt)?,
                 created_at: timestamp(row.created_at_us),
                 updated_at: timestamp(row.updated_at_us),
                 deleted_at: row.deleted_at_us.map(timestamp),
@@ -64,7 +69,9 @@ pub(super) struct Projects {
 }
 
 pub(super) async fn projects(State(api): State<Arc<Api>>) -> Result<Json<Projects>, ApiError> {
-    Ok(Json(Projects { projects: summaries(&api).await? }))
+    Ok(Json(Projects {
+        projects: summaries(&api).await?,
+    }))
 }
 
 #[derive(Debug, Serialize)]
@@ -73,7 +80,9 @@ pub(super) struct Passwords {
 }
 
 pub(super) async fn passwords(State(api): State<Arc<Api>>) -> Result<Json<Passwords>, ApiError> {
-    Ok(Json(Passwords { passwords: api.store.passwords_given().await? }))
+    Ok(Json(Passwords {
+        passwords: api.store.passwords_given().await?,
+    }))
 }
 
 #[derive(Debug, Serialize)]
@@ -84,9 +93,17 @@ pub(super) struct Counted {
 }
 
 pub(super) async fn calls(State(api): State<Arc<Api>>) -> Result<Json<Counted>, ApiError> {
-    let connections = summaries(&api).await?.into_iter().filter(|project| project.connections_opened > 0);
-    let connections = connections.map(|project| (project.id.to_string(), project.connections_opened)).collect();
-    Ok(Json(Counted { calls: api.calls.counts(), connections }))
+    let connections = summaries(&api)
+        .await?
+        .into_iter()
+        .filter(|project| project.connections_opened > 0);
+    let connections = connections
+        .map(|project| (project.id.to_string(), project.connections_opened))
+        .collect();
+    Ok(Json(Counted {
+        calls: api.calls.counts(),
+        connections,
+    }))
 }
 
 pub(super) async fn reset_calls(State(api): State<Arc<Api>>) -> StatusCode {
@@ -100,7 +117,9 @@ pub(super) struct FaultList {
 }
 
 pub(super) async fn list_faults(State(api): State<Arc<Api>>) -> Json<FaultList> {
-    Json(FaultList { faults: api.faults.list() })
+    Json(FaultList {
+        faults: api.faults.list(),
+    })
 }
 
 /// A fault as an object, or as the line that the flag takes.
@@ -122,14 +141,21 @@ pub(super) async fn add_fault(
 ) -> Result<(StatusCode, Json<Armed>), ApiError> {
     let fault = match new {
         NewFault::Object(fault) => fault,
-        NewFault::Line { spec } => spec.parse().map_err(|error| ApiError::bad_request(format!("{error}")))?,
+        NewFault::Line { spec } => spec
+            .parse()
+            .map_err(|error| ApiError::bad_request(format!("{error}")))?,
     };
     if !is_route(&fault.route) {
-        return Err(ApiError::bad_request(format!("there is no route {:?}", fault.route)));
+        return Err(ApiError::bad_request(format!(
+            "there is no route {:?}",
+            fault.route
+        )));
     }
     match api.faults.add(fault) {
         Some(id) => Ok((StatusCode::CREATED, Json(Armed { id }))),
-        None => Err(ApiError::invalid("too many faults are armed; take some away")),
+        None => Err(ApiError::invalid(
+            "too many faults are armed; take some away",
+        )),
     }
 }
 
@@ -142,7 +168,11 @@ pub(super) async fn remove_fault(
     State(api): State<Arc<Api>>,
     Path(id): Path<u64>,
 ) -> Result<StatusCode, ApiError> {
-    if api.faults.remove(id) { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found("fault")) }
+    if api.faults.remove(id) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("fault"))
+    }
 }
 
 #[derive(Debug, Deserialize)]

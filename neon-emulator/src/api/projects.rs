@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use neon::ids::{OrgId, ProjectId};
 use neon::model::{
-    OperationAction, Pagination, Project, ProjectEnvelope, ProjectPage, ProjectSettings, Quota, RecoveredProject,
-    UpdateProject, UpdatedProject,
+    OperationAction, Pagination, Project, ProjectEnvelope, ProjectPage, ProjectSettings, Quota,
+    RecoveredProject, UpdateProject, UpdatedProject,
 };
 use serde::Deserialize;
 use serde_json::Map;
@@ -42,11 +42,14 @@ pub(super) async fn list(
 ) -> Result<Json<ProjectPage>, ApiError> {
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit must be between 1 and {LIMIT_MAX}")));
+        return Err(ApiError::bad_request(format!(
+            "limit must be between 1 and {LIMIT_MAX}"
+        )));
     }
     let after = page.cursor.map_or(Ok(0), |cursor| cursor.parse());
     let query = ProjectQuery {
-        after: after.map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?,
+        after: after
+            .map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?,
         limit,
         search: page.search.filter(|text| !text.is_empty()),
         org_id: page.org_id,
@@ -54,11 +57,19 @@ pub(super) async fn list(
     };
     let rows = api.store.projects(&query).await?;
     // As in the real service, the last page names a cursor too: the list ends with an empty page.
-    let pagination = rows.last().map(|row| Pagination { cursor: row.number.to_string() });
+    let pagination = rows.last().map(|row| Pagination {
+        cursor: row.number.to_string(),
+    });
     let (projects, unavailable_project_ids) = split_unavailable(&api, &rows, &verdict)?;
     // Nothing is ever installed in an emulator.
     let (applications, integrations) = (Some(Map::new()), Some(Map::new()));
-    Ok(Json(ProjectPage { projects, unavailable_project_ids, applications, integrations, pagination }))
+    Ok(Json(ProjectPage {
+        projects,
+        unavailable_project_ids,
+        applications,
+        integrations,
+        pagination,
+    }))
 }
 
 fn split_unavailable(
@@ -84,7 +95,9 @@ pub(super) async fn get(
     Path(id): Path<ProjectId>,
 ) -> Result<Json<ProjectEnvelope>, ApiError> {
     let row = api.store.project(&id).await?;
-    Ok(Json(ProjectEnvelope { project: view::project(&api, &row, Form::Single)? }))
+    Ok(Json(ProjectEnvelope {
+        project: view::project(&api, &row, Form::Single)?,
+    }))
 }
 
 pub(super) async fn update(
@@ -117,9 +130,15 @@ pub(super) async fn update(
     }
     let rows = Store::schedule(&mut tx, &id, now, &plan, verdict.operation.as_ref()).await?;
     tx.commit().await?;
-    let operations =
-        rows.iter().enumerate().map(|(place, row)| row.at_its_start(place == 0)).collect::<Result<_, _>>()?;
-    Ok(Json(UpdatedProject { project: view::project(&api, &row, Form::Single)?, operations }))
+    let operations = rows
+        .iter()
+        .enumerate()
+        .map(|(place, row)| row.at_its_start(place == 0))
+        .collect::<Result<_, _>>()?;
+    Ok(Json(UpdatedProject {
+        project: view::project(&api, &row, Form::Single)?,
+        operations,
+    }))
 }
 
 fn apply(row: &mut ProjectRow, update: UpdateProject) {
@@ -136,9 +155,18 @@ fn apply(row: &mut ProjectRow, update: UpdateProject) {
         let defaults = &mut row.default_endpoint_settings.0;
         replace(&mut defaults.pg_settings, changes.pg_settings);
         replace(&mut defaults.pgbouncer_settings, changes.pgbouncer_settings);
-        replace(&mut defaults.autoscaling_limit_min_cu, changes.autoscaling_limit_min_cu);
-        replace(&mut defaults.autoscaling_limit_max_cu, changes.autoscaling_limit_max_cu);
-        replace(&mut defaults.suspend_timeout_seconds, changes.suspend_timeout_seconds);
+        replace(
+            &mut defaults.autoscaling_limit_min_cu,
+            changes.autoscaling_limit_min_cu,
+        );
+        replace(
+            &mut defaults.autoscaling_limit_max_cu,
+            changes.autoscaling_limit_max_cu,
+        );
+        replace(
+            &mut defaults.suspend_timeout_seconds,
+            changes.suspend_timeout_seconds,
+        );
     }
 }
 
@@ -152,10 +180,19 @@ fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
         replace(&mut kept.logical_size_bytes, quota.logical_size_bytes);
     }
     replace(&mut settings.allowed_ips, changes.allowed_ips);
-    replace(&mut settings.enable_logical_replication, changes.enable_logical_replication);
+    replace(
+        &mut settings.enable_logical_replication,
+        changes.enable_logical_replication,
+    );
     replace(&mut settings.maintenance_window, changes.maintenance_window);
-    replace(&mut settings.block_public_connections, changes.block_public_connections);
-    replace(&mut settings.block_vpc_connections, changes.block_vpc_connections);
+    replace(
+        &mut settings.block_public_connections,
+        changes.block_public_connections,
+    );
+    replace(
+        &mut settings.block_vpc_connections,
+        changes.block_vpc_connections,
+    );
     replace(&mut settings.audit_log_level, changes.audit_log_level);
     replace(&mut settings.hipaa, changes.hipaa);
     replace(&mut settings.preload_libraries, changes.preload_libraries);
@@ -179,7 +216,9 @@ pub(super) async fn delete(
     Store::save_project(&mut tx, &row).await?;
     tx.commit().await?;
     api.sessions.cut(id.as_str());
-    Ok(Json(ProjectEnvelope { project: view::project(&api, &row, Form::Single)? }))
+    Ok(Json(ProjectEnvelope {
+        project: view::project(&api, &row, Form::Single)?,
+    }))
 }
 
 pub(super) async fn recover(
@@ -194,8 +233,14 @@ pub(super) async fn recover(
     Store::save_project(&mut tx, &row).await?;
     tx.commit().await?;
     let branches = api.store.branches(&id).await?;
-    let branches = branches.iter().map(|row| view::branch(row, now)).collect::<Result<_, _>>()?;
-    Ok(Json(RecoveredProject { project: view::project(&api, &row, Form::Single)?, branches }))
+    let branches = branches
+        .iter()
+        .map(|row| view::branch(row, now))
+        .collect::<Result<_, _>>()?;
+    Ok(Json(RecoveredProject {
+        project: view::project(&api, &row, Form::Single)?,
+        branches,
+    }))
 }
 
 #[cfg(test)]
@@ -205,14 +250,21 @@ mod tests {
     #[test]
     fn settings_that_an_update_does_not_name_stay() {
         let quota = |active, written| {
-            Some(Quota { active_time_seconds: active, written_data_bytes: written, ..Quota::default() })
+            Some(Quota {
+                active_time_seconds: active,
+                written_data_bytes: written,
+                ..Quota::default()
+            })
         };
         let mut settings = ProjectSettings {
             quota: quota(Some(1), Some(2)),
             hipaa: Some(false),
             ..ProjectSettings::default()
         };
-        let changes = ProjectSettings { quota: quota(Some(9), None), ..ProjectSettings::default() };
+        let changes = ProjectSettings {
+            quota: quota(Some(9), None),
+            ..ProjectSettings::default()
+        };
         merge_settings(&mut settings, changes);
         assert_eq!(settings.quota, quota(Some(9), Some(2)));
         assert_eq!(settings.hipaa, Some(false));

@@ -36,7 +36,12 @@ pub(super) async fn list(
     api.store.project(&project).await?;
     api.store.branch(&project, &branch).await?;
     let rows = api.store.roles(&branch).await?;
-    Ok(Json(Roles { roles: rows.iter().map(|row| view::role(row, None)).collect::<Result<_, _>>()? }))
+    Ok(Json(Roles {
+        roles: rows
+            .iter()
+            .map(|row| view::role(row, None))
+            .collect::<Result<_, _>>()?,
+    }))
 }
 
 pub(super) async fn get(
@@ -46,7 +51,9 @@ pub(super) async fn get(
     api.store.project(&project).await?;
     api.store.branch(&project, &branch).await?;
     let row = api.store.role(&branch, &role).await?;
-    Ok(Json(RoleEnvelope { role: view::role(&row, None)? }))
+    Ok(Json(RoleEnvelope {
+        role: view::role(&row, None)?,
+    }))
 }
 
 pub(super) async fn reveal_password(
@@ -63,7 +70,9 @@ pub(super) async fn reveal_password(
             "the project does not store passwords; reset the role's password to get a new one",
         ));
     }
-    Ok(Json(RevealedPassword { password: row.password_at(api.clock.now()).into() }))
+    Ok(Json(RevealedPassword {
+        password: row.password_at(api.clock.now()).into(),
+    }))
 }
 
 pub(super) async fn reset_password(
@@ -73,9 +82,13 @@ pub(super) async fn reset_password(
 ) -> Result<Json<ResetPassword>, ApiError> {
     api.store.branch(&project, &branch).await?;
     let endpoints = api.store.endpoints(&project).await?;
-    let endpoint = endpoints.iter().find(|endpoint| endpoint.branch_id == branch.as_str());
-    let endpoint: Option<EndpointId> =
-        endpoint.map(|endpoint| endpoint.id.parse()).transpose().map_err(StoreError::corrupt)?;
+    let endpoint = endpoints
+        .iter()
+        .find(|endpoint| endpoint.branch_id == branch.as_str());
+    let endpoint: Option<EndpointId> = endpoint
+        .map(|endpoint| endpoint.id.parse())
+        .transpose()
+        .map_err(StoreError::corrupt)?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
@@ -86,13 +99,22 @@ pub(super) async fn reset_password(
         endpoint: endpoint.clone(),
         takes: from_millis(milliseconds),
     };
-    let plan = [step(OperationAction::ApplyConfig, api.latency.apply_config_ms)];
-    let operations = Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
-    let holds_from = operations.last().map_or(now, |operation| operation.ends_at_us);
+    let plan = [step(
+        OperationAction::ApplyConfig,
+        api.latency.apply_config_ms,
+    )];
+    let operations =
+        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    let holds_from = operations
+        .last()
+        .map_or(now, |operation| operation.ends_at_us);
     let password = new_password();
     // A password that is never brought into the compute was still given out.
     Store::note_password(&mut tx, &password, now).await?;
-    let fails_for_good = verdict.operation.as_ref().is_some_and(|fault| fault.retried_after_ms.is_none());
+    let fails_for_good = verdict
+        .operation
+        .as_ref()
+        .is_some_and(|fault| fault.retried_after_ms.is_none());
     if !fails_for_good {
         Store::set_password(&mut tx, &row, &password, now, holds_from).await?;
         row.updated_at_us = now;
@@ -101,14 +123,26 @@ pub(super) async fn reset_password(
     if !fails_for_good {
         bring_into_compute(&api, project, branch, role, holds_from.saturating_sub(now));
     }
-    let operations =
-        operations.iter().enumerate().map(|(place, row)| row.at_its_start(place == 0)).collect::<Result<_, _>>()?;
-    Ok(Json(ResetPassword { role: view::role(&row, Some(&password))?, operations }))
+    let operations = operations
+        .iter()
+        .enumerate()
+        .map(|(place, row)| row.at_its_start(place == 0))
+        .collect::<Result<_, _>>()?;
+    Ok(Json(ResetPassword {
+        role: view::role(&row, Some(&password))?,
+        operations,
+    }))
 }
 
 /// At the operation's end the role gets its new password and open connections end. Should the emulator not live to see
 /// that, the next connection brings the password in.
-fn bring_into_compute(api: &Arc<Api>, project: ProjectId, branch: BranchId, role: RoleName, after: Micros) {
+fn bring_into_compute(
+    api: &Arc<Api>,
+    project: ProjectId,
+    branch: BranchId,
+    role: RoleName,
+    after: Micros,
+) {
     let api_then = api.clone();
     api.tasks.spawn(async move {
         tokio::time::sleep(Duration::from_micros(after.unsigned_abs())).await;
@@ -151,10 +185,21 @@ pub(super) async fn connection_uri(
     let endpoint_id: EndpointId = endpoint.id.parse().map_err(StoreError::corrupt)?;
     let role = api.store.role(&branch_id, &wanted.role_name).await?;
     let databases = api.store.databases(&branch_id).await?;
-    if !databases.iter().any(|database| database.name == wanted.database_name.as_str()) {
+    if !databases
+        .iter()
+        .any(|database| database.name == wanted.database_name.as_str())
+    {
         return Err(ApiError::not_found("database"));
     }
-    let password = project_row.store_passwords.then(|| role.password_at(api.clock.now()));
-    let uri = api.hosts.uri(&endpoint_id, &wanted.role_name, password, &wanted.database_name, wanted.pooled)?;
+    let password = project_row
+        .store_passwords
+        .then(|| role.password_at(api.clock.now()));
+    let uri = api.hosts.uri(
+        &endpoint_id,
+        &wanted.role_name,
+        password,
+        &wanted.database_name,
+        wanted.pooled,
+    )?;
     Ok(Json(ConnectionUri { uri: uri.into() }))
 }

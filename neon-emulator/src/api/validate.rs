@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use neon::ids::{DatabaseName, RegionId, RoleName};
 use neon::model::{
-    ComputeUnits, CreateProject, DefaultEndpointSettings, PROJECT_NAME_CHARS_MAX, ProjectSettings, UpdateEndpoint,
-    UpdateProject,
+    ComputeUnits, CreateProject, DefaultEndpointSettings, PROJECT_NAME_CHARS_MAX, ProjectSettings,
+    UpdateEndpoint, UpdateProject,
 };
 
 use super::error::ApiError;
@@ -13,8 +13,17 @@ use crate::store::Shape;
 
 /// The regions that projects can be in.
 const REGIONS: &[&str] = &[
-    "aws-us-east-1", "aws-us-east-2", "aws-us-west-2", "aws-eu-central-1", "aws-eu-west-2", "aws-ap-southeast-1",
-    "aws-ap-southeast-2", "aws-sa-east-1", "azure-eastus2", "azure-westus3", "azure-gwc",
+    "aws-us-east-1",
+    "aws-us-east-2",
+    "aws-us-west-2",
+    "aws-eu-central-1",
+    "aws-eu-west-2",
+    "aws-ap-southeast-1",
+    "aws-ap-southeast-2",
+    "aws-sa-east-1",
+    "azure-eastus2",
+    "azure-westus3",
+    "azure-gwc",
 ];
 const REGION_DEFAULT: &str = "aws-us-east-2";
 const PG_VERSION_DEFAULT: u16 = 17;
@@ -39,8 +48,16 @@ const DATABASE_DEFAULT: &str = "neondb";
 const ENDPOINT_NAME_CHARS_MAX: usize = 64;
 const ALLOWED_IPS_MAX: usize = 1_000;
 /// Roles and databases of the platform itself.
-const RESERVED_ROLES: &[&str] =
-    &["postgres", "public", "none", "neon_superuser", "cloud_admin", "zenith_admin", "web_access", "neon_service"];
+const RESERVED_ROLES: &[&str] = &[
+    "postgres",
+    "public",
+    "none",
+    "neon_superuser",
+    "cloud_admin",
+    "zenith_admin",
+    "web_access",
+    "neon_service",
+];
 const RESERVED_DATABASES: &[&str] = &["postgres", "template0", "template1"];
 
 /// A new project with all defaults filled in, or the reason why there can be none.
@@ -51,20 +68,36 @@ pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
     let region_id = region(request.region_id.as_ref())?;
     let pg_version = request.pg_version.unwrap_or(PG_VERSION_DEFAULT);
     if !PG_VERSIONS.contains(&pg_version) {
-        return Err(ApiError::bad_request("project.pg_version must be between 14 and 18"));
+        return Err(ApiError::bad_request(
+            "project.pg_version must be between 14 and 18",
+        ));
     }
-    let provisioner = request.provisioner.clone().unwrap_or_else(|| PROVISIONER_DEFAULT.to_owned());
+    let provisioner = request
+        .provisioner
+        .clone()
+        .unwrap_or_else(|| PROVISIONER_DEFAULT.to_owned());
     if !PROVISIONERS.contains(&provisioner.as_str()) {
-        return Err(ApiError::invalid(format!("there is no provisioner {provisioner:?}")));
+        return Err(ApiError::invalid(format!(
+            "there is no provisioner {provisioner:?}"
+        )));
     }
-    let history = request.history_retention_seconds.unwrap_or(HISTORY_DEFAULT_SECONDS);
+    let history = request
+        .history_retention_seconds
+        .unwrap_or(HISTORY_DEFAULT_SECONDS);
     history_retention(history)?;
     let settings = request.settings.clone().unwrap_or_default();
     project_settings(&settings)?;
 
-    let mut defaults = request.default_endpoint_settings.clone().unwrap_or_default();
-    let min_cu = defaults.autoscaling_limit_min_cu.or(request.autoscaling_limit_min_cu);
-    let max_cu = defaults.autoscaling_limit_max_cu.or(request.autoscaling_limit_max_cu);
+    let mut defaults = request
+        .default_endpoint_settings
+        .clone()
+        .unwrap_or_default();
+    let min_cu = defaults
+        .autoscaling_limit_min_cu
+        .or(request.autoscaling_limit_min_cu);
+    let max_cu = defaults
+        .autoscaling_limit_max_cu
+        .or(request.autoscaling_limit_max_cu);
     let (min_cu, max_cu) = filled(min_cu, max_cu);
     defaults.autoscaling_limit_min_cu = Some(min_cu);
     defaults.autoscaling_limit_max_cu = Some(max_cu);
@@ -106,7 +139,10 @@ pub(super) fn project_update(update: &UpdateProject) -> Result<(), ApiError> {
 
 /// Checks what new computes start with, as it is after a change.
 pub(super) fn endpoint_defaults(defaults: &DefaultEndpointSettings) -> Result<(), ApiError> {
-    let (min, max) = filled(defaults.autoscaling_limit_min_cu, defaults.autoscaling_limit_max_cu);
+    let (min, max) = filled(
+        defaults.autoscaling_limit_min_cu,
+        defaults.autoscaling_limit_max_cu,
+    );
     sizes(min, max)?;
     suspend_timeout(defaults.suspend_timeout_seconds.unwrap_or(0))
 }
@@ -117,9 +153,13 @@ pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
         length("endpoint.name", name, ENDPOINT_NAME_CHARS_MAX)?;
     }
     if update.branch_id.is_some() {
-        return Err(ApiError::invalid("a compute cannot be moved to another branch"));
+        return Err(ApiError::invalid(
+            "a compute cannot be moved to another branch",
+        ));
     }
-    update.suspend_timeout_seconds.map_or(Ok(()), suspend_timeout)
+    update
+        .suspend_timeout_seconds
+        .map_or(Ok(()), suspend_timeout)
 }
 
 /// Checks the two ends of autoscaling.
@@ -127,16 +167,25 @@ pub(super) fn sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError
     for size in [min, max] {
         let units = size.as_f64();
         let whole = units.fract() == 0.0 && (1.0..=FIXED_MAX_CU).contains(&units);
-        if !whole && size != ComputeUnits::from_quarters(1) && size != ComputeUnits::from_quarters(2) {
-            return Err(ApiError::invalid(format!("{size} is not a compute size: use 0.25, 0.5, or a whole number up to 56")));
+        if !whole
+            && size != ComputeUnits::from_quarters(1)
+            && size != ComputeUnits::from_quarters(2)
+        {
+            return Err(ApiError::invalid(format!(
+                "{size} is not a compute size: use 0.25, 0.5, or a whole number up to 56"
+            )));
         }
     }
     if min > max {
-        return Err(ApiError::invalid("autoscaling_limit_min_cu must not be greater than autoscaling_limit_max_cu"));
+        return Err(ApiError::invalid(
+            "autoscaling_limit_min_cu must not be greater than autoscaling_limit_max_cu",
+        ));
     }
     let (least, most) = (min.as_f64(), max.as_f64());
     if least < most && (most > AUTOSCALING_MAX_CU || most - least > AUTOSCALING_SPAN_CU) {
-        return Err(ApiError::invalid("autoscaling reaches up to 16 compute units and spans at most 8"));
+        return Err(ApiError::invalid(
+            "autoscaling reaches up to 16 compute units and spans at most 8",
+        ));
     }
     Ok(())
 }
@@ -154,7 +203,10 @@ fn filled(min: Option<ComputeUnits>, max: Option<ComputeUnits>) -> (ComputeUnits
 fn region(wanted: Option<&RegionId>) -> Result<RegionId, ApiError> {
     let name = wanted.map_or(REGION_DEFAULT, RegionId::as_str);
     if !REGIONS.contains(&name) {
-        return Err(ApiError::invalid(format!("there is no region {name:?}; there are {}", REGIONS.join(", "))));
+        return Err(ApiError::invalid(format!(
+            "there is no region {name:?}; there are {}",
+            REGIONS.join(", ")
+        )));
     }
     name.parse().map_err(|_| ApiError::internal())
 }
@@ -174,10 +226,16 @@ fn owner_and_database(
         })?,
     };
     if RESERVED_DATABASES.contains(&database.as_str()) {
-        return Err(ApiError::invalid(format!("the database name {:?} is reserved", database.as_str())));
+        return Err(ApiError::invalid(format!(
+            "the database name {:?} is reserved",
+            database.as_str()
+        )));
     }
     if RESERVED_ROLES.contains(&role.as_str()) || role.as_str().starts_with("pg_") {
-        return Err(ApiError::invalid(format!("the role name {:?} is reserved", role.as_str())));
+        return Err(ApiError::invalid(format!(
+            "the role name {:?} is reserved",
+            role.as_str()
+        )));
     }
     Ok((role, database))
 }
@@ -186,7 +244,9 @@ fn length(field: &str, text: &str, chars_max: usize) -> Result<(), ApiError> {
     if (1..=chars_max).contains(&text.chars().count()) {
         Ok(())
     } else {
-        Err(ApiError::bad_request(format!("{field} must have between 1 and {chars_max} characters")))
+        Err(ApiError::bad_request(format!(
+            "{field} must have between 1 and {chars_max} characters"
+        )))
     }
 }
 
@@ -194,7 +254,9 @@ fn history_retention(seconds: u32) -> Result<(), ApiError> {
     if seconds <= HISTORY_MAX_SECONDS {
         Ok(())
     } else {
-        Err(ApiError::bad_request(format!("history_retention_seconds must be at most {HISTORY_MAX_SECONDS}")))
+        Err(ApiError::bad_request(format!(
+            "history_retention_seconds must be at most {HISTORY_MAX_SECONDS}"
+        )))
     }
 }
 
@@ -202,17 +264,29 @@ fn suspend_timeout(seconds: i64) -> Result<(), ApiError> {
     if matches!(seconds, -1 | 0) || (SUSPEND_MIN_SECONDS..=SUSPEND_MAX_SECONDS).contains(&seconds) {
         Ok(())
     } else {
-        Err(ApiError::bad_request("suspend_timeout_seconds must be -1, 0, or between 60 and 604800"))
+        Err(ApiError::bad_request(
+            "suspend_timeout_seconds must be -1, 0, or between 60 and 604800",
+        ))
     }
 }
 
 fn project_settings(settings: &ProjectSettings) -> Result<(), ApiError> {
-    let Some(ips) = settings.allowed_ips.as_ref().and_then(|allowed| allowed.ips.as_ref()) else { return Ok(()) };
+    let Some(ips) = settings
+        .allowed_ips
+        .as_ref()
+        .and_then(|allowed| allowed.ips.as_ref())
+    else {
+        return Ok(());
+    };
     if ips.len() > ALLOWED_IPS_MAX {
-        return Err(ApiError::invalid(format!("allowed_ips may hold at most {ALLOWED_IPS_MAX} entries")));
+        return Err(ApiError::invalid(format!(
+            "allowed_ips may hold at most {ALLOWED_IPS_MAX} entries"
+        )));
     }
     match ips.iter().find(|text| !is_network(text.trim())) {
-        Some(wrong) => Err(ApiError::invalid(format!("{wrong:?} is not an address, a CIDR, or a range of addresses"))),
+        Some(wrong) => Err(ApiError::invalid(format!(
+            "{wrong:?} is not an address, a CIDR, or a range of addresses"
+        ))),
         None => Ok(()),
     }
 }
@@ -221,7 +295,9 @@ fn is_network(text: &str) -> bool {
     if let Some((first, last)) = text.split_once('-') {
         return first.trim().parse::<IpAddr>().is_ok() && last.trim().parse::<IpAddr>().is_ok();
     }
-    let Some((address, bits)) = text.split_once('/') else { return text.parse::<IpAddr>().is_ok() };
+    let Some((address, bits)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().is_ok();
+    };
     let bits_max = match address.parse::<IpAddr>() {
         Ok(IpAddr::V4(_)) => 32,
         Ok(IpAddr::V6(_)) => 128,
@@ -240,21 +316,27 @@ mod tests {
         shape(&request).err().map(|error| error.status.as_u16())
     }
 
-    fn defaults(min: u16, max: u16, suspend: i64) -> Option<DefaultEndpointSettings> {
-        Some(DefaultEndpointSettings {
+    fn defaults(min: u16, max: u16, suspend: i64) -> DefaultEndpointSettings {
+        DefaultEndpointSettings {
             autoscaling_limit_min_cu: Some(ComputeUnits::from_quarters(min)),
             autoscaling_limit_max_cu: Some(ComputeUnits::from_quarters(max)),
             suspend_timeout_seconds: Some(suspend),
             ..DefaultEndpointSettings::default()
-        })
+        }
     }
 
     #[test]
     fn an_empty_request_is_filled_with_the_defaults_of_the_service() {
         let shape = shape(&CreateProject::default()).unwrap();
         assert_eq!(shape.region_id.as_str(), "aws-us-east-2");
-        assert_eq!((shape.pg_version, shape.history_retention_seconds), (17, 86_400));
-        assert_eq!((shape.branch_name.as_str(), shape.database_name.as_str()), ("main", "neondb"));
+        assert_eq!(
+            (shape.pg_version, shape.history_retention_seconds),
+            (17, 86_400)
+        );
+        assert_eq!(
+            (shape.branch_name.as_str(), shape.database_name.as_str()),
+            ("main", "neondb")
+        );
         assert_eq!(shape.role_name.as_str(), "neondb_owner");
     }
 
@@ -275,25 +357,61 @@ mod tests {
         assert_eq!(refusal(|r| r.name = Some(String::new())), Some(400));
         assert_eq!(refusal(|r| r.name = Some("x".repeat(257))), Some(400));
         assert_eq!(refusal(|r| r.pg_version = Some(13)), Some(400));
-        assert_eq!(refusal(|r| r.history_retention_seconds = Some(2_592_001)), Some(400));
-        assert_eq!(refusal(|r| r.region_id = Some("mars-1".parse().unwrap())), Some(422));
-        assert_eq!(refusal(|r| r.default_endpoint_settings = defaults(4, 1, 0)), Some(422));
-        assert_eq!(refusal(|r| r.default_endpoint_settings = defaults(3, 4, 0)), Some(422));
-        assert_eq!(refusal(|r| r.default_endpoint_settings = defaults(1, 64, 0)), Some(422));
-        assert_eq!(refusal(|r| r.default_endpoint_settings = defaults(1, 4, 59)), Some(400));
-        assert_eq!(refusal(|r| r.default_endpoint_settings = defaults(1, 4, -1)), None);
-        assert_eq!(refusal(|r| r.default_endpoint_settings = defaults(224, 224, 60)), None);
+        assert_eq!(
+            refusal(|r| r.history_retention_seconds = Some(2_592_001)),
+            Some(400)
+        );
+        assert_eq!(
+            refusal(|r| r.region_id = Some("mars-1".parse().unwrap())),
+            Some(422)
+        );
+        assert_eq!(
+            refusal(|r| r.default_endpoint_settings = Some(defaults(4, 1, 0))),
+            Some(422)
+        );
+        assert_eq!(
+            refusal(|r| r.default_endpoint_settings = Some(defaults(3, 4, 0))),
+            Some(422)
+        );
+        assert_eq!(
+            refusal(|r| r.default_endpoint_settings = Some(defaults(1, 64, 0))),
+            Some(422)
+        );
+        assert_eq!(
+            refusal(|r| r.default_endpoint_settings = Some(defaults(1, 4, 59))),
+            Some(400)
+        );
+        assert_eq!(
+            refusal(|r| r.default_endpoint_settings = Some(defaults(1, 4, -1))),
+            None
+        );
+        assert_eq!(
+            refusal(|r| r.default_endpoint_settings = Some(defaults(224, 224, 60))),
+            None
+        );
     }
 
     #[test]
     fn allow_lists_hold_addresses_networks_and_ranges() {
         let allowed = |text: &str| {
             refusal(|request| {
-                let allowed_ips = Some(neon::model::AllowedIps { ips: Some(vec![text.into()]), ..Default::default() });
-                request.settings = Some(ProjectSettings { allowed_ips, ..Default::default() });
+                let allowed_ips = Some(neon::model::AllowedIps {
+                    ips: Some(vec![text.into()]),
+                    ..Default::default()
+                });
+                request.settings = Some(ProjectSettings {
+                    allowed_ips,
+                    ..Default::default()
+                });
             })
         };
-        for text in ["10.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32", "10.0.0.1-10.0.0.9"] {
+        for text in [
+            "10.0.0.1",
+            "10.0.0.0/8",
+            "::1",
+            "2001:db8::/32",
+            "10.0.0.1-10.0.0.9",
+        ] {
             assert_eq!(allowed(text), None, "{text}");
         }
         for text in ["", "somewhere", "10.0.0.0/33", "10.0.0.1-x"] {

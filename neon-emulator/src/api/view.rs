@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use neon::ids::{EndpointId, OrgId, RoleName};
 use neon::model::{
-    Branch, BranchState, ComputeUnits, Database, Endpoint, EndpointState, EndpointType, PoolerMode, Project,
-    ProjectOwner, Role,
+    Branch, BranchState, ComputeUnits, Database, Endpoint, EndpointState, EndpointType, PoolerMode,
+    Project, ProjectOwner, Role,
 };
 use secrecy::SecretString;
 
@@ -33,10 +33,19 @@ pub(super) fn project(api: &Api, row: &ProjectRow, form: Form) -> Result<Project
     let single = |value: i64| (form == Form::Single).then_some(value);
     let now = timestamp(api.clock.now());
     let (period_start, period_end) = billing_period(now);
-    let org_id: Option<OrgId> = row.org_id.as_deref().map(str::parse).transpose().map_err(StoreError::corrupt)?;
-    let owner_id = org_id.as_ref().map_or_else(|| OWNER.to_owned(), ToString::to_string);
+    let org_id: Option<OrgId> = row
+        .org_id
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(StoreError::corrupt)?;
+    let owner_id = org_id
+        .as_ref()
+        .map_or_else(|| OWNER.to_owned(), ToString::to_string);
     let deleted_at = row.deleted_at_us.filter(|_| form == Form::Listed);
-    let recoverable = i64::try_from(api.limits.recoverable_seconds).unwrap_or(i64::MAX).saturating_mul(SECOND);
+    let recoverable = i64::try_from(api.limits.recoverable_seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(SECOND);
     Ok(Project {
         id: row.id.parse().map_err(StoreError::corrupt)?,
         name: row.name.clone(),
@@ -45,7 +54,9 @@ pub(super) fn project(api: &Api, row: &ProjectRow, form: Form) -> Result<Project
         pg_version: u16::try_from(row.pg_version).map_err(StoreError::corrupt)?,
         created_at: timestamp(row.created_at_us),
         updated_at: timestamp(row.updated_at_us),
-        org_name: (form == Form::Listed).then(|| org_id.as_ref().map(ToString::to_string)).flatten(),
+        org_name: (form == Form::Listed)
+            .then(|| org_id.as_ref().map(ToString::to_string))
+            .flatten(),
         org_id,
         owner_id,
         owner: (form == Form::Single).then(|| ProjectOwner {
@@ -56,7 +67,9 @@ pub(super) fn project(api: &Api, row: &ProjectRow, form: Form) -> Result<Project
         }),
         settings: Some(row.settings.0.clone()),
         default_endpoint_settings: Some(row.default_endpoint_settings.0.clone()),
-        history_retention_seconds: Some(u32::try_from(row.history_retention_seconds).map_err(StoreError::corrupt)?),
+        history_retention_seconds: Some(
+            u32::try_from(row.history_retention_seconds).map_err(StoreError::corrupt)?,
+        ),
         store_passwords: row.store_passwords,
         proxy_host: api.hosts.suffix().to_owned(),
         provisioner: row.provisioner.clone(),
@@ -89,9 +102,17 @@ pub(super) fn branch(row: &BranchRow, now: Micros) -> Result<Branch, StoreError>
         project_id: row.project_id.parse().map_err(StoreError::corrupt)?,
         parent_id: None,
         name: row.name.clone(),
-        current_state: if ready { BranchState::Ready } else { BranchState::Init },
+        current_state: if ready {
+            BranchState::Ready
+        } else {
+            BranchState::Init
+        },
         pending_state: (!ready).then_some(BranchState::Ready),
-        state_changed_at: Some(timestamp(if ready { row.ready_at_us } else { row.created_at_us })),
+        state_changed_at: Some(timestamp(if ready {
+            row.ready_at_us
+        } else {
+            row.created_at_us
+        })),
         logical_size: Some(0),
         creation_source: CREATION_SOURCE.to_owned(),
         primary: Some(row.is_default),
@@ -108,7 +129,12 @@ pub(super) fn branch(row: &BranchRow, now: Micros) -> Result<Branch, StoreError>
     })
 }
 
-pub(super) fn endpoint(api: &Api, project: &ProjectRow, row: &EndpointRow, now: Micros) -> Result<Endpoint, StoreError> {
+pub(super) fn endpoint(
+    api: &Api,
+    project: &ProjectRow,
+    row: &EndpointRow,
+    now: Micros,
+) -> Result<Endpoint, StoreError> {
     let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
     let size = |units: f64| ComputeUnits::new(units).map_err(StoreError::corrupt);
     let state = endpoint_state(row, api.sessions.count(&row.project_id), now);
@@ -144,7 +170,11 @@ pub(super) fn endpoint(api: &Api, project: &ProjectRow, row: &EndpointRow, now: 
 }
 
 /// What a compute is doing: it starts, it runs while somebody is connected and for a while after, and then it sleeps.
-pub(super) fn endpoint_state(row: &EndpointRow, open_connections: usize, now: Micros) -> EndpointState {
+pub(super) fn endpoint_state(
+    row: &EndpointRow,
+    open_connections: usize,
+    now: Micros,
+) -> EndpointState {
     if now < row.ready_at_us {
         EndpointState::Init
     } else if row.disabled {
@@ -158,8 +188,15 @@ pub(super) fn endpoint_state(row: &EndpointRow, open_connections: usize, now: Mi
 
 /// When a compute that nobody is connected to goes, or went, to sleep.
 fn idle_since(row: &EndpointRow) -> Micros {
-    let timeout = if row.suspend_timeout_seconds == 0 { SUSPEND_DEFAULT_SECONDS } else { row.suspend_timeout_seconds };
-    let last_used = row.last_active_us.unwrap_or(row.ready_at_us).max(row.ready_at_us);
+    let timeout = if row.suspend_timeout_seconds == 0 {
+        SUSPEND_DEFAULT_SECONDS
+    } else {
+        row.suspend_timeout_seconds
+    };
+    let last_used = row
+        .last_active_us
+        .unwrap_or(row.ready_at_us)
+        .max(row.ready_at_us);
     last_used.saturating_add(timeout.saturating_mul(SECOND))
 }
 
@@ -189,8 +226,14 @@ pub(super) fn database(row: &DatabaseRow) -> Result<Database, StoreError> {
 /// The month of a moment.
 fn billing_period(now: Timestamp) -> (Timestamp, Timestamp) {
     let today = now.to_zoned(TimeZone::UTC).date();
-    let at = |date: jiff::civil::Date| date.to_zoned(TimeZone::UTC).map_or(now, |zoned| zoned.timestamp());
-    let next = today.first_of_month().checked_add(1.month()).unwrap_or(today);
+    let at = |date: jiff::civil::Date| {
+        date.to_zoned(TimeZone::UTC)
+            .map_or(now, |zoned| zoned.timestamp())
+    };
+    let next = today
+        .first_of_month()
+        .checked_add(1.month())
+        .unwrap_or(today);
     (at(today.first_of_month()), at(next))
 }
 
@@ -232,6 +275,9 @@ mod tests {
     #[test]
     fn a_billing_period_is_the_month_of_today() {
         let (start, end) = billing_period("2026-12-31T23:59:59Z".parse().unwrap());
-        assert_eq!((start.to_string().as_str(), end.to_string().as_str()), ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"));
+        assert_eq!(
+            (start.to_string().as_str(), end.to_string().as_str()),
+            ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z")
+        );
     }
 }

@@ -35,11 +35,17 @@ struct Refusal {
 impl Refusal {
     /// What the proxy itself refuses; the real service uses this class for all of it.
     fn proxy(message: impl Into<String>) -> Self {
-        Self { code: "XX000", message: message.into() }
+        Self {
+            code: "XX000",
+            message: message.into(),
+        }
     }
 
     fn unavailable(message: impl Into<String>) -> Self {
-        Self { code: "57P03", message: message.into() }
+        Self {
+            code: "57P03",
+            message: message.into(),
+        }
     }
 }
 
@@ -115,9 +121,16 @@ impl DataPlane {
         Ok(())
     }
 
-    async fn serve_client(&self, client: &mut TlsStream<TcpStream>, startup: Startup) -> io::Result<()> {
+    async fn serve_client(
+        &self,
+        client: &mut TlsStream<TcpStream>,
+        startup: Startup,
+    ) -> io::Result<()> {
         let Ok(_place) = self.places.try_acquire() else {
-            let refusal = Refusal { code: "53300", message: "too many connections to the data plane".to_owned() };
+            let refusal = Refusal {
+                code: "53300",
+                message: "too many connections to the data plane".to_owned(),
+            };
             return refuse(client, &refusal).await;
         };
         match self.prepare(client, startup).await {
@@ -127,39 +140,64 @@ impl DataPlane {
     }
 
     /// Everything before PostgreSQL is spoken to.
-    async fn prepare(&self, client: &TlsStream<TcpStream>, mut startup: Startup) -> Result<Ready, Refusal> {
+    async fn prepare(
+        &self,
+        client: &TlsStream<TcpStream>,
+        mut startup: Startup,
+    ) -> Result<Ready, Refusal> {
         let target = target::find(client.get_ref().1.server_name(), startup.get("options"))?;
         let user = startup.get("user").unwrap_or_default().to_owned();
         // As in PostgreSQL, the database has the user's name where none is named.
-        let wanted = startup.get("database").filter(|name| !name.is_empty()).unwrap_or(&user).to_owned();
+        let wanted = startup
+            .get("database")
+            .filter(|name| !name.is_empty())
+            .unwrap_or(&user)
+            .to_owned();
         let route = self.route(&target.endpoint).await?;
         let verdict = self.faults.for_connection(&route.project_id);
         tokio::time::sleep(Duration::from_millis(verdict.delay_ms)).await;
         if verdict.outcome == Some(Effect::RefuseConnections) {
-            return Err(Refusal::unavailable("injected: the compute does not take connections"));
+            return Err(Refusal::unavailable(
+                "injected: the compute does not take connections",
+            ));
         }
         let no_role = || Refusal {
             code: "28P01",
             message: format!("password authentication failed for user \"{user}\""),
         };
-        let no_database = || Refusal { code: "3D000", message: format!("database \"{wanted}\" does not exist") };
+        let no_database = || Refusal {
+            code: "3D000",
+            message: format!("database \"{wanted}\" does not exist"),
+        };
         let branch: BranchId = route.branch_id.parse().map_err(StoreError::corrupt)?;
         let role: RoleName = user.parse().map_err(|_| no_role())?;
         let database: DatabaseName = wanted.parse().map_err(|_| no_database())?;
-        let real = self.provisioner.ensure(&branch, &role, &database, self.clock).await.map_err(|error| match error {
-            ProvisionError::NoRole => no_role(),
-            ProvisionError::NoDatabase => no_database(),
-            ProvisionError::Store(error) => error.into(),
-        })?;
+        let real = self
+            .provisioner
+            .ensure(&branch, &role, &database, self.clock)
+            .await
+            .map_err(|error| match error {
+                ProvisionError::NoRole => no_role(),
+                ProvisionError::NoDatabase => no_database(),
+                ProvisionError::Store(error) => error.into(),
+            })?;
         startup.set("user", Some(real.role.clone()));
         startup.set("database", Some(real.database.clone()));
         startup.set("options", target.options);
-        Ok(Ready { route, startup, verdict, names: names(real, user, wanted) })
+        Ok(Ready {
+            route,
+            startup,
+            verdict,
+            names: names(real, user, wanted),
+        })
     }
 
     /// Where the endpoint leads, once its compute has started.
     async fn route(&self, endpoint: &EndpointId) -> Result<Route, Refusal> {
-        let limit: Micros = self.clock.now().saturating_add(from_millis(self.limits.compute_wait_ms));
+        let limit: Micros = self
+            .clock
+            .now()
+            .saturating_add(from_millis(self.limits.compute_wait_ms));
         loop {
             let Some(route) = self.store.route(endpoint).await? else {
                 return Err(Refusal::proxy(format!(
@@ -167,14 +205,18 @@ impl DataPlane {
                 )));
             };
             if route.disabled {
-                return Err(Refusal::proxy(format!("the endpoint \"{endpoint}\" is disabled")));
+                return Err(Refusal::proxy(format!(
+                    "the endpoint \"{endpoint}\" is disabled"
+                )));
             }
             let now = self.clock.now();
             if route.ready_at_us <= now {
                 return Ok(route);
             }
             if now >= limit {
-                return Err(Refusal::unavailable(format!("the compute \"{endpoint}\" did not start in time")));
+                return Err(Refusal::unavailable(format!(
+                    "the compute \"{endpoint}\" did not start in time"
+                )));
             }
             let wait = route.ready_at_us.min(limit).saturating_sub(now);
             tokio::time::sleep(Duration::from_micros(wait.unsigned_abs())).await;
@@ -187,12 +229,20 @@ impl DataPlane {
             Ok(backend) => backend,
             Err(error) => {
                 tracing::warn!(%error, "The PostgreSQL server under the data plane does not answer");
-                return refuse(client, &Refusal::unavailable("could not reach the compute; try again")).await;
+                return refuse(
+                    client,
+                    &Refusal::unavailable("could not reach the compute; try again"),
+                )
+                .await;
             }
         };
         let session = self.sessions.open(&ready.route.project_id);
         backend.write_all(&ready.startup.encode()).await?;
-        let signed_in = tokio::time::timeout(SIGN_IN_TIMEOUT, relay::sign_in(client, &mut backend, &ready.names)).await;
+        let signed_in = tokio::time::timeout(
+            SIGN_IN_TIMEOUT,
+            relay::sign_in(client, &mut backend, &ready.names),
+        )
+        .await;
         if !signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
             return Ok(());
         }
@@ -210,7 +260,11 @@ impl DataPlane {
     }
 
     async fn touch(&self, route: &Route, opened: bool) {
-        if let Err(error) = self.store.touch_endpoint(&route.endpoint_id, self.clock.now(), opened).await {
+        if let Err(error) = self
+            .store
+            .touch_endpoint(&route.endpoint_id, self.clock.now(), opened)
+            .await
+        {
             tracing::debug!(%error, "The time of a connection was not written down");
         }
     }
@@ -244,9 +298,15 @@ fn names(real: Real, user: String, database: String) -> Vec<(String, String)> {
     vec![(real.database, database), (real.role, user)]
 }
 
-async fn pass_on(client: &mut impl Stream, backend: &mut impl Stream, verdict: &Verdict) -> io::Result<()> {
+async fn pass_on(
+    client: &mut impl Stream,
+    backend: &mut impl Stream,
+    verdict: &Verdict,
+) -> io::Result<()> {
     match verdict.outcome {
-        Some(Effect::CutConnection { after_messages }) => relay::relay_counted(client, backend, after_messages).await,
+        Some(Effect::CutConnection { after_messages }) => {
+            relay::relay_counted(client, backend, after_messages).await
+        }
         _ => relay::relay(client, backend).await,
     }
 }
@@ -260,7 +320,9 @@ async fn hello_inside(mut client: TlsStream<TcpStream>) -> io::Result<Hello> {
 }
 
 async fn refuse(client: &mut impl Stream, refusal: &Refusal) -> io::Result<()> {
-    client.write_all(&wire::fatal(refusal.code, &refusal.message)).await?;
+    client
+        .write_all(&wire::fatal(refusal.code, &refusal.message))
+        .await?;
     client.flush().await?;
     client.shutdown().await
 }

@@ -42,9 +42,9 @@ impl Backend {
         let port = options.get_port();
         match options.get_socket() {
             Some(folder) => Self::Unix(folder.join(format!(".s.PGSQL.{port}"))),
-            None if options.get_host().starts_with('/') => {
-                Self::Unix(std::path::Path::new(options.get_host()).join(format!(".s.PGSQL.{port}")))
-            }
+            None if options.get_host().starts_with('/') => Self::Unix(
+                std::path::Path::new(options.get_host()).join(format!(".s.PGSQL.{port}")),
+            ),
             None => Self::Tcp(options.get_host().to_owned(), port),
         }
     }

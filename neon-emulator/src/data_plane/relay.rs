@@ -57,7 +57,9 @@ pub(super) async fn sign_in(
 
 /// Passes everything on until one side ends.
 pub(super) async fn relay(client: &mut impl Stream, backend: &mut impl Stream) -> io::Result<()> {
-    io::copy_bidirectional_with_sizes(client, backend, BUFFER_BYTES, BUFFER_BYTES).await.map(|_| ())
+    io::copy_bidirectional_with_sizes(client, backend, BUFFER_BYTES, BUFFER_BYTES)
+        .await
+        .map(|_| ())
 }
 
 /// Passes everything on until the client has sent so many messages; the next one is the end of the connection.

@@ -28,12 +28,18 @@ impl Sessions {
         let mut all = self.lock();
         let of_project = all.entry(project.to_owned()).or_default();
         of_project.open += 1;
-        Session { sessions: self.clone(), project: project.to_owned(), cut: of_project.cut.clone() }
+        Session {
+            sessions: self.clone(),
+            project: project.to_owned(),
+            cut: of_project.cut.clone(),
+        }
     }
 
     /// How many connections to a project are open.
     pub(crate) fn count(&self, project: &str) -> usize {
-        self.lock().get(project).map_or(0, |of_project| of_project.open)
+        self.lock()
+            .get(project)
+            .map_or(0, |of_project| of_project.open)
     }
 
     /// Cuts the connections to a project that are open now.

@@ -30,9 +30,14 @@ pub(super) struct Target {
 }
 
 /// Finds the endpoint in the TLS name and the startup options.
-pub(super) fn find(server_name: Option<&str>, options: Option<&str>) -> Result<Target, TargetError> {
-    let from_name =
-        server_name.and_then(|name| name.split('.').next()).filter(|label| label.starts_with(ENDPOINT_PREFIX)).map(endpoint);
+pub(super) fn find(
+    server_name: Option<&str>,
+    options: Option<&str>,
+) -> Result<Target, TargetError> {
+    let from_name = server_name
+        .and_then(|name| name.split('.').next())
+        .filter(|label| label.starts_with(ENDPOINT_PREFIX))
+        .map(endpoint);
     let from_name = from_name.transpose()?;
     let (named, rest) = split(options.unwrap_or_default());
     let from_options = named.as_deref().map(endpoint).transpose()?;
@@ -41,12 +46,16 @@ pub(super) fn find(server_name: Option<&str>, options: Option<&str>) -> Result<T
         (Some(endpoint), _) | (None, Some(endpoint)) => endpoint,
         (None, None) => return Err(TargetError::Missing),
     };
-    Ok(Target { endpoint, options: rest })
+    Ok(Target {
+        endpoint,
+        options: rest,
+    })
 }
 
 fn endpoint(label: &str) -> Result<EndpointId, TargetError> {
     let id = label.strip_suffix(POOLER_SUFFIX).unwrap_or(label);
-    id.parse().map_err(|_| TargetError::NotAnId(label.chars().take(80).collect()))
+    id.parse()
+        .map_err(|_| TargetError::NotAnId(label.chars().take(80).collect()))
 }
 
 /// Takes the endpoint out of an options text, which is split at spaces like a command line: `endpoint=x`, `-cendpoint=x`,
@@ -54,7 +63,10 @@ fn endpoint(label: &str) -> Result<EndpointId, TargetError> {
 fn split(options: &str) -> (Option<String>, Option<String>) {
     let mut named = None;
     let mut rest: Vec<&str> = Vec::new();
-    let mut words = options.split(' ').filter(|word| !word.is_empty()).peekable();
+    let mut words = options
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .peekable();
     while let Some(word) = words.next() {
         if word == "-c" {
             match words.next_if(|next| value(next).is_some()) {
@@ -63,7 +75,10 @@ fn split(options: &str) -> (Option<String>, Option<String>) {
             }
             continue;
         }
-        let bare = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).unwrap_or(word);
+        let bare = word
+            .strip_prefix("--")
+            .or_else(|| word.strip_prefix("-c"))
+            .unwrap_or(word);
         match value(bare) {
             Some(id) => named = Some(id),
             None => rest.push(word),
@@ -110,7 +125,10 @@ mod tests {
 
     #[test]
     fn the_first_label_of_the_tls_name_is_the_endpoint() {
-        for name in ["ep-still-lake-00000001.localhost", "ep-still-lake-00000001-pooler.eu.example.test"] {
+        for name in [
+            "ep-still-lake-00000001.localhost",
+            "ep-still-lake-00000001-pooler.eu.example.test",
+        ] {
             assert_eq!(find(Some(name), None).unwrap().endpoint.as_str(), ID);
         }
         assert_eq!(find(Some("localhost"), None), Err(TargetError::Missing));
@@ -120,8 +138,14 @@ mod tests {
     #[test]
     fn two_different_endpoints_are_refused() {
         let name = Some("ep-still-lake-00000001.localhost");
-        assert_eq!(find(name, Some("endpoint=ep-other-lake-00000002")), Err(TargetError::Differ));
+        assert_eq!(
+            find(name, Some("endpoint=ep-other-lake-00000002")),
+            Err(TargetError::Differ)
+        );
         assert!(find(name, Some("endpoint=ep-still-lake-00000001-pooler")).is_ok());
-        assert_eq!(find(None, Some("endpoint=A/B")), Err(TargetError::NotAnId("A/B".into())));
+        assert_eq!(
+            find(None, Some("endpoint=A/B")),
+            Err(TargetError::NotAnId("A/B".into()))
+        );
     }
 }

@@ -34,7 +34,10 @@ pub(super) struct Startup {
 
 impl Startup {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.parameters
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Sets a parameter, or takes it away.
@@ -64,7 +67,10 @@ impl Startup {
         loop {
             let key = take_text(&mut body)?;
             if key.is_empty() {
-                return Some(Self { version, parameters });
+                return Some(Self {
+                    version,
+                    parameters,
+                });
             }
             parameters.push((key, take_text(&mut body)?));
         }
@@ -75,7 +81,10 @@ impl Startup {
 pub(super) async fn read_first(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<First> {
     let length = stream.read_u32().await? as usize;
     if !(8..=STARTUP_BYTES_MAX).contains(&length) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the first packet has no sensible length"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the first packet has no sensible length",
+        ));
     }
     let mut packet = vec![0; length - 4];
     stream.read_exact(&mut packet).await?;
@@ -91,7 +100,12 @@ pub(super) async fn read_first(stream: &mut (impl AsyncRead + Unpin)) -> io::Res
         }
         version => Startup::decode(version, body)
             .map(First::Startup)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the first packet is not complete")),
+            .ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the first packet is not complete",
+                )
+            }),
     }
 }
 
@@ -108,20 +122,34 @@ impl Message {
         Self::take_limited(buffer, MESSAGE_BYTES_MAX)
     }
 
-    pub(super) fn take_limited(buffer: &mut BytesMut, bytes_max: usize) -> io::Result<Option<Self>> {
-        let Some((&kind, rest)) = buffer.split_first() else { return Ok(None) };
-        let Some(length) = rest.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes) as usize) else {
+    pub(super) fn take_limited(
+        buffer: &mut BytesMut,
+        bytes_max: usize,
+    ) -> io::Result<Option<Self>> {
+        let Some((&kind, rest)) = buffer.split_first() else {
+            return Ok(None);
+        };
+        let Some(length) = rest
+            .first_chunk::<4>()
+            .map(|bytes| u32::from_be_bytes(*bytes) as usize)
+        else {
             return Ok(None);
         };
         if !(4..=bytes_max).contains(&length) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message has no sensible length"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a message has no sensible length",
+            ));
         }
         if buffer.len() < length + 1 {
             return Ok(None);
         }
         let mut whole = buffer.split_to(length + 1);
         whole.advance(5);
-        Ok(Some(Self { kind, body: whole.freeze() }))
+        Ok(Some(Self {
+            kind,
+            body: whole.freeze(),
+        }))
     }
 
     pub(super) fn put(&self, buffer: &mut BytesMut) {
@@ -138,26 +166,42 @@ impl Message {
         if !matches!(self.kind, ERROR | NOTICE | PARAMETER_STATUS) {
             return self;
         }
-        let Ok(text) = std::str::from_utf8(&self.body) else { return self };
+        let Ok(text) = std::str::from_utf8(&self.body) else {
+            return self;
+        };
         if !names.iter().any(|(real, _)| text.contains(real.as_str())) {
             return self;
         }
         // Fields end with a zero byte and lengths stand nowhere inside, so replacing keeps the message whole.
-        let text = names.iter().fold(text.to_owned(), |text, (real, own)| text.replace(real.as_str(), own));
-        Self { kind: self.kind, body: Bytes::from(text.into_bytes()) }
+        let text = names.iter().fold(text.to_owned(), |text, (real, own)| {
+            text.replace(real.as_str(), own)
+        });
+        Self {
+            kind: self.kind,
+            body: Bytes::from(text.into_bytes()),
+        }
     }
 }
 
 /// An error that ends a connection.
 pub(super) fn fatal(code: &str, message: &str) -> Bytes {
     let mut body = BytesMut::new();
-    for (field, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', code), (b'M', message)] {
+    for (field, value) in [
+        (b'S', "FATAL"),
+        (b'V', "FATAL"),
+        (b'C', code),
+        (b'M', message),
+    ] {
         body.put_u8(field);
         put_text(&mut body, value);
     }
     body.put_u8(0);
     let mut packet = BytesMut::new();
-    Message { kind: b'E', body: body.freeze() }.put(&mut packet);
+    Message {
+        kind: b'E',
+        body: body.freeze(),
+    }
+    .put(&mut packet);
     packet.freeze()
 }
 
@@ -181,15 +225,24 @@ mod tests {
     async fn a_startup_packet_is_read_as_it_was_written() {
         let startup = Startup {
             version: 196_608,
-            parameters: vec![("user".into(), "neondb_owner".into()), ("options".into(), String::new())],
+            parameters: vec![
+                ("user".into(), "neondb_owner".into()),
+                ("options".into(), String::new()),
+            ],
         };
-        let First::Startup(read) = read_first(&mut startup.encode().as_ref()).await.unwrap() else { panic!("not one") };
+        let First::Startup(read) = read_first(&mut startup.encode().as_ref()).await.unwrap() else {
+            panic!("not one")
+        };
         assert_eq!(read, startup);
     }
 
     #[tokio::test]
     async fn a_first_packet_that_is_cut_off_or_too_long_is_refused() {
-        for bytes in [&[0, 0, 0, 4][..], &[0, 0, 0, 12, 0, 3, 0, 0, b'u', 0, b'x', b'y'], &[0x7f, 0xff, 0xff, 0xff, 0]] {
+        for bytes in [
+            &[0, 0, 0, 4][..],
+            &[0, 0, 0, 12, 0, 3, 0, 0, b'u', 0, b'x', b'y'],
+            &[0x7f, 0xff, 0xff, 0xff, 0],
+        ] {
             assert!(read_first(&mut &*bytes).await.is_err(), "{bytes:?}");
         }
     }
@@ -197,8 +250,16 @@ mod tests {
     #[test]
     fn messages_are_taken_one_by_one_and_only_whole() {
         let mut buffer = BytesMut::new();
-        Message { kind: b'R', body: Bytes::from_static(b"one") }.put(&mut buffer);
-        Message { kind: b'Z', body: Bytes::from_static(b"I") }.put(&mut buffer);
+        Message {
+            kind: b'R',
+            body: Bytes::from_static(b"one"),
+        }
+        .put(&mut buffer);
+        Message {
+            kind: b'Z',
+            body: Bytes::from_static(b"I"),
+        }
+        .put(&mut buffer);
         let last = buffer.split_off(buffer.len() - 1);
         assert_eq!(Message::take(&mut buffer).unwrap().unwrap().kind, b'R');
         assert!(Message::take(&mut buffer).unwrap().is_none());
@@ -208,10 +269,18 @@ mod tests {
 
     #[test]
     fn errors_name_what_the_client_knows() {
-        let mut packet = BytesMut::from(&fatal("28P01", "password authentication failed for user \"role_br_1\"")[..]);
+        let mut packet = BytesMut::from(
+            &fatal(
+                "28P01",
+                "password authentication failed for user \"role_br_1\"",
+            )[..],
+        );
         let message = Message::take(&mut packet).unwrap().unwrap();
         let shown = message.with_names(&[("role_br_1".into(), "neondb_owner".into())]);
         let text = String::from_utf8_lossy(&shown.body);
-        assert!(text.contains("user \"neondb_owner\"") && !text.contains("role_br_1"), "{text}");
+        assert!(
+            text.contains("user \"neondb_owner\"") && !text.contains("role_br_1"),
+            "{text}"
+        );
     }
 }

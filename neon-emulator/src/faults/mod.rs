@@ -50,7 +50,14 @@ fn always() -> f64 {
 impl Fault {
     /// A fault that happens at every call of a route.
     pub fn new(route: impl Into<String>, effect: Effect) -> Self {
-        Self { route: route.into(), effect, skip: 0, times: None, probability: 1.0, project: None }
+        Self {
+            route: route.into(),
+            effect,
+            skip: 0,
+            times: None,
+            probability: 1.0,
+            project: None,
+        }
     }
 
     /// The same, so many times only.
@@ -191,7 +198,11 @@ struct State {
 impl Faults {
     /// These faults, with dice of this seed.
     pub(crate) fn new(faults: Vec<Fault>, seed: u64) -> Self {
-        let state = State { armed: Vec::new(), next_id: 1, dice: StdRng::seed_from_u64(seed) };
+        let state = State {
+            armed: Vec::new(),
+            next_id: 1,
+            dice: StdRng::seed_from_u64(seed),
+        };
         let all = Self(Arc::new(Mutex::new(state)));
         for fault in faults {
             all.add(fault);
@@ -207,7 +218,12 @@ impl Faults {
         }
         let id = state.next_id;
         state.next_id += 1;
-        state.armed.push(ArmedFault { id, fault, seen: 0, happened: 0 });
+        state.armed.push(ArmedFault {
+            id,
+            fault,
+            seen: 0,
+            happened: 0,
+        });
         Some(id)
     }
 
@@ -232,49 +248,57 @@ impl Faults {
     /// Rolls the dice for one call of the API.
     pub(crate) fn for_call(&self, route: &str, project: Option<&str>) -> Verdict {
         let mut verdict = Verdict::default();
-        self.state().each(route, project, |fault| match &fault.effect {
-            Effect::Delay { ms } => {
-                verdict.delay_ms += ms;
-                true
-            }
-            Effect::OperationFails { ms, error } => {
-                verdict.operation = Some(OperationFault { error: error.clone(), retried_after_ms: Some(*ms) });
-                true
-            }
-            Effect::OperationErrors { error } => {
-                verdict.operation = Some(OperationFault { error: error.clone(), retried_after_ms: None });
-                true
-            }
-            Effect::Unavailable { first } => {
-                match &fault.project {
-                    Some(project) => verdict.unavailable.push(project.clone()),
-                    None => verdict.unavailable_first = verdict.unavailable_first.max(*first),
+        self.state()
+            .each(route, project, |fault| match &fault.effect {
+                Effect::Delay { ms } => {
+                    verdict.delay_ms += ms;
+                    true
                 }
-                true
-            }
-            effect if effect.is_of_data_plane() || verdict.outcome.is_some() => false,
-            effect => {
-                verdict.outcome = Some(effect.clone());
-                true
-            }
-        });
+                Effect::OperationFails { ms, error } => {
+                    verdict.operation = Some(OperationFault {
+                        error: error.clone(),
+                        retried_after_ms: Some(*ms),
+                    });
+                    true
+                }
+                Effect::OperationErrors { error } => {
+                    verdict.operation = Some(OperationFault {
+                        error: error.clone(),
+                        retried_after_ms: None,
+                    });
+                    true
+                }
+                Effect::Unavailable { first } => {
+                    match &fault.project {
+                        Some(project) => verdict.unavailable.push(project.clone()),
+                        None => verdict.unavailable_first = verdict.unavailable_first.max(*first),
+                    }
+                    true
+                }
+                effect if effect.is_of_data_plane() || verdict.outcome.is_some() => false,
+                effect => {
+                    verdict.outcome = Some(effect.clone());
+                    true
+                }
+            });
         verdict
     }
 
     /// Rolls the dice for one connection to a database of this project.
     pub(crate) fn for_connection(&self, project: &str) -> Verdict {
         let mut verdict = Verdict::default();
-        self.state().each(DATA_PLANE, Some(project), |fault| match &fault.effect {
-            Effect::Delay { ms } => {
-                verdict.delay_ms += ms;
-                true
-            }
-            effect if effect.is_of_data_plane() && verdict.outcome.is_none() => {
-                verdict.outcome = Some(effect.clone());
-                true
-            }
-            _ => false,
-        });
+        self.state()
+            .each(DATA_PLANE, Some(project), |fault| match &fault.effect {
+                Effect::Delay { ms } => {
+                    verdict.delay_ms += ms;
+                    true
+                }
+                effect if effect.is_of_data_plane() && verdict.outcome.is_none() => {
+                    verdict.outcome = Some(effect.clone());
+                    true
+                }
+                _ => false,
+            });
         verdict
     }
 
@@ -288,11 +312,16 @@ impl State {
     fn each(&mut self, route: &str, project: Option<&str>, mut apply: impl FnMut(&Fault) -> bool) {
         for armed in &mut self.armed {
             let fault = &armed.fault;
-            let of_route = fault.route == route || (fault.route == EVERY_ROUTE && route != DATA_PLANE);
+            let of_route =
+                fault.route == route || (fault.route == EVERY_ROUTE && route != DATA_PLANE);
             // A list is about many projects: there the named one says which of them is meant.
             let of_project = matches!(fault.effect, Effect::Unavailable { .. })
-                || fault.project.as_ref().is_none_or(|wanted| Some(wanted.as_str()) == project);
-            if !of_route || !of_project || fault.times.is_some_and(|times| armed.happened >= times) {
+                || fault
+                    .project
+                    .as_ref()
+                    .is_none_or(|wanted| Some(wanted.as_str()) == project);
+            if !of_route || !of_project || fault.times.is_some_and(|times| armed.happened >= times)
+            {
                 continue;
             }
             armed.seen += 1;

@@ -16,7 +16,9 @@ const ERROR: &str = "injected: the compute did not come up";
 
 /// Why a line is no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{spec:?} is not a fault: {problem}; write ROUTE:EFFECT[:KEY=VALUE]..., such as createProject:503:times=2")]
+#[error(
+    "{spec:?} is not a fault: {problem}; write ROUTE:EFFECT[:KEY=VALUE]..., such as createProject:503:times=2"
+)]
 pub struct FaultSpecError {
     spec: String,
     problem: String,
@@ -39,16 +41,29 @@ impl FromStr for Fault {
     type Err = FaultSpecError;
 
     fn from_str(spec: &str) -> Result<Self, FaultSpecError> {
-        let wrong = |problem: String| FaultSpecError { spec: spec.to_owned(), problem };
+        let wrong = |problem: String| FaultSpecError {
+            spec: spec.to_owned(),
+            problem,
+        };
         let mut pieces = spec.split(':');
-        let route = pieces.next().filter(|route| !route.is_empty()).ok_or_else(|| wrong("the route is missing".into()))?;
-        let effect = pieces.next().ok_or_else(|| wrong("the effect is missing".into()))?;
+        let route = pieces
+            .next()
+            .filter(|route| !route.is_empty())
+            .ok_or_else(|| wrong("the route is missing".into()))?;
+        let effect = pieces
+            .next()
+            .ok_or_else(|| wrong("the effect is missing".into()))?;
         let mut keys = Keys::default();
         for piece in pieces {
-            let (key, value) = piece.split_once('=').ok_or_else(|| wrong(format!("{piece:?} has no ="))) ?;
-            keys.set(key, value).ok_or_else(|| wrong(format!("{piece:?} is not understood")))?;
+            let (key, value) = piece
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("{piece:?} has no =")))?;
+            keys.set(key, value)
+                .ok_or_else(|| wrong(format!("{piece:?} is not understood")))?;
         }
-        let effect = keys.effect(effect).ok_or_else(|| wrong(format!("there is no effect {effect:?}")))?;
+        let effect = keys
+            .effect(effect)
+            .ok_or_else(|| wrong(format!("there is no effect {effect:?}")))?;
         Ok(Self {
             route: route.to_owned(),
             effect,
@@ -88,12 +103,21 @@ impl Keys {
                 ms: self.ms.unwrap_or(RETRIED_AFTER_MS),
                 error: self.error.take().unwrap_or_else(error),
             },
-            "operation-errors" => Effect::OperationErrors { error: self.error.take().unwrap_or_else(error) },
-            "unavailable" => Effect::Unavailable { first: self.first.unwrap_or(1) },
+            "operation-errors" => Effect::OperationErrors {
+                error: self.error.take().unwrap_or_else(error),
+            },
+            "unavailable" => Effect::Unavailable {
+                first: self.first.unwrap_or(1),
+            },
             "refuse-connections" => Effect::RefuseConnections,
-            "cut-connection" => Effect::CutConnection { after_messages: self.after.unwrap_or(0) },
+            "cut-connection" => Effect::CutConnection {
+                after_messages: self.after.unwrap_or(0),
+            },
             status => Effect::Status {
-                status: status.parse().ok().filter(|status| (400..600).contains(status))?,
+                status: status
+                    .parse()
+                    .ok()
+                    .filter(|status| (400..600).contains(status))?,
                 retry_after_seconds: self.retry_after,
             },
         })

@@ -1,7 +1,9 @@
 use super::*;
 
 fn outcomes(faults: &Faults, route: &str, calls: usize) -> Vec<bool> {
-    (0..calls).map(|_| faults.for_call(route, None).outcome.is_some()).collect()
+    (0..calls)
+        .map(|_| faults.for_call(route, None).outcome.is_some())
+        .collect()
 }
 
 fn fault(spec: &str) -> Fault {
@@ -12,14 +14,23 @@ fn fault(spec: &str) -> Fault {
 fn a_fault_happens_so_many_times_after_so_many_calls_on_its_route_only() {
     let faults = Faults::new(vec![fault("createProject:503:skip=1:times=2")], 0);
     assert_eq!(outcomes(&faults, "getProject", 3), [false; 3]);
-    assert_eq!(outcomes(&faults, "createProject", 5), [false, true, true, false, false]);
+    assert_eq!(
+        outcomes(&faults, "createProject", 5),
+        [false, true, true, false, false]
+    );
     let armed = &faults.list()[0];
     assert_eq!((armed.seen, armed.happened), (3, 2));
 }
 
 #[test]
 fn the_same_seed_gives_the_same_dice() {
-    let run = |seed| outcomes(&Faults::new(vec![fault("*:500:p=0.5")], seed), "getProject", 64);
+    let run = |seed| {
+        outcomes(
+            &Faults::new(vec![fault("*:500:p=0.5")], seed),
+            "getProject",
+            64,
+        )
+    };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
     assert!(run(7).contains(&true) && run(7).contains(&false));
@@ -27,7 +38,10 @@ fn the_same_seed_gives_the_same_dice() {
 
 #[test]
 fn every_effect_has_a_line() {
-    let status = |status, retry_after_seconds| Effect::Status { status, retry_after_seconds };
+    let status = |status, retry_after_seconds| Effect::Status {
+        status,
+        retry_after_seconds,
+    };
     for (line, effect) in [
         ("*:429", status(429, None)),
         ("*:429:retry-after=3", status(429, Some(3))),
@@ -35,16 +49,32 @@ fn every_effect_has_a_line() {
         ("*:delay:ms=5", Effect::Delay { ms: 5 }),
         ("*:answer-lost", Effect::AnswerLost),
         ("*:work-late:ms=9", Effect::WorkLate { ms: 9 }),
-        ("*:operation-fails:ms=4:error=no", Effect::OperationFails { ms: 4, error: "no".into() }),
-        ("*:operation-errors:error=no", Effect::OperationErrors { error: "no".into() }),
+        (
+            "*:operation-fails:ms=4:error=no",
+            Effect::OperationFails {
+                ms: 4,
+                error: "no".into(),
+            },
+        ),
+        (
+            "*:operation-errors:error=no",
+            Effect::OperationErrors { error: "no".into() },
+        ),
         ("*:unavailable:first=2", Effect::Unavailable { first: 2 }),
         ("data-plane:refuse-connections", Effect::RefuseConnections),
-        ("data-plane:cut-connection:after=3", Effect::CutConnection { after_messages: 3 }),
+        (
+            "data-plane:cut-connection:after=3",
+            Effect::CutConnection { after_messages: 3 },
+        ),
     ] {
         let parsed = fault(line);
         assert_eq!(parsed.effect, effect, "{line}");
         let json = serde_json::to_string(&parsed).unwrap();
-        assert_eq!(serde_json::from_str::<Fault>(&json).unwrap(), parsed, "{json}");
+        assert_eq!(
+            serde_json::from_str::<Fault>(&json).unwrap(),
+            parsed,
+            "{json}"
+        );
     }
 }
 
@@ -66,8 +96,20 @@ fn a_line_that_is_no_fault_says_what_is_wrong_with_it() {
 
 #[test]
 fn faults_of_connections_do_not_meet_calls_and_the_other_way_round() {
-    let faults = Faults::new(vec![fault("*:500"), fault("data-plane:refuse-connections:project=one-two-3")], 0);
-    assert_eq!(faults.for_connection("one-two-3").outcome, Some(Effect::RefuseConnections));
+    let faults = Faults::new(
+        vec![
+            fault("*:500"),
+            fault("data-plane:refuse-connections:project=one-two-3"),
+        ],
+        0,
+    );
+    assert_eq!(
+        faults.for_connection("one-two-3").outcome,
+        Some(Effect::RefuseConnections)
+    );
     assert_eq!(faults.for_connection("other-two-3").outcome, None);
-    assert!(matches!(faults.for_call("getProject", None).outcome, Some(Effect::Status { status: 500, .. })));
+    assert!(matches!(
+        faults.for_call("getProject", None).outcome,
+        Some(Effect::Status { status: 500, .. })
+    ));
 }

@@ -9,13 +9,16 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rand::distr::{Alphanumeric, SampleString};
-use tempfile::TempDir;
 
 use super::{Data, PostgresError};
 use crate::process::RunAs;
 
+/// How long the removal of a temporary folder may take.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
+const REMOVE_POLL: Duration = Duration::from_millis(10);
 /// Characters of the superuser's password.
 const PASSWORD_LENGTH: usize = 32;
 /// The first major version that finds control files of extensions outside its own folder.
@@ -32,7 +35,24 @@ pub(super) struct Cluster {
     pub(super) run_as: Option<RunAs>,
     /// A folder with control files that let owners of databases install what they may install on Neon.
     pub(super) extension_control: Option<PathBuf>,
-    _temporary: Option<TempDir>,
+    /// The whole folder, where it is temporary. It is removed with this value, and by the supervisor of the server
+    /// where this value does not live to see it.
+    pub(super) temporary: Option<PathBuf>,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let Some(folder) = &self.temporary else {
+            return;
+        };
+        let limit = Instant::now() + REMOVE_TIMEOUT;
+        // The supervisor removes it at the same time: what one of the two does not find is no failure.
+        while folder.exists() && Instant::now() < limit {
+            if fs::remove_dir_all(folder).is_err() {
+                std::thread::sleep(REMOVE_POLL);
+            }
+        }
+    }
 }
 
 impl Cluster {
@@ -97,7 +117,8 @@ pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Clust
         password,
         run_as,
         extension_control,
-        _temporary: temporary,
+        // From here on the value itself removes it.
+        temporary: temporary.map(tempfile::TempDir::keep),
     })
 }
 

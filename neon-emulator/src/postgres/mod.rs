@@ -20,7 +20,7 @@ pub use self::locate::{BIN_DIR_VARIABLE, find_bin_dir};
 use crate::process::{ProcessError, StopSignal, Supervised, Supervision};
 
 /// How long a start may take until the server answers a query.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often a starting server is asked.
 const START_POLL: Duration = Duration::from_millis(20);
 /// How long a fast shutdown may take before the server is killed.
@@ -165,6 +165,7 @@ impl Builder {
                 })??;
         wait_for_predecessor(&cluster).await?;
 
+        let mut failed = Vec::new();
         let mut tries_left = if self.port == 0 { PORT_TRIES_MAX } else { 1 };
         loop {
             tries_left -= 1;
@@ -184,13 +185,15 @@ impl Builder {
                         process: Some(process),
                         uri,
                         port,
+                        _failed: failed,
                         cluster,
                     });
                 }
                 Err(error)
                     if tries_left > 0 && error.to_string().contains("Address already in use") =>
                 {
-                    drop(process)
+                    // Its supervisor would take a temporary folder with it.
+                    failed.push(process);
                 }
                 Err(error) => return Err(error),
             }
@@ -202,6 +205,8 @@ impl Builder {
 pub struct Server {
     // Order matters: the process ends before a temporary folder under it goes.
     process: Option<Supervised>,
+    /// Starts that found their port taken; they have ended.
+    _failed: Vec<Supervised>,
     uri: String,
     port: u16,
     cluster: cluster::Cluster,
@@ -316,7 +321,12 @@ fn spawn(
         grace: STOP_GRACE,
         run_as: cluster.run_as,
     };
-    Ok(Supervised::spawn_with(&command, &cluster.log, how)?)
+    Ok(Supervised::spawn_in(
+        &command,
+        &cluster.log,
+        how,
+        cluster.temporary.as_deref(),
+    )?)
 }
 
 async fn wait_until_ready(

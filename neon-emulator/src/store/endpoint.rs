@@ -60,7 +60,11 @@ impl Store {
     }
 
     /// One branch.
-    pub(crate) async fn branch(&self, project: &ProjectId, id: &BranchId) -> Result<BranchRow, StoreError> {
+    pub(crate) async fn branch(
+        &self,
+        project: &ProjectId,
+        id: &BranchId,
+    ) -> Result<BranchRow, StoreError> {
         sqlx::query_as("SELECT * FROM branches WHERE project_id = $1 AND id = $2")
             .bind(project.as_str())
             .bind(id.as_str())
@@ -70,15 +74,24 @@ impl Store {
     }
 
     /// The computes of a project.
-    pub(crate) async fn endpoints(&self, project: &ProjectId) -> Result<Vec<EndpointRow>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 ORDER BY created_at_us, id")
-            .bind(project.as_str())
-            .fetch_all(self.pool())
-            .await?)
+    pub(crate) async fn endpoints(
+        &self,
+        project: &ProjectId,
+    ) -> Result<Vec<EndpointRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM endpoints WHERE project_id = $1 ORDER BY created_at_us, id",
+        )
+        .bind(project.as_str())
+        .fetch_all(self.pool())
+        .await?)
     }
 
     /// One compute.
-    pub(crate) async fn endpoint(&self, project: &ProjectId, id: &EndpointId) -> Result<EndpointRow, StoreError> {
+    pub(crate) async fn endpoint(
+        &self,
+        project: &ProjectId,
+        id: &EndpointId,
+    ) -> Result<EndpointRow, StoreError> {
         sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2")
             .bind(project.as_str())
             .bind(id.as_str())
@@ -109,15 +122,25 @@ impl Store {
     }
 
     /// The databases of a branch.
-    pub(crate) async fn databases(&self, branch: &BranchId) -> Result<Vec<DatabaseRow>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1 ORDER BY number")
-            .bind(branch.as_str())
-            .fetch_all(self.pool())
-            .await?)
+    pub(crate) async fn databases(
+        &self,
+        branch: &BranchId,
+    ) -> Result<Vec<DatabaseRow>, StoreError> {
+        Ok(
+            sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1 ORDER BY number")
+                .bind(branch.as_str())
+                .fetch_all(self.pool())
+                .await?,
+        )
     }
 
     /// Writes that a client is connected, or just was. The project's `updated_at` stays: nothing of it changed.
-    pub(crate) async fn touch_endpoint(&self, endpoint: &str, now: Micros, opened: bool) -> Result<(), StoreError> {
+    pub(crate) async fn touch_endpoint(
+        &self,
+        endpoint: &str,
+        now: Micros,
+        opened: bool,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "WITH touched AS (
                  UPDATE endpoints SET last_active_us = greatest(last_active_us, $2) WHERE id = $1 RETURNING project_id

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
 pub(crate) use self::create::{NewProject, Shape};
 pub(crate) use self::endpoint::{BranchRow, DatabaseRow, EndpointRow};
@@ -21,12 +21,12 @@ pub(crate) use self::operation::Planned;
 pub(crate) use self::project::{ProjectQuery, ProjectRow};
 pub(crate) use self::role::{RoleRow, Route};
 
-/// The database that holds the state.
-const CONTROL_DATABASE: &str = "neon_emulator";
 /// Connections for the state.
 const CONTROL_CONNECTIONS_MAX: u32 = 24;
 /// How long a call waits for one of them.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest name in PostgreSQL, in bytes.
+const NAMEDATA_MAX: usize = 63;
 /// PostgreSQL's word for a database that is there already.
 const DUPLICATE_DATABASE: &str = "42P04";
 
@@ -60,6 +60,9 @@ pub enum OpenError {
     /// The URI is none of PostgreSQL's, or the server does not answer.
     #[error("cannot open the PostgreSQL server under the emulator")]
     Connect(#[from] sqlx::Error),
+    /// The name of the database is not a plain one.
+    #[error("{0:?} cannot be the name of the emulator's database: use up to 63 of a-z, 0-9 and _")]
+    DatabaseName(String),
     /// The tables could not be brought to this version.
     #[error("cannot bring the emulator's own tables to this version")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -79,24 +82,35 @@ pub(crate) fn connect_options(uri: &str) -> Result<PgConnectOptions, sqlx::Error
 }
 
 impl Store {
-    /// Opens the state, and makes what is missing of it.
-    pub(crate) async fn open(uri: &str) -> Result<Self, OpenError> {
+    /// Opens the state in a database of this name, and makes what is missing of it.
+    pub(crate) async fn open(uri: &str, database: &str) -> Result<Self, OpenError> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if database.is_empty() || database.len() > NAMEDATA_MAX || !database.bytes().all(plain) {
+            return Err(OpenError::DatabaseName(database.to_owned()));
+        }
         let options = connect_options(uri)?;
         let mut first = options.connect().await?;
-        let created = sqlx::query("CREATE DATABASE neon_emulator").execute(&mut first).await;
+        let created = sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {database}")))
+            .execute(&mut first)
+            .await;
         match created {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(DUPLICATE_DATABASE) => {}
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(DUPLICATE_DATABASE) => {}
             other => {
                 other?;
             }
         }
         // Roles of projects live in the same server; this is none of their business.
-        sqlx::query("REVOKE CONNECT ON DATABASE neon_emulator FROM PUBLIC").execute(&mut first).await?;
+        sqlx::query(AssertSqlSafe(format!(
+            "REVOKE CONNECT ON DATABASE {database} FROM PUBLIC"
+        )))
+        .execute(&mut first)
+        .await?;
         first.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONTROL_CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.database(CONTROL_DATABASE))
+            .connect_with(options.database(database))
             .await?;
         sqlx::migrate!().run(&pool).await?;
         Ok(Self { pool })
@@ -115,9 +129,17 @@ impl Store {
     }
 
     /// A value that was once chosen for good; `make` chooses it the first time.
-    pub(crate) async fn meta(&self, key: &str, make: impl FnOnce() -> String) -> Result<String, StoreError> {
+    pub(crate) async fn meta(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> String,
+    ) -> Result<String, StoreError> {
         let read = "SELECT value FROM meta WHERE key = $1";
-        if let Some(value) = sqlx::query_scalar(read).bind(key).fetch_optional(&self.pool).await? {
+        if let Some(value) = sqlx::query_scalar(read)
+            .bind(key)
+            .fetch_optional(&self.pool)
+            .await?
+        {
             return Ok(value);
         }
         sqlx::query("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
@@ -125,6 +147,9 @@ impl Store {
             .bind(make())
             .execute(&self.pool)
             .await?;
-        Ok(sqlx::query_scalar(read).bind(key).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar(read)
+            .bind(key)
+            .fetch_one(&self.pool)
+            .await?)
     }
 }

@@ -39,7 +39,11 @@ impl OperationRow {
         if now < self.starts_at_us {
             OperationStatus::Scheduling
         } else if now >= self.ends_at_us {
-            if self.fatal { OperationStatus::Error } else { OperationStatus::Finished }
+            if self.fatal {
+                OperationStatus::Error
+            } else {
+                OperationStatus::Finished
+            }
         } else if self.fails_at_us.is_some_and(|fails| now >= fails) {
             OperationStatus::Failed
         } else {
@@ -55,12 +59,17 @@ impl OperationRow {
 
     /// What it is in the answer to the call that starts it: not over yet, however short it is.
     pub(crate) fn at_its_start(&self, is_first: bool) -> Result<Operation, StoreError> {
-        let status = if is_first { OperationStatus::Running } else { OperationStatus::Scheduling };
+        let status = if is_first {
+            OperationStatus::Running
+        } else {
+            OperationStatus::Scheduling
+        };
         self.with_status(status, self.created_at_us)
     }
 
     fn with_status(&self, status: OperationStatus, now: Micros) -> Result<Operation, StoreError> {
-        let has_failed = self.fails_at_us.is_some_and(|fails| now >= fails) && status != OperationStatus::Running;
+        let has_failed = self.fails_at_us.is_some_and(|fails| now >= fails)
+            && status != OperationStatus::Running;
         let updated_at = match status {
             OperationStatus::Scheduling => self.created_at_us,
             OperationStatus::Running => self.starts_at_us,
@@ -71,8 +80,18 @@ impl OperationRow {
         Ok(Operation {
             id: OperationId(self.id),
             project_id: self.project_id.parse().map_err(StoreError::corrupt)?,
-            branch_id: self.branch_id.as_deref().map(str::parse).transpose().map_err(StoreError::corrupt)?,
-            endpoint_id: self.endpoint_id.as_deref().map(str::parse).transpose().map_err(StoreError::corrupt)?,
+            branch_id: self
+                .branch_id
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(StoreError::corrupt)?,
+            endpoint_id: self
+                .endpoint_id
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(StoreError::corrupt)?,
             action: OperationAction::from(self.action.clone()),
             error: self.error.clone().filter(|_| has_failed),
             failures_count: i32::from(has_failed),
@@ -116,7 +135,9 @@ impl Store {
             };
             if let Some(fault) = fault.filter(|_| place + 1 == plan.len()) {
                 row.fails_at_us = Some(row.ends_at_us);
-                row.ends_at_us = row.ends_at_us.saturating_add(from_millis(fault.retried_after_ms.unwrap_or(0)));
+                row.ends_at_us = row
+                    .ends_at_us
+                    .saturating_add(from_millis(fault.retried_after_ms.unwrap_or(0)));
                 row.fatal = fault.retried_after_ms.is_none();
                 row.error = Some(fault.error.clone());
             }
@@ -133,7 +154,11 @@ impl Store {
     }
 
     /// One operation.
-    pub(crate) async fn operation(&self, project: &ProjectId, id: OperationId) -> Result<OperationRow, StoreError> {
+    pub(crate) async fn operation(
+        &self,
+        project: &ProjectId,
+        id: OperationId,
+    ) -> Result<OperationRow, StoreError> {
         let sql = select("WHERE project_id = $1 AND id = $2");
         sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(project.as_str())
@@ -221,10 +246,16 @@ mod tests {
     fn an_operation_that_fails_says_so_and_is_tried_again_or_ends() {
         let retried = row(Some(20), false);
         let failed = retried.at(20).unwrap();
-        assert_eq!((failed.status, failed.failures_count), (OperationStatus::Failed, 1));
+        assert_eq!(
+            (failed.status, failed.failures_count),
+            (OperationStatus::Failed, 1)
+        );
         assert_eq!(failed.error.as_deref(), Some("no"));
         assert!(failed.retry_at.is_some());
         assert_eq!(retried.at(30).unwrap().status, OperationStatus::Finished);
-        assert_eq!(row(Some(30), true).at(30).unwrap().status, OperationStatus::Error);
+        assert_eq!(
+            row(Some(30), true).at(30).unwrap().status,
+            OperationStatus::Error
+        );
     }
 }

@@ -52,17 +52,30 @@ impl Store {
     }
 
     /// Holds a project's row for a change. A project with a running operation is not given.
-    pub(crate) async fn lock_project(tx: &mut Tx, id: &ProjectId, now: Micros) -> Result<ProjectRow, StoreError> {
-        let row: ProjectRow = sqlx::query_as("SELECT * FROM projects WHERE id = $1 AND deleted_at_us IS NULL FOR UPDATE")
-            .bind(id.as_str())
-            .fetch_optional(&mut **tx)
-            .await?
-            .ok_or(StoreError::NotFound("project"))?;
-        if row.busy_until_us > now { Err(StoreError::Locked) } else { Ok(row) }
+    pub(crate) async fn lock_project(
+        tx: &mut Tx,
+        id: &ProjectId,
+        now: Micros,
+    ) -> Result<ProjectRow, StoreError> {
+        let row: ProjectRow = sqlx::query_as(
+            "SELECT * FROM projects WHERE id = $1 AND deleted_at_us IS NULL FOR UPDATE",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(StoreError::NotFound("project"))?;
+        if row.busy_until_us > now {
+            Err(StoreError::Locked)
+        } else {
+            Ok(row)
+        }
     }
 
     /// One page of projects, in the order they were made.
-    pub(crate) async fn projects(&self, query: &ProjectQuery) -> Result<Vec<ProjectRow>, StoreError> {
+    pub(crate) async fn projects(
+        &self,
+        query: &ProjectQuery,
+    ) -> Result<Vec<ProjectRow>, StoreError> {
         // Two statements, so that each has the index of its own.
         let sql = if query.deleted_since.is_some() {
             "SELECT * FROM projects WHERE deleted_at_us IS NOT NULL AND deleted_at_us >= $5 AND number > $1
@@ -87,14 +100,22 @@ impl Store {
 
     /// Everything there is, deleted projects included, for tests and people.
     pub(crate) async fn all_projects(&self) -> Result<Vec<ProjectRow>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM projects ORDER BY number").fetch_all(self.pool()).await?)
+        Ok(sqlx::query_as("SELECT * FROM projects ORDER BY number")
+            .fetch_all(self.pool())
+            .await?)
     }
 
     /// How many projects are not deleted.
     pub(crate) async fn count_projects(tx: &mut Tx) -> Result<i64, StoreError> {
         // One creation at a time counts, or two would both find the last free place.
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtext('neon_emulator.projects_limit'))").execute(&mut **tx).await?;
-        Ok(sqlx::query_scalar("SELECT count(*) FROM projects WHERE deleted_at_us IS NULL").fetch_one(&mut **tx).await?)
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtext('neon_emulator.projects_limit'))")
+            .execute(&mut **tx)
+            .await?;
+        Ok(
+            sqlx::query_scalar("SELECT count(*) FROM projects WHERE deleted_at_us IS NULL")
+                .fetch_one(&mut **tx)
+                .await?,
+        )
     }
 
     /// Writes what can be changed of a project.
@@ -117,7 +138,11 @@ impl Store {
     }
 
     /// Holds the row of a project that was deleted since.
-    pub(crate) async fn lock_deleted_project(tx: &mut Tx, id: &ProjectId, since: Micros) -> Result<ProjectRow, StoreError> {
+    pub(crate) async fn lock_deleted_project(
+        tx: &mut Tx,
+        id: &ProjectId,
+        since: Micros,
+    ) -> Result<ProjectRow, StoreError> {
         sqlx::query_as("SELECT * FROM projects WHERE id = $1 AND deleted_at_us >= $2 FOR UPDATE")
             .bind(id.as_str())
             .bind(since)
@@ -127,7 +152,10 @@ impl Store {
     }
 
     /// A project that was deleted before, so that nobody can recover it any more.
-    pub(crate) async fn lock_expired_project(tx: &mut Tx, before: Micros) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn lock_expired_project(
+        tx: &mut Tx,
+        before: Micros,
+    ) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT id FROM projects WHERE deleted_at_us < $1 ORDER BY deleted_at_us LIMIT 1 FOR UPDATE SKIP LOCKED",
         )
@@ -138,14 +166,19 @@ impl Store {
 
     /// Forgets a project and all that belongs to it.
     pub(crate) async fn forget_project(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM projects WHERE id = $1").bind(id).execute(&mut **tx).await?;
+        sqlx::query("DELETE FROM projects WHERE id = $1")
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 
     /// Every password that was ever given out.
     pub(crate) async fn passwords_given(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT password FROM passwords_given ORDER BY given_at_us, password")
-            .fetch_all(self.pool())
-            .await?)
+        Ok(sqlx::query_scalar(
+            "SELECT password FROM passwords_given ORDER BY given_at_us, password",
+        )
+        .fetch_all(self.pool())
+        .await?)
     }
 }

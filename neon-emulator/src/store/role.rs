@@ -42,14 +42,20 @@ pub(crate) struct Route {
 impl Store {
     /// The roles of a branch.
     pub(crate) async fn roles(&self, branch: &BranchId) -> Result<Vec<RoleRow>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 ORDER BY number")
-            .bind(branch.as_str())
-            .fetch_all(self.pool())
-            .await?)
+        Ok(
+            sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 ORDER BY number")
+                .bind(branch.as_str())
+                .fetch_all(self.pool())
+                .await?,
+        )
     }
 
     /// One role.
-    pub(crate) async fn role(&self, branch: &BranchId, name: &RoleName) -> Result<RoleRow, StoreError> {
+    pub(crate) async fn role(
+        &self,
+        branch: &BranchId,
+        name: &RoleName,
+    ) -> Result<RoleRow, StoreError> {
         sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 AND name = $2")
             .bind(branch.as_str())
             .bind(name.as_str())
@@ -80,7 +86,11 @@ impl Store {
     }
 
     /// Remembers that a password was given out, so that tests can look for it where it must not be.
-    pub(crate) async fn note_password(tx: &mut Tx, password: &str, now: Micros) -> Result<(), StoreError> {
+    pub(crate) async fn note_password(
+        tx: &mut Tx,
+        password: &str,
+        now: Micros,
+    ) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO passwords_given (password, given_at_us) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(password)
             .bind(now)

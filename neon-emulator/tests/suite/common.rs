@@ -1,6 +1,6 @@
-//! What the tests of the emulator share: one PostgreSQL server a test program, one emulator a test.
+//! What the tests of the emulator share: one PostgreSQL server for all, and an emulator with a state of its own for each.
 
-
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use neon::model::{CreateProject, CreatedProject, Operation, OperationEnvelope, ProjectEnvelope};
@@ -10,16 +10,22 @@ use reqwest::{Method, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use tokio::sync::OnceCell;
 
 /// How long anything may take that is waited for.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 
-/// A PostgreSQL server and an emulator over it.
+/// The server of all tests. It ends with the test program.
+static POSTGRES: OnceCell<Server> = OnceCell::const_new();
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+/// An emulator over the PostgreSQL server of all tests.
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) http: reqwest::Client,
-    pub(crate) postgres: Server,
+    pub(crate) postgres: &'static Server,
+    pub(crate) control_database: String,
 }
 
 impl World {
@@ -29,31 +35,63 @@ impl World {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let postgres = Server::builder().start().await.expect("PostgreSQL starts");
-        let mut config = Config::new(postgres.uri());
+        let start = || async { Server::builder().start().await.expect("PostgreSQL starts") };
+        let postgres = POSTGRES.get_or_init(start).await;
+        let control_database = format!("emulator_{}", WORLDS.fetch_add(1, Ordering::Relaxed));
+        let mut config = Config {
+            control_database: control_database.clone(),
+            ..Config::new(postgres.uri())
+        };
         change(&mut config);
         let emulator = Emulator::start(config).await.expect("the emulator starts");
-        let http = reqwest::Client::builder().timeout(SOON).build().expect("a client");
-        Self { emulator, http, postgres }
+        let http = reqwest::Client::builder()
+            .timeout(SOON)
+            .build()
+            .expect("a client");
+        Self {
+            emulator,
+            http,
+            postgres,
+            control_database,
+        }
     }
 
     /// Stops the emulator and starts another over the same PostgreSQL.
     pub(crate) async fn restart(self) -> Self {
         self.emulator.shutdown().await;
-        let emulator = Emulator::start(Config::new(self.postgres.uri())).await.expect("the emulator starts again");
+        let config = Config {
+            control_database: self.control_database.clone(),
+            ..Config::new(self.postgres.uri())
+        };
+        let emulator = Emulator::start(config)
+            .await
+            .expect("the emulator starts again");
         Self { emulator, ..self }
     }
 
-    pub(crate) async fn try_call(&self, method: Method, path: &str, body: Option<Value>) -> reqwest::Result<Response> {
+    pub(crate) async fn try_call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<Response> {
         let url = format!("{}{path}", self.emulator.api_url());
-        let mut request = self.http.request(method, url).bearer_auth(self.emulator.api_key());
+        let mut request = self
+            .http
+            .request(method, url)
+            .bearer_auth(self.emulator.api_key());
         if let Some(body) = body {
             request = request.json(&body);
         }
         request.send().await
     }
 
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
         let response = self.try_call(method, path, body).await.expect("an answer");
         let status = response.status();
         (status, response.json().await.expect("JSON"))
@@ -80,10 +118,14 @@ impl World {
     pub(crate) async fn finished(&self, operations: &[Operation]) -> Vec<Operation> {
         let mut over = Vec::new();
         for operation in operations {
-            let path = format!("/projects/{}/operations/{}", operation.project_id, operation.id);
+            let path = format!(
+                "/projects/{}/operations/{}",
+                operation.project_id, operation.id
+            );
             let limit = Instant::now() + SOON;
             loop {
-                let now: OperationEnvelope = serde_json::from_value(self.get(&path).await).expect("an operation");
+                let now: OperationEnvelope =
+                    serde_json::from_value(self.get(&path).await).expect("an operation");
                 if now.operation.status.is_over() {
                     over.push(now.operation);
                     break;
@@ -96,16 +138,29 @@ impl World {
     }
 
     pub(crate) async fn project_names(&self) -> Vec<String> {
-        self.emulator.projects().await.expect("projects").into_iter().map(|project| project.name).collect()
+        self.emulator
+            .projects()
+            .await
+            .expect("projects")
+            .into_iter()
+            .map(|project| project.name)
+            .collect()
     }
 }
 
 pub(crate) fn uri(created: &CreatedProject) -> String {
-    created.connection_uris[0].connection_uri.expose_secret().to_owned()
+    created.connection_uris[0]
+        .connection_uri
+        .expose_secret()
+        .to_owned()
 }
 
 pub(crate) fn password(created: &CreatedProject) -> String {
-    created.connection_uris[0].connection_parameters.password.expose_secret().to_owned()
+    created.connection_uris[0]
+        .connection_parameters
+        .password
+        .expose_secret()
+        .to_owned()
 }
 
 pub(crate) async fn connect(uri: &str) -> Result<PgConnection, sqlx::Error> {
@@ -116,9 +171,10 @@ pub(crate) async fn connect(uri: &str) -> Result<PgConnection, sqlx::Error> {
 pub(crate) async fn refused(uri: &str) -> (String, String) {
     match connect(uri).await {
         Ok(_) => ("connected".to_owned(), String::new()),
-        Err(sqlx::Error::Database(error)) => {
-            (error.code().unwrap_or_default().into_owned(), error.message().to_owned())
-        }
+        Err(sqlx::Error::Database(error)) => (
+            error.code().unwrap_or_default().into_owned(),
+            error.message().to_owned(),
+        ),
         Err(error) => ("other".to_owned(), error.to_string()),
     }
 }
@@ -135,6 +191,12 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl 
 impl World {
     /// Connections that are open now, of all projects.
     pub(crate) async fn open_connections(&self) -> u64 {
-        self.emulator.projects().await.expect("projects").iter().map(|project| project.connections_open).sum()
+        self.emulator
+            .projects()
+            .await
+            .expect("projects")
+            .iter()
+            .map(|project| project.connections_open)
+            .sum()
     }
 }

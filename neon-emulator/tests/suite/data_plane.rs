@@ -15,7 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn one(connection: &mut PgConnection, sql: &'static str) -> String {
-    sqlx::query_scalar(sql).fetch_one(connection).await.expect("answers")
+    sqlx::query_scalar(sql)
+        .fetch_one(connection)
+        .await
+        .expect("answers")
 }
 
 #[tokio::test]
@@ -25,26 +28,50 @@ async fn a_client_with_the_endpoint_in_its_options_reaches_its_own_database() {
     let mut connection = connect(&uri(&created)).await.expect("connects");
     assert_eq!(one(&mut connection, "SELECT 'here'").await, "here");
     // The owner may install pgvector, as on the real service.
-    connection.execute("CREATE EXTENSION vector").await.expect("installs");
-    connection.execute("CREATE TABLE items (embedding vector(3))").await.expect("creates");
-    let pooled = uri(&created).replace(created.endpoints[0].id.as_str(), &format!("{}-pooler", created.endpoints[0].id));
-    let mut pooled = connect(&pooled).await.expect("connects to the pooled endpoint");
-    assert_eq!(one(&mut pooled, "SELECT count(*)::text FROM items").await, "0");
+    connection
+        .execute("CREATE EXTENSION vector")
+        .await
+        .expect("installs");
+    connection
+        .execute("CREATE TABLE items (embedding vector(3))")
+        .await
+        .expect("creates");
+    let pooled = uri(&created).replace(
+        created.endpoints[0].id.as_str(),
+        &format!("{}-pooler", created.endpoints[0].id),
+    );
+    let mut pooled = connect(&pooled)
+        .await
+        .expect("connects to the pooled endpoint");
+    assert_eq!(
+        one(&mut pooled, "SELECT count(*)::text FROM items").await,
+        "0"
+    );
 }
 
 #[tokio::test]
 async fn a_client_that_checks_the_certificate_finds_its_endpoint_by_the_host_name() {
-    let world = World::start_with(|config| config.host_template = Some("{endpoint}.localhost".into())).await;
+    let world =
+        World::start_with(|config| config.host_template = Some("{endpoint}.localhost".into()))
+            .await;
     let created = world.create("one").await;
     let endpoint = created.endpoints[0].id.as_str();
-    assert!(uri(&created).contains(&format!("@{endpoint}.localhost:")) && !uri(&created).contains("options"));
+    assert!(
+        uri(&created).contains(&format!("@{endpoint}.localhost:"))
+            && !uri(&created).contains("options")
+    );
     assert_eq!(created.endpoints[0].host, format!("{endpoint}.localhost"));
 
     // Names under localhost do not resolve everywhere, so TLS is spoken by hand to the address.
-    let stream = TcpStream::connect(world.emulator.data_addr()).await.expect("connects");
+    let stream = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
     let mut stream = tls(&world, stream, &format!("{endpoint}.localhost"), true).await;
     let user = created.roles[0].name.as_str();
-    stream.write_all(&startup(&[("user", user), ("database", "neondb")])).await.expect("writes");
+    stream
+        .write_all(&startup(&[("user", user), ("database", "neondb")]))
+        .await
+        .expect("writes");
     let mut kind = [0; 1];
     stream.read_exact(&mut kind).await.expect("an answer");
     assert_eq!(kind[0], b'R', "the database asks for the password");
@@ -54,19 +81,34 @@ async fn a_client_that_checks_the_certificate_finds_its_endpoint_by_the_host_nam
 async fn tls_may_begin_at_once_but_only_for_postgres() {
     let world = World::start().await;
     let created = world.create("one").await;
-    let stream = TcpStream::connect(world.emulator.data_addr()).await.expect("connects");
-    let mut stream = tls_with(&world, stream, "localhost", &[b"postgresql"]).await.expect("TLS");
+    let stream = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
+    let mut stream = tls_with(&world, stream, "localhost", &[b"postgresql"])
+        .await
+        .expect("TLS");
     let options = format!("endpoint={}", created.endpoints[0].id);
-    let first = startup(&[("user", "neondb_owner"), ("database", "neondb"), ("options", &options)]);
+    let first = startup(&[
+        ("user", "neondb_owner"),
+        ("database", "neondb"),
+        ("options", &options),
+    ]);
     stream.write_all(&first).await.expect("writes");
     let mut kind = [0; 1];
     stream.read_exact(&mut kind).await.expect("an answer");
     assert_eq!(kind[0], b'R');
 
-    let stream = TcpStream::connect(world.emulator.data_addr()).await.expect("connects");
-    let mut stream = tls_with(&world, stream, "localhost", &[]).await.expect("TLS");
+    let stream = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
+    let mut stream = tls_with(&world, stream, "localhost", &[])
+        .await
+        .expect("TLS");
     let _ = stream.write_all(&first).await;
-    assert!(matches!(stream.read(&mut kind).await, Ok(0) | Err(_)), "a client that does not say so is not served");
+    assert!(
+        matches!(stream.read(&mut kind).await, Ok(0) | Err(_)),
+        "a client that does not say so is not served"
+    );
 }
 
 #[tokio::test]
@@ -76,10 +118,20 @@ async fn the_certificate_is_signed_by_the_authority_for_the_address_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let ca = folder.path().join("ca.crt");
     std::fs::write(&ca, world.emulator.ca_pem()).expect("writes");
-    let options = PgConnectOptions::from_str(&uri(&created)).expect("a URI").ssl_mode(PgSslMode::VerifyFull);
-    let mut connection = options.clone().ssl_root_cert(&ca).connect().await.expect("the certificate holds");
+    let options = PgConnectOptions::from_str(&uri(&created))
+        .expect("a URI")
+        .ssl_mode(PgSslMode::VerifyFull);
+    let mut connection = options
+        .clone()
+        .ssl_root_cert(&ca)
+        .connect()
+        .await
+        .expect("the certificate holds");
     assert_eq!(one(&mut connection, "SELECT 'here'").await, "here");
-    assert!(options.connect().await.is_err(), "without the authority it does not");
+    assert!(
+        options.connect().await.is_err(),
+        "without the authority it does not"
+    );
 }
 
 #[tokio::test]
@@ -87,9 +139,15 @@ async fn projects_are_isolated_from_each_other() {
     let world = World::start().await;
     let (one_, two) = (world.create("one").await, world.create("two").await);
     let mut first = connect(&uri(&one_)).await.expect("connects");
-    first.execute("CREATE TABLE secret AS SELECT 'mine' AS word").await.expect("creates");
+    first
+        .execute("CREATE TABLE secret AS SELECT 'mine' AS word")
+        .await
+        .expect("creates");
     let mut second = connect(&uri(&two)).await.expect("connects");
-    assert!(second.execute("SELECT * FROM secret").await.is_err(), "another database");
+    assert!(
+        second.execute("SELECT * FROM secret").await.is_err(),
+        "another database"
+    );
     // The password of one opens nothing of the other.
     let crossed = uri(&two).replace(&password(&two), &password(&one_));
     assert_eq!(refused(&crossed).await.0, "28P01");
@@ -97,12 +155,30 @@ async fn projects_are_isolated_from_each_other() {
     let database = one(&mut first, "SELECT current_database()::text").await;
     let role = one(&mut second, "SELECT current_user::text").await;
     let direct = |database: &str| {
-        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(world.postgres.port());
-        options.username(&role).password(&password(&two)).database(database).ssl_mode(PgSslMode::Disable)
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(world.postgres.port());
+        options
+            .username(&role)
+            .password(&password(&two))
+            .database(database)
+            .ssl_mode(PgSslMode::Disable)
     };
-    let error = direct(&database).connect().await.expect_err("no right to connect");
-    assert_eq!(error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned())).as_deref(), Some("42501"));
-    let error = direct("neon_emulator").connect().await.expect_err("no right to connect");
+    let error = direct(&database)
+        .connect()
+        .await
+        .expect_err("no right to connect");
+    assert_eq!(
+        error
+            .as_database_error()
+            .and_then(|error| error.code().map(std::borrow::Cow::into_owned))
+            .as_deref(),
+        Some("42501")
+    );
+    let error = direct(&world.control_database)
+        .connect()
+        .await
+        .expect_err("no right to connect");
     assert!(error.to_string().contains("permission denied"), "{error}");
 }
 
@@ -114,18 +190,37 @@ async fn refusals_have_a_sqlstate_and_name_what_the_client_knows() {
     let wrong_password = good.replace(&password(&created), "npg_wrong");
     let (code, message) = refused(&wrong_password).await;
     assert_eq!(code, "28P01");
-    assert!(message.contains("\"neondb_owner\"") && !message.contains("role_br"), "{message}");
+    assert!(
+        message.contains("\"neondb_owner\"") && !message.contains("role_br"),
+        "{message}"
+    );
     let (code, message) = refused(&good.replace("neondb_owner", "nobody")).await;
-    assert!(code == "28P01" && message.contains("\"nobody\""), "{code} {message}");
+    assert!(
+        code == "28P01" && message.contains("\"nobody\""),
+        "{code} {message}"
+    );
     let (code, message) = refused(&good.replace("/neondb?", "/nothing?")).await;
-    assert!(code == "3D000" && message.contains("\"nothing\""), "{code} {message}");
-    let (code, message) = refused(&good.replace(created.endpoints[0].id.as_str(), "ep-no-such-00000000")).await;
-    assert!(code == "XX000" && message.contains("ep-no-such-00000000"), "{code} {message}");
+    assert!(
+        code == "3D000" && message.contains("\"nothing\""),
+        "{code} {message}"
+    );
+    let (code, message) =
+        refused(&good.replace(created.endpoints[0].id.as_str(), "ep-no-such-00000000")).await;
+    assert!(
+        code == "XX000" && message.contains("ep-no-such-00000000"),
+        "{code} {message}"
+    );
     let without = good.split('?').next().expect("a URI");
     let (code, message) = refused(&format!("{without}?sslmode=require")).await;
-    assert!(code == "XX000" && message.contains("endpoint"), "{code} {message}");
+    assert!(
+        code == "XX000" && message.contains("endpoint"),
+        "{code} {message}"
+    );
     let (code, message) = refused(&good.replace("sslmode=require", "sslmode=disable")).await;
-    assert!(code == "XX000" && message.contains("insecure"), "{code} {message}");
+    assert!(
+        code == "XX000" && message.contains("insecure"),
+        "{code} {message}"
+    );
 }
 
 #[tokio::test]
@@ -133,15 +228,33 @@ async fn a_deleted_project_loses_its_connections_at_once_and_takes_none() {
     let world = World::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
-    connection.execute("CREATE TABLE kept ()").await.expect("creates");
+    connection
+        .execute("CREATE TABLE kept ()")
+        .await
+        .expect("creates");
     let path = format!("/projects/{}", created.project.id);
-    assert_eq!(world.call(Method::DELETE, &path, None).await.0, StatusCode::OK);
-    until("the end of the connection", || async { world.open_connections().await == 0 }).await;
+    assert_eq!(
+        world.call(Method::DELETE, &path, None).await.0,
+        StatusCode::OK
+    );
+    until("the end of the connection", || async {
+        world.open_connections().await == 0
+    })
+    .await;
     assert!(connection.execute("SELECT 1").await.is_err());
     assert_eq!(refused(&uri(&created)).await.0, "XX000");
-    assert_eq!(world.call(Method::POST, &format!("{path}/recover"), None).await.0, StatusCode::OK);
+    assert_eq!(
+        world
+            .call(Method::POST, &format!("{path}/recover"), None)
+            .await
+            .0,
+        StatusCode::OK
+    );
     let mut connection = connect(&uri(&created)).await.expect("connects again");
-    connection.execute("SELECT * FROM kept").await.expect("nothing is lost");
+    connection
+        .execute("SELECT * FROM kept")
+        .await
+        .expect("nothing is lost");
 }
 
 #[tokio::test]
@@ -150,7 +263,11 @@ async fn a_connection_waits_for_a_compute_that_is_starting() {
     let before = Instant::now();
     let created = world.create("one").await;
     connect(&uri(&created)).await.expect("connects");
-    assert!(before.elapsed() >= Duration::from_millis(700), "after {:?}", before.elapsed());
+    assert!(
+        before.elapsed() >= Duration::from_millis(700),
+        "after {:?}",
+        before.elapsed()
+    );
 
     let world = World::start_with(|config| {
         config.latency.start_compute_ms = 60_000;
@@ -166,17 +283,28 @@ async fn a_new_password_holds_when_the_operation_has_ended_and_the_old_one_until
     let world = World::start_with(|config| config.latency.apply_config_ms = 1_000).await;
     let created = world.create("one").await;
     let mut open = connect(&uri(&created)).await.expect("connects");
-    let path = format!("/projects/{}/branches/{}/roles/neondb_owner/reset_password", created.project.id, created.branch.id);
+    let path = format!(
+        "/projects/{}/branches/{}/roles/neondb_owner/reset_password",
+        created.project.id, created.branch.id
+    );
     let (status, body) = world.call(Method::POST, &path, None).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     let reset: ResetPassword = serde_json::from_value(body).expect("a reset");
-    let new = uri(&created).replace(&password(&created), reset.role.password.expect("one").expose_secret());
-    connect(&uri(&created)).await.expect("the old password still holds");
+    let new = uri(&created).replace(
+        &password(&created),
+        reset.role.password.expect("one").expose_secret(),
+    );
+    connect(&uri(&created))
+        .await
+        .expect("the old password still holds");
     assert_eq!(refused(&new).await.0, "28P01");
     world.finished(&reset.operations).await;
     connect(&new).await.expect("the new one holds");
     assert_eq!(refused(&uri(&created)).await.0, "28P01");
-    until("the end of the open connection", || async { world.open_connections().await == 0 }).await;
+    until("the end of the open connection", || async {
+        world.open_connections().await == 0
+    })
+    .await;
     assert!(open.execute("SELECT 1").await.is_err());
 }
 
@@ -184,11 +312,23 @@ async fn a_new_password_holds_when_the_operation_has_ended_and_the_old_one_until
 async fn a_disabled_endpoint_takes_no_connections() {
     let world = World::start().await;
     let created = world.create("one").await;
-    let path = format!("/projects/{}/endpoints/{}", created.project.id, created.endpoints[0].id);
-    let (status, _) = world.call(Method::PATCH, &path, Some(json!({"endpoint": {"disabled": true}}))).await;
+    let path = format!(
+        "/projects/{}/endpoints/{}",
+        created.project.id, created.endpoints[0].id
+    );
+    let (status, _) = world
+        .call(
+            Method::PATCH,
+            &path,
+            Some(json!({"endpoint": {"disabled": true}})),
+        )
+        .await;
     assert_eq!(status, StatusCode::OK);
     let (code, message) = refused(&uri(&created)).await;
-    assert!(code == "XX000" && message.contains("disabled"), "{code} {message}");
+    assert!(
+        code == "XX000" && message.contains("disabled"),
+        "{code} {message}"
+    );
 }
 
 #[tokio::test]
@@ -196,12 +336,26 @@ async fn connecting_is_counted_and_does_not_change_the_project() {
     let world = World::start().await;
     let (used, _idle) = (world.create("used").await, world.create("idle").await);
     let path = format!("/projects/{}", used.project.id);
-    connect(&uri(&used)).await.expect("connects").close().await.expect("closes");
+    connect(&uri(&used))
+        .await
+        .expect("connects")
+        .close()
+        .await
+        .expect("closes");
     refused(&uri(&used).replace(&password(&used), "npg_wrong")).await;
     let projects = world.emulator.projects().await.expect("projects");
-    assert_eq!(projects.iter().map(|project| project.connections_opened).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(
+        projects
+            .iter()
+            .map(|project| project.connections_opened)
+            .collect::<Vec<_>>(),
+        [1, 0]
+    );
     let got = world.get(&path).await;
-    assert_eq!(got["project"]["updated_at"], used.project.updated_at.to_string());
+    assert_eq!(
+        got["project"]["updated_at"],
+        used.project.updated_at.to_string()
+    );
     assert!(got["project"]["compute_last_active_at"].is_string());
 }
 
@@ -209,17 +363,27 @@ async fn connecting_is_counted_and_does_not_change_the_project() {
 async fn a_query_can_be_cancelled() {
     let world = World::start().await;
     let created = world.create("one").await;
-    let stream = TcpStream::connect(world.emulator.data_addr()).await.expect("connects");
+    let stream = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
     drop(stream);
     let mut connection = connect(&uri(&created)).await.expect("connects");
-    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await.expect("answers");
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await
+        .expect("answers");
     // A wrong key cancels nothing, and the packet is taken in plain text as PostgreSQL does.
-    let mut cancel = TcpStream::connect(world.emulator.data_addr()).await.expect("connects");
+    let mut cancel = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
     let mut packet = vec![0, 0, 0, 16, 4, 210, 22, 46];
     packet.extend_from_slice(&pid.to_be_bytes());
     packet.extend_from_slice(&1_i32.to_be_bytes());
     cancel.write_all(&packet).await.expect("writes");
-    assert!(matches!(cancel.read(&mut [0; 1]).await, Ok(0) | Err(_)), "the connection ends");
+    assert!(
+        matches!(cancel.read(&mut [0; 1]).await, Ok(0) | Err(_)),
+        "the connection ends"
+    );
     assert_eq!(one(&mut connection, "SELECT 'alive'").await, "alive");
 }
 
@@ -228,14 +392,22 @@ async fn connections_can_be_refused_and_cut_on_demand() {
     let world = World::start().await;
     let (one_, two) = (world.create("one").await, world.create("two").await);
     let fault = |spec: &str| spec.parse::<Fault>().expect("a fault");
-    let only = fault(&format!("data-plane:refuse-connections:times=1:project={}", one_.project.id));
+    let only = fault(&format!(
+        "data-plane:refuse-connections:times=1:project={}",
+        one_.project.id
+    ));
     world.emulator.faults().add(only);
-    connect(&uri(&two)).await.expect("another project is not met");
+    connect(&uri(&two))
+        .await
+        .expect("another project is not met");
     assert_eq!(refused(&uri(&one_)).await.0, "57P03");
     connect(&uri(&one_)).await.expect("it was for once");
 
     world.emulator.faults().clear();
-    world.emulator.faults().add(fault("data-plane:cut-connection:after=2:times=1"));
+    world
+        .emulator
+        .faults()
+        .add(fault("data-plane:cut-connection:after=2:times=1"));
     let mut options = PgConnectOptions::from_str(&uri(&one_)).expect("a URI");
     options = options.application_name("cut");
     let mut connection = options.connect().await.expect("connects");
@@ -255,19 +427,32 @@ fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
         body.push(0);
     }
     body.push(0);
-    let mut packet = u32::try_from(body.len() + 4).expect("short").to_be_bytes().to_vec();
+    let mut packet = u32::try_from(body.len() + 4)
+        .expect("short")
+        .to_be_bytes()
+        .to_vec();
     packet.extend(body);
     packet
 }
 
-async fn tls(world: &World, mut stream: TcpStream, name: &str, ask: bool) -> tokio_rustls::client::TlsStream<TcpStream> {
+async fn tls(
+    world: &World,
+    mut stream: TcpStream,
+    name: &str,
+    ask: bool,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
     if ask {
-        stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await.expect("writes");
+        stream
+            .write_all(&[0, 0, 0, 8, 4, 210, 22, 47])
+            .await
+            .expect("writes");
         let mut answer = [0; 1];
         stream.read_exact(&mut answer).await.expect("an answer");
         assert_eq!(answer[0], b'S');
     }
-    tls_with(world, stream, name, &[]).await.expect("TLS, with a certificate for the name")
+    tls_with(world, stream, name, &[])
+        .await
+        .expect("TLS, with a certificate for the name")
 }
 
 async fn tls_with(
@@ -278,10 +463,15 @@ async fn tls_with(
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     use rustls::pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
-    let ca = rustls::pki_types::CertificateDer::from_pem_slice(world.emulator.ca_pem().as_bytes()).expect("PEM");
+    let ca = rustls::pki_types::CertificateDer::from_pem_slice(world.emulator.ca_pem().as_bytes())
+        .expect("PEM");
     roots.add(ca).expect("an authority");
-    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let mut config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     let name = rustls::pki_types::ServerName::try_from(name.to_owned()).expect("a name");
-    tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)).connect(name, stream).await
+    tokio_rustls::TlsConnector::from(std::sync::Arc::new(config))
+        .connect(name, stream)
+        .await
 }

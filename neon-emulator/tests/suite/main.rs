@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "what fails here fails the test")]
 
 mod api;
+mod cli;
 mod common;
 mod data_plane;
 mod faults;

@@ -135,20 +135,13 @@ fn owner_that_waits_to_be_killed() {
     };
     let how = Supervision {
         stop_signal: StopSignal::Interrupt,
+        grace: Duration::from_secs(1),
         ..Supervision::default()
     };
     let mut command = Command::new("sh");
     // A non-interactive shell starts background jobs with SIGINT ignored; servers set a handler of their own, as here.
     command.args(["-c", "trap 'exit 0' INT TERM; while :; do sleep 0.05; done"]);
-    let child = Supervised::spawn_with(
-        &command,
-        Path::new(&log),
-        Supervision {
-            grace: Duration::from_secs(1),
-            ..how
-        },
-    )
-    .expect("starts");
+    let child = Supervised::spawn_with(&command, Path::new(&log), how).expect("starts");
     let mut stdout = std::io::stdout();
     writeln!(stdout, "child={}", child.pid().expect("a pid")).expect("the test reads it");
     stdout.flush().expect("the test reads it");

@@ -1,0 +1,174 @@
+//! The binary as a process of its own: it says when it is ready, and leaves nothing behind.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::SOON;
+
+const POLL: Duration = Duration::from_millis(10);
+
+fn serve(folder: &Path, flags: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_neon-emulator"))
+        .args(["serve", "--embedded", "--api-key", "key-1", "--ready-file"])
+        .arg(folder.join("ready.json"))
+        .arg("--ca-file")
+        .arg(folder.join("ca.crt"))
+        .args(flags)
+        // What a user's own environment sets is not what is tested.
+        .env_remove("NEON_EMULATOR_POSTGRES")
+        .env("TMPDIR", folder)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts")
+}
+
+async fn ready(folder: &Path, child: &mut Child) -> Value {
+    let limit = Instant::now() + SOON;
+    loop {
+        // Written at once: whoever can read it reads all of it.
+        if let Ok(text) = std::fs::read(folder.join("ready.json")) {
+            return serde_json::from_slice(&text).expect("JSON");
+        }
+        assert!(
+            child.try_wait().expect("can be asked").is_none(),
+            "it ended"
+        );
+        assert!(Instant::now() < limit, "it is not ready");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn until_gone(path: &Path) {
+    let limit = Instant::now() + SOON;
+    while path.exists() {
+        assert!(Instant::now() < limit, "{} is still there", path.display());
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    // PostgreSQL may run as another user, and its data lies in here.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("may");
+    folder
+}
+
+/// The data folder and the process of the PostgreSQL server that was started with its temporary files in here.
+fn postgres_in(folder: &Path) -> (std::path::PathBuf, String) {
+    let entries = std::fs::read_dir(folder)
+        .expect("reads")
+        .flatten()
+        .map(|entry| entry.path());
+    let mut data = entries.filter(|path| path.join("cluster").is_dir());
+    let data = data.next().expect("a data folder");
+    let pid = std::fs::read_to_string(data.join("cluster/postmaster.pid")).expect("reads");
+    (data, pid.lines().next().expect("a pid").to_owned())
+}
+
+#[tokio::test]
+async fn a_served_emulator_answers_and_ends_on_sigterm_with_everything_it_started() {
+    let folder = folder();
+    let mut child = serve(
+        folder.path(),
+        &["--fault", "getProject:503:times=1", "--preset", "instant"],
+    );
+    let told = ready(folder.path(), &mut child).await;
+    assert!(
+        std::fs::read_to_string(folder.path().join("ca.crt"))
+            .expect("reads")
+            .contains("BEGIN CERTIFICATE")
+    );
+    let url = told["api_url"].as_str().expect("text");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::new();
+    let status = |path: String| {
+        let request = http.get(path).bearer_auth("key-1");
+        async move { request.send().await.expect("an answer").status().as_u16() }
+    };
+    assert_eq!(status(format!("{url}/projects")).await, 200);
+    assert_eq!(
+        status(format!("{url}/projects/no-such-1")).await,
+        503,
+        "the fault of the flag"
+    );
+    assert_eq!(status(format!("{url}/projects/no-such-1")).await, 404);
+
+    let (data, pid) = postgres_in(folder.path());
+    let killed = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(killed.success());
+    let ended = tokio::task::spawn_blocking(move || child.wait())
+        .await
+        .expect("joins")
+        .expect("ends");
+    assert!(ended.success(), "{ended}");
+    assert!(
+        !Path::new("/proc").join(&pid).exists(),
+        "PostgreSQL ended before it"
+    );
+    assert!(!data.exists() && !folder.path().join("ready.json").exists());
+}
+
+#[tokio::test]
+async fn an_emulator_that_is_killed_leaves_no_postgres_and_no_data_behind() {
+    let folder = folder();
+    let mut child = serve(folder.path(), &[]);
+    ready(folder.path(), &mut child).await;
+    let (data, pid) = postgres_in(folder.path());
+    assert!(Path::new("/proc").join(&pid).exists());
+    child.kill().expect("SIGKILL");
+    child.wait().expect("gone");
+    until_gone(&Path::new("/proc").join(&pid)).await;
+    until_gone(&data).await;
+}
+
+#[test]
+fn wrong_flags_are_told_before_anything_is_started() {
+    for (flags, word) in [
+        (&["serve", "--api-key", "k"][..], "--embedded"),
+        (&["serve", "--embedded"], "--api-key"),
+        (
+            &[
+                "serve",
+                "--embedded",
+                "--api-key",
+                "k",
+                "--fault",
+                "nonsense",
+            ],
+            "effect is missing",
+        ),
+        (
+            &[
+                "serve",
+                "--embedded",
+                "--postgres",
+                "postgresql://x",
+                "--api-key",
+                "k",
+            ],
+            "cannot be used with",
+        ),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_neon-emulator"));
+        for name in [
+            "NEON_EMULATOR_POSTGRES",
+            "NEON_EMULATOR_EMBEDDED",
+            "NEON_EMULATOR_API_KEY",
+        ] {
+            command.env_remove(name);
+        }
+        let output = command.args(flags).output().expect("runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && text.contains(word),
+            "{flags:?}: {text}"
+        );
+    }
+}
