@@ -10,6 +10,7 @@ mod run;
 mod stage;
 mod table;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -155,11 +156,13 @@ impl Demo {
         let tenants = self.wait_for_tenants().await?;
         say("")?;
         let path = self.programs().await?;
+        let mut databases = BTreeSet::new();
         for tenant in &tenants {
-            say(&format!(
-                "  {}",
-                proof::prove(&self.cluster, tenant, Path::new(&path)).await?
-            ))?;
+            let proof = proof::prove(&self.cluster, tenant, Path::new(&path)).await?;
+            say(&format!("  {}", proof.text))?;
+            if !databases.insert(proof.database) {
+                bail!("two Tenants share a database");
+            }
         }
         Ok(tenants)
     }

@@ -122,7 +122,7 @@ fn row(tenant: &Tenant) -> Row {
         .or_else(|| find_condition(&status.conditions, ConditionType::Ready));
     let message = word
         .filter(|_| !ready)
-        .map(|condition| condition.message.chars().take(MESSAGE_MAX).collect())
+        .map(|condition| shortened(&condition.message))
         .unwrap_or_default();
     Row {
         phase: status
@@ -135,6 +135,14 @@ fn row(tenant: &Tenant) -> Row {
             .map_or_else(|| "-".into(), |version| version.to_string()),
         message,
     }
+}
+
+fn shortened(message: &str) -> String {
+    let mut text: String = message.chars().take(MESSAGE_MAX).collect();
+    if text.len() < message.len() {
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
