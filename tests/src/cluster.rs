@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use crds::{TenantClass, TenantClassSpec};
 use dev::control_plane::{ControlPlane, Options};
 use dev::controller::{ControllerOptions, ControllerProcess, Rendered};
@@ -288,7 +288,11 @@ impl Cluster {
         let mut controllers = self.controllers.lock().await;
         ensure!(!controllers.contains_key(name), "a controller {name} runs already");
         let mut controller = ControllerProcess::spawn(options)?;
-        controller.wait_until_ready().await?;
+        if let Err(error) = controller.wait_until_ready().await {
+            let log = std::fs::read_to_string(&options.log).unwrap_or_default();
+            let said: Vec<&str> = log.lines().filter(|line| !line.contains("\"DEBUG\"")).collect();
+            bail!("{error:#}\nwhat it said apart from debug lines:\n{}", said.join("\n"));
+        }
         controllers.insert(name.to_owned(), controller);
         Ok(())
     }

@@ -102,7 +102,14 @@ fn short(name: &'static str) -> &'static str {
 }
 
 fn on_runtime(work: impl Future<Output = Result<()>>) -> Result<(), Failed> {
-    runtime()?.block_on(work).map_err(|error| Failed::from(format!("{error:?}")))
+    runtime()?.block_on(work).map_err(|error| Failed::from(told(&error)))
+}
+
+/// An error with its causes, and where in the tests it came up, if backtraces are on (`RUST_BACKTRACE=1`).
+fn told(error: &anyhow::Error) -> String {
+    let backtrace = error.backtrace().to_string();
+    let places = backtrace.lines().map(str::trim).filter(|line| line.starts_with("at ./tests/"));
+    places.fold(format!("{error:#}"), |text, place| format!("{text}\n  {place}"))
 }
 
 fn runtime() -> Result<&'static Runtime, Failed> {
@@ -116,7 +123,7 @@ async fn shared() -> Result<Arc<Cluster>> {
     if let Shared::NotStarted = &*shared {
         *shared = match Cluster::start(ClusterOptions::default()).await {
             Ok(cluster) => Shared::Running(Arc::new(cluster)),
-            Err(error) => Shared::Failed(format!("{error:?}")),
+            Err(error) => Shared::Failed(told(&error)),
         };
     }
     match &*shared {
@@ -141,7 +148,7 @@ where
         result = case.finish().await;
     }
     if let Err(error) = &result {
-        say(&format!("\n=== {name} failed: {error:?}\n{}", case.report().await));
+        say(&format!("\n=== {name} failed: {}\n{}", told(error), case.report().await));
         case.abandon().await;
     }
     result
