@@ -181,10 +181,15 @@ impl Secrets {
             Event::Apply(secret) => {
                 let key = Key::of(&secret);
                 let now = keep(&secret.metadata);
-                let owner = owner_ref(&key, &now);
-                let before = lock(&self.kept).insert(key, now.clone());
+                let before = lock(&self.kept).insert(key.clone(), now.clone());
                 // Whoever adds a label to a Secret changes nothing that concerns us.
-                if before.as_ref() == Some(&now) { Vec::new() } else { owner.into_iter().collect() }
+                if before.as_ref() == Some(&now) {
+                    return Vec::new();
+                }
+                // A Secret that changed hands concerns both.
+                let mut owners: Vec<_> = before.iter().chain([&now]).filter_map(|one| owner_ref(&key, one)).collect();
+                owners.dedup();
+                owners
             }
             Event::Delete(secret) => {
                 let key = Key::of(&secret);
@@ -199,14 +204,17 @@ impl Secrets {
         let mut listed = lock(&self.listed);
         let mut kept = lock(&self.kept);
         let in_scope = |key: &Key| scope.is_none_or(|scope| *key.namespace == *scope);
-        let mut touched: Vec<_> =
-            kept.iter().filter(|(key, _)| in_scope(key)).filter(|(key, old)| listed.get(key) != Some(old))
-                .filter_map(|(key, old)| owner_ref(key, old)).collect();
-        kept.retain(|key, _| !in_scope(key));
-        for (key, new) in listed.drain() {
-            touched.extend(owner_ref(&key, &new));
-            kept.insert(key, new);
-        }
+        let (old, others): (HashMap<_, _>, _) = kept.drain().partition(|(key, _)| in_scope(key));
+        let (new, rest): (HashMap<_, _>, _) = listed.drain().partition(|(key, _)| in_scope(key));
+        // Another watch may be in the middle of its own list.
+        *listed = rest;
+        let lost = old.iter().filter(|(key, old)| new.get(key) != Some(old));
+        let gained = new.iter().filter(|(key, new)| old.get(key) != Some(new));
+        let mut touched: Vec<_> = lost.chain(gained).filter_map(|(key, kept)| owner_ref(key, kept)).collect();
+        touched.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        touched.dedup();
+        *kept = others;
+        kept.extend(new);
         touched
     }
 
@@ -253,12 +261,13 @@ fn owner_ref(key: &Key, kept: &KeptSecret) -> Option<ObjectRef<PackedTenant>> {
 fn keep(meta: &ObjectMeta) -> KeptSecret {
     let owner = controller_of(meta);
     let noted = |key: &str| meta.annotations.as_ref().and_then(|all| all.get(key));
+    let ca_digest = noted(annotations::CA_DIGEST);
     KeptSecret {
         owner: owner.and_then(|(_, uid)| TenantUid::parse(uid)),
         owner_name: owner.map(|(name, _)| name).unwrap_or_default().into(),
-        intact: intact(meta.managed_fields.as_deref().unwrap_or_default()),
+        intact: intact(meta.managed_fields.as_deref().unwrap_or_default(), ca_digest.is_some()),
         project: noted(annotations::PROJECT_ID).and_then(|id| id.parse().ok()),
-        ca_digest: noted(annotations::CA_DIGEST).map(|digest| digest.as_str().into()),
+        ca_digest: ca_digest.map(|digest| digest.as_str().into()),
     }
 }
 
@@ -273,22 +282,21 @@ pub fn controller_of(meta: &ObjectMeta) -> Option<(&str, &str)> {
         .map(|owner| (owner.name.as_str(), owner.uid.as_str()))
 }
 
-/// Whether every key of the contract is there and was last written by us alone. Server-side apply keeps the books on
-/// that: a key that anybody else changed is theirs in `managedFields`, so the values need not be read to know.
-fn intact(entries: &[ManagedFieldsEntry]) -> bool {
+/// Whether every key of the contract is there and as we wrote it last. Server-side apply keeps the books on that: whoever
+/// changes or removes a key takes it out of our entry in `managedFields`, so the values need not be read to know. One who
+/// applies the very same value shares the key with us and changed nothing.
+fn intact(entries: &[ManagedFieldsEntry], with_certificates: bool) -> bool {
+    let ours = |entry: &&ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
+    };
     let owns = |entry: &ManagedFieldsEntry, key: &str| {
         let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
         fields.and_then(|fields| fields.get("f:data")?.get(format!("f:{key}"))).is_some()
     };
-    let ours = |entry: &&ManagedFieldsEntry| {
-        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
-    };
-    keys::ALL.iter().all(|key| {
-        let by_us = entries.iter().filter(ours).any(|entry| owns(entry, key));
-        let by_others = entries.iter().filter(|entry| !ours(entry)).any(|entry| owns(entry, key));
-        // The certificates are there only where they are needed.
-        (by_us || *key == keys::CA_CRT) && !by_others
-    })
+    keys::ALL
+        .iter()
+        .filter(|key| with_certificates || **key != keys::CA_CRT)
+        .all(|key| entries.iter().filter(ours).any(|entry| owns(entry, key)))
 }
 
 /// The Tenants' own latest versions, as the API server returned them, for as long as the watch lags behind.
@@ -324,3 +332,6 @@ impl Recent {
 fn version(tenant: &Tenant) -> u64 {
     tenant.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
