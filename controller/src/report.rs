@@ -224,3 +224,6 @@ fn availability(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> State {
 pub fn is_available(status: &TenantStatus) -> bool {
     is_true(&status.conditions, ConditionType::Available)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,13 @@ use neon::model::ComputeUnits;
 /// Postgres major version when neither Tenant nor class names one; Neon's own default.
 const DEFAULT_POSTGRES_VERSION: i32 = 17;
 
+/// Largest size that a compute scales up to by itself, in CU ([Neon's limit]). Fixed sizes go further.
+///
+/// [Neon's limit]: https://neon.com/docs/introduction/autoscaling
+const AUTOSCALING_CU_MAX: f64 = 16.0;
+/// Largest distance between the smallest and the largest size, in CU; Neon's limit as well.
+const AUTOSCALING_SPAN_CU_MAX: f64 = 8.0;
+
 /// A complete, checked wish.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wish {
@@ -294,6 +301,19 @@ fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<ComputeWish, Re
             ),
         ));
     }
+    if let (Some(min), Some(max)) = (min, max) {
+        let fixed = (max - min).abs() < f64::EPSILON;
+        if !fixed && (max > AUTOSCALING_CU_MAX || max - min > AUTOSCALING_SPAN_CU_MAX) {
+            return Err(Refusal::new(
+                Reason::InvalidSpec,
+                format!(
+                    "compute from {min} to {max} CU, once the class has filled in what the Tenant leaves out, is more than \
+                     Neon scales between: use at most {AUTOSCALING_CU_MAX} CU and at most {AUTOSCALING_SPAN_CU_MAX} CU \
+                     between minCU and maxCU, or set both to one size"
+                ),
+            ));
+        }
+    }
     if let (Some(min), Some(least)) = (min, limits.min_cu)
         && min < least
     {
@@ -401,3 +421,6 @@ impl Wish {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,3 +185,6 @@ impl Snapshot {
         self.projects.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;
