@@ -289,6 +289,16 @@ impl Demo {
             controller.terminate().await;
         }
         self.emulator.shutdown().await;
+        if !self.cluster.is_ours() {
+            say(
+                "Your cluster keeps the two CustomResourceDefinitions, as helm always leaves them.",
+            )?;
+        }
+        if !self.postgres.is_ours() {
+            say(
+                "Your PostgreSQL keeps the emulator's database (neon_emulator) and those of its projects.",
+            )?;
+        }
         self.cluster.stop().await;
         self.postgres.stop().await;
         drop(self.folder);

@@ -90,15 +90,16 @@ impl Table {
                 .unwrap_or_else(|| self.started.elapsed());
             format!("{:>7}  {}", elapsed(time), line(name, row))
         }));
-        // Up to where the table began, then each line over the old one.
+        // Up to where the table began, then each line over the old one; cut off at the edge, for a line that wraps would
+        // be two.
         let up = if self.lines_drawn > 0 {
             format!("\x1b[{}A", self.lines_drawn)
         } else {
             String::new()
         };
-        let text = lines
-            .iter()
-            .fold(up, |text, line| text + "\x1b[2K  " + line + "\n");
+        let text = lines.iter().fold(format!("{up}\x1b[?7l"), |text, line| {
+            text + "\x1b[2K  " + line + "\n"
+        }) + "\x1b[?7h";
         self.lines_drawn = self.rows.len() + 1;
         let _ = stdout().write_all(text.as_bytes());
         let _ = stdout().flush();
