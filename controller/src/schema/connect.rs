@@ -2,9 +2,10 @@
 //!
 //! What time may mend is tried again; what it will not (a wrong password, a certificate nobody trusts) is said at once.
 
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use tokio::time::{Instant, sleep, timeout};
@@ -12,7 +13,8 @@ use tracing::debug;
 
 use super::error::{ConnectError, MigrateError, ServerError};
 use super::limits::MigrationLimits;
-use super::target::{DatabaseTarget, Unusable};
+use super::target::{DatabaseTarget, Tls, Unusable};
+use super::tunnel::{self, TunnelError};
 
 /// The first pause between attempts; each is twice the one before.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -35,28 +37,40 @@ pub(super) async fn connect(
                 address: address.clone(),
             },
         })?;
+    let trust = match &target.tls {
+        Tls::PlainOnLoopback => None,
+        Tls::VerifyFull { ca_pem } => match tunnel::trust(ca_pem.as_deref()) {
+            Ok(trust) => Some(trust),
+            Err(message) => return Err(MigrateError::Untrusted { address, message }),
+        },
+    };
     let started = Instant::now();
     let mut pause = PAUSE_FIRST;
     let mut attempts = 0;
     loop {
         attempts += 1;
         let left = limits.connect_total.saturating_sub(started.elapsed());
-        let source = match attempt(&options, limits.connect_timeout.min(left)).await {
-            Ok(connection) => return Ok(connection),
-            Err(Failed::ForNow(source)) => source,
-            Err(Failed::Untrusted(message)) => {
+        let limit = limits.connect_timeout.min(left);
+        let failed = match timeout(limit, attempt(&options, trust.clone())).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(failed)) => failed,
+            Err(_) => Failed::ForNow(ConnectError::TimedOut(limit)),
+        };
+        let source = match failed {
+            Failed::ForNow(source) => source,
+            Failed::Untrusted(message) => {
                 return Err(MigrateError::Untrusted { address, message });
             }
-            Err(Failed::Authentication(server)) => {
+            Failed::Authentication(server) => {
                 return Err(MigrateError::Authentication {
                     role: target.role.clone(),
                     server,
                 });
             }
-            Err(Failed::DatabaseMissing(server)) => {
+            Failed::DatabaseMissing(server) => {
                 return Err(MigrateError::DatabaseMissing { server });
             }
-            Err(Failed::Refused(server)) => {
+            Failed::Refused(server) => {
                 let doing = "opening the database".to_owned();
                 return Err(MigrateError::Server { doing, server });
             }
@@ -87,12 +101,25 @@ enum Failed {
     Refused(ServerError),
 }
 
-async fn attempt(options: &PgConnectOptions, limit: Duration) -> Result<PgConnection, Failed> {
-    match timeout(limit, options.connect()).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(classify(error)),
-        Err(_) => Err(Failed::ForNow(ConnectError::TimedOut(limit))),
-    }
+/// Connects once: through a tunnel if there is somebody to trust, and plainly otherwise.
+async fn attempt(
+    options: &PgConnectOptions,
+    trust: Option<Arc<ClientConfig>>,
+) -> Result<PgConnection, Failed> {
+    let Some(trust) = trust else {
+        return options.connect().await.map_err(classify);
+    };
+    let entrance = tunnel::open(options.get_host(), options.get_port(), trust).await;
+    let entrance = entrance.map_err(|error| match error {
+        TunnelError::Io(error) => Failed::ForNow(ConnectError::Io(error)),
+        TunnelError::Untrusted(message) => Failed::Untrusted(message),
+    })?;
+    let options = options.clone().host(&entrance.ip().to_string());
+    options
+        .port(entrance.port())
+        .connect()
+        .await
+        .map_err(classify)
 }
 
 fn classify(error: sqlx::Error) -> Failed {
@@ -101,11 +128,7 @@ fn classify(error: sqlx::Error) -> Failed {
             Some(error) => classify_answer(ServerError::new(error)),
             None => Failed::ForNow(ConnectError::Protocol(error.to_string())),
         },
-        sqlx::Error::Io(error) => match certificate_error(&error) {
-            Some(message) => Failed::Untrusted(message),
-            None => Failed::ForNow(ConnectError::Io(error)),
-        },
-        sqlx::Error::Tls(error) => Failed::Untrusted(error.to_string()),
+        sqlx::Error::Io(error) => Failed::ForNow(ConnectError::Io(error)),
         // Its text may show a character of a password that cannot be sent.
         sqlx::Error::Configuration(_) => {
             Failed::Untrusted("role or password have characters that cannot be sent".to_owned())
@@ -124,16 +147,6 @@ fn classify_answer(server: ServerError) -> Failed {
         Failed::ForNow(ConnectError::Server(server))
     } else {
         Failed::Refused(server)
-    }
-}
-
-/// What is wrong with the server's certificate, if that is what failed. Other failures of TLS may be the network's.
-fn certificate_error(error: &io::Error) -> Option<String> {
-    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
-        error @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
-            Some(error.to_string())
-        }
-        _ => None,
     }
 }
 
@@ -171,17 +184,7 @@ mod tests {
             };
             assert_eq!(kind(&classify_answer(server)), expected, "{code}");
         }
-        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        let cut = rustls::Error::DecryptError;
-        for (error, expected) in [
-            (
-                io::Error::new(io::ErrorKind::InvalidData, untrusted),
-                "untrusted",
-            ),
-            (io::Error::new(io::ErrorKind::InvalidData, cut), "for now"),
-            (io::ErrorKind::ConnectionRefused.into(), "for now"),
-        ] {
-            assert_eq!(kind(&classify(sqlx::Error::Io(error))), expected);
-        }
+        let refused = std::io::ErrorKind::ConnectionRefused.into();
+        assert_eq!(kind(&classify(sqlx::Error::Io(refused))), "for now");
     }
 }

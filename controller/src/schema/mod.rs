@@ -22,6 +22,7 @@ mod set;
 mod sources;
 mod statements;
 mod target;
+mod tunnel;
 
 pub use applied::AppliedMigration;
 pub use diagnosis::{Diagnosis, diagnose};

@@ -33,9 +33,9 @@ pub struct DatabaseTarget {
 /// How a connection to a database is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// TLS; the certificate has to be trusted and name the host. Trusted are the platform's roots, and these besides.
+    /// TLS; the certificate has to be trusted and name the host.
     VerifyFull {
-        /// Further trusted roots, as PEM.
+        /// The authorities to trust, as PEM, and no others. Without them, the platform's roots.
         ca_pem: Option<String>,
     },
     /// No TLS. Refused for every host but a loopback address (not a name: names may resolve to anything).
@@ -57,7 +57,7 @@ impl DatabaseTarget {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// The options that sqlx connects with. They hold the password: never print them.
+    /// The options that sqlx connects with, but for TLS. They hold the password: never print them.
     pub(super) fn connect_options(&self) -> Result<PgConnectOptions, Unusable> {
         if self.host.is_empty() || self.host.starts_with('/') {
             return Err(Unusable::Host);
@@ -71,24 +71,18 @@ impl DatabaseTarget {
         {
             return Err(Unusable::PlainAbroad);
         }
-        let options = self
-            .with_startup_options()
-            .ok_or(Unusable::Host)?
+        let options = self.with_startup_options().ok_or(Unusable::Host)?;
+        Ok(options
             .host(&self.host)
             .port(self.port)
             .database(&self.database)
             .username(&self.role)
             .password(self.password.expose_secret())
             .application_name(APPLICATION_NAME)
+            // TLS is not sqlx's business here: see the tunnel.
+            .ssl_mode(PgSslMode::Disable)
             // We say ourselves what runs; sqlx would write whole statements into the log.
-            .disable_statement_logging();
-        Ok(match &self.tls {
-            Tls::PlainOnLoopback => options.ssl_mode(PgSslMode::Disable),
-            Tls::VerifyFull { ca_pem: None } => options.ssl_mode(PgSslMode::VerifyFull),
-            Tls::VerifyFull { ca_pem: Some(pem) } => options
-                .ssl_mode(PgSslMode::VerifyFull)
-                .ssl_root_cert_from_pem(pem.clone().into_bytes()),
-        })
+            .disable_statement_logging())
     }
 
     /// sqlx's builder only knows options of the form `-c name=value`; as they are, they can be given in a URL.
@@ -168,7 +162,6 @@ mod tests {
             options.get_options(),
             Some("endpoint=ep-cool-darkness-123456")
         );
-        assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyFull));
     }
 
     #[test]

@@ -12,7 +12,7 @@ const CHUNKS: &str = "INSERT INTO chunks (id, document_id, ordinal, page_from, p
     SELECT gen_random_uuid(), '00000000-0000-0000-0000-00000000000a', n, 1, 1, n * 100, 'Passage number ' || n || ' on Ärger', 4
     FROM generate_series(0, 199) n";
 
-async fn with_document() -> PgConnection {
+async fn with_document() -> (TestDatabase, PgConnection) {
     let database = TestDatabase::create().await;
     let set = SchemaSet::built_in().expect("a set");
     migrate(&database.target, &set, &limits())
@@ -20,7 +20,7 @@ async fn with_document() -> PgConnection {
         .expect("migrated");
     let mut connection = database.connect().await;
     execute(&mut connection, &format!("{DOCUMENT}; {CHUNKS}")).await;
-    connection
+    (database, connection)
 }
 
 async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
@@ -45,7 +45,7 @@ async fn refused_with(connection: &mut PgConnection, sql: &str) -> String {
 
 #[tokio::test]
 async fn the_same_file_and_the_same_place_are_kept_once() {
-    let mut connection = with_document().await;
+    let (_database, mut connection) = with_document().await;
     let twice = DOCUMENT.replace("00000000000a", "00000000000b");
     assert_eq!(refused_with(&mut connection, &twice).await, "23505");
     assert_eq!(refused_with(&mut connection, CHUNKS).await, "23505");
@@ -53,7 +53,7 @@ async fn the_same_file_and_the_same_place_are_kept_once() {
 
 #[tokio::test]
 async fn words_are_found_whatever_their_case_and_language() {
-    let mut connection = with_document().await;
+    let (_database, mut connection) = with_document().await;
     for (words, expected) in [("ärger 17", 1), ("NUMBER", 200), ("numb", 0)] {
         let sql = format!(
             "SELECT count(*) FROM chunks WHERE search @@ plainto_tsquery('simple', '{words}')"
@@ -64,7 +64,7 @@ async fn words_are_found_whatever_their_case_and_language() {
 
 #[tokio::test]
 async fn vectors_of_two_models_stand_side_by_side_and_each_gets_its_index() {
-    let mut connection = with_document().await;
+    let (_database, mut connection) = with_document().await;
     execute(
         &mut connection,
         "SELECT setseed(0.5);
@@ -105,7 +105,7 @@ async fn vectors_of_two_models_stand_side_by_side_and_each_gets_its_index() {
 
 #[tokio::test]
 async fn a_document_takes_its_chunks_and_vectors_with_it() {
-    let mut connection = with_document().await;
+    let (_database, mut connection) = with_document().await;
     execute(
         &mut connection,
         "INSERT INTO chunk_embeddings SELECT id, 'small', '[1,2,3]' FROM chunks",

@@ -1,35 +1,43 @@
 //! What these tests share: one PostgreSQL server, and a database of its own for each test.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use controller::schema::{DatabaseTarget, MigrationLimits, SchemaSet, Tls};
 use neon_emulator::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// How long a condition is waited for.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 /// The password of every test's role, to look for in texts.
 pub(crate) const PASSWORD: &str = "hunter2-is-not-to-be-seen";
 
-static SERVER: OnceCell<Server> = OnceCell::const_new();
+/// The server, for as long as a test holds it: a static value would never be dropped, and its folder would stay behind.
+static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-async fn server() -> &'static Server {
-    let start = || async {
-        match Server::builder().start().await {
-            Ok(server) => server,
-            Err(error) => panic!("these tests need a PostgreSQL server: {error}"),
+async fn server() -> Arc<Server> {
+    let mut shared = SERVER.lock().await;
+    if let Some(server) = shared.upgrade() {
+        return server;
+    }
+    match Server::builder().start().await {
+        Ok(server) => {
+            let server = Arc::new(server);
+            *shared = Arc::downgrade(&server);
+            server
         }
-    };
-    SERVER.get_or_init(start).await
+        Err(error) => panic!("these tests need a PostgreSQL server: {error}"),
+    }
 }
 
 /// An empty database, owned by a role that is nothing special.
 pub(crate) struct TestDatabase {
     pub(crate) target: DatabaseTarget,
+    _server: Arc<Server>,
 }
 
 impl TestDatabase {
@@ -59,6 +67,7 @@ impl TestDatabase {
                 options: None,
                 tls: Tls::PlainOnLoopback,
             },
+            _server: server,
         }
     }
 

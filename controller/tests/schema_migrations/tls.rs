@@ -48,6 +48,7 @@ async fn tls_before(server_port: u16, name: &str) -> (u16, String) {
         while let Ok((mut client, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
+                client.set_nodelay(true).expect("set");
                 // SSLRequest, which is answered with one letter.
                 let mut request = [0; 8];
                 client.read_exact(&mut request).await.expect("a request");
@@ -58,6 +59,7 @@ async fn tls_before(server_port: u16, name: &str) -> (u16, String) {
                 let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port))
                     .await
                     .expect("PostgreSQL is there");
+                server.set_nodelay(true).expect("set");
                 let _ = copy_bidirectional(&mut client, &mut server).await;
             });
         }
@@ -121,6 +123,32 @@ async fn certificates_of_others_and_for_others_are_refused_at_once() {
         let message = untrusted(&verified(&database, port, ca_pem)).await;
         assert!(message.contains(word), "{message}");
     }
+}
+
+#[tokio::test]
+async fn dropping_the_future_ends_the_session_behind_the_tunnel() {
+    let database = TestDatabase::create().await;
+    let (port, ca_pem) = tls_before(database.target.port, "127.0.0.1").await;
+    let target = verified(&database, port, Some(ca_pem));
+    let slow = set(&[("0001_slow.sql", "SELECT pg_sleep(600)")]);
+    let limits = limits();
+    let sessions = "SELECT FROM pg_stat_activity WHERE application_name = 'tenant-controller' \
+                    AND datname = current_database()";
+    let asleep = format!("{sessions} AND wait_event = 'PgSleep'");
+    tokio::select! {
+        outcome = migrate(&target, &slow, &limits) => panic!("{outcome:?}"),
+        () = database.wait_for(&asleep) => {}
+    }
+    database
+        .wait_for(&format!("SELECT WHERE NOT EXISTS ({sessions})"))
+        .await;
+    assert_eq!(
+        migrate(&target, &set(&FILES), &limits)
+            .await
+            .expect("migrated")
+            .applied,
+        [1]
+    );
 }
 
 #[tokio::test]
