@@ -24,6 +24,20 @@ pub(super) struct Branches {
 #[derive(Debug, Serialize)]
 pub(super) struct BranchEnvelope {
     branch: Branch,
+    annotation: Annotation,
+}
+
+/// An annotation, always empty, because the API's document wants one for each branch.
+#[derive(Debug, Serialize)]
+struct Annotation {
+    object: Annotated,
+    value: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Annotated {
+    r#type: &'static str,
+    id: BranchId,
 }
 
 /// `{"databases": [...]}`.
@@ -57,6 +71,13 @@ pub(super) async fn get(
     let row = api.store.branch(&project, &branch).await?;
     Ok(Json(BranchEnvelope {
         branch: view::branch(&row, api.clock.now())?,
+        annotation: Annotation {
+            object: Annotated {
+                r#type: "console/branch",
+                id: branch,
+            },
+            value: BTreeMap::new(),
+        },
     }))
 }
 

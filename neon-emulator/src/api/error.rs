@@ -57,13 +57,22 @@ impl ApiError {
         let (code, message) = match status.as_u16() {
             423 => return Self::locked(),
             429 => ("RATE_LIMITED", "too many requests; slow down"),
-            503 => ("UNAVAILABLE", "the service is not available; try again"),
+            503 => return Self::unavailable(),
             _ => ("INJECTED", "this failure was asked for"),
         };
         Self {
             retry_after_seconds,
             ..Self::new(status, code, message)
         }
+    }
+
+    /// Nothing was done; the same call may be sent again.
+    fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "UNAVAILABLE",
+            "the service is not available; try again",
+        )
     }
 
     /// An operation of the project is under way.
@@ -78,6 +87,10 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NotFound(what) => Self::not_found(what),
             StoreError::Locked => Self::locked(),
+            StoreError::Unavailable(ref source) => {
+                tracing::warn!(error = %source, "{error}");
+                Self::unavailable()
+            }
             StoreError::Database(ref source) => {
                 tracing::error!(error = %source, "{error}");
                 Self::internal()

@@ -24,7 +24,7 @@ pub(crate) use self::role::{RoleRow, Route};
 /// Connections for the state.
 const CONTROL_CONNECTIONS_MAX: u32 = 24;
 /// How long a call waits for one of them.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest name in PostgreSQL, in bytes.
 const NAMEDATA_MAX: usize = 63;
 /// PostgreSQL's word for a database that is there already.
@@ -39,6 +39,9 @@ pub(crate) enum StoreError {
     /// An operation of the project is under way.
     #[error("project has a running operation")]
     Locked,
+    /// PostgreSQL could not be reached. Nothing was done.
+    #[error("PostgreSQL cannot be reached")]
+    Unavailable(#[source] sqlx::Error),
     /// PostgreSQL did not answer, or said no.
     #[error("the emulator's state could not be read or written")]
     Database(#[from] sqlx::Error),
@@ -121,7 +124,7 @@ impl Store {
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        self.pool.begin().await.map_err(StoreError::Unavailable)
     }
 
     pub(crate) async fn close(&self) {

@@ -5,6 +5,7 @@
 
 mod api;
 mod cli;
+mod client;
 mod common;
 mod data_plane;
 mod faults;
