@@ -149,7 +149,10 @@ mod tests {
         };
         let means: Vec<_> = (0..9).map(mean).collect();
         assert!(means.is_sorted(), "{means:?}");
-        assert!(means[0] < 2 * SECOND && means[8] > Duration::from_mins(2), "{means:?}");
+        assert!(
+            means[0] < 2 * SECOND && means[8] > Duration::from_mins(2),
+            "{means:?}"
+        );
         let mut rng = SmallRng::seed_from_u64(7);
         let waits: std::collections::BTreeSet<_> =
             (0..100).map(|_| delay(3, &mut rng, SECOND, MAX)).collect();

@@ -11,10 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crds::{FIELD_MANAGER, Phase, Tenant, annotations, keys};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use kube::Resource;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
-use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Deserializer};
 
 use crate::facts::SecretFacts;
@@ -44,6 +44,11 @@ impl PackedTenant {
         &self.class_name
     }
 
+    /// Whether no pass has written its status yet.
+    pub fn is_new(&self) -> bool {
+        self.phase.is_none()
+    }
+
     /// The phase that its status names.
     pub fn phase(&self) -> Option<Phase> {
         self.phase
@@ -62,7 +67,12 @@ impl PackedTenant {
 
 fn wish_hash(meta: &ObjectMeta) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (&meta.uid, meta.generation, meta.deletion_timestamp.is_some()).hash(&mut hasher);
+    (
+        &meta.uid,
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+    )
+        .hash(&mut hasher);
     (&meta.finalizers, &meta.annotations).hash(&mut hasher);
     hasher.finish()
 }
@@ -85,7 +95,10 @@ impl TryFrom<Tenant> for PackedTenant {
             wish_hash: wish_hash(&tenant.metadata),
             phase: tenant.status.as_ref().and_then(|status| status.phase),
             class_name: tenant.spec.class_name.into_boxed_str(),
-            adopts: tenant.spec.adopt.map(|adopt| adopt.project_id.into_boxed_str()),
+            adopts: tenant
+                .spec
+                .adopt
+                .map(|adopt| adopt.project_id.into_boxed_str()),
             metadata: ObjectMeta {
                 name: tenant.metadata.name,
                 namespace: tenant.metadata.namespace,
@@ -140,7 +153,12 @@ impl Key {
     /// The key of an object.
     pub fn of<K: Resource>(object: &K) -> Self {
         Self {
-            namespace: object.meta().namespace.as_deref().unwrap_or_default().into(),
+            namespace: object
+                .meta()
+                .namespace
+                .as_deref()
+                .unwrap_or_default()
+                .into(),
             name: object.meta().name.as_deref().unwrap_or_default().into(),
         }
     }
@@ -166,7 +184,11 @@ pub struct Secrets {
 impl Secrets {
     /// Takes in what a watch says. `scope` is the namespace it watches, `None` for all. Returns the Tenants that may
     /// have something to do because of it.
-    pub fn observe(&self, scope: Option<&str>, event: Event<PartialObjectMeta<Secret>>) -> Vec<ObjectRef<PackedTenant>> {
+    pub fn observe(
+        &self,
+        scope: Option<&str>,
+        event: Event<PartialObjectMeta<Secret>>,
+    ) -> Vec<ObjectRef<PackedTenant>> {
         match event {
             Event::Init => {
                 let in_scope = |key: &Key| scope.is_none_or(|scope| *key.namespace == *scope);
@@ -187,14 +209,21 @@ impl Secrets {
                     return Vec::new();
                 }
                 // A Secret that changed hands concerns both.
-                let mut owners: Vec<_> = before.iter().chain([&now]).filter_map(|one| owner_ref(&key, one)).collect();
+                let mut owners: Vec<_> = before
+                    .iter()
+                    .chain([&now])
+                    .filter_map(|one| owner_ref(&key, one))
+                    .collect();
                 owners.dedup();
                 owners
             }
             Event::Delete(secret) => {
                 let key = Key::of(&secret);
                 let before = lock(&self.kept).remove(&key);
-                before.and_then(|before| owner_ref(&key, &before)).into_iter().collect()
+                before
+                    .and_then(|before| owner_ref(&key, &before))
+                    .into_iter()
+                    .collect()
             }
         }
     }
@@ -210,7 +239,10 @@ impl Secrets {
         *listed = rest;
         let lost = old.iter().filter(|(key, old)| new.get(key) != Some(old));
         let gained = new.iter().filter(|(key, new)| old.get(key) != Some(new));
-        let mut touched: Vec<_> = lost.chain(gained).filter_map(|(key, kept)| owner_ref(key, kept)).collect();
+        let mut touched: Vec<_> = lost
+            .chain(gained)
+            .filter_map(|(key, kept)| owner_ref(key, kept))
+            .collect();
         touched.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         touched.dedup();
         *kept = others;
@@ -265,7 +297,10 @@ fn keep(meta: &ObjectMeta) -> KeptSecret {
     KeptSecret {
         owner: owner.and_then(|(_, uid)| TenantUid::parse(uid)),
         owner_name: owner.map(|(name, _)| name).unwrap_or_default().into(),
-        intact: intact(meta.managed_fields.as_deref().unwrap_or_default(), ca_digest.is_some()),
+        intact: intact(
+            meta.managed_fields.as_deref().unwrap_or_default(),
+            ca_digest.is_some(),
+        ),
         project: noted(annotations::PROJECT_ID).and_then(|id| id.parse().ok()),
         ca_digest: ca_digest.map(|digest| digest.as_str().into()),
     }
@@ -287,11 +322,14 @@ pub fn controller_of(meta: &ObjectMeta) -> Option<(&str, &str)> {
 /// applies the very same value shares the key with us and changed nothing.
 fn intact(entries: &[ManagedFieldsEntry], with_certificates: bool) -> bool {
     let ours = |entry: &&ManagedFieldsEntry| {
-        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
+        entry.manager.as_deref() == Some(FIELD_MANAGER)
+            && entry.operation.as_deref() == Some("Apply")
     };
     let owns = |entry: &ManagedFieldsEntry, key: &str| {
         let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
-        fields.and_then(|fields| fields.get("f:data")?.get(format!("f:{key}"))).is_some()
+        fields
+            .and_then(|fields| fields.get("f:data")?.get(format!("f:{key}")))
+            .is_some()
     };
     keys::ALL
         .iter()
@@ -313,12 +351,26 @@ impl Recent {
     pub fn newest(&self, uid: TenantUid, cached: Tenant) -> Tenant {
         let mut recent = lock(&self.0);
         match recent.get(&uid) {
-            Some(own) if version(own) > version(&cached) => own.clone(),
+            Some(own) if version_of(&own.metadata) > version_of(&cached.metadata) => own.clone(),
             Some(_) => {
                 recent.remove(&uid);
                 cached
             }
             None => cached,
+        }
+    }
+
+    /// The watch tells of a Tenant: what we wrote before is not needed any more.
+    pub fn saw(&self, tenant: &PackedTenant) {
+        let Some(uid) = tenant.metadata.uid.as_deref().and_then(TenantUid::parse) else {
+            return;
+        };
+        let mut recent = lock(&self.0);
+        if recent
+            .get(&uid)
+            .is_some_and(|own| version_of(&own.metadata) <= version_of(&tenant.metadata))
+        {
+            recent.remove(&uid);
         }
     }
 
@@ -329,8 +381,11 @@ impl Recent {
 }
 
 /// Versions of one object can be compared as numbers; one that is not a number counts as the oldest.
-fn version(tenant: &Tenant) -> u64 {
-    tenant.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
+fn version_of(meta: &ObjectMeta) -> u64 {
+    meta.resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

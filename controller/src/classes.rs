@@ -7,7 +7,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crds::{ConditionType, Reason, TenantClass, TenantClassStatus, UnownedProjects, finalizers, set_condition};
+use crds::{
+    ConditionType, Reason, TenantClass, TenantClassStatus, UnownedProjects, finalizers,
+    set_condition,
+};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::runtime::controller::Action;
@@ -39,24 +42,24 @@ pub struct Classes {
 impl Classes {
     /// No class looked at yet.
     pub fn new(ctx: Arc<Context>) -> Self {
-        Self { ctx, meaning: Mutex::default() }
+        Self {
+            ctx,
+            meaning: Mutex::default(),
+        }
     }
 
     /// Forgets a class that is gone, and lets its Tenants say so.
-    pub async fn forget(&self, class: &str) {
+    pub fn forget(&self, class: &str) {
         self.ctx.accounts.forget(class);
         self.ctx.schemas.forget(class);
         self.ctx.metrics.forget_class(class);
         lock(&self.meaning).remove(class);
-        self.wake(class).await;
+        self.wake(class);
     }
 
-    async fn wake(&self, class: &str) {
+    fn wake(&self, class: &str) {
         for tenant in tenants_of(&self.ctx, class) {
-            // The receiver is only gone when the controller is stopping.
-            if self.ctx.wake.send(ObjectRef::from_obj(&*tenant)).await.is_err() {
-                return;
-            }
+            self.ctx.wake(ObjectRef::from_obj(&*tenant));
         }
     }
 }
@@ -69,10 +72,15 @@ pub async fn load(ctx: &Context, class: &TenantClass) -> Result<(), ClusterError
 }
 
 /// Reconciles one class. It never fails: the action says when to look again.
-pub async fn reconcile(class: Arc<TenantClass>, classes: Arc<Classes>) -> Result<Action, Infallible> {
+pub async fn reconcile(
+    class: Arc<TenantClass>,
+    classes: Arc<Classes>,
+) -> Result<Action, Infallible> {
     match pass(&class, &classes).await {
         Ok(()) => Ok(Action::await_change()),
-        Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => Ok(Action::requeue(CONFLICT_RETRY)),
+        Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => {
+            Ok(Action::requeue(CONFLICT_RETRY))
+        }
         Err(error) => {
             warn!(class.name = %class.name_any(), "A pass over a TenantClass failed: {}", chain(&error));
             Ok(Action::requeue(classes.ctx.config.retry.backoff_max))
@@ -85,7 +93,9 @@ async fn pass(class: &TenantClass, classes: &Classes) -> Result<(), ClusterError
     let name = class.name_any();
     load(ctx, class).await?;
     let tenants = tenants_of(ctx, &name).len();
-    let Some(class) = guard(ctx, class, tenants > 0).await? else { return Ok(()) };
+    let Some(class) = guard(ctx, class, tenants > 0).await? else {
+        return Ok(());
+    };
     let unowned = unowned(ctx, &name);
     let status = status(ctx, &class, tenants, unowned.as_ref());
     announce_unowned(ctx, &class, unowned.as_ref());
@@ -93,13 +103,17 @@ async fn pass(class: &TenantClass, classes: &Classes) -> Result<(), ClusterError
         ctx.cluster.write_class_status(&class, &status).await?;
     }
     if changed(classes, &class) {
-        classes.wake(&name).await;
+        classes.wake(&name);
     }
     Ok(())
 }
 
 /// Puts the finalizer on a class in use, and takes it off one that is not. `None` if the class is gone with it.
-async fn guard(ctx: &Context, class: &TenantClass, in_use: bool) -> Result<Option<TenantClass>, ClusterError> {
+async fn guard(
+    ctx: &Context,
+    class: &TenantClass,
+    in_use: bool,
+) -> Result<Option<TenantClass>, ClusterError> {
     let mut list = class.metadata.finalizers.clone().unwrap_or_default();
     let guarded = list.iter().any(|one| one == finalizers::IN_USE);
     let terminating = class.metadata.deletion_timestamp.is_some();
@@ -117,19 +131,33 @@ async fn guard(ctx: &Context, class: &TenantClass, in_use: bool) -> Result<Optio
 
 /// Projects of the class's account that bear our mark and belong to no Tenant; `None` while the account was never listed.
 fn unowned(ctx: &Context, class: &str) -> Option<UnownedProjects> {
-    let account = ctx.accounts.of_class(class)?.ok().filter(|account| account.is_listed())?;
-    let tenants: HashSet<TenantUid> =
-        ctx.all_tenants().filter_map(|tenant| TenantUid::parse(&tenant.uid()?)).collect();
+    let account = ctx
+        .accounts
+        .of_class(class)?
+        .ok()
+        .filter(|account| account.is_listed())?;
+    let tenants: HashSet<TenantUid> = ctx
+        .all_tenants()
+        .filter_map(|tenant| TenantUid::parse(&tenant.uid()?))
+        .collect();
     let ids = account.unowned(&tenants);
-    ctx.metrics.set_unowned_projects(class, i64::try_from(ids.len()).unwrap_or(i64::MAX));
+    ctx.metrics
+        .set_unowned_projects(class, i64::try_from(ids.len()).unwrap_or(i64::MAX));
     Some(UnownedProjects {
         count: i64::try_from(ids.len()).unwrap_or(i64::MAX),
-        ids: ids.iter().take(UNOWNED_IDS_MAX).map(ToString::to_string).collect(),
+        ids: ids
+            .iter()
+            .take(UNOWNED_IDS_MAX)
+            .map(ToString::to_string)
+            .collect(),
     })
 }
 
 fn announce_unowned(ctx: &Context, class: &TenantClass, unowned: Option<&UnownedProjects>) {
-    let before = class.status.as_ref().and_then(|status| status.unowned_projects.as_ref());
+    let before = class
+        .status
+        .as_ref()
+        .and_then(|status| status.unowned_projects.as_ref());
     if let Some(unowned) = unowned.filter(|unowned| unowned.count > 0 && Some(*unowned) != before) {
         let note = format!(
             "{} projects bear this installation's mark and belong to no Tenant; they are left alone, and paid for: {}",
@@ -137,7 +165,8 @@ fn announce_unowned(ctx: &Context, class: &TenantClass, unowned: Option<&Unowned
             unowned.ids.join(", ")
         );
         warn!(class.name = %class.name_any(), projects.unowned = unowned.count, "{note}");
-        ctx.events.warning(class.object_ref(&()), Reason::UnownedProjects, &note);
+        ctx.events
+            .warning(class.object_ref(&()), Reason::UnownedProjects, &note);
     }
 }
 
@@ -152,8 +181,15 @@ fn status(
     let ready = Condition {
         type_: ConditionType::Ready.as_str().to_owned(),
         status: if trouble.is_none() { "True" } else { "False" }.to_owned(),
-        reason: trouble.as_ref().map_or(Reason::Succeeded, |trouble| trouble.reason).as_str().to_owned(),
-        message: trouble.map_or_else(|| "the account answers and the migrations can be read".to_owned(), |t| t.message),
+        reason: trouble
+            .as_ref()
+            .map_or(Reason::Succeeded, |trouble| trouble.reason)
+            .as_str()
+            .to_owned(),
+        message: trouble.map_or_else(
+            || "the account answers and the migrations can be read".to_owned(),
+            |t| t.message,
+        ),
         observed_generation: class.metadata.generation,
         last_transition_time: Time(Timestamp::UNIX_EPOCH),
     };
@@ -186,12 +222,27 @@ fn trouble(ctx: &Context, class: &str) -> Option<Refusal> {
 fn changed(classes: &Classes, class: &TenantClass) -> bool {
     let name = class.name_any();
     let mut hasher = DefaultHasher::new();
-    serde_json::to_string(&class.spec).unwrap_or_default().hash(&mut hasher);
-    (class.metadata.deletion_timestamp.is_some(), &class.metadata.finalizers).hash(&mut hasher);
-    let account = classes.ctx.accounts.of_class(&name).map(|account| account.err().map(|refusal| refusal.message));
+    serde_json::to_string(&class.spec)
+        .unwrap_or_default()
+        .hash(&mut hasher);
+    (
+        class.metadata.deletion_timestamp.is_some(),
+        &class.metadata.finalizers,
+    )
+        .hash(&mut hasher);
+    let account = classes
+        .ctx
+        .accounts
+        .of_class(&name)
+        .map(|account| account.err().map(|refusal| refusal.message));
     account.hash(&mut hasher);
     let schema = classes.ctx.schemas.of_class(&name);
-    schema.map(|set| set.map(|set| set.digest().to_owned()).map_err(|refusal| refusal.message)).hash(&mut hasher);
+    schema
+        .map(|set| {
+            set.map(|set| set.digest().to_owned())
+                .map_err(|refusal| refusal.message)
+        })
+        .hash(&mut hasher);
     let meaning = hasher.finish();
     let before = lock(&classes.meaning).insert(name.clone(), meaning);
     if before.is_some_and(|before| before != meaning) {

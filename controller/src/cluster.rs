@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crds::{FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, annotations, labels};
+use crds::{
+    FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, annotations,
+    labels,
+};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
@@ -64,13 +67,18 @@ impl ClusterError {
                 (409, "AlreadyExists") => Self::Exists { what },
                 (409, _) => Self::Conflict { what },
                 (404, _) => Self::NotFound { what },
-                (429 | 500..=599, _) => Self::Unavailable { what, source: kube::Error::Api(status) },
-                _ => Self::Refused { what, message: status.message.clone() },
+                (429 | 500..=599, _) => Self::Unavailable {
+                    what,
+                    source: kube::Error::Api(status),
+                },
+                _ => Self::Refused {
+                    what,
+                    message: status.message.clone(),
+                },
             },
             source => Self::Unavailable { what, source },
         }
     }
-
 }
 
 /// The Kubernetes API, as far as the controller writes to it.
@@ -96,7 +104,10 @@ pub struct SecretToWrite<'a> {
 impl Cluster {
     /// `namespace` is the controller's own.
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { client, namespace: namespace.into() }
+        Self {
+            client,
+            namespace: namespace.into(),
+        }
     }
 
     /// The client, for watches.
@@ -112,17 +123,30 @@ impl Cluster {
     /// UID of the namespace `kube-system`: the cluster's own identity.
     pub async fn identity(&self) -> Result<String, ClusterError> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let namespace = api.get("kube-system").await.map_err(|error| ClusterError::new("get namespace kube-system", error))?;
-        namespace.metadata.uid.ok_or(ClusterError::NotFound { what: "get namespace kube-system" })
+        let namespace = api
+            .get("kube-system")
+            .await
+            .map_err(|error| ClusterError::new("get namespace kube-system", error))?;
+        namespace.metadata.uid.ok_or(ClusterError::NotFound {
+            what: "get namespace kube-system",
+        })
     }
 
     /// One Tenant, from the API server itself.
     pub async fn tenant(&self, key: &Key) -> Result<Tenant, ClusterError> {
-        self.tenants(&key.namespace).get(&key.name).await.map_err(|error| ClusterError::new("get tenant", error)).map(pruned)
+        self.tenants(&key.namespace)
+            .get(&key.name)
+            .await
+            .map_err(|error| ClusterError::new("get tenant", error))
+            .map(pruned)
     }
 
     /// Sets the Tenant's finalizers, if it is still the version that was read.
-    pub async fn set_finalizers(&self, tenant: &Tenant, finalizers: &[String]) -> Result<Tenant, ClusterError> {
+    pub async fn set_finalizers(
+        &self,
+        tenant: &Tenant,
+        finalizers: &[String],
+    ) -> Result<Tenant, ClusterError> {
         let patch = json!({ "metadata": {
             "resourceVersion": tenant.metadata.resource_version,
             "uid": tenant.metadata.uid,
@@ -130,11 +154,18 @@ impl Cluster {
         } });
         let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
         let (name, params) = (tenant.name_any(), PatchParams::default());
-        api.patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| ClusterError::new("patch tenant finalizers", error)).map(pruned)
+        api.patch(&name, &params, &Patch::Merge(&patch))
+            .await
+            .map_err(|error| ClusterError::new("patch tenant finalizers", error))
+            .map(pruned)
     }
 
     /// Writes the Tenant's status, if it is still the version that was read.
-    pub async fn write_status(&self, tenant: &Tenant, status: &TenantStatus) -> Result<Tenant, ClusterError> {
+    pub async fn write_status(
+        &self,
+        tenant: &Tenant,
+        status: &TenantStatus,
+    ) -> Result<Tenant, ClusterError> {
         let patch = json!({
             "apiVersion": API_VERSION,
             "kind": Tenant::kind(&()),
@@ -143,25 +174,43 @@ impl Cluster {
         });
         let api = self.tenants(tenant.namespace().as_deref().unwrap_or_default());
         let (name, params) = (tenant.name_any(), PatchParams::apply(FIELD_MANAGER).force());
-        api.patch_status(&name, &params, &Patch::Apply(&patch)).await.map_err(|error| ClusterError::new("apply tenant status", error)).map(pruned)
+        api.patch_status(&name, &params, &Patch::Apply(&patch))
+            .await
+            .map_err(|error| ClusterError::new("apply tenant status", error))
+            .map(pruned)
     }
 
     /// The Secret of that name, whoever owns it.
     pub async fn secret(&self, key: &Key) -> Result<Option<Secret>, ClusterError> {
-        self.secrets(&key.namespace).get_opt(&key.name).await.map_err(|error| ClusterError::new("get secret", error))
+        self.secrets(&key.namespace)
+            .get_opt(&key.name)
+            .await
+            .map_err(|error| ClusterError::new("get secret", error))
     }
 
     /// Makes a Secret that is the Tenant's and still empty. A name that is taken is refused, so that a Secret of somebody
     /// else's can never be mixed with ours.
-    pub async fn reserve_secret(&self, tenant: &Tenant, name: &str) -> Result<Secret, ClusterError> {
+    pub async fn reserve_secret(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+    ) -> Result<Secret, ClusterError> {
         let secret = Secret {
-            metadata: ObjectMeta { name: Some(name.to_owned()), ..secret_meta(tenant) },
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..secret_meta(tenant)
+            },
             type_: Some(SECRET_TYPE.to_owned()),
             ..Secret::default()
         };
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
         let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
-        api.create(&params, &secret).await.map_err(|error| ClusterError::new("create secret", error))
+        api.create(&params, &secret)
+            .await
+            .map_err(|error| ClusterError::new("create secret", error))
     }
 
     /// Writes the content into the Secret with this UID, and no other of its name.
@@ -171,8 +220,15 @@ impl Cluster {
         uid: &str,
         content: SecretToWrite<'_>,
     ) -> Result<Secret, ClusterError> {
-        let mut noted = BTreeMap::from([(annotations::PROJECT_ID.to_owned(), content.project.to_owned())]);
-        noted.extend(content.ca_digest.map(|digest| (annotations::CA_DIGEST.to_owned(), digest.to_owned())));
+        let mut noted = BTreeMap::from([(
+            annotations::PROJECT_ID.to_owned(),
+            content.project.to_owned(),
+        )]);
+        noted.extend(
+            content
+                .ca_digest
+                .map(|digest| (annotations::CA_DIGEST.to_owned(), digest.to_owned())),
+        );
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(content.name.to_owned()),
@@ -186,18 +242,25 @@ impl Cluster {
         };
         let api = self.secrets(tenant.namespace().as_deref().unwrap_or_default());
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(content.name, &params, &Patch::Apply(&secret)).await.map_err(|error| ClusterError::new("apply secret", error))
+        api.patch(content.name, &params, &Patch::Apply(&secret))
+            .await
+            .map_err(|error| ClusterError::new("apply secret", error))
     }
 
     /// A Secret in the controller's own namespace.
     pub async fn own_secret(&self, name: &str) -> Result<Option<Secret>, ClusterError> {
-        self.secrets(&self.namespace).get_opt(name).await.map_err(|error| ClusterError::new("get API key secret", error))
+        self.secrets(&self.namespace)
+            .get_opt(name)
+            .await
+            .map_err(|error| ClusterError::new("get API key secret", error))
     }
 
     /// A ConfigMap in the controller's own namespace.
     pub async fn own_config_map(&self, name: &str) -> Result<Option<ConfigMap>, ClusterError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        api.get_opt(name).await.map_err(|error| ClusterError::new("get migrations configmap", error))
+        api.get_opt(name)
+            .await
+            .map_err(|error| ClusterError::new("get migrations configmap", error))
     }
 
     /// Sets a class's finalizers, if it is still the version that was read.
@@ -212,7 +275,10 @@ impl Cluster {
             "finalizers": finalizers,
         } });
         let (name, params) = (class.name_any(), PatchParams::default());
-        self.classes().patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| ClusterError::new("patch class finalizers", error))
+        self.classes()
+            .patch(&name, &params, &Patch::Merge(&patch))
+            .await
+            .map_err(|error| ClusterError::new("patch class finalizers", error))
     }
 
     /// Writes a class's status, if it is still the version that was read.
@@ -228,7 +294,10 @@ impl Cluster {
             "status": status,
         });
         let (name, params) = (class.name_any(), PatchParams::apply(FIELD_MANAGER).force());
-        self.classes().patch_status(&name, &params, &Patch::Apply(&patch)).await.map_err(|error| ClusterError::new("apply class status", error))
+        self.classes()
+            .patch_status(&name, &params, &Patch::Apply(&patch))
+            .await
+            .map_err(|error| ClusterError::new("apply class status", error))
     }
 
     fn tenants(&self, namespace: &str) -> Api<Tenant> {
@@ -242,7 +311,6 @@ impl Cluster {
     fn classes(&self) -> Api<TenantClass> {
         Api::all(self.client.clone())
     }
-
 }
 
 fn secret_meta(tenant: &Tenant) -> ObjectMeta {

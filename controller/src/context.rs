@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crds::TenantClass;
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
@@ -16,6 +16,7 @@ use crate::identity::InstallationId;
 use crate::schema::MigrationLimits;
 use crate::schemas::Schemas;
 use crate::telemetry::Metrics;
+use crate::wake::Wake;
 
 /// What all passes share.
 pub struct Context {
@@ -25,8 +26,8 @@ pub struct Context {
     pub installation: InstallationId,
     /// The Kubernetes API.
     pub cluster: Cluster,
-    /// The Tenants, a store for each watch.
-    pub tenants: Vec<Store<PackedTenant>>,
+    /// What is watched: all namespaces, or some.
+    pub scopes: Vec<Scope>,
     /// The classes.
     pub classes: Store<TenantClass>,
     /// The Secrets' metadata, as far as it matters.
@@ -49,8 +50,18 @@ pub struct Context {
     pub events: Events,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Wakes Tenants that something outside their own objects concerns.
-    pub wake: mpsc::Sender<ObjectRef<PackedTenant>>,
+    /// Classes that want to be looked at.
+    pub class_wake: Arc<Wake<ObjectRef<TenantClass>>>,
+}
+
+/// The Tenants of one watch.
+pub struct Scope {
+    /// The namespace; `None`: all.
+    pub namespace: Option<String>,
+    /// Its Tenants.
+    pub tenants: Store<PackedTenant>,
+    /// Those of them that something outside their own objects concerns.
+    pub wake: Arc<Wake<ObjectRef<PackedTenant>>>,
 }
 
 impl Context {
@@ -61,6 +72,15 @@ impl Context {
 
     /// Every Tenant that is watched.
     pub fn all_tenants(&self) -> impl Iterator<Item = Arc<PackedTenant>> + '_ {
-        self.tenants.iter().flat_map(Store::state)
+        self.scopes.iter().flat_map(|scope| scope.tenants.state())
+    }
+
+    /// Asks for a pass over a Tenant.
+    pub fn wake(&self, tenant: ObjectRef<PackedTenant>) {
+        let watches =
+            |scope: &&Scope| scope.namespace.is_none() || scope.namespace == tenant.namespace;
+        if let Some(scope) = self.scopes.iter().find(watches) {
+            scope.wake.ask(tenant);
+        }
     }
 }

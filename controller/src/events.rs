@@ -1,7 +1,7 @@
 //! Events for people (`kubectl describe`), published beside the work and never in its way.
 
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -19,9 +19,17 @@ pub struct Events(mpsc::Sender<(Event, ObjectReference)>);
 
 impl Events {
     /// Starts the task that publishes, until `stop`.
-    pub fn start(client: kube::Client, instance: String, deadline: std::time::Duration, stop: CancellationToken) -> Self {
+    pub fn start(
+        client: kube::Client,
+        instance: String,
+        deadline: std::time::Duration,
+        stop: CancellationToken,
+    ) -> Self {
         let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(QUEUE_EVENTS_MAX);
-        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance) };
+        let reporter = Reporter {
+            controller: FIELD_MANAGER.to_owned(),
+            instance: Some(instance),
+        };
         let recorder = Recorder::new(client, reporter);
         tokio::spawn(async move {
             while let Some(Some((event, about))) = stop.run_until_cancelled(queue.recv()).await {

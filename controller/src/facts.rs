@@ -11,7 +11,10 @@ use crate::wish::{ComputeWish, QuotaWish, Refusal, Wish};
 
 /// Everything a plan may depend on.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any combination can be met")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any combination can be met"
+)]
 pub struct Facts {
     /// The moment the pass looked.
     pub now: Timestamp,
@@ -96,14 +99,24 @@ impl Seen {
     /// Whether settings that the wish names are others in Neon. What the listing does not show is taken as right. An
     /// adopted project keeps its own name.
     pub fn differs_from(&self, wish: &Wish, project_name: &str, adopted: bool) -> bool {
-        let wished_ips = wish.allowed_ips.clone().map(|ips| AllowedIps { ips: Some(ips), ..AllowedIps::default() });
+        let wished_ips = wish.allowed_ips.clone().map(|ips| AllowedIps {
+            ips: Some(ips),
+            ..AllowedIps::default()
+        });
         let renamed = !adopted && self.name != project_name;
         renamed
-            || self.quota.is_some_and(|seen| wish.quota.differs_from(&seen))
-            || wished_ips.is_some_and(|ips| self.allowed_ips.as_ref().is_some_and(|seen| *seen != ips.canonical()))
-            || wish
-                .history_retention_seconds
-                .is_some_and(|wished| self.history_retention_seconds.is_some_and(|seen| seen != wished))
+            || self
+                .quota
+                .is_some_and(|seen| wish.quota.differs_from(&seen))
+            || wished_ips.is_some_and(|ips| {
+                self.allowed_ips
+                    .as_ref()
+                    .is_some_and(|seen| *seen != ips.canonical())
+            })
+            || wish.history_retention_seconds.is_some_and(|wished| {
+                self.history_retention_seconds
+                    .is_some_and(|seen| seen != wished)
+            })
     }
 }
 

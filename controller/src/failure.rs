@@ -37,33 +37,59 @@ pub struct Failure {
 impl Failure {
     /// Something that passes by itself.
     pub fn passing(area: Area, reason: Reason, message: impl Into<String>) -> Self {
-        Self { area, reason, message: message.into(), retry: Retry::Backoff }
+        Self {
+            area,
+            reason,
+            message: message.into(),
+            retry: Retry::Backoff,
+        }
     }
 
     /// Something that a person has to mend.
     pub fn lasting(area: Area, reason: Reason, message: impl Into<String>) -> Self {
-        Self { area, reason, message: message.into(), retry: Retry::OnChange }
+        Self {
+            area,
+            reason,
+            message: message.into(),
+            retry: Retry::OnChange,
+        }
     }
 
     /// What Neon answered, or that it did not.
     pub fn neon(area: Area, doing: &str, error: &neon::Error) -> Self {
         let (reason, retry) = classify(error.kind());
-        Self { area, reason, message: format!("{doing}: {}", chain(error)), retry }
+        Self {
+            area,
+            reason,
+            message: format!("{doing}: {}", chain(error)),
+            retry,
+        }
     }
 
     /// What the Kubernetes API answered, or that it did not.
     pub fn cluster(area: Area, error: &ClusterError) -> Self {
         let retry = match error {
-            ClusterError::Conflict { .. } | ClusterError::NotFound { .. } => Retry::After(CONFLICT_RETRY),
+            ClusterError::Conflict { .. } | ClusterError::NotFound { .. } => {
+                Retry::After(CONFLICT_RETRY)
+            }
             ClusterError::Refused { .. } => Retry::OnChange,
             ClusterError::Exists { .. } | ClusterError::Unavailable { .. } => Retry::Backoff,
         };
-        Self { area, reason: Reason::KubernetesError, message: chain(error), retry }
+        Self {
+            area,
+            reason: Reason::KubernetesError,
+            message: chain(error),
+            retry,
+        }
     }
 
     /// The verdict on the pass; `deleting` when the Tenant is on its way out.
     pub fn verdict(&self, deleting: bool) -> Verdict {
-        let finding = Finding { area: self.area, reason: self.reason, message: self.message.clone() };
+        let finding = Finding {
+            area: self.area,
+            reason: self.reason,
+            message: self.message.clone(),
+        };
         match (self.retry, deleting) {
             (Retry::OnChange, false) => Verdict::Stalled(finding),
             (Retry::OnChange, true) => Verdict::DeletionStalled(finding),
@@ -80,14 +106,19 @@ const RATE_LIMITED_RETRY: Duration = Duration::from_secs(30);
 
 /// What an error of the account's means for the whole class.
 pub fn account_refusal(error: &neon::Error) -> Refusal {
-    Refusal { reason: classify(error.kind()).0, message: format!("the account cannot be listed: {}", chain(error)) }
+    Refusal {
+        reason: classify(error.kind()).0,
+        message: format!("the account cannot be listed: {}", chain(error)),
+    }
 }
 
 fn classify(kind: ErrorKind) -> (Reason, Retry) {
     match kind {
         ErrorKind::Auth => (Reason::Unauthorized, Retry::OnChange),
         ErrorKind::LimitExceeded => (Reason::AccountLimit, Retry::OnChange),
-        ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::PreconditionFailed => (Reason::Rejected, Retry::OnChange),
+        ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::PreconditionFailed => {
+            (Reason::Rejected, Retry::OnChange)
+        }
         ErrorKind::Conflict => (Reason::Rejected, Retry::Backoff),
         ErrorKind::Locked => (Reason::OperationsRunning, Retry::Backoff),
         ErrorKind::RateLimited { .. } => (Reason::RateLimited, Retry::After(RATE_LIMITED_RETRY)),

@@ -8,7 +8,6 @@ use std::fmt;
 
 use uuid::Uuid;
 
-
 /// Most characters of the part of a project's name that is for people.
 const LABEL_CHARS_MAX: usize = 120;
 const MARK_PREFIX: &str = "dbpt-";
@@ -19,17 +18,25 @@ pub struct InstallationId(String);
 
 /// Why a text is no installation id.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no installation id: use 1 to 36 of a-z, 0-9 and -, with a letter or digit at both ends")]
+#[error(
+    "{0:?} is no installation id: use 1 to 36 of a-z, 0-9 and -, with a letter or digit at both ends"
+)]
 pub struct InvalidInstallationId(String);
 
 impl InstallationId {
     /// Reads an id: 1 to 36 of `a-z`, `0-9` and `-`, with a letter or digit at both ends.
     pub fn parse(text: &str) -> Result<Self, InvalidInstallationId> {
         let good = (1..=36).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !text.starts_with('-')
             && !text.ends_with('-');
-        if good { Ok(Self(text.to_owned())) } else { Err(InvalidInstallationId(text.to_owned())) }
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidInstallationId(text.to_owned()))
+        }
     }
 
     /// The id as text.
@@ -63,14 +70,21 @@ impl fmt::Display for TenantUid {
 
 /// The name of the project of a Tenant: a label for people, then the mark.
 pub fn project_name(label: &str, installation: &InstallationId, tenant: TenantUid) -> String {
-    let label: String = label.chars().filter(|c| !c.is_control()).take(LABEL_CHARS_MAX).collect();
+    let label: String = label
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(LABEL_CHARS_MAX)
+        .collect();
     format!("{} {MARK_PREFIX}{installation}/{tenant}", label.trim())
 }
 
 /// Whose project a name says it is, if it bears the mark of this installation.
 pub fn marked_tenant(name: &str, installation: &InstallationId) -> Option<TenantUid> {
     let mark = name.rsplit(' ').next()?;
-    let tenant = mark.strip_prefix(MARK_PREFIX)?.strip_prefix(installation.as_str())?.strip_prefix('/')?;
+    let tenant = mark
+        .strip_prefix(MARK_PREFIX)?
+        .strip_prefix(installation.as_str())?
+        .strip_prefix('/')?;
     TenantUid::parse(tenant)
 }
 
@@ -102,7 +116,15 @@ mod tests {
 
     #[test]
     fn installation_ids_that_could_be_mistaken_are_refused() {
-        for bad in ["", "-a", "a-", "A", "a/b", "a b", "0123456789012345678901234567890123456"] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a/b",
+            "a b",
+            "0123456789012345678901234567890123456",
+        ] {
             assert!(InstallationId::parse(bad).is_err(), "{bad:?}");
         }
     }

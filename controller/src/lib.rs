@@ -6,17 +6,19 @@
 //! [`report`] says in the status where that leads. `wish`, `plan` and `report` are pure. [`reconcile`] strings the five
 //! together, [`classes`] does the like for classes, and [`run`] feeds both from watches.
 
-pub mod observe;
-pub mod wish;
-pub mod plan;
 pub mod apply;
+pub mod observe;
+pub mod plan;
 pub mod report;
+pub mod wish;
 
 pub mod facts;
 pub mod failure;
 pub mod identity;
+mod listings;
 pub mod pass;
 pub mod reconcile;
+mod watches;
 
 pub mod accounts;
 pub mod cache;
@@ -35,3 +37,4 @@ pub mod http;
 pub mod lease;
 pub mod run;
 pub mod telemetry;
+pub mod wake;

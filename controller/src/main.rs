@@ -121,14 +121,14 @@ async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
     let (health, metrics) = (Health::new(), Arc::new(Metrics::new()));
     let client = connect::client(cluster, &config.kube, Arc::clone(&metrics))?;
     let server = Server::bind(config.http.listen).await.with_context(|| {
-        format!("http-listen is {}, which cannot be opened", config.http.listen)
+        format!(
+            "http-listen is {}, which cannot be opened",
+            config.http.listen
+        )
     })?;
     let end_of_http = CancellationToken::new();
-    let serving = tokio::spawn(server.serve(
-        health.clone(),
-        Arc::clone(&metrics),
-        end_of_http.clone(),
-    ));
+    let serving =
+        tokio::spawn(server.serve(health.clone(), Arc::clone(&metrics), end_of_http.clone()));
     let stop = stop_on_signal(health.clone())?;
     let ending = lead(config, client, health, metrics, stop).await;
     end_of_http.cancel();

@@ -20,8 +20,14 @@ pub fn begin<'a>(ctx: &'a Context, packed: &PackedTenant) -> Option<Pass<'a>> {
     let uid = TenantUid::parse(&packed.uid()?)?;
     let tenant = ctx.recent.newest(uid, packed.unpack()?);
     let class = ctx.class(&tenant.spec.class_name);
-    let schema = ctx.schemas.of_class(&tenant.spec.class_name).and_then(Result::ok);
-    let account = ctx.accounts.of_class(&tenant.spec.class_name).and_then(Result::ok);
+    let schema = ctx
+        .schemas
+        .of_class(&tenant.spec.class_name)
+        .and_then(Result::ok);
+    let account = ctx
+        .accounts
+        .of_class(&tenant.spec.class_name)
+        .and_then(Result::ok);
     let status = tenant.status.clone().unwrap_or_default();
     let mut pass = Pass {
         ctx,
@@ -30,7 +36,10 @@ pub fn begin<'a>(ctx: &'a Context, packed: &PackedTenant) -> Option<Pass<'a>> {
         status,
         account,
         schema,
-        goal: Goal::Live(Err(Refusal { reason: Reason::Waiting, message: String::new() })),
+        goal: Goal::Live(Err(Refusal {
+            reason: Reason::Waiting,
+            message: String::new(),
+        })),
         hand: Hand::default(),
         class,
         tenant,
@@ -42,19 +51,35 @@ pub fn begin<'a>(ctx: &'a Context, packed: &PackedTenant) -> Option<Pass<'a>> {
 fn goal(pass: &Pass<'_>) -> Goal {
     let (spec, class, status) = (&pass.tenant.spec, pass.class.as_deref(), &pass.status);
     if pass.deleting() {
-        let in_effect = status.effective.as_ref().map(|effective| effective.deletion_policy);
-        return Goal::Go(deletion_policy(spec, class.map(|class| &class.spec), in_effect));
+        let in_effect = status
+            .effective
+            .as_ref()
+            .map(|effective| effective.deletion_policy);
+        return Goal::Go(deletion_policy(
+            spec,
+            class.map(|class| &class.spec),
+            in_effect,
+        ));
     }
     let Some(class) = class else {
         return Goal::Live(Err(class_missing(&spec.class_name)));
     };
-    if class.metadata.deletion_timestamp.is_some() && status.project.is_none() && status.creation.is_none() {
+    if class.metadata.deletion_timestamp.is_some()
+        && status.project.is_none()
+        && status.creation.is_none()
+    {
         return Goal::Live(Err(Refusal {
             reason: Reason::ClassTerminating,
-            message: format!("TenantClass {} is being deleted and takes no new Tenants", spec.class_name),
+            message: format!(
+                "TenantClass {} is being deleted and takes no new Tenants",
+                spec.class_name
+            ),
         }));
     }
-    let name = TenantName { namespace: &pass.key.namespace, name: &pass.key.name };
+    let name = TenantName {
+        namespace: &pass.key.namespace,
+        name: &pass.key.name,
+    };
     let settled = status.project.as_ref().and(status.effective.as_ref());
     Goal::Live(validate(name, spec, &class.spec, settled))
 }
@@ -62,7 +87,9 @@ fn goal(pass: &Pass<'_>) -> Goal {
 fn class_missing(name: &str) -> Refusal {
     Refusal {
         reason: Reason::ClassNotFound,
-        message: format!("there is no TenantClass {name}: apply one, or make a Tenant that names another"),
+        message: format!(
+            "there is no TenantClass {name}: apply one, or make a Tenant that names another"
+        ),
     }
 }
 
@@ -76,8 +103,16 @@ pub fn observe(pass: &Pass<'_>) -> Facts {
         None => ListingFacts::default(),
     };
     let (label, name, secret) = match &pass.goal {
-        Goal::Live(Ok(wish)) => (wish.label.clone(), wish.adopt.clone(), wish.secret_name.clone()),
-        _ => (String::new(), None, secret_name(&pass.key.name, &tenant.spec)),
+        Goal::Live(Ok(wish)) => (
+            wish.label.clone(),
+            wish.adopt.clone(),
+            wish.secret_name.clone(),
+        ),
+        _ => (
+            String::new(),
+            None,
+            secret_name(&pass.key.name, &tenant.spec),
+        ),
     };
     let taken_by = match (&name, &project) {
         (Some(adopt), None) => holder_of(ctx, adopt.project.as_str(), tenant),
@@ -86,15 +121,23 @@ pub fn observe(pass: &Pass<'_>) -> Facts {
     Facts {
         now: Timestamp::now(),
         status: status.clone(),
-        has_finalizer: tenant.finalizers().iter().any(|one| one == finalizers::PROJECT),
+        has_finalizer: tenant
+            .finalizers()
+            .iter()
+            .any(|one| one == finalizers::PROJECT),
         suspended: tenant.spec.suspend,
-        abandon: tenant.annotations().get(annotations::ABANDON).is_some_and(|value| value == "true"),
+        abandon: tenant
+            .annotations()
+            .get(annotations::ABANDON)
+            .is_some_and(|value| value == "true"),
         reconcile_at: tenant.annotations().get(annotations::RECONCILE_AT).cloned(),
         class_guarded: pass.hand.class_guarded
-            || pass
-                .class
-                .as_ref()
-                .is_some_and(|class| class.finalizers().iter().any(|one| one == finalizers::IN_USE)),
+            || pass.class.as_ref().is_some_and(|class| {
+                class
+                    .finalizers()
+                    .iter()
+                    .any(|one| one == finalizers::IN_USE)
+            }),
         account: account_facts(pass),
         project_name: project_name(&label, &ctx.installation, pass.uid),
         listing,
@@ -104,11 +147,16 @@ pub fn observe(pass: &Pass<'_>) -> Facts {
         taken_by,
         secret: pass.secret_facts(&secret),
         password_rejected: pass.hand.password_rejected,
-        ca_digest: pass.class.as_ref().and_then(|class| class.spec.neon.ca_bundle.as_deref()).map(ca_digest),
+        ca_digest: pass
+            .class
+            .as_ref()
+            .and_then(|class| class.spec.neon.ca_bundle.as_deref())
+            .map(ca_digest),
         schema: match (&pass.schema, ctx.schemas.of_class(class_name)) {
-            (Some(set), _) => {
-                Schema::Target(SchemaTarget { version: set.target_version(), digest: set.digest().to_owned() })
-            }
+            (Some(set), _) => Schema::Target(SchemaTarget {
+                version: set.target_version(),
+                digest: set.digest().to_owned(),
+            }),
             (None, Some(Err(refusal))) => Schema::Unusable(refusal),
             (None, _) => Schema::Unusable(not_read_yet(class_name)),
         },
@@ -128,7 +176,10 @@ fn account_facts(pass: &Pass<'_>) -> AccountFacts {
 }
 
 fn not_read_yet(class: &str) -> Refusal {
-    Refusal { reason: Reason::Waiting, message: format!("TenantClass {class} is being looked at") }
+    Refusal {
+        reason: Reason::Waiting,
+        message: format!("TenantClass {class} is being looked at"),
+    }
 }
 
 /// Another Tenant that has the project, or that asked for it first.
@@ -138,24 +189,43 @@ fn holder_of(ctx: &Context, project: &str, asking: &Tenant) -> Option<String> {
         .filter(|packed| packed.uid().as_deref() != asking.metadata.uid.as_deref())
         .filter_map(|packed| packed.unpack())
         .find(|other| {
-            let has = other.status.as_ref().and_then(|status| status.project.as_ref()).is_some_and(|p| p.id == project);
-            let asks = other.spec.adopt.as_ref().is_some_and(|adopt| adopt.project_id == project);
+            let has = other
+                .status
+                .as_ref()
+                .and_then(|status| status.project.as_ref())
+                .is_some_and(|p| p.id == project);
+            let asks = other
+                .spec
+                .adopt
+                .as_ref()
+                .is_some_and(|adopt| adopt.project_id == project);
             has || asks && other.metadata.deletion_timestamp.is_none() && rank(other) < rank(asking)
         })
-        .map(|other| format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()))
+        .map(|other| {
+            format!(
+                "{}/{}",
+                other.namespace().unwrap_or_default(),
+                other.name_any()
+            )
+        })
 }
 
 /// Sixteen bytes of a hash, enough to see that certificates are others than before.
 fn ca_digest(pem: &str) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(pem.as_bytes()).iter().take(16).fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Sha256::digest(pem.as_bytes())
+        .iter()
+        .take(16)
+        .fold(String::new(), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 /// The Tenants of a class.
 pub fn tenants_of(ctx: &Context, class: &str) -> Vec<Arc<PackedTenant>> {
-    ctx.all_tenants().filter(|packed| packed.class_name() == class).collect()
+    ctx.all_tenants()
+        .filter(|packed| packed.class_name() == class)
+        .collect()
 }

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use crds::{ConditionType, ConnectionDetails, Reason, Tenant, TenantClass, TenantStatus, find_condition};
+use crds::{
+    ConditionType, ConnectionDetails, Reason, Tenant, TenantClass, TenantStatus, find_condition,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
@@ -48,7 +50,10 @@ pub struct Pass<'a> {
 
 /// What a pass found out and does not have to ask again.
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a discovery of its own, and any combination can be met")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a discovery of its own, and any combination can be met"
+)]
 pub struct Hand {
     /// Credentials, and the project they belong to.
     pub credentials: Option<(ProjectId, ConnectionDetails)>,
@@ -75,15 +80,27 @@ impl Pass<'_> {
     pub fn wish(&self) -> Result<&Wish, Failure> {
         match &self.goal {
             Goal::Live(Ok(wish)) => Ok(wish),
-            Goal::Live(Err(refusal)) => Err(Failure::lasting(Area::Project, refusal.reason, refusal.message.clone())),
-            Goal::Go(_) => Err(Failure::passing(Area::Project, Reason::Deleting, "the Tenant is being deleted")),
+            Goal::Live(Err(refusal)) => Err(Failure::lasting(
+                Area::Project,
+                refusal.reason,
+                refusal.message.clone(),
+            )),
+            Goal::Go(_) => Err(Failure::passing(
+                Area::Project,
+                Reason::Deleting,
+                "the Tenant is being deleted",
+            )),
         }
     }
 
     /// The account, on steps that are only planned with one.
     pub fn account(&self) -> Result<Arc<Account>, Failure> {
         self.account.clone().ok_or_else(|| {
-            Failure::passing(Area::Project, Reason::AccountUnreachable, "the class's account is not there any more")
+            Failure::passing(
+                Area::Project,
+                Reason::AccountUnreachable,
+                "the class's account is not there any more",
+            )
         })
     }
 
@@ -99,7 +116,10 @@ impl Pass<'_> {
 
     /// The recorded project.
     pub fn project(&self) -> Option<ProjectId> {
-        self.status.project.as_ref().and_then(|project| project.id.parse().ok())
+        self.status
+            .project
+            .as_ref()
+            .and_then(|project| project.id.parse().ok())
     }
 
     /// Says something in an event and in the log.
@@ -113,7 +133,10 @@ impl Pass<'_> {
         if self.hand.secret_foreign {
             return SecretFacts::Foreign;
         }
-        let key = Key { namespace: self.key.namespace.clone(), name: name.into() };
+        let key = Key {
+            namespace: self.key.namespace.clone(),
+            name: name.into(),
+        };
         self.ctx.secrets.facts(&key, self.uid)
     }
 
@@ -121,31 +144,51 @@ impl Pass<'_> {
     pub async fn save(&mut self, facts: &Facts, verdict: &Verdict) -> Result<(), Failure> {
         let next = report(self.status.clone(), verdict, self.seen(facts));
         self.announce(&next, verdict);
-        if self.tenant.status.as_ref() != Some(&next) {
-            self.write(&next).await.map_err(|error| Failure::cluster(Area::Project, &error))?;
+        if self.tenant.status.as_ref() == Some(&next) {
+            self.status = next;
+        } else {
+            self.write(&next)
+                .await
+                .map_err(|error| Failure::cluster(Area::Project, &error))?;
+            // As the API server keeps it: its times have less precision than ours.
+            self.status = self.tenant.status.clone().unwrap_or(next);
         }
-        self.status = next;
         Ok(())
     }
 
     fn seen(&self, facts: &Facts) -> Seen {
-        let project = self.status.project.as_ref().map(|project| project.id.as_str());
+        let project = self
+            .status
+            .project
+            .as_ref()
+            .map(|project| project.id.as_str());
         let credentials = match (&self.goal, &facts.secret) {
-            (_, SecretFacts::Ours { intact: true, project: of, .. }) => {
-                of.as_ref().map(ProjectId::as_str) == project && self.status.binding.is_some()
-            }
+            (
+                _,
+                SecretFacts::Ours {
+                    intact: true,
+                    project: of,
+                    ..
+                },
+            ) => of.as_ref().map(ProjectId::as_str) == project && self.status.binding.is_some(),
             _ => false,
         };
         let schema = self.status.schema.as_ref().is_some_and(|schema| {
             schema.project_id.as_deref() == project
                 && match &facts.schema {
                     Schema::Target(target) => {
-                        schema.version == Some(target.version) && schema.checksum.as_ref() == Some(&target.digest)
+                        schema.version == Some(target.version)
+                            && schema.checksum.as_ref() == Some(&target.digest)
                     }
                     Schema::Unusable(_) => false,
                 }
         });
-        Seen { generation: self.tenant.metadata.generation, credentials, schema, now: Timestamp::now() }
+        Seen {
+            generation: self.tenant.metadata.generation,
+            credentials,
+            schema,
+            now: Timestamp::now(),
+        }
     }
 
     async fn write(&mut self, next: &TenantStatus) -> Result<(), ClusterError> {
@@ -154,7 +197,9 @@ impl Pass<'_> {
             // acts on the Tenant, and the new status says, by its generation, which spec it speaks of.
             Err(ClusterError::Conflict { what }) => {
                 let fresh = self.ctx.cluster.tenant(&self.key).await?;
-                if fresh.metadata.uid != self.tenant.metadata.uid || fresh.status != self.tenant.status {
+                if fresh.metadata.uid != self.tenant.metadata.uid
+                    || fresh.status != self.tenant.status
+                {
                     return Err(ClusterError::Conflict { what });
                 }
                 self.ctx.cluster.write_status(&fresh, next).await?
@@ -179,7 +224,9 @@ impl Pass<'_> {
         let before = find_condition(&self.status.conditions, ConditionType::Ready);
         let after = find_condition(&next.conditions, ConditionType::Ready);
         let changed = match (before, after) {
-            (Some(before), Some(after)) => before.reason != after.reason || before.message != after.message,
+            (Some(before), Some(after)) => {
+                before.reason != after.reason || before.message != after.message
+            }
             _ => true,
         };
         if !changed {
@@ -191,10 +238,16 @@ impl Pass<'_> {
                     tenant.namespace = %self.key.namespace, tenant.name = %self.key.name, reason = %finding.reason,
                     tenant.available = is_available(next), "Tenant is stalled: {}", finding.message
                 );
-                self.ctx.events.warning(self.reference(), finding.reason, &finding.message);
+                self.ctx
+                    .events
+                    .warning(self.reference(), finding.reason, &finding.message);
             }
             Verdict::Ready => {
-                let ready_ms = next.timings.as_ref().and_then(|timings| timings.ready_ms).unwrap_or(0);
+                let ready_ms = next
+                    .timings
+                    .as_ref()
+                    .and_then(|timings| timings.ready_ms)
+                    .unwrap_or(0);
                 tracing::info!(
                     tenant.namespace = %self.key.namespace, tenant.name = %self.key.name, ready_ms,
                     "Tenant is ready"

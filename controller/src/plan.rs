@@ -4,7 +4,7 @@
 //! pass meant to do; each is safe to repeat, and the one that is not, creating a project, is only chosen when the
 //! facts show that no earlier request can still land.
 
-use crds::{DeletionPolicy, Effective, Reason, TenantStatus};
+use crds::{DeletionPolicy, Reason, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
 use neon::ids::{EndpointId, ProjectId};
 
@@ -16,7 +16,9 @@ pub const SETTLE_LISTING_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// That the status names neither project nor request proves nothing before the account was listed once: a status can get
 /// lost. Any listing will do, so those who wait for the first one share it.
-const LIST_ONCE: Step = Step::List { since: Timestamp::MIN };
+const LIST_ONCE: Step = Step::List {
+    since: Timestamp::MIN,
+};
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +92,10 @@ pub enum Farewell {
 
 /// What is to become of the Tenant.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each running pass")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each running pass"
+)]
 pub enum Goal {
     /// It is to live, as wished, or the wish cannot be granted.
     Live(Result<Wish, Refusal>),
@@ -112,14 +117,20 @@ fn plan_deletion(policy: DeletionPolicy, facts: &Facts) -> Step {
     let status = &facts.status;
     let owned = owned_project(facts);
     let outstanding = status.creation.is_some();
-    if policy == DeletionPolicy::Retain {
+    // What is retained is a tenant's data. A project that a lost answer may have left behind has none, and nobody would ever
+    // know of it: it goes the way of `Delete`.
+    if policy == DeletionPolicy::Retain && !(status.project.is_none() && outstanding) {
         return Step::LetGo(Farewell::Retained);
     }
     if let AccountFacts::Unusable(refusal) = &facts.account {
         if owned.is_none() && !outstanding {
             return Step::LetGo(Farewell::Gone);
         }
-        return if facts.abandon { Step::LetGo(Farewell::Abandoned) } else { Step::Stall(refusal.clone()) };
+        return if facts.abandon {
+            Step::LetGo(Farewell::Abandoned)
+        } else {
+            missing(refusal)
+        };
     }
     match owned {
         Some(project) => Step::DeleteProject(project),
@@ -130,11 +141,20 @@ fn plan_deletion(policy: DeletionPolicy, facts: &Facts) -> Step {
 
 /// The project to delete with the Tenant: the recorded one, or one that bears its mark.
 fn owned_project(facts: &Facts) -> Option<ProjectId> {
-    let recorded = facts.status.project.as_ref().and_then(|project| project.id.parse().ok());
+    let recorded = facts
+        .status
+        .project
+        .as_ref()
+        .and_then(|project| project.id.parse().ok());
     let gone = facts.deleted.as_ref();
-    recorded
-        .filter(|id| Some(id) != gone)
-        .or_else(|| facts.listing.marked.iter().map(|seen| seen.id.clone()).find(|id| Some(id) != gone))
+    recorded.filter(|id| Some(id) != gone).or_else(|| {
+        facts
+            .listing
+            .marked
+            .iter()
+            .map(|seen| seen.id.clone())
+            .find(|id| Some(id) != gone)
+    })
 }
 
 /// What an outstanding request to create a project still asks for; `None` once it is sure that it did not land.
@@ -160,9 +180,21 @@ fn settle(status: &TenantStatus, listing: &ListingFacts, now: Timestamp) -> Opti
     }
 }
 
+/// Something is missing. What is only not read yet comes by itself; for the rest a person is needed.
+fn missing(refusal: &Refusal) -> Step {
+    match refusal.reason {
+        Reason::Waiting => Step::Wait {
+            until: None,
+            reason: refusal.reason,
+            message: refusal.message.clone(),
+        },
+        _ => Step::Stall(refusal.clone()),
+    }
+}
+
 fn plan_life(wish: &Wish, facts: &Facts) -> Step {
     if let AccountFacts::Unusable(refusal) = &facts.account {
-        return Step::Stall(refusal.clone());
+        return missing(refusal);
     }
     if !facts.class_guarded {
         return Step::GuardClass;
@@ -184,14 +216,22 @@ fn plan_project(wish: &Wish, facts: &Facts) -> Option<Step> {
     let Ok(id) = project.id.parse::<ProjectId>() else {
         return Some(Step::Stall(Refusal {
             reason: Reason::ProjectGone,
-            message: format!("status.project.id {:?} is no project id: restore the status from a backup", project.id),
+            message: format!(
+                "status.project.id {:?} is no project id: restore the status from a backup",
+                project.id
+            ),
         }));
     };
     if let Some(refusal) = adoption_conflict(wish, facts, &id) {
         return Some(Step::Stall(refusal));
     }
     // A twin is told by our own mark: an adopted project has none, and a person's copy does not either.
-    if let Some(twin) = facts.listing.marked.iter().find(|seen| seen.id != id && !project.adopted) {
+    if let Some(twin) = facts
+        .listing
+        .marked
+        .iter()
+        .find(|seen| seen.id != id && !project.adopted)
+    {
         return Some(Step::RemoveTwin(twin.id.clone()));
     }
     if facts.listing.unavailable {
@@ -207,38 +247,64 @@ fn plan_project(wish: &Wish, facts: &Facts) -> Option<Step> {
             return Some(Step::Inspect(id));
         }
         let drifted = !checked && seen.differs_from(wish, &facts.project_name, project.adopted);
-        let resized = facts.endpoint.as_ref().is_some_and(|endpoint| endpoint.differs_from(wish));
-        if drifted || resized || pending(status.effective.as_ref(), wish) {
-            return Some(update(id, wish, facts));
-        }
-        return None;
+        let resized = facts
+            .endpoint
+            .as_ref()
+            .is_some_and(|endpoint| endpoint.differs_from(wish));
+        return (drifted || resized || pending(wish, facts)).then(|| update(id, wish, facts));
     }
     if facts.listing.as_of.is_some() && !facts.confirmed {
         return Some(Step::ConfirmGone(id));
     }
-    pending(status.effective.as_ref(), wish).then(|| update(id, wish, facts))
+    pending(wish, facts).then(|| update(id, wish, facts))
 }
 
 fn update(project: ProjectId, wish: &Wish, facts: &Facts) -> Step {
     // Where nothing is known to be in effect (a project taken up after a lost answer), a size that is wished is sent.
-    let in_effect = facts.status.effective.as_ref().map(|effective| effective.compute).unwrap_or_default();
-    let resize = facts.endpoint.as_ref().is_some_and(|endpoint| endpoint.differs_from(wish))
+    let in_effect = facts
+        .status
+        .effective
+        .as_ref()
+        .map(|effective| effective.compute)
+        .unwrap_or_default();
+    let resize = facts
+        .endpoint
+        .as_ref()
+        .is_some_and(|endpoint| endpoint.differs_from(wish))
         || in_effect != wish.effective().compute;
-    let endpoint = facts.endpoint.as_ref().map(|endpoint| endpoint.id.clone()).or_else(|| {
-        facts.status.project.as_ref().and_then(|project| project.endpoint_id.as_ref()).and_then(|id| id.parse().ok())
-    });
+    let endpoint = facts
+        .endpoint
+        .as_ref()
+        .map(|endpoint| endpoint.id.clone())
+        .or_else(|| {
+            facts
+                .status
+                .project
+                .as_ref()
+                .and_then(|project| project.endpoint_id.as_ref())
+                .and_then(|id| id.parse().ok())
+        });
     match endpoint {
         // Which compute to change is not known: look first.
         None if resize => Step::Inspect(project),
-        endpoint => Step::Update { project, compute: endpoint.filter(|_| resize) },
+        endpoint => Step::Update {
+            project,
+            compute: endpoint.filter(|_| resize),
+        },
     }
 }
 
 /// Whether something that Neon has to be told differs between what is in effect and what is wished.
-fn pending(in_effect: Option<&Effective>, wish: &Wish) -> bool {
-    let Some(in_effect) = in_effect else { return true };
+fn pending(wish: &Wish, facts: &Facts) -> bool {
+    let Some(in_effect) = &facts.status.effective else {
+        return true;
+    };
     let wished = wish.effective();
-    in_effect.compute != wished.compute
+    let project = facts.status.project.as_ref();
+    let renamed =
+        project.is_some_and(|project| !project.adopted && project.name != facts.project_name);
+    renamed
+        || in_effect.compute != wished.compute
         || in_effect.quota != wished.quota
         || in_effect.history_retention_seconds != wished.history_retention_seconds
         || in_effect.allowed_ips != wished.allowed_ips
@@ -251,15 +317,26 @@ fn plan_birth(wish: &Wish, facts: &Facts) -> Step {
             .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stall);
     }
     // Of several that landed, the first is kept; the others are removed as twins once this one is recorded.
-    if let Some(seen) = facts.listing.marked.iter().min_by_key(|seen| (seen.created_at, &seen.id)) {
+    if let Some(seen) = facts
+        .listing
+        .marked
+        .iter()
+        .min_by_key(|seen| (seen.created_at, &seen.id))
+    {
         return Step::TakeUp(seen.id.clone());
     }
     if facts.listing.as_of.is_none() {
         return LIST_ONCE;
     }
     settle(&facts.status, &facts.listing, facts.now).unwrap_or_else(|| {
-        let before = facts.status.creation.as_ref().map_or(0, |intent| intent.attempt);
-        Step::Create { attempt: before.saturating_add(1) }
+        let before = facts
+            .status
+            .creation
+            .as_ref()
+            .map_or(0, |intent| intent.attempt);
+        Step::Create {
+            attempt: before.saturating_add(1),
+        }
     })
 }
 
@@ -268,7 +345,9 @@ fn adoption_conflict(wish: &Wish, facts: &Facts, project: &ProjectId) -> Option<
     let other = facts.taken_by.as_ref()?;
     Some(Refusal {
         reason: Reason::ProjectTaken,
-        message: format!("project {project} belongs to Tenant {other}: a project has one Tenant at most"),
+        message: format!(
+            "project {project} belongs to Tenant {other}: a project has one Tenant at most"
+        ),
     })
 }
 
@@ -284,12 +363,19 @@ fn plan_credentials(wish: &Wish, facts: &Facts) -> Option<Step> {
                 wish.secret_name
             ),
         })),
-        SecretFacts::Ours { intact: true, project: of, ca_digest }
-            if *of == Some(id.clone())
-                && *ca_digest == facts.ca_digest
-                && !facts.password_rejected
-                && facts.status.connection.is_some()
-                && facts.status.binding.as_ref().is_some_and(|binding| binding.name == wish.secret_name) =>
+        SecretFacts::Ours {
+            intact: true,
+            project: of,
+            ca_digest,
+        } if *of == Some(id.clone())
+            && *ca_digest == facts.ca_digest
+            && !facts.password_rejected
+            && facts.status.connection.is_some()
+            && facts
+                .status
+                .binding
+                .as_ref()
+                .is_some_and(|binding| binding.name == wish.secret_name) =>
         {
             None
         }
@@ -302,7 +388,7 @@ fn plan_schema(facts: &Facts) -> Option<Step> {
     let project = status.project.as_ref()?;
     let id: ProjectId = project.id.parse().ok()?;
     let target = match &facts.schema {
-        Schema::Unusable(refusal) => return Some(Step::Stall(refusal.clone())),
+        Schema::Unusable(refusal) => return Some(missing(refusal)),
         Schema::Target(target) => target,
     };
     let current = status.schema.as_ref().is_some_and(|schema| {

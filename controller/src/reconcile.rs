@@ -11,9 +11,10 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use crate::apply::{apply, name, progress};
 use crate::cache::PackedTenant;
+use crate::classes;
 use crate::context::Context;
 use crate::facts::Facts;
-use crate::failure::{Failure, Retry};
+use crate::failure::{Failure, Retry, chain};
 use crate::observe::{begin, observe};
 use crate::pass::Pass;
 use crate::plan::{Goal, Step, plan};
@@ -36,22 +37,44 @@ struct Ending {
 /// again.
 pub async fn reconcile(packed: Arc<PackedTenant>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     let start = Instant::now();
-    let Some(mut pass) = begin(&ctx, &packed) else { return Ok(Action::await_change()) };
+    look_at_class(&ctx, packed.class_name()).await;
+    let Some(mut pass) = begin(&ctx, &packed) else {
+        return Ok(Action::await_change());
+    };
     let span = info_span!("reconcile", tenant.namespace = %pass.key.namespace, tenant.name = %pass.key.name);
     let uid = pass.uid;
     let ending = run(&mut pass).instrument(span).await;
     if !matches!(ending.outcome, ReconcileOutcome::Failed) {
         ctx.backoffs.forget(&uid);
     }
-    ctx.metrics.reconciled(ending.outcome, ending.reason, start.elapsed());
+    ctx.metrics
+        .reconciled(ending.outcome, ending.reason, start.elapsed());
     Ok(ending.action)
+}
+
+/// A class that is new is looked at on the way, so that its first Tenant need not wait for the class's own turn.
+async fn look_at_class(ctx: &Context, name: &str) {
+    if ctx.accounts.of_class(name).is_none()
+        && let Some(class) = ctx.class(name)
+        && let Err(error) = classes::load(ctx, &class).await
+    {
+        debug!(
+            class.name = name,
+            "The class cannot be read yet: {}",
+            chain(&error)
+        );
+    }
 }
 
 async fn run(pass: &mut Pass<'_>) -> Ending {
     // Its finalizer is not ours any more: whatever happens to it is not our business.
     if pass.deleting() && !observe(pass).has_finalizer {
         pass.ctx.recent.forget(pass.uid);
-        return Ending { action: Action::await_change(), outcome: ReconcileOutcome::Released, reason: Reason::Deleting };
+        return Ending {
+            action: Action::await_change(),
+            outcome: ReconcileOutcome::Released,
+            reason: Reason::Deleting,
+        };
     }
     for _ in 0..PASS_STEPS_MAX {
         let facts = observe(pass);
@@ -72,7 +95,10 @@ async fn run(pass: &mut Pass<'_>) -> Ending {
             };
         }
     }
-    warn!(steps = PASS_STEPS_MAX, "A pass did not come to an end; it goes on later");
+    warn!(
+        steps = PASS_STEPS_MAX,
+        "A pass did not come to an end; it goes on later"
+    );
     Ending {
         action: Action::requeue(ENDLESS_RETRY),
         outcome: ReconcileOutcome::Failed,
@@ -85,12 +111,26 @@ async fn take(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<(), Fai
     // On a Tenant that was ready, people see at once that something is going on. One on its way says so already.
     let was_ready = is_true(&pass.status.conditions, ConditionType::Ready);
     if let Some((area, reason, message)) = progress(step).filter(|_| was_ready) {
-        let finding = Finding { area, reason, message: message.to_owned() };
-        let verdict = if pass.deleting() { Verdict::Deleting(finding) } else { Verdict::Progress(finding) };
+        let finding = Finding {
+            area,
+            reason,
+            message: message.to_owned(),
+        };
+        let verdict = if pass.deleting() {
+            Verdict::Deleting(finding)
+        } else {
+            Verdict::Progress(finding)
+        };
         pass.save(facts, &verdict).await?;
     }
-    let result = apply(pass, facts, step).instrument(info_span!("step", step = name(step))).await;
-    let outcome = if result.is_ok() { StepOutcome::Done } else { StepOutcome::Failed };
+    let result = apply(pass, facts, step)
+        .instrument(info_span!("step", step = name(step)))
+        .await;
+    let outcome = if result.is_ok() {
+        StepOutcome::Done
+    } else {
+        StepOutcome::Failed
+    };
     pass.ctx.metrics.step(name(step), outcome);
     result
 }
@@ -102,39 +142,92 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
         Step::Rest => {
             settle_figures(pass);
             let action = Action::requeue(retry.resync_interval);
-            (Verdict::Ready, action, ReconcileOutcome::Ready, Reason::Succeeded)
+            (
+                Verdict::Ready,
+                action,
+                ReconcileOutcome::Ready,
+                Reason::Succeeded,
+            )
         }
-        Step::Hold => (Verdict::Suspended, Action::await_change(), ReconcileOutcome::Waiting, Reason::Suspended),
+        Step::Hold => (
+            Verdict::Suspended,
+            Action::await_change(),
+            ReconcileOutcome::Waiting,
+            Reason::Suspended,
+        ),
         Step::Stall(refusal) => {
             let area = match refusal.reason {
                 Reason::SecretNotOurs => Area::Credentials,
                 Reason::MigrationsInvalid => Area::Schema,
                 _ => Area::Project,
             };
-            let finding = Finding { area, reason: refusal.reason, message: refusal.message.clone() };
-            let verdict =
-                if pass.deleting() { Verdict::DeletionStalled(finding) } else { Verdict::Stalled(finding) };
-            (verdict, Action::requeue(retry.stalled_interval), ReconcileOutcome::Stalled, refusal.reason)
+            let finding = Finding {
+                area,
+                reason: refusal.reason,
+                message: refusal.message.clone(),
+            };
+            let verdict = if pass.deleting() {
+                Verdict::DeletionStalled(finding)
+            } else {
+                Verdict::Stalled(finding)
+            };
+            (
+                verdict,
+                Action::requeue(retry.stalled_interval),
+                ReconcileOutcome::Stalled,
+                refusal.reason,
+            )
         }
-        Step::Wait { until, reason, message } => {
-            let finding = Finding { area: Area::Project, reason: *reason, message: message.clone() };
-            let verdict = if pass.deleting() { Verdict::Deleting(finding) } else { Verdict::Progress(finding) };
+        Step::Wait {
+            until,
+            reason,
+            message,
+        } => {
+            let finding = Finding {
+                area: Area::Project,
+                reason: *reason,
+                message: message.clone(),
+            };
+            let verdict = if pass.deleting() {
+                Verdict::Deleting(finding)
+            } else {
+                Verdict::Progress(finding)
+            };
             let wait = until.map_or(retry.stalled_interval, |until| until_then(facts.now, until));
-            (verdict, Action::requeue(wait), ReconcileOutcome::Waiting, *reason)
+            (
+                verdict,
+                Action::requeue(wait),
+                ReconcileOutcome::Waiting,
+                *reason,
+            )
         }
         _ => return None,
     };
     let first_ready = matches!(verdict, Verdict::Ready)
-        && pass.status.timings.as_ref().is_some_and(|timings| timings.ready_ms.is_none());
+        && pass
+            .status
+            .timings
+            .as_ref()
+            .is_some_and(|timings| timings.ready_ms.is_none());
     if let Err(failure) = pass.save(facts, &verdict).await {
         return Some(fail(pass, failure).await);
     }
     if first_ready
-        && let Some(ready_ms) = pass.status.timings.as_ref().and_then(|timings| timings.ready_ms)
+        && let Some(ready_ms) = pass
+            .status
+            .timings
+            .as_ref()
+            .and_then(|timings| timings.ready_ms)
     {
-        pass.ctx.metrics.became_ready(Duration::from_millis(ready_ms.unsigned_abs()));
+        pass.ctx
+            .metrics
+            .became_ready(Duration::from_millis(ready_ms.unsigned_abs()));
     }
-    Some(Ending { action, outcome, reason })
+    Some(Ending {
+        action,
+        outcome,
+        reason,
+    })
 }
 
 /// Once everything is as wished, what Neon need not be told is in effect too.
@@ -145,7 +238,9 @@ fn settle_figures(pass: &mut Pass<'_>) {
 }
 
 fn until_then(now: Timestamp, then: Timestamp) -> Duration {
-    then.duration_since(now).try_into().unwrap_or(Duration::ZERO)
+    then.duration_since(now)
+        .try_into()
+        .unwrap_or(Duration::ZERO)
 }
 
 async fn fail(pass: &mut Pass<'_>, failure: Failure) -> Ending {
@@ -158,9 +253,19 @@ async fn fail(pass: &mut Pass<'_>, failure: Failure) -> Ending {
     }
     let (wait, outcome) = match failure.retry {
         Retry::After(wait) => (wait, ReconcileOutcome::Failed),
-        Retry::Backoff => (pass.ctx.backoffs.failed(&pass.uid), ReconcileOutcome::Failed),
-        Retry::OnChange => (pass.ctx.config.retry.stalled_interval, ReconcileOutcome::Stalled),
+        Retry::Backoff => (
+            pass.ctx.backoffs.failed(&pass.uid),
+            ReconcileOutcome::Failed,
+        ),
+        Retry::OnChange => (
+            pass.ctx.config.retry.stalled_interval,
+            ReconcileOutcome::Stalled,
+        ),
     };
     debug!(reason = %failure.reason, wait_ms = wait.as_millis(), "The pass failed: {}", failure.message);
-    Ending { action: Action::requeue(wait), outcome, reason: failure.reason }
+    Ending {
+        action: Action::requeue(wait),
+        outcome,
+        reason: failure.reason,
+    }
 }

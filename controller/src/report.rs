@@ -74,30 +74,44 @@ pub fn report(mut status: TenantStatus, verdict: &Verdict, seen: Seen) -> Tenant
         Verdict::Progress(finding)
         | Verdict::Stalled(finding)
         | Verdict::Deleting(finding)
-        | Verdict::DeletionStalled(finding) => state(false, finding.reason, finding.message.clone()),
+        | Verdict::DeletionStalled(finding) => {
+            state(false, finding.reason, finding.message.clone())
+        }
     };
     let now = Time(seen.now);
     let mut put = |kind: ConditionType, state: Option<State>| match state {
-        Some(state) => set_condition(&mut status.conditions, state.into_condition(kind, seen.generation), &now),
-        None => status.conditions.retain(|condition| condition.type_ != kind.as_str()),
+        Some(state) => set_condition(
+            &mut status.conditions,
+            state.into_condition(kind, seen.generation),
+            &now,
+        ),
+        None => status
+            .conditions
+            .retain(|condition| condition.type_ != kind.as_str()),
     };
     put(ConditionType::Ready, Some(ready));
     put(ConditionType::Available, Some(available));
     for (kind, state) in parts {
         put(kind, Some(state));
     }
-    put(ConditionType::Reconciling, match verdict {
-        Verdict::Progress(finding) | Verdict::Deleting(finding) => {
-            Some(state(true, finding.reason, finding.message.clone()))
-        }
-        _ => None,
-    });
-    put(ConditionType::Stalled, match verdict {
-        Verdict::Stalled(finding) | Verdict::DeletionStalled(finding) => {
-            Some(state(true, finding.reason, finding.message.clone()))
-        }
-        _ => None,
-    });
+    put(
+        ConditionType::Reconciling,
+        match verdict {
+            Verdict::Progress(finding) | Verdict::Deleting(finding) => {
+                Some(state(true, finding.reason, finding.message.clone()))
+            }
+            _ => None,
+        },
+    );
+    put(
+        ConditionType::Stalled,
+        match verdict {
+            Verdict::Stalled(finding) | Verdict::DeletionStalled(finding) => {
+                Some(state(true, finding.reason, finding.message.clone()))
+            }
+            _ => None,
+        },
+    );
     status.phase = Some(phase(verdict));
     if matches!(verdict, Verdict::Ready) {
         note_ready(&mut status, seen.now);
@@ -129,15 +143,22 @@ fn phase(verdict: &Verdict) -> Phase {
 }
 
 fn note_ready(status: &mut TenantStatus, now: Timestamp) {
-    let Some(timings) = &mut status.timings else { return };
+    let Some(timings) = &mut status.timings else {
+        return;
+    };
     if timings.ready_ms.is_none() {
-        timings.ready_ms = timings.started_at.as_ref().map(|start| millis_between(start.0, now));
+        timings.ready_ms = timings
+            .started_at
+            .as_ref()
+            .map(|start| millis_between(start.0, now));
     }
 }
 
 /// Milliseconds from one moment to another, never negative.
 pub fn millis_between(start: Timestamp, end: Timestamp) -> i64 {
-    end.as_millisecond().saturating_sub(start.as_millisecond()).max(0)
+    end.as_millisecond()
+        .saturating_sub(start.as_millisecond())
+        .max(0)
 }
 
 struct State {
@@ -147,7 +168,11 @@ struct State {
 }
 
 fn state(good: bool, reason: Reason, message: String) -> State {
-    State { good, reason, message }
+    State {
+        good,
+        reason,
+        message,
+    }
 }
 
 impl State {
@@ -178,20 +203,32 @@ fn parts(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> [(ConditionTyp
     let project = status.project.as_ref();
     let good = [project.is_some(), seen.credentials, seen.schema];
     let words = [
-        project.map(|project| format!("project {} is as wished", project.id)).unwrap_or_default(),
+        project
+            .map(|project| format!("project {} is as wished", project.id))
+            .unwrap_or_default(),
         "the Secret holds the project's credentials".to_owned(),
         "the database has the newest schema".to_owned(),
     ];
-    let kinds = [ConditionType::ProjectReady, ConditionType::CredentialsReady, ConditionType::SchemaReady];
+    let kinds = [
+        ConditionType::ProjectReady,
+        ConditionType::CredentialsReady,
+        ConditionType::SchemaReady,
+    ];
     let areas = [Area::Project, Area::Credentials, Area::Schema];
     let mut words = words.into_iter();
     let found = finding(verdict);
     std::array::from_fn(|i| {
         let message = words.next().unwrap_or_default();
         let state = match found {
-            Some(finding) if finding.area == areas[i] => state(false, finding.reason, finding.message.clone()),
+            Some(finding) if finding.area == areas[i] => {
+                state(false, finding.reason, finding.message.clone())
+            }
             _ if good[i] => state(true, Reason::Succeeded, message),
-            _ => state(false, Reason::Waiting, "not looked at yet: something before it has to succeed first".to_owned()),
+            _ => state(
+                false,
+                Reason::Waiting,
+                "not looked at yet: something before it has to succeed first".to_owned(),
+            ),
         };
         (kinds[i], state)
     })
@@ -208,15 +245,28 @@ fn availability(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> State {
     let found = finding(verdict);
     // These say that the database itself is away or going, not that something new could not be put into effect.
     let away = found.is_some_and(|finding| {
-        matches!(finding.reason, Reason::ProjectGone | Reason::RecoveringProject | Reason::Deleting | Reason::PasswordUnknown)
-            || finding.area == Area::Credentials && !seen.credentials
+        matches!(
+            finding.reason,
+            Reason::ProjectGone
+                | Reason::RecoveringProject
+                | Reason::Deleting
+                | Reason::PasswordUnknown
+        ) || finding.area == Area::Credentials && !seen.credentials
     });
     if served && seen.credentials && !away {
-        return state(true, Reason::Succeeded, "the database can be used".to_owned());
+        return state(
+            true,
+            Reason::Succeeded,
+            "the database can be used".to_owned(),
+        );
     }
     match found {
         Some(finding) => state(false, finding.reason, finding.message.clone()),
-        None => state(false, Reason::Waiting, "the database was never ready yet".to_owned()),
+        None => state(
+            false,
+            Reason::Waiting,
+            "the database was never ready yet".to_owned(),
+        ),
     }
 }
 

@@ -20,29 +20,52 @@ pub struct Schemas {
 impl Schemas {
     /// `built_in` is what classes get that name no ConfigMap.
     pub fn new(built_in: SchemaSet) -> Self {
-        Self { built_in, by_class: RwLock::default() }
+        Self {
+            built_in,
+            by_class: RwLock::default(),
+        }
     }
 
     /// The migrations of a class, or what is wrong with them; `None` while the class was not looked at yet.
     pub fn of_class(&self, class: &str) -> Option<Result<SchemaSet, Refusal>> {
-        self.by_class.read().unwrap_or_else(PoisonError::into_inner).get(class).cloned()
+        self.by_class
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(class)
+            .cloned()
     }
 
     /// Reads the migrations that the class names. Says whether they are others than before.
     pub async fn load(&self, class: &TenantClass, cluster: &Cluster) -> Result<bool, ClusterError> {
-        let set = match (&class.spec.migrations.source, &class.spec.migrations.config_map) {
-            (MigrationsSource::ConfigMap, Some(config_map)) => read(&config_map.name, class, cluster).await?,
+        let set = match (
+            &class.spec.migrations.source,
+            &class.spec.migrations.config_map,
+        ) {
+            (MigrationsSource::ConfigMap, Some(config_map)) => {
+                read(&config_map.name, class, cluster).await?
+            }
             _ => Ok(self.built_in.clone()),
         };
-        let digest = |set: &Result<SchemaSet, Refusal>| set.as_ref().map(|set| set.digest().to_owned()).map_err(Clone::clone);
+        let digest = |set: &Result<SchemaSet, Refusal>| {
+            set.as_ref()
+                .map(|set| set.digest().to_owned())
+                .map_err(Clone::clone)
+        };
         let now = digest(&set);
-        let before = self.by_class.write().unwrap_or_else(PoisonError::into_inner).insert(class.name_any(), set);
+        let before = self
+            .by_class
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(class.name_any(), set);
         Ok(before.as_ref().map(digest) != Some(now))
     }
 
     /// Forgets a class that is gone.
     pub fn forget(&self, class: &str) {
-        self.by_class.write().unwrap_or_else(PoisonError::into_inner).remove(class);
+        self.by_class
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(class);
     }
 }
 
@@ -51,7 +74,12 @@ async fn read(
     class: &TenantClass,
     cluster: &Cluster,
 ) -> Result<Result<SchemaSet, Refusal>, ClusterError> {
-    let invalid = |message: String| Err(Refusal { reason: Reason::MigrationsInvalid, message });
+    let invalid = |message: String| {
+        Err(Refusal {
+            reason: Reason::MigrationsInvalid,
+            message,
+        })
+    };
     let Some(config_map) = cluster.own_config_map(name).await? else {
         return Ok(invalid(format!(
             "there is no ConfigMap {name} in namespace {}: make it, or correct spec.migrations of TenantClass {}",
@@ -60,5 +88,6 @@ async fn read(
         )));
     };
     let files = config_map.data.unwrap_or_default();
-    Ok(SchemaSet::from_files(files).or_else(|error| invalid(format!("ConfigMap {name}: {}", chain(&error)))))
+    Ok(SchemaSet::from_files(files)
+        .or_else(|error| invalid(format!("ConfigMap {name}: {}", chain(&error)))))
 }

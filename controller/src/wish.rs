@@ -3,8 +3,8 @@
 //! Pure. Whatever gets past [`validate`] needs no second look by the steps after it.
 
 use crds::{
-    Compute, Database, DeletionPolicy, Effective, Quota, Reason, TenantClassSpec, TenantSpec, DEFAULT_DATABASE,
-    DEFAULT_OWNER,
+    Compute, DEFAULT_DATABASE, DEFAULT_OWNER, Database, DeletionPolicy, Effective, Quota, Reason,
+    TenantClassSpec, TenantSpec,
 };
 use neon::ids::{DatabaseName, ProjectId, RegionId, RoleName};
 use neon::model::ComputeUnits;
@@ -79,7 +79,9 @@ pub struct QuotaWish {
 impl QuotaWish {
     /// Whether a limit that the wish names is another in Neon.
     pub fn differs_from(&self, seen: &Self) -> bool {
-        let other = |wished: Option<u64>, seen: Option<u64>| wished.is_some_and(|wished| wished != seen.unwrap_or(0));
+        let other = |wished: Option<u64>, seen: Option<u64>| {
+            wished.is_some_and(|wished| wished != seen.unwrap_or(0))
+        };
         other(self.active_time_seconds, seen.active_time_seconds)
             || other(self.compute_time_seconds, seen.compute_time_seconds)
             || other(self.written_data_bytes, seen.written_data_bytes)
@@ -108,7 +110,10 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self {
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -124,7 +129,10 @@ pub fn validate(
     if let Some(settled) = settled {
         unchanged(spec, settled)?;
     }
-    let region = settled.map(|settled| &settled.region).or(spec.region.as_ref()).or(defaults.region.as_ref());
+    let region = settled
+        .map(|settled| &settled.region)
+        .or(spec.region.as_ref())
+        .or(defaults.region.as_ref());
     let region = region.ok_or_else(|| {
         Refusal::new(
             Reason::InvalidSpec,
@@ -142,15 +150,29 @@ pub fn validate(
     if settled.is_none() && spec.adopt.is_none() {
         within_choices(spec, class, region, postgres_version)?;
     }
-    let named = settled.map(|settled| &settled.database).or(spec.database.as_ref());
+    let named = settled
+        .map(|settled| &settled.database)
+        .or(spec.database.as_ref());
     let (database, owner) = names(named, defaults.database.as_ref())?;
-    let adopt = spec.adopt.as_ref().map(|adopt| adoption(adopt, class)).transpose()?;
-    let history = spec.history_retention_seconds.or(defaults.history_retention_seconds);
+    let adopt = spec
+        .adopt
+        .as_ref()
+        .map(|adopt| adoption(adopt, class))
+        .transpose()?;
+    let history = spec
+        .history_retention_seconds
+        .or(defaults.history_retention_seconds);
     Ok(Wish {
         class_name: spec.class_name.clone(),
-        label: spec.display_name.clone().unwrap_or_else(|| format!("{}/{}", name.namespace, name.name)),
-        region: region.parse().map_err(|error| invalid("spec.region", &error))?,
-        postgres_version: u16::try_from(postgres_version).map_err(|error| invalid("spec.postgresVersion", &error))?,
+        label: spec
+            .display_name
+            .clone()
+            .unwrap_or_else(|| format!("{}/{}", name.namespace, name.name)),
+        region: region
+            .parse()
+            .map_err(|error| invalid("spec.region", &error))?,
+        postgres_version: u16::try_from(postgres_version)
+            .map_err(|error| invalid("spec.postgresVersion", &error))?,
         compute: compute(spec, class)?,
         quota: quota(spec, class)?,
         history_retention_seconds: history
@@ -181,7 +203,10 @@ pub struct TenantName<'a> {
 
 /// Name of the Secret: as the spec says, or `<tenant>-connection`.
 pub fn secret_name(tenant: &str, spec: &TenantSpec) -> String {
-    spec.connection_secret.as_ref().map_or_else(|| format!("{tenant}-connection"), |secret| secret.name.clone())
+    spec.connection_secret.as_ref().map_or_else(
+        || format!("{tenant}-connection"),
+        |secret| secret.name.clone(),
+    )
 }
 
 /// What becomes of the project. It can be answered without a valid spec and without a class, since deletion must not
@@ -220,10 +245,14 @@ fn unchanged(spec: &TenantSpec, settled: &Effective) -> Result<(), Refusal> {
         ))
     };
     match (&spec.region, spec.postgres_version) {
-        (Some(region), _) if *region != settled.region => differs("spec.region", region, &settled.region),
-        (_, Some(version)) if version != settled.postgres_version => {
-            differs("spec.postgresVersion", &version.to_string(), &settled.postgres_version.to_string())
+        (Some(region), _) if *region != settled.region => {
+            differs("spec.region", region, &settled.region)
         }
+        (_, Some(version)) if version != settled.postgres_version => differs(
+            "spec.postgresVersion",
+            &version.to_string(),
+            &settled.postgres_version.to_string(),
+        ),
         _ => Ok(()),
     }
 }
@@ -235,7 +264,11 @@ fn within_choices(
     postgres_version: i32,
 ) -> Result<(), Refusal> {
     let class_name = &spec.class_name;
-    if let Some(regions) = class.limits.regions.as_ref().filter(|list| !list.is_empty())
+    if let Some(regions) = class
+        .limits
+        .regions
+        .as_ref()
+        .filter(|list| !list.is_empty())
         && !regions.iter().any(|one| one == region)
     {
         return Err(exceeded(format!(
@@ -243,7 +276,11 @@ fn within_choices(
             regions.join(", ")
         )));
     }
-    if let Some(versions) = class.limits.postgres_versions.as_ref().filter(|list| !list.is_empty())
+    if let Some(versions) = class
+        .limits
+        .postgres_versions
+        .as_ref()
+        .filter(|list| !list.is_empty())
         && !versions.contains(&postgres_version)
     {
         let list: Vec<String> = versions.iter().map(ToString::to_string).collect();
@@ -255,20 +292,34 @@ fn within_choices(
     Ok(())
 }
 
-fn names(spec: Option<&Database>, defaults: Option<&Database>) -> Result<(DatabaseName, RoleName), Refusal> {
+fn names(
+    spec: Option<&Database>,
+    defaults: Option<&Database>,
+) -> Result<(DatabaseName, RoleName), Refusal> {
     let pick = |field: fn(&Database) -> Option<&String>, fallback: &str| {
-        spec.and_then(field).or_else(|| defaults.and_then(field)).cloned().unwrap_or_else(|| fallback.to_owned())
+        spec.and_then(field)
+            .or_else(|| defaults.and_then(field))
+            .cloned()
+            .unwrap_or_else(|| fallback.to_owned())
     };
     let database = pick(|database| database.name.as_ref(), DEFAULT_DATABASE);
     let owner = pick(|database| database.owner.as_ref(), DEFAULT_OWNER);
     Ok((
-        database.parse().map_err(|error| invalid("spec.database.name", &error))?,
-        owner.parse().map_err(|error| invalid("spec.database.owner", &error))?,
+        database
+            .parse()
+            .map_err(|error| invalid("spec.database.name", &error))?,
+        owner
+            .parse()
+            .map_err(|error| invalid("spec.database.owner", &error))?,
     ))
 }
 
 fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptWish, Refusal> {
-    if !class.adoption.allowed_project_ids.contains(&adopt.project_id) {
+    if !class
+        .adoption
+        .allowed_project_ids
+        .contains(&adopt.project_id)
+    {
         return Err(Refusal::new(
             Reason::AdoptionRefused,
             format!(
@@ -279,7 +330,10 @@ fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptWish, R
         ));
     }
     Ok(AdoptWish {
-        project: adopt.project_id.parse().map_err(|error| invalid("spec.adopt.projectId", &error))?,
+        project: adopt
+            .project_id
+            .parse()
+            .map_err(|error| invalid("spec.adopt.projectId", &error))?,
         reset_password: adopt.reset_password,
     })
 }
@@ -331,12 +385,17 @@ fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<ComputeWish, Re
         )));
     }
     let units = |field: &str, value: Option<f64>| {
-        value.map(ComputeUnits::new).transpose().map_err(|error| invalid(field, &error))
+        value
+            .map(ComputeUnits::new)
+            .transpose()
+            .map_err(|error| invalid(field, &error))
     };
     Ok(ComputeWish {
         min: units("spec.compute.minCU", min)?,
         max: units("spec.compute.maxCU", max)?,
-        suspend_timeout_seconds: own.suspend_timeout_seconds.or(defaults.suspend_timeout_seconds),
+        suspend_timeout_seconds: own
+            .suspend_timeout_seconds
+            .or(defaults.suspend_timeout_seconds),
     })
 }
 
@@ -348,14 +407,22 @@ fn quota(spec: &TenantSpec, class: &TenantClassSpec) -> Result<QuotaWish, Refusa
     let unsaid = spec.adopt.is_none().then_some(0);
     let pick = |field: &str, own: Option<i64>, default: Option<i64>, limit: Option<i64>| {
         let limit = limit.filter(|limit| *limit > 0);
-        let Some(value) = own.or(default).or(limit).or(unsaid) else { return Ok(None) };
+        let Some(value) = own.or(default).or(limit).or(unsaid) else {
+            return Ok(None);
+        };
         match limit {
             Some(limit) if value == 0 || value > limit => Err(exceeded(format!(
                 "quota.{field} {} is over what TenantClass {} allows: use 1 to {limit}",
-                if value == 0 { "0 (no limit)".to_owned() } else { value.to_string() },
+                if value == 0 {
+                    "0 (no limit)".to_owned()
+                } else {
+                    value.to_string()
+                },
                 spec.class_name
             ))),
-            _ => u64::try_from(value).map(Some).map_err(|error| invalid(&format!("spec.quota.{field}"), &error)),
+            _ => u64::try_from(value)
+                .map(Some)
+                .map_err(|error| invalid(&format!("spec.quota.{field}"), &error)),
         }
     };
     Ok(QuotaWish {
@@ -396,8 +463,11 @@ impl Wish {
     /// The wish as the status shows it.
     pub fn effective(&self) -> Effective {
         let quota = &self.quota;
-        let shown =
-            |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok()).filter(|value| *value > 0);
+        let shown = |value: Option<u64>| {
+            value
+                .and_then(|value| i64::try_from(value).ok())
+                .filter(|value| *value > 0)
+        };
         Effective {
             class_name: self.class_name.clone(),
             region: self.region.to_string(),
@@ -416,7 +486,10 @@ impl Wish {
             },
             history_retention_seconds: self.history_retention_seconds.map(i64::from),
             allowed_ips: self.allowed_ips.clone().unwrap_or_default(),
-            database: Database { name: Some(self.database.to_string()), owner: Some(self.owner.to_string()) },
+            database: Database {
+                name: Some(self.database.to_string()),
+                owner: Some(self.owner.to_string()),
+            },
             deletion_policy: self.deletion_policy,
         }
     }

@@ -28,6 +28,7 @@ pub struct Neon {
     priority: Priority,
 }
 
+#[derive(Clone)]
 struct Shared {
     http: reqwest::Client,
     base_url: Url,
@@ -77,16 +78,22 @@ impl Neon {
     /// The same account with another key, after a rotation. The quota is the account's, so both share it.
     #[must_use]
     pub fn with_api_key(&self, api_key: SecretString) -> Self {
-        let shared = Shared {
-            http: self.shared.http.clone(),
-            base_url: self.shared.base_url.clone(),
-            org_id: self.shared.org_id.clone(),
+        self.with(Shared {
             api_key,
-            quota: Arc::clone(&self.shared.quota),
-            call_deadline: self.shared.call_deadline,
-            queue_deadline: self.shared.queue_deadline,
-            observer: Arc::clone(&self.shared.observer),
-        };
+            ..Shared::clone(&self.shared)
+        })
+    }
+
+    /// The same account, working in another organization. The quota is the account's, so both share it.
+    #[must_use]
+    pub fn with_org_id(&self, org_id: impl Into<Option<OrgId>>) -> Self {
+        self.with(Shared {
+            org_id: org_id.into(),
+            ..Shared::clone(&self.shared)
+        })
+    }
+
+    fn with(&self, shared: Shared) -> Self {
         Self {
             shared: Arc::new(shared),
             priority: self.priority,

@@ -68,7 +68,10 @@ impl Account {
 
     /// The client, for people who wait.
     pub fn neon(&self) -> Neon {
-        self.neon.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.neon
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The client, for what nobody waits for.
@@ -79,7 +82,10 @@ impl Account {
     /// Reads the whole account, unless a complete listing that began at `since` or later is there already.
     pub async fn list_since(&self, since: Timestamp, neon: Neon) -> Result<(), neon::Error> {
         let _turn = self.listing.lock().await;
-        if lock(&self.snapshot).as_of().is_some_and(|as_of| as_of >= since) {
+        if lock(&self.snapshot)
+            .as_of()
+            .is_some_and(|as_of| as_of >= since)
+        {
             return Ok(());
         }
         let mut gathering = Gathering::begin(Timestamp::now());
@@ -87,7 +93,11 @@ impl Account {
         let mut pages = std::pin::pin!(pages);
         while let Some(page) = pages.next().await {
             match page {
-                Ok(page) => gathering.page(&page.projects, page.unavailable_project_ids, &self.installation),
+                Ok(page) => gathering.page(
+                    &page.projects,
+                    page.unavailable_project_ids,
+                    &self.installation,
+                ),
                 Err(error) => {
                     *lock(&self.trouble) = Some(crate::failure::account_refusal(&error));
                     return Err(error);
@@ -96,7 +106,11 @@ impl Account {
         }
         let mut snapshot = lock(&self.snapshot);
         snapshot.replace(gathering);
-        info!(neon.projects = snapshot.len(), neon.pages = snapshot.pages(), "Listed the account's projects");
+        info!(
+            neon.projects = snapshot.len(),
+            neon.pages = snapshot.pages(),
+            "Listed the account's projects"
+        );
         *lock(&self.trouble) = None;
         Ok(())
     }
@@ -151,13 +165,28 @@ pub struct Accounts {
 
 impl Accounts {
     /// No account yet; [`Accounts::load`] makes them.
-    pub fn new(settings: crate::config::Neon, installation: InstallationId, metrics: Arc<Metrics>) -> Self {
-        Self { settings, installation, metrics, made: AtomicUsize::new(0), by_key: Mutex::default(), by_class: RwLock::default() }
+    pub fn new(
+        settings: crate::config::Neon,
+        installation: InstallationId,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            settings,
+            installation,
+            metrics,
+            made: AtomicUsize::new(0),
+            by_key: Mutex::default(),
+            by_class: RwLock::default(),
+        }
     }
 
     /// The account of a class, or what is wrong with it; `None` while the class was not looked at yet.
     pub fn of_class(&self, class: &str) -> Option<Result<Arc<Account>, Refusal>> {
-        self.by_class.read().unwrap_or_else(PoisonError::into_inner).get(class).cloned()
+        self.by_class
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(class)
+            .cloned()
     }
 
     /// Every account that a class uses.
@@ -179,7 +208,10 @@ impl Accounts {
 
     /// Forgets a class that is gone.
     pub fn forget(&self, class: &str) {
-        self.by_class.write().unwrap_or_else(PoisonError::into_inner).remove(class);
+        self.by_class
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(class);
         self.drop_unused();
     }
 
@@ -191,27 +223,38 @@ impl Accounts {
         lock(&self.by_key).retain(|_, account| used.iter().any(|one| Arc::ptr_eq(one, account)));
     }
 
-    async fn open(&self, class: &TenantClass, cluster: &Cluster) -> Result<Result<Arc<Account>, Refusal>, ClusterError> {
+    async fn open(
+        &self,
+        class: &TenantClass,
+        cluster: &Cluster,
+    ) -> Result<Result<Arc<Account>, Refusal>, ClusterError> {
         let spec = &class.spec.neon;
         let (name, key) = (&spec.api_key_secret_ref.name, &spec.api_key_secret_ref.key);
-        let missing = |what: String| {
-            Refusal {
-                reason: Reason::ApiKeyMissing,
-                message: format!(
-                    "{what}: put the account's API key there (namespace {}), or correct spec.neon.apiKeySecretRef of \
+        let missing = |what: String| Refusal {
+            reason: Reason::ApiKeyMissing,
+            message: format!(
+                "{what}: put the account's API key there (namespace {}), or correct spec.neon.apiKeySecretRef of \
                      TenantClass {}",
-                    cluster.namespace(),
-                    class.name_any()
-                ),
-            }
+                cluster.namespace(),
+                class.name_any()
+            ),
         };
         let Some(secret) = cluster.own_secret(name).await? else {
             return Ok(Err(missing(format!("there is no Secret {name}"))));
         };
-        let value = secret.data.as_ref().and_then(|data| data.get(key)).map(|value| value.0.as_slice());
-        let Some(api_key) = value.and_then(|value| std::str::from_utf8(value).ok()).map(str::trim).filter(|k| !k.is_empty())
+        let value = secret
+            .data
+            .as_ref()
+            .and_then(|data| data.get(key))
+            .map(|value| value.0.as_slice());
+        let Some(api_key) = value
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .map(str::trim)
+            .filter(|k| !k.is_empty())
         else {
-            return Ok(Err(missing(format!("Secret {name} has no usable key {key}"))));
+            return Ok(Err(missing(format!(
+                "Secret {name} has no usable key {key}"
+            ))));
         };
         let account_key = AccountKey {
             base_url: spec.base_url.clone().unwrap_or_else(|| NEON_URL.to_owned()),
@@ -235,9 +278,31 @@ impl Accounts {
             drop(current);
             return Ok(account.clone());
         }
+        let org_id: Option<OrgId> = key
+            .org_id
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|error| unusable(&error))?;
+        // Another organisation of the same account: the quota is the account's.
+        let same_key = |other: &&AccountKey| {
+            (&other.base_url, &other.secret, &other.secret_key)
+                == (&key.base_url, &key.secret, &key.secret_key)
+        };
+        if let Some(sibling) = by_key
+            .keys()
+            .find(same_key)
+            .and_then(|other| by_key.get(other))
+        {
+            let neon = sibling
+                .neon()
+                .with_org_id(org_id)
+                .with_api_key(api_key.clone());
+            let account = self.account(neon, api_key);
+            by_key.insert(key, account.clone());
+            return Ok(account);
+        }
         let base_url: Url = key.base_url.parse().map_err(|error| unusable(&error))?;
-        let org_id: Option<OrgId> =
-            key.org_id.as_deref().map(str::parse).transpose().map_err(|error| unusable(&error))?;
         let builder = Neon::builder()
             .api_key(api_key.clone())
             .base_url(base_url)
@@ -250,17 +315,21 @@ impl Accounts {
             .call_deadline(self.settings.call_deadline)
             .queue_deadline(QUEUE_DEADLINE)
             .observer(self.metrics.clone());
-        let account = Arc::new(Account {
+        let account = self.account(builder.build().map_err(|error| unusable(&error))?, api_key);
+        by_key.insert(key, account.clone());
+        Ok(account)
+    }
+
+    fn account(&self, neon: Neon, api_key: SecretString) -> Arc<Account> {
+        Arc::new(Account {
             number: self.made.fetch_add(1, Ordering::Relaxed),
-            neon: RwLock::new(builder.build().map_err(|error| unusable(&error))?),
+            neon: RwLock::new(neon),
             api_key: Mutex::new(api_key),
             installation: self.installation.clone(),
             snapshot: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
             trouble: Mutex::default(),
-        });
-        by_key.insert(key, account.clone());
-        Ok(account)
+        })
     }
 
     /// How long to wait until an account's next listing that nobody waits for.
@@ -270,5 +339,8 @@ impl Accounts {
 }
 
 fn unusable(error: &dyn std::fmt::Display) -> Refusal {
-    Refusal { reason: Reason::ApiKeyMissing, message: format!("the class's Neon account cannot be used: {error}") }
+    Refusal {
+        reason: Reason::ApiKeyMissing,
+        message: format!("the class's Neon account cannot be used: {error}"),
+    }
 }

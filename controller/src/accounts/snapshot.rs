@@ -47,22 +47,39 @@ pub struct Gathering {
 impl Gathering {
     /// A listing that begins now.
     pub fn begin(now: Timestamp) -> Self {
-        Self { began: now, pages: 0, projects: HashMap::new(), unavailable: HashSet::new() }
+        Self {
+            began: now,
+            pages: 0,
+            projects: HashMap::new(),
+            unavailable: HashSet::new(),
+        }
     }
 
     /// Takes in one page.
-    pub fn page(&mut self, projects: &[Project], unavailable: Vec<ProjectId>, installation: &InstallationId) {
+    pub fn page(
+        &mut self,
+        projects: &[Project],
+        unavailable: Vec<ProjectId>,
+        installation: &InstallationId,
+    ) {
         self.pages += 1;
         self.unavailable.extend(unavailable);
         // A project that Neon lists although it is deleted (its page was made while it went) is not there.
-        for project in projects.iter().filter(|project| project.deleted_at.is_none()) {
-            self.projects.insert(project.id.clone(), entry(project, installation));
+        for project in projects
+            .iter()
+            .filter(|project| project.deleted_at.is_none())
+        {
+            self.projects
+                .insert(project.id.clone(), entry(project, installation));
         }
     }
 }
 
 fn entry(project: &Project, installation: &InstallationId) -> Entry {
-    Entry { seen: Arc::new(seen(project)), mark: marked_tenant(&project.name, installation) }
+    Entry {
+        seen: Arc::new(seen(project)),
+        mark: marked_tenant(&project.name, installation),
+    }
 }
 
 /// A project as a listing shows it, without what nobody compares.
@@ -75,7 +92,10 @@ fn seen(project: &Project) -> Seen {
         updated_at: project.updated_at.to_string(),
         quota: settings.map(|settings| settings.quota.as_ref().map(quota).unwrap_or_default()),
         allowed_ips: settings.map(|settings| {
-            settings.allowed_ips.as_ref().map_or_else(BTreeSet::new, neon::model::AllowedIps::canonical)
+            settings
+                .allowed_ips
+                .as_ref()
+                .map_or_else(BTreeSet::new, neon::model::AllowedIps::canonical)
         }),
         history_retention_seconds: project.history_retention_seconds,
     }
@@ -115,7 +135,8 @@ impl Snapshot {
     /// Lays a project over the listing that we just created or changed.
     pub fn wrote(&mut self, project: &Project, installation: &InstallationId, now: Timestamp) {
         let entry = entry(project, installation);
-        self.noted.insert(project.id.clone(), (now, Noted::Written(entry.clone())));
+        self.noted
+            .insert(project.id.clone(), (now, Noted::Written(entry.clone())));
         self.projects.insert(project.id.clone(), entry);
         self.index_one(&project.id);
     }
@@ -126,7 +147,10 @@ impl Snapshot {
         if let Some(entry) = self.projects.remove(id)
             && let Some(mark) = entry.mark
         {
-            self.by_mark.entry(mark).or_default().retain(|one| one != id);
+            self.by_mark
+                .entry(mark)
+                .or_default()
+                .retain(|one| one != id);
         }
     }
 
@@ -140,7 +164,9 @@ impl Snapshot {
     }
 
     fn index_one(&mut self, id: &ProjectId) {
-        let Some(mark) = self.projects.get(id).and_then(|entry| entry.mark) else { return };
+        let Some(mark) = self.projects.get(id).and_then(|entry| entry.mark) else {
+            return;
+        };
         let ids = self.by_mark.entry(mark).or_default();
         if !ids.contains(id) {
             ids.push(id.clone());
@@ -153,16 +179,29 @@ impl Snapshot {
         ListingFacts {
             as_of: self.as_of,
             own: project.and_then(seen),
-            marked: self.by_mark.get(&tenant).into_iter().flatten().filter_map(seen).collect(),
+            marked: self
+                .by_mark
+                .get(&tenant)
+                .into_iter()
+                .flatten()
+                .filter_map(seen)
+                .collect(),
             unavailable: project.is_some_and(|id| self.unavailable.contains(id)),
         }
     }
 
     /// Projects that bear the installation's mark and belong to none of these Tenants, as of the last listing.
     pub fn unowned(&self, tenants: &HashSet<TenantUid>) -> BTreeSet<ProjectId> {
-        let strangers = self.by_mark.iter().filter(|(tenant, _)| !tenants.contains(tenant));
+        let strangers = self
+            .by_mark
+            .iter()
+            .filter(|(tenant, _)| !tenants.contains(tenant));
         // What we made after the listing began belongs to a Tenant that the caller's set may not have yet.
-        strangers.flat_map(|(_, ids)| ids).filter(|id| !self.noted.contains_key(*id)).cloned().collect()
+        strangers
+            .flat_map(|(_, ids)| ids)
+            .filter(|id| !self.noted.contains_key(*id))
+            .cloned()
+            .collect()
     }
 
     /// When the last complete listing began.

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon::ids::{OperationId, ProjectId};
 use neon::model::{
-    AllowedIps, CreateBranch, CreateProject, DefaultEndpointSettings, Endpoint, EndpointType, Project, ProjectSettings,
-    Quota,
+    AllowedIps, CreateBranch, CreateProject, DefaultEndpointSettings, Endpoint, EndpointType,
+    Project, ProjectSettings, Quota,
 };
 use neon::{ErrorKind, Route};
 
@@ -25,13 +25,20 @@ const SEND_WINDOW: Duration = Duration::from_secs(10);
 ///
 /// The order is what makes a crash harmless: whoever finds the intent knows under which name a project may exist and until
 /// when one may still appear. The turn in the account's quota is waited for first, so that the recorded moments are fresh.
-pub(super) async fn create(pass: &mut Pass<'_>, facts: &Facts, attempt: i32) -> Result<(), Failure> {
+pub(super) async fn create(
+    pass: &mut Pass<'_>,
+    facts: &Facts,
+    attempt: i32,
+) -> Result<(), Failure> {
     const DOING: &str = "creating the project";
     let account = pass.account()?;
     let neon = account.neon();
     let body = body(pass.wish()?, &facts.project_name);
     start_clock(pass);
-    let permit = neon.reserve(Route::CreateProject).await.map_err(|error| Failure::neon(Area::Project, DOING, &error))?;
+    let permit = neon
+        .reserve(Route::CreateProject)
+        .await
+        .map_err(|error| Failure::neon(Area::Project, DOING, &error))?;
 
     let (now, send_until) = (Timestamp::now(), Instant::now() + SEND_WINDOW);
     let not_after = later(now, SEND_WINDOW);
@@ -48,14 +55,23 @@ pub(super) async fn create(pass: &mut Pass<'_>, facts: &Facts, attempt: i32) -> 
     };
     pass.save(facts, &Verdict::Progress(finding)).await?;
 
-    let created = neon.projects().create(body).permit(permit).not_after(send_until).send().await;
+    let created = neon
+        .projects()
+        .create(body)
+        .permit(permit)
+        .not_after(send_until)
+        .send()
+        .await;
     let created = match created {
         Ok(created) => created,
         Err(error) if error.kind() == ErrorKind::Ambiguous => {
             return Err(Failure::passing(
                 Area::Project,
                 Reason::SettlingCreation,
-                format!("{DOING}: {}; the account is being watched for it", crate::failure::chain(&error)),
+                format!(
+                    "{DOING}: {}; the account is being watched for it",
+                    crate::failure::chain(&error)
+                ),
             ));
         }
         // Neon did nothing: there is nothing to wait for.
@@ -65,30 +81,40 @@ pub(super) async fn create(pass: &mut Pass<'_>, facts: &Facts, attempt: i32) -> 
         }
     };
     account.wrote(&created.project);
-    let endpoint = created.endpoints.iter().find(|endpoint| endpoint.endpoint_type == EndpointType::ReadWrite);
+    let endpoint = created
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.endpoint_type == EndpointType::ReadWrite);
     let effective = pass.wish()?.effective();
     record(pass, &created.project, endpoint, false, Some(effective));
     if let Some(details) = created.connection_uris.first() {
         super::credentials::take(pass, &created.project.id, &details.connection_uri)?;
     }
-    pass.say(Reason::ProjectCreated, &format!("created project {}", created.project.id));
+    pass.say(
+        Reason::ProjectCreated,
+        &format!("created project {}", created.project.id),
+    );
     // The Secret and the schema follow within the pass. Nobody is helped by a status for each.
     let finding = Finding {
         area: Area::Schema,
         reason: Reason::Migrating,
-        message: "the project is there; its Secret is being written and its schema applied".to_owned(),
+        message: "the project is there; its Secret is being written and its schema applied"
+            .to_owned(),
     };
     pass.save(facts, &Verdict::Progress(finding)).await
 }
 
 fn later(moment: Timestamp, by: Duration) -> Timestamp {
-    moment.saturating_add(SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+    moment
+        .saturating_add(SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX))
+        .unwrap_or(Timestamp::MAX)
 }
 
 fn start_clock(pass: &mut Pass<'_>) {
-    pass.status
-        .timings
-        .get_or_insert_with(|| Timings { started_at: Some(MicroTime(Timestamp::now())), ..Timings::default() });
+    pass.status.timings.get_or_insert_with(|| Timings {
+        started_at: Some(MicroTime(Timestamp::now())),
+        ..Timings::default()
+    });
 }
 
 fn body(wish: &Wish, name: &str) -> CreateProject {
@@ -119,10 +145,10 @@ pub(super) fn settings(wish: &Wish) -> ProjectSettings {
             data_transfer_bytes: quota.data_transfer_bytes,
             logical_size_bytes: quota.logical_size_bytes,
         }),
-        allowed_ips: wish
-            .allowed_ips
-            .clone()
-            .map(|ips| AllowedIps { ips: Some(ips), protected_branches_only: Some(false) }),
+        allowed_ips: wish.allowed_ips.clone().map(|ips| AllowedIps {
+            ips: Some(ips),
+            protected_branches_only: Some(false),
+        }),
         ..ProjectSettings::default()
     }
 }
@@ -155,7 +181,10 @@ pub(super) async fn take_up(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), F
     // With which settings it was created is not known: they are sent again.
     record(pass, &project, endpoint.as_ref(), false, None);
     account.wrote(&project);
-    pass.say(Reason::ProjectCreated, &format!("took up project {id}, which an earlier request created"));
+    pass.say(
+        Reason::ProjectCreated,
+        &format!("took up project {id}, which an earlier request created"),
+    );
     Ok(())
 }
 
@@ -167,15 +196,27 @@ pub(super) async fn adopt(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Fai
     let project = match account.neon().projects().get(id).send().await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(mismatch(format!("there is no project {id} in the account: correct spec.adopt.projectId in a new Tenant")));
+            return Err(mismatch(format!(
+                "there is no project {id} in the account: correct spec.adopt.projectId in a new Tenant"
+            )));
         }
         Err(error) => return Err(Failure::neon(Area::Project, DOING, &error)),
     };
     let spec = &pass.tenant.spec;
-    if let Some(region) = spec.region.as_deref().filter(|region| *region != project.region_id.as_str()) {
-        return Err(mismatch(format!("project {id} is in {}, and spec.region says {region}", project.region_id)));
+    if let Some(region) = spec
+        .region
+        .as_deref()
+        .filter(|region| *region != project.region_id.as_str())
+    {
+        return Err(mismatch(format!(
+            "project {id} is in {}, and spec.region says {region}",
+            project.region_id
+        )));
     }
-    if let Some(version) = spec.postgres_version.filter(|version| *version != i32::from(project.pg_version)) {
+    if let Some(version) = spec
+        .postgres_version
+        .filter(|version| *version != i32::from(project.pg_version))
+    {
         return Err(mismatch(format!(
             "project {id} has Postgres {}, and spec.postgresVersion says {version}",
             project.pg_version
@@ -199,15 +240,22 @@ fn found(wish: &Wish, project: &Project, endpoint: Option<&Endpoint>) -> Effecti
     let settings = project.settings.clone().unwrap_or_default();
     let quota = settings.quota.unwrap_or_default();
     let seen = |wished: Option<i64>, seen: Option<u64>| {
-        wished.and(seen).and_then(|seen| i64::try_from(seen).ok()).filter(|seen| *seen > 0)
+        wished
+            .and(seen)
+            .and_then(|seen| i64::try_from(seen).ok())
+            .filter(|seen| *seen > 0)
     };
     let in_use = |wished: Option<f64>, seen: fn(&Endpoint) -> f64| wished.and(endpoint.map(seen));
     Effective {
         region: project.region_id.to_string(),
         postgres_version: i32::from(project.pg_version),
         compute: crds::Compute {
-            min_cu: in_use(wished.compute.min_cu, |endpoint| endpoint.autoscaling_limit_min_cu.as_f64()),
-            max_cu: in_use(wished.compute.max_cu, |endpoint| endpoint.autoscaling_limit_max_cu.as_f64()),
+            min_cu: in_use(wished.compute.min_cu, |endpoint| {
+                endpoint.autoscaling_limit_min_cu.as_f64()
+            }),
+            max_cu: in_use(wished.compute.max_cu, |endpoint| {
+                endpoint.autoscaling_limit_max_cu.as_f64()
+            }),
             suspend_timeout_seconds: wished
                 .compute
                 .suspend_timeout_seconds
@@ -215,7 +263,10 @@ fn found(wish: &Wish, project: &Project, endpoint: Option<&Endpoint>) -> Effecti
         },
         quota: crds::Quota {
             active_time_seconds: seen(wished.quota.active_time_seconds, quota.active_time_seconds),
-            compute_time_seconds: seen(wished.quota.compute_time_seconds, quota.compute_time_seconds),
+            compute_time_seconds: seen(
+                wished.quota.compute_time_seconds,
+                quota.compute_time_seconds,
+            ),
             written_data_bytes: seen(wished.quota.written_data_bytes, quota.written_data_bytes),
             data_transfer_bytes: seen(wished.quota.data_transfer_bytes, quota.data_transfer_bytes),
             logical_size_bytes: seen(wished.quota.logical_size_bytes, quota.logical_size_bytes),
@@ -224,7 +275,10 @@ fn found(wish: &Wish, project: &Project, endpoint: Option<&Endpoint>) -> Effecti
             .history_retention_seconds
             .and(project.history_retention_seconds.map(i64::from)),
         allowed_ips: match &wish.allowed_ips {
-            Some(_) => settings.allowed_ips.and_then(|allowed| allowed.ips).unwrap_or_default(),
+            Some(_) => settings
+                .allowed_ips
+                .and_then(|allowed| allowed.ips)
+                .unwrap_or_default(),
             None => Vec::new(),
         },
         ..wished
@@ -232,15 +286,31 @@ fn found(wish: &Wish, project: &Project, endpoint: Option<&Endpoint>) -> Effecti
 }
 
 /// The compute that takes writes.
-pub(super) async fn compute_of(pass: &Pass<'_>, id: &ProjectId, doing: &str) -> Result<Option<Endpoint>, Failure> {
+pub(super) async fn compute_of(
+    pass: &Pass<'_>,
+    id: &ProjectId,
+    doing: &str,
+) -> Result<Option<Endpoint>, Failure> {
     let endpoints = pass.account()?.neon().endpoints(id).list().send().await;
     let endpoints = endpoints.map_err(|error| Failure::neon(Area::Project, doing, &error))?;
-    let recorded = pass.status.project.as_ref().and_then(|project| project.endpoint_id.as_deref());
-    let mut writers: Vec<Endpoint> =
-        endpoints.into_iter().filter(|endpoint| endpoint.endpoint_type == EndpointType::ReadWrite).collect();
+    let recorded = pass
+        .status
+        .project
+        .as_ref()
+        .and_then(|project| project.endpoint_id.as_deref());
+    let mut writers: Vec<Endpoint> = endpoints
+        .into_iter()
+        .filter(|endpoint| endpoint.endpoint_type == EndpointType::ReadWrite)
+        .collect();
     // The oldest is the one that was made with the project; later ones belong to branches that people made.
     writers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    let at = recorded.and_then(|id| writers.iter().position(|endpoint| endpoint.id.as_str() == id)).unwrap_or(0);
+    let at = recorded
+        .and_then(|id| {
+            writers
+                .iter()
+                .position(|endpoint| endpoint.id.as_str() == id)
+        })
+        .unwrap_or(0);
     Ok((at < writers.len()).then(|| writers.swap_remove(at)))
 }
 
@@ -266,12 +336,19 @@ fn record(
     if let Some(timings) = &mut pass.status.timings
         && timings.project_ms.is_none()
     {
-        timings.project_ms = timings.started_at.as_ref().map(|start| millis_between(start.0, Timestamp::now()));
+        timings.project_ms = timings
+            .started_at
+            .as_ref()
+            .map(|start| millis_between(start.0, Timestamp::now()));
     }
 }
 
 /// Waits until operations of the project have ended, as far as the time allows.
-pub(super) async fn operations_over(pass: &Pass<'_>, id: &ProjectId, operations: &[OperationId]) -> Result<(), Failure> {
+pub(super) async fn operations_over(
+    pass: &Pass<'_>,
+    id: &ProjectId,
+    operations: &[OperationId],
+) -> Result<(), Failure> {
     const LIMIT: Duration = Duration::from_secs(30);
     const PAUSE: Duration = Duration::from_millis(500);
     let neon = pass.account()?.neon();
@@ -279,7 +356,9 @@ pub(super) async fn operations_over(pass: &Pass<'_>, id: &ProjectId, operations:
     for operation in operations {
         loop {
             let state = neon.operations(id).get(*operation).send().await;
-            let state = state.map_err(|error| Failure::neon(Area::Project, "waiting for Neon's operation", &error))?;
+            let state = state.map_err(|error| {
+                Failure::neon(Area::Project, "waiting for Neon's operation", &error)
+            })?;
             if state.status.is_over() {
                 break;
             }
@@ -287,7 +366,10 @@ pub(super) async fn operations_over(pass: &Pass<'_>, id: &ProjectId, operations:
                 return Err(Failure::passing(
                     Area::Project,
                     Reason::OperationsRunning,
-                    format!("operation {} of project {id} is {} still", state.action, state.status),
+                    format!(
+                        "operation {} of project {id} is {} still",
+                        state.action, state.status
+                    ),
                 ));
             }
             tokio::time::sleep(PAUSE).await;

@@ -1,6 +1,6 @@
 //! Credentials: from Neon into the Secret, by way of nothing else.
 
-use crds::{ConnectionDetails, Connection, Reason, SSL_MODE, Binding};
+use crds::{Binding, Connection, ConnectionDetails, Reason, SSL_MODE};
 use k8s_openapi::api::core::v1::Secret;
 use neon::ErrorKind;
 use neon::ids::{BranchId, ProjectId};
@@ -22,28 +22,52 @@ const POOLER_SUFFIX: &str = "-pooler";
 const ENDPOINT_OPTION: &str = "endpoint=";
 
 /// Writes the Secret, with the credentials in hand or, where there are none, with those that Neon gives.
-pub(super) async fn write_secret(pass: &mut Pass<'_>, facts: &Facts, id: &ProjectId) -> Result<(), Failure> {
+pub(super) async fn write_secret(
+    pass: &mut Pass<'_>,
+    facts: &Facts,
+    id: &ProjectId,
+) -> Result<(), Failure> {
     let name = pass.wish()?.secret_name.clone();
-    let in_hand = pass.hand.credentials.as_ref().is_some_and(|(of, _)| of == id) && !pass.hand.password_rejected;
+    let in_hand = pass
+        .hand
+        .credentials
+        .as_ref()
+        .is_some_and(|(of, _)| of == id)
+        && !pass.hand.password_rejected;
     if !in_hand {
         fetch(pass, id).await?;
     }
     let Some((_, details)) = &pass.hand.credentials else {
-        return Err(Failure::passing(Area::Credentials, Reason::WritingSecret, "Neon gave no credentials"));
+        return Err(Failure::passing(
+            Area::Credentials,
+            Reason::WritingSecret,
+            "Neon gave no credentials",
+        ));
     };
     let (data, connection) = (details.to_data(), details.connection.clone());
     let Some(uid) = secret_uid(pass, &name).await? else {
         pass.hand.secret_foreign = true;
         return Ok(());
     };
-    let content =
-        SecretToWrite { name: &name, data, project: id.as_str(), ca_digest: facts.ca_digest.as_deref() };
-    let written = pass.ctx.cluster.write_secret(&pass.tenant, &uid, content).await;
+    let content = SecretToWrite {
+        name: &name,
+        data,
+        project: id.as_str(),
+        ca_digest: facts.ca_digest.as_deref(),
+    };
+    let written = pass
+        .ctx
+        .cluster
+        .write_secret(&pass.tenant, &uid, content)
+        .await;
     let written = written.map_err(|error| Failure::cluster(Area::Credentials, &error))?;
     pass.ctx.secrets.wrote(&written);
     pass.status.connection = Some(connection);
     pass.status.binding = Some(Binding { name: name.clone() });
-    pass.say(Reason::SecretWritten, &format!("wrote Secret {name} with the credentials of project {id}"));
+    pass.say(
+        Reason::SecretWritten,
+        &format!("wrote Secret {name} with the credentials of project {id}"),
+    );
     Ok(())
 }
 
@@ -57,9 +81,17 @@ async fn secret_uid(pass: &Pass<'_>, name: &str) -> Result<Option<String>, Failu
             Err(error) => return Err(failed(error)),
         }
     }
-    let key = Key { namespace: pass.key.namespace.clone(), name: name.into() };
+    let key = Key {
+        namespace: pass.key.namespace.clone(),
+        name: name.into(),
+    };
     let Some(secret) = pass.ctx.cluster.secret(&key).await.map_err(failed)? else {
-        let made = pass.ctx.cluster.reserve_secret(&pass.tenant, name).await.map_err(failed)?;
+        let made = pass
+            .ctx
+            .cluster
+            .reserve_secret(&pass.tenant, name)
+            .await
+            .map_err(failed)?;
         return Ok(made.metadata.uid);
     };
     let ours = is_ours(&secret, pass.uid) && secret.type_.as_deref() == Some(crds::SECRET_TYPE);
@@ -78,8 +110,16 @@ pub(super) async fn password(pass: &Pass<'_>, id: &ProjectId) -> Result<SecretSt
         return Ok(SecretString::from(details.password.clone()));
     }
     let name = pass.wish()?.secret_name.clone();
-    let key = Key { namespace: pass.key.namespace.clone(), name: name.as_str().into() };
-    let secret = pass.ctx.cluster.secret(&key).await.map_err(|error| Failure::cluster(Area::Credentials, &error))?;
+    let key = Key {
+        namespace: pass.key.namespace.clone(),
+        name: name.as_str().into(),
+    };
+    let secret = pass
+        .ctx
+        .cluster
+        .secret(&key)
+        .await
+        .map_err(|error| Failure::cluster(Area::Credentials, &error))?;
     let password = secret
         .filter(|secret| is_ours(secret, pass.uid))
         .and_then(|secret| secret.data?.remove(crds::keys::PASSWORD))
@@ -99,15 +139,28 @@ async fn fetch(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Failure> {
     const DOING: &str = "reading the project's credentials";
     let wish = pass.wish()?.clone();
     let neon = pass.account()?.neon();
-    let refused = pass.hand.password_rejected.then(|| pass.hand.credentials.take()).flatten();
-    let answer = neon.projects().connection_uri(id, &wish.database, &wish.owner).pooled(false).send().await;
+    let refused = pass
+        .hand
+        .password_rejected
+        .then(|| pass.hand.credentials.take())
+        .flatten();
+    let answer = neon
+        .projects()
+        .connection_uri(id, &wish.database, &wish.owner)
+        .pooled(false)
+        .send()
+        .await;
     let uri = match answer {
         Ok(answer) => Some(answer.uri),
         Err(error) if error.kind() == ErrorKind::PreconditionFailed => None,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
             return Err(Failure::lasting(
                 Area::Credentials,
-                if wish.adopt.is_some() { Reason::AdoptionMismatch } else { Reason::DatabaseUnreachable },
+                if wish.adopt.is_some() {
+                    Reason::AdoptionMismatch
+                } else {
+                    Reason::DatabaseUnreachable
+                },
                 format!(
                     "project {id} has no database {} owned by role {}: restore them in Neon, or name those that are \
                      there in spec.database of a new Tenant ({})",
@@ -136,10 +189,18 @@ async fn fetch(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Failure> {
     reset(pass, id, uri.as_ref()).await
 }
 
-async fn reset(pass: &mut Pass<'_>, id: &ProjectId, uri: Option<&SecretString>) -> Result<(), Failure> {
+async fn reset(
+    pass: &mut Pass<'_>,
+    id: &ProjectId,
+    uri: Option<&SecretString>,
+) -> Result<(), Failure> {
     const DOING: &str = "resetting the owner's password";
     let wish = pass.wish()?.clone();
-    if wish.adopt.as_ref().is_some_and(|adopt| !adopt.reset_password) {
+    if wish
+        .adopt
+        .as_ref()
+        .is_some_and(|adopt| !adopt.reset_password)
+    {
         return Err(Failure::lasting(
             Area::Credentials,
             Reason::PasswordUnknown,
@@ -151,14 +212,20 @@ async fn reset(pass: &mut Pass<'_>, id: &ProjectId, uri: Option<&SecretString>) 
         ));
     }
     if pass.hand.password_reset {
-        return Err(Failure::passing(
+        return Err(Failure::lasting(
             Area::Credentials,
             Reason::DatabaseUnreachable,
-            "the database refuses a password that was just reset",
+            format!(
+                "the database of project {id} refuses a password that was just reset: look at it in Neon"
+            ),
         ));
     }
     let neon = pass.account()?.neon();
-    let recorded = pass.status.project.as_ref().and_then(|project| project.branch_id.as_ref()?.parse().ok());
+    let recorded = pass
+        .status
+        .project
+        .as_ref()
+        .and_then(|project| project.branch_id.as_ref()?.parse().ok());
     let branch: BranchId = match recorded {
         Some(branch) => branch,
         None => match compute_of(pass, id, DOING).await? {
@@ -167,19 +234,39 @@ async fn reset(pass: &mut Pass<'_>, id: &ProjectId, uri: Option<&SecretString>) 
                 return Err(Failure::lasting(
                     Area::Credentials,
                     Reason::Rejected,
-                    format!("project {id} has no compute that takes writes: add one to its default branch in Neon"),
+                    format!(
+                        "project {id} has no compute that takes writes: add one to its default branch in Neon"
+                    ),
                 ));
             }
         },
     };
-    let answer = neon.roles(id, &branch).reset_password(&wish.owner).send().await;
+    let answer = neon
+        .roles(id, &branch)
+        .reset_password(&wish.owner)
+        .send()
+        .await;
     let answer = answer.map_err(|error| Failure::neon(Area::Credentials, DOING, &error))?;
     pass.hand.password_reset = true;
     pass.hand.password_rejected = false;
-    let operations: Vec<_> = answer.operations.iter().map(|operation| operation.id).collect();
+    let operations: Vec<_> = answer
+        .operations
+        .iter()
+        .map(|operation| operation.id)
+        .collect();
     operations_over(pass, id, &operations).await?;
-    pass.say(Reason::PasswordReset, &format!("reset the password of role {}, since Neon does not reveal it", wish.owner));
-    let password = answer.role.password.as_ref().map(|password| password.expose_secret().to_owned());
+    pass.say(
+        Reason::PasswordReset,
+        &format!(
+            "reset the password of role {}, since Neon does not reveal it",
+            wish.owner
+        ),
+    );
+    let password = answer
+        .role
+        .password
+        .as_ref()
+        .map(|password| password.expose_secret().to_owned());
     if let (Some((_, details)), Some(password)) = (&mut pass.hand.credentials, password.clone()) {
         details.password = password;
         return Ok(());
@@ -188,9 +275,17 @@ async fn reset(pass: &mut Pass<'_>, id: &ProjectId, uri: Option<&SecretString>) 
     let uri = if let Some(uri) = uri {
         uri.clone()
     } else {
-        match neon.projects().connection_uri(id, &wish.database, &wish.owner).pooled(false).send().await {
+        match neon
+            .projects()
+            .connection_uri(id, &wish.database, &wish.owner)
+            .pooled(false)
+            .send()
+            .await
+        {
             Ok(answer) => answer.uri,
-            Err(error) if error.kind() == ErrorKind::PreconditionFailed => uri_of_host(pass, id).await?,
+            Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
+                uri_of_host(pass, id).await?
+            }
             Err(error) => return Err(Failure::neon(Area::Credentials, DOING, &error)),
         }
     };
@@ -204,7 +299,10 @@ async fn reset(pass: &mut Pass<'_>, id: &ProjectId, uri: Option<&SecretString>) 
 /// A connection string without a password, from what is known of the compute.
 async fn uri_of_host(pass: &Pass<'_>, id: &ProjectId) -> Result<SecretString, Failure> {
     let wish = pass.wish()?;
-    let host = match (&pass.status.connection, compute_of(pass, id, "finding the project's host").await?) {
+    let host = match (
+        &pass.status.connection,
+        compute_of(pass, id, "finding the project's host").await?,
+    ) {
         (Some(connection), _) => format!("{}:{}", connection.host, connection.port),
         (None, Some(endpoint)) => endpoint.host,
         (None, None) => String::new(),
@@ -212,10 +310,19 @@ async fn uri_of_host(pass: &Pass<'_>, id: &ProjectId) -> Result<SecretString, Fa
     let mut uri = Url::parse(&format!("postgresql://{host}/")).map_err(|_| unreadable(id))?;
     let named = uri.set_username(wish.owner.as_str()).is_ok();
     uri.set_path(wish.database.as_str());
-    if let Some(options) = pass.status.connection.as_ref().and_then(|connection| connection.options.as_deref()) {
+    if let Some(options) = pass
+        .status
+        .connection
+        .as_ref()
+        .and_then(|connection| connection.options.as_deref())
+    {
         uri.query_pairs_mut().append_pair("options", options);
     }
-    if named { Ok(SecretString::from(uri.to_string())) } else { Err(unreadable(id)) }
+    if named {
+        Ok(SecretString::from(uri.to_string()))
+    } else {
+        Err(unreadable(id))
+    }
 }
 
 fn unreadable(id: &ProjectId) -> Failure {
@@ -227,8 +334,15 @@ fn unreadable(id: &ProjectId) -> Failure {
 }
 
 /// Takes a connection string of Neon's into the pass's hands. Says whether it has a password.
-pub(super) fn take(pass: &mut Pass<'_>, id: &ProjectId, uri: &SecretString) -> Result<bool, Failure> {
-    let ca = pass.class.as_ref().and_then(|class| class.spec.neon.ca_bundle.clone());
+pub(super) fn take(
+    pass: &mut Pass<'_>,
+    id: &ProjectId,
+    uri: &SecretString,
+) -> Result<bool, Failure> {
+    let ca = pass
+        .class
+        .as_ref()
+        .and_then(|class| class.spec.neon.ca_bundle.clone());
     let details = parse(uri.expose_secret(), ca).ok_or_else(|| unreadable(id))?;
     let has_password = !details.password.is_empty();
     pass.hand.credentials = Some((id.clone(), details));
@@ -236,17 +350,34 @@ pub(super) fn take(pass: &mut Pass<'_>, id: &ProjectId, uri: &SecretString) -> R
 }
 
 fn parse(uri: &str, ca_crt: Option<String>) -> Option<ConnectionDetails> {
-    let url = Url::parse(uri).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"))?;
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned);
+    let url = Url::parse(uri)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "postgres" | "postgresql"))?;
+    let decoded = |text: &str| {
+        percent_decode_str(text)
+            .decode_utf8()
+            .ok()
+            .map(std::borrow::Cow::into_owned)
+    };
     let host = url.host_str()?.to_owned();
-    let options = url.query_pairs().find(|(key, _)| key == "options").map(|(_, value)| value.into_owned());
+    let options = url
+        .query_pairs()
+        .find(|(key, _)| key == "options")
+        .map(|(_, value)| value.into_owned());
     let named_in_host = host.starts_with("ep-");
     Some(ConnectionDetails {
-        pooled_options: options.as_deref().filter(|_| !named_in_host).map(pooled_options),
+        pooled_options: options
+            .as_deref()
+            .filter(|_| !named_in_host)
+            .map(pooled_options),
         password: decoded(url.password().unwrap_or_default())?,
         ca_crt,
         connection: Connection {
-            pooled_host: if named_in_host { pooled_host(&host) } else { host.clone() },
+            pooled_host: if named_in_host {
+                pooled_host(&host)
+            } else {
+                host.clone()
+            },
             host,
             port: i32::from(url.port().unwrap_or(POSTGRES_PORT)),
             database: decoded(url.path().trim_start_matches('/'))?,
@@ -268,7 +399,11 @@ fn pooled_host(host: &str) -> String {
 /// `endpoint=ep-a` -> `endpoint=ep-a-pooler`, for hosts that do not name the endpoint.
 fn pooled_options(options: &str) -> String {
     let parts = options.split(' ').map(|part| {
-        if part.starts_with(ENDPOINT_OPTION) { format!("{part}{POOLER_SUFFIX}") } else { part.to_owned() }
+        if part.starts_with(ENDPOINT_OPTION) {
+            format!("{part}{POOLER_SUFFIX}")
+        } else {
+            part.to_owned()
+        }
     });
     parts.collect::<Vec<_>>().join(" ")
 }
@@ -279,7 +414,11 @@ mod tests {
 
     #[test]
     fn a_connection_string_of_neons_gives_both_hosts() {
-        let details = parse("postgresql://neondb_owner:npg_x%2Fy@ep-a-1.eu.neon.tech/neondb?sslmode=require", None).unwrap();
+        let details = parse(
+            "postgresql://neondb_owner:npg_x%2Fy@ep-a-1.eu.neon.tech/neondb?sslmode=require",
+            None,
+        )
+        .unwrap();
         assert_eq!(details.password, "npg_x/y");
         assert_eq!(details.connection.host, "ep-a-1.eu.neon.tech");
         assert_eq!(details.connection.pooled_host, "ep-a-1-pooler.eu.neon.tech");
@@ -294,8 +433,14 @@ mod tests {
         let details = parse(uri, Some("PEM".to_owned())).unwrap();
         assert_eq!(details.connection.pooled_host, "127.0.0.1");
         assert_eq!(details.connection.port, 6000);
-        assert_eq!(details.connection.options.as_deref(), Some("endpoint=ep-a-1"));
-        assert_eq!(details.pooled_options.as_deref(), Some("endpoint=ep-a-1-pooler"));
+        assert_eq!(
+            details.connection.options.as_deref(),
+            Some("endpoint=ep-a-1")
+        );
+        assert_eq!(
+            details.pooled_options.as_deref(),
+            Some("endpoint=ep-a-1-pooler")
+        );
     }
 
     #[test]

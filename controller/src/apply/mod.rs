@@ -28,7 +28,9 @@ pub async fn apply(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<()
             account
                 .list_since(*since, account.neon())
                 .await
-                .map_err(|error| Failure::neon(Area::Project, "listing the account's projects", &error))
+                .map_err(|error| {
+                    Failure::neon(Area::Project, "listing the account's projects", &error)
+                })
         }
         Step::Create { attempt } => create::create(pass, facts, *attempt).await,
         Step::TakeUp(project) => create::take_up(pass, project).await,
@@ -36,7 +38,9 @@ pub async fn apply(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<()
         Step::RemoveTwin(project) => project::remove_twin(pass, project).await,
         Step::ConfirmGone(project) => project::confirm_gone(pass, project).await,
         Step::Inspect(project) => project::inspect(pass, facts, project).await,
-        Step::Update { project, compute } => project::update(pass, facts, project, compute.as_ref()).await,
+        Step::Update { project, compute } => {
+            project::update(pass, facts, project, compute.as_ref()).await
+        }
         Step::WriteSecret(project) => credentials::write_secret(pass, facts, project).await,
         Step::Migrate(project) => schema::migrate(pass, facts, project).await,
         Step::DeleteProject(project) => goodbye::delete_project(pass, project).await,
@@ -71,12 +75,26 @@ pub fn name(step: &Step) -> &'static str {
 /// What the conditions say while a step runs that takes long enough for people to ask.
 pub fn progress(step: &Step) -> Option<(Area, Reason, &'static str)> {
     match step {
-        Step::Update { .. } => Some((Area::Project, Reason::UpdatingProject, "settings are being changed in Neon")),
-        Step::ConfirmGone(_) => {
-            Some((Area::Project, Reason::RecoveringProject, "the listings lack the project; it is being looked for"))
-        }
-        Step::Migrate(_) => Some((Area::Schema, Reason::Migrating, "the schema is being brought up to date")),
-        Step::DeleteProject(_) => Some((Area::Project, Reason::Deleting, "the project is being deleted")),
+        Step::Update { .. } => Some((
+            Area::Project,
+            Reason::UpdatingProject,
+            "settings are being changed in Neon",
+        )),
+        Step::ConfirmGone(_) => Some((
+            Area::Project,
+            Reason::RecoveringProject,
+            "the listings lack the project; it is being looked for",
+        )),
+        Step::Migrate(_) => Some((
+            Area::Schema,
+            Reason::Migrating,
+            "the schema is being brought up to date",
+        )),
+        Step::DeleteProject(_) => Some((
+            Area::Project,
+            Reason::Deleting,
+            "the project is being deleted",
+        )),
         _ => None,
     }
 }

@@ -19,10 +19,18 @@ pub(super) async fn remove_twin(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(
     match account.neon().projects().delete(id).send().await {
         Ok(_) => pass.say(
             Reason::TwinRemoved,
-            &format!("removed project {id}, which an earlier request created late; it was never in use"),
+            &format!(
+                "removed project {id}, which an earlier request created late; it was never in use"
+            ),
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(Failure::neon(Area::Project, "removing a second project", &error)),
+        Err(error) => {
+            return Err(Failure::neon(
+                Area::Project,
+                "removing a second project",
+                &error,
+            ));
+        }
     }
     account.deleted(id);
     Ok(())
@@ -40,16 +48,30 @@ pub(super) async fn confirm_gone(pass: &mut Pass<'_>, id: &ProjectId) -> Result<
         }
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(Failure::neon(Area::Project, "looking for the project", &error)),
+        Err(error) => {
+            return Err(Failure::neon(
+                Area::Project,
+                "looking for the project",
+                &error,
+            ));
+        }
     }
     match neon.projects().recover(id).send().await {
         Ok(recovered) => {
             account.wrote(&recovered.project);
             pass.hand.confirmed = true;
-            pass.say(Reason::ProjectRecovered, &format!("recovered project {id}, which was deleted outside Kubernetes"));
+            pass.say(
+                Reason::ProjectRecovered,
+                &format!("recovered project {id}, which was deleted outside Kubernetes"),
+            );
             Ok(())
         }
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::PreconditionFailed) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::PreconditionFailed
+            ) =>
+        {
             Err(Failure::lasting(
                 Area::Project,
                 Reason::ProjectGone,
@@ -59,26 +81,41 @@ pub(super) async fn confirm_gone(pass: &mut Pass<'_>, id: &ProjectId) -> Result<
                 ),
             ))
         }
-        Err(error) => Err(Failure::neon(Area::Project, "recovering the project", &error)),
+        Err(error) => Err(Failure::neon(
+            Area::Project,
+            "recovering the project",
+            &error,
+        )),
     }
 }
 
 /// Looks at the compute, since something about the project changed.
-pub(super) async fn inspect(pass: &mut Pass<'_>, facts: &Facts, id: &ProjectId) -> Result<(), Failure> {
+pub(super) async fn inspect(
+    pass: &mut Pass<'_>,
+    facts: &Facts,
+    id: &ProjectId,
+) -> Result<(), Failure> {
     const DOING: &str = "looking at the project's compute";
     let Some(endpoint) = compute_of(pass, id, DOING).await? else {
         return Err(Failure::lasting(
             Area::Project,
             Reason::Rejected,
-            format!("project {id} has no compute that takes writes: add one to its default branch in Neon"),
+            format!(
+                "project {id} has no compute that takes writes: add one to its default branch in Neon"
+            ),
         ));
     };
     let seen = endpoint_facts(&endpoint);
     let wish = pass.wish()?;
     let settled = !seen.differs_from(wish);
-    let adopted = facts.status.project.as_ref().is_some_and(|project| project.adopted);
+    let adopted = facts
+        .status
+        .project
+        .as_ref()
+        .is_some_and(|project| project.adopted);
     let listed = facts.listing.own.as_ref();
-    let unchanged = listed.is_none_or(|listed| !listed.differs_from(wish, &facts.project_name, adopted));
+    let unchanged =
+        listed.is_none_or(|listed| !listed.differs_from(wish, &facts.project_name, adopted));
     if let Some(project) = &mut pass.status.project {
         project.endpoint_id = Some(endpoint.id.to_string());
         project.branch_id = Some(endpoint.branch_id.to_string());
@@ -112,10 +149,18 @@ pub(super) async fn update(
     let account = pass.account()?;
     // An edit of this Tenant has somebody waiting for it; drift and edits of the class have not.
     let edited = pass.status.observed_generation != pass.tenant.metadata.generation;
-    let neon = if edited { account.neon() } else { account.neon_housekeeping() };
+    let neon = if edited {
+        account.neon()
+    } else {
+        account.neon_housekeeping()
+    };
     let _turn = pass.ctx.updates.acquire().await;
     let wish = pass.wish()?.clone();
-    let adopted = pass.status.project.as_ref().is_some_and(|project| project.adopted);
+    let adopted = pass
+        .status
+        .project
+        .as_ref()
+        .is_some_and(|project| project.adopted);
     let changes = UpdateProject {
         name: (!adopted).then(|| facts.project_name.clone()),
         settings: Some(settings(&wish)),
@@ -123,7 +168,8 @@ pub(super) async fn update(
         history_retention_seconds: wish.history_retention_seconds,
     };
     let updated = neon.projects().update(id, changes).send().await;
-    let updated = updated.map_err(|error| Failure::neon(Area::Project, "changing the project's settings", &error))?;
+    let updated = updated
+        .map_err(|error| Failure::neon(Area::Project, "changing the project's settings", &error))?;
     account.wrote(&updated.project);
     if let Some(endpoint) = compute {
         let changes = UpdateEndpoint {
@@ -133,14 +179,20 @@ pub(super) async fn update(
             ..UpdateEndpoint::default()
         };
         let resized = neon.endpoints(id).update(endpoint, changes).send().await;
-        let resized = resized.map_err(|error| Failure::neon(Area::Project, "changing the compute", &error))?;
+        let resized = resized
+            .map_err(|error| Failure::neon(Area::Project, "changing the compute", &error))?;
         pass.hand.endpoint = Some(endpoint_facts(&resized.endpoint));
     }
     if let Some(project) = &mut pass.status.project {
-        project.name.clone_from(&updated.project.name);
+        if !project.adopted {
+            project.name.clone_from(&facts.project_name);
+        }
         project.checked_at = Some(updated.project.updated_at.to_string());
     }
     pass.status.effective = Some(wish.effective());
-    pass.say(Reason::ProjectUpdated, &format!("changed project {id} to what is wished"));
+    pass.say(
+        Reason::ProjectUpdated,
+        &format!("changed project {id} to what is wished"),
+    );
     Ok(())
 }

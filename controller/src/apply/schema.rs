@@ -9,18 +9,34 @@ use crate::facts::Facts;
 use crate::failure::{Failure, Retry, chain};
 use crate::pass::Pass;
 use crate::report::{Area, millis_between};
-use crate::schema::{DatabaseTarget, MigrateError, MigrateFailure, Tls, migrate as bring_up_to_date};
+use crate::schema::{
+    DatabaseTarget, MigrateError, MigrateFailure, Tls, migrate as bring_up_to_date,
+};
 use crate::telemetry::MigrationOutcome;
 
+/// `SQLSTATE` of a wrong password.
+const INVALID_PASSWORD: &str = "28P01";
 /// How many of a project's operations are looked at when its database does not answer.
 const OPERATIONS_LOOKED_AT: u16 = 10;
 
-pub(super) async fn migrate(pass: &mut Pass<'_>, facts: &Facts, id: &ProjectId) -> Result<(), Failure> {
+pub(super) async fn migrate(
+    pass: &mut Pass<'_>,
+    facts: &Facts,
+    id: &ProjectId,
+) -> Result<(), Failure> {
     let Some(set) = pass.schema.clone() else {
-        return Err(Failure::passing(Area::Schema, Reason::MigrationsInvalid, "the class's migrations went away"));
+        return Err(Failure::passing(
+            Area::Schema,
+            Reason::MigrationsInvalid,
+            "the class's migrations went away",
+        ));
     };
     let Some(connection) = pass.status.connection.clone() else {
-        return Err(Failure::passing(Area::Credentials, Reason::WritingSecret, "the connection is not known yet"));
+        return Err(Failure::passing(
+            Area::Credentials,
+            Reason::WritingSecret,
+            "the connection is not known yet",
+        ));
     };
     let password = super::credentials::password(pass, id).await?;
     let _turn = pass.ctx.migrations.acquire().await;
@@ -31,16 +47,27 @@ pub(super) async fn migrate(pass: &mut Pass<'_>, facts: &Facts, id: &ProjectId) 
         role: connection.role,
         password,
         options: connection.options,
-        tls: Tls::VerifyFull { ca_pem: pass.class.as_ref().and_then(|class| class.spec.neon.ca_bundle.clone()) },
+        tls: Tls::VerifyFull {
+            ca_pem: pass
+                .class
+                .as_ref()
+                .and_then(|class| class.spec.neon.ca_bundle.clone()),
+        },
     };
     let start = std::time::Instant::now();
     let result = bring_up_to_date(&target, &set, &pass.ctx.migration_limits).await;
     pass.ctx.metrics.migrated(outcome(&result), start.elapsed());
     match result {
         Ok(migrated) => {
-            let before = pass.status.schema.as_ref().filter(|schema| schema.project_id.as_deref() == Some(id.as_str()));
+            let before = pass
+                .status
+                .schema
+                .as_ref()
+                .filter(|schema| schema.project_id.as_deref() == Some(id.as_str()));
             let applied_at = match before {
-                Some(before) if migrated.applied.is_empty() && before.version == Some(migrated.version) => {
+                Some(before)
+                    if migrated.applied.is_empty() && before.version == Some(migrated.version) =>
+                {
                     before.applied_at.clone()
                 }
                 _ => Some(Time(Timestamp::now())),
@@ -52,15 +79,22 @@ pub(super) async fn migrate(pass: &mut Pass<'_>, facts: &Facts, id: &ProjectId) 
                 applied_at,
                 project_id: Some(id.to_string()),
             });
-            pass.status.last_reconcile_at.clone_from(&facts.reconcile_at);
+            pass.status
+                .last_reconcile_at
+                .clone_from(&facts.reconcile_at);
             if let Some(timings) = &mut pass.status.timings
                 && timings.schema_ms.is_none()
                 && let (Some(start), Some(project_ms)) = (&timings.started_at, timings.project_ms)
             {
-                timings.schema_ms = Some(millis_between(start.0, Timestamp::now()).saturating_sub(project_ms));
+                timings.schema_ms =
+                    Some(millis_between(start.0, Timestamp::now()).saturating_sub(project_ms));
             }
             if !migrated.applied.is_empty() {
-                let note = format!("applied {} migrations, up to version {}", migrated.applied.len(), migrated.version);
+                let note = format!(
+                    "applied {} migrations, up to version {}",
+                    migrated.applied.len(),
+                    migrated.version
+                );
                 pass.say(Reason::Migrated, &note);
             }
             Ok(())
@@ -68,7 +102,10 @@ pub(super) async fn migrate(pass: &mut Pass<'_>, facts: &Facts, id: &ProjectId) 
         Err(failure) => {
             note_version(pass, id, &failure, set.target_version());
             match &failure.error {
-                MigrateError::Authentication { .. } if !pass.hand.password_rejected => {
+                // Only this code speaks of the password: a refused address, say, is not mended by another one.
+                MigrateError::Authentication { server, .. }
+                    if server.code == INVALID_PASSWORD && !pass.hand.password_rejected =>
+                {
                     pass.hand.password_rejected = true;
                     Ok(())
                 }
@@ -80,18 +117,33 @@ pub(super) async fn migrate(pass: &mut Pass<'_>, facts: &Facts, id: &ProjectId) 
 
 /// Writes down how far a failed migration got, so that the tenant is known to be served on that version.
 fn note_version(pass: &mut Pass<'_>, id: &ProjectId, failure: &MigrateFailure, target: i64) {
-    let known = pass.status.schema.as_ref().filter(|schema| schema.project_id.as_deref() == Some(id.as_str()));
+    let known = pass
+        .status
+        .schema
+        .as_ref()
+        .filter(|schema| schema.project_id.as_deref() == Some(id.as_str()));
     let checksum = known.and_then(|schema| schema.checksum.clone());
     let applied_at = known.and_then(|schema| schema.applied_at.clone());
-    let version = failure.version.or_else(|| known.and_then(|schema| schema.version));
+    let version = failure
+        .version
+        .or_else(|| known.and_then(|schema| schema.version));
     let moved = !failure.applied.is_empty();
-    let set_digest = version.and_then(|version| pass.schema.as_ref()?.digest_up_to(version).map(str::to_owned));
+    let set_digest = version.and_then(|version| {
+        pass.schema
+            .as_ref()?
+            .digest_up_to(version)
+            .map(str::to_owned)
+    });
     pass.status.schema = Some(SchemaStatus {
         version,
         target,
         // A set that does not fit the database has no digest for it.
         checksum: if moved { set_digest } else { checksum },
-        applied_at: if moved { Some(Time(Timestamp::now())) } else { applied_at },
+        applied_at: if moved {
+            Some(Time(Timestamp::now()))
+        } else {
+            applied_at
+        },
         project_id: version.map(|_| id.to_string()),
     });
 }
@@ -107,16 +159,28 @@ async fn explain(pass: &Pass<'_>, id: &ProjectId, failure: &MigrateFailure) -> F
         area: Area::Schema,
         reason: error.reason(),
         message: chain(error),
-        retry: if error.is_transient() { Retry::Backoff } else { Retry::OnChange },
+        retry: if error.is_transient() {
+            Retry::Backoff
+        } else {
+            Retry::OnChange
+        },
     }
 }
 
 /// What Neon says went wrong with the project, when its database does not answer.
 async fn failed_operation(pass: &Pass<'_>, id: &ProjectId) -> Option<String> {
     let neon = pass.account.as_ref()?.neon();
-    let page = neon.operations(id).list().limit(OPERATIONS_LOOKED_AT).first_page().send().await.ok()?;
-    let failed = page.operations.iter().find(|operation| operation.status.is_over() && !operation.status.is_success()
-        || operation.error.is_some())?;
+    let page = neon
+        .operations(id)
+        .list()
+        .limit(OPERATIONS_LOOKED_AT)
+        .first_page()
+        .send()
+        .await
+        .ok()?;
+    let failed = page.operations.iter().find(|operation| {
+        operation.status.is_over() && !operation.status.is_success() || operation.error.is_some()
+    })?;
     Some(format!(
         "Neon's operation {} on project {id} {}: {}",
         failed.action,
@@ -136,9 +200,9 @@ fn outcome(result: &Result<crate::schema::Migrated, MigrateFailure>) -> Migratio
             | MigrateError::InvalidHost { .. }
             | MigrateError::PlaintextRefused { .. }
             | MigrateError::Untrusted { .. } => MigrationOutcome::Unreachable,
-            MigrateError::Changed { .. } | MigrateError::Missing { .. } | MigrateError::Ahead { .. } => {
-                MigrationOutcome::Refused
-            }
+            MigrateError::Changed { .. }
+            | MigrateError::Missing { .. }
+            | MigrateError::Ahead { .. } => MigrationOutcome::Refused,
             _ => MigrationOutcome::Failed,
         },
     }

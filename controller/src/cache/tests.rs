@@ -10,7 +10,11 @@ const OTHER_UID: &str = "00000000-0000-0000-0000-000000000002";
 const PROJECT: &str = "calm-sea-1";
 /// Keys that stand in every connection Secret; `ca.crt` only where it is needed.
 fn usual_keys() -> Vec<&'static str> {
-    keys::ALL.iter().copied().filter(|key| *key != keys::CA_CRT).collect()
+    keys::ALL
+        .iter()
+        .copied()
+        .filter(|key| *key != keys::CA_CRT)
+        .collect()
 }
 
 fn uid() -> TenantUid {
@@ -18,7 +22,10 @@ fn uid() -> TenantUid {
 }
 
 fn entry(manager: &str, operation: &str, data: &[&str]) -> ManagedFieldsEntry {
-    let data: Map<String, Value> = data.iter().map(|key| (format!("f:{key}"), json!({}))).collect();
+    let data: Map<String, Value> = data
+        .iter()
+        .map(|key| (format!("f:{key}"), json!({})))
+        .collect();
     ManagedFieldsEntry {
         manager: Some(manager.to_owned()),
         operation: Some(operation.to_owned()),
@@ -55,16 +62,26 @@ fn written() -> ObjectMeta {
 
 fn with_certificates() -> ObjectMeta {
     let mut meta = metadata("acme", "one-connection", vec![ours(keys::ALL)]);
-    meta.annotations.as_mut().unwrap().insert(annotations::CA_DIGEST.to_owned(), "ca-1".to_owned());
+    meta.annotations
+        .as_mut()
+        .unwrap()
+        .insert(annotations::CA_DIGEST.to_owned(), "ca-1".to_owned());
     meta
 }
 
 fn watched(metadata: ObjectMeta) -> PartialObjectMeta<Secret> {
-    PartialObjectMeta { types: None, metadata, _phantom: std::marker::PhantomData }
+    PartialObjectMeta {
+        types: None,
+        metadata,
+        _phantom: std::marker::PhantomData,
+    }
 }
 
 fn key(namespace: &str, name: &str) -> Key {
-    Key { namespace: namespace.into(), name: name.into() }
+    Key {
+        namespace: namespace.into(),
+        name: name.into(),
+    }
 }
 
 fn the_key() -> Key {
@@ -79,10 +96,17 @@ fn apply(secrets: &Secrets, metadata: ObjectMeta) -> Vec<ObjectRef<PackedTenant>
     secrets.observe(None, Event::Apply(watched(metadata)))
 }
 
-fn relist(secrets: &Secrets, scope: Option<&str>, all: Vec<ObjectMeta>) -> Vec<ObjectRef<PackedTenant>> {
+fn relist(
+    secrets: &Secrets,
+    scope: Option<&str>,
+    all: Vec<ObjectMeta>,
+) -> Vec<ObjectRef<PackedTenant>> {
     assert_eq!(secrets.observe(scope, Event::Init), []);
     for metadata in all {
-        assert_eq!(secrets.observe(scope, Event::InitApply(watched(metadata))), []);
+        assert_eq!(
+            secrets.observe(scope, Event::InitApply(watched(metadata))),
+            []
+        );
     }
     secrets.observe(scope, Event::InitDone)
 }
@@ -113,22 +137,35 @@ fn a_secret_as_we_wrote_it_tells_whose_credentials_it_has() {
 
 #[test]
 fn a_secret_that_was_never_seen_is_missing() {
-    assert_eq!(Secrets::default().facts(&the_key(), uid()), SecretFacts::Missing);
+    assert_eq!(
+        Secrets::default().facts(&the_key(), uid()),
+        SecretFacts::Missing
+    );
 }
 
 #[test]
 fn whatever_others_do_beside_our_keys_leaves_the_secret_intact() {
     let mut labelled = written();
     labelled.labels = Some([("team".to_owned(), "blue".to_owned())].into());
-    labelled.managed_fields.as_mut().unwrap().push(ManagedFieldsEntry {
-        manager: Some("kubectl-label".to_owned()),
-        operation: Some("Update".to_owned()),
-        fields_v1: Some(FieldsV1(json!({ "f:metadata": { "f:labels": { "f:team": {} } } }))),
-        ..ManagedFieldsEntry::default()
-    });
+    labelled
+        .managed_fields
+        .as_mut()
+        .unwrap()
+        .push(ManagedFieldsEntry {
+            manager: Some("kubectl-label".to_owned()),
+            operation: Some("Update".to_owned()),
+            fields_v1: Some(FieldsV1(
+                json!({ "f:metadata": { "f:labels": { "f:team": {} } } }),
+            )),
+            ..ManagedFieldsEntry::default()
+        });
     assert!(is_intact(labelled));
     let mut a_key_more = written();
-    a_key_more.managed_fields.as_mut().unwrap().push(entry("kubectl-edit", "Update", &["theirs"]));
+    a_key_more
+        .managed_fields
+        .as_mut()
+        .unwrap()
+        .push(entry("kubectl-edit", "Update", &["theirs"]));
     assert!(is_intact(a_key_more));
 }
 
@@ -146,8 +183,14 @@ fn a_key_that_anybody_else_changed_is_not_intact() {
 #[test]
 fn a_key_whose_very_value_somebody_applied_too_is_as_we_wrote_it() {
     let mut shared = with_certificates();
-    shared.managed_fields = Some(vec![ours(keys::ALL), entry("gitops", "Apply", &[keys::PASSWORD])]);
-    assert!(is_intact(shared), "had its value been another, it would be theirs alone");
+    shared.managed_fields = Some(vec![
+        ours(keys::ALL),
+        entry("gitops", "Apply", &[keys::PASSWORD]),
+    ]);
+    assert!(
+        is_intact(shared),
+        "had its value been another, it would be theirs alone"
+    );
 }
 
 #[test]
@@ -162,11 +205,22 @@ fn a_key_that_was_removed_is_noticed() {
 
 #[test]
 fn what_our_name_did_by_other_ways_than_apply_is_not_ours() {
-    let reserved = metadata("acme", "one-connection", vec![entry(FIELD_MANAGER, "Update", &[])]);
+    let reserved = metadata(
+        "acme",
+        "one-connection",
+        vec![entry(FIELD_MANAGER, "Update", &[])],
+    );
     assert!(!is_intact(reserved), "made, and still empty");
-    let updated = metadata("acme", "one-connection", vec![entry(FIELD_MANAGER, "Update", &usual_keys())]);
+    let updated = metadata(
+        "acme",
+        "one-connection",
+        vec![entry(FIELD_MANAGER, "Update", &usual_keys())],
+    );
     assert!(!is_intact(updated));
-    let no_books = ObjectMeta { managed_fields: None, ..written() };
+    let no_books = ObjectMeta {
+        managed_fields: None,
+        ..written()
+    };
     assert!(!is_intact(no_books));
 }
 
@@ -177,10 +231,22 @@ fn a_secret_of_another_owner_or_none_is_foreign() {
         change(&mut metadata);
         facts_of(metadata)
     };
-    assert_eq!(of(|meta| meta.owner_references = None), SecretFacts::Foreign);
-    assert_eq!(of(|meta| meta.owner_references.as_mut().unwrap()[0].uid = OTHER_UID.to_owned()), SecretFacts::Foreign);
-    assert_eq!(of(|meta| meta.owner_references.as_mut().unwrap()[0].controller = None), SecretFacts::Foreign);
-    assert_eq!(of(|meta| meta.owner_references.as_mut().unwrap()[0].kind = "Deployment".to_owned()), SecretFacts::Foreign);
+    assert_eq!(
+        of(|meta| meta.owner_references = None),
+        SecretFacts::Foreign
+    );
+    assert_eq!(
+        of(|meta| meta.owner_references.as_mut().unwrap()[0].uid = OTHER_UID.to_owned()),
+        SecretFacts::Foreign
+    );
+    assert_eq!(
+        of(|meta| meta.owner_references.as_mut().unwrap()[0].controller = None),
+        SecretFacts::Foreign
+    );
+    assert_eq!(
+        of(|meta| meta.owner_references.as_mut().unwrap()[0].kind = "Deployment".to_owned()),
+        SecretFacts::Foreign
+    );
 }
 
 #[test]
@@ -192,10 +258,23 @@ fn a_change_wakes_the_owner_and_a_change_of_nothing_wakes_nobody() {
     labelled.labels = Some([("team".to_owned(), "blue".to_owned())].into());
     assert_eq!(apply(&secrets, labelled), [], "a label of somebody's");
     let mut edited = written();
-    let rest: Vec<&str> = usual_keys().into_iter().filter(|key| *key != keys::PASSWORD).collect();
-    edited.managed_fields = Some(vec![ours(&rest), entry("kubectl-edit", "Update", &[keys::PASSWORD])]);
-    assert_eq!(apply(&secrets, edited.clone()), [tenant_ref("acme")], "a key of ours");
-    assert_eq!(secrets.observe(None, Event::Delete(watched(edited))), [tenant_ref("acme")]);
+    let rest: Vec<&str> = usual_keys()
+        .into_iter()
+        .filter(|key| *key != keys::PASSWORD)
+        .collect();
+    edited.managed_fields = Some(vec![
+        ours(&rest),
+        entry("kubectl-edit", "Update", &[keys::PASSWORD]),
+    ]);
+    assert_eq!(
+        apply(&secrets, edited.clone()),
+        [tenant_ref("acme")],
+        "a key of ours"
+    );
+    assert_eq!(
+        secrets.observe(None, Event::Delete(watched(edited))),
+        [tenant_ref("acme")]
+    );
     assert_eq!(secrets.facts(&the_key(), uid()), SecretFacts::Missing);
 }
 
@@ -203,14 +282,20 @@ fn a_change_wakes_the_owner_and_a_change_of_nothing_wakes_nobody() {
 fn a_secret_taken_from_its_tenant_wakes_the_tenant() {
     let secrets = Secrets::default();
     apply(&secrets, written());
-    let orphaned = ObjectMeta { owner_references: None, ..written() };
+    let orphaned = ObjectMeta {
+        owner_references: None,
+        ..written()
+    };
     assert_eq!(apply(&secrets, orphaned), [tenant_ref("acme")]);
 }
 
 #[test]
 fn our_own_write_wakes_nobody_when_the_watch_tells_of_it() {
     let secrets = Secrets::default();
-    secrets.wrote(&Secret { metadata: written(), ..Secret::default() });
+    secrets.wrote(&Secret {
+        metadata: written(),
+        ..Secret::default()
+    });
     assert_eq!(secrets.len(), 1);
     assert_eq!(apply(&secrets, written()), []);
 }
@@ -218,13 +303,29 @@ fn our_own_write_wakes_nobody_when_the_watch_tells_of_it() {
 #[test]
 fn a_relist_wakes_those_whose_secrets_are_others_than_before() {
     let secrets = Secrets::default();
-    let (same, gone) = (metadata("a", "same", vec![ours(&usual_keys())]), metadata("b", "gone", vec![]));
-    let (edited, new) = (metadata("c", "edited", vec![ours(&usual_keys())]), metadata("d", "new", vec![]));
-    assert_eq!(relist(&secrets, None, vec![same.clone(), gone, edited.clone()]).len(), 3, "the first list");
-    let edited = ObjectMeta { managed_fields: None, ..edited };
+    let (same, gone) = (
+        metadata("a", "same", vec![ours(&usual_keys())]),
+        metadata("b", "gone", vec![]),
+    );
+    let (edited, new) = (
+        metadata("c", "edited", vec![ours(&usual_keys())]),
+        metadata("d", "new", vec![]),
+    );
+    assert_eq!(
+        relist(&secrets, None, vec![same.clone(), gone, edited.clone()]).len(),
+        3,
+        "the first list"
+    );
+    let edited = ObjectMeta {
+        managed_fields: None,
+        ..edited
+    };
     let touched = relist(&secrets, None, vec![same, edited, new]);
     assert_eq!(touched, [tenant_ref("b"), tenant_ref("c"), tenant_ref("d")]);
-    assert_eq!(secrets.facts(&key("b", "gone"), uid()), SecretFacts::Missing);
+    assert_eq!(
+        secrets.facts(&key("b", "gone"), uid()),
+        SecretFacts::Missing
+    );
     assert_eq!(secrets.len(), 3);
 }
 
@@ -269,12 +370,26 @@ fn tenant(version: &str) -> Tenant {
 fn a_packed_tenant_unpacks_to_itself_without_what_nobody_reads() {
     let mut whole = tenant("5");
     whole.metadata.managed_fields = Some(vec![ours(&[])]);
-    whole.metadata.annotations =
-        Some([(LAST_APPLIED.to_owned(), "{}".to_owned()), (annotations::RECONCILE_AT.to_owned(), "1".to_owned())].into());
-    whole.spec.adopt = Some(crds::Adopt { project_id: PROJECT.to_owned(), reset_password: false });
-    whole.status = Some(crds::TenantStatus { phase: Some(Phase::Ready), ..crds::TenantStatus::default() });
+    whole.metadata.annotations = Some(
+        [
+            (LAST_APPLIED.to_owned(), "{}".to_owned()),
+            (annotations::RECONCILE_AT.to_owned(), "1".to_owned()),
+        ]
+        .into(),
+    );
+    whole.spec.adopt = Some(crds::Adopt {
+        project_id: PROJECT.to_owned(),
+        reset_password: false,
+    });
+    whole.status = Some(crds::TenantStatus {
+        phase: Some(Phase::Ready),
+        ..crds::TenantStatus::default()
+    });
     let packed = PackedTenant::try_from(whole.clone()).unwrap();
-    assert_eq!((packed.class_name(), packed.phase(), packed.adopts()), ("default", Some(Phase::Ready), Some(PROJECT)));
+    assert_eq!(
+        (packed.class_name(), packed.phase(), packed.adopts()),
+        ("default", Some(Phase::Ready), Some(PROJECT))
+    );
     assert_eq!(Key::of(&packed), key("acme", "one"));
     prune(&mut whole);
     assert_eq!(packed.unpack(), Some(whole));
@@ -291,7 +406,12 @@ fn what_people_ask_of_a_tenant_changes_its_hash_and_its_status_does_not() {
     };
     let before = hash(|_| {});
     let quiet: [fn(&mut Tenant); 3] = [
-        |tenant| tenant.status = Some(crds::TenantStatus { observed_generation: Some(1), ..crds::TenantStatus::default() }),
+        |tenant| {
+            tenant.status = Some(crds::TenantStatus {
+                observed_generation: Some(1),
+                ..crds::TenantStatus::default()
+            })
+        },
         |tenant| tenant.metadata.resource_version = Some("6".to_owned()),
         |tenant| tenant.metadata.managed_fields = Some(vec![ours(&[])]),
     ];
@@ -301,9 +421,16 @@ fn what_people_ask_of_a_tenant_changes_its_hash_and_its_status_does_not() {
     let loud: [fn(&mut Tenant); 5] = [
         |tenant| tenant.metadata.generation = Some(2),
         |tenant| tenant.metadata.uid = Some(OTHER_UID.to_owned()),
-        |tenant| tenant.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH)),
+        |tenant| {
+            tenant.metadata.deletion_timestamp = Some(
+                k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
+            )
+        },
         |tenant| tenant.metadata.finalizers = Some(vec!["theirs".to_owned()]),
-        |tenant| tenant.metadata.annotations = Some([(annotations::RECONCILE_AT.to_owned(), "1".to_owned())].into()),
+        |tenant| {
+            tenant.metadata.annotations =
+                Some([(annotations::RECONCILE_AT.to_owned(), "1".to_owned())].into())
+        },
     ];
     for change in loud {
         assert_ne!(hash(change), before);
@@ -315,9 +442,17 @@ fn our_own_write_stands_until_the_watch_has_caught_up() {
     let recent = Recent::default();
     assert_eq!(recent.newest(uid(), tenant("5")), tenant("5"));
     recent.wrote(uid(), tenant("10"));
-    assert_eq!(recent.newest(uid(), tenant("9")), tenant("10"), "as numbers, not as text");
+    assert_eq!(
+        recent.newest(uid(), tenant("9")),
+        tenant("10"),
+        "as numbers, not as text"
+    );
     assert_eq!(recent.newest(uid(), tenant("10")), tenant("10"));
-    assert_eq!(recent.newest(uid(), tenant("9")), tenant("9"), "it was dropped when the watch had it");
+    assert_eq!(
+        recent.newest(uid(), tenant("9")),
+        tenant("9"),
+        "it was dropped when the watch had it"
+    );
     recent.wrote(uid(), tenant("12"));
     recent.forget(uid());
     assert_eq!(recent.newest(uid(), tenant("9")), tenant("9"));

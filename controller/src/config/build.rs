@@ -48,15 +48,19 @@ pub fn load(
     })
 }
 
-fn kube(
-    said: &Said,
-    env: &BTreeMap<String, String>,
-    machine: &Machine,
-) -> Result<Kube, LoadError> {
+fn kube(said: &Said, env: &BTreeMap<String, String>, machine: &Machine) -> Result<Kube, LoadError> {
     let namespace = said
         .get(&set::NAMESPACE)?
-        .or_else(|| env.get("POD_NAMESPACE").and_then(|n| parse::namespace(n).ok()))
-        .or_else(|| machine.namespace.as_deref().and_then(|n| parse::namespace(n).ok()));
+        .or_else(|| {
+            env.get("POD_NAMESPACE")
+                .and_then(|n| parse::namespace(n).ok())
+        })
+        .or_else(|| {
+            machine
+                .namespace
+                .as_deref()
+                .and_then(|n| parse::namespace(n).ok())
+        });
     Ok(Kube {
         namespace: match namespace {
             Some(namespace) => namespace,

@@ -6,7 +6,8 @@ use super::settings::{ALL, AnySetting};
 use super::sources::{CONFIG_FILE, variable};
 
 /// What the help says before the settings.
-const ABOUT: &str = "Watches Tenants and reconciles each into a Neon project with a schema and a Secret.";
+const ABOUT: &str =
+    "Watches Tenants and reconciles each into a Neon project with a schema and a Secret.";
 
 /// What the help says after the settings.
 const AFTER: &str = "\

@@ -107,7 +107,12 @@ impl Said {
         let mut values = BTreeMap::new();
         for &setting in ALL {
             let name = setting.name();
-            let from_env = || Some((env.get(&variable(name))?.clone(), Origin::Variable(variable(name))));
+            let from_env = || {
+                Some((
+                    env.get(&variable(name))?.clone(),
+                    Origin::Variable(variable(name)),
+                ))
+            };
             let from_file = || Some((file.get(name)?.clone(), Origin::File(path.clone()?)));
             let from_default = || Some((setting.default()?.to_owned(), Origin::Default));
             let said = flags
@@ -116,7 +121,9 @@ impl Said {
                 .or_else(from_env)
                 .or_else(from_file)
                 .or_else(from_default);
-            let Some((value, origin)) = said else { continue };
+            let Some((value, origin)) = said else {
+                continue;
+            };
             match setting.check(&value) {
                 Ok(()) => {
                     values.insert(name, (value, origin));
@@ -141,13 +148,19 @@ impl Said {
         let Some((text, _)) = self.values.get(setting.name) else {
             return Ok(None);
         };
-        (setting.parse)(text).map(Some).map_err(|advice| self.wrong(setting, advice))
+        (setting.parse)(text)
+            .map(Some)
+            .map_err(|advice| self.wrong(setting, advice))
     }
 
     /// The value of a setting that has a default, or has to be given.
     pub(super) fn need<T>(&self, setting: &Setting<T>) -> Result<T, LoadError> {
-        self.get(setting)?
-            .ok_or_else(|| self.wrong(setting, format!("write --{} {}", setting.name, setting.value)))
+        self.get(setting)?.ok_or_else(|| {
+            self.wrong(
+                setting,
+                format!("write --{} {}", setting.name, setting.value),
+            )
+        })
     }
 
     /// The error that this value will not do, beside the others.
@@ -180,7 +193,8 @@ fn unknown(
     let from_env = env.iter().filter_map(|(key, value)| {
         let rest = key.strip_prefix(ENV_PREFIX)?;
         let name = rest.replace('_', "-").to_lowercase();
-        (!known(&name) && !is_service_link(rest)).then(|| (name, value, Origin::Variable(key.clone())))
+        (!known(&name) && !is_service_link(rest))
+            .then(|| (name, value, Origin::Variable(key.clone())))
     });
     let from_file = file.into_iter().flat_map(|(path, file)| {
         file.iter()
@@ -200,7 +214,12 @@ fn unknown(
 
 /// Whether the variable is one that Kubernetes sets for a Service whose name starts like the controller's.
 fn is_service_link(rest: &str) -> bool {
-    let has = |part: &str| rest == part || rest.starts_with(&format!("{part}_")) || rest.contains(&format!("_{part}_")) || rest.ends_with(&format!("_{part}"));
+    let has = |part: &str| {
+        rest == part
+            || rest.starts_with(&format!("{part}_"))
+            || rest.contains(&format!("_{part}_"))
+            || rest.ends_with(&format!("_{part}"))
+    };
     has("SERVICE_HOST") || has("SERVICE_PORT") || has("PORT")
 }
 
@@ -221,7 +240,11 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, String>, LoadError> {
     let mapping = match value {
         Value::Null => Mapping::new(),
         Value::Mapping(mapping) => mapping,
-        _ => return Err(failed("write settings as `name: value`, one a line".to_owned())),
+        _ => {
+            return Err(failed(
+                "write settings as `name: value`, one a line".to_owned(),
+            ));
+        }
     };
     mapping
         .into_iter()
@@ -230,7 +253,9 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, String>, LoadError> {
             (Value::String(key), None) => Err(failed(format!(
                 "{key} is neither a plain value nor a list of such; write `{key}: value`"
             ))),
-            _ => Err(failed("write settings as `name: value`, one a line".to_owned())),
+            _ => Err(failed(
+                "write settings as `name: value`, one a line".to_owned(),
+            )),
         })
         .collect()
 }
@@ -245,7 +270,13 @@ fn plain(value: &Value) -> Option<String> {
         Value::Sequence(items) => {
             let items: Option<Vec<_>> = items
                 .iter()
-                .map(|item| if item.is_sequence() { None } else { plain(item) })
+                .map(|item| {
+                    if item.is_sequence() {
+                        None
+                    } else {
+                        plain(item)
+                    }
+                })
                 .collect();
             Some(items?.join(","))
         }

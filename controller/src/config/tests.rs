@@ -106,7 +106,10 @@ fn a_pod_knows_its_namespace_and_its_name() {
 fn without_any_namespace_the_refusal_says_which_flag_to_write() {
     let args = [OsString::from("tenant-controller")];
     let error = load(args, &env(&[]), &Machine::default()).expect_err("refused");
-    assert!(error.to_string().contains("write --namespace NAME"), "{error}");
+    assert!(
+        error.to_string().contains("write --namespace NAME"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -124,15 +127,30 @@ fn a_refusal_names_the_setting_the_value_where_it_stands_and_what_to_write() {
 #[test]
 fn all_wrong_settings_are_reported_together() {
     let file = File::new("concurrency: none\nlease-tries: 3\n");
-    let variables = [("TENANT_CONTROLLER_HTTP_LISTEN", "8080"), ("TENANT_CONTROLLER_HTPP", "x")];
+    let variables = [
+        ("TENANT_CONTROLLER_HTTP_LISTEN", "8080"),
+        ("TENANT_CONTROLLER_HTPP", "x"),
+    ];
     let error = read(&[&file.flag(), "--backoff-min", "1"], &variables).expect_err("refused");
     let LoadError::Settings(wrong) = error else {
         panic!("{error:?}")
     };
     let mut names: Vec<_> = wrong.iter().map(|w| w.setting.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["backoff-min", "concurrency", "htpp", "http-listen", "lease-tries"]);
-    let concurrency = wrong.iter().find(|w| w.setting == "concurrency").expect("there");
+    assert_eq!(
+        names,
+        [
+            "backoff-min",
+            "concurrency",
+            "htpp",
+            "http-listen",
+            "lease-tries"
+        ]
+    );
+    let concurrency = wrong
+        .iter()
+        .find(|w| w.setting == "concurrency")
+        .expect("there");
     assert_eq!(concurrency.origin, Origin::File(file.0.path().to_owned()));
 }
 
@@ -143,19 +161,33 @@ fn variables_that_kubernetes_sets_for_services_are_no_settings() {
         ("TENANT_CONTROLLER_SERVICE_PORT_HTTP", "8080"),
         ("TENANT_CONTROLLER_PORT", "tcp://10.0.0.1:8080"),
         ("TENANT_CONTROLLER_PORT_8080_TCP_ADDR", "10.0.0.1"),
-        ("TENANT_CONTROLLER_METRICS_PORT_8080_TCP", "tcp://10.0.0.2:8080"),
+        (
+            "TENANT_CONTROLLER_METRICS_PORT_8080_TCP",
+            "tcp://10.0.0.2:8080",
+        ),
     ];
     assert!(read(&[], &variables).is_ok());
 }
 
 #[test]
 fn files_that_are_no_mapping_of_plain_values_are_refused_with_their_name() {
-    for text in ["- a\n", "lease:\n  duration: 15s\n", "concurrency: 1\nconcurrency: 2\n", "a: [\n"] {
+    for text in [
+        "- a\n",
+        "lease:\n  duration: 15s\n",
+        "concurrency: 1\nconcurrency: 2\n",
+        "a: [\n",
+    ] {
         let file = File::new(text);
         let error = refusal(&[&file.flag()], &[]);
-        assert!(error.starts_with(&file.0.path().display().to_string()), "{error}");
+        assert!(
+            error.starts_with(&file.0.path().display().to_string()),
+            "{error}"
+        );
     }
-    assert!(refusal(&["--config=/does/not/exist"], &[]).starts_with("/does/not/exist: the file cannot be read"));
+    assert!(
+        refusal(&["--config=/does/not/exist"], &[])
+            .starts_with("/does/not/exist: the file cannot be read")
+    );
 }
 
 #[test]
@@ -163,10 +195,17 @@ fn a_holder_that_could_act_when_others_may_start_is_refused() {
     let error = refusal(&["--lease-renew-deadline", "14s"], &[]);
     assert!(error.contains("at most lease-duration (15s)"), "{error}");
     let error = refusal(&["--lease-retry-interval=6s", "--lease-duration=30s"], &[]);
-    assert!(error.contains("at most half of lease-renew-deadline (10s)"), "{error}");
+    assert!(
+        error.contains("at most half of lease-renew-deadline (10s)"),
+        "{error}"
+    );
     assert!(
         read(
-            &["--lease-duration=3s", "--lease-renew-deadline=2s", "--lease-retry-interval=500ms"],
+            &[
+                "--lease-duration=3s",
+                "--lease-renew-deadline=2s",
+                "--lease-retry-interval=500ms"
+            ],
             &[]
         )
         .is_ok()
@@ -183,8 +222,16 @@ fn a_longest_wait_under_the_shortest_is_refused() {
 fn help_shows_every_setting_with_its_variable_and_default() {
     let help = refusal(&["--help"], &[]);
     for setting in ALL {
-        assert!(help.contains(&format!("--{} <", setting.name())), "{}", setting.name());
-        assert!(help.contains(&variable(setting.name())), "{}", setting.name());
+        assert!(
+            help.contains(&format!("--{} <", setting.name())),
+            "{}",
+            setting.name()
+        );
+        assert!(
+            help.contains(&variable(setting.name())),
+            "{}",
+            setting.name()
+        );
         if let Some(default) = setting.default().filter(|d| !d.is_empty()) {
             assert!(help.contains(default), "{default}");
         }

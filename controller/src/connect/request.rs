@@ -85,7 +85,9 @@ where
                 let body = if verb == "watch" {
                     Either::Right(body)
                 } else {
-                    Either::Left(Full::new(body.collect().await.map_err(Into::into)?.to_bytes()))
+                    Either::Left(Full::new(
+                        body.collect().await.map_err(Into::into)?.to_bytes(),
+                    ))
                 };
                 Ok(Response::from_parts(head, body))
             };
@@ -121,7 +123,11 @@ fn outcome<B>(result: &Result<Response<B>, BoxError>) -> RequestOutcome {
 
 /// What Kubernetes calls the request: `patch` and `tenants/status`. Names of objects are left out.
 pub(super) fn verb_and_resource<B>(request: &Request<B>) -> (&'static str, String) {
-    let mut parts = request.uri().path().split('/').filter(|part| !part.is_empty());
+    let mut parts = request
+        .uri()
+        .path()
+        .split('/')
+        .filter(|part| !part.is_empty());
     // `api/v1` or `apis/<group>/<version>`.
     let skipped = match parts.next() {
         Some("api") => 1,

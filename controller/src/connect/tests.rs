@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use tokio::net::TcpListener;
 
-use super::*;
 use super::request::verb_and_resource;
+use super::*;
 use crate::config::Kube;
 
 #[test]
@@ -18,15 +18,55 @@ fn requests_are_named_as_kubernetes_names_them() {
     let tenant = "/apis/dbpertenant.dev/v1alpha1/namespaces/a/tenants/x";
     let tenants = "/apis/dbpertenant.dev/v1alpha1/tenants";
     for (method, path, kind, want) in [
-        ("GET", "/api/v1/namespaces/kube-system", "", ("get", "namespaces")),
-        ("GET", &format!("{tenants}?limit=500"), "", ("list", "tenants")),
-        ("GET", &format!("{tenants}?limit=500&watch=true"), "", ("watch", "tenants")),
+        (
+            "GET",
+            "/api/v1/namespaces/kube-system",
+            "",
+            ("get", "namespaces"),
+        ),
+        (
+            "GET",
+            &format!("{tenants}?limit=500"),
+            "",
+            ("list", "tenants"),
+        ),
+        (
+            "GET",
+            &format!("{tenants}?limit=500&watch=true"),
+            "",
+            ("watch", "tenants"),
+        ),
         ("GET", tenant, "", ("get", "tenants")),
-        ("PATCH", &format!("{tenant}/status?fieldManager=x"), "application/apply-patch+yaml", ("apply", "tenants/status")),
-        ("PATCH", tenant, "application/merge-patch+json", ("patch", "tenants")),
-        ("DELETE", "/api/v1/namespaces/a/secrets/s", "", ("delete", "secrets")),
-        ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", "", ("create", "events")),
-        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/a/leases/l", "", ("update", "leases")),
+        (
+            "PATCH",
+            &format!("{tenant}/status?fieldManager=x"),
+            "application/apply-patch+yaml",
+            ("apply", "tenants/status"),
+        ),
+        (
+            "PATCH",
+            tenant,
+            "application/merge-patch+json",
+            ("patch", "tenants"),
+        ),
+        (
+            "DELETE",
+            "/api/v1/namespaces/a/secrets/s",
+            "",
+            ("delete", "secrets"),
+        ),
+        (
+            "POST",
+            "/apis/events.k8s.io/v1/namespaces/a/events",
+            "",
+            ("create", "events"),
+        ),
+        (
+            "PUT",
+            "/apis/coordination.k8s.io/v1/namespaces/a/leases/l",
+            "",
+            ("update", "leases"),
+        ),
         ("GET", "/version", "", ("get", "other")),
     ] {
         let request = Request::builder()
@@ -67,18 +107,26 @@ const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"n
 #[tokio::test]
 async fn answers_come_through_whole_and_are_counted() {
     let path = "/api/v1/namespaces/a/configmaps/m";
-    let router = Router::new().route(path, get(|headers: http::HeaderMap| async move {
-        assert_eq!(headers["user-agent"], USER_AGENT);
-        CONFIG_MAP
-    }));
+    let router = Router::new().route(
+        path,
+        get(|headers: http::HeaderMap| async move {
+            assert_eq!(headers["user-agent"], USER_AGENT);
+            CONFIG_MAP
+        }),
+    );
     let (client, metrics) = connect(serve(router).await, Duration::from_secs(10));
     let api: Api<ConfigMap> = Api::namespaced(client, "a");
-    assert_eq!(api.get("m").await.expect("found").metadata.name.as_deref(), Some("m"));
+    assert_eq!(
+        api.get("m").await.expect("found").metadata.name.as_deref(),
+        Some("m")
+    );
     let error = api.get("n").await.expect_err("missing");
     assert!(matches!(error, kube::Error::Api(_)), "{error:?}");
     let text = metrics.encode().expect("text");
     for outcome in ["Success", "NotFound"] {
-        let line = format!(r#"tenant_controller_kube_requests_total{{verb="get",resource="configmaps",outcome="{outcome}"}} 1"#);
+        let line = format!(
+            r#"tenant_controller_kube_requests_total{{verb="get",resource="configmaps",outcome="{outcome}"}} 1"#
+        );
         assert!(text.contains(&line), "{line}\n{text}");
     }
 }
@@ -93,7 +141,12 @@ async fn an_answer_that_does_not_end_is_cut_off_at_the_deadline_and_says_so() {
     let api: Api<ConfigMap> = Api::namespaced(client, "a");
     let error = api.get("m").await.expect_err("cut off");
     assert_eq!(describe(&error), "no answer to get configmaps within 200ms");
-    assert!(metrics.encode().expect("text").contains(r#"outcome="TimedOut""#));
+    assert!(
+        metrics
+            .encode()
+            .expect("text")
+            .contains(r#"outcome="TimedOut""#)
+    );
 }
 
 #[tokio::test]
@@ -104,8 +157,16 @@ async fn an_api_server_that_is_not_there_is_told_in_words() {
     let (client, metrics) = connect(address, Duration::from_secs(10));
     let error = client.apiserver_version().await.expect_err("nobody there");
     let words = describe(&error);
-    assert!(words.to_lowercase().contains("connection refused"), "{words}");
-    assert!(metrics.encode().expect("text").contains(r#"outcome="Unreachable""#));
+    assert!(
+        words.to_lowercase().contains("connection refused"),
+        "{words}"
+    );
+    assert!(
+        metrics
+            .encode()
+            .expect("text")
+            .contains(r#"outcome="Unreachable""#)
+    );
 }
 
 #[test]

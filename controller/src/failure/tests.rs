@@ -5,31 +5,81 @@ use neon::Route;
 use super::*;
 
 fn of_neon(kind: ErrorKind) -> Failure {
-    Failure::neon(Area::Credentials, "reading the project's credentials", &neon::Error::new(Route::GetProject, kind))
+    Failure::neon(
+        Area::Credentials,
+        "reading the project's credentials",
+        &neon::Error::new(Route::GetProject, kind),
+    )
 }
 
 #[test]
 fn each_answer_of_neons_has_its_reason_and_its_retry() {
     let rows = [
         (ErrorKind::Auth, Reason::Unauthorized, Retry::OnChange),
-        (ErrorKind::LimitExceeded, Reason::AccountLimit, Retry::OnChange),
+        (
+            ErrorKind::LimitExceeded,
+            Reason::AccountLimit,
+            Retry::OnChange,
+        ),
         (ErrorKind::Invalid, Reason::Rejected, Retry::OnChange),
         (ErrorKind::NotFound, Reason::Rejected, Retry::OnChange),
-        (ErrorKind::PreconditionFailed, Reason::Rejected, Retry::OnChange),
+        (
+            ErrorKind::PreconditionFailed,
+            Reason::Rejected,
+            Retry::OnChange,
+        ),
         (ErrorKind::Conflict, Reason::Rejected, Retry::Backoff),
         (ErrorKind::Locked, Reason::OperationsRunning, Retry::Backoff),
-        (ErrorKind::RateLimited { retry_after: None }, Reason::RateLimited, Retry::After(RATE_LIMITED_RETRY)),
-        (ErrorKind::Unavailable { sent: true }, Reason::AccountUnreachable, Retry::Backoff),
-        (ErrorKind::Unavailable { sent: false }, Reason::AccountUnreachable, Retry::Backoff),
-        (ErrorKind::Ambiguous, Reason::AccountUnreachable, Retry::Backoff),
-        (ErrorKind::NotJson, Reason::AccountUnreachable, Retry::Backoff),
-        (ErrorKind::NotSent, Reason::AccountUnreachable, Retry::Backoff),
-        (ErrorKind::Deadline, Reason::AccountUnreachable, Retry::Backoff),
+        (
+            ErrorKind::RateLimited { retry_after: None },
+            Reason::RateLimited,
+            Retry::After(RATE_LIMITED_RETRY),
+        ),
+        (
+            ErrorKind::Unavailable { sent: true },
+            Reason::AccountUnreachable,
+            Retry::Backoff,
+        ),
+        (
+            ErrorKind::Unavailable { sent: false },
+            Reason::AccountUnreachable,
+            Retry::Backoff,
+        ),
+        (
+            ErrorKind::Ambiguous,
+            Reason::AccountUnreachable,
+            Retry::Backoff,
+        ),
+        (
+            ErrorKind::NotJson,
+            Reason::AccountUnreachable,
+            Retry::Backoff,
+        ),
+        (
+            ErrorKind::NotSent,
+            Reason::AccountUnreachable,
+            Retry::Backoff,
+        ),
+        (
+            ErrorKind::Deadline,
+            Reason::AccountUnreachable,
+            Retry::Backoff,
+        ),
     ];
     for (kind, reason, retry) in rows {
         let failure = of_neon(kind);
-        assert_eq!((failure.area, failure.reason, failure.retry), (Area::Credentials, reason, retry), "{kind}");
-        assert!(failure.message.starts_with("reading the project's credentials: "), "{}", failure.message);
+        assert_eq!(
+            (failure.area, failure.reason, failure.retry),
+            (Area::Credentials, reason, retry),
+            "{kind}"
+        );
+        assert!(
+            failure
+                .message
+                .starts_with("reading the project's credentials: "),
+            "{}",
+            failure.message
+        );
     }
 }
 
@@ -37,7 +87,9 @@ fn each_answer_of_neons_has_its_reason_and_its_retry() {
 fn only_a_lasting_error_stalls_and_whatever_is_transient_is_tried_again() {
     let kinds = [
         ErrorKind::Locked,
-        ErrorKind::RateLimited { retry_after: Some(Duration::from_secs(1)) },
+        ErrorKind::RateLimited {
+            retry_after: Some(Duration::from_secs(1)),
+        },
         ErrorKind::Unavailable { sent: true },
         ErrorKind::NotSent,
         ErrorKind::Deadline,
@@ -53,37 +105,92 @@ fn only_a_lasting_error_stalls_and_whatever_is_transient_is_tried_again() {
 fn each_answer_of_the_api_server_has_its_retry() {
     let source = || kube::Error::LinesCodecMaxLineLengthExceeded;
     let rows = [
-        (ClusterError::Conflict { what: "apply" }, Retry::After(CONFLICT_RETRY)),
-        (ClusterError::NotFound { what: "apply" }, Retry::After(CONFLICT_RETRY)),
+        (
+            ClusterError::Conflict { what: "apply" },
+            Retry::After(CONFLICT_RETRY),
+        ),
+        (
+            ClusterError::NotFound { what: "apply" },
+            Retry::After(CONFLICT_RETRY),
+        ),
         (ClusterError::Exists { what: "apply" }, Retry::Backoff),
-        (ClusterError::Unavailable { what: "apply", source: source() }, Retry::Backoff),
-        (ClusterError::Refused { what: "apply", message: "no".to_owned() }, Retry::OnChange),
+        (
+            ClusterError::Unavailable {
+                what: "apply",
+                source: source(),
+            },
+            Retry::Backoff,
+        ),
+        (
+            ClusterError::Refused {
+                what: "apply",
+                message: "no".to_owned(),
+            },
+            Retry::OnChange,
+        ),
     ];
     for (error, retry) in rows {
         let failure = Failure::cluster(Area::Project, &error);
-        assert_eq!((failure.reason, failure.retry), (Reason::KubernetesError, retry), "{error}");
+        assert_eq!(
+            (failure.reason, failure.retry),
+            (Reason::KubernetesError, retry),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn what_a_person_has_to_mend_stalls_and_the_rest_goes_on() {
-    let finding = Finding { area: Area::Schema, reason: Reason::Rejected, message: "m".to_owned() };
-    let failure = |retry| Failure { area: Area::Schema, reason: Reason::Rejected, message: "m".to_owned(), retry };
+    let finding = Finding {
+        area: Area::Schema,
+        reason: Reason::Rejected,
+        message: "m".to_owned(),
+    };
+    let failure = |retry| Failure {
+        area: Area::Schema,
+        reason: Reason::Rejected,
+        message: "m".to_owned(),
+        retry,
+    };
     for passing in [Retry::Backoff, Retry::After(Duration::ZERO)] {
-        assert_eq!(failure(passing).verdict(false), Verdict::Progress(finding.clone()));
-        assert_eq!(failure(passing).verdict(true), Verdict::Deleting(finding.clone()));
+        assert_eq!(
+            failure(passing).verdict(false),
+            Verdict::Progress(finding.clone())
+        );
+        assert_eq!(
+            failure(passing).verdict(true),
+            Verdict::Deleting(finding.clone())
+        );
     }
-    assert_eq!(failure(Retry::OnChange).verdict(false), Verdict::Stalled(finding.clone()));
-    assert_eq!(failure(Retry::OnChange).verdict(true), Verdict::DeletionStalled(finding));
-    assert_eq!(Failure::passing(Area::Schema, Reason::Rejected, "m"), failure(Retry::Backoff));
-    assert_eq!(Failure::lasting(Area::Schema, Reason::Rejected, "m"), failure(Retry::OnChange));
+    assert_eq!(
+        failure(Retry::OnChange).verdict(false),
+        Verdict::Stalled(finding.clone())
+    );
+    assert_eq!(
+        failure(Retry::OnChange).verdict(true),
+        Verdict::DeletionStalled(finding)
+    );
+    assert_eq!(
+        Failure::passing(Area::Schema, Reason::Rejected, "m"),
+        failure(Retry::Backoff)
+    );
+    assert_eq!(
+        Failure::lasting(Area::Schema, Reason::Rejected, "m"),
+        failure(Retry::OnChange)
+    );
 }
 
 #[test]
 fn an_account_that_cannot_be_listed_refuses_with_the_same_reasons() {
     let refusal = account_refusal(&neon::Error::new(Route::ListProjects, ErrorKind::Auth));
     assert_eq!(refusal.reason, Reason::Unauthorized);
-    assert!(refusal.message.starts_with("the account cannot be listed: "), "{}", refusal.message);
+    assert!(
+        refusal
+            .message
+            .starts_with("the account cannot be listed: "),
+        "{}",
+        refusal.message
+    );
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,12 +203,21 @@ struct Layer {
 
 fn layers(texts: &[&'static str]) -> Layer {
     let (text, rest) = texts.split_first().unwrap();
-    Layer { text, cause: (!rest.is_empty()).then(|| Box::new(layers(rest))) }
+    Layer {
+        text,
+        cause: (!rest.is_empty()).then(|| Box::new(layers(rest))),
+    }
 }
 
 #[test]
 fn causes_stand_in_one_line_and_none_twice() {
     assert_eq!(chain(&layers(&["a fails"])), "a fails");
-    assert_eq!(chain(&layers(&["a fails", "b is away", "c broke"])), "a fails: b is away: c broke");
-    assert_eq!(chain(&layers(&["a fails: b is away", "b is away", "c broke"])), "a fails: b is away: c broke");
+    assert_eq!(
+        chain(&layers(&["a fails", "b is away", "c broke"])),
+        "a fails: b is away: c broke"
+    );
+    assert_eq!(
+        chain(&layers(&["a fails: b is away", "b is away", "c broke"])),
+        "a fails: b is away: c broke"
+    );
 }

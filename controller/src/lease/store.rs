@@ -96,7 +96,9 @@ impl Store for KubeStore {
             // A merge keeps what others put on the object.
             let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
             let patch = Patch::Merge(patch);
-            self.api.patch(&self.name, &PatchParams::default(), &patch).await
+            self.api
+                .patch(&self.name, &PatchParams::default(), &patch)
+                .await
         } else {
             let metadata = ObjectMeta {
                 name: Some(self.name.clone()),
@@ -186,6 +188,9 @@ mod tests {
         };
         assert!(spec(&draft).acquire_time.is_some());
         draft.begins = false;
-        assert!(json!(spec(&draft)).get("acquireTime").is_none(), "a merge must not null it");
+        assert!(
+            json!(spec(&draft)).get("acquireTime").is_none(),
+            "a merge must not null it"
+        );
     }
 }

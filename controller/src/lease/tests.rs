@@ -60,17 +60,58 @@ mod decisions {
         let table: Vec<(&str, Reads, u32, Decision)> = vec![
             ("nothing was read yet", vec![], 3, wait(3)),
             ("there is none", vec![(1, None)], 1, take(None, 0)),
-            ("it was given back", vec![(1, Some(held_by("", "7")))], 1, take(Some("7"), 5)),
-            ("an earlier process of ours had it", vec![(1, Some(held_by("me", "7")))], 1, take(Some("7"), 5)),
+            (
+                "it was given back",
+                vec![(1, Some(held_by("", "7")))],
+                1,
+                take(Some("7"), 5),
+            ),
+            (
+                "an earlier process of ours had it",
+                vec![(1, Some(held_by("me", "7")))],
+                1,
+                take(Some("7"), 5),
+            ),
             ("another has it", vec![(1, other("7"))], 1, wait(16)),
-            ("it has stood still, but not for long enough", vec![(1, other("7")), (15, other("7"))], 15, wait(16)),
-            ("it has stood still", vec![(1, other("7")), (16, other("7"))], 16, take(Some("7"), 5)),
-            ("it was renewed", vec![(1, other("7")), (15, other("8"))], 16, wait(30)),
-            ("it was deleted under its holder", vec![(1, other("7")), (5, None)], 6, wait(20)),
-            ("it was deleted long ago", vec![(1, other("7")), (5, None), (20, None)], 20, take(None, 0)),
+            (
+                "it has stood still, but not for long enough",
+                vec![(1, other("7")), (15, other("7"))],
+                15,
+                wait(16),
+            ),
+            (
+                "it has stood still",
+                vec![(1, other("7")), (16, other("7"))],
+                16,
+                take(Some("7"), 5),
+            ),
+            (
+                "it was renewed",
+                vec![(1, other("7")), (15, other("8"))],
+                16,
+                wait(30),
+            ),
+            (
+                "it was deleted under its holder",
+                vec![(1, other("7")), (5, None)],
+                6,
+                wait(20),
+            ),
+            (
+                "it was deleted long ago",
+                vec![(1, other("7")), (5, None), (20, None)],
+                20,
+                take(None, 0),
+            ),
             (
                 "it does not say how long",
-                vec![(1, Some(Record { duration: None, ..held_by("other", "7") }))],
+                vec![(
+                    1,
+                    Some(Record {
+                        duration: None,
+                        ..held_by("other", "7")
+                    }),
+                )],
                 1,
                 wait(16),
             ),
@@ -124,8 +165,13 @@ struct Network {
     losses: u32,
     /// Longest way there, and back.
     delay_max: Duration,
+    /// How much longer every answer takes.
+    answers_later: Duration,
     down: bool,
 }
+
+/// Of 100 ways there or back, this many are slow.
+const SLOW_PERCENT: u32 = 30;
 
 /// What becomes of one call.
 struct Fate {
@@ -141,6 +187,7 @@ impl SimulatedStore {
             rng: SmallRng::seed_from_u64(seed),
             losses,
             delay_max,
+            answers_later: Duration::ZERO,
             down: false,
         };
         Self {
@@ -153,11 +200,21 @@ impl SimulatedStore {
         self.network.lock().expect("lock").down = down;
     }
 
+    fn set_answers_later(&self, by: Duration) {
+        self.network.lock().expect("lock").answers_later = by;
+    }
+
     fn fate(&self) -> Fate {
         let mut network = self.network.lock().expect("lock");
+        // Most calls are quick; some take as long as they may.
         let delay_max = network.delay_max;
-        let there = network.rng.random_range(Duration::ZERO..=delay_max);
-        let back = network.rng.random_range(Duration::ZERO..=delay_max);
+        let mut way = || {
+            let slow = network.rng.random_range(0..100) < SLOW_PERCENT;
+            let max = if slow { delay_max } else { delay_max / 50 };
+            network.rng.random_range(Duration::ZERO..=max)
+        };
+        let (there, back) = (way(), way());
+        let back = back + network.answers_later;
         let (losses, down) = (network.losses, network.down);
         let mut arrives = || !down && network.rng.random_range(0..100) >= losses;
         Fate {
@@ -247,8 +304,14 @@ fn start(store: SimulatedStore, clock: SkewedClock, name: String, hold: Duration
             let never = CancellationToken::new();
             for life in 0.. {
                 // Every process of a replica has a name of its own.
-                let elector = Elector::new(store.clone(), clock.clone(), terms(&format!("{name}_{life}")));
-                let Some(tenure) = elector.acquire(&Health::new(), &never).await else { return };
+                let elector = Elector::new(
+                    store.clone(),
+                    clock.clone(),
+                    terms(&format!("{name}_{life}")),
+                );
+                let Some(tenure) = elector.acquire(&Health::new(), &never).await else {
+                    return;
+                };
                 *guard.lock().expect("lock") = Some(tenure.guard());
                 let lost = tenure.lost();
                 tokio::select! {
@@ -272,20 +335,65 @@ struct Scenario {
     seed: u64,
     losses: u32,
     delay_max_ms: u64,
-    /// Per replica: its clock's rate in percent, its offset, how long it holds, and when it is cut off for how long.
-    replicas: Vec<(u32, u64, u64, u64, u64)>,
+    replicas: Vec<Life>,
+}
+
+/// What becomes of one replica.
+#[derive(Clone, Debug)]
+struct Life {
+    /// How fast its clock runs, in percent.
+    clock_percent: u32,
+    /// How far its clock is ahead.
+    clock_offset_s: u64,
+    /// How long it holds the Lease until it gives it back.
+    hold_s: u64,
+    /// For how long it reaches the server and for how long not, in turns and over again.
+    up_down_s: Vec<(u64, u64)>,
+}
+
+impl Life {
+    fn is_cut_off(&self, second: u64) -> bool {
+        let period: u64 = self.up_down_s.iter().map(|(up, down)| up + down).sum();
+        let mut left = second.checked_rem(period).unwrap_or(0);
+        for (up, down) in &self.up_down_s {
+            if left < *up {
+                return false;
+            }
+            left -= up;
+            if left < *down {
+                return true;
+            }
+            left -= down;
+        }
+        false
+    }
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let up_down_s = prop::collection::vec((1u64..20, 0u64..30), 0..4);
+    (95u32..=105, 0u64..1_000_000, 1u64..60, up_down_s).prop_map(
+        |(clock_percent, clock_offset_s, hold_s, up_down_s)| Life {
+            clock_percent,
+            clock_offset_s,
+            hold_s,
+            up_down_s,
+        },
+    )
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
-    let replica = (95u32..=105, 0u64..1_000_000, 5u64..200, 0u64..200, 0u64..60);
-    (any::<u64>(), 0u32..40, 1u64..8_000, prop::collection::vec(replica, 2..=3)).prop_map(
-        |(seed, losses, delay_max_ms, replicas)| Scenario {
+    (
+        any::<u64>(),
+        0u32..20,
+        50u64..12_000,
+        prop::collection::vec(life(), 2..=3),
+    )
+        .prop_map(|(seed, losses, delay_max_ms, replicas)| Scenario {
             seed,
             losses,
             delay_max_ms,
             replicas,
-        },
-    )
+        })
 }
 
 /// How long one scenario runs, in simulated time.
@@ -298,14 +406,24 @@ async fn run(scenario: Scenario) -> Result<u64, TestCaseError> {
     let start_of_time = Instant::now();
     let replicas: Vec<_> = (0u64..)
         .zip(&scenario.replicas)
-        .map(|(i, (percent, offset_s, hold_s, ..))| {
+        .map(|(i, life)| {
             let clock = SkewedClock {
                 start: start_of_time,
-                offset: Duration::from_secs(*offset_s),
-                rate: f64::from(*percent) / 100.0,
+                offset: Duration::from_secs(life.clock_offset_s),
+                rate: f64::from(life.clock_percent) / 100.0,
             };
-            let store = SimulatedStore::new(&cell, scenario.seed.wrapping_add(i), scenario.losses, delay_max);
-            start(store, clock, format!("replica-{i}"), Duration::from_secs(*hold_s))
+            let store = SimulatedStore::new(
+                &cell,
+                scenario.seed.wrapping_add(i),
+                scenario.losses,
+                delay_max,
+            );
+            start(
+                store,
+                clock,
+                format!("replica-{i}"),
+                Duration::from_secs(life.hold_s),
+            )
         })
         .collect();
 
@@ -313,8 +431,8 @@ async fn run(scenario: Scenario) -> Result<u64, TestCaseError> {
     for tick in 0..SCENARIO_S * 10 {
         sleep(Duration::from_millis(100)).await;
         let second = tick / 10;
-        for (replica, (_, _, _, cut_at, cut_for)) in replicas.iter().zip(&scenario.replicas) {
-            replica.store.set_down((*cut_at..cut_at + cut_for).contains(&second));
+        for (replica, life) in replicas.iter().zip(&scenario.replicas) {
+            replica.store.set_down(life.is_cut_off(second));
         }
         let acting = replicas.iter().filter(|r| r.acts()).count();
         prop_assert!(acting <= 1, "{acting} replicas act after {second} s");
@@ -336,7 +454,7 @@ fn simulate<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn never_do_two_replicas_act_at_once(scenario in scenario()) {
         simulate(run(scenario))?;
@@ -345,14 +463,27 @@ proptest! {
 
 #[test]
 fn with_good_calls_somebody_acts_nearly_always() {
+    let replica = |clock_percent, clock_offset_s, hold_s| Life {
+        clock_percent,
+        clock_offset_s,
+        hold_s,
+        up_down_s: vec![],
+    };
     let scenario = Scenario {
         seed: 1,
         losses: 0,
         delay_max_ms: 50,
-        replicas: vec![(100, 0, 30, 0, 0), (103, 999, 40, 0, 0), (98, 7, 20, 0, 0)],
+        replicas: vec![
+            replica(100, 0, 30),
+            replica(103, 999, 40),
+            replica(98, 7, 20),
+        ],
     };
     let acted_s = simulate(run(scenario)).expect("no two");
-    assert!(acted_s > SCENARIO_S * 85 / 100, "{acted_s} s of {SCENARIO_S}");
+    assert!(
+        acted_s > SCENARIO_S * 85 / 100,
+        "{acted_s} s of {SCENARIO_S}"
+    );
 }
 
 /// Two replicas with good clocks and calls.
@@ -379,11 +510,20 @@ impl Pair {
 
     fn elector(&self, name: &str) -> (Elector<SimulatedStore, SkewedClock>, SimulatedStore) {
         let store = self.store();
-        (Elector::new(store.clone(), self.clock.clone(), terms(name)), store)
+        (
+            Elector::new(store.clone(), self.clock.clone(), terms(name)),
+            store,
+        )
     }
 
     fn holder(&self) -> Option<String> {
-        self.cell.lock().expect("lock").record.as_ref()?.holder.clone()
+        self.cell
+            .lock()
+            .expect("lock")
+            .record
+            .as_ref()?
+            .holder
+            .clone()
     }
 }
 
@@ -391,10 +531,19 @@ impl Pair {
 fn a_lease_that_is_given_back_is_taken_at_once() {
     simulate(async {
         let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let first = pair.elector("a").0.acquire(&health, &never).await.expect("held");
+        let first = pair
+            .elector("a")
+            .0
+            .acquire(&health, &never)
+            .await
+            .expect("held");
         let second = tokio::spawn({
             let elector = pair.elector("b").0;
-            async move { elector.acquire(&Health::new(), &CancellationToken::new()).await }
+            async move {
+                elector
+                    .acquire(&Health::new(), &CancellationToken::new())
+                    .await
+            }
         });
         sleep(60 * SECOND).await;
         assert_eq!(pair.holder().as_deref(), Some("a"), "renewed all the while");
@@ -417,7 +566,9 @@ fn a_holder_that_is_cut_off_stops_before_another_starts() {
         let (lost, guard) = (first.lost(), first.guard());
         let (second, _) = pair.elector("b");
         let second = tokio::spawn(async move {
-            let held = second.acquire(&Health::new(), &CancellationToken::new()).await;
+            let held = second
+                .acquire(&Health::new(), &CancellationToken::new())
+                .await;
             (held, Instant::now())
         });
         sleep(30 * SECOND).await;
@@ -431,7 +582,55 @@ fn a_holder_that_is_cut_off_stops_before_another_starts() {
         assert!(held.is_some_and(|held| held.guard().holds()));
         assert!(started - stopped >= 2 * SECOND, "{:?}", started - stopped);
         assert!(started - cut <= 20 * SECOND, "{:?}", started - cut);
-        assert!(!first.release(SECOND).await, "what is lost cannot be given back");
+        assert!(
+            !first.release(SECOND).await,
+            "what is lost cannot be given back"
+        );
+    });
+}
+
+#[test]
+fn a_holder_counts_from_before_it_sent_its_last_write_and_not_from_the_answer() {
+    simulate(async {
+        let pair = Pair::new();
+        let (elector, store) = pair.elector("a");
+        let never = CancellationToken::new();
+        store.set_answers_later(4 * SECOND);
+        let since = Instant::now();
+        // 4 s for the answer to the read, 4 s for that to the write; the write was sent in between.
+        let held = elector.acquire(&Health::new(), &never).await.expect("held");
+        assert!(since.elapsed() >= 8 * SECOND);
+        store.set_down(true);
+        held.lost().cancelled().await;
+        assert!(since.elapsed() <= 15 * SECOND, "{:?}", since.elapsed());
+    });
+}
+
+#[test]
+fn renewals_count_from_before_they_were_sent() {
+    simulate(async {
+        let pair = Pair::new();
+        let (elector, store) = pair.elector("a");
+        let held = elector
+            .acquire(&Health::new(), &CancellationToken::new())
+            .await
+            .expect("held");
+        store.set_answers_later(3 * SECOND);
+        // Long enough for a renewal with a slow answer to be the last that counts.
+        sleep(20 * SECOND).await;
+        let written = || pair.cell.lock().expect("lock").writes;
+        let before = written();
+        while written() == before {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let last_write = Instant::now();
+        store.set_down(true);
+        held.lost().cancelled().await;
+        assert!(
+            last_write.elapsed() <= 10 * SECOND,
+            "{:?}",
+            last_write.elapsed()
+        );
     });
 }
 
@@ -439,7 +638,12 @@ fn a_holder_that_is_cut_off_stops_before_another_starts() {
 fn edits_by_others_do_not_cost_the_lease_and_another_holder_does() {
     simulate(async {
         let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let held = pair.elector("a").0.acquire(&health, &never).await.expect("held");
+        let held = pair
+            .elector("a")
+            .0
+            .acquire(&health, &never)
+            .await
+            .expect("held");
         let lost = held.lost();
         let edit = |f: fn(&mut Record)| {
             let mut cell = pair.cell.lock().expect("lock");
@@ -451,7 +655,10 @@ fn edits_by_others_do_not_cost_the_lease_and_another_holder_does() {
         };
         edit(|_| {});
         sleep(30 * SECOND).await;
-        assert!(!lost.is_cancelled() && held.guard().holds(), "somebody put a label on it");
+        assert!(
+            !lost.is_cancelled() && held.guard().holds(),
+            "somebody put a label on it"
+        );
         // The same identity, another tenure: a second process that bears the same name.
         edit(|record| record.transitions += 1);
         sleep(5 * SECOND).await;
@@ -463,7 +670,12 @@ fn edits_by_others_do_not_cost_the_lease_and_another_holder_does() {
 fn a_lease_that_is_deleted_is_lost() {
     simulate(async {
         let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let held = pair.elector("a").0.acquire(&health, &never).await.expect("held");
+        let held = pair
+            .elector("a")
+            .0
+            .acquire(&health, &never)
+            .await
+            .expect("held");
         pair.cell.lock().expect("lock").record = None;
         held.lost().cancelled().await;
     });
@@ -473,7 +685,12 @@ fn a_lease_that_is_deleted_is_lost() {
 fn whoever_is_asked_to_stop_while_waiting_stops_waiting() {
     simulate(async {
         let (pair, stop, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let _held = pair.elector("a").0.acquire(&health, &stop).await.expect("held");
+        let _held = pair
+            .elector("a")
+            .0
+            .acquire(&health, &stop)
+            .await
+            .expect("held");
         let health = Health::new();
         let waiting = tokio::spawn({
             let (elector, health, stop) = (pair.elector("b").0, health.clone(), stop.clone());
@@ -490,10 +707,20 @@ fn whoever_is_asked_to_stop_while_waiting_stops_waiting() {
 fn a_restarted_process_of_the_same_identity_need_not_wait() {
     simulate(async {
         let (pair, never) = (Pair::new(), CancellationToken::new());
-        let killed = pair.elector("pod-0").0.acquire(&Health::new(), &never).await.expect("held");
+        let killed = pair
+            .elector("pod-0")
+            .0
+            .acquire(&Health::new(), &never)
+            .await
+            .expect("held");
         drop(killed);
         let since = Instant::now();
-        let held = pair.elector("pod-0").0.acquire(&Health::new(), &never).await.expect("held");
+        let held = pair
+            .elector("pod-0")
+            .0
+            .acquire(&Health::new(), &never)
+            .await
+            .expect("held");
         assert!(since.elapsed() < SECOND && held.guard().holds());
     });
 }

@@ -14,11 +14,20 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn seen(credentials: bool, schema: bool, second: i64) -> Seen {
-    Seen { generation: Some(7), credentials, schema, now: at(second) }
+    Seen {
+        generation: Some(7),
+        credentials,
+        schema,
+        now: at(second),
+    }
 }
 
 fn finding(area: Area, reason: Reason) -> Finding {
-    Finding { area, reason, message: format!("{reason} in words") }
+    Finding {
+        area,
+        reason,
+        message: format!("{reason} in words"),
+    }
 }
 
 /// A Tenant that has a project, a Secret and schema version 3.
@@ -42,7 +51,9 @@ fn complete() -> TenantStatus {
             ssl_mode: "require".to_owned(),
             options: None,
         }),
-        binding: Some(Binding { name: "one-connection".to_owned() }),
+        binding: Some(Binding {
+            name: "one-connection".to_owned(),
+        }),
         schema: Some(SchemaStatus {
             version: Some(3),
             target: 3,
@@ -60,7 +71,12 @@ fn ready() -> TenantStatus {
 
 /// `Type=Status/Reason` of each condition, sorted.
 fn conditions(status: &TenantStatus) -> Vec<String> {
-    let word = |condition: &Condition| format!("{}={}/{}", condition.type_, condition.status, condition.reason);
+    let word = |condition: &Condition| {
+        format!(
+            "{}={}/{}",
+            condition.type_, condition.status, condition.reason
+        )
+    };
     let mut all: Vec<String> = status.conditions.iter().map(word).collect();
     all.sort();
     all
@@ -73,56 +89,87 @@ fn condition(status: &TenantStatus, kind: ConditionType) -> &Condition {
 #[test]
 fn a_ready_tenant_says_so_in_every_part() {
     let status = ready();
-    assert_eq!(conditions(&status), [
-        "Available=True/Succeeded",
-        "CredentialsReady=True/Succeeded",
-        "ProjectReady=True/Succeeded",
-        "Ready=True/Succeeded",
-        "SchemaReady=True/Succeeded",
-    ]);
+    assert_eq!(
+        conditions(&status),
+        [
+            "Available=True/Succeeded",
+            "CredentialsReady=True/Succeeded",
+            "ProjectReady=True/Succeeded",
+            "Ready=True/Succeeded",
+            "SchemaReady=True/Succeeded",
+        ]
+    );
     assert_eq!(status.phase, Some(Phase::Ready));
     assert_eq!(status.observed_generation, Some(7));
-    assert_eq!(condition(&status, ConditionType::Ready).message, "the database is ready, with schema version 3");
-    assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
+    assert_eq!(
+        condition(&status, ConditionType::Ready).message,
+        "the database is ready, with schema version 3"
+    );
+    assert!(
+        status
+            .conditions
+            .iter()
+            .all(|condition| condition.observed_generation == Some(7))
+    );
 }
 
 #[test]
 fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
     let creating = Verdict::Progress(finding(Area::Project, Reason::CreatingProject));
     let status = report(TenantStatus::default(), &creating, seen(false, false, 1));
-    assert_eq!(conditions(&status), [
-        "Available=False/CreatingProject",
-        "CredentialsReady=False/Waiting",
-        "ProjectReady=False/CreatingProject",
-        "Ready=False/CreatingProject",
-        "Reconciling=True/CreatingProject",
-        "SchemaReady=False/Waiting",
-    ]);
+    assert_eq!(
+        conditions(&status),
+        [
+            "Available=False/CreatingProject",
+            "CredentialsReady=False/Waiting",
+            "ProjectReady=False/CreatingProject",
+            "Ready=False/CreatingProject",
+            "Reconciling=True/CreatingProject",
+            "SchemaReady=False/Waiting",
+        ]
+    );
     let migrating = Verdict::Progress(finding(Area::Schema, Reason::Migrating));
     let mut half = complete();
     half.schema = None;
     let status = report(half, &migrating, seen(true, false, 2));
-    assert_eq!(conditions(&status), [
-        "Available=False/Migrating",
-        "CredentialsReady=True/Succeeded",
-        "ProjectReady=True/Succeeded",
-        "Ready=False/Migrating",
-        "Reconciling=True/Migrating",
-        "SchemaReady=False/Migrating",
-    ]);
+    assert_eq!(
+        conditions(&status),
+        [
+            "Available=False/Migrating",
+            "CredentialsReady=True/Succeeded",
+            "ProjectReady=True/Succeeded",
+            "Ready=False/Migrating",
+            "Reconciling=True/Migrating",
+            "SchemaReady=False/Migrating",
+        ]
+    );
 }
 
 #[test]
 fn a_stalled_tenant_is_not_reconciling_and_the_other_way_round() {
-    let stalled = report(ready(), &Verdict::Stalled(finding(Area::Project, Reason::Rejected)), seen(true, true, 200));
+    let stalled = report(
+        ready(),
+        &Verdict::Stalled(finding(Area::Project, Reason::Rejected)),
+        seen(true, true, 200),
+    );
     assert!(is_true(&stalled.conditions, ConditionType::Stalled));
-    assert_eq!(find_condition(&stalled.conditions, ConditionType::Reconciling), None);
+    assert_eq!(
+        find_condition(&stalled.conditions, ConditionType::Reconciling),
+        None
+    );
     let going_on = Verdict::Progress(finding(Area::Project, Reason::UpdatingProject));
     let going_on = report(stalled, &going_on, seen(true, true, 300));
     assert!(is_true(&going_on.conditions, ConditionType::Reconciling));
-    assert_eq!(find_condition(&going_on.conditions, ConditionType::Stalled), None);
+    assert_eq!(
+        find_condition(&going_on.conditions, ConditionType::Stalled),
+        None
+    );
     let done = report(going_on, &Verdict::Ready, seen(true, true, 400));
-    assert_eq!(conditions(&done), conditions(&ready()), "neither is left over");
+    assert_eq!(
+        conditions(&done),
+        conditions(&ready()),
+        "neither is left over"
+    );
 }
 
 #[test]
@@ -131,16 +178,41 @@ fn each_verdict_has_its_phase() {
     let rows = [
         (Verdict::Ready, Phase::Ready),
         (Verdict::Suspended, Phase::Suspended),
-        (Verdict::Stalled(of(Area::Schema, Reason::MigrationFailed)), Phase::Stalled),
-        (Verdict::Deleting(of(Area::Project, Reason::Deleting)), Phase::Deleting),
-        (Verdict::DeletionStalled(of(Area::Project, Reason::ApiKeyMissing)), Phase::Deleting),
-        (Verdict::Progress(of(Area::Project, Reason::Waiting)), Phase::Pending),
-        (Verdict::Progress(of(Area::Project, Reason::SettlingCreation)), Phase::Provisioning),
-        (Verdict::Progress(of(Area::Credentials, Reason::WritingSecret)), Phase::Provisioning),
-        (Verdict::Progress(of(Area::Schema, Reason::Migrating)), Phase::Migrating),
+        (
+            Verdict::Stalled(of(Area::Schema, Reason::MigrationFailed)),
+            Phase::Stalled,
+        ),
+        (
+            Verdict::Deleting(of(Area::Project, Reason::Deleting)),
+            Phase::Deleting,
+        ),
+        (
+            Verdict::DeletionStalled(of(Area::Project, Reason::ApiKeyMissing)),
+            Phase::Deleting,
+        ),
+        (
+            Verdict::Progress(of(Area::Project, Reason::Waiting)),
+            Phase::Pending,
+        ),
+        (
+            Verdict::Progress(of(Area::Project, Reason::SettlingCreation)),
+            Phase::Provisioning,
+        ),
+        (
+            Verdict::Progress(of(Area::Credentials, Reason::WritingSecret)),
+            Phase::Provisioning,
+        ),
+        (
+            Verdict::Progress(of(Area::Schema, Reason::Migrating)),
+            Phase::Migrating,
+        ),
     ];
     for (verdict, phase) in rows {
-        assert_eq!(report(complete(), &verdict, seen(true, true, 1)).phase, Some(phase), "{verdict:?}");
+        assert_eq!(
+            report(complete(), &verdict, seen(true, true, 1)).phase,
+            Some(phase),
+            "{verdict:?}"
+        );
     }
 }
 
@@ -161,25 +233,61 @@ fn a_tenant_that_can_be_served_stays_available_through_trouble_with_what_is_new(
     for verdict in troubles {
         let status = report(ready(), &verdict, seen(true, false, 200));
         assert!(is_available(&status), "{verdict:?}");
-        assert_eq!(condition(&status, ConditionType::Available).last_transition_time.0, at(100), "{verdict:?}");
-        assert!(!is_true(&status.conditions, ConditionType::Ready), "{verdict:?}");
-        assert_eq!(condition(&status, ConditionType::Ready).last_transition_time.0, at(200), "{verdict:?}");
+        assert_eq!(
+            condition(&status, ConditionType::Available)
+                .last_transition_time
+                .0,
+            at(100),
+            "{verdict:?}"
+        );
+        assert!(
+            !is_true(&status.conditions, ConditionType::Ready),
+            "{verdict:?}"
+        );
+        assert_eq!(
+            condition(&status, ConditionType::Ready)
+                .last_transition_time
+                .0,
+            at(200),
+            "{verdict:?}"
+        );
     }
 }
 
 #[test]
 fn a_tenant_whose_database_is_away_is_not_available() {
     let away = [
-        (Verdict::Stalled(finding(Area::Project, Reason::ProjectGone)), true),
-        (Verdict::Progress(finding(Area::Project, Reason::RecoveringProject)), true),
-        (Verdict::Deleting(finding(Area::Project, Reason::Deleting)), true),
-        (Verdict::Stalled(finding(Area::Credentials, Reason::PasswordUnknown)), true),
-        (Verdict::Stalled(finding(Area::Credentials, Reason::SecretNotOurs)), false),
-        (Verdict::Progress(finding(Area::Credentials, Reason::WritingSecret)), false),
+        (
+            Verdict::Stalled(finding(Area::Project, Reason::ProjectGone)),
+            true,
+        ),
+        (
+            Verdict::Progress(finding(Area::Project, Reason::RecoveringProject)),
+            true,
+        ),
+        (
+            Verdict::Deleting(finding(Area::Project, Reason::Deleting)),
+            true,
+        ),
+        (
+            Verdict::Stalled(finding(Area::Credentials, Reason::PasswordUnknown)),
+            true,
+        ),
+        (
+            Verdict::Stalled(finding(Area::Credentials, Reason::SecretNotOurs)),
+            false,
+        ),
+        (
+            Verdict::Progress(finding(Area::Credentials, Reason::WritingSecret)),
+            false,
+        ),
         (Verdict::Suspended, false),
     ];
     for (verdict, credentials) in away {
-        assert!(!is_available(&report(ready(), &verdict, seen(credentials, true, 200))), "{verdict:?}");
+        assert!(
+            !is_available(&report(ready(), &verdict, seen(credentials, true, 200))),
+            "{verdict:?}"
+        );
     }
 }
 
@@ -193,7 +301,11 @@ fn a_schema_of_another_project_or_none_makes_nothing_available() {
     no_project.project = None;
     for status in [other, none, no_project] {
         let verdict = Verdict::Progress(finding(Area::Schema, Reason::Migrating));
-        assert!(!is_available(&report(status, &verdict, seen(true, false, 1))));
+        assert!(!is_available(&report(
+            status,
+            &verdict,
+            seen(true, false, 1)
+        )));
     }
 }
 
@@ -201,33 +313,64 @@ fn a_schema_of_another_project_or_none_makes_nothing_available() {
 fn a_part_in_trouble_says_which_and_the_others_what_they_were() {
     let verdict = Verdict::Stalled(finding(Area::Credentials, Reason::SecretNotOurs));
     let status = report(ready(), &verdict, seen(false, true, 200));
-    assert_eq!(conditions(&status), [
-        "Available=False/SecretNotOurs",
-        "CredentialsReady=False/SecretNotOurs",
-        "ProjectReady=True/Succeeded",
-        "Ready=False/SecretNotOurs",
-        "SchemaReady=True/Succeeded",
-        "Stalled=True/SecretNotOurs",
-    ]);
-    assert_eq!(condition(&status, ConditionType::Stalled).message, "SecretNotOurs in words");
-    assert_eq!(condition(&status, ConditionType::ProjectReady).last_transition_time.0, at(100), "it did not change");
+    assert_eq!(
+        conditions(&status),
+        [
+            "Available=False/SecretNotOurs",
+            "CredentialsReady=False/SecretNotOurs",
+            "ProjectReady=True/Succeeded",
+            "Ready=False/SecretNotOurs",
+            "SchemaReady=True/Succeeded",
+            "Stalled=True/SecretNotOurs",
+        ]
+    );
+    assert_eq!(
+        condition(&status, ConditionType::Stalled).message,
+        "SecretNotOurs in words"
+    );
+    assert_eq!(
+        condition(&status, ConditionType::ProjectReady)
+            .last_transition_time
+            .0,
+        at(100),
+        "it did not change"
+    );
 }
 
 #[test]
 fn transition_times_move_with_the_status_of_a_condition_and_not_with_its_words() {
     let first = Verdict::Stalled(finding(Area::Schema, Reason::MigrationFailed));
     let second = Verdict::Stalled(finding(Area::Schema, Reason::MigrationChanged));
-    let status = report(report(ready(), &first, seen(true, false, 200)), &second, seen(true, false, 300));
-    for kind in [ConditionType::Ready, ConditionType::Stalled, ConditionType::SchemaReady] {
-        assert_eq!(condition(&status, kind).last_transition_time.0, at(200), "{kind}");
-        assert_eq!(condition(&status, kind).reason, "MigrationChanged", "{kind}");
+    let status = report(
+        report(ready(), &first, seen(true, false, 200)),
+        &second,
+        seen(true, false, 300),
+    );
+    for kind in [
+        ConditionType::Ready,
+        ConditionType::Stalled,
+        ConditionType::SchemaReady,
+    ] {
+        assert_eq!(
+            condition(&status, kind).last_transition_time.0,
+            at(200),
+            "{kind}"
+        );
+        assert_eq!(
+            condition(&status, kind).reason,
+            "MigrationChanged",
+            "{kind}"
+        );
     }
 }
 
 #[test]
 fn the_first_ready_is_timed_and_no_other() {
     let mut status = complete();
-    status.timings = Some(Timings { started_at: Some(MicroTime(at(90))), ..Timings::default() });
+    status.timings = Some(Timings {
+        started_at: Some(MicroTime(at(90))),
+        ..Timings::default()
+    });
     let unready = Verdict::Progress(finding(Area::Schema, Reason::Migrating));
     let status = report(status, &unready, seen(true, false, 95));
     assert_eq!(status.timings.as_ref().unwrap().ready_ms, None);
@@ -246,7 +389,10 @@ fn a_clock_that_went_back_gives_no_negative_time() {
 
 #[test]
 fn a_message_of_any_length_fits_into_a_condition() {
-    let long = Finding { message: "é".repeat(MESSAGE_CHARS_MAX * 3), ..finding(Area::Schema, Reason::MigrationFailed) };
+    let long = Finding {
+        message: "é".repeat(MESSAGE_CHARS_MAX * 3),
+        ..finding(Area::Schema, Reason::MigrationFailed)
+    };
     let status = report(complete(), &Verdict::Stalled(long), seen(true, false, 1));
     for condition in &status.conditions {
         assert!(condition.message.chars().count() <= MESSAGE_CHARS_MAX);
@@ -267,18 +413,27 @@ fn verdicts() -> impl Strategy<Value = Verdict> {
 }
 
 fn statuses() -> impl Strategy<Value = TenantStatus> {
-    (any::<bool>(), any::<bool>(), any::<bool>(), proptest::option::of((verdicts(), any::<bool>(), any::<bool>()))).prop_map(
-        |(project, schema, timed, before)| {
+    (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        proptest::option::of((verdicts(), any::<bool>(), any::<bool>())),
+    )
+        .prop_map(|(project, schema, timed, before)| {
             let mut status = complete();
             status.project = status.project.filter(|_| project);
             status.schema = status.schema.filter(|_| schema);
-            status.timings = timed.then(|| Timings { started_at: Some(MicroTime(at(1))), ..Timings::default() });
+            status.timings = timed.then(|| Timings {
+                started_at: Some(MicroTime(at(1))),
+                ..Timings::default()
+            });
             match before {
-                Some((verdict, credentials, schema)) => report(status, &verdict, seen(credentials, schema, 50)),
+                Some((verdict, credentials, schema)) => {
+                    report(status, &verdict, seen(credentials, schema, 50))
+                }
                 None => status,
             }
-        },
-    )
+        })
 }
 
 proptest! {

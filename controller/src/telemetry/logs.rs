@@ -9,7 +9,9 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{self as lines, FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::fmt::{
+    self as lines, FmtContext, FormatEvent, FormatFields, FormattedFields,
+};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
@@ -46,8 +48,14 @@ pub(super) fn install(log: &Log, traces: &Traces) -> Result<(), TryInitError> {
     }
     let default = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(panic.location = place, "A task panicked; this is a defect of the controller");
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(
+            panic.location = place,
+            "A task panicked; this is a defect of the controller"
+        );
         default(panic);
     }));
     Ok(())
@@ -168,7 +176,12 @@ mod tests {
             .with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             let _span = tracing::info_span!("reconcile", tenant.name = "acme").entered();
-            tracing::info!(project.id = "quiet-river-1", cause = "two words", "Project is ready after {} ms", 812);
+            tracing::info!(
+                project.id = "quiet-river-1",
+                cause = "two words",
+                "Project is ready after {} ms",
+                812
+            );
         });
         let text = page.text();
         let (_, line) = text.split_once(' ').expect("time first");

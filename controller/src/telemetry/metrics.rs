@@ -18,8 +18,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use labels::{
+    Call, Class, KubeCall, KubeRequest, Migrated, NeonCall, PhaseOf, Reconciled, Route, StepDone,
+    Wait,
+};
 pub use labels::{MigrationOutcome, ReconcileOutcome, RequestOutcome, StepOutcome};
-use labels::{Call, Class, KubeCall, KubeRequest, Migrated, NeonCall, PhaseOf, Reconciled, Route, StepDone, Wait};
 
 /// What every name starts with.
 const PREFIX: &str = "tenant_controller";
@@ -119,32 +122,109 @@ impl Metrics {
         registry.register_collector(Box::new(process::Process));
         let own = registry.sub_registry_with_prefix(PREFIX);
 
-        own.register("reconciles", "Passes over Tenants, by how they ended and the reason of the Tenant's Ready condition", self.reconciles.clone());
-        own.register_with_unit("reconcile", "How long passes took", Unit::Seconds, self.reconcile_seconds.clone());
+        own.register(
+            "reconciles",
+            "Passes over Tenants, by how they ended and the reason of the Tenant's Ready condition",
+            self.reconciles.clone(),
+        );
+        own.register_with_unit(
+            "reconcile",
+            "How long passes took",
+            Unit::Seconds,
+            self.reconcile_seconds.clone(),
+        );
         own.register("steps", "Steps of plans that were done", self.steps.clone());
-        own.register("neon_requests", "HTTP requests to the Neon API; each counts against the account's quota", self.neon_requests.clone());
-        own.register_with_unit("neon_request", "How long HTTP requests to the Neon API took", Unit::Seconds, self.neon_request_seconds.clone());
-        own.register("neon_calls", "Calls to the Neon API, each with all its requests", self.neon_calls.clone());
-        own.register_with_unit("neon_call", "How long calls to the Neon API took, waits and retries included", Unit::Seconds, self.neon_call_seconds.clone());
-        own.register_with_unit("neon_wait", "How long requests waited for their turn in the account's quota", Unit::Seconds, self.neon_wait_seconds.clone());
-        own.register("neon_slowed", "Answers of the Neon API that asked for fewer requests", self.neon_slowed.clone());
-        own.register("kube_calls", "Reads and writes of the Kubernetes API, by what they were for", self.kube_calls.clone());
-        own.register_with_unit("kube_call", "How long reads and writes of the Kubernetes API took", Unit::Seconds, self.kube_call_seconds.clone());
-        own.register("kube_requests", "HTTP requests to the Kubernetes API, lists and watches among them", self.kube_requests.clone());
+        own.register(
+            "neon_requests",
+            "HTTP requests to the Neon API; each counts against the account's quota",
+            self.neon_requests.clone(),
+        );
+        own.register_with_unit(
+            "neon_request",
+            "How long HTTP requests to the Neon API took",
+            Unit::Seconds,
+            self.neon_request_seconds.clone(),
+        );
+        own.register(
+            "neon_calls",
+            "Calls to the Neon API, each with all its requests",
+            self.neon_calls.clone(),
+        );
+        own.register_with_unit(
+            "neon_call",
+            "How long calls to the Neon API took, waits and retries included",
+            Unit::Seconds,
+            self.neon_call_seconds.clone(),
+        );
+        own.register_with_unit(
+            "neon_wait",
+            "How long requests waited for their turn in the account's quota",
+            Unit::Seconds,
+            self.neon_wait_seconds.clone(),
+        );
+        own.register(
+            "neon_slowed",
+            "Answers of the Neon API that asked for fewer requests",
+            self.neon_slowed.clone(),
+        );
+        own.register(
+            "kube_calls",
+            "Reads and writes of the Kubernetes API, by what they were for",
+            self.kube_calls.clone(),
+        );
+        own.register_with_unit(
+            "kube_call",
+            "How long reads and writes of the Kubernetes API took",
+            Unit::Seconds,
+            self.kube_call_seconds.clone(),
+        );
+        own.register(
+            "kube_requests",
+            "HTTP requests to the Kubernetes API, lists and watches among them",
+            self.kube_requests.clone(),
+        );
         own.register("tenants", "Tenants by phase", self.tenants.clone());
-        own.register("unowned_projects", "Projects with this installation's mark that belong to no Tenant, by class", self.unowned_projects.clone());
-        own.register("migrations", "Tenant databases that were opened to apply or check the schema", self.migrations.clone());
-        own.register_with_unit("migration", "How long applying or checking the schema of a database took", Unit::Seconds, self.migration_seconds.clone());
-        own.register_with_unit("time_to_ready", "From the creation of a Tenant to the first time it was Ready", Unit::Seconds, self.ready_seconds.clone());
-        own.register("leader", "1 while this process holds the Lease", self.leader.clone());
-        own.register("build", "The build that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        own.register(
+            "unowned_projects",
+            "Projects with this installation's mark that belong to no Tenant, by class",
+            self.unowned_projects.clone(),
+        );
+        own.register(
+            "migrations",
+            "Tenant databases that were opened to apply or check the schema",
+            self.migrations.clone(),
+        );
+        own.register_with_unit(
+            "migration",
+            "How long applying or checking the schema of a database took",
+            Unit::Seconds,
+            self.migration_seconds.clone(),
+        );
+        own.register_with_unit(
+            "time_to_ready",
+            "From the creation of a Tenant to the first time it was Ready",
+            Unit::Seconds,
+            self.ready_seconds.clone(),
+        );
+        own.register(
+            "leader",
+            "1 while this process holds the Lease",
+            self.leader.clone(),
+        );
+        own.register(
+            "build",
+            "The build that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         self.registry = registry;
     }
 
     /// One pass over a Tenant ended; `reason` is that of its `Ready` condition.
     pub fn reconciled(&self, outcome: ReconcileOutcome, reason: Reason, took: Duration) {
         let reason = reason.as_str();
-        self.reconciles.get_or_create(&Reconciled { outcome, reason }).inc();
+        self.reconciles
+            .get_or_create(&Reconciled { outcome, reason })
+            .inc();
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
@@ -155,19 +235,29 @@ impl Metrics {
 
     /// One HTTP request to the Neon API ended.
     pub(super) fn neon_request(&self, route: &'static str, outcome: &'static str, took: Duration) {
-        self.neon_requests.get_or_create(&NeonCall { route, outcome }).inc();
-        self.neon_request_seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
+        self.neon_requests
+            .get_or_create(&NeonCall { route, outcome })
+            .inc();
+        self.neon_request_seconds
+            .get_or_create(&Route { route })
+            .observe(took.as_secs_f64());
     }
 
     /// One call to the Neon API ended.
     pub(super) fn neon_call(&self, route: &'static str, outcome: &'static str, took: Duration) {
-        self.neon_calls.get_or_create(&NeonCall { route, outcome }).inc();
-        self.neon_call_seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
+        self.neon_calls
+            .get_or_create(&NeonCall { route, outcome })
+            .inc();
+        self.neon_call_seconds
+            .get_or_create(&Route { route })
+            .observe(took.as_secs_f64());
     }
 
     /// A request to the Neon API had waited for its turn.
     pub(super) fn neon_waited(&self, priority: &'static str, waited: Duration) {
-        self.neon_wait_seconds.get_or_create(&Wait { priority }).observe(waited.as_secs_f64());
+        self.neon_wait_seconds
+            .get_or_create(&Wait { priority })
+            .observe(waited.as_secs_f64());
     }
 
     /// The Neon API asked for fewer requests.
@@ -177,14 +267,22 @@ impl Metrics {
 
     /// One call to the Kubernetes API ended, seen from where it was made: `call` is what was to be done, in words.
     pub fn kube_call(&self, call: &'static str, outcome: &'static str, took: Duration) {
-        self.kube_calls.get_or_create(&KubeCall { call, outcome }).inc();
-        self.kube_call_seconds.get_or_create(&Call { call }).observe(took.as_secs_f64());
+        self.kube_calls
+            .get_or_create(&KubeCall { call, outcome })
+            .inc();
+        self.kube_call_seconds
+            .get_or_create(&Call { call })
+            .observe(took.as_secs_f64());
     }
 
     /// One HTTP request to the Kubernetes API ended, lists and watches among them. `resource` is the plural, with the subresource
     /// if there is one.
     pub fn kube_request(&self, verb: &'static str, resource: &str, outcome: RequestOutcome) {
-        let request = KubeRequest { verb, resource: resource.to_owned(), outcome };
+        let request = KubeRequest {
+            verb,
+            resource: resource.to_owned(),
+            outcome,
+        };
         self.kube_requests.get_or_create(&request).inc();
     }
 
@@ -197,18 +295,28 @@ impl Metrics {
             }
         }
         for (phase, count) in all {
-            self.tenants.get_or_create(&PhaseOf { phase: labels::phase_word(phase) }).set(count);
+            self.tenants
+                .get_or_create(&PhaseOf {
+                    phase: labels::phase_word(phase),
+                })
+                .set(count);
         }
     }
 
     /// How many projects of the class's account bear this installation's mark and belong to no Tenant.
     pub fn set_unowned_projects(&self, class: &str, count: i64) {
-        self.unowned_projects.get_or_create(&Class { class: class.to_owned() }).set(count);
+        self.unowned_projects
+            .get_or_create(&Class {
+                class: class.to_owned(),
+            })
+            .set(count);
     }
 
     /// The class is gone.
     pub fn forget_class(&self, class: &str) {
-        self.unowned_projects.remove(&Class { class: class.to_owned() });
+        self.unowned_projects.remove(&Class {
+            class: class.to_owned(),
+        });
     }
 
     /// A tenant's database was opened to apply or check the schema.
@@ -229,13 +337,21 @@ impl Metrics {
 
     /// Has `update` called whenever the metrics are about to be read: for gauges that are counted rather than kept.
     pub fn before_read(&self, update: impl Fn(&Self) + Send + Sync + 'static) {
-        let mut hooks = self.before_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hooks = self
+            .before_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         hooks.push(Box::new(update));
     }
 
     /// All of them as `OpenMetrics` text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
-        for update in self.before_read.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for update in self
+            .before_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             update(self);
         }
         let mut out = String::new();

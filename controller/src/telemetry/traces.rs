@@ -70,7 +70,8 @@ impl Traces {
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .with_attribute(KeyValue::new("service.instance.id", identity.to_owned()))
             .build();
-        let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(trace.sampling.get())));
+        let sampler =
+            Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(trace.sampling.get())));
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor)
             .with_sampler(sampler)
@@ -101,7 +102,9 @@ impl Traces {
 
     /// Sends what is left, within [`FLUSH_TIMEOUT`].
     pub async fn flush(self) {
-        let Some(provider) = self.provider else { return };
+        let Some(provider) = self.provider else {
+            return;
+        };
         let sent = spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
         match timeout(FLUSH_TIMEOUT, sent).await {
             Ok(Ok(Ok(()))) => {}

@@ -54,7 +54,12 @@ fn listed(began: i64, projects: &[Project]) -> Snapshot {
 }
 
 fn marks_of(snapshot: &Snapshot, owner: TenantUid) -> Vec<ProjectId> {
-    let mut ids: Vec<_> = snapshot.facts(owner, None).marked.into_iter().map(|seen| seen.id).collect();
+    let mut ids: Vec<_> = snapshot
+        .facts(owner, None)
+        .marked
+        .into_iter()
+        .map(|seen| seen.id)
+        .collect();
     ids.sort();
     ids
 }
@@ -66,13 +71,21 @@ fn has(snapshot: &Snapshot, project: &str) -> bool {
 #[test]
 fn before_the_first_listing_nothing_is_known() {
     let snapshot = Snapshot::default();
-    assert_eq!(snapshot.facts(tenant(1), Some(&id("p-1"))), ListingFacts::default());
+    assert_eq!(
+        snapshot.facts(tenant(1), Some(&id("p-1"))),
+        ListingFacts::default()
+    );
     assert!(snapshot.is_empty());
 }
 
 #[test]
 fn a_listing_shows_the_recorded_project_and_those_that_bear_the_mark() {
-    let projects = [marked("p-1", tenant(1)), marked("p-2", tenant(1)), marked("p-3", tenant(2)), named("p-4", "theirs")];
+    let projects = [
+        marked("p-1", tenant(1)),
+        marked("p-2", tenant(1)),
+        marked("p-3", tenant(2)),
+        named("p-4", "theirs"),
+    ];
     let snapshot = listed(10, &projects);
     assert_eq!((snapshot.len(), snapshot.pages()), (4, 2));
     let facts = snapshot.facts(tenant(1), Some(&id("p-4")));
@@ -87,25 +100,47 @@ fn a_listing_shows_the_recorded_project_and_those_that_bear_the_mark() {
 fn a_project_is_kept_in_a_form_that_can_be_compared() {
     let snapshot = listed(10, &[named("p-1", "theirs")]);
     let seen = snapshot.facts(tenant(1), Some(&id("p-1"))).own.unwrap();
-    assert_eq!(seen.quota, Some(QuotaWish { active_time_seconds: Some(60), ..QuotaWish::default() }));
+    assert_eq!(
+        seen.quota,
+        Some(QuotaWish {
+            active_time_seconds: Some(60),
+            ..QuotaWish::default()
+        })
+    );
     assert_eq!(seen.allowed_ips, Some(["10.0.0.1/32".to_owned()].into()));
     assert_eq!(seen.history_retention_seconds, Some(86_400));
-    let bare = Project { settings: None, ..named("p-2", "theirs") };
-    let seen = listed(10, &[bare]).facts(tenant(1), Some(&id("p-2"))).own.unwrap();
-    assert_eq!((seen.quota, seen.allowed_ips), (None, None), "what is not shown is not known");
+    let bare = Project {
+        settings: None,
+        ..named("p-2", "theirs")
+    };
+    let seen = listed(10, &[bare])
+        .facts(tenant(1), Some(&id("p-2")))
+        .own
+        .unwrap();
+    assert_eq!(
+        (seen.quota, seen.allowed_ips),
+        (None, None),
+        "what is not shown is not known"
+    );
 }
 
 #[test]
 fn marks_of_other_installations_are_not_ours() {
     let other = InstallationId::parse("test-2").unwrap();
-    let snapshot = listed(10, &[named("p-1", &project_name("acme/one", &other, tenant(1)))]);
+    let snapshot = listed(
+        10,
+        &[named("p-1", &project_name("acme/one", &other, tenant(1)))],
+    );
     assert_eq!(marks_of(&snapshot, tenant(1)), []);
     assert!(snapshot.unowned(&HashSet::new()).is_empty());
 }
 
 #[test]
 fn a_deleted_project_that_is_still_listed_is_not_there() {
-    let deleted = Project { deleted_at: Some(at(5)), ..marked("p-1", tenant(1)) };
+    let deleted = Project {
+        deleted_at: Some(at(5)),
+        ..marked("p-1", tenant(1))
+    };
     let snapshot = listed(10, &[deleted]);
     assert!(!has(&snapshot, "p-1"));
     assert_eq!(marks_of(&snapshot, tenant(1)), []);
@@ -120,7 +155,10 @@ fn what_neon_cannot_read_is_unavailable_and_not_gone() {
     assert!(snapshot.facts(tenant(1), Some(&id("p-1"))).unavailable);
     assert!(!snapshot.facts(tenant(1), Some(&id("p-2"))).unavailable);
     snapshot.replace(listing(20, &[]));
-    assert!(!snapshot.facts(tenant(1), Some(&id("p-1"))).unavailable, "the next listing says otherwise");
+    assert!(
+        !snapshot.facts(tenant(1), Some(&id("p-1"))).unavailable,
+        "the next listing says otherwise"
+    );
 }
 
 #[test]
@@ -132,7 +170,11 @@ fn what_we_wrote_is_seen_at_once_and_outlives_a_listing_that_began_before() {
     for (began, there) in [(10, true), (15, true), (16, false)] {
         snapshot.replace(listing(began, &[]));
         assert_eq!(has(&snapshot, "p-1"), there, "listing of {began}");
-        assert_eq!(!marks_of(&snapshot, tenant(1)).is_empty(), there, "listing of {began}");
+        assert_eq!(
+            !marks_of(&snapshot, tenant(1)).is_empty(),
+            there,
+            "listing of {began}"
+        );
     }
 }
 
@@ -154,12 +196,26 @@ fn what_we_deleted_stays_away_from_a_listing_that_began_before() {
 fn the_last_of_several_writes_counts() {
     let mut snapshot = Snapshot::default();
     let first = marked("p-1", tenant(1));
-    let second = Project { history_retention_seconds: Some(60), ..first.clone() };
+    let second = Project {
+        history_retention_seconds: Some(60),
+        ..first.clone()
+    };
     snapshot.wrote(&first, &installation(), at(11));
     snapshot.wrote(&second, &installation(), at(12));
     snapshot.replace(listing(10, std::slice::from_ref(&first)));
-    assert_eq!(snapshot.facts(tenant(1), Some(&id("p-1"))).own.unwrap().history_retention_seconds, Some(60));
-    assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1")], "once, not twice");
+    assert_eq!(
+        snapshot
+            .facts(tenant(1), Some(&id("p-1")))
+            .own
+            .unwrap()
+            .history_retention_seconds,
+        Some(60)
+    );
+    assert_eq!(
+        marks_of(&snapshot, tenant(1)),
+        [id("p-1")],
+        "once, not twice"
+    );
     snapshot.deleted(&id("p-1"), at(13));
     snapshot.wrote(&first, &installation(), at(14));
     assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1")], "recovered");
@@ -167,15 +223,32 @@ fn the_last_of_several_writes_counts() {
 
 #[test]
 fn unowned_are_those_whose_tenant_nobody_knows_and_that_we_did_not_just_make() {
-    let projects = [marked("p-1", tenant(1)), marked("p-2", tenant(2)), named("p-3", "theirs")];
+    let projects = [
+        marked("p-1", tenant(1)),
+        marked("p-2", tenant(2)),
+        named("p-3", "theirs"),
+    ];
     let mut snapshot = listed(10, &projects);
     assert_eq!(snapshot.unowned(&[tenant(1)].into()), [id("p-2")].into());
-    assert_eq!(snapshot.unowned(&HashSet::new()), [id("p-1"), id("p-2")].into());
-    assert_eq!(snapshot.unowned(&[tenant(1), tenant(2)].into()), BTreeSet::new());
+    assert_eq!(
+        snapshot.unowned(&HashSet::new()),
+        [id("p-1"), id("p-2")].into()
+    );
+    assert_eq!(
+        snapshot.unowned(&[tenant(1), tenant(2)].into()),
+        BTreeSet::new()
+    );
     snapshot.wrote(&marked("p-4", tenant(4)), &installation(), at(11));
-    assert_eq!(snapshot.unowned(&[tenant(1), tenant(2)].into()), BTreeSet::new(), "its Tenant is newer than the set");
+    assert_eq!(
+        snapshot.unowned(&[tenant(1), tenant(2)].into()),
+        BTreeSet::new(),
+        "its Tenant is newer than the set"
+    );
     snapshot.replace(listing(12, &[marked("p-4", tenant(4))]));
-    assert_eq!(snapshot.unowned(&[tenant(1), tenant(2)].into()), [id("p-4")].into());
+    assert_eq!(
+        snapshot.unowned(&[tenant(1), tenant(2)].into()),
+        [id("p-4")].into()
+    );
 }
 
 /// Something that happened in an account, a second after the thing before.

@@ -8,13 +8,22 @@ use crate::plan::{Goal, Step, plan};
 use crate::wish::{AdoptWish, Wish};
 
 fn adopting() -> Wish {
-    Wish { adopt: Some(AdoptWish { project: id(OWN), reset_password: false }), ..wish() }
+    Wish {
+        adopt: Some(AdoptWish {
+            project: id(OWN),
+            reset_password: false,
+        }),
+        ..wish()
+    }
 }
 
 fn adopted() -> Facts {
     let mut facts = resting();
     own_status(&mut facts).adopted = true;
-    facts.listing.own = Some(Seen { name: "their own name".to_owned(), ..seen(OWN) });
+    facts.listing.own = Some(Seen {
+        name: "their own name".to_owned(),
+        ..seen(OWN)
+    });
     facts.listing.marked.clear();
     facts
 }
@@ -28,7 +37,11 @@ fn an_adopting_tenant_never_creates() {
     assert_eq!(adopt_plan(&new()), Step::Adopt(id(OWN)));
     let mut facts = new();
     facts.listing.marked = vec![seen(TWIN)];
-    assert_eq!(adopt_plan(&facts), Step::Adopt(id(OWN)), "also where another project bears its mark");
+    assert_eq!(
+        adopt_plan(&facts),
+        Step::Adopt(id(OWN)),
+        "also where another project bears its mark"
+    );
     facts.status.creation = Some(intent(-90));
     assert_eq!(adopt_plan(&facts), Step::Adopt(id(OWN)));
 }
@@ -37,9 +50,15 @@ fn an_adopting_tenant_never_creates() {
 fn a_project_that_another_tenant_has_is_not_taken() {
     let mut facts = new();
     facts.taken_by = Some("acme/other".to_owned());
-    let Step::Stall(refusal) = adopt_plan(&facts) else { panic!("not stalled") };
+    let Step::Stall(refusal) = adopt_plan(&facts) else {
+        panic!("not stalled")
+    };
     assert_eq!(refusal.reason, Reason::ProjectTaken);
-    assert!(refusal.message.contains("acme/other") && refusal.message.contains(OWN), "{}", refusal.message);
+    assert!(
+        refusal.message.contains("acme/other") && refusal.message.contains(OWN),
+        "{}",
+        refusal.message
+    );
 }
 
 #[test]

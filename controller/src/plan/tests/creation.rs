@@ -57,7 +57,12 @@ fn found_intent(settled_after_now: i64, listed_before_now: Option<i64>) -> crate
 #[test]
 fn whoever_finds_an_unanswered_request_lists_the_account_before_anything_else() {
     let listing_age_max = SETTLE_LISTING_AGE_MAX.as_secs();
-    assert_eq!(live(&found_intent(90, None)), Step::List { since: Timestamp::MIN });
+    assert_eq!(
+        live(&found_intent(90, None)),
+        Step::List {
+            since: Timestamp::MIN
+        }
+    );
     for listed_before_now in [60, listing_age_max] {
         let step = live(&found_intent(90, Some(listed_before_now)));
         assert_eq!(step, Step::List { since: at(NOW) }, "{listed_before_now}");
@@ -66,20 +71,35 @@ fn whoever_finds_an_unanswered_request_lists_the_account_before_anything_else() 
 
 #[test]
 fn while_a_project_may_still_land_it_waits_for_the_next_listing() {
-    let Step::Wait { until, reason, message } = live(&found_intent(90, Some(0))) else { panic!("no wait") };
+    let Step::Wait {
+        until,
+        reason,
+        message,
+    } = live(&found_intent(90, Some(0)))
+    else {
+        panic!("no wait")
+    };
     assert_eq!(until, Some(at(NOW) + SETTLE_LISTING_AGE_MAX));
     assert_eq!(reason, Reason::SettlingCreation);
     assert!(message.contains("request 1"), "{message}");
     // Towards the end the last moment counts.
-    let Step::Wait { until, .. } = live(&found_intent(2, Some(0))) else { panic!("no wait") };
+    let Step::Wait { until, .. } = live(&found_intent(2, Some(0))) else {
+        panic!("no wait")
+    };
     assert_eq!(until, Some(at(NOW + 2)));
 }
 
 #[test]
 fn only_a_listing_that_began_after_the_window_shows_that_nothing_landed() {
     for settled_before_now in [0, 30] {
-        let step = |listed_before_now| live(&found_intent(-settled_before_now, Some(listed_before_now)));
-        assert_eq!(step(settled_before_now + 1), Step::List { since: at(NOW - settled_before_now) });
+        let step =
+            |listed_before_now| live(&found_intent(-settled_before_now, Some(listed_before_now)));
+        assert_eq!(
+            step(settled_before_now + 1),
+            Step::List {
+                since: at(NOW - settled_before_now)
+            }
+        );
         assert_eq!(step(settled_before_now), Step::Create { attempt: 2 });
     }
 }
@@ -109,7 +129,13 @@ fn of_two_that_landed_the_first_is_taken_and_the_other_removed() {
         facts.listing.own = marked.iter().find(|seen| seen.id == id(THIRD)).cloned();
         assert_eq!(live(&facts), Step::RemoveTwin(id(OWN)));
         facts.listing.marked.retain(|seen| seen.id == id(THIRD));
-        assert_eq!(live(&facts), Step::Update { project: id(THIRD), compute: Some(endpoint_id()) });
+        assert_eq!(
+            live(&facts),
+            Step::Update {
+                project: id(THIRD),
+                compute: Some(endpoint_id())
+            }
+        );
     }
 }
 
@@ -127,10 +153,20 @@ fn a_lost_status_does_not_lead_to_a_second_project() {
     let mut facts = resting();
     facts.status = crds::TenantStatus::default();
     facts.listing.own = None;
-    assert_eq!(live(&facts), Step::TakeUp(id(OWN)), "the listing shows the first");
+    assert_eq!(
+        live(&facts),
+        Step::TakeUp(id(OWN)),
+        "the listing shows the first"
+    );
     // A new process that finds the finalizer and no status cannot know before it has listed.
     facts.listing = ListingFacts::default();
-    assert_eq!(live(&facts), Step::List { since: Timestamp::MIN }, "nothing is listed yet, and any listing will do");
+    assert_eq!(
+        live(&facts),
+        Step::List {
+            since: Timestamp::MIN
+        },
+        "nothing is listed yet, and any listing will do"
+    );
 }
 
 #[test]
@@ -146,7 +182,11 @@ fn the_twin_of_a_project_is_told_by_the_mark_and_never_taken_from_an_adopted_one
 #[test]
 fn credentials_of_an_earlier_project_are_not_kept() {
     let mut facts = resting();
-    facts.secret = SecretFacts::Ours { intact: true, project: Some(id(OWN)), ca_digest: None };
+    facts.secret = SecretFacts::Ours {
+        intact: true,
+        project: Some(id(OWN)),
+        ca_digest: None,
+    };
     facts.status.project = Some(project_status(TWIN));
     facts.listing.own = Some(seen(TWIN));
     facts.listing.marked = vec![seen(TWIN)];

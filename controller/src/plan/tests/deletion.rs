@@ -22,7 +22,10 @@ fn every_state() -> Vec<(&'static str, Facts)> {
     let mut status_lost = resting();
     status_lost.status = TenantStatus::default();
     let mut gone = resting();
-    gone.listing = ListingFacts { as_of: Some(at(NOW)), ..ListingFacts::default() };
+    gone.listing = ListingFacts {
+        as_of: Some(at(NOW)),
+        ..ListingFacts::default()
+    };
     let mut two = resting();
     two.listing.marked = vec![seen(OWN), seen(TWIN)];
     let mut unlisted = new();
@@ -50,30 +53,60 @@ fn a_retained_project_is_never_waited_for() {
     for (what, mut facts) in every_state() {
         for account in [AccountFacts::Usable, no_class()] {
             facts.account = account;
-            assert_eq!(go(DeletionPolicy::Retain, &facts), Step::LetGo(Farewell::Retained), "{what}");
+            assert_eq!(
+                go(DeletionPolicy::Retain, &facts),
+                Step::LetGo(Farewell::Retained),
+                "{what}"
+            );
         }
     }
 }
 
 #[test]
 fn with_policy_delete_each_state_has_its_step() {
-    let steps: Vec<_> =
-        every_state().into_iter().map(|(what, facts)| (what, go(DeletionPolicy::Delete, &facts))).collect();
+    let steps: Vec<_> = every_state()
+        .into_iter()
+        .map(|(what, facts)| (what, go(DeletionPolicy::Delete, &facts)))
+        .collect();
     let wait = steps[3].1.clone();
-    assert!(matches!(wait, Step::Wait { until: Some(_), reason: Reason::SettlingCreation, .. }), "{wait:?}");
-    assert_eq!(steps, [
-        ("new", Step::LetGo(Farewell::Gone)),
-        ("without status, never listed", Step::List { since: Timestamp::MIN }),
-        ("half created, not listed", Step::List { since: at(NOW) }),
-        ("half created, just listed", wait),
-        ("half created, the window is over", Step::List { since: at(NOW - 1) }),
-        ("half created, the project landed", Step::DeleteProject(id(TWIN))),
-        ("with a project", Step::DeleteProject(id(OWN))),
-        ("with a project and no status", Step::DeleteProject(id(OWN))),
-        ("with a project that is gone", Step::DeleteProject(id(OWN))),
-        ("with two projects", Step::DeleteProject(id(OWN))),
-        ("with an adopted project", Step::DeleteProject(id(OWN))),
-    ]);
+    assert!(
+        matches!(
+            wait,
+            Step::Wait {
+                until: Some(_),
+                reason: Reason::SettlingCreation,
+                ..
+            }
+        ),
+        "{wait:?}"
+    );
+    assert_eq!(
+        steps,
+        [
+            ("new", Step::LetGo(Farewell::Gone)),
+            (
+                "without status, never listed",
+                Step::List {
+                    since: Timestamp::MIN
+                }
+            ),
+            ("half created, not listed", Step::List { since: at(NOW) }),
+            ("half created, just listed", wait),
+            (
+                "half created, the window is over",
+                Step::List { since: at(NOW - 1) }
+            ),
+            (
+                "half created, the project landed",
+                Step::DeleteProject(id(TWIN))
+            ),
+            ("with a project", Step::DeleteProject(id(OWN))),
+            ("with a project and no status", Step::DeleteProject(id(OWN))),
+            ("with a project that is gone", Step::DeleteProject(id(OWN))),
+            ("with two projects", Step::DeleteProject(id(OWN))),
+            ("with an adopted project", Step::DeleteProject(id(OWN))),
+        ]
+    );
 }
 
 #[test]
@@ -90,10 +123,16 @@ fn nothing_but_the_account_holds_a_deletion_up() {
     for way in ways {
         let mut facts = resting();
         way(&mut facts);
-        assert_eq!(go(DeletionPolicy::Delete, &facts), Step::DeleteProject(id(OWN)));
+        assert_eq!(
+            go(DeletionPolicy::Delete, &facts),
+            Step::DeleteProject(id(OWN))
+        );
         let mut facts = new();
         way(&mut facts);
-        assert_eq!(go(DeletionPolicy::Delete, &facts), Step::LetGo(Farewell::Gone));
+        assert_eq!(
+            go(DeletionPolicy::Delete, &facts),
+            Step::LetGo(Farewell::Gone)
+        );
     }
 }
 
@@ -101,8 +140,9 @@ fn nothing_but_the_account_holds_a_deletion_up() {
 fn without_the_account_a_tenant_with_a_project_stays_until_a_person_lets_it_go() {
     for (what, mut facts) in every_state() {
         facts.account = no_class();
-        let may_have_project =
-            facts.status.project.is_some() || facts.status.creation.is_some() || !facts.listing.marked.is_empty();
+        let may_have_project = facts.status.project.is_some()
+            || facts.status.creation.is_some()
+            || !facts.listing.marked.is_empty();
         let expected = if may_have_project {
             Step::Stall(refusal(Reason::ClassNotFound))
         } else {
@@ -110,8 +150,16 @@ fn without_the_account_a_tenant_with_a_project_stays_until_a_person_lets_it_go()
         };
         assert_eq!(go(DeletionPolicy::Delete, &facts), expected, "{what}");
         facts.abandon = true;
-        let farewell = if may_have_project { Farewell::Abandoned } else { Farewell::Gone };
-        assert_eq!(go(DeletionPolicy::Delete, &facts), Step::LetGo(farewell), "{what}");
+        let farewell = if may_have_project {
+            Farewell::Abandoned
+        } else {
+            Farewell::Gone
+        };
+        assert_eq!(
+            go(DeletionPolicy::Delete, &facts),
+            Step::LetGo(farewell),
+            "{what}"
+        );
     }
 }
 
@@ -119,42 +167,71 @@ fn without_the_account_a_tenant_with_a_project_stays_until_a_person_lets_it_go()
 fn the_word_abandon_spares_no_project_that_can_be_deleted() {
     let mut facts = resting();
     facts.abandon = true;
-    assert_eq!(go(DeletionPolicy::Delete, &facts), Step::DeleteProject(id(OWN)));
+    assert_eq!(
+        go(DeletionPolicy::Delete, &facts),
+        Step::DeleteProject(id(OWN))
+    );
 }
 
 #[test]
 fn after_the_project_its_twin_goes_and_then_the_tenant() {
     let mut facts = resting();
     facts.listing.marked = vec![seen(TWIN), seen(OWN)];
-    assert_eq!(go(DeletionPolicy::Delete, &facts), Step::DeleteProject(id(OWN)));
+    assert_eq!(
+        go(DeletionPolicy::Delete, &facts),
+        Step::DeleteProject(id(OWN))
+    );
     facts.deleted = Some(id(OWN));
     facts.listing.own = None;
     facts.listing.marked = vec![seen(TWIN)];
-    assert_eq!(go(DeletionPolicy::Delete, &facts), Step::DeleteProject(id(TWIN)));
+    assert_eq!(
+        go(DeletionPolicy::Delete, &facts),
+        Step::DeleteProject(id(TWIN))
+    );
     facts.listing.marked.clear();
-    assert_eq!(go(DeletionPolicy::Delete, &facts), Step::LetGo(Farewell::Gone));
+    assert_eq!(
+        go(DeletionPolicy::Delete, &facts),
+        Step::LetGo(Farewell::Gone)
+    );
 }
 
 #[test]
 fn a_project_that_landed_and_is_deleted_does_not_end_the_wait_for_others() {
     let mut facts = half_created(90);
     facts.deleted = Some(id(TWIN));
-    assert_eq!(go(DeletionPolicy::Delete, &facts), Step::List { since: at(NOW) });
+    assert_eq!(
+        go(DeletionPolicy::Delete, &facts),
+        Step::List { since: at(NOW) }
+    );
 }
 
 #[test]
 fn a_request_that_settled_without_a_project_lets_the_tenant_go() {
     let mut facts = half_created(-90);
     facts.listing.as_of = Some(at(NOW - 90));
-    assert_eq!(go(DeletionPolicy::Delete, &facts), Step::LetGo(Farewell::Gone));
+    assert_eq!(
+        go(DeletionPolicy::Delete, &facts),
+        Step::LetGo(Farewell::Gone)
+    );
     facts.listing.as_of = Some(at(NOW - 91));
-    assert_eq!(go(DeletionPolicy::Delete, &facts), Step::List { since: at(NOW - 90) });
+    assert_eq!(
+        go(DeletionPolicy::Delete, &facts),
+        Step::List {
+            since: at(NOW - 90)
+        }
+    );
 }
 
 #[test]
 fn a_tenant_whose_project_is_gone_is_let_go_once_neon_said_so() {
     let mut facts = resting();
-    facts.listing = ListingFacts { as_of: Some(at(NOW)), ..ListingFacts::default() };
+    facts.listing = ListingFacts {
+        as_of: Some(at(NOW)),
+        ..ListingFacts::default()
+    };
     facts.deleted = Some(id(OWN));
-    assert_eq!(go(DeletionPolicy::Delete, &facts), Step::LetGo(Farewell::Gone));
+    assert_eq!(
+        go(DeletionPolicy::Delete, &facts),
+        Step::LetGo(Farewell::Gone)
+    );
 }

@@ -9,7 +9,10 @@ use crate::plan::{Goal, Step, plan};
 use crate::wish::{ComputeWish, QuotaWish};
 
 fn update(with_compute: bool) -> Step {
-    Step::Update { project: id(OWN), compute: with_compute.then(endpoint_id) }
+    Step::Update {
+        project: id(OWN),
+        compute: with_compute.then(endpoint_id),
+    }
 }
 
 #[test]
@@ -26,34 +29,109 @@ fn a_secret_that_was_changed_or_removed_is_written_again() {
     };
     assert_eq!(ours(true, OWN, None), resting().secret);
     let write = || Step::WriteSecret(id(OWN));
-    each(resting, &[
-        ("removed", |_, facts| facts.secret = SecretFacts::Missing, write()),
-        ("a key changed by somebody else", |_, facts| {
-            facts.secret = SecretFacts::Ours { intact: false, project: Some(id(OWN)), ca_digest: None };
-        }, write()),
-        ("credentials of another project", |_, facts| {
-            facts.secret = SecretFacts::Ours { intact: true, project: Some(id(TWIN)), ca_digest: None };
-        }, write()),
-        ("no word of whose credentials they are", |_, facts| {
-            facts.secret = SecretFacts::Ours { intact: true, project: None, ca_digest: None };
-        }, write()),
-        ("the class got certificates", |_, facts| facts.ca_digest = Some("ca-1".to_owned()), write()),
-        ("the class lost its certificates", |_, facts| {
-            facts.secret = SecretFacts::Ours { intact: true, project: Some(id(OWN)), ca_digest: Some("ca-1".to_owned()) };
-        }, write()),
-        ("the class has other certificates", |_, facts| {
-            facts.ca_digest = Some("ca-2".to_owned());
-            facts.secret = SecretFacts::Ours { intact: true, project: Some(id(OWN)), ca_digest: Some("ca-1".to_owned()) };
-        }, write()),
-        ("the certificates are those of the class", |_, facts| {
-            facts.ca_digest = Some("ca-1".to_owned());
-            facts.secret = SecretFacts::Ours { intact: true, project: Some(id(OWN)), ca_digest: Some("ca-1".to_owned()) };
-        }, Step::Rest),
-        ("the spec names another Secret", |wish, _| wish.secret_name = "other".to_owned(), write()),
-        ("the connection is not known", |_, facts| facts.status.connection = None, write()),
-        ("the binding is not known", |_, facts| facts.status.binding = None, write()),
-        ("the database refuses the password", |_, facts| facts.password_rejected = true, write()),
-    ]);
+    each(
+        resting,
+        &[
+            (
+                "removed",
+                |_, facts| facts.secret = SecretFacts::Missing,
+                write(),
+            ),
+            (
+                "a key changed by somebody else",
+                |_, facts| {
+                    facts.secret = SecretFacts::Ours {
+                        intact: false,
+                        project: Some(id(OWN)),
+                        ca_digest: None,
+                    };
+                },
+                write(),
+            ),
+            (
+                "credentials of another project",
+                |_, facts| {
+                    facts.secret = SecretFacts::Ours {
+                        intact: true,
+                        project: Some(id(TWIN)),
+                        ca_digest: None,
+                    };
+                },
+                write(),
+            ),
+            (
+                "no word of whose credentials they are",
+                |_, facts| {
+                    facts.secret = SecretFacts::Ours {
+                        intact: true,
+                        project: None,
+                        ca_digest: None,
+                    };
+                },
+                write(),
+            ),
+            (
+                "the class got certificates",
+                |_, facts| facts.ca_digest = Some("ca-1".to_owned()),
+                write(),
+            ),
+            (
+                "the class lost its certificates",
+                |_, facts| {
+                    facts.secret = SecretFacts::Ours {
+                        intact: true,
+                        project: Some(id(OWN)),
+                        ca_digest: Some("ca-1".to_owned()),
+                    };
+                },
+                write(),
+            ),
+            (
+                "the class has other certificates",
+                |_, facts| {
+                    facts.ca_digest = Some("ca-2".to_owned());
+                    facts.secret = SecretFacts::Ours {
+                        intact: true,
+                        project: Some(id(OWN)),
+                        ca_digest: Some("ca-1".to_owned()),
+                    };
+                },
+                write(),
+            ),
+            (
+                "the certificates are those of the class",
+                |_, facts| {
+                    facts.ca_digest = Some("ca-1".to_owned());
+                    facts.secret = SecretFacts::Ours {
+                        intact: true,
+                        project: Some(id(OWN)),
+                        ca_digest: Some("ca-1".to_owned()),
+                    };
+                },
+                Step::Rest,
+            ),
+            (
+                "the spec names another Secret",
+                |wish, _| wish.secret_name = "other".to_owned(),
+                write(),
+            ),
+            (
+                "the connection is not known",
+                |_, facts| facts.status.connection = None,
+                write(),
+            ),
+            (
+                "the binding is not known",
+                |_, facts| facts.status.binding = None,
+                write(),
+            ),
+            (
+                "the database refuses the password",
+                |_, facts| facts.password_rejected = true,
+                write(),
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -70,78 +148,167 @@ fn a_secret_that_is_somebody_elses_is_never_written() {
 
 #[test]
 fn settings_changed_in_neon_are_looked_at_and_then_put_right() {
-    each(resting, &[
-        ("changed, and not looked at yet", |_, facts| own_seen(facts).updated_at = "v2".to_owned(), Step::Inspect(id(OWN))),
-        ("never looked at", |_, facts| own_status(facts).checked_at = None, Step::Inspect(id(OWN))),
-        ("looked at: nothing that was wished is different", |wish, facts| {
-            own_seen(facts).updated_at = "v2".to_owned();
-            facts.endpoint = Some(endpoint(wish.compute));
-        }, Step::Rest),
-        ("renamed", |wish, facts| {
-            own_seen(facts).updated_at = "v2".to_owned();
-            own_seen(facts).name = "mine now".to_owned();
-            facts.endpoint = Some(endpoint(wish.compute));
-        }, update(false)),
-        ("quota changed", |wish, facts| {
-            own_seen(facts).updated_at = "v2".to_owned();
-            own_seen(facts).quota = Some(QuotaWish::default());
-            facts.endpoint = Some(endpoint(wish.compute));
-        }, update(false)),
-        ("allow list changed", |wish, facts| {
-            own_seen(facts).updated_at = "v2".to_owned();
-            own_seen(facts).allowed_ips = Some(["0.0.0.0/0".to_owned()].into());
-            facts.endpoint = Some(endpoint(wish.compute));
-        }, update(false)),
-        ("history changed", |wish, facts| {
-            own_seen(facts).updated_at = "v2".to_owned();
-            own_seen(facts).history_retention_seconds = Some(60);
-            facts.endpoint = Some(endpoint(wish.compute));
-        }, update(false)),
-        ("compute resized", |_, facts| {
-            own_seen(facts).updated_at = "v2".to_owned();
-            facts.endpoint = Some(endpoint(compute(8)));
-        }, update(true)),
-        ("compute and settings changed", |_, facts| {
-            own_seen(facts).updated_at = "v2".to_owned();
-            own_seen(facts).quota = None;
-            own_seen(facts).name = "mine now".to_owned();
-            facts.endpoint = Some(endpoint(ComputeWish { suspend_timeout_seconds: Some(-1), ..compute(4) }));
-        }, update(true)),
-        ("what a listing does not show is taken as right", |wish, facts| {
-            own_seen(facts).updated_at = "v2".to_owned();
-            own_seen(facts).quota = None;
-            own_seen(facts).allowed_ips = None;
-            own_seen(facts).history_retention_seconds = None;
-            facts.endpoint = Some(endpoint(wish.compute));
-        }, Step::Rest),
-    ]);
+    each(
+        resting,
+        &[
+            (
+                "changed, and not looked at yet",
+                |_, facts| own_seen(facts).updated_at = "v2".to_owned(),
+                Step::Inspect(id(OWN)),
+            ),
+            (
+                "never looked at",
+                |_, facts| own_status(facts).checked_at = None,
+                Step::Inspect(id(OWN)),
+            ),
+            (
+                "looked at: nothing that was wished is different",
+                |wish, facts| {
+                    own_seen(facts).updated_at = "v2".to_owned();
+                    facts.endpoint = Some(endpoint(wish.compute));
+                },
+                Step::Rest,
+            ),
+            (
+                "renamed",
+                |wish, facts| {
+                    own_seen(facts).updated_at = "v2".to_owned();
+                    own_seen(facts).name = "mine now".to_owned();
+                    facts.endpoint = Some(endpoint(wish.compute));
+                },
+                update(false),
+            ),
+            (
+                "quota changed",
+                |wish, facts| {
+                    own_seen(facts).updated_at = "v2".to_owned();
+                    own_seen(facts).quota = Some(QuotaWish::default());
+                    facts.endpoint = Some(endpoint(wish.compute));
+                },
+                update(false),
+            ),
+            (
+                "allow list changed",
+                |wish, facts| {
+                    own_seen(facts).updated_at = "v2".to_owned();
+                    own_seen(facts).allowed_ips = Some(["0.0.0.0/0".to_owned()].into());
+                    facts.endpoint = Some(endpoint(wish.compute));
+                },
+                update(false),
+            ),
+            (
+                "history changed",
+                |wish, facts| {
+                    own_seen(facts).updated_at = "v2".to_owned();
+                    own_seen(facts).history_retention_seconds = Some(60);
+                    facts.endpoint = Some(endpoint(wish.compute));
+                },
+                update(false),
+            ),
+            (
+                "compute resized",
+                |_, facts| {
+                    own_seen(facts).updated_at = "v2".to_owned();
+                    facts.endpoint = Some(endpoint(compute(8)));
+                },
+                update(true),
+            ),
+            (
+                "compute and settings changed",
+                |_, facts| {
+                    own_seen(facts).updated_at = "v2".to_owned();
+                    own_seen(facts).quota = None;
+                    own_seen(facts).name = "mine now".to_owned();
+                    facts.endpoint = Some(endpoint(ComputeWish {
+                        suspend_timeout_seconds: Some(-1),
+                        ..compute(4)
+                    }));
+                },
+                update(true),
+            ),
+            (
+                "what a listing does not show is taken as right",
+                |wish, facts| {
+                    own_seen(facts).updated_at = "v2".to_owned();
+                    own_seen(facts).quota = None;
+                    own_seen(facts).allowed_ips = None;
+                    own_seen(facts).history_retention_seconds = None;
+                    facts.endpoint = Some(endpoint(wish.compute));
+                },
+                Step::Rest,
+            ),
+        ],
+    );
 }
 
 #[test]
 fn a_changed_wish_is_sent_to_neon() {
-    each(resting, &[
-        ("quota", |wish, _| wish.quota.written_data_bytes = Some(1 << 30), update(false)),
-        ("allow list", |wish, _| wish.allowed_ips = Some(Vec::new()), update(false)),
-        ("history", |wish, _| wish.history_retention_seconds = Some(0), update(false)),
-        ("history left to Neon", |wish, _| wish.history_retention_seconds = None, update(false)),
-        ("compute", |wish, _| wish.compute.max = Some(ComputeUnits::from_quarters(8)), update(true)),
-        ("sleep", |wish, _| wish.compute.suspend_timeout_seconds = Some(-1), update(true)),
-        ("compute, but which it is is not known", |wish, facts| {
-            wish.compute.max = Some(ComputeUnits::from_quarters(8));
-            own_status(facts).endpoint_id = None;
-        }, Step::Inspect(id(OWN))),
-        ("quota, and which compute it is does not matter", |wish, facts| {
-            wish.quota.written_data_bytes = Some(1 << 30);
-            own_status(facts).endpoint_id = None;
-        }, update(false)),
-        ("before the account was ever listed", |wish, facts| {
-            wish.quota.written_data_bytes = Some(1 << 30);
-            facts.listing = crate::facts::ListingFacts::default();
-        }, update(false)),
-        ("what Neon need not be told: the deletion policy", |wish, _| {
-            wish.deletion_policy = crds::DeletionPolicy::Retain;
-        }, Step::Rest),
-    ]);
+    each(
+        resting,
+        &[
+            (
+                "quota",
+                |wish, _| wish.quota.written_data_bytes = Some(1 << 30),
+                update(false),
+            ),
+            (
+                "allow list",
+                |wish, _| wish.allowed_ips = Some(Vec::new()),
+                update(false),
+            ),
+            (
+                "history",
+                |wish, _| wish.history_retention_seconds = Some(0),
+                update(false),
+            ),
+            (
+                "history left to Neon",
+                |wish, _| wish.history_retention_seconds = None,
+                update(false),
+            ),
+            (
+                "compute",
+                |wish, _| wish.compute.max = Some(ComputeUnits::from_quarters(8)),
+                update(true),
+            ),
+            (
+                "sleep",
+                |wish, _| wish.compute.suspend_timeout_seconds = Some(-1),
+                update(true),
+            ),
+            (
+                "compute, but which it is is not known",
+                |wish, facts| {
+                    wish.compute.max = Some(ComputeUnits::from_quarters(8));
+                    own_status(facts).endpoint_id = None;
+                },
+                Step::Inspect(id(OWN)),
+            ),
+            (
+                "quota, and which compute it is does not matter",
+                |wish, facts| {
+                    wish.quota.written_data_bytes = Some(1 << 30);
+                    own_status(facts).endpoint_id = None;
+                },
+                update(false),
+            ),
+            (
+                "before the account was ever listed",
+                |wish, facts| {
+                    wish.quota.written_data_bytes = Some(1 << 30);
+                    facts.listing = crate::facts::ListingFacts::default();
+                },
+                update(false),
+            ),
+            (
+                "what Neon need not be told: the deletion policy",
+                |wish, _| {
+                    wish.deletion_policy = crds::DeletionPolicy::Retain;
+                },
+                Step::Rest,
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -151,28 +318,51 @@ fn a_project_of_unknown_settings_gets_the_compute_that_is_wished_too() {
     assert_eq!(live(&facts), update(true));
     let mut modest = wish();
     modest.compute = ComputeWish::default();
-    assert_eq!(plan(&Goal::Live(Ok(modest)), &facts), update(false), "no size is wished");
+    assert_eq!(
+        plan(&Goal::Live(Ok(modest)), &facts),
+        update(false),
+        "no size is wished"
+    );
 }
 
 #[test]
 fn a_project_that_is_gone_is_looked_for_by_id_before_anything_else() {
-    each(resting, &[
-        ("the listings lack it", |_, facts| {
-            facts.listing.own = None;
-            facts.listing.marked.clear();
-        }, Step::ConfirmGone(id(OWN))),
-        ("also while the wish changed", |wish, facts| {
-            facts.listing.own = None;
-            wish.quota = QuotaWish::default();
-        }, Step::ConfirmGone(id(OWN))),
-        ("it answered when it was asked for", |_, facts| {
-            facts.listing.own = None;
-            facts.confirmed = true;
-        }, Step::Rest),
-        ("no listing yet, so nothing is known to be missing", |_, facts| {
-            facts.listing = crate::facts::ListingFacts::default();
-        }, Step::Rest),
-    ]);
+    each(
+        resting,
+        &[
+            (
+                "the listings lack it",
+                |_, facts| {
+                    facts.listing.own = None;
+                    facts.listing.marked.clear();
+                },
+                Step::ConfirmGone(id(OWN)),
+            ),
+            (
+                "also while the wish changed",
+                |wish, facts| {
+                    facts.listing.own = None;
+                    wish.quota = QuotaWish::default();
+                },
+                Step::ConfirmGone(id(OWN)),
+            ),
+            (
+                "it answered when it was asked for",
+                |_, facts| {
+                    facts.listing.own = None;
+                    facts.confirmed = true;
+                },
+                Step::Rest,
+            ),
+            (
+                "no listing yet, so nothing is known to be missing",
+                |_, facts| {
+                    facts.listing = crate::facts::ListingFacts::default();
+                },
+                Step::Rest,
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -181,7 +371,14 @@ fn a_project_that_neon_cannot_read_is_waited_for_and_never_replaced() {
     facts.listing.own = None;
     facts.listing.marked.clear();
     facts.listing.unavailable = true;
-    assert!(matches!(live(&facts), Step::Wait { until: None, reason: Reason::ProjectUnavailable, .. }));
+    assert!(matches!(
+        live(&facts),
+        Step::Wait {
+            until: None,
+            reason: Reason::ProjectUnavailable,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -197,47 +394,106 @@ fn a_twin_goes_before_anything_else_is_done() {
 #[test]
 fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() {
     let migrate = || Step::Migrate(id(OWN));
-    each(resting, &[
-        ("no schema yet", |_, facts| facts.status.schema = None, migrate()),
-        ("the class has a newer one", |_, facts| {
-            facts.schema = Schema::Target(SchemaTarget { version: 4, digest: "digest-4".to_owned() });
-        }, migrate()),
-        ("the same version with another text", |_, facts| {
-            facts.schema = Schema::Target(SchemaTarget { version: 3, digest: "changed".to_owned() });
-        }, migrate()),
-        ("the database is ahead: it is asked again, which says so", |_, facts| {
-            facts.schema = Schema::Target(SchemaTarget { version: 2, digest: "digest-2".to_owned() });
-        }, migrate()),
-        ("the schema is another project's", |_, facts| {
-            facts.status.schema.as_mut().unwrap().project_id = Some(TWIN.to_owned());
-        }, migrate()),
-        ("a migration failed on the way", |_, facts| {
-            facts.status.schema.as_mut().unwrap().version = Some(2);
-        }, migrate()),
-        ("somebody asks", |_, facts| facts.reconcile_at = Some("1".to_owned()), migrate()),
-        ("somebody asks anew", |_, facts| {
-            facts.status.last_reconcile_at = Some("1".to_owned());
-            facts.reconcile_at = Some("2".to_owned());
-        }, migrate()),
-        ("that was answered", |_, facts| {
-            facts.status.last_reconcile_at = Some("1".to_owned());
-            facts.reconcile_at = Some("1".to_owned());
-        }, Step::Rest),
-        ("the request was taken back", |_, facts| {
-            facts.status.last_reconcile_at = Some("1".to_owned());
-        }, Step::Rest),
-        ("the Secret comes first", |_, facts| {
-            facts.reconcile_at = Some("1".to_owned());
-            facts.secret = SecretFacts::Missing;
-        }, Step::WriteSecret(id(OWN))),
-    ]);
+    each(
+        resting,
+        &[
+            (
+                "no schema yet",
+                |_, facts| facts.status.schema = None,
+                migrate(),
+            ),
+            (
+                "the class has a newer one",
+                |_, facts| {
+                    facts.schema = Schema::Target(SchemaTarget {
+                        version: 4,
+                        digest: "digest-4".to_owned(),
+                    });
+                },
+                migrate(),
+            ),
+            (
+                "the same version with another text",
+                |_, facts| {
+                    facts.schema = Schema::Target(SchemaTarget {
+                        version: 3,
+                        digest: "changed".to_owned(),
+                    });
+                },
+                migrate(),
+            ),
+            (
+                "the database is ahead: it is asked again, which says so",
+                |_, facts| {
+                    facts.schema = Schema::Target(SchemaTarget {
+                        version: 2,
+                        digest: "digest-2".to_owned(),
+                    });
+                },
+                migrate(),
+            ),
+            (
+                "the schema is another project's",
+                |_, facts| {
+                    facts.status.schema.as_mut().unwrap().project_id = Some(TWIN.to_owned());
+                },
+                migrate(),
+            ),
+            (
+                "a migration failed on the way",
+                |_, facts| {
+                    facts.status.schema.as_mut().unwrap().version = Some(2);
+                },
+                migrate(),
+            ),
+            (
+                "somebody asks",
+                |_, facts| facts.reconcile_at = Some("1".to_owned()),
+                migrate(),
+            ),
+            (
+                "somebody asks anew",
+                |_, facts| {
+                    facts.status.last_reconcile_at = Some("1".to_owned());
+                    facts.reconcile_at = Some("2".to_owned());
+                },
+                migrate(),
+            ),
+            (
+                "that was answered",
+                |_, facts| {
+                    facts.status.last_reconcile_at = Some("1".to_owned());
+                    facts.reconcile_at = Some("1".to_owned());
+                },
+                Step::Rest,
+            ),
+            (
+                "the request was taken back",
+                |_, facts| {
+                    facts.status.last_reconcile_at = Some("1".to_owned());
+                },
+                Step::Rest,
+            ),
+            (
+                "the Secret comes first",
+                |_, facts| {
+                    facts.reconcile_at = Some("1".to_owned());
+                    facts.secret = SecretFacts::Missing;
+                },
+                Step::WriteSecret(id(OWN)),
+            ),
+        ],
+    );
 }
 
 #[test]
 fn migrations_that_cannot_be_read_stall_the_schema_after_everything_else_is_right() {
     let mut facts = resting();
     facts.schema = Schema::Unusable(refusal(Reason::MigrationsInvalid));
-    assert_eq!(live(&facts), Step::Stall(refusal(Reason::MigrationsInvalid)));
+    assert_eq!(
+        live(&facts),
+        Step::Stall(refusal(Reason::MigrationsInvalid))
+    );
     facts.secret = SecretFacts::Missing;
     assert_eq!(live(&facts), Step::WriteSecret(id(OWN)));
     facts.status.project = None;
@@ -260,7 +516,10 @@ fn a_suspended_tenant_is_held_whatever_went_astray() {
         facts.suspended = true;
         astray(&mut facts);
         assert_eq!(live(&facts), Step::Hold);
-        assert_eq!(plan(&Goal::Live(Err(refusal(Reason::InvalidSpec))), &facts), Step::Hold);
+        assert_eq!(
+            plan(&Goal::Live(Err(refusal(Reason::InvalidSpec))), &facts),
+            Step::Hold
+        );
     }
 }
 
@@ -269,7 +528,10 @@ fn a_wish_that_cannot_be_granted_stalls_and_changes_nothing() {
     let goal = Goal::Live(Err(refusal(Reason::ClassLimitExceeded)));
     for mut facts in [new(), resting()] {
         facts.secret = SecretFacts::Missing;
-        assert_eq!(plan(&goal, &facts), Step::Stall(refusal(Reason::ClassLimitExceeded)));
+        assert_eq!(
+            plan(&goal, &facts),
+            Step::Stall(refusal(Reason::ClassLimitExceeded))
+        );
     }
 }
 

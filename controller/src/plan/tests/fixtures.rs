@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use crds::{
-    Binding, Connection, CreationIntent, DeletionPolicy, ProjectStatus, Reason, SchemaStatus, TenantStatus,
+    Binding, Connection, CreationIntent, DeletionPolicy, ProjectStatus, Reason, SchemaStatus,
+    TenantStatus,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon::ids::{EndpointId, ProjectId};
 use neon::model::ComputeUnits;
 
-use crate::facts::{AccountFacts, EndpointFacts, Facts, ListingFacts, Schema, SchemaTarget, SecretFacts, Seen};
+use crate::facts::{
+    AccountFacts, EndpointFacts, Facts, ListingFacts, Schema, SchemaTarget, SecretFacts, Seen,
+};
 use crate::plan::{Goal, Step, plan};
 use crate::wish::{ComputeWish, QuotaWish, Refusal, Wish};
 
@@ -45,7 +48,10 @@ pub(super) fn wish() -> Wish {
         region: "aws-eu-central-1".parse().unwrap(),
         postgres_version: 17,
         compute: compute(4),
-        quota: QuotaWish { active_time_seconds: Some(3_600), ..QuotaWish::default() },
+        quota: QuotaWish {
+            active_time_seconds: Some(3_600),
+            ..QuotaWish::default()
+        },
         history_retention_seconds: Some(86_400),
         allowed_ips: Some(vec!["10.0.0.0/8".to_owned()]),
         database: "neondb".parse().unwrap(),
@@ -66,7 +72,10 @@ pub(super) fn compute(quarters_max: u16) -> ComputeWish {
 }
 
 pub(super) fn endpoint(compute: ComputeWish) -> EndpointFacts {
-    EndpointFacts { id: endpoint_id(), compute }
+    EndpointFacts {
+        id: endpoint_id(),
+        compute,
+    }
 }
 
 pub(super) fn seen(project: &str) -> Seen {
@@ -119,7 +128,9 @@ pub(super) fn resting() -> Facts {
                 ssl_mode: "require".to_owned(),
                 options: None,
             }),
-            binding: Some(Binding { name: SECRET.to_owned() }),
+            binding: Some(Binding {
+                name: SECRET.to_owned(),
+            }),
             schema: Some(SchemaStatus {
                 version: Some(3),
                 target: 3,
@@ -146,10 +157,17 @@ pub(super) fn resting() -> Facts {
         confirmed: false,
         deleted: None,
         taken_by: None,
-        secret: SecretFacts::Ours { intact: true, project: Some(id(OWN)), ca_digest: None },
+        secret: SecretFacts::Ours {
+            intact: true,
+            project: Some(id(OWN)),
+            ca_digest: None,
+        },
         password_rejected: false,
         ca_digest: None,
-        schema: Schema::Target(SchemaTarget { version: 3, digest: "digest-3".to_owned() }),
+        schema: Schema::Target(SchemaTarget {
+            version: 3,
+            digest: "digest-3".to_owned(),
+        }),
     }
 }
 
@@ -157,14 +175,20 @@ pub(super) fn resting() -> Facts {
 pub(super) fn new() -> Facts {
     Facts {
         status: TenantStatus::default(),
-        listing: ListingFacts { as_of: Some(at(NOW - 60)), ..ListingFacts::default() },
+        listing: ListingFacts {
+            as_of: Some(at(NOW - 60)),
+            ..ListingFacts::default()
+        },
         secret: SecretFacts::Missing,
         ..resting()
     }
 }
 
 pub(super) fn refusal(reason: Reason) -> Refusal {
-    Refusal { reason, message: "in the words of a test".to_owned() }
+    Refusal {
+        reason,
+        message: "in the words of a test".to_owned(),
+    }
 }
 
 /// The account cannot be used, since its class is not there.

@@ -18,20 +18,32 @@ fn projects() -> impl Strategy<Value = Option<ProjectId>> {
 }
 
 fn intents() -> impl Strategy<Value = Option<CreationIntent>> {
-    proptest::option::of((-200_i64..200, 1..5_i32).prop_map(|(settled, attempt)| CreationIntent { attempt, ..intent(settled) }))
+    proptest::option::of(
+        (-200_i64..200, 1..5_i32).prop_map(|(settled, attempt)| CreationIntent {
+            attempt,
+            ..intent(settled)
+        }),
+    )
 }
 
 fn listings() -> impl Strategy<Value = ListingFacts> {
     let as_of = proptest::option::of((-250_i64..=0).prop_map(|ago| at(NOW + ago)));
     let own = select(vec![None, Some("v1"), Some("v2")]);
-    (as_of, own, subsequence(vec![OWN, TWIN, THIRD], 0..=3), any::<bool>()).prop_map(
-        |(as_of, own, marked, unavailable)| ListingFacts {
+    (
+        as_of,
+        own,
+        subsequence(vec![OWN, TWIN, THIRD], 0..=3),
+        any::<bool>(),
+    )
+        .prop_map(|(as_of, own, marked, unavailable)| ListingFacts {
             as_of,
-            own: own.map(|version| crate::facts::Seen { updated_at: version.to_owned(), ..seen(OWN) }),
+            own: own.map(|version| crate::facts::Seen {
+                updated_at: version.to_owned(),
+                ..seen(OWN)
+            }),
             marked: marked.into_iter().map(seen).collect(),
             unavailable,
-        },
-    )
+        })
 }
 
 fn accounts() -> impl Strategy<Value = AccountFacts> {
@@ -42,48 +54,74 @@ fn secrets() -> impl Strategy<Value = SecretFacts> {
     prop_oneof![
         Just(SecretFacts::Missing),
         Just(SecretFacts::Foreign),
-        (any::<bool>(), projects())
-            .prop_map(|(intact, project)| SecretFacts::Ours { intact, project, ca_digest: None }),
+        (any::<bool>(), projects()).prop_map(|(intact, project)| SecretFacts::Ours {
+            intact,
+            project,
+            ca_digest: None
+        }),
     ]
 }
 
 fn all_facts() -> impl Strategy<Value = Facts> {
-    let status = (projects(), any::<bool>(), intents(), any::<bool>(), any::<bool>());
+    let status = (
+        projects(),
+        any::<bool>(),
+        intents(),
+        any::<bool>(),
+        any::<bool>(),
+    );
     let hand = (any::<bool>(), any::<bool>(), projects(), any::<bool>());
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (status, listings(), accounts(), secrets(), hand, flags).prop_map(|(status, listing, account, secret, hand, flags)| {
-        let (project, adopted, creation, effective, schema) = status;
-        let (looked, confirmed, deleted, rejected) = hand;
-        let (has_finalizer, suspended, abandon, class_guarded, taken) = flags;
-        let mut facts = resting();
-        facts.status.project = project.map(|project| crds::ProjectStatus { adopted, ..project_status(project.as_str()) });
-        facts.status.creation = creation;
-        if !effective {
-            facts.status.effective = None;
-        }
-        if !schema {
-            facts.schema = Schema::Unusable(refusal(Reason::MigrationsInvalid));
-        }
-        Facts {
-            listing,
-            account,
-            secret,
-            has_finalizer,
-            suspended,
-            abandon,
-            class_guarded,
-            endpoint: looked.then(|| endpoint(compute(8))),
-            confirmed,
-            deleted,
-            password_rejected: rejected,
-            taken_by: taken.then(|| "acme/other".to_owned()),
-            ..facts
-        }
-    })
+    let flags = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    (status, listings(), accounts(), secrets(), hand, flags).prop_map(
+        |(status, listing, account, secret, hand, flags)| {
+            let (project, adopted, creation, effective, schema) = status;
+            let (looked, confirmed, deleted, rejected) = hand;
+            let (has_finalizer, suspended, abandon, class_guarded, taken) = flags;
+            let mut facts = resting();
+            facts.status.project = project.map(|project| crds::ProjectStatus {
+                adopted,
+                ..project_status(project.as_str())
+            });
+            facts.status.creation = creation;
+            if !effective {
+                facts.status.effective = None;
+            }
+            if !schema {
+                facts.schema = Schema::Unusable(refusal(Reason::MigrationsInvalid));
+            }
+            Facts {
+                listing,
+                account,
+                secret,
+                has_finalizer,
+                suspended,
+                abandon,
+                class_guarded,
+                endpoint: looked.then(|| endpoint(compute(8))),
+                confirmed,
+                deleted,
+                password_rejected: rejected,
+                taken_by: taken.then(|| "acme/other".to_owned()),
+                ..facts
+            }
+        },
+    )
 }
 
 fn goals() -> impl Strategy<Value = Goal> {
-    let adopting = || Wish { adopt: Some(AdoptWish { project: id(OWN), reset_password: false }), ..wish() };
+    let adopting = || Wish {
+        adopt: Some(AdoptWish {
+            project: id(OWN),
+            reset_password: false,
+        }),
+        ..wish()
+    };
     prop_oneof![
         4 => Just(Goal::Live(Ok(wish()))),
         1 => Just(Goal::Live(Ok(adopting()))),
@@ -104,7 +142,10 @@ fn marked(facts: &Facts) -> impl Iterator<Item = &ProjectId> {
 /// Whether a request on record may still lead to a project.
 fn unsettled(facts: &Facts) -> bool {
     facts.status.creation.as_ref().is_some_and(|intent| {
-        facts.listing.as_of.is_none_or(|as_of| as_of < intent.settled_at.0)
+        facts
+            .listing
+            .as_of
+            .is_none_or(|as_of| as_of < intent.settled_at.0)
     })
 }
 

@@ -36,7 +36,11 @@ fn everything_that_happens_shows_under_its_name_and_labels() {
         r#"tenant_controller_migrations_total{outcome="UpToDate"} 1"#,
         "tenant_controller_time_to_ready_seconds_sum 3.0",
         "tenant_controller_leader 1",
-        concat!(r#"tenant_controller_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        concat!(
+            r#"tenant_controller_build_info{version=""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""} 1"#
+        ),
         "# EOF",
     ] {
         assert!(text.lines().any(|l| l == line), "missing: {line}\n{text}");
@@ -48,7 +52,10 @@ fn phases_without_a_tenant_show_as_zero() {
     let metrics = Metrics::new();
     metrics.set_tenants([(Phase::Ready, 3), (Phase::Stalled, 1), (Phase::Ready, 1)]);
     let text = metrics.encode().expect("text");
-    assert!(text.contains(r#"tenant_controller_tenants{phase="Ready"} 4"#), "{text}");
+    assert!(
+        text.contains(r#"tenant_controller_tenants{phase="Ready"} 4"#),
+        "{text}"
+    );
     assert!(text.contains(r#"tenant_controller_tenants{phase="Pending"} 0"#));
     metrics.set_tenants([]);
     let text = metrics.encode().expect("text");
@@ -67,7 +74,12 @@ fn a_class_that_is_gone_is_not_reported_any_more() {
 fn gauges_that_are_counted_are_counted_when_they_are_read() {
     let metrics = Arc::new(Metrics::new());
     metrics.before_read(|m| m.set_tenants([(Phase::Deleting, 7)]));
-    assert!(metrics.encode().expect("text").contains(r#"{phase="Deleting"} 7"#));
+    assert!(
+        metrics
+            .encode()
+            .expect("text")
+            .contains(r#"{phase="Deleting"} 7"#)
+    );
 }
 
 #[test]

@@ -49,7 +49,8 @@ async fn spans_of_our_code_arrive_when_the_process_stops_and_those_of_libraries_
     };
     let traces = Traces::start(Some(&trace), "replica-7").expect("started");
     tracing::subscriber::with_default(tracing_subscriber::registry().with(traces.layer()), || {
-        tracing::info_span!(target: "controller::reconcile", "reconcile", tenant.name = "acme").in_scope(|| {});
+        tracing::info_span!(target: "controller::reconcile", "reconcile", tenant.name = "acme")
+            .in_scope(|| {});
         tracing::info_span!(target: "hyper", "not_ours").in_scope(|| {});
     });
     traces.flush().await;
