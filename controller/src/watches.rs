@@ -91,7 +91,7 @@ pub(crate) fn class_watch(
             warn!(
                 "The watch on TenantClasses was interrupted: {}",
                 chain(error)
-            )
+            );
         })
         .applied_objects()
 }

@@ -271,29 +271,33 @@ async fn reset(
         details.password = password;
         return Ok(());
     }
-    // Where Neon gives no connection string without a password, the next look gives one with the new password.
-    let uri = if let Some(uri) = uri {
-        uri.clone()
-    } else {
-        match neon
-            .projects()
-            .connection_uri(id, &wish.database, &wish.owner)
-            .pooled(false)
-            .send()
-            .await
-        {
-            Ok(answer) => answer.uri,
-            Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
-                uri_of_host(pass, id).await?
-            }
-            Err(error) => return Err(Failure::neon(Area::Credentials, DOING, &error)),
-        }
+    let uri = match uri {
+        Some(uri) => uri.clone(),
+        None => uri_after_reset(pass, id).await?,
     };
     take(pass, id, &uri)?;
     if let (Some((_, details)), Some(password)) = (&mut pass.hand.credentials, password) {
         details.password = password;
     }
     Ok(())
+}
+
+/// Where Neon gave no connection string before the reset, it may give one with the new password.
+async fn uri_after_reset(pass: &Pass<'_>, id: &ProjectId) -> Result<SecretString, Failure> {
+    let (wish, neon) = (pass.wish()?, pass.account()?.neon());
+    let uri = neon
+        .projects()
+        .connection_uri(id, &wish.database, &wish.owner)
+        .pooled(false);
+    match uri.send().await {
+        Ok(answer) => Ok(answer.uri),
+        Err(error) if error.kind() == ErrorKind::PreconditionFailed => uri_of_host(pass, id).await,
+        Err(error) => Err(Failure::neon(
+            Area::Credentials,
+            "reading the connection string",
+            &error,
+        )),
+    }
 }
 
 /// A connection string without a password, from what is known of the compute.
