@@ -10,6 +10,7 @@
 mod connecting;
 mod cuts;
 mod documents;
+mod emulator;
 mod migrating;
 mod relay;
 mod support;

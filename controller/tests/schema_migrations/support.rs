@@ -19,7 +19,7 @@ pub(crate) const PASSWORD: &str = "hunter2-is-not-to-be-seen";
 static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-async fn server() -> Arc<Server> {
+pub(crate) async fn server() -> Arc<Server> {
     let mut shared = SERVER.lock().await;
     if let Some(server) = shared.upgrade() {
         return server;

@@ -1,0 +1,99 @@
+//! The whole way of a new tenant: a project of the Neon API, reached through its data plane with the endpoint in the
+//! startup options.
+
+use std::time::Duration;
+
+use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate};
+use neon::Neon;
+use neon::model::CreateProject;
+use neon_emulator::{Config, Emulator};
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use crate::support::{limits, server};
+
+fn target(uri: &str, emulator: &Emulator) -> DatabaseTarget {
+    let uri: Url = uri.parse().expect("a URI");
+    let options = uri.query_pairs().find(|(name, _)| name == "options");
+    DatabaseTarget {
+        host: uri.host_str().expect("a host").to_owned(),
+        port: uri.port().expect("a port"),
+        database: uri.path().trim_start_matches('/').to_owned(),
+        role: uri.username().to_owned(),
+        password: uri.password().expect("a password").to_owned().into(),
+        options: options.map(|(_, value)| value.into_owned()),
+        tls: Tls::VerifyFull {
+            ca_pem: Some(emulator.ca_pem().to_owned()),
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_new_project_is_migrated_through_its_data_plane() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let postgres = server().await;
+    let emulator = Emulator::start(Config::new(postgres.uri()))
+        .await
+        .expect("the emulator starts");
+    let neon = Neon::builder()
+        .api_key(emulator.api_key().to_owned().into())
+        .base_url(emulator.api_url().parse().expect("a URL"))
+        .build()
+        .expect("a client");
+    let created = neon
+        .projects()
+        .create(CreateProject::named("one"))
+        .send()
+        .await
+        .expect("created");
+    let target = target(
+        created.connection_uris[0].connection_uri.expose_secret(),
+        &emulator,
+    );
+    assert!(
+        target
+            .options
+            .as_deref()
+            .is_some_and(|options| options.contains("endpoint=")),
+        "{target:?}"
+    );
+
+    let set = SchemaSet::built_in().expect("a set");
+    let first = migrate(&target, &set, &limits()).await.expect("migrated");
+    assert_eq!(first.version, set.target_version());
+    assert!(
+        migrate(&target, &set, &limits())
+            .await
+            .expect("migrated")
+            .applied
+            .is_empty()
+    );
+
+    let wrong = DatabaseTarget {
+        password: "wrong".to_owned().into(),
+        ..target.clone()
+    };
+    let failure = migrate(&wrong, &set, &limits()).await.expect_err("refused");
+    assert!(
+        matches!(failure.error, MigrateError::Authentication { .. }),
+        "{failure:?}"
+    );
+
+    // An endpoint that nobody knows may be one that is being made.
+    let unknown = DatabaseTarget {
+        options: Some("endpoint=ep-no-such-000000".to_owned()),
+        ..target.clone()
+    };
+    let limits = MigrationLimits {
+        connect_total: Duration::from_millis(300),
+        ..limits()
+    };
+    let failure = migrate(&unknown, &set, &limits).await.expect_err("unknown");
+    assert!(
+        matches!(failure.error, MigrateError::Unreachable { attempts, .. } if attempts > 1),
+        "{failure:?}"
+    );
+    assert!(failure.error.is_transient(), "{failure:?}");
+
+    emulator.shutdown().await;
+}
