@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::TenantClass;
-use futures::{StreamExt, future};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, future};
 use kube::runtime::controller::{Action, Config as LoopConfig, Controller};
-use kube::runtime::reflector::{self, store::Writer};
+use kube::runtime::reflector::{self, Store, store::Writer};
 use kube::{Client, ResourceExt};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -34,6 +36,8 @@ use crate::watches::{class_watch, own_objects, secret_watch, tenant_watch};
 
 /// Projects that may be changed at once: each may wake a compute.
 const UPDATES_MAX: usize = 8;
+/// Classes that are looked at at once.
+const CLASSES_AT_ONCE: u16 = 4;
 /// Changes of a class's Tenants within this time count as one.
 const CLASS_DEBOUNCE: Duration = Duration::from_secs(1);
 /// Wait between attempts to read what the start needs.
@@ -70,13 +74,64 @@ pub enum RunError {
 }
 
 /// Reconciles until it is stopped. Returns when the last running pass has ended.
+///
+/// The order of the start matters: a pass over a Tenant trusts the caches, so classes, keys, migrations and Secrets are there
+/// before the first pass begins.
 pub async fn run(parts: Parts) -> Result<(), RunError> {
+    let (health, stop) = (parts.health.clone(), parts.stop.clone());
+    let (class_store, class_writer) = reflector::store::<TenantClass>();
+    let (ctx, writers) = context(parts, class_store).await?;
+    count_phases(&ctx);
+    let tracker = TaskTracker::new();
+    let spawn = |task: BoxFuture<'static, ()>| {
+        tracker.spawn(stop.clone().run_until_cancelled_owned(task));
+    };
+
+    let filled = CancellationToken::new();
+    let class_loop = class_loop(&ctx, class_writer, filled.clone(), &stop);
+    if stop.run_until_cancelled(filled.cancelled()).await.is_some() {
+        load_classes(&ctx, &stop).await;
+    }
+    spawn(own_objects(ctx.clone()).boxed());
+    for scope in 0..ctx.scopes.len() {
+        let filled = CancellationToken::new();
+        spawn(secret_watch(ctx.clone(), scope, filled.clone()).boxed());
+        stop.run_until_cancelled(filled.cancelled()).await;
+    }
+    let mut loops = vec![class_loop];
+    for (scope, writer) in ctx.scopes.iter().zip(writers) {
+        let filled = CancellationToken::new();
+        loops.push(tenant_loop(&ctx, scope, writer, filled.clone(), &stop));
+        stop.run_until_cancelled(filled.cancelled()).await;
+    }
+    spawn(list_accounts(ctx.clone()).boxed());
+    if !stop.is_cancelled() {
+        health.set_role(Role::Reconciling);
+        spawn(heartbeat(health).boxed());
+        info!(
+            installation.id = %ctx.installation,
+            tenants = ctx.all_tenants().count(),
+            "The caches are filled; reconciling"
+        );
+    }
+
+    future::join_all(loops).await;
+    tracker.close();
+    tracker.wait().await;
+    Ok(())
+}
+
+/// Everything that passes share, and the ends at which the watches write into it.
+async fn context(
+    parts: Parts,
+    classes: Store<TenantClass>,
+) -> Result<(Arc<Context>, Vec<Writer<PackedTenant>>), RunError> {
     let Parts {
         config,
         client,
         metrics,
-        health,
         stop,
+        ..
     } = parts;
     let cluster = Cluster::new(client.clone(), &config.kube.namespace);
     let built_in = built_in(&config).map_err(RunError::Migrations)?;
@@ -86,29 +141,10 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         "Migrations are read"
     );
     let installation = installation(&config, &cluster, &stop).await?;
-    let tracker = TaskTracker::new();
-
-    let namespaces: Vec<Option<String>> = if config.kube.watch_namespaces.is_empty() {
-        vec![None]
-    } else {
-        config
-            .kube
-            .watch_namespaces
-            .iter()
-            .cloned()
-            .map(Some)
-            .collect()
-    };
-    let (scopes, writers): (Vec<Scope>, Vec<Writer<PackedTenant>>) =
-        namespaces.into_iter().map(scope).unzip();
-    let (class_store, class_writer) = reflector::store::<TenantClass>();
-    let events = Events::start(
-        client.clone(),
-        config.lease.identity.clone(),
-        config.kube.call_deadline,
-        stop.clone(),
-    );
-    let ctx = Arc::new(Context {
+    let instance = config.lease.identity.clone();
+    let events = Events::start(client, instance, config.kube.call_deadline, stop);
+    let (scopes, writers) = scopes(&config.kube.watch_namespaces);
+    let ctx = Context {
         accounts: Accounts::new(config.neon.clone(), installation.clone(), metrics.clone()),
         schemas: Schemas::new(built_in),
         migration_limits: MigrationLimits {
@@ -121,7 +157,7 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         updates: Semaphore::new(UPDATES_MAX),
         backoffs: Backoffs::new(config.retry.backoff_min, config.retry.backoff_max),
         scopes,
-        classes: class_store.clone(),
+        classes,
         secrets: Secrets::default(),
         recent: Recent::default(),
         installation,
@@ -130,88 +166,76 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         metrics,
         class_wake: Arc::default(),
         config,
-    });
-    count_phases(&ctx);
-
-    let classes = Arc::new(Classes::new(ctx.clone()));
-    let classes_filled = CancellationToken::new();
-    let class_stream = class_watch(&ctx, &classes, class_writer, classes_filled.clone());
-    let class_loop = Controller::for_stream(class_stream, class_store.clone())
-        .with_config(
-            LoopConfig::default()
-                .debounce(CLASS_DEBOUNCE)
-                .concurrency(4),
-        )
-        .reconcile_on(ctx.class_wake.clone().stream())
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(
-            classes::reconcile,
-            |_, _, _| Action::requeue(START_RETRY),
-            classes.clone(),
-        );
-    let class_loop = tokio::spawn(class_loop.for_each(|_| future::ready(())));
-    tracker.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(own_objects(ctx.clone())),
-    );
-
-    if stop
-        .run_until_cancelled(classes_filled.cancelled())
-        .await
-        .is_none()
-    {
-        return Ok(());
-    }
-    load_classes(&ctx, &stop).await;
-
-    let mut loops = Vec::new();
-    let mut tenants_filled = Vec::new();
-    for (scope, writer) in ctx.scopes.iter().zip(writers) {
-        let secrets = secret_watch(ctx.clone(), scope.namespace.clone());
-        let filled = CancellationToken::new();
-        tenants_filled.push(filled.clone());
-        let tenants = tenant_watch(&ctx, scope.namespace.as_deref(), writer, filled);
-        let concurrency = u16::try_from(ctx.config.limits.concurrency.get()).unwrap_or(u16::MAX);
-        let reconciler = Controller::for_stream(tenants, scope.tenants.clone())
-            .with_config(LoopConfig::default().concurrency(concurrency))
-            .reconcile_on(secrets)
-            .reconcile_on(scope.wake.clone().stream())
-            .graceful_shutdown_on(stop.clone().cancelled_owned())
-            .run(
-                reconcile,
-                |_, _, _| Action::requeue(START_RETRY),
-                ctx.clone(),
-            );
-        loops.push(tokio::spawn(reconciler.for_each(|_| future::ready(()))));
-    }
-    tracker.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(list_accounts(ctx.clone())),
-    );
-    tracker.spawn(stop.clone().run_until_cancelled_owned(heartbeat(
-        ctx.clone(),
-        health,
-        tenants_filled,
-    )));
-    info!(installation.id = %ctx.installation, "Reconciling");
-
-    future::join_all(loops).await;
-    let _ = class_loop.await;
-    tracker.close();
-    tracker.wait().await;
-    Ok(())
+    };
+    Ok((Arc::new(ctx), writers))
 }
 
-fn scope(namespace: Option<String>) -> (Scope, Writer<PackedTenant>) {
-    let (tenants, writer) = reflector::store();
-    (
-        Scope {
-            namespace,
-            tenants,
-            wake: Arc::new(Wake::default()),
-        },
-        writer,
+fn scopes(namespaces: &[String]) -> (Vec<Scope>, Vec<Writer<PackedTenant>>) {
+    let named = namespaces.iter().cloned().map(Some);
+    let namespaces: Vec<Option<String>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        named.collect()
+    };
+    let scope = |namespace| {
+        let (tenants, writer) = reflector::store();
+        let wake = Arc::new(Wake::default());
+        (
+            Scope {
+                namespace,
+                tenants,
+                wake,
+            },
+            writer,
+        )
+    };
+    namespaces.into_iter().map(scope).unzip()
+}
+
+fn class_loop(
+    ctx: &Arc<Context>,
+    writer: Writer<TenantClass>,
+    filled: CancellationToken,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let classes = Arc::new(Classes::new(ctx.clone()));
+    let config = LoopConfig::default()
+        .debounce(CLASS_DEBOUNCE)
+        .concurrency(CLASSES_AT_ONCE);
+    let reconciler = Controller::for_stream(
+        class_watch(ctx, &classes, writer, filled),
+        ctx.classes.clone(),
     )
+    .with_config(config)
+    .reconcile_on(ctx.class_wake.clone().stream())
+    .graceful_shutdown_on(stop.clone().cancelled_owned())
+    .run(
+        classes::reconcile,
+        |_, _, _| Action::requeue(START_RETRY),
+        classes,
+    );
+    tokio::spawn(reconciler.for_each(|_| future::ready(())))
+}
+
+fn tenant_loop(
+    ctx: &Arc<Context>,
+    scope: &Scope,
+    writer: Writer<PackedTenant>,
+    filled: CancellationToken,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let concurrency = u16::try_from(ctx.config.limits.concurrency.get()).unwrap_or(u16::MAX);
+    let tenants = tenant_watch(ctx, scope.namespace.as_deref(), writer, filled);
+    let reconciler = Controller::for_stream(tenants, scope.tenants.clone())
+        .with_config(LoopConfig::default().concurrency(concurrency))
+        .reconcile_on(scope.wake.clone().stream())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(
+            reconcile,
+            |_, _, _| Action::requeue(START_RETRY),
+            ctx.clone(),
+        );
+    tokio::spawn(reconciler.for_each(|_| future::ready(())))
 }
 
 fn built_in(config: &Config) -> Result<SchemaSet, SchemaSetError> {
@@ -261,12 +285,7 @@ async fn load_classes(ctx: &Context, stop: &CancellationToken) {
     }
 }
 
-async fn heartbeat(ctx: Arc<Context>, health: Health, filled: Vec<CancellationToken>) {
-    for store in filled {
-        store.cancelled().await;
-    }
-    health.set_role(Role::Reconciling);
-    info!(tenants = ctx.all_tenants().count(), "The caches are filled");
+async fn heartbeat(health: Health) {
     let mut tick = tokio::time::interval(HEARTBEAT_INTERVAL);
     loop {
         tick.tick().await;

@@ -96,31 +96,32 @@ pub(crate) fn class_watch(
         .applied_objects()
 }
 
-/// The Tenants whose Secrets changed.
-pub(crate) fn secret_watch(
-    ctx: Arc<Context>,
-    scope: Option<String>,
-) -> impl Stream<Item = ObjectRef<PackedTenant>> + Send + 'static {
+/// Keeps the facts about the connection Secrets of a scope, and wakes the Tenants that a change concerns.
+pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, filled: CancellationToken) {
+    let Some(scope) = ctx.scopes.get(scope) else {
+        return;
+    };
     let client = ctx.cluster.client();
-    let api: Api<PartialObjectMeta<Secret>> = match &scope {
+    let api: Api<PartialObjectMeta<Secret>> = match &scope.namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
     let selector = format!("{}={FIELD_MANAGER}", labels::MANAGED_BY);
-    watch(api, watch_config().labels(&selector))
-        .default_backoff()
-        .filter_map(move |event| {
-            future::ready(match event {
-                Ok(event) => Some(futures::stream::iter(
-                    ctx.secrets.observe(scope.as_deref(), event),
-                )),
-                Err(error) => {
-                    warn!("The watch on Secrets was interrupted: {}", chain(&error));
-                    None
+    let mut events = pin!(watch(api, watch_config().labels(&selector)).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                let first = !filled.is_cancelled();
+                signal_filled(&event, &filled);
+                let concerned = ctx.secrets.observe(scope.namespace.as_deref(), event);
+                // The first list comes before the first pass, which sees it anyway.
+                for tenant in concerned.into_iter().filter(|_| !first) {
+                    scope.wake.ask(tenant);
                 }
-            })
-        })
-        .flatten()
+            }
+            Err(error) => warn!("The watch on Secrets was interrupted: {}", chain(&error)),
+        }
+    }
 }
 
 /// API keys and migrations, in the controller's own namespace: a change concerns the classes that name them.
