@@ -187,7 +187,10 @@ pub(super) async fn update(
         if !project.adopted {
             project.name.clone_from(&facts.project_name);
         }
-        project.checked_at = Some(updated.project.updated_at.to_string());
+        // The answer shows nothing of the compute. Unless that is known too, it is looked at next: a change of it by
+        // somebody else, made before this one, would never be seen again.
+        let known = pass.hand.endpoint.is_some();
+        project.checked_at = known.then(|| updated.project.updated_at.to_string());
     }
     pass.status.effective = Some(wish.effective());
     pass.say(
