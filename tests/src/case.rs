@@ -31,6 +31,7 @@ pub struct Case {
     namespace: String,
     classes: Mutex<Vec<String>>,
     config_maps: Mutex<Vec<String>>,
+    emulators: Mutex<Vec<Arc<Emulator>>>,
 }
 
 impl Case {
@@ -41,7 +42,7 @@ impl Case {
         let short: String = test.chars().take(NAMESPACE_CHARS_MAX).collect();
         let namespace = format!("{}-{}", short.trim_end_matches('-'), CASES.fetch_add(1, Ordering::Relaxed));
         create_namespace(&cluster.client(), &namespace).await?;
-        Ok(Self { cluster, namespace, classes: Mutex::default(), config_maps: Mutex::default() })
+        Ok(Self { cluster, namespace, classes: Mutex::default(), config_maps: Mutex::default(), emulators: Mutex::default() })
     }
 
     /// What runs.
@@ -116,11 +117,13 @@ impl Case {
         Api::namespaced(self.cluster.client(), SYSTEM_NAMESPACE)
     }
 
-    /// An emulator of its own over the same state, with its own faults and latencies, and a class that leads to it.
-    pub async fn class_with_emulator(&self, changes: Value, edit: impl FnOnce(&mut Config)) -> Result<(String, Emulator)> {
+    /// An account of its own: an emulator with a state, faults and latencies of its own, and a class that leads to it.
+    pub async fn class_with_account(&self, changes: Value, edit: impl FnOnce(&mut Config)) -> Result<(String, Arc<Emulator>)> {
         let mut config = Config::new(self.cluster.postgres_uri());
+        config.control_database = self.namespace.replace('-', "_");
         edit(&mut config);
-        let emulator = Emulator::start(config).await?;
+        let emulator = Arc::new(Emulator::start(config).await?);
+        self.emulators.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&emulator));
         let mut all = json!({"neon": {"baseUrl": emulator.api_url(), "caBundle": emulator.ca_pem()}});
         merge(&mut all, changes);
         Ok((self.class(all).await?, emulator))
@@ -248,6 +251,9 @@ impl Case {
 
     /// Checks that no password is shown, takes everything away, and sees it go.
     pub async fn finish(&self) -> Result<()> {
+        for emulator in self.emulators.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            self.cluster.note_passwords(&emulator).await?;
+        }
         let secrets = checks::secrets(&self.cluster).await?;
         let shown = checks::holding(&secrets, [("the case's objects".to_owned(), self.objects().await.as_str())]);
         ensure!(shown.is_empty(), "passwords are shown:\n{}", shown.join("\n"));
@@ -261,6 +267,10 @@ impl Case {
                 deleted?;
             }
             wait::until(&self.all_classes(), &class, limits::CONVERGE, "gone", |class| class.is_none()).await?;
+        }
+        let emulators = std::mem::take(&mut *self.emulators.lock().unwrap_or_else(PoisonError::into_inner));
+        for emulator in emulators.into_iter().filter_map(Arc::into_inner) {
+            emulator.shutdown().await;
         }
         self.clear().await;
         Ok(())

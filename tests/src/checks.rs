@@ -84,9 +84,8 @@ pub fn refused_requests(cluster: &Cluster) -> Result<Vec<String>> {
 
 /// What must not be shown: every password that the emulator ever gave, and the account's key.
 pub async fn secrets(cluster: &Cluster) -> Result<Vec<String>> {
-    let emulator = cluster.emulator();
-    let mut secrets = emulator.passwords_ever_given().await?;
-    secrets.push(emulator.api_key().to_owned());
+    let mut secrets = cluster.passwords_ever_given().await?;
+    secrets.push(cluster.emulator().api_key().to_owned());
     secrets.retain(|secret| secret.len() >= PASSWORD_BYTES_MIN);
     Ok(secrets)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::PoisonError;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use crds::{TenantClass, TenantClassSpec};
@@ -19,6 +20,7 @@ use neon_emulator::{Config, Emulator, Latency};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use crate::neon::Account;
 use crate::proxy::Proxy;
 use crate::{command, limits};
 
@@ -127,6 +129,8 @@ pub struct Cluster {
     postgres: Postgres,
     controller: ControllerOptions,
     psql: PathBuf,
+    /// Passwords that emulators gave which are gone.
+    passwords: std::sync::Mutex<Vec<String>>,
     folder: RunFolder,
 }
 
@@ -169,6 +173,7 @@ impl Cluster {
             postgres,
             controller,
             psql,
+            passwords: std::sync::Mutex::default(),
             folder,
         };
         cluster.apply_api_key(API_KEY_SECRET, cluster.emulator().api_key()).await?;
@@ -198,7 +203,26 @@ impl Cluster {
         }
     }
 
-    /// The URI of PostgreSQL's superuser, for a further emulator over the same state.
+    /// The account that the emulator answers for.
+    pub fn account(&self) -> Account<'_> {
+        Account(self.emulator())
+    }
+
+    /// Notes the passwords of a further emulator before it goes: they must not be shown either.
+    pub async fn note_passwords(&self, emulator: &Emulator) -> Result<()> {
+        let given = emulator.passwords_ever_given().await?;
+        self.passwords.lock().unwrap_or_else(PoisonError::into_inner).extend(given);
+        Ok(())
+    }
+
+    /// Every password that any emulator ever gave.
+    pub async fn passwords_ever_given(&self) -> Result<Vec<String>> {
+        let mut given = self.emulator().passwords_ever_given().await?;
+        given.extend(self.passwords.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        Ok(given)
+    }
+
+    /// The URI of PostgreSQL's superuser, for a further emulator.
     pub fn postgres_uri(&self) -> &str {
         self.postgres.uri()
     }

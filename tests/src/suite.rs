@@ -21,6 +21,7 @@ use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use futures::FutureExt as _;
@@ -83,12 +84,30 @@ where
     })
 }
 
+/// A test that starts what it needs itself, within a limit of its own.
+pub fn test_alone<F>(name: &'static str, limit: Duration, test: F) -> Trial
+where
+    F: AsyncFnOnce() -> Result<()> + Send + 'static,
+{
+    Trial::test(short(name), move || {
+        on_runtime(async {
+            let ended = tokio::time::timeout(limit, test()).await;
+            ended.with_context(|| format!("the test did not end within {} s", limit.as_secs()))?
+        })
+    })
+}
+
 /// Runs the tests that the command line asks for; takes the arguments of any Rust test binary.
 pub fn run(tests: Vec<Trial>) -> ExitCode {
+    run_and_then(tests, async { Ok(()) })
+}
+
+/// The same, and after the last of them what ends what they shared beside the cluster.
+pub fn run_and_then(tests: Vec<Trial>, ending: impl Future<Output = Result<()>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(TEST_THREADS);
     let conclusion = libtest_mimic::run(&arguments, tests);
-    match on_runtime(end_shared()) {
+    match on_runtime(async { ending.await.and(end_shared().await) }) {
         Ok(()) => conclusion.exit_code(),
         Err(failed) => {
             say(&format!("\nAfter all tests: {}", failed.message().unwrap_or_default()));
@@ -168,7 +187,7 @@ async fn end_shared() -> Result<()> {
 }
 
 /// Checks a cluster as a whole and stops it.
-async fn end(cluster: Arc<Cluster>) -> Result<()> {
+pub async fn end(cluster: Arc<Cluster>) -> Result<()> {
     let checked = checks::whole(&cluster).await;
     let mut cluster = Arc::into_inner(cluster).context("a test still holds the cluster")?;
     if std::env::var_os(KEEP).is_some() {
@@ -180,6 +199,6 @@ async fn end(cluster: Arc<Cluster>) -> Result<()> {
 }
 
 /// Reports go to standard error in one piece.
-pub(crate) fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
