@@ -252,9 +252,15 @@ impl Secrets {
 
     /// What is known of the Secret that a Tenant's credentials go to. A Secret without our label is not known here; the
     /// write finds it.
-    pub fn facts(&self, key: &Key, tenant: TenantUid) -> SecretFacts {
+    pub fn facts(&self, key: &Key, tenant: TenantUid, tenant_name: &str) -> SecretFacts {
         match lock(&self.kept).get(key) {
             None => SecretFacts::Missing,
+            Some(kept)
+                if kept.owner.is_some_and(|owner| owner != tenant)
+                    && *kept.owner_name == *tenant_name =>
+            {
+                SecretFacts::Leftover
+            }
             Some(kept) if kept.owner != Some(tenant) => SecretFacts::Foreign,
             Some(kept) => SecretFacts::Ours {
                 intact: kept.intact,

@@ -147,6 +147,8 @@ pub enum SecretFacts {
     Missing,
     /// One of that name exists and belongs to somebody else.
     Foreign,
+    /// One of that name exists and belonged to an earlier Tenant of the same name: it is about to be removed with it.
+    Leftover,
     /// It is the Tenant's.
     Ours {
         /// Whether every key is as we wrote it.

@@ -65,8 +65,8 @@ pub struct Hand {
     pub confirmed: bool,
     /// The project that was deleted, or found deleted.
     pub deleted: Option<ProjectId>,
-    /// Whether the Secret turned out to be somebody else's, although no cache said so.
-    pub secret_foreign: bool,
+    /// What the Secret turned out to be when it was written, although no cache said so.
+    pub secret: Option<SecretFacts>,
     /// Whether the database refused the password.
     pub password_rejected: bool,
     /// Whether the credentials in hand were just read from Neon.
@@ -130,14 +130,14 @@ impl Pass<'_> {
 
     /// What the Secret looks like: in the caches, and by what this pass found out.
     pub fn secret_facts(&self, name: &str) -> SecretFacts {
-        if self.hand.secret_foreign {
-            return SecretFacts::Foreign;
+        if let Some(secret) = &self.hand.secret {
+            return secret.clone();
         }
         let key = Key {
             namespace: self.key.namespace.clone(),
             name: name.into(),
         };
-        self.ctx.secrets.facts(&key, self.uid)
+        self.ctx.secrets.facts(&key, self.uid, &self.key.name)
     }
 
     /// Writes down where the pass stands, if that changes anything.

@@ -20,6 +20,9 @@ const LIST_ONCE: Step = Step::List {
     since: Timestamp::MIN,
 };
 
+/// How often it is looked whether the Secret of an earlier Tenant is gone; its removal wakes us as a rule.
+pub const LEFTOVER_LOOK_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
+
 /// The next step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
@@ -363,6 +366,14 @@ fn plan_credentials(wish: &Wish, facts: &Facts) -> Option<Step> {
                 wish.secret_name
             ),
         })),
+        SecretFacts::Leftover => Some(Step::Wait {
+            until: Some(facts.now + LEFTOVER_LOOK_INTERVAL),
+            reason: Reason::WritingSecret,
+            message: format!(
+                "Secret {} of an earlier Tenant of this name is still being removed",
+                wish.secret_name
+            ),
+        }),
         SecretFacts::Ours {
             intact: true,
             project: of,

@@ -156,13 +156,8 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
             Reason::Suspended,
         ),
         Step::Stall(refusal) => {
-            let area = match refusal.reason {
-                Reason::SecretNotOurs => Area::Credentials,
-                Reason::MigrationsInvalid => Area::Schema,
-                _ => Area::Project,
-            };
             let finding = Finding {
-                area,
+                area: area_of(refusal.reason),
                 reason: refusal.reason,
                 message: refusal.message.clone(),
             };
@@ -184,7 +179,7 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
             message,
         } => {
             let finding = Finding {
-                area: Area::Project,
+                area: area_of(*reason),
                 reason: *reason,
                 message: message.clone(),
             };
@@ -228,6 +223,15 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
         outcome,
         reason,
     })
+}
+
+/// The part that a plan's own reasons speak of.
+fn area_of(reason: Reason) -> Area {
+    match reason {
+        Reason::SecretNotOurs | Reason::WritingSecret => Area::Credentials,
+        Reason::MigrationsInvalid => Area::Schema,
+        _ => Area::Project,
+    }
 }
 
 /// Once everything is as wished, what Neon need not be told is in effect too.

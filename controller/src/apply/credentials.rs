@@ -45,9 +45,12 @@ pub(super) async fn write_secret(
         ));
     };
     let (data, connection) = (details.to_data(), details.connection.clone());
-    let Some(uid) = secret_uid(pass, &name).await? else {
-        pass.hand.secret_foreign = true;
-        return Ok(());
+    let uid = match secret_uid(pass, &name).await? {
+        Ok(uid) => uid,
+        Err(other) => {
+            pass.hand.secret = Some(other);
+            return Ok(());
+        }
     };
     let content = SecretToWrite {
         name: &name,
@@ -71,31 +74,41 @@ pub(super) async fn write_secret(
     Ok(())
 }
 
-/// UID of the Secret to write to, made if there is none; `None` if one of that name is somebody else's.
-async fn secret_uid(pass: &Pass<'_>, name: &str) -> Result<Option<String>, Failure> {
+/// UID of the Secret to write to, made if there is none; or what the Secret of that name is instead.
+async fn secret_uid(pass: &Pass<'_>, name: &str) -> Result<Result<String, SecretFacts>, Failure> {
     let failed = |error: ClusterError| Failure::cluster(Area::Credentials, &error);
-    if pass.secret_facts(name) == SecretFacts::Missing {
-        match pass.ctx.cluster.reserve_secret(&pass.tenant, name).await {
-            Ok(secret) => return Ok(secret.metadata.uid),
-            Err(ClusterError::Exists { .. }) => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
     let key = Key {
         namespace: pass.key.namespace.clone(),
         name: name.into(),
     };
-    let Some(secret) = pass.ctx.cluster.secret(&key).await.map_err(failed)? else {
-        let made = pass
-            .ctx
-            .cluster
-            .reserve_secret(&pass.tenant, name)
-            .await
-            .map_err(failed)?;
-        return Ok(made.metadata.uid);
+    let found = if pass.secret_facts(name) == SecretFacts::Missing {
+        None
+    } else {
+        pass.ctx.cluster.secret(&key).await.map_err(failed)?
     };
+    let secret = match found {
+        Some(secret) => secret,
+        None => match pass.ctx.cluster.reserve_secret(&pass.tenant, name).await {
+            Ok(secret) => secret,
+            // It is there, and has no label that the watch would have shown it by.
+            Err(ClusterError::Exists { .. }) => {
+                let found = pass.ctx.cluster.secret(&key).await.map_err(failed)?;
+                found.ok_or_else(|| went_away(name))?
+            }
+            Err(error) => return Err(failed(error)),
+        },
+    };
+    let owner = controller_of(&secret.metadata);
     let ours = is_ours(&secret, pass.uid) && secret.type_.as_deref() == Some(crds::SECRET_TYPE);
-    Ok(secret.metadata.uid.filter(|_| ours))
+    Ok(match (secret.metadata.uid.clone(), owner) {
+        (Some(uid), _) if ours => Ok(uid),
+        (_, Some((name, uid)))
+            if *name == *pass.key.name && TenantUid::parse(uid) != Some(pass.uid) =>
+        {
+            Err(SecretFacts::Leftover)
+        }
+        _ => Err(SecretFacts::Foreign),
+    })
 }
 
 fn is_ours(secret: &Secret, tenant: TenantUid) -> bool {
@@ -124,13 +137,17 @@ pub(super) async fn password(pass: &Pass<'_>, id: &ProjectId) -> Result<SecretSt
         .filter(|secret| is_ours(secret, pass.uid))
         .and_then(|secret| secret.data?.remove(crds::keys::PASSWORD))
         .and_then(|value| String::from_utf8(value.0).ok());
-    password.map(SecretString::from).ok_or_else(|| {
-        Failure::passing(
-            Area::Credentials,
-            Reason::WritingSecret,
-            format!("Secret {name} went away while it was needed; it is written again"),
-        )
-    })
+    password
+        .map(SecretString::from)
+        .ok_or_else(|| went_away(&name))
+}
+
+fn went_away(secret: &str) -> Failure {
+    Failure::passing(
+        Area::Credentials,
+        Reason::WritingSecret,
+        format!("Secret {secret} went away while it was needed; it is written again"),
+    )
 }
 
 /// Reads the credentials from Neon; resets the password where Neon does not reveal it, or where what it reveals is

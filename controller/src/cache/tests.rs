@@ -114,7 +114,7 @@ fn relist(
 fn facts_of(metadata: ObjectMeta) -> SecretFacts {
     let secrets = Secrets::default();
     apply(&secrets, metadata);
-    secrets.facts(&the_key(), uid())
+    secrets.facts(&the_key(), uid(), "another")
 }
 
 fn is_intact(metadata: ObjectMeta) -> bool {
@@ -138,7 +138,7 @@ fn a_secret_as_we_wrote_it_tells_whose_credentials_it_has() {
 #[test]
 fn a_secret_that_was_never_seen_is_missing() {
     assert_eq!(
-        Secrets::default().facts(&the_key(), uid()),
+        Secrets::default().facts(&the_key(), uid(), "another"),
         SecretFacts::Missing
     );
 }
@@ -275,7 +275,10 @@ fn a_change_wakes_the_owner_and_a_change_of_nothing_wakes_nobody() {
         secrets.observe(None, Event::Delete(watched(edited))),
         [tenant_ref("acme")]
     );
-    assert_eq!(secrets.facts(&the_key(), uid()), SecretFacts::Missing);
+    assert_eq!(
+        secrets.facts(&the_key(), uid(), "another"),
+        SecretFacts::Missing
+    );
 }
 
 #[test]
@@ -323,7 +326,7 @@ fn a_relist_wakes_those_whose_secrets_are_others_than_before() {
     let touched = relist(&secrets, None, vec![same, edited, new]);
     assert_eq!(touched, [tenant_ref("b"), tenant_ref("c"), tenant_ref("d")]);
     assert_eq!(
-        secrets.facts(&key("b", "gone"), uid()),
+        secrets.facts(&key("b", "gone"), uid(), "another"),
         SecretFacts::Missing
     );
     assert_eq!(secrets.len(), 3);
@@ -345,7 +348,10 @@ fn a_relist_of_one_namespace_leaves_the_others_alone_also_while_they_are_reliste
     relist(&secrets, Some("a"), vec![a.clone()]);
     relist(&secrets, Some("b"), vec![b.clone()]);
     assert_eq!(relist(&secrets, Some("a"), vec![]), [tenant_ref("a")]);
-    assert_ne!(secrets.facts(&key("b", "s"), uid()), SecretFacts::Missing);
+    assert_ne!(
+        secrets.facts(&key("b", "s"), uid(), "another"),
+        SecretFacts::Missing
+    );
     // Two watches that begin at once.
     for scope in ["a", "b"] {
         secrets.observe(Some(scope), Event::Init);
@@ -456,4 +462,17 @@ fn our_own_write_stands_until_the_watch_has_caught_up() {
     recent.wrote(uid(), tenant("12"));
     recent.forget(uid());
     assert_eq!(recent.newest(uid(), tenant("9")), tenant("9"));
+}
+
+#[test]
+fn a_secret_of_an_earlier_tenant_of_the_name_is_about_to_go() {
+    let secrets = Secrets::default();
+    let mut metadata = written();
+    metadata.owner_references.as_mut().unwrap()[0].uid = OTHER_UID.to_owned();
+    let name = metadata.owner_references.as_ref().unwrap()[0].name.clone();
+    apply(&secrets, metadata);
+    assert_eq!(
+        secrets.facts(&the_key(), uid(), &name),
+        SecretFacts::Leftover
+    );
 }

@@ -616,11 +616,15 @@ fn renewals_count_from_before_they_were_sent() {
             .await
             .expect("held");
         store.set_answers_later(3 * SECOND);
-        // Long enough for a renewal with a slow answer to be the last that counts.
         sleep(20 * SECOND).await;
+        assert!(
+            held.guard().holds(),
+            "slow answers alone do not cost the Lease"
+        );
         let written = || pair.cell.lock().expect("lock").writes;
         let before = written();
         while written() == before {
+            assert!(held.guard().holds());
             sleep(Duration::from_millis(10)).await;
         }
         let last_write = Instant::now();

@@ -4,7 +4,7 @@ use crds::Reason;
 use jiff::Timestamp;
 
 use super::fixtures::*;
-use crate::facts::{ListingFacts, SecretFacts};
+use crate::facts::{AccountFacts, ListingFacts, Schema, SecretFacts};
 use crate::plan::{SETTLE_LISTING_AGE_MAX, Step};
 
 #[test]
@@ -25,9 +25,29 @@ fn without_a_usable_account_nothing_is_begun() {
     facts.has_finalizer = false;
     facts.class_guarded = false;
     for reason in [Reason::ClassNotFound, Reason::ApiKeyMissing] {
-        facts.account = crate::facts::AccountFacts::Unusable(refusal(reason));
+        facts.account = AccountFacts::Unusable(refusal(reason));
         assert_eq!(live(&facts), Step::Stall(refusal(reason)));
     }
+}
+
+#[test]
+fn what_is_only_not_read_yet_is_waited_for_and_stalls_nobody() {
+    let mut facts = new();
+    facts.account = AccountFacts::Unusable(refusal(Reason::Waiting));
+    let waits = |step| {
+        matches!(
+            step,
+            Step::Wait {
+                until: None,
+                reason: Reason::Waiting,
+                ..
+            }
+        )
+    };
+    assert!(waits(live(&facts)));
+    let mut facts = resting();
+    facts.schema = Schema::Unusable(refusal(Reason::Waiting));
+    assert!(waits(live(&facts)));
 }
 
 #[test]

@@ -51,13 +51,27 @@ fn every_state() -> Vec<(&'static str, Facts)> {
 #[test]
 fn a_retained_project_is_never_waited_for() {
     for (what, mut facts) in every_state() {
+        if facts.status.creation.is_some() {
+            continue;
+        }
         for account in [AccountFacts::Usable, no_class()] {
             facts.account = account;
-            assert_eq!(
-                go(DeletionPolicy::Retain, &facts),
-                Step::LetGo(Farewell::Retained),
-                "{what}"
-            );
+            let step = go(DeletionPolicy::Retain, &facts);
+            assert_eq!(step, Step::LetGo(Farewell::Retained), "{what}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_retained_that_nobody_ever_saw() {
+    for (what, mut facts) in every_state() {
+        if facts.status.creation.is_none() {
+            continue;
+        }
+        for account in [AccountFacts::Usable, no_class()] {
+            facts.account = account;
+            let step = go(DeletionPolicy::Retain, &facts);
+            assert_eq!(step, go(DeletionPolicy::Delete, &facts), "{what}");
         }
     }
 }

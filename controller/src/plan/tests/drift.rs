@@ -147,6 +147,19 @@ fn a_secret_that_is_somebody_elses_is_never_written() {
 }
 
 #[test]
+fn the_secret_of_an_earlier_tenant_of_the_name_is_waited_out() {
+    let mut facts = resting();
+    facts.secret = SecretFacts::Leftover;
+    assert!(matches!(
+        live(&facts),
+        Step::Wait {
+            reason: Reason::WritingSecret,
+            ..
+        }
+    ));
+}
+
+#[test]
 fn settings_changed_in_neon_are_looked_at_and_then_put_right() {
     each(
         resting,
@@ -299,6 +312,19 @@ fn a_changed_wish_is_sent_to_neon() {
                     facts.listing = crate::facts::ListingFacts::default();
                 },
                 update(false),
+            ),
+            (
+                "its name in Neon",
+                |_, facts| facts.project_name = "Acme dbpt-test/1".to_owned(),
+                update(false),
+            ),
+            (
+                "its name in Neon, but it was there before the Tenant",
+                |_, facts| {
+                    facts.project_name = "Acme dbpt-test/1".to_owned();
+                    own_status(facts).adopted = true;
+                },
+                Step::Rest,
             ),
             (
                 "what Neon need not be told: the deletion policy",

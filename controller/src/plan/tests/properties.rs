@@ -168,7 +168,9 @@ proptest! {
     fn a_project_is_deleted_only_if_it_is_recorded_or_bears_the_mark(goal in goals(), facts in all_facts()) {
         match plan(&goal, &facts) {
             Step::DeleteProject(project) => {
-                prop_assert_eq!(&goal, &Goal::Go(DeletionPolicy::Delete));
+                let half_created = recorded(&facts).is_none() && facts.status.creation.is_some();
+                let retain = goal == Goal::Go(DeletionPolicy::Retain);
+                prop_assert!(goal == Goal::Go(DeletionPolicy::Delete) || retain && half_created);
                 prop_assert!(recorded(&facts).as_ref() == Some(&project) || marked(&facts).any(|one| *one == project));
                 prop_assert_ne!(Some(&project), facts.deleted.as_ref(), "what is deleted is deleted once");
             }
@@ -194,6 +196,16 @@ proptest! {
             } else {
                 prop_assert!(!may_cost || facts.abandon);
             }
+        }
+    }
+
+    #[test]
+    fn a_policy_to_retain_spares_only_a_project_that_somebody_saw(facts in all_facts()) {
+        let step = plan(&Goal::Go(DeletionPolicy::Retain), &facts);
+        if recorded(&facts).is_none() && facts.status.creation.is_some() {
+            prop_assert_eq!(step, plan(&Goal::Go(DeletionPolicy::Delete), &facts));
+        } else {
+            prop_assert_eq!(step, Step::LetGo(Farewell::Retained));
         }
     }
 
