@@ -230,11 +230,15 @@ fn changed(classes: &Classes, class: &TenantClass) -> bool {
         &class.metadata.finalizers,
     )
         .hash(&mut hasher);
+    // Which account, with which key, or what is wrong with it.
     let account = classes
         .ctx
         .accounts
         .of_class(&name)
-        .map(|account| account.err().map(|refusal| refusal.message));
+        .map(|account| match account {
+            Ok(account) => Ok((account.number(), account.keys())),
+            Err(refusal) => Err(refusal.message),
+        });
     account.hash(&mut hasher);
     let schema = classes.ctx.schemas.of_class(&name);
     schema

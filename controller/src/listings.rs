@@ -30,8 +30,10 @@ pub(crate) async fn list_accounts(ctx: Arc<Context>) {
         let known: HashSet<usize> = accounts.iter().map(|account| account.number()).collect();
         due.retain(|account, _| known.contains(account));
         let is_due = |account: &Arc<Account>| {
-            due.get(&account.number())
-                .is_none_or(|due| *due <= Instant::now())
+            let in_time = due
+                .get(&account.number())
+                .is_none_or(|due| *due <= Instant::now());
+            account.list_soon() || in_time
         };
         let listings = accounts
             .iter()

@@ -7,7 +7,7 @@
 mod snapshot;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -50,6 +50,10 @@ struct AccountKey {
 /// One Neon account.
 pub struct Account {
     number: usize,
+    /// Counts the keys it had: another key may open what the one before did not.
+    keys: AtomicUsize,
+    /// Whether a listing is wanted before its time.
+    list_soon: AtomicBool,
     neon: RwLock<Neon>,
     api_key: Mutex<SecretString>,
     installation: InstallationId,
@@ -64,6 +68,16 @@ impl Account {
     /// Tells accounts apart within this process.
     pub fn number(&self) -> usize {
         self.number
+    }
+
+    /// Counts the keys that the account had.
+    pub fn keys(&self) -> usize {
+        self.keys.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody wants a listing before its time; asked once.
+    pub fn list_soon(&self) -> bool {
+        self.list_soon.swap(false, Ordering::Relaxed)
     }
 
     /// The client, for people who wait.
@@ -274,6 +288,8 @@ impl Accounts {
                 let renewed = account.neon().with_api_key(api_key.clone());
                 *account.neon.write().unwrap_or_else(PoisonError::into_inner) = renewed;
                 *current = api_key;
+                account.keys.fetch_add(1, Ordering::Relaxed);
+                account.list_soon.store(true, Ordering::Relaxed);
             }
             drop(current);
             return Ok(account.clone());
@@ -323,6 +339,8 @@ impl Accounts {
     fn account(&self, neon: Neon, api_key: SecretString) -> Arc<Account> {
         Arc::new(Account {
             number: self.made.fetch_add(1, Ordering::Relaxed),
+            keys: AtomicUsize::new(1),
+            list_soon: AtomicBool::new(false),
             neon: RwLock::new(neon),
             api_key: Mutex::new(api_key),
             installation: self.installation.clone(),
