@@ -114,8 +114,11 @@ pub struct Effective {
     /// Postgres major version.
     pub postgres_version: i32,
     /// Size and sleep of the compute.
+    // Left out when empty: an object whose last field a server-side apply takes away becomes null, which the schema refuses.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub compute: Compute,
     /// Limits of use.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub quota: Quota,
     /// How far back Neon can restore, in seconds; absent where Neon's own default stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +130,10 @@ pub struct Effective {
     pub database: Database,
     /// What becomes of the project when the Tenant is deleted.
     pub deletion_policy: DeletionPolicy,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How to connect, without the password.
