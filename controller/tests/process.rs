@@ -1,7 +1,11 @@
 //! The binary as an operator meets it, where there is no cluster: words, exit codes, probes, signals. With a cluster it is met in the
 //! end-to-end tests.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, also in the functions it calls")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in the functions it calls"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -67,7 +71,10 @@ impl Running {
     /// The next log line with this text.
     fn line(&mut self, part: &str) -> String {
         let until = Instant::now() + STEP_TIMEOUT;
-        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
             self.seen.push(line.clone());
             if line.contains(part) {
                 return line;
@@ -78,13 +85,20 @@ impl Running {
 
     fn terminate(&self) {
         let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+        let killed = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill");
         assert!(killed.success());
     }
 
     fn exit_code(&mut self) -> Option<i32> {
         let until = Instant::now() + STEP_TIMEOUT;
-        while self.lines.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+        while self
+            .lines
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+            .is_ok()
+        {}
         self.child.wait().expect("waited").code()
     }
 }
@@ -111,7 +125,11 @@ fn follow(stderr: ChildStderr) -> Receiver<String> {
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("connected");
     stream.set_read_timeout(Some(STEP_TIMEOUT)).expect("set");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    .expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
     answer
@@ -127,17 +145,34 @@ fn help_goes_to_stdout_and_succeeds() {
 
 #[test]
 fn wrong_settings_are_all_told_on_stderr_and_end_it_with_2() {
-    let output = output(command().args(["--concurrency", "0"]).env("TENANT_CONTROLLER_LOG_FORMAT", "xml"));
+    let output = output(
+        command()
+            .args(["--concurrency", "0"])
+            .env("TENANT_CONTROLLER_LOG_FORMAT", "xml"),
+    );
     assert_eq!(output.status.code(), Some(2));
     let errors = text(&output.stderr);
-    assert!(errors.contains("concurrency is `0` (from the command line): write a whole number from 1 to 10000"), "{errors}");
-    assert!(errors.contains("log-format is `xml` (from the environment variable TENANT_CONTROLLER_LOG_FORMAT)"), "{errors}");
+    assert!(
+        errors.contains(
+            "concurrency is `0` (from the command line): write a whole number from 1 to 10000"
+        ),
+        "{errors}"
+    );
+    assert!(
+        errors.contains(
+            "log-format is `xml` (from the environment variable TENANT_CONTROLLER_LOG_FORMAT)"
+        ),
+        "{errors}"
+    );
     assert_eq!(output.stdout, b"");
 }
 
 #[test]
 fn an_unknown_flag_ends_it_with_2() {
-    assert_eq!(output(command().arg("--no-leader-election")).status.code(), Some(2));
+    assert_eq!(
+        output(command().arg("--no-leader-election")).status.code(),
+        Some(2)
+    );
 }
 
 #[test]
@@ -145,7 +180,10 @@ fn without_any_cluster_it_says_what_to_set() {
     let output = output(command().args(["--namespace", "platform"]));
     assert_eq!(output.status.code(), Some(1));
     let errors = text(&output.stderr);
-    assert!(errors.contains("the Kubernetes API cannot be found") && errors.contains("Set KUBECONFIG"), "{errors}");
+    assert!(
+        errors.contains("the Kubernetes API cannot be found") && errors.contains("Set KUBECONFIG"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -153,10 +191,17 @@ fn a_port_that_is_taken_is_told_and_ends_it() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("port");
     let address = listener.local_addr().expect("address").to_string();
     let (_folder, kubeconfig) = kubeconfig_for_nobody();
-    let output = output(command().env("KUBECONFIG", kubeconfig).args(["--http-listen", &address]));
+    let output = output(
+        command()
+            .env("KUBECONFIG", kubeconfig)
+            .args(["--http-listen", &address]),
+    );
     assert_eq!(output.status.code(), Some(1));
     let errors = text(&output.stderr);
-    assert!(errors.contains(&format!("http-listen is {address}, which cannot be opened")), "{errors}");
+    assert!(
+        errors.contains(&format!("http-listen is {address}, which cannot be opened")),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -172,10 +217,19 @@ fn while_the_api_server_is_away_it_says_so_is_alive_but_not_ready_and_stops_when
     let address = line["http.address"].as_str().expect("text").to_owned();
     let line = running.line("The Lease cannot be read");
     assert!(line.to_lowercase().contains("connection refused"), "{line}");
-    assert!(running.seen.iter().any(|l| l.contains(r#""kube.namespace":"platform""#)), "from the kubeconfig");
+    assert!(
+        running
+            .seen
+            .iter()
+            .any(|l| l.contains(r#""kube.namespace":"platform""#)),
+        "from the kubeconfig"
+    );
     assert!(get(&address, "/livez").starts_with("HTTP/1.1 200"));
     let answer = get(&address, "/readyz");
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("Kubernetes API was not reached"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("Kubernetes API was not reached"),
+        "{answer}"
+    );
     assert!(get(&address, "/metrics").contains(r#"resource="leases",outcome="Unreachable""#));
     running.terminate();
     running.line("Stopped while standing by");

@@ -96,7 +96,11 @@ impl Candidate {
     /// Takes note of what was read. `now` must have been read after the answer came.
     pub(super) fn observe(&mut self, record: Option<Record>, now: Reading) {
         let version = |record: &Option<Record>| record.as_ref().map(|r| r.version.clone());
-        if self.seen.as_ref().is_some_and(|seen| version(&seen.record) == version(&record)) {
+        if self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| version(&seen.record) == version(&record))
+        {
             return;
         }
         let still_for = match (&record, &self.seen) {
@@ -179,7 +183,9 @@ impl<S: Store, C: Clock> Elector<S, C> {
                     health.set_role(Role::Standby);
                     candidate.observe(record, self.clock.now());
                 }
-                Err(problem) => troubles.log("The Lease cannot be read", &problem, self.clock.now()),
+                Err(problem) => {
+                    troubles.log("The Lease cannot be read", &problem, self.clock.now())
+                }
             }
             let now = self.clock.now();
             let pause = match candidate.decide(now) {
@@ -202,7 +208,10 @@ impl<S: Store, C: Clock> Elector<S, C> {
                     if known_holder.as_deref() != candidate.holder() {
                         known_holder = candidate.holder().map(str::to_owned);
                         let holder = known_holder.as_deref().unwrap_or("nobody");
-                        info!(lease.holder = holder, "Standing by: {holder} holds the Lease");
+                        info!(
+                            lease.holder = holder,
+                            "Standing by: {holder} holds the Lease"
+                        );
                     }
                     self.terms.retry_interval.min(until.saturating_sub(now))
                 }
@@ -253,7 +262,11 @@ impl<S: Store, C: Clock> Elector<S, C> {
     }
 
     /// The record, if it still speaks of the tenure with this number.
-    async fn reread(&self, transitions: i32, within: Duration) -> Result<Option<Record>, StoreError> {
+    async fn reread(
+        &self,
+        transitions: i32,
+        within: Duration,
+    ) -> Result<Option<Record>, StoreError> {
         let record = limited(&self.clock, within, self.store.read()).await?;
         Ok(record.filter(|r| {
             r.holder.as_ref() == Some(&self.terms.identity) && r.transitions == transitions
@@ -309,7 +322,11 @@ impl<S: Store, C: Clock> Tenure<S, C> {
             ..elector.draft(record.transitions, false)
         };
         let giving_back = async {
-            match elector.store.write(Some(&record.version), draft.clone()).await {
+            match elector
+                .store
+                .write(Some(&record.version), draft.clone())
+                .await
+            {
                 Err(StoreError::Conflict) => {
                     // The last renewal was not answered, or somebody edited the object.
                     let ours = elector.reread(record.transitions, within).await?;
@@ -374,18 +391,20 @@ async fn renew<S: Store, C: Clock>(
                 None
             }
             // An edit by others, or a renewal of ours whose answer was lost.
-            Err(StoreError::Conflict) => match elector.reread(record.transitions, guard.left()).await {
-                Ok(Some(ours)) => {
-                    record = ours;
-                    pause = Duration::ZERO;
-                    None
+            Err(StoreError::Conflict) => {
+                match elector.reread(record.transitions, guard.left()).await {
+                    Ok(Some(ours)) => {
+                        record = ours;
+                        pause = Duration::ZERO;
+                        None
+                    }
+                    Ok(None) => Some("it is another's"),
+                    Err(problem) => {
+                        troubles.log("The Lease cannot be read", &problem, clock.now());
+                        None
+                    }
                 }
-                Ok(None) => Some("it is another's"),
-                Err(problem) => {
-                    troubles.log("The Lease cannot be read", &problem, clock.now());
-                    None
-                }
-            },
+            }
             Err(StoreError::Missing) => Some("it was deleted"),
             Err(problem) => {
                 if matches!(problem, StoreError::TimedOut) {
@@ -459,7 +478,10 @@ struct Troubles {
 
 impl Troubles {
     fn log(&mut self, what: &str, problem: &StoreError, now: Reading) {
-        if self.logged.is_none_or(|last| now.saturating_sub(last) >= REPEAT_LOG) {
+        if self
+            .logged
+            .is_none_or(|last| now.saturating_sub(last) >= REPEAT_LOG)
+        {
             self.logged = Some(now);
             error!(error = %problem, "{what}; trying again");
         }
