@@ -1,0 +1,144 @@
+//! The floor: what has to be done for a Tenant in any case, done by nothing but loops. The same calls of Neon, the same
+//! statements, and writes to Kubernetes of the same number, kind and size as the controller's, one after the other.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use crds::{FIELD_MANAGER, Tenant, finalizers};
+use dbpertenant_tests::cluster::{REGION, repository};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
+use neon::Neon;
+use neon::model::{CreateProject, CreatedProject};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+
+use crate::observe::Arrivals;
+use crate::world::{FLOOR_NAMESPACE, NAMESPACE, World};
+
+/// How often an operation is asked after.
+const POLL: Duration = Duration::from_millis(100);
+/// From the last write until a watch tells of it.
+const SEEN: Duration = Duration::from_mins(1);
+
+/// How the bare work learns that a new project's compute is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// It connects, and the connection is held until the compute is up.
+    Connect,
+    /// It asks after the project's operations until they are over.
+    Poll,
+}
+
+/// Everything that the bare work takes from what the controller once did.
+pub(crate) struct Bare {
+    client: Client,
+    neon: Neon,
+    ca_pem: String,
+    migrations: Vec<String>,
+    /// A status and a Secret as the controller wrote them: what is written here is as large.
+    status: Value,
+    secret: Value,
+}
+
+impl Bare {
+    /// Takes a Tenant that the controller made Ready as the model.
+    pub(crate) async fn like(world: &World, neon: Neon, model: &str) -> Result<Self> {
+        let tenant = Api::<Tenant>::namespaced(world.client(), NAMESPACE).get(model).await?;
+        let status = tenant.status.context("the model has no status")?;
+        let name = status.binding.as_ref().context("the model has no Secret")?.name.clone();
+        let secret = Api::<Secret>::namespaced(world.client(), NAMESPACE).get(&name).await?;
+        let mut files: Vec<_> = std::fs::read_dir(repository().join("tenant-migrations"))?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_>>()?;
+        files.retain(|file| file.extension().is_some_and(|end| end == "sql"));
+        files.sort();
+        let migrations = files.iter().map(|file| Ok(format!("BEGIN;{}\n;COMMIT", std::fs::read_to_string(file)?)));
+        Ok(Self {
+            client: world.client(),
+            neon,
+            ca_pem: world.ca_pem().to_owned(),
+            migrations: migrations.collect::<Result<_>>()?,
+            status: serde_json::to_value(status)?,
+            secret: json!({"labels": secret.metadata.labels, "annotations": secret.metadata.annotations, "type": secret.type_, "data": secret.data}),
+        })
+    }
+
+    /// Does the work for one Tenant and gives how long it took, from before the apply until a watch tells that it is Ready.
+    pub(crate) async fn run(&self, name: &str, readiness: Readiness, arrivals: &mut Arrivals) -> Result<Duration> {
+        let started = Instant::now();
+        self.work(name, readiness).await?;
+        Ok(arrivals.of(name, SEEN).await?.duration_since(started))
+    }
+
+    /// The work for one Tenant.
+    pub(crate) async fn work(&self, name: &str, readiness: Readiness) -> Result<()> {
+        let tenants: Api<Tenant> = Api::namespaced(self.client.clone(), FLOOR_NAMESPACE);
+        let tenant = json!({"apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "metadata": {"name": name}, "spec": {}});
+        let tenant: Tenant = serde_json::from_value(tenant)?;
+        tenants.create(&PostParams::default(), &tenant).await?;
+        let finalizer = json!({"metadata": {"finalizers": [finalizers::PROJECT]}});
+        let tenant = tenants.patch(name, &PatchParams::default(), &Patch::Merge(finalizer)).await?;
+        self.write_status(&tenants, name, &["project", "effective", "connection", "binding", "schema"]).await?;
+        let project = CreateProject { region_id: Some(REGION.parse()?), store_passwords: Some(true), ..CreateProject::named(format!("bare {name}")) };
+        let created = self.neon.projects().create(project).send().await?;
+        self.write_status(&tenants, name, &["connection", "binding", "schema"]).await?;
+        self.write_secret(&tenant).await?;
+        if readiness == Readiness::Poll {
+            self.operations_over(&created).await?;
+        }
+        self.migrate(&created).await?;
+        self.write_status(&tenants, name, &[]).await
+    }
+
+    /// A status like the controller's, without these parts.
+    async fn write_status(&self, tenants: &Api<Tenant>, name: &str, without: &[&str]) -> Result<()> {
+        let mut status = self.status.clone();
+        if let Some(fields) = status.as_object_mut() {
+            fields.retain(|key, _| !without.contains(&key.as_str()));
+            if !without.is_empty() {
+                fields.remove("observedGeneration");
+            }
+        }
+        let patch = json!({"apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "status": status});
+        tenants.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await?;
+        Ok(())
+    }
+
+    async fn write_secret(&self, tenant: &Tenant) -> Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), FLOOR_NAMESPACE);
+        let name = format!("{}-connection", tenant.name_any());
+        let metadata = json!({"name": name, "labels": self.secret["labels"], "annotations": self.secret["annotations"]});
+        let empty = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": self.secret["type"]});
+        let made: Secret = serde_json::from_value(empty.clone())?;
+        secrets.create(&PostParams::default(), &made).await?;
+        let mut full = empty;
+        full["data"] = self.secret["data"].clone();
+        secrets.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(full)).await?;
+        Ok(())
+    }
+
+    async fn operations_over(&self, created: &CreatedProject) -> Result<()> {
+        for operation in &created.operations {
+            while !self.neon.operations(&created.project.id).get(operation.id).send().await?.status.is_over() {
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn migrate(&self, created: &CreatedProject) -> Result<()> {
+        let uri = &created.connection_uris.first().context("no way in")?.connection_uri;
+        let options: PgConnectOptions = uri.expose_secret().parse()?;
+        let options = options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(self.ca_pem.clone().into_bytes());
+        let mut connection = options.disable_statement_logging().connect().await?;
+        for migration in &self.migrations {
+            sqlx::raw_sql(AssertSqlSafe(migration.clone())).execute(&mut connection).await?;
+        }
+        connection.close().await?;
+        Ok(())
+    }
+}

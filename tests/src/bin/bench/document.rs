@@ -1,0 +1,139 @@
+//! `docs/benchmarks.md`, made from the figures.
+
+use std::fmt::Write as _;
+
+use crate::figure::{Figure, number};
+use crate::machine;
+
+const INTRODUCTION: &str = "\
+Made by `make bench` from `target/bench/results.json`; do not edit. Release builds of the controller and of the emulator run as
+processes of their own, beside kube-apiserver, etcd, kube-controller-manager and PostgreSQL on the same machine; the controller runs
+with the chart's rights and, unless it is said otherwise, with its default settings. Some of it again: `cargo run --release -p
+dbpertenant-tests --bin bench -- --only ready,idle`.
+";
+
+/// What each benchmark's figures mean: its name, a heading, and the text.
+const MEANINGS: &[(&str, &str, &str)] = &[
+    (
+        "ready",
+        "From apply to Ready",
+        "From the request that creates a Tenant until a watch tells that it is Ready, one at a time, with the emulator's times like \
+         Neon's (a call 50 to 150 ms, a new project ready after about a second). The floor is the bare sequence, in the same run and in \
+         turn with it: the same call of Neon, the connection, the same migrations, and seven writes to Kubernetes of the same kind and \
+         size (the Tenant, its finalizer, three statuses, the Secret empty and filled), without a controller. It is measured in two \
+         forms, one that connects at once and one that asks after the project's operations every 100 ms and then connects; the \
+         faster of the two is the floor. `median` and `p95` are over all samples.",
+    ),
+    (
+        "fleet",
+        "A thousand Tenants at once",
+        "`seconds` is from the first apply until the last of the Tenants is seen Ready, with the bucket at what Neon grants an account: \
+         700 calls a minute, 40 a second of one route. The floor is the time in which the quota lets through the calls that \
+         the emulator counted: calls less the burst of 20, at 700 a minute. What the last Tenant needs after its call (about a second \
+         at Neon's times) is on top of the floor and cannot be avoided. `peak_rss` is the most memory that the controller ever held, \
+         `cpu` its processor time from the first apply to the last Ready.",
+    ),
+    (
+        "fleet_tenfold",
+        "The same at ten times the quota",
+        "The same with 7,000 calls a minute and 400 a second of one route, with `--concurrency=256 --migration-concurrency=128` \
+         so that the controller may do as much at once. The floor of `seconds` is the quota's again. On a small machine that is \
+         not what binds: every Tenant is a database that PostgreSQL makes, an extension, a dozen statements and seven writes \
+         to etcd, on the same processors. `seconds_over_bare_work` has that for its floor: the bare sequence for as many Tenants, 256 at \
+         once, under the same quota, on the same machine in the same run.",
+    ),
+    (
+        "idle",
+        "Ten thousand idle Tenants",
+        "Tenants with a status and a Secret as the controller itself writes them, over projects that the emulator lists and that have no \
+         database. `rss` is the controller's memory after it came up over them, made a pass over each, listed the account and was quiet; \
+         `peak_rss` the most on the way there, `restart_cpu` the processor time of it. `restart` is from the start of the process \
+         until the pass over one Tenant is seen that was changed while no controller ran; the one before had given its Lease back, \
+         as in a roll-out. `writes` are those that the API server's audit log knows of the controller from its start until it was \
+         quiet, without its Lease and without the status of the Tenant that changed. `calls_per_hour` are calls of Neon: counted by \
+         the emulator from the beginning of a listing to that of the second next, with the listings' settings sixty times as fast as by \
+         default, and divided by sixty. `listing_cpu` is the controller's processor time for one listing with the comparison of all \
+         Tenants. `databases_opened` are connections to any database in the whole of it.",
+    ),
+];
+
+/// The document.
+pub(crate) fn render(figures: &[Figure], date: jiff::civil::Date) -> String {
+    let mut text = format!("# Benchmarks\n\n{INTRODUCTION}\nMeasured on {date}: {}.\n\n", machine::description());
+    text.push_str("| figure | value | floor | ratio | budget | within | of | load |\n|---|---:|---:|---:|---:|---|---:|---:|\n");
+    let ordered = MEANINGS.iter().flat_map(|(name, ..)| figures.iter().filter(move |figure| benchmark(figure) == *name));
+    for figure in ordered {
+        let optional = |value: Option<f64>| value.map(number).unwrap_or_default();
+        let budget = match (figure.budget, figure.ratio) {
+            (Some(budget), Some(_)) => format!("ratio {}", number(budget)),
+            (Some(budget), None) => format!("{} {}", number(budget), figure.unit),
+            (None, _) => String::new(),
+        };
+        let within = match figure.within {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "",
+        };
+        let ratio = figure.ratio.map(|ratio| format!("{ratio:.3}")).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} | {} {} | {} | {ratio} | {budget} | {within} | {} | {:.1} |",
+            figure.name,
+            number(figure.value),
+            figure.unit,
+            optional(figure.floor),
+            figure.count,
+            figure.load_average
+        );
+    }
+    text.push_str(
+        "\n`of` is how many Tenants or samples a figure is made of, `load` the machine's load average when its benchmark began: \
+         whatever else ran then made it worse.\n",
+    );
+    for (name, heading, meaning) in MEANINGS {
+        if figures.iter().any(|figure| benchmark(figure) == *name) {
+            let _ = write!(text, "\n## {heading}\n\n{}\n", wrapped(meaning));
+        }
+    }
+    text
+}
+
+fn benchmark(figure: &Figure) -> &str {
+    figure.name.split('.').next().unwrap_or_default()
+}
+
+/// Lines of a readable length.
+fn wrapped(text: &str) -> String {
+    const LINE_CHARS_MAX: usize = 125;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last().map_or(0, String::len);
+        if last > 0 && last + 1 + word.len() > LINE_CHARS_MAX {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figure::Figures;
+
+    #[test]
+    fn the_document_tells_each_figure_once_and_what_it_means() {
+        let mut figures = Figures::new("ready", 40);
+        figures.above("median", 1_100.0, "ms", 1_000.0, Some(1.1));
+        let text = render(&figures.into_vec(), jiff::civil::date(2026, 1, 2));
+        assert!(text.contains("| ready.median | 1100 ms | 1000 | 1.100 | ratio 1.10 | yes | 40 |"), "{text}");
+        assert!(text.contains("Measured on 2026-01-02"), "{text}");
+        assert!(text.contains("## From apply to Ready") && !text.contains("## Ten thousand"), "{text}");
+    }
+}
