@@ -157,6 +157,15 @@ pub(crate) struct Serve {
     )]
     pub(crate) recoverable_seconds: Option<u64>,
 
+    /// Databases to make before the emulator is ready, so that first connections need not (for benchmarks).
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_SPARE_DATABASES",
+        default_value_t = 0,
+        value_name = "NUMBER"
+    )]
+    pub(crate) spare_databases: u32,
+
     /// A fault, armed from the start: ROUTE:EFFECT[:KEY=VALUE]...; may be given several times.
     ///
     /// ROUTE is an operation of the API (createProject), * for all, or data-plane. EFFECT is a status (429, 423, 503),

@@ -31,6 +31,9 @@ pub struct Config {
     pub latency: Latency,
     /// What is refused as too much.
     pub limits: Limits,
+    /// Databases to make in advance, before the emulator is ready (about 30 ms each): first connections to so many
+    /// projects then only rename one. For benchmarks of what stands before the emulator; otherwise 0.
+    pub spare_databases: u32,
     /// Faults that are armed from the start.
     pub faults: Vec<Fault>,
     /// The seed of the faults' dice and of the latencies, so that a run can be had again.
@@ -57,6 +60,7 @@ impl Config {
             api_keys: vec![DEFAULT_API_KEY.to_owned()],
             latency: Latency::instant(),
             limits: Limits::default(),
+            spare_databases: 0,
             faults: Vec::new(),
             seed: 0,
         }

@@ -46,6 +46,9 @@ pub enum StartError {
     /// There are no certificates for the data plane.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Databases could not be made in advance.
+    #[error("cannot make databases in advance: {0}")]
+    Stock(String),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -108,6 +111,10 @@ impl Emulator {
 
         let store = Store::open(&config.postgres_uri, &config.control_database).await?;
         let provisioner = Provisioner::open(&config.postgres_uri, store.clone()).await?;
+        provisioner
+            .stock(config.spare_databases)
+            .await
+            .map_err(|error| StartError::Stock(error.to_string()))?;
         let certificates =
             Certificates::open(&store, hosts.are_own().then(|| hosts.suffix())).await?;
         let ca_pem = certificates.ca_pem().to_owned();

@@ -41,3 +41,8 @@ pub use emulator::{Emulator, EmulatorError, StartError};
 pub use hosts::HostTemplateError;
 pub use store::OpenError;
 pub use tls::TlsError;
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -86,6 +86,7 @@ async fn start(serve: &Serve) -> anyhow::Result<(Option<Server>, Emulator)> {
         api_keys: serve.api_key.clone(),
         latency: serve.latency(),
         limits: serve.limits(),
+        spare_databases: serve.spare_databases,
         faults: serve.fault.clone(),
         seed: serve.seed,
         ..Config::new(uri)

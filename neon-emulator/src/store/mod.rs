@@ -44,10 +44,20 @@ pub(crate) enum StoreError {
     Unavailable(#[source] sqlx::Error),
     /// PostgreSQL did not answer, or said no.
     #[error("the emulator's state could not be read or written")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// What was written there is not what this version reads.
     #[error("the emulator's state holds what it should not: {0}")]
     Corrupt(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            // It never came to a statement.
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::Unavailable(error),
+            error => Self::Database(error),
+        }
+    }
 }
 
 impl StoreError {

@@ -1,10 +1,11 @@
 //! The API against a real client and a real PostgreSQL.
 
-use crate::common::{World, password, uri};
+use crate::common::{World, connect, password, refused, uri};
 use neon::model::{
     CreateProject, OperationStatus, ProjectEnvelope, ProjectPage, RecoveredProject, ResetPassword,
 };
-use neon_emulator::{Config, Latency};
+use neon_emulator::postgres::Server;
+use neon_emulator::{Config, Emulator, Latency};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -424,12 +425,8 @@ async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
 async fn a_project_past_its_recovery_is_purged_with_its_database_and_role() {
     let world = World::start_with(|config| config.limits.recoverable_seconds = 0).await;
     let created = world.create("gone").await;
-    crate::common::connect(&uri(&created))
-        .await
-        .expect("connects");
-    let mut admin = crate::common::connect(world.postgres.uri())
-        .await
-        .expect("connects");
+    connect(&uri(&created)).await.expect("connects");
+    let mut admin = connect(world.postgres.uri()).await.expect("connects");
     let count = "SELECT (SELECT count(*) FROM pg_database WHERE datname LIKE 'db_' || $1 || '%')
                  + (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'role_' || $1 || '%')";
     let branch = created.branch.id.as_str();
@@ -511,7 +508,7 @@ async fn passwords_that_are_not_stored_are_not_revealed() {
             .len(),
         2
     );
-    crate::common::connect(&uri(&created).replace(&password(&created), &new))
+    connect(&uri(&created).replace(&password(&created), &new))
         .await
         .expect("connects with the new password");
 }
@@ -571,7 +568,7 @@ async fn a_restart_forgets_nothing() {
             "{path}/connection_uri?database_name=neondb&role_name=neondb_owner"
         ))
         .await;
-    crate::common::connect(uri["uri"].as_str().expect("text"))
+    connect(uri["uri"].as_str().expect("text"))
         .await
         .expect("connects");
 }
@@ -613,7 +610,7 @@ async fn ten_thousand_projects_are_listed_in_full_pages_without_a_gap() {
     assert_eq!(one.name, "seed-04321");
     let got = world.get(&format!("/projects/{}", one.id)).await;
     assert_eq!(got["project"]["updated_at"], one.updated_at.to_string());
-    crate::common::connect(&one.uri)
+    connect(&one.uri)
         .await
         .expect("a seeded project can be connected to");
 }
@@ -626,5 +623,48 @@ async fn an_emulator_without_a_key_does_not_start() {
         latency: Latency::instant(),
         ..Config::new(world.postgres.uri())
     };
-    assert!(neon_emulator::Emulator::start(config).await.is_err());
+    assert!(Emulator::start(config).await.is_err());
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as_before() {
+    let folder = crate::common::folder_for_all();
+    let data = folder.path().join("pg");
+    let postgres = Server::builder()
+        .data_dir(&data)
+        .start()
+        .await
+        .expect("starts");
+    let port = postgres.port();
+    let world = World::start().await;
+    let emulator = Emulator::start(Config::new(postgres.uri()))
+        .await
+        .expect("starts");
+    let world = World { emulator, ..world };
+    let created = world.create("kept").await;
+    connect(&uri(&created)).await.expect("connects");
+
+    postgres.stop().await;
+    let (status, body) = world
+        .call(
+            Method::POST,
+            "/projects",
+            Some(json!({"project": {"name": "not made"}})),
+        )
+        .await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert_eq!(
+        world.call(Method::GET, "/projects", None).await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(refused(&uri(&created)).await.0, "57P03");
+
+    let _again = Server::builder()
+        .data_dir(&data)
+        .port(port)
+        .start()
+        .await
+        .expect("starts again");
+    assert_eq!(world.project_names().await, ["kept"]);
+    connect(&uri(&created)).await.expect("connects again");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::SOON;
+use crate::common::{SOON, folder_for_all};
 
 const POLL: Duration = Duration::from_millis(10);
 
@@ -49,14 +49,6 @@ async fn until_gone(path: &Path) {
     }
 }
 
-fn folder() -> tempfile::TempDir {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().expect("a folder");
-    // PostgreSQL may run as another user, and its data lies in here.
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("may");
-    folder
-}
-
 /// The data folder and the process of the PostgreSQL server that was started with its temporary files in here.
 fn postgres_in(folder: &Path) -> (std::path::PathBuf, String) {
     let entries = std::fs::read_dir(folder)
@@ -71,7 +63,7 @@ fn postgres_in(folder: &Path) -> (std::path::PathBuf, String) {
 
 #[tokio::test]
 async fn a_served_emulator_answers_and_ends_on_sigterm_with_everything_it_started() {
-    let folder = folder();
+    let folder = folder_for_all();
     let mut child = serve(
         folder.path(),
         &["--fault", "getProject:503:times=1", "--preset", "instant"],
@@ -117,7 +109,7 @@ async fn a_served_emulator_answers_and_ends_on_sigterm_with_everything_it_starte
 
 #[tokio::test]
 async fn an_emulator_that_is_killed_leaves_no_postgres_and_no_data_behind() {
-    let folder = folder();
+    let folder = folder_for_all();
     let mut child = serve(folder.path(), &[]);
     ready(folder.path(), &mut child).await;
     let (data, pid) = postgres_in(folder.path());

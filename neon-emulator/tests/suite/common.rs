@@ -200,3 +200,11 @@ impl World {
             .sum()
     }
 }
+
+/// A folder that PostgreSQL can use, which may run as another user than the test.
+pub(crate) fn folder_for_all() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("may");
+    folder
+}

@@ -419,6 +419,46 @@ async fn connections_can_be_refused_and_cut_on_demand() {
     assert_eq!(done, 2, "two messages get through, each a query");
 }
 
+#[tokio::test]
+async fn databases_made_in_advance_are_used_first_and_are_like_the_others() {
+    let world = World::start_with(|config| config.spare_databases = 1).await;
+    let stock = "SELECT count(*) FROM spare_databases";
+    let mut state = PgConnectOptions::from_str(world.postgres.uri())
+        .expect("a URI")
+        .database(&world.control_database)
+        .connect()
+        .await
+        .expect("connects");
+    let left: i64 = sqlx::query_scalar(stock)
+        .fetch_one(&mut state)
+        .await
+        .expect("counts");
+    assert_eq!(left, 1);
+    for name in ["one", "two"] {
+        let created = world.create(name).await;
+        let mut connection = connect(&uri(&created)).await.expect("connects");
+        connection
+            .execute("CREATE EXTENSION vector")
+            .await
+            .expect("its owner may");
+        let mut admin = connect(world.postgres.uri()).await.expect("connects");
+        let others: bool = sqlx::query_scalar(
+            "SELECT has_database_privilege('public', oid, 'CONNECT') FROM pg_database
+             WHERE datname LIKE 'db_' || $1 || '%'",
+        )
+        .bind(created.branch.id.as_str())
+        .fetch_one(&mut admin)
+        .await
+        .expect("its database is there");
+        assert!(!others, "nobody else may connect");
+    }
+    let left: i64 = sqlx::query_scalar(stock)
+        .fetch_one(&mut state)
+        .await
+        .expect("counts");
+    assert_eq!(left, 0);
+}
+
 /// The packet that signs in.
 fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut body = 196_608_u32.to_be_bytes().to_vec();

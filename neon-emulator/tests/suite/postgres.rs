@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use neon_emulator::postgres::Server;
 use sqlx::{Connection, PgConnection};
 
+use crate::common::folder_for_all;
+
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
 async fn one(uri: &str, sql: &'static str) -> String {
@@ -20,8 +22,7 @@ async fn one(uri: &str, sql: &'static str) -> String {
 
 #[tokio::test]
 async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
-    let folder = tempfile::tempdir().expect("a folder");
-    open_to_all(folder.path());
+    let folder = folder_for_all();
     let data = folder.path().join("pg");
     let first = Server::builder()
         .data_dir(&data)
@@ -64,8 +65,7 @@ async fn a_temporary_server_goes_with_its_value() {
 
 #[tokio::test]
 async fn a_server_that_was_killed_can_be_started_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    open_to_all(folder.path());
+    let folder = folder_for_all();
     let data = folder.path().join("pg");
     let first = Server::builder()
         .data_dir(&data)
@@ -132,10 +132,4 @@ async fn a_folder_without_programs_is_told_to_people() {
         .await
         .expect_err("nothing is there");
     assert!(error.to_string().contains("postgres"), "{error}");
-}
-
-/// The user that runs the server must get through the folder above its data.
-fn open_to_all(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("may");
 }

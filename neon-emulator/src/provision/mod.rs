@@ -4,6 +4,8 @@
 //! that every project can have a `neondb` and a `neondb_owner`. Only roles of the same branch may connect. When the project
 //! can no longer be recovered, both are dropped. Each step may be repeated: what was made before a crash is found.
 
+mod spare;
+
 use std::time::Duration;
 
 use neon::ids::{BranchId, DatabaseName, RoleName};
@@ -191,19 +193,15 @@ impl Provisioner {
                 .bind(&name)
                 .fetch_one(&mut *admin)
                 .await?;
-        if !exists {
-            let template = self
-                .template
-                .map(|name| format!(" TEMPLATE {name}"))
-                .unwrap_or_default();
+        if exists {
+            // Made or renamed before a crash; the owner may not have been set yet.
             execute(
                 admin,
-                format!(
-                    "CREATE DATABASE \"{name}\" OWNER \"{owner}\"{template}{}",
-                    self.strategy
-                ),
+                format!("ALTER DATABASE \"{name}\" OWNER TO \"{owner}\""),
             )
             .await?;
+        } else if !self.take_spare(admin, tx, &name, &owner).await? {
+            execute(admin, self.create_statement(&name, Some(&owner))).await?;
         }
         execute(
             admin,
@@ -216,6 +214,20 @@ impl Provisioner {
             .execute(&mut **tx)
             .await?;
         Ok(())
+    }
+
+    fn create_statement(&self, name: &str, owner: Option<&str>) -> String {
+        let owner = owner
+            .map(|owner| format!(" OWNER \"{owner}\""))
+            .unwrap_or_default();
+        let template = self
+            .template
+            .map(|name| format!(" TEMPLATE {name}"))
+            .unwrap_or_default();
+        format!(
+            "CREATE DATABASE \"{name}\"{owner}{template}{}",
+            self.strategy
+        )
     }
 
     /// Brings a role's password into PostgreSQL, if the role is there already.
