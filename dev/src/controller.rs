@@ -77,6 +77,8 @@ impl ControllerProcess {
             ))
             .args(["--namespace", &options.namespace])
             .args(["--http-listen", &format!("127.0.0.1:{port}")])
+            // The controller takes every variable that begins like this for a setting of its own.
+            .env_remove(CONTROLLER_BIN)
             .env("KUBECONFIG", &options.kubeconfig)
             .envs(
                 options
