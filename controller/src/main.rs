@@ -27,7 +27,7 @@ const EXIT_SETTINGS: u8 = 2;
 /// The Lease was lost.
 const EXIT_LEASE_LOST: i32 = 3;
 /// Threads for what cannot be awaited (name resolution, files), at most. Each may keep some memory of its own.
-const BLOCKING_THREADS_MAX: usize = 8;
+const BLOCKING_THREADS_MAX: usize = 32;
 /// Limit on the end of tasks that outlived their owners, when the process ends.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 

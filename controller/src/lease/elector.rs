@@ -184,7 +184,7 @@ impl<S: Store, C: Clock> Elector<S, C> {
                     candidate.observe(record, self.clock.now());
                 }
                 Err(problem) => {
-                    troubles.log("The Lease cannot be read", &problem, self.clock.now())
+                    troubles.log("The Lease cannot be read", &problem, self.clock.now());
                 }
             }
             let now = self.clock.now();
