@@ -4,6 +4,7 @@
 //! - [`suite`] runs tests; they share one [`Cluster`], which is checked as a whole and stopped after the last of them;
 //! - [`Cluster`] is everything that runs; tests that need other settings start one of their own;
 //! - [`Case`] is what one test has for itself: a namespace, classes, and the ways to apply, wait and look;
+//! - [`gate`] cuts a controller off at the effect that a test names;
 //! - [`proxy`] stands in front of servers that a test cuts off;
 //! - [`limits`] is the table of all limits of time.
 //!
@@ -13,6 +14,7 @@ pub mod case;
 pub mod checks;
 pub mod cluster;
 pub mod command;
+pub mod gate;
 pub mod limits;
 pub mod neon;
 pub mod proxy;

@@ -1,0 +1,19 @@
+//! Whatever fails, and wherever it fails, the end is the same: one project per Tenant, none without, and nothing stuck.
+
+mod chaos;
+mod crash;
+mod end;
+mod outages;
+mod replicas;
+mod run;
+mod scenarios;
+mod stage;
+
+use std::process::ExitCode;
+
+use dbpertenant_tests::suite;
+
+fn main() -> ExitCode {
+    let tests = [crash::tests(), chaos::tests(), outages::tests(), replicas::tests()];
+    suite::run_and_then(tests.into_iter().flatten().collect(), stage::end())
+}
