@@ -183,13 +183,10 @@ async fn waiting_for_the_lock_does_not_stop_an_index_that_is_built_concurrently(
     ]);
     let first = SchemaSet::from_files([TWO[0]]).expect("a set");
     migrated(&database, &first).await;
-    // An open snapshot holds the build up until the second migrator waits.
-    let mut reader = database.connect().await;
-    execute(
-        &mut reader,
-        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM a",
-    )
-    .await;
+    // A writer holds the build up at its beginning, so that the second migrator waits before the build looks for snapshots
+    // that are older than its own.
+    let mut writer = database.connect().await;
+    execute(&mut writer, "BEGIN; INSERT INTO a VALUES (1)").await;
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tenant-controller' AND datname = current_database()";
     let limits = limits();
     let (one, two) = tokio::join!(migrate(&database.target, &set, &limits), async {
@@ -201,7 +198,7 @@ async fn waiting_for_the_lock_does_not_stop_an_index_that_is_built_concurrently(
             database
                 .wait_for(&format!("SELECT FROM ({sessions}) s WHERE count = 2"))
                 .await;
-            execute(&mut reader, "COMMIT").await;
+            execute(&mut writer, "COMMIT").await;
         };
         tokio::join!(second, release).0
     });
