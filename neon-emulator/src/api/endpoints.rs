@@ -50,7 +50,7 @@ pub(super) async fn update(
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     let mut project_row = Store::lock_project(&mut tx, &project, now).await?;
-    let mut row = api.store.endpoint(&project, &endpoint).await?;
+    let mut row = Store::lock_endpoint(&mut tx, &project, &endpoint).await?;
     let was_idle = view::endpoint_state(&row, api.sessions.count(project.as_str()), now)
         == EndpointState::Idle;
     let disables = update.disabled == Some(true) && !row.disabled;

@@ -92,7 +92,7 @@ pub(super) async fn reset_password(
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
-    let mut row = api.store.role(&branch, &role).await?;
+    let mut row = Store::lock_role(&mut tx, &branch, &role).await?;
     let step = |action, milliseconds| Planned {
         action,
         branch: branch.clone(),

@@ -41,6 +41,13 @@ impl Refusal {
         }
     }
 
+    fn stopped() -> Self {
+        Self {
+            code: "57P01",
+            message: "the compute was stopped".to_owned(),
+        }
+    }
+
     fn unavailable(message: impl Into<String>) -> Self {
         Self {
             code: "57P03",
@@ -246,27 +253,29 @@ impl DataPlane {
         if !signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
             return Ok(());
         }
-        self.touch(&ready.route, true).await;
-        let ended = tokio::select! {
-            ended = pass_on(client, &mut backend, &ready.verdict) => ended,
-            () = session.cut() => {
-                let refusal = Refusal { code: "57P01", message: "the compute was stopped".to_owned() };
-                refuse(client, &refusal).await
+        // The session is known by now, so a deletion either finds it or is found here.
+        let ended = if self.touch(&ready.route, true).await {
+            tokio::select! {
+                ended = pass_on(client, &mut backend, &ready.verdict) => ended,
+                () = session.cut() => refuse(client, &Refusal::stopped()).await,
             }
+        } else {
+            refuse(client, &Refusal::stopped()).await
         };
         drop(session);
         self.touch(&ready.route, false).await;
         ended
     }
 
-    async fn touch(&self, route: &Route, opened: bool) {
-        if let Err(error) = self
+    /// Writes down that a client is connected, or just was. Whether the project is still there, as far as is known.
+    async fn touch(&self, route: &Route, opened: bool) -> bool {
+        let touched = self
             .store
-            .touch_endpoint(&route.endpoint_id, self.clock.now(), opened)
-            .await
-        {
+            .touch_endpoint(&route.endpoint_id, self.clock.now(), opened);
+        touched.await.unwrap_or_else(|error| {
             tracing::debug!(%error, "The time of a connection was not written down");
-        }
+            true
+        })
     }
 
     async fn backend_stream(&self) -> io::Result<Box<dyn Backing>> {

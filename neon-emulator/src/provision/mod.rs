@@ -109,6 +109,8 @@ impl Provisioner {
         connection.close().await?;
         let admin = PgPoolOptions::new()
             .acquire_timeout(QUEUE_TIMEOUT)
+            // Waiting here is the rule when many projects are new, and no news.
+            .acquire_slow_threshold(QUEUE_TIMEOUT)
             .max_connections(PROVISIONING_MAX)
             .connect_with(options)
             .await?;

@@ -100,6 +100,20 @@ impl Store {
             .ok_or(StoreError::NotFound("endpoint"))
     }
 
+    /// One compute, held for a change.
+    pub(crate) async fn lock_endpoint(
+        tx: &mut Tx,
+        project: &ProjectId,
+        id: &EndpointId,
+    ) -> Result<EndpointRow, StoreError> {
+        sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2 FOR UPDATE")
+            .bind(project.as_str())
+            .bind(id.as_str())
+            .fetch_optional(&mut **tx)
+            .await?
+            .ok_or(StoreError::NotFound("endpoint"))
+    }
+
     /// Writes what can be changed of a compute.
     pub(crate) async fn save_endpoint(tx: &mut Tx, row: &EndpointRow) -> Result<(), StoreError> {
         sqlx::query(
@@ -134,25 +148,26 @@ impl Store {
         )
     }
 
-    /// Writes that a client is connected, or just was. The project's `updated_at` stays: nothing of it changed.
+    /// Writes that a client is connected, or just was. The project's `updated_at` stays: nothing of it changed. Whether the
+    /// project is still there.
     pub(crate) async fn touch_endpoint(
         &self,
         endpoint: &str,
         now: Micros,
         opened: bool,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
+    ) -> Result<bool, StoreError> {
+        let touched = sqlx::query(
             "WITH touched AS (
                  UPDATE endpoints SET last_active_us = greatest(last_active_us, $2) WHERE id = $1 RETURNING project_id
              )
              UPDATE projects SET last_active_us = greatest(last_active_us, $2), connections_opened = connections_opened + $3
-             FROM touched WHERE projects.id = touched.project_id",
+             FROM touched WHERE projects.id = touched.project_id AND deleted_at_us IS NULL",
         )
         .bind(endpoint)
         .bind(now)
         .bind(i64::from(opened))
         .execute(self.pool())
         .await?;
-        Ok(())
+        Ok(touched.rows_affected() > 0)
     }
 }

@@ -1,7 +1,8 @@
 //! What the emulator remembers: a database of its own in the PostgreSQL server under it.
 //!
 //! Nothing is kept in memory that a restart would miss. Every change is one transaction that holds the project's row, so
-//! two calls about one project stand in line, and the second sees the lock that the first left.
+//! two calls about one project stand in line, and the second sees the lock that the first left. What a transaction needs it
+//! reads itself: one that waited for a second connection could wait for itself.
 
 mod create;
 mod endpoint;
@@ -24,7 +25,7 @@ pub(crate) use self::role::{RoleRow, Route};
 /// Connections for the state.
 const CONTROL_CONNECTIONS_MAX: u32 = 24;
 /// How long a call waits for one of them.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest name in PostgreSQL, in bytes.
 const NAMEDATA_MAX: usize = 63;
 /// PostgreSQL's word for a database that is there already.

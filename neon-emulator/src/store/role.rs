@@ -64,6 +64,20 @@ impl Store {
             .ok_or(StoreError::NotFound("role"))
     }
 
+    /// One role, held for a change.
+    pub(crate) async fn lock_role(
+        tx: &mut Tx,
+        branch: &BranchId,
+        name: &RoleName,
+    ) -> Result<RoleRow, StoreError> {
+        sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 AND name = $2 FOR UPDATE")
+            .bind(branch.as_str())
+            .bind(name.as_str())
+            .fetch_optional(&mut **tx)
+            .await?
+            .ok_or(StoreError::NotFound("role"))
+    }
+
     /// Gives a role a new password that holds from a moment on; until then the one before does.
     pub(crate) async fn set_password(
         tx: &mut Tx,
