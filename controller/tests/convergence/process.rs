@@ -1,0 +1,773 @@
+//! The controller's process: what `reconcile`, `observe` and the files of `apply` do, with the world of this test in the
+//! place of Neon and the API server. The plan, the wish, the report and the account's snapshot are the real ones.
+//!
+//! The order of effects within a step is that of `apply`; whoever changes it there changes it here.
+
+use controller::accounts::{Gathering, Snapshot};
+use controller::apply::progress;
+use controller::facts::{AccountFacts, EndpointFacts, Facts, Schema, SchemaTarget, SecretFacts};
+use controller::failure::Failure;
+use controller::identity::{InstallationId, TenantUid, marked_tenant, project_name};
+use controller::plan::{Goal, Step, plan};
+use controller::report::{Area, Finding, Seen, Verdict, report};
+use controller::wish::{TenantName, Wish, deletion_policy, secret_name, validate};
+use crds::{
+    ApiKeySecretRef, Binding, Compute, ConditionType, Connection, CreationIntent, DeletionPolicy,
+    NeonAccount, ProjectStatus, Reason, SchemaStatus, TenantClassSpec, TenantDefaults,
+    TenantStatus, is_true,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use neon::ids::ProjectId;
+use neon::model::Project;
+
+use crate::world::{
+    Kept, LISTING, NotCreated, SEND_WINDOW, SETTLE_WINDOW, Stop, Stored, World, conflict, set,
+};
+
+/// What a pass found out and does not have to ask again.
+#[derive(Default, Debug)]
+struct Hand {
+    credentials: Option<(ProjectId, u32)>,
+    endpoint: Option<EndpointFacts>,
+    confirmed: bool,
+    deleted: Option<ProjectId>,
+    password_rejected: bool,
+    password_reset: bool,
+    password_read: bool,
+}
+
+/// A pass over the Tenant.
+#[derive(Debug)]
+struct Pass {
+    tenant: Stored,
+    status: TenantStatus,
+    goal: Goal,
+    hand: Hand,
+}
+
+/// What a process knows; a crash forgets all of it.
+#[derive(Debug, Default)]
+pub(crate) struct Process {
+    snapshot: Snapshot,
+    listing: Option<Gathering>,
+    pass: Option<Pass>,
+}
+
+/// What came of going one step further.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Went {
+    /// There is no Tenant.
+    Idle,
+    /// A step was done, and the pass goes on.
+    On,
+    /// The pass ended with this step, or because it failed.
+    Ended(Step),
+    /// The step failed, and the pass with it.
+    Failed,
+    /// The process died.
+    Crashed,
+}
+
+pub(crate) fn installation() -> InstallationId {
+    InstallationId::parse("test").expect("an id")
+}
+
+pub(crate) fn uid_of(number: u32) -> TenantUid {
+    TenantUid::parse(&format!("00000000-0000-0000-0000-{number:012}")).expect("a UID")
+}
+
+/// The class of every Tenant here.
+pub(crate) fn class() -> TenantClassSpec {
+    TenantClassSpec {
+        neon: NeonAccount {
+            api_key_secret_ref: ApiKeySecretRef {
+                name: "neon".to_owned(),
+                key: "api-key".to_owned(),
+            },
+            org_id: None,
+            base_url: None,
+            ca_bundle: None,
+        },
+        defaults: TenantDefaults {
+            region: Some("aws-eu-central-1".to_owned()),
+            compute: Some(Compute {
+                min_cu: Some(0.25),
+                max_cu: Some(1.0),
+                suspend_timeout_seconds: None,
+            }),
+            ..TenantDefaults::default()
+        },
+        limits: crds::ClassLimits::default(),
+        adoption: crds::Adoption::default(),
+        deletion_policy: None,
+        migrations: crds::Migrations::default(),
+    }
+}
+
+fn digest(version: i64) -> String {
+    format!("digest-{version}")
+}
+
+impl Process {
+    /// A listing that nobody waits for begins: it shows what is there now.
+    pub(crate) fn begin_listing(&mut self, world: &World) {
+        let mut gathering = Gathering::begin(world.now);
+        gathering.page(&world.listed(), Vec::new(), &installation());
+        self.listing = Some(gathering);
+    }
+
+    /// The listing that began is complete.
+    pub(crate) fn end_listing(&mut self) {
+        if let Some(gathering) = self.listing.take() {
+            self.snapshot.replace(gathering);
+        }
+    }
+
+    /// Observes, plans and applies once.
+    pub(crate) fn go_on(&mut self, world: &mut World) -> Went {
+        let Some(mut pass) = self.pass.take().or_else(|| begin(world)) else {
+            return Went::Idle;
+        };
+        let went = self.one_step(world, &mut pass);
+        match went {
+            Went::On => self.pass = Some(pass),
+            Went::Crashed => *self = Self::default(),
+            Went::Idle | Went::Ended(_) | Went::Failed => {}
+        }
+        went
+    }
+
+    fn one_step(&mut self, world: &mut World, pass: &mut Pass) -> Went {
+        if pass.tenant.deleting && !pass.tenant.finalizer {
+            return Went::Idle;
+        }
+        let facts = self.observe(world, pass);
+        let step = plan(&pass.goal, &facts);
+        let done = match verdict_of(pass, &step) {
+            Some(verdict) => {
+                if step == Step::Rest {
+                    pass.status.effective = pass.wish().ok().map(Wish::effective);
+                }
+                save(world, pass, &facts, &verdict)
+            }
+            None => self.take(world, pass, &facts, &step),
+        };
+        match done {
+            Ok(()) if ends(&step) => Went::Ended(step),
+            Ok(()) => Went::On,
+            Err(Stop::Crash) => Went::Crashed,
+            Err(Stop::Failed(failure)) => self.fail(world, pass, &failure),
+        }
+    }
+
+    fn fail(&self, world: &mut World, pass: &mut Pass, failure: &Failure) -> Went {
+        if failure.reason != Reason::KubernetesError {
+            let facts = self.observe(world, pass);
+            let verdict = failure.verdict(pass.tenant.deleting);
+            if let Err(Stop::Crash) = save(world, pass, &facts, &verdict) {
+                return Went::Crashed;
+            }
+        }
+        Went::Failed
+    }
+
+    fn observe(&self, world: &mut World, pass: &Pass) -> Facts {
+        let project = pass.project();
+        let (label, secret) = match &pass.goal {
+            Goal::Live(Ok(wish)) => (wish.label.clone(), wish.secret_name.clone()),
+            _ => (String::new(), secret_name(NAME.name, &pass.tenant.spec)),
+        };
+        let secret = match world.secret(&secret) {
+            None => SecretFacts::Missing,
+            Some(kept) if kept.owner != pass.tenant.uid => SecretFacts::Foreign,
+            Some(kept) => SecretFacts::Ours {
+                intact: kept.intact,
+                project: kept.project.clone(),
+                ca_digest: None,
+            },
+        };
+        Facts {
+            now: world.now,
+            status: pass.status.clone(),
+            has_finalizer: pass.tenant.finalizer,
+            suspended: pass.tenant.spec.suspend,
+            abandon: false,
+            reconcile_at: pass.tenant.reconcile_at.clone(),
+            class_guarded: world.class_guarded,
+            account: AccountFacts::Usable,
+            project_name: project_name(&label, &installation(), uid_of(pass.tenant.uid)),
+            listing: self
+                .snapshot
+                .facts(uid_of(pass.tenant.uid), project.as_ref()),
+            endpoint: pass.hand.endpoint.clone(),
+            confirmed: pass.hand.confirmed,
+            deleted: pass.hand.deleted.clone(),
+            taken_by: None,
+            secret,
+            password_rejected: pass.hand.password_rejected,
+            ca_digest: None,
+            schema: Schema::Target(SchemaTarget {
+                version: world.schema,
+                digest: digest(world.schema),
+            }),
+        }
+    }
+
+    fn take(
+        &mut self,
+        world: &mut World,
+        pass: &mut Pass,
+        facts: &Facts,
+        step: &Step,
+    ) -> Result<(), Stop> {
+        let was_ready = is_true(&pass.status.conditions, ConditionType::Ready);
+        if let Some((area, reason, message)) = progress(step).filter(|_| was_ready) {
+            let finding = Finding {
+                area,
+                reason,
+                message: message.to_owned(),
+            };
+            let deleting = pass.tenant.deleting;
+            let verdict = if deleting {
+                Verdict::Deleting(finding)
+            } else {
+                Verdict::Progress(finding)
+            };
+            save(world, pass, facts, &verdict)?;
+        }
+        match step {
+            Step::GuardClass => {
+                world.class_guarded = true;
+                world.effect()
+            }
+            Step::AddFinalizer => add_finalizer(world, pass),
+            Step::LetGo(_) => let_go(world, pass),
+            Step::List { .. } => self.list(world),
+            Step::Create { attempt } => self.create(world, pass, facts, *attempt),
+            Step::TakeUp(id) => self.take_up(world, pass, id),
+            Step::RemoveTwin(id) => self.delete(world, pass, id),
+            Step::ConfirmGone(id) => self.confirm_gone(world, pass, id),
+            Step::Inspect(id) => inspect(world, pass, facts, id),
+            Step::Update { project, compute } => {
+                self.update(world, pass, facts, project, compute.is_some())
+            }
+            Step::WriteSecret(id) => write_secret(world, pass, id),
+            Step::Migrate(id) => migrate(world, pass, facts, id),
+            Step::DeleteProject(id) => {
+                self.delete(world, pass, id)?;
+                pass.hand.deleted = Some(id.clone());
+                Ok(())
+            }
+            Step::Adopt(_) | Step::Wait { .. } | Step::Hold | Step::Stall(_) | Step::Rest => Ok(()),
+        }
+    }
+
+    fn wrote(&mut self, world: &World, project: &Project) {
+        self.snapshot.wrote(project, &installation(), world.now);
+    }
+
+    fn list(&mut self, world: &mut World) -> Result<(), Stop> {
+        world.read()?;
+        let mut gathering = Gathering::begin(world.now);
+        gathering.page(&world.listed(), Vec::new(), &installation());
+        world.pass_time(LISTING);
+        self.snapshot.replace(gathering);
+        Ok(())
+    }
+
+    fn create(
+        &mut self,
+        world: &mut World,
+        pass: &mut Pass,
+        facts: &Facts,
+        attempt: i32,
+    ) -> Result<(), Stop> {
+        let wish = pass.wish()?.clone();
+        let not_after = world.now + SEND_WINDOW;
+        pass.status.creation = Some(CreationIntent {
+            project_name: facts.project_name.clone(),
+            not_after: MicroTime(not_after),
+            settled_at: MicroTime(not_after + SETTLE_WINDOW),
+            attempt,
+        });
+        save(
+            world,
+            pass,
+            facts,
+            &progress_of(Area::Project, Reason::CreatingProject),
+        )?;
+        let created = match world.create(&facts.project_name, &wish)? {
+            Ok(created) => created,
+            Err(NotCreated::Ambiguous) => {
+                return Err(Stop::Failed(Failure::passing(
+                    Area::Project,
+                    Reason::SettlingCreation,
+                    "no answer",
+                )));
+            }
+            Err(NotCreated::Refused) => {
+                pass.status.creation = None;
+                return Err(crate::world::unreachable());
+            }
+        };
+        self.wrote(world, &created.project);
+        record(pass, &created.project);
+        pass.status.effective = Some(wish.effective());
+        pass.hand.credentials = Some((created.project.id.clone(), created.password));
+        save(
+            world,
+            pass,
+            facts,
+            &progress_of(Area::Credentials, Reason::WritingSecret),
+        )
+    }
+
+    fn take_up(&mut self, world: &mut World, pass: &mut Pass, id: &ProjectId) -> Result<(), Stop> {
+        world.read()?;
+        let Some(project) = world.alive(id).map(|held| held.project.clone()) else {
+            self.snapshot.deleted(id, world.now);
+            return Ok(());
+        };
+        world.read()?;
+        record(pass, &project);
+        pass.status.effective = None;
+        self.wrote(world, &project);
+        Ok(())
+    }
+
+    fn delete(&mut self, world: &mut World, pass: &Pass, id: &ProjectId) -> Result<(), Stop> {
+        let owner = world
+            .projects
+            .get(id)
+            .and_then(|held| marked_tenant(&held.project.name, &installation()));
+        let renamed = pass.project().as_ref() == Some(id);
+        assert!(
+            renamed || owner == Some(uid_of(pass.tenant.uid)),
+            "{id} is not this Tenant's to delete"
+        );
+        world.change(|world| {
+            if let Some(held) = world.alive(id) {
+                held.deleted = true;
+            }
+        })?;
+        self.snapshot.deleted(id, world.now);
+        Ok(())
+    }
+
+    fn confirm_gone(
+        &mut self,
+        world: &mut World,
+        pass: &mut Pass,
+        id: &ProjectId,
+    ) -> Result<(), Stop> {
+        world.read()?;
+        if world.alive(id).is_none() {
+            world.change(|world| {
+                if let Some(held) = world.projects.get_mut(id) {
+                    held.deleted = false;
+                    held.project.updated_at = world.now;
+                }
+            })?;
+        }
+        let Some(project) = world.alive(id).map(|held| held.project.clone()) else {
+            return Err(Stop::Failed(Failure::lasting(
+                Area::Project,
+                Reason::ProjectGone,
+                "gone",
+            )));
+        };
+        self.wrote(world, &project);
+        pass.hand.confirmed = true;
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        world: &mut World,
+        pass: &mut Pass,
+        facts: &Facts,
+        id: &ProjectId,
+        resize: bool,
+    ) -> Result<(), Stop> {
+        let wish = pass.wish()?.clone();
+        let updated = world.change(|world| {
+            let now = world.now;
+            world.alive(id).map(|held| {
+                set(&mut held.project, &facts.project_name, &wish, now);
+                held.project.clone()
+            })
+        })?;
+        let updated = updated.ok_or_else(crate::world::unreachable)?;
+        self.wrote(world, &updated);
+        if resize {
+            world.change(|world| {
+                let now = world.now;
+                if let Some(held) = world.alive(id) {
+                    held.compute = wish.compute;
+                    held.project.updated_at = now;
+                }
+            })?;
+            pass.hand.endpoint = Some(EndpointFacts {
+                id: endpoint_id(id),
+                compute: wish.compute,
+            });
+        }
+        if let Some(project) = &mut pass.status.project {
+            project.name.clone_from(&facts.project_name);
+            let known = pass.hand.endpoint.is_some();
+            project.checked_at = known.then(|| updated.updated_at.to_string());
+        }
+        pass.status.effective = Some(wish.effective());
+        Ok(())
+    }
+}
+
+const NAME: TenantName<'static> = TenantName {
+    namespace: "acme",
+    name: "one",
+};
+
+impl Pass {
+    fn wish(&self) -> Result<&Wish, Stop> {
+        match &self.goal {
+            Goal::Live(Ok(wish)) => Ok(wish),
+            _ => Err(conflict()),
+        }
+    }
+
+    fn project(&self) -> Option<ProjectId> {
+        self.status
+            .project
+            .as_ref()
+            .and_then(|project| project.id.parse().ok())
+    }
+
+    /// Goes on with the version that a write returned, and with the generation that the pass began with.
+    fn adopt_version(&mut self, written: Stored) {
+        self.tenant = Stored {
+            generation: self.tenant.generation,
+            ..written
+        };
+    }
+}
+
+fn begin(world: &World) -> Option<Pass> {
+    let tenant = world.tenant.clone()?;
+    let status = tenant.status.clone().unwrap_or_default();
+    let goal = if tenant.deleting {
+        let in_effect = status
+            .effective
+            .as_ref()
+            .map(|effective| effective.deletion_policy);
+        Goal::Go(deletion_policy(&tenant.spec, Some(&class()), in_effect))
+    } else {
+        let settled = status.project.as_ref().and(status.effective.as_ref());
+        Goal::Live(validate(NAME, &tenant.spec, &class(), settled))
+    };
+    Some(Pass {
+        tenant,
+        status,
+        goal,
+        hand: Hand::default(),
+    })
+}
+
+fn ends(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Wait { .. } | Step::Hold | Step::Stall(_) | Step::Rest | Step::LetGo(_)
+    )
+}
+
+fn progress_of(area: Area, reason: Reason) -> Verdict {
+    Verdict::Progress(Finding {
+        area,
+        reason,
+        message: String::new(),
+    })
+}
+
+/// What the status says at a step that ends the pass.
+fn verdict_of(pass: &Pass, step: &Step) -> Option<Verdict> {
+    let finding = |reason, message: &String| Finding {
+        area: Area::Project,
+        reason,
+        message: message.clone(),
+    };
+    Some(match (step, pass.tenant.deleting) {
+        (Step::Rest, _) => Verdict::Ready,
+        (Step::Hold, _) => Verdict::Suspended,
+        (Step::Stall(refusal), false) => {
+            Verdict::Stalled(finding(refusal.reason, &refusal.message))
+        }
+        (Step::Stall(refusal), true) => {
+            Verdict::DeletionStalled(finding(refusal.reason, &refusal.message))
+        }
+        (
+            Step::Wait {
+                reason, message, ..
+            },
+            false,
+        ) => Verdict::Progress(finding(*reason, message)),
+        (
+            Step::Wait {
+                reason, message, ..
+            },
+            true,
+        ) => Verdict::Deleting(finding(*reason, message)),
+        _ => return None,
+    })
+}
+
+/// Writes the status, if that changes anything.
+fn save(world: &mut World, pass: &mut Pass, facts: &Facts, verdict: &Verdict) -> Result<(), Stop> {
+    let project = pass
+        .status
+        .project
+        .as_ref()
+        .map(|project| project.id.as_str());
+    let credentials = match &facts.secret {
+        SecretFacts::Ours {
+            intact: true,
+            project: of,
+            ..
+        } => of.as_ref().map(ProjectId::as_str) == project && pass.status.binding.is_some(),
+        _ => false,
+    };
+    let schema = pass.status.schema.as_ref().is_some_and(|schema| {
+        schema.project_id.as_deref() == project && schema.version == Some(world.schema)
+    });
+    let seen = Seen {
+        generation: Some(pass.tenant.generation),
+        credentials,
+        schema,
+        now: world.now,
+    };
+    let next = report(pass.status.clone(), verdict, seen);
+    if pass.tenant.status.as_ref() != Some(&next) {
+        let stored = world.stored(pass.tenant.uid)?;
+        // Edits of the spec meanwhile do no harm; a status that somebody else wrote ends the pass.
+        if stored.status != pass.tenant.status {
+            return Err(conflict());
+        }
+        stored.status = Some(next.clone());
+        let written = stored.clone();
+        pass.adopt_version(written);
+        world.effect()?;
+    }
+    pass.status = next;
+    Ok(())
+}
+
+fn add_finalizer(world: &mut World, pass: &mut Pass) -> Result<(), Stop> {
+    let stored = world.stored(pass.tenant.uid)?;
+    if stored.deleting
+        || stored.generation != pass.tenant.generation
+        || stored.status != pass.tenant.status
+    {
+        return Err(conflict());
+    }
+    stored.finalizer = true;
+    let written = stored.clone();
+    pass.adopt_version(written);
+    world.effect()
+}
+
+fn let_go(world: &mut World, pass: &mut Pass) -> Result<(), Stop> {
+    let owner = uid_of(pass.tenant.uid);
+    let recorded = pass.project();
+    let own = |project: &&Project| {
+        recorded.as_ref() == Some(&project.id)
+            || marked_tenant(&project.name, &installation()) == Some(owner)
+    };
+    let coming = world.in_flight.iter().map(|(_, held)| &held.project);
+    let coming: Vec<_> = coming.filter(own).map(|project| &project.id).collect();
+    assert!(
+        coming.is_empty(),
+        "the Tenant goes, and {coming:?} still to come"
+    );
+    let there = world.listed();
+    let there: Vec<_> = there
+        .iter()
+        .filter(own)
+        .map(|project| project.id.clone())
+        .collect();
+    let retains = pass.goal == Goal::Go(DeletionPolicy::Retain) && pass.status.creation.is_none();
+    assert!(
+        there.is_empty() || retains,
+        "the Tenant goes and leaves {there:?} behind"
+    );
+    let stored = world.stored(pass.tenant.uid)?;
+    if stored.generation != pass.tenant.generation || stored.status != pass.tenant.status {
+        return Err(conflict());
+    }
+    stored.finalizer = false;
+    if stored.deleting {
+        world.remove_tenant();
+        world.retained.extend(there);
+    }
+    world.effect()
+}
+
+fn endpoint_id(project: &ProjectId) -> neon::ids::EndpointId {
+    format!("ep-{project}").parse().expect("an id")
+}
+
+fn record(pass: &mut Pass, project: &Project) {
+    pass.status.project = Some(ProjectStatus {
+        id: project.id.to_string(),
+        region: project.region_id.to_string(),
+        name: project.name.clone(),
+        branch_id: None,
+        endpoint_id: Some(endpoint_id(&project.id).to_string()),
+        adopted: false,
+        checked_at: Some(project.updated_at.to_string()),
+    });
+    pass.status.creation = None;
+    pass.status.connection = None;
+}
+
+fn inspect(world: &mut World, pass: &mut Pass, facts: &Facts, id: &ProjectId) -> Result<(), Stop> {
+    world.read()?;
+    let Some(compute) = world.alive(id).map(|held| held.compute) else {
+        return Err(crate::world::unreachable());
+    };
+    let seen = EndpointFacts {
+        id: endpoint_id(id),
+        compute,
+    };
+    let wish = pass.wish()?;
+    let settled = !seen.differs_from(wish);
+    let listed = facts.listing.own.as_ref();
+    let unchanged =
+        listed.is_none_or(|listed| !listed.differs_from(wish, &facts.project_name, false));
+    if let Some(project) = &mut pass.status.project {
+        project.endpoint_id = Some(seen.id.to_string());
+        if settled && unchanged {
+            project.checked_at = listed.map(|listed| listed.updated_at.clone());
+        }
+    }
+    pass.hand.endpoint = Some(seen);
+    Ok(())
+}
+
+fn write_secret(world: &mut World, pass: &mut Pass, id: &ProjectId) -> Result<(), Stop> {
+    let name = pass.wish()?.secret_name.clone();
+    let in_hand = pass
+        .hand
+        .credentials
+        .as_ref()
+        .is_some_and(|(of, _)| of == id)
+        && !pass.hand.password_rejected;
+    if !in_hand {
+        fetch(world, pass, id)?;
+    }
+    let password = pass
+        .hand
+        .credentials
+        .as_ref()
+        .map(|(_, password)| *password);
+    if world.secret(&name).is_none() {
+        let owner = world.stored(pass.tenant.uid)?.uid;
+        world.secrets.push(Kept {
+            name: name.clone(),
+            owner,
+            intact: false,
+            project: None,
+            password: None,
+        });
+        world.effect()?;
+    }
+    let secret = world.secret(&name).ok_or_else(conflict)?;
+    secret.intact = true;
+    secret.project = Some(id.clone());
+    secret.password = password;
+    world.effect()?;
+    pass.status.connection = Some(Connection {
+        host: format!("{}.eu.neon.tech", endpoint_id(id)),
+        pooled_host: format!("{}-pooler.eu.neon.tech", endpoint_id(id)),
+        port: 5432,
+        database: "neondb".to_owned(),
+        role: "neondb_owner".to_owned(),
+        ssl_mode: "require".to_owned(),
+        options: None,
+    });
+    pass.status.binding = Some(Binding { name });
+    Ok(())
+}
+
+/// Reads the password from Neon, or resets it where the one that Neon reveals was refused already.
+fn fetch(world: &mut World, pass: &mut Pass, id: &ProjectId) -> Result<(), Stop> {
+    world.read()?;
+    let revealed = world
+        .alive(id)
+        .map(|held| held.password)
+        .ok_or_else(crate::world::unreachable)?;
+    let refused = pass
+        .hand
+        .credentials
+        .take()
+        .filter(|_| pass.hand.password_rejected);
+    let same = refused.is_some_and(|(_, password)| password == revealed);
+    let mut password = revealed;
+    if same || pass.hand.password_rejected && pass.hand.password_read {
+        assert!(
+            !pass.hand.password_reset,
+            "a password is reset once in a pass"
+        );
+        password = world.change(|world| {
+            let password = world.new_password();
+            if let Some(held) = world.alive(id) {
+                held.password = password;
+            }
+            password
+        })?;
+        pass.hand.password_reset = true;
+    } else {
+        pass.hand.password_read = true;
+    }
+    pass.hand.password_rejected = false;
+    pass.hand.credentials = Some((id.clone(), password));
+    Ok(())
+}
+
+fn migrate(world: &mut World, pass: &mut Pass, facts: &Facts, id: &ProjectId) -> Result<(), Stop> {
+    let name = pass.wish()?.secret_name.clone();
+    let password = match &pass.hand.credentials {
+        Some((of, password)) if of == id => Some(*password),
+        _ => world.secret(&name).and_then(|secret| secret.password),
+    };
+    let Some(password) = password else {
+        return Err(Stop::Failed(Failure::passing(
+            Area::Credentials,
+            Reason::WritingSecret,
+            "no password",
+        )));
+    };
+    let version = world.schema;
+    let held = world.alive(id).ok_or_else(crate::world::unreachable)?;
+    if held.password != password {
+        if pass.hand.password_rejected {
+            return Err(Stop::Failed(Failure::passing(
+                Area::Schema,
+                Reason::DatabaseUnreachable,
+                "refused",
+            )));
+        }
+        pass.hand.password_rejected = true;
+        return Ok(());
+    }
+    held.schema = Some(version);
+    world.effect()?;
+    pass.status.schema = Some(SchemaStatus {
+        version: Some(version),
+        target: version,
+        checksum: Some(digest(version)),
+        applied_at: None,
+        project_id: Some(id.to_string()),
+    });
+    pass.status
+        .last_reconcile_at
+        .clone_from(&facts.reconcile_at);
+    Ok(())
+}
