@@ -48,7 +48,8 @@ pub fn begin<'a>(ctx: &'a Context, packed: &PackedTenant) -> Option<Pass<'a>> {
     Some(pass)
 }
 
-fn goal(pass: &Pass<'_>) -> Goal {
+/// What is to become of the Tenant, by its spec, its class and what is settled already.
+pub fn goal(pass: &Pass<'_>) -> Goal {
     let (spec, class, status) = (&pass.tenant.spec, pass.class.as_deref(), &pass.status);
     if pass.deleting() {
         let in_effect = status

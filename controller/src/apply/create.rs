@@ -225,6 +225,8 @@ pub(super) async fn adopt(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Fai
     let endpoint = compute_of(pass, id, DOING).await?;
     let effective = found(pass.wish()?, &project, endpoint.as_ref());
     record(pass, &project, endpoint.as_ref(), true, Some(effective));
+    // From here on the project's region and version count, not what the class gives to new ones.
+    pass.goal = crate::observe::goal(pass);
     account.wrote(&project);
     pass.say(Reason::ProjectAdopted, &format!("adopted project {id}"));
     Ok(())
