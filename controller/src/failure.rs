@@ -72,8 +72,10 @@ impl Failure {
             ClusterError::Conflict { .. } | ClusterError::NotFound { .. } => {
                 Retry::After(CONFLICT_RETRY)
             }
-            ClusterError::Refused { .. } => Retry::OnChange,
-            ClusterError::Exists { .. } | ClusterError::Unavailable { .. } => Retry::Backoff,
+            // An API server that has just started refuses what it allows a second later, when it has read its roles.
+            ClusterError::Refused { .. } | ClusterError::Exists { .. } | ClusterError::Unavailable { .. } => {
+                Retry::Backoff
+            }
         };
         Self {
             area,

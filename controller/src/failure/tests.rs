@@ -126,7 +126,7 @@ fn each_answer_of_the_api_server_has_its_retry() {
                 what: "apply",
                 message: "no".to_owned(),
             },
-            Retry::OnChange,
+            Retry::Backoff,
         ),
     ];
     for (error, retry) in rows {
