@@ -250,9 +250,10 @@ fn until_then(now: Timestamp, then: Timestamp) -> Duration {
 async fn fail(pass: &mut Pass<'_>, failure: Failure) -> Ending {
     let facts = observe(pass);
     let verdict = failure.verdict(pass.deleting());
-    if failure.reason != Reason::KubernetesError
-        && let Err(unsaid) = pass.save(&facts, &verdict).await
-    {
+    // After a conflict somebody knows better than this pass; any other failure is worth a word in the status.
+    let outdated =
+        failure.reason == Reason::KubernetesError && matches!(failure.retry, Retry::After(_));
+    if !outdated && let Err(unsaid) = pass.save(&facts, &verdict).await {
         debug!(reason = %unsaid.reason, "The status could not be written: {}", unsaid.message);
     }
     let (wait, outcome) = match failure.retry {
