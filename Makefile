@@ -8,10 +8,15 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .NOTPARALLEL:
 
 CARGO ?= cargo
+# CARGO_TARGET_DIR and cargo's own configuration are honoured.
+TARGET = $(shell $(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 # Installs and starts servers; see `cargo run -p dbpertenant-dev -- --help`.
-DEV = $(CARGO) run --quiet -p dbpertenant-dev --
+DEV = $(TARGET)/debug/dev
 # The installed programs, as variables of the environment (NEON_EMULATOR_PG_BIN, KUBECTL, HELM, PSQL).
 WITH_SERVERS = servers=$$($(DEV) env) && eval "$$servers" &&
+# The end-to-end tests by name, and not by crate: a crate alone would be built with fewer features of its dependencies,
+# and these compiled once more.
+E2E = $(addprefix --test ,$(basename $(notdir $(wildcard tests/tests/*))))
 # Set to anything to take the demo down as soon as it has proved itself.
 ONCE ?=
 # Arguments for the test runner, as in `make test-unit TEST=allowed_ips`.
@@ -32,11 +37,12 @@ demo: programs ## Three tenants on this machine, from nothing to psql; ends with
 	@$(DEV) demo $(if $(ONCE),--once)
 
 .PHONY: demo-down
-demo-down: ## Stop a demo that runs elsewhere, and remove what a killed one left
+demo-down: programs ## Stop a demo that runs elsewhere, and remove what a killed one left
 	@$(DEV) down
 
 .PHONY: test
-test: test-unit test-e2e ## All tests that fit into half an hour
+test: servers ## All tests that fit into half an hour: units, documentation, end to end in their short form
+	$(WITH_SERVERS) $(CARGO) test --workspace -- $(TEST)
 
 .PHONY: test-unit
 test-unit: servers ## Tests of each crate, with documentation tests
@@ -44,14 +50,14 @@ test-unit: servers ## Tests of each crate, with documentation tests
 
 .PHONY: test-e2e
 test-e2e: servers ## End-to-end tests against real servers, in their short form
-	$(WITH_SERVERS) $(CARGO) test -p dbpertenant-tests -- $(TEST)
+	$(WITH_SERVERS) $(CARGO) test --workspace $(E2E) -- $(TEST)
 
 .PHONY: test-long
-test-long: servers deny ## End-to-end tests in their full form, and the supply-chain check
-	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test -p dbpertenant-tests -- --include-ignored $(TEST)
+test-long: servers deny ## End-to-end tests in their full form, and the licences of dependencies
+	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace $(E2E) -- --include-ignored $(TEST)
 
 .PHONY: lint
-lint: ## Formatting, clippy, documentation, chart, Go; nothing is changed
+lint: programs ## Formatting, clippy, documentation, chart, Go; nothing is changed
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
@@ -89,7 +95,7 @@ doc: ## The crates' documentation, as HTML
 	$(CARGO) doc --workspace --no-deps
 
 .PHONY: kind
-kind: ## A cluster in Docker with the chart installed (needs docker and kind)
+kind: programs ## A cluster in Docker with the chart installed (needs docker and kind)
 	@command -v docker >/dev/null || { echo "make kind needs Docker; make demo does not"; exit 1; }
 	@command -v kind >/dev/null || { echo "make kind needs kind: go install sigs.k8s.io/kind@latest"; exit 1; }
 	kind create cluster --config kind-config.yaml
