@@ -12,8 +12,11 @@
 //! What remains is a clock that runs a third slower than another's, and a request that left before the Lease was lost: effects are
 //! therefore guarded by versions of their own as well.
 
+mod candidate;
+mod clock;
 mod elector;
 mod store;
+mod tenure;
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +27,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::health::Health;
-use elector::{Elector, MachineClock, Tenure};
+use clock::MachineClock;
+use elector::Elector;
 use store::KubeStore;
+use tenure::Tenure;
 
 /// Limit on giving the Lease back when the process stops. It expires by itself if that fails.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,7 +86,7 @@ impl Held {
 /// Tells whether the Lease is held at this moment, by the clock and not by whether a task was scheduled in time: a process that was
 /// stopped for a while and goes on sees it at once.
 #[derive(Clone, Debug)]
-pub struct Guard(elector::Guard<MachineClock>);
+pub struct Guard(tenure::Guard<MachineClock>);
 
 impl Guard {
     /// Whether this process may act now.
