@@ -1,6 +1,6 @@
 //! What the controller keeps of the cluster, small: ten thousand Tenants and their Secrets fit in a few megabytes.
 //!
-//! Tenants are kept as their own JSON, without what no pass reads; a pass unpacks the one it works on. Of Secrets only the
+//! Tenants are kept as their own JSON, without what no pass reads and packed; a pass unpacks the one it works on. Of Secrets only the
 //! metadata is ever asked for, and of that only the answer to one question is kept: is it ours and as we wrote it?
 
 use std::borrow::Cow;
@@ -19,6 +19,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::facts::SecretFacts;
 use crate::identity::TenantUid;
+use packed::Packed;
+
+mod packed;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -30,13 +33,13 @@ pub struct PackedTenant {
     adopts: Option<Box<str>>,
     phase: Option<Phase>,
     wish_hash: u64,
-    body: Box<[u8]>,
+    body: Packed,
 }
 
 impl PackedTenant {
     /// The whole Tenant. `None` only if the cache were corrupt.
     pub fn unpack(&self) -> Option<Tenant> {
-        serde_json::from_slice(&self.body).ok()
+        serde_json::from_slice(&self.body.unpack()?).ok()
     }
 
     /// The class it names.
@@ -91,7 +94,7 @@ impl TryFrom<Tenant> for PackedTenant {
     fn try_from(mut tenant: Tenant) -> Result<Self, serde_json::Error> {
         prune(&mut tenant);
         Ok(Self {
-            body: serde_json::to_vec(&tenant)?.into_boxed_slice(),
+            body: Packed::new(&serde_json::to_vec(&tenant)?),
             wish_hash: wish_hash(&tenant.metadata),
             phase: tenant.status.as_ref().and_then(|status| status.phase),
             class_name: tenant.spec.class_name.into_boxed_str(),
