@@ -78,7 +78,11 @@ impl Default for Gate {
 impl Gate {
     /// Counts effects from now on; at the one that is named the controller is cut off.
     pub fn arm(&self, at: Option<(At, Cut)>) {
-        *self.state() = State { counting: true, cut: at, ..State::default() };
+        *self.state() = State {
+            counting: true,
+            cut: at,
+            ..State::default()
+        };
         self.0.attempts.send_replace(0);
     }
 
@@ -131,7 +135,9 @@ impl Gate {
             return Passage::Through;
         }
         state.effects.push(name.to_owned());
-        let Some((at, cut)) = state.cut else { return Passage::Through };
+        let Some((at, cut)) = state.cut else {
+            return Passage::Through;
+        };
         let is_it = match at {
             At::Number(number) => number == state.effects.len(),
             At::First(first) => first == name,

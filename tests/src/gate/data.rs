@@ -33,7 +33,11 @@ impl DataRelay {
         let port = listener.local_addr()?.port();
         let target = Arc::new(AtomicU16::new(0));
         let listening = tokio::spawn(accept(listener, gate, Arc::clone(&target))).abort_handle();
-        Ok(Self { port, target, listening })
+        Ok(Self {
+            port,
+            target,
+            listening,
+        })
     }
 
     /// Names the port on loopback that connections are led to.
@@ -55,10 +59,14 @@ impl Drop for DataRelay {
 
 async fn accept(listener: TcpListener, gate: Gate, target: Arc<AtomicU16>) {
     loop {
-        let Ok((client, _)) = listener.accept().await else { continue };
+        let Ok((client, _)) = listener.accept().await else {
+            continue;
+        };
         let (gate, port) = (gate.clone(), target.load(Ordering::Relaxed));
         tokio::spawn(async move {
-            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
+            let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else {
+                return;
+            };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let _ = relay(client, server, &gate).await;
             // A connection that was cut off stays open, and silent, until its client is gone.

@@ -19,6 +19,9 @@ use tokio::task::AbortHandle;
 
 use super::{Cut, Gate, Passage};
 
+/// Path and query that are asked for in the place of others.
+pub type Rewrite = Box<dyn Fn(&Method, &Uri) -> String + Send + Sync>;
+
 /// What a relay leads to, and how it reads the requests.
 pub struct Upstream {
     /// The client that requests are sent on with.
@@ -27,8 +30,8 @@ pub struct Upstream {
     pub base: String,
     /// The name of the effect that a request has, if it has one.
     pub effect: fn(&Method, &str) -> Option<String>,
-    /// Path and query to ask for instead.
-    pub rewrite: Box<dyn Fn(&Method, &Uri) -> String + Send + Sync>,
+    /// What to ask for instead of what was asked for.
+    pub rewrite: Rewrite,
 }
 
 /// A running relay. Dropping it stops it.
@@ -50,7 +53,10 @@ impl HttpRelay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared { gate, upstream });
-        Ok(Self { port, listening: tokio::spawn(accept(listener, shared)).abort_handle() })
+        Ok(Self {
+            port,
+            listening: tokio::spawn(accept(listener, shared)).abort_handle(),
+        })
     }
 
     /// Where it listens.
@@ -67,13 +73,17 @@ impl Drop for HttpRelay {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let service = service_fn(move |request| relay(Arc::clone(&shared), request));
             // A service that fails cuts the connection without an answer: just what a dead network does.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -93,7 +103,9 @@ async fn relay(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Re
     let sent = send(Arc::clone(&shared), head, body);
     match passage {
         // What was sent is done, also when the one who sent it is gone meanwhile.
-        Passage::Through if name.is_some() => tokio::spawn(async { whole(sent.await?).await }).await.map_err(io::Error::other)?,
+        Passage::Through if name.is_some() => tokio::spawn(async { whole(sent.await?).await })
+            .await
+            .map_err(io::Error::other)?,
         Passage::Through => sent.await,
         Passage::Cut(Cut::AfterAnswer) => {
             let answer = whole(sent.await?).await?;
@@ -104,7 +116,8 @@ async fn relay(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Re
             let done = tokio::spawn(async { whole(sent.await?).await }).await;
             gate.shut();
             gate.opened().await;
-            done.map_err(io::Error::other)?.and(Err(io::ErrorKind::ConnectionReset.into()))
+            done.map_err(io::Error::other)?
+                .and(Err(io::ErrorKind::ConnectionReset.into()))
         }
         Passage::Cut(Cut::Held) => {
             gate.hold(Box::pin(async {
@@ -124,32 +137,56 @@ async fn relay(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Re
     }
 }
 
-async fn send(shared: Arc<Shared>, head: hyper::http::request::Parts, body: Bytes) -> io::Result<Response<Body>> {
+async fn send(
+    shared: Arc<Shared>,
+    head: hyper::http::request::Parts,
+    body: Bytes,
+) -> io::Result<Response<Body>> {
     let upstream = &shared.upstream;
-    let url = format!("{}{}", upstream.base, (upstream.rewrite)(&head.method, &head.uri));
+    let url = format!(
+        "{}{}",
+        upstream.base,
+        (upstream.rewrite)(&head.method, &head.uri)
+    );
     let mut headers = head.headers;
     for own in [HOST, CONNECTION, TRANSFER_ENCODING] {
         headers.remove(own);
     }
-    let request = upstream.client.request(head.method, url).headers(headers).body(body);
+    let request = upstream
+        .client
+        .request(head.method, url)
+        .headers(headers)
+        .body(body);
     let answer = request.send().await.map_err(io::Error::other)?;
     let (status, headers) = (answer.status(), answer.headers().clone());
-    let frames = answer.bytes_stream().map_ok(Frame::data).map_err(io::Error::other);
-    Ok(with_head(status, &headers, StreamBody::new(frames).boxed_unsync()))
+    let frames = answer
+        .bytes_stream()
+        .map_ok(Frame::data)
+        .map_err(io::Error::other);
+    Ok(with_head(
+        status,
+        &headers,
+        StreamBody::new(frames).boxed_unsync(),
+    ))
 }
 
 /// The answer with its body read to the end.
 async fn whole(answer: Response<Body>) -> io::Result<Response<Body>> {
     let (head, body) = answer.into_parts();
     let bytes = body.collect().await?.to_bytes();
-    let body = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    let body = Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync();
     Ok(with_head(head.status, &head.headers, body))
 }
 
 fn with_head(status: hyper::StatusCode, headers: &HeaderMap, body: Body) -> Response<Body> {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
-    for (name, value) in headers.iter().filter(|(name, _)| ![CONNECTION, TRANSFER_ENCODING].contains(name)) {
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| ![CONNECTION, TRANSFER_ENCODING].contains(name))
+    {
         answer.headers_mut().append(name, value.clone());
     }
     answer
@@ -161,8 +198,14 @@ pub fn kubernetes_effect(method: &Method, path: &str) -> Option<String> {
         return None;
     }
     let parts: Vec<&str> = path.split('/').collect();
-    let at = parts.iter().position(|part| matches!(*part, "tenants" | "tenantclasses" | "secrets"))?;
-    let status = if parts.last() == Some(&"status") { "/status" } else { "" };
+    let at = parts
+        .iter()
+        .position(|part| matches!(*part, "tenants" | "tenantclasses" | "secrets"))?;
+    let status = if parts.last() == Some(&"status") {
+        "/status"
+    } else {
+        ""
+    };
     Some(format!("{method} {}{status}", parts[at]))
 }
 
@@ -173,8 +216,14 @@ pub fn neon_effect(method: &Method, path: &str) -> Option<String> {
     }
     // /api/v2/projects/ID/endpoints/ID: every other part is an id.
     let parts: Vec<&str> = path.trim_start_matches("/api/v2/").split('/').collect();
-    let named = parts.iter().enumerate().map(|(at, part)| if at % 2 == 0 { *part } else { "*" });
-    Some(format!("Neon {method} {}", named.collect::<Vec<_>>().join("/")))
+    let named = parts
+        .iter()
+        .enumerate()
+        .map(|(at, part)| if at % 2 == 0 { *part } else { "*" });
+    Some(format!(
+        "Neon {method} {}",
+        named.collect::<Vec<_>>().join("/")
+    ))
 }
 
 fn is_write(method: &Method) -> bool {
@@ -189,13 +238,34 @@ mod tests {
     fn writes_to_what_the_controller_owns_are_effects_and_nothing_else_is() {
         let name = |method, path| kubernetes_effect(&method, path);
         let tenants = "/apis/dbpertenant.dev/v1alpha1/namespaces/a/tenants/acme";
-        assert_eq!(name(Method::PATCH, tenants).as_deref(), Some("PATCH tenants"));
-        assert_eq!(name(Method::PATCH, &format!("{tenants}/status")).as_deref(), Some("PATCH tenants/status"));
-        assert_eq!(name(Method::POST, "/api/v1/namespaces/a/secrets").as_deref(), Some("POST secrets"));
+        assert_eq!(
+            name(Method::PATCH, tenants).as_deref(),
+            Some("PATCH tenants")
+        );
+        assert_eq!(
+            name(Method::PATCH, &format!("{tenants}/status")).as_deref(),
+            Some("PATCH tenants/status")
+        );
+        assert_eq!(
+            name(Method::POST, "/api/v1/namespaces/a/secrets").as_deref(),
+            Some("POST secrets")
+        );
         assert_eq!(name(Method::GET, tenants), None);
-        assert_eq!(name(Method::POST, "/apis/events.k8s.io/v1/namespaces/a/events"), None);
-        assert_eq!(name(Method::PATCH, "/apis/coordination.k8s.io/v1/namespaces/a/leases/l"), None);
-        assert_eq!(neon_effect(&Method::POST, "/api/v2/projects").as_deref(), Some("Neon POST projects"));
+        assert_eq!(
+            name(Method::POST, "/apis/events.k8s.io/v1/namespaces/a/events"),
+            None
+        );
+        assert_eq!(
+            name(
+                Method::PATCH,
+                "/apis/coordination.k8s.io/v1/namespaces/a/leases/l"
+            ),
+            None
+        );
+        assert_eq!(
+            neon_effect(&Method::POST, "/api/v2/projects").as_deref(),
+            Some("Neon POST projects")
+        );
         let resize = neon_effect(&Method::PATCH, "/api/v2/projects/p-1/endpoints/ep-1");
         assert_eq!(resize.as_deref(), Some("Neon PATCH projects/*/endpoints/*"));
     }

@@ -2,6 +2,7 @@
 //! Then it is calm, and everything must be as if nothing had happened.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,19 +22,21 @@ use serde_json::json;
 use sqlx::Connection as _;
 use tokio::sync::watch;
 
+use crate::is_long;
 use crate::run::open;
 
 /// Names the seed of a run that is to be had again.
 const SEED: &str = "FAULTS_SEED";
-/// Set to anything for the full form.
-const LONG: &str = "TEST_LONG";
 const TENANTS_SHORT: usize = 30;
 const TENANTS_LONG: usize = 200;
 const REPLICAS: [&str; 2] = ["one", "two"];
 /// Time between two things that people do, in milliseconds.
-const DEED_PAUSE_MS: u64 = 700;
-/// Time between two kills, in milliseconds. A new leader needs the Lease's 3 seconds to take over.
-const KILL_PAUSE_MS: std::ops::Range<u64> = 1_000..9_000;
+const DEED_PAUSE_MS: u64 = 1_500;
+/// Time between two kills, in milliseconds. A new leader needs the Lease's 3 seconds to take over, and is killed at times
+/// before it did anything, and at times after it did much.
+const KILL_PAUSE_MS: Range<u64> = 500..6_000;
+/// Faults among a hundred answers, at least; how many it is to be stands in [`faults`].
+const FAULTS_PERCENT_MIN: u64 = 15;
 /// From the last fault to the end.
 const CALM: Duration = Duration::from_mins(5);
 /// The whole test.
@@ -63,7 +66,9 @@ struct Deaths {
 
 async fn chaos() -> Result<()> {
     let seed = match std::env::var(SEED) {
-        Ok(seed) => seed.parse().with_context(|| format!("{SEED} is no number"))?,
+        Ok(seed) => seed
+            .parse()
+            .with_context(|| format!("{SEED} is no number"))?,
         Err(_) => rand::random(),
     };
     suite::say(&format!("chaos: {SEED}={seed}"));
@@ -77,9 +82,12 @@ async fn chaos() -> Result<()> {
         .setting("migration-connect-timeout", "5s");
     let cluster = Arc::new(Cluster::start(options).await?);
     let case = Case::new(Arc::clone(&cluster), "chaos").await?;
-    let result = run(&case, seed).await;
+    let result = Box::pin(run(&case, seed)).await;
     if let Err(error) = &result {
-        suite::say(&format!("chaos failed, {SEED}={seed}: {error:#}\n{}", case.report().await));
+        suite::say(&format!(
+            "chaos failed, {SEED}={seed}: {error:#}\n{}",
+            case.report().await
+        ));
         case.abandon().await;
     }
     drop(case);
@@ -88,10 +96,19 @@ async fn chaos() -> Result<()> {
 }
 
 async fn run(case: &Case, seed: u64) -> Result<()> {
-    let count = if std::env::var_os(LONG).is_some() { TENANTS_LONG } else { TENANTS_SHORT };
-    let (class, emulator) = case.class_with_account(json!({}), |config| config.seed = seed).await?;
+    let count = if is_long() {
+        TENANTS_LONG
+    } else {
+        TENANTS_SHORT
+    };
+    let (class, emulator) = case
+        .class_with_account(json!({}), |config| config.seed = seed)
+        .await?;
     for fault in faults() {
-        emulator.faults().add(fault).context("no room for a fault")?;
+        emulator
+            .faults()
+            .add(fault)
+            .context("no room for a fault")?;
     }
     let started = Instant::now();
     let (calm, is_calm) = watch::channel(false);
@@ -101,16 +118,37 @@ async fn run(case: &Case, seed: u64) -> Result<()> {
         calm.send_replace(true);
         deeds
     };
-    let (deeds, deaths) = tokio::try_join!(doing, killer(case.cluster(), StdRng::seed_from_u64(seed ^ 1), is_calm))?;
-    let happened: u64 = emulator.faults().list().iter().map(|fault| fault.happened).sum();
+    let (deeds, deaths) = tokio::try_join!(
+        doing,
+        killer(case.cluster(), StdRng::seed_from_u64(seed ^ 1), is_calm)
+    )?;
+    let happened: u64 = emulator
+        .faults()
+        .list()
+        .iter()
+        .map(|fault| fault.happened)
+        .sum();
     emulator.faults().clear();
     let calls: u64 = emulator.calls().values().sum();
     let calm_since = Instant::now();
+    ensure!(
+        happened * 100 >= calls * FAULTS_PERCENT_MIN,
+        "{happened} faults in {calls} calls are too few to show anything"
+    );
+    ensure!(
+        deaths.killed > 0,
+        "no replica was killed: nothing was shown"
+    );
 
-    stream::iter(&deeds.deleted).map(Ok::<_, anyhow::Error>).try_for_each_concurrent(None, |name| case.gone_within(name, CALM)).await?;
+    stream::iter(&deeds.deleted)
+        .map(Ok::<_, anyhow::Error>)
+        .try_for_each_concurrent(None, |name| case.gone_within(name, CALM))
+        .await?;
     stream::iter(deeds.alive.keys())
         .map(Ok::<_, anyhow::Error>)
-        .try_for_each_concurrent(None, |name| async move { case.until(name, CALM, "Ready", is_ready).await.map(drop) })
+        .try_for_each_concurrent(None, |name| async move {
+            case.until(name, CALM, "Ready", is_ready).await.map(drop)
+        })
         .await?;
     let settled = calm_since.elapsed();
     one_project_each(case, &emulator, &deeds).await?;
@@ -126,12 +164,15 @@ async fn run(case: &Case, seed: u64) -> Result<()> {
         settled.as_secs_f64()
     ));
     drop(emulator);
-    case.finish().await
+    Box::pin(case.finish()).await
 }
 
 /// A fifth of all calls, and some of the connections.
 fn faults() -> Vec<Fault> {
-    let status = |status, retry_after_seconds| Effect::Status { status, retry_after_seconds };
+    let status = |status, retry_after_seconds| Effect::Status {
+        status,
+        retry_after_seconds,
+    };
     let error = "the compute did not start".to_owned();
     let calls = [
         (0.03, status(429, Some(1))),
@@ -142,10 +183,16 @@ fn faults() -> Vec<Fault> {
         (0.04, Effect::AnswerLost),
         (0.03, Effect::WorkLate { ms: 1_500 }),
     ];
-    let mut faults: Vec<_> = calls.into_iter().map(|(share, effect)| Fault::new(EVERY_ROUTE, effect).probability(share)).collect();
-    faults.push(Fault::new("createProject", Effect::OperationFails { ms: 2_000, error }).probability(0.1));
+    let mut faults: Vec<_> = calls
+        .into_iter()
+        .map(|(share, effect)| Fault::new(EVERY_ROUTE, effect).probability(share))
+        .collect();
+    faults.push(
+        Fault::new("createProject", Effect::OperationFails { ms: 2_000, error }).probability(0.1),
+    );
     faults.push(Fault::new(DATA_PLANE, Effect::RefuseConnections).probability(0.1));
-    faults.push(Fault::new(DATA_PLANE, Effect::CutConnection { after_messages: 3 }).probability(0.1));
+    faults
+        .push(Fault::new(DATA_PLANE, Effect::CutConnection { after_messages: 3 }).probability(0.1));
     faults
 }
 
@@ -159,7 +206,11 @@ async fn people(case: &Case, class: &str, count: usize, dice: &mut StdRng) -> Re
         if dice.random_bool(0.5) {
             let name = any(&deeds, dice);
             let bytes = dice.random_range(1..100) * 1_000_000_000;
-            case.patch(&name, json!({"spec": {"quota": {"logicalSizeBytes": bytes}, "compute": {"maxCU": 2}}})).await?;
+            case.patch(
+                &name,
+                json!({"spec": {"quota": {"logicalSizeBytes": bytes}, "compute": {"maxCU": 2}}}),
+            )
+            .await?;
             deeds.alive.insert(name, Some(bytes));
             deeds.edits += 1;
         }
@@ -175,15 +226,26 @@ async fn people(case: &Case, class: &str, count: usize, dice: &mut StdRng) -> Re
 }
 
 fn any(deeds: &Deeds, dice: &mut StdRng) -> String {
-    deeds.alive.keys().nth(dice.random_range(0..deeds.alive.len())).cloned().unwrap_or_default()
+    deeds
+        .alive
+        .keys()
+        .nth(dice.random_range(0..deeds.alive.len()))
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Kills replicas and starts them again until it is calm; then both run.
-async fn killer(cluster: &Cluster, mut dice: StdRng, mut calm: watch::Receiver<bool>) -> Result<Deaths> {
+async fn killer(
+    cluster: &Cluster,
+    mut dice: StdRng,
+    mut calm: watch::Receiver<bool>,
+) -> Result<Deaths> {
     let mut deaths = Deaths::default();
     loop {
         let pause = Duration::from_millis(dice.random_range(KILL_PAUSE_MS));
-        let is_calm = tokio::time::timeout(pause, calm.wait_for(|calm| *calm)).await.is_ok();
+        let is_calm = tokio::time::timeout(pause, calm.wait_for(|calm| *calm))
+            .await
+            .is_ok();
         for name in REPLICAS {
             // One that was not scheduled for too long has lost the Lease, and ends as it must.
             if !cluster.runs(name).await? {
@@ -203,19 +265,41 @@ async fn killer(cluster: &Cluster, mut dice: StdRng, mut calm: watch::Receiver<b
 }
 
 async fn one_project_each(case: &Case, emulator: &Emulator, deeds: &Deeds) -> Result<()> {
-    wait::poll(limits::SETTLE, "one project for each Tenant and none without", async || {
-        let tenants = case.tenants().list(&ListParams::default()).await?.items;
-        ensure!(tenants.len() == deeds.alive.len(), "{} Tenants are there, not {}", tenants.len(), deeds.alive.len());
-        let mut living: Vec<_> = emulator.projects().await?;
-        living.retain(|project| project.deleted_at.is_none());
-        for tenant in &tenants {
-            let uid = tenant.uid().unwrap_or_default();
-            let own: Vec<_> = living.iter().filter(|project| project.name.contains(&uid)).map(|project| project.id.clone()).collect();
-            ensure!(own == [project_id(tenant)?], "{} has {own:?}", tenant.name_any());
-        }
-        ensure!(living.len() == tenants.len(), "{} projects live for {} Tenants", living.len(), tenants.len());
-        Ok(Some(()))
-    })
+    wait::poll(
+        limits::SETTLE,
+        "one project for each Tenant and none without",
+        async || {
+            let tenants = case.tenants().list(&ListParams::default()).await?.items;
+            ensure!(
+                tenants.len() == deeds.alive.len(),
+                "{} Tenants are there, not {}",
+                tenants.len(),
+                deeds.alive.len()
+            );
+            let mut living: Vec<_> = emulator.projects().await?;
+            living.retain(|project| project.deleted_at.is_none());
+            for tenant in &tenants {
+                let uid = tenant.uid().unwrap_or_default();
+                let own: Vec<_> = living
+                    .iter()
+                    .filter(|project| project.name.contains(&uid))
+                    .map(|project| project.id.clone())
+                    .collect();
+                ensure!(
+                    own == [project_id(tenant)?],
+                    "{} has {own:?}",
+                    tenant.name_any()
+                );
+            }
+            ensure!(
+                living.len() == tenants.len(),
+                "{} projects live for {} Tenants",
+                living.len(),
+                tenants.len()
+            );
+            Ok(Some(()))
+        },
+    )
     .await
 }
 
@@ -225,8 +309,11 @@ async fn passwords_work(case: &Case) -> Result<()> {
         .map(Ok)
         .try_for_each_concurrent(OPENED_AT_ONCE, |tenant| async move {
             let opened = open(&case.secret(tenant).await?).await;
-            let mut connection = opened.with_context(|| format!("with the Secret of {}", tenant.name_any()))?;
-            sqlx::query("select count(*) from documents").execute(&mut connection).await?;
+            let mut connection =
+                opened.with_context(|| format!("with the Secret of {}", tenant.name_any()))?;
+            sqlx::query("select count(*) from documents")
+                .execute(&mut connection)
+                .await?;
             Ok(connection.close().await?)
         })
         .await
@@ -235,8 +322,14 @@ async fn passwords_work(case: &Case) -> Result<()> {
 async fn wishes_are_in_effect(case: &Case, deeds: &Deeds) -> Result<()> {
     for (name, bytes) in deeds.alive.iter().filter(|(_, bytes)| bytes.is_some()) {
         let tenant = case.tenant(name).await?;
-        let effective = status(&tenant).and_then(|status| status.effective.as_ref()).context("nothing is in effect")?;
-        ensure!(effective.quota.logical_size_bytes == *bytes, "{name} has {:?}, not {bytes:?}", effective.quota);
+        let effective = status(&tenant)
+            .and_then(|status| status.effective.as_ref())
+            .context("nothing is in effect")?;
+        ensure!(
+            effective.quota.logical_size_bytes == *bytes,
+            "{name} has {:?}, not {bytes:?}",
+            effective.quota
+        );
     }
     Ok(())
 }

@@ -21,12 +21,17 @@ const OBJECTS: &str = "select c.relkind::text || ' ' || c.relname as object from
 pub(crate) type End = BTreeMap<&'static str, Value>;
 
 /// What the run has come to now.
-pub(crate) async fn reached(run: &Run) -> Result<End> {
+async fn reached(run: &Run) -> Result<End> {
     let Some(tenant) = run.case.tenants().get_opt(TENANT).await? else {
-        let secrets = run.case.secrets().list(&kube::api::ListParams::default()).await?;
+        let secrets = run
+            .case
+            .secrets()
+            .list(&kube::api::ListParams::default())
+            .await?;
+        let left: Vec<_> = secrets.items.iter().map(ResourceExt::name_any).collect();
+        ensure!(left.is_empty(), "Secrets are left: {left:?}");
         return Ok(End::from([
             ("tenant", json!("gone")),
-            ("secrets", json!(secrets.items.iter().map(ResourceExt::name_any).collect::<Vec<_>>())),
             ("live projects", json!(living(run).await?)),
         ]));
     };
@@ -37,47 +42,107 @@ pub(crate) async fn reached(run: &Run) -> Result<End> {
     let project = account.projects().get(&id).send().await?;
     let computes = account.endpoints(&id).list().send().await?;
     let marked = run.marked(&tenant.uid().context("it has no UID")?).await?;
-    let adopted = status.project.as_ref().is_some_and(|project| project.adopted);
-    ensure!(adopted || marked.iter().all(|one| one.id == id), "the status names {id}, and the account has {marked:?}");
+    let adopted = status
+        .project
+        .as_ref()
+        .is_some_and(|project| project.adopted);
+    ensure!(
+        adopted || marked.iter().all(|one| one.id == id),
+        "the status names {id}, and the account has {marked:?}"
+    );
     let mut effective = json!(status.effective);
+    ensure!(
+        effective["region"] == json!(project.region_id),
+        "{effective} is said to be in effect in {project:?}"
+    );
     effective["className"] = json!("of the run");
     let mut end = End::from([
         ("conditions", json!(conditions(&tenant))),
         ("phase", json!(status.phase)),
-        ("generation seen", json!(status.observed_generation == tenant.metadata.generation)),
+        (
+            "generation seen",
+            json!(status.observed_generation == tenant.metadata.generation),
+        ),
         ("finalizers", json!(tenant.finalizers())),
         ("effective", effective),
         ("creation", json!(status.creation)),
         ("binding", json!(status.binding)),
-        ("database", json!(status.connection.as_ref().map(|connection| [&connection.database, &connection.role]))),
+        (
+            "database",
+            json!(
+                status
+                    .connection
+                    .as_ref()
+                    .map(|connection| [&connection.database, &connection.role])
+            ),
+        ),
         ("secret keys", json!(secret.keys().collect::<Vec<_>>())),
         ("live projects", json!(living(run).await?)),
         ("projects with the mark", json!(marked.len())),
         ("settings", json!(project.settings)),
         ("history", json!(project.history_retention_seconds)),
-        ("computes", computes.iter().map(|one| json!([one.autoscaling_limit_min_cu, one.autoscaling_limit_max_cu])).collect()),
+        (
+            "computes",
+            computes
+                .iter()
+                .map(|one| json!([one.autoscaling_limit_min_cu, one.autoscaling_limit_max_cu]))
+                .collect(),
+        ),
     ]);
-    let schema = status.schema.as_ref().context("the status names no schema")?;
-    end.insert("schema", json!([schema.version, schema.target, schema.checksum]));
+    let schema = status
+        .schema
+        .as_ref()
+        .context("the status names no schema")?;
+    end.insert(
+        "schema",
+        json!([schema.version, schema.target, schema.checksum]),
+    );
     end.insert("objects", json!(objects(run, &tenant).await?));
     Ok(end)
 }
 
+/// Waits until the run has come to an end.
+pub(crate) async fn any(run: &Run) -> Result<End> {
+    wait::poll(limits::CONVERGE, "an end", async || {
+        reached(run).await.map(Some)
+    })
+    .await
+}
+
 /// Waits until the run has come to this end, and says what differs where it does not.
 pub(crate) async fn expect(run: &Run, expected: &End) -> Result<()> {
-    wait::poll(limits::CONVERGE, "the end of an undisturbed run", async || {
-        let end = reached(run).await?;
-        let differs = expected.iter().filter(|(name, value)| end.get(*name) != Some(*value));
-        let differs: Vec<_> = differs.map(|(name, value)| format!("{name}: {value}, but here {:?}", end.get(name))).collect();
-        ensure!(differs.is_empty(), "it differs from an undisturbed run: {}", differs.join("; "));
-        Ok(Some(()))
-    })
+    wait::poll(
+        limits::CONVERGE,
+        "the end of an undisturbed run",
+        async || {
+            let end = reached(run).await?;
+            let differs = expected
+                .iter()
+                .filter(|(name, value)| end.get(*name) != Some(*value));
+            let differs: Vec<_> = differs
+                .map(|(name, value)| format!("{name}: {value}, but here {:?}", end.get(name)))
+                .collect();
+            ensure!(
+                differs.is_empty(),
+                "it differs from an undisturbed run: {}",
+                differs.join("; ")
+            );
+            Ok(Some(()))
+        },
+    )
     .await
 }
 
 /// Projects of the account that are not deleted. An account serves one run at a time.
 async fn living(run: &Run) -> Result<usize> {
-    Ok(run.place.emulator.projects().await?.iter().filter(|project| project.deleted_at.is_none()).count())
+    Ok(run
+        .place
+        .emulator
+        .projects()
+        .await?
+        .iter()
+        .filter(|project| project.deleted_at.is_none())
+        .count())
 }
 
 async fn objects(run: &Run, tenant: &Tenant) -> Result<Vec<String>> {

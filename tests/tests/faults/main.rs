@@ -13,7 +13,19 @@ use std::process::ExitCode;
 
 use dbpertenant_tests::suite;
 
+/// Set to anything for the full form of these tests.
+const LONG: &str = "TEST_LONG";
+
+fn is_long() -> bool {
+    std::env::var_os(LONG).is_some()
+}
+
 fn main() -> ExitCode {
-    let tests = [crash::tests(), chaos::tests(), outages::tests(), replicas::tests()];
+    let tests = [
+        crash::tests(),
+        chaos::tests(),
+        outages::tests(),
+        replicas::tests(),
+    ];
     suite::run_and_then(tests.into_iter().flatten().collect(), stage::end())
 }

@@ -15,8 +15,8 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use neon_emulator::ProjectSummary;
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use crate::stage::{Place, Stage};
 
@@ -41,17 +41,29 @@ impl Run {
         let place = stage.place().await?;
         let case = Case::new(Arc::clone(&stage.cluster), label).await?;
         let url = format!("http://127.0.0.1:{}/api/v2", place.neon.port());
-        let class = case.class(json!({"neon": {"baseUrl": url, "caBundle": place.emulator.ca_pem()}})).await?;
+        let class = case
+            .class(json!({"neon": {"baseUrl": url, "caBundle": place.emulator.ca_pem()}}))
+            .await?;
         place.show_class(&class);
         let mut options = stage.cluster.controller_options(case.namespace());
         options.kubeconfig.clone_from(&place.kubeconfig);
         for argument in [
             format!("--watch-namespaces={}", case.namespace()),
-            format!("--installation-id=run-{}", RUNS.fetch_add(1, Ordering::Relaxed)),
+            format!(
+                "--installation-id=run-{}",
+                RUNS.fetch_add(1, Ordering::Relaxed)
+            ),
         ] {
             options.arguments.push(argument.into());
         }
-        Ok(Self { case, place, class, options, controller: None, lives: 0 })
+        Ok(Self {
+            case,
+            place,
+            class,
+            options,
+            controller: None,
+            lives: 0,
+        })
     }
 
     /// Starts the controller, and waits until it has taken in its class. The one before is dead, so this one need not wait
@@ -59,15 +71,23 @@ impl Run {
     pub(crate) async fn start_controller(&mut self) -> Result<()> {
         self.lives += 1;
         let mut options = self.options.clone();
-        options.arguments.push(format!("--lease-name={}-{}", self.case.namespace(), self.lives).into());
+        options
+            .arguments
+            .push(format!("--lease-name={}-{}", self.case.namespace(), self.lives).into());
         let mut controller = ControllerProcess::spawn(&options)?;
         controller.wait_until_ready().await?;
         self.controller = Some(controller);
         if self.lives == 1 {
-            wait::until(&self.case.all_classes(), &self.class, limits::CONVERGE, "Ready", |class| {
-                let status = class.and_then(|class| class.status.as_ref());
-                status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
-            })
+            wait::until(
+                &self.case.all_classes(),
+                &self.class,
+                limits::CONVERGE,
+                "Ready",
+                |class| {
+                    let status = class.and_then(|class| class.status.as_ref());
+                    status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
+                },
+            )
             .await?;
         }
         Ok(())
@@ -75,13 +95,33 @@ impl Run {
 
     /// Ends the controller as a power cut would.
     pub(crate) async fn kill_controller(&mut self) -> Result<()> {
-        self.controller.take().context("no controller runs")?.kill().await
+        self.controller
+            .take()
+            .context("no controller runs")?
+            .kill()
+            .await
     }
 
-    /// Changes the class by a JSON merge patch of its spec.
+    /// Changes the class by a JSON merge patch of its spec, and waits until the controller has taken that in.
     pub(crate) async fn change_class(&self, spec: Value) -> Result<()> {
         let patch = Patch::Merge(json!({ "spec": spec }));
-        self.case.all_classes().patch(&self.class, &PatchParams::default(), &patch).await?;
+        let changed = self
+            .case
+            .all_classes()
+            .patch(&self.class, &PatchParams::default(), &patch)
+            .await?;
+        wait::until(
+            &self.case.all_classes(),
+            &self.class,
+            limits::CONVERGE,
+            "looked at",
+            |class| {
+                let status = class.and_then(|class| class.status.as_ref());
+                status
+                    .is_some_and(|status| status.observed_generation == changed.metadata.generation)
+            },
+        )
+        .await?;
         Ok(())
     }
 
@@ -110,12 +150,28 @@ impl Run {
             if tenant.metadata.deletion_timestamp.is_none() {
                 tenants.delete(TENANT, &DeleteParams::default()).await?;
             }
-            self.case.gone_within(TENANT, limits::SETTLE).await.context("at the end of the run")?;
+            self.case
+                .gone_within(TENANT, limits::SETTLE)
+                .await
+                .context("at the end of the run")?;
             let left = self.marked(&tenant.uid().unwrap_or_default()).await?;
-            ensure!(left.is_empty(), "projects without a Tenant are left: {left:?}");
+            ensure!(
+                left.is_empty(),
+                "projects without a Tenant are left: {left:?}"
+            );
         }
-        self.case.all_classes().delete(&self.class, &DeleteParams::default()).await?;
-        wait::until(&self.case.all_classes(), &self.class, limits::CONVERGE, "gone", |class| class.is_none()).await?;
+        self.case
+            .all_classes()
+            .delete(&self.class, &DeleteParams::default())
+            .await?;
+        wait::until(
+            &self.case.all_classes(),
+            &self.class,
+            limits::CONVERGE,
+            "gone",
+            |class| class.is_none(),
+        )
+        .await?;
         self.kill_controller().await?;
         self.case.abandon().await;
         Ok(())
@@ -125,7 +181,9 @@ impl Run {
     pub(crate) async fn abandon(&self) {
         self.case.abandon().await;
         let account = Account(&self.place.emulator);
-        let (Ok(client), Ok(living)) = (account.client(), account.living().await) else { return };
+        let (Ok(client), Ok(living)) = (account.client(), account.living().await) else {
+            return;
+        };
         for project in living {
             let _ = client.projects().delete(&project).send().await;
         }
@@ -162,15 +220,24 @@ pub(crate) fn conditions(tenant: &Tenant) -> Vec<String> {
     let status = status(tenant);
     all.into_iter()
         .filter_map(|kind| find_condition(&status?.conditions, kind))
-        .map(|condition| format!("{}={} {}", condition.type_, condition.status, condition.reason))
+        .map(|condition| {
+            format!(
+                "{}={} {}",
+                condition.type_, condition.status, condition.reason
+            )
+        })
         .collect()
 }
 
 /// The database behind a Secret.
 pub(crate) async fn open(secret: &BTreeMap<String, String>) -> Result<PgConnection> {
     let uri = secret.get(keys::URI).context("the Secret has no uri")?;
-    let ca = secret.get(keys::CA_CRT).context("the Secret has no ca.crt")?;
-    let options = PgConnectOptions::from_str(uri)?.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(ca.clone().into_bytes());
+    let ca = secret
+        .get(keys::CA_CRT)
+        .context("the Secret has no ca.crt")?;
+    let options = PgConnectOptions::from_str(uri)?
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert_from_pem(ca.clone().into_bytes());
     let opened = tokio::time::timeout(limits::COMMAND, options.connect()).await;
     Ok(opened.context("the database does not answer")??)
 }

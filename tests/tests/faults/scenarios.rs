@@ -16,9 +16,14 @@ use crate::run::{Run, TENANT};
 
 /// How late the project of an unanswered request comes, in milliseconds: after the deletion, and before the request is given up.
 const LATE_MS: u64 = 2_500;
-const FIRST: (&str, &str) = ("0001_notes.sql", "create table notes (id bigint primary key, text text not null);");
-const SECOND: (&str, &str) =
-    ("0002_tags.sql", "create table tags (name text primary key);\nalter table notes add column tag text references tags;");
+const FIRST: (&str, &str) = (
+    "0001_notes.sql",
+    "create table notes (id bigint primary key, text text not null);",
+);
+const SECOND: (&str, &str) = (
+    "0002_tags.sql",
+    "create table tags (name text primary key);\nalter table notes add column tag text references tags;",
+);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
@@ -58,15 +63,26 @@ impl Scenario {
         match self {
             Self::Create => {}
             Self::Adopt => {
-                let project = CreateProject { store_passwords: Some(false), ..CreateProject::named("somebody's own") };
-                let made = Account(&run.place.emulator).client()?.projects().create(project).send().await?;
+                let project = CreateProject {
+                    store_passwords: Some(false),
+                    ..CreateProject::named("somebody's own")
+                };
+                let made = Account(&run.place.emulator)
+                    .client()?
+                    .projects()
+                    .create(project)
+                    .send()
+                    .await?;
                 let allowed = json!({"adoption": {"allowedProjectIds": [made.project.id]}});
                 run.change_class(allowed).await?;
                 before.adopted = Some(made.project.id);
             }
             Self::Migrate => {
                 let files = run.case.config_map(&[FIRST]).await?;
-                run.change_class(json!({"migrations": {"source": "ConfigMap", "configMap": {"name": files}}})).await?;
+                run.change_class(
+                    json!({"migrations": {"source": "ConfigMap", "configMap": {"name": files}}}),
+                )
+                .await?;
                 run.apply(json!({})).await?;
                 run.case.ready(TENANT).await?;
             }
@@ -81,13 +97,19 @@ impl Scenario {
             }
             Self::DeleteUnanswered => {
                 let late = Fault::new("createProject", Effect::WorkLate { ms: LATE_MS }).times(1);
-                run.place.emulator.faults().add(late).context("no room for a fault")?;
+                run.place
+                    .emulator
+                    .faults()
+                    .add(late)
+                    .context("no room for a fault")?;
                 run.apply(json!({})).await?;
                 let settling = |tenant: &crds::Tenant| {
                     let ready = condition(tenant, ConditionType::Ready);
                     ready.is_some_and(|ready| ready.reason == Reason::SettlingCreation.as_str())
                 };
-                run.case.until(TENANT, limits::CONVERGE, "settling", settling).await?;
+                run.case
+                    .until(TENANT, limits::CONVERGE, "settling", settling)
+                    .await?;
             }
         }
         Ok(before)
@@ -107,7 +129,10 @@ impl Scenario {
                 run.apply(edited).await.map(drop)
             }
             Self::RestoreSecret => {
-                run.case.secrets().delete(TENANT_SECRET, &DeleteParams::default()).await?;
+                run.case
+                    .secrets()
+                    .delete(TENANT_SECRET, &DeleteParams::default())
+                    .await?;
                 Ok(())
             }
             Self::Delete | Self::DeleteUnanswered => run.case.delete(TENANT).await,
@@ -118,20 +143,42 @@ impl Scenario {
     pub(crate) async fn ended(self, run: &Run, before: &Before) -> Result<()> {
         let limit = limits::SETTLE;
         match self {
-            Self::Create | Self::Adopt | Self::Update => run.case.until(TENANT, limit, "Ready", is_ready).await.map(drop),
+            Self::Create | Self::Adopt | Self::Update => run
+                .case
+                .until(TENANT, limit, "Ready", is_ready)
+                .await
+                .map(drop),
             Self::Migrate => {
                 let migrated = |tenant: &crds::Tenant| {
-                    let schema = tenant.status.as_ref().and_then(|status| status.schema.as_ref());
+                    let schema = tenant
+                        .status
+                        .as_ref()
+                        .and_then(|status| status.schema.as_ref());
                     schema.is_some_and(|schema| schema.version == Some(2)) && is_ready(tenant)
                 };
-                run.case.until(TENANT, limit, "migrated", migrated).await.map(drop)
+                run.case
+                    .until(TENANT, limit, "migrated", migrated)
+                    .await
+                    .map(drop)
             }
             Self::RestoreSecret => {
                 let full = |secret: Option<&k8s_openapi::api::core::v1::Secret>| {
-                    secret.is_some_and(|secret| secret.uid() != before.secret_uid && secret.data.is_some())
+                    secret.is_some_and(|secret| {
+                        secret.uid() != before.secret_uid && secret.data.is_some()
+                    })
                 };
-                wait::until(&run.case.secrets(), TENANT_SECRET, limit, "written again", full).await?;
-                run.case.until(TENANT, limit, "Ready", is_ready).await.map(drop)
+                wait::until(
+                    &run.case.secrets(),
+                    TENANT_SECRET,
+                    limit,
+                    "written again",
+                    full,
+                )
+                .await?;
+                run.case
+                    .until(TENANT, limit, "Ready", is_ready)
+                    .await
+                    .map(drop)
             }
             Self::Delete | Self::DeleteUnanswered => run.case.gone_within(TENANT, limit).await,
         }
@@ -141,7 +188,12 @@ impl Scenario {
     pub(crate) async fn clean(self, run: &Run, before: &Before) -> Result<()> {
         if let Some(project) = &before.adopted {
             // An adopted project is retained: that it can be deleted shows that it was.
-            Account(&run.place.emulator).client()?.projects().delete(project).send().await?;
+            Account(&run.place.emulator)
+                .client()?
+                .projects()
+                .delete(project)
+                .send()
+                .await?;
         }
         Ok(())
     }

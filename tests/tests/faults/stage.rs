@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use dbpertenant_tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
 use dbpertenant_tests::gate::Gate;
 use dbpertenant_tests::gate::data::DataRelay;
 use dbpertenant_tests::gate::http::{HttpRelay, Upstream, kubernetes_effect, neon_effect};
-use dbpertenant_tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
 use dbpertenant_tests::{Cluster, ClusterOptions, command, suite};
 use hyper::{Method, Uri};
 use neon_emulator::{Config, Emulator};
@@ -60,9 +60,15 @@ pub(crate) async fn stage() -> Result<Arc<Stage>> {
 
 /// Ends the stage, if there was one, and checks its cluster as a whole.
 pub(crate) async fn end() -> Result<()> {
-    let Some(stage) = STAGE.lock().await.take() else { return Ok(()) };
+    let Some(stage) = STAGE.lock().await.take() else {
+        return Ok(());
+    };
     let stage = Arc::into_inner(stage).context("a test still holds the stage")?;
-    for lane in stage.lanes.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for lane in stage
+        .lanes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+    {
         stage.cluster.note_passwords(&lane.emulator).await?;
         lane.emulator.shutdown().await;
     }
@@ -71,21 +77,36 @@ pub(crate) async fn end() -> Result<()> {
 
 impl Stage {
     async fn start() -> Result<Self> {
-        let options = ClusterOptions::default().replicas(0).setting("log-filter", "info").setting("neon-create-settle-window", "2s");
+        let options = ClusterOptions::default()
+            .replicas(0)
+            .setting("log-filter", "info")
+            .setting("neon-create-settle-window", "2s");
         let cluster = Arc::new(Cluster::start(options).await?);
         allow_any_lease(&cluster).await?;
         let mut lanes = Vec::new();
         for number in 0..LANES {
             lanes.push(Lane::new(&cluster, number).await?);
         }
-        Ok(Self { cluster, lanes: Mutex::new(lanes), places: Arc::new(Semaphore::new(LANES)) })
+        Ok(Self {
+            cluster,
+            lanes: Mutex::new(lanes),
+            places: Arc::new(Semaphore::new(LANES)),
+        })
     }
 
     /// Waits for a lane.
     pub(crate) async fn place(self: &Arc<Self>) -> Result<Place> {
         let permit = Arc::clone(&self.places).acquire_owned().await?;
-        let lane = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Ok(Place { stage: Arc::clone(self), lane, _permit: permit })
+        let lane = self
+            .lanes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        Ok(Place {
+            stage: Arc::clone(self),
+            lane,
+            _permit: permit,
+        })
     }
 }
 
@@ -109,8 +130,17 @@ impl Lane {
         )
         .await?;
         let class = Arc::new(Mutex::new(String::new()));
-        let (kube, kubeconfig) = kube_relay(cluster, number, gate.clone(), Arc::clone(&class)).await?;
-        Ok(Self { gate, emulator, kubeconfig, neon, class, _kube: kube, _data: data })
+        let (kube, kubeconfig) =
+            kube_relay(cluster, number, gate.clone(), Arc::clone(&class)).await?;
+        Ok(Self {
+            gate,
+            emulator,
+            kubeconfig,
+            neon,
+            class,
+            _kube: kube,
+            _data: data,
+        })
     }
 
     /// Shows the controller this class and no other.
@@ -123,8 +153,20 @@ impl Lane {
 async fn allow_any_lease(cluster: &Cluster) -> Result<()> {
     let account = format!("--serviceaccount={SYSTEM_NAMESPACE}:{RELEASE}");
     for arguments in [
-        &["create", "role", "any-lease", "--verb=get,create,update,patch", "--resource=leases.coordination.k8s.io"][..],
-        &["create", "rolebinding", "any-lease", "--role=any-lease", &account],
+        &[
+            "create",
+            "role",
+            "any-lease",
+            "--verb=get,create,update,patch",
+            "--resource=leases.coordination.k8s.io",
+        ][..],
+        &[
+            "create",
+            "rolebinding",
+            "any-lease",
+            "--role=any-lease",
+            &account,
+        ],
     ] {
         let mut kubectl = cluster.kubectl(&["--namespace", SYSTEM_NAMESPACE]);
         kubectl.args(arguments);
@@ -134,23 +176,40 @@ async fn allow_any_lease(cluster: &Cluster) -> Result<()> {
 }
 
 /// The API server by plain HTTP, with the same token: the relay has to read the requests.
-async fn kube_relay(cluster: &Cluster, number: usize, gate: Gate, class: Arc<Mutex<String>>) -> Result<(HttpRelay, PathBuf)> {
+async fn kube_relay(
+    cluster: &Cluster,
+    number: usize,
+    gate: Gate,
+    class: Arc<Mutex<String>>,
+) -> Result<(HttpRelay, PathBuf)> {
     let direct = cluster.controller_options("lane").kubeconfig;
     let mut kubeconfig: Value = serde_yaml::from_str(&std::fs::read_to_string(direct)?)?;
     let server = &mut kubeconfig["clusters"][0]["cluster"];
-    let ca = server["certificate-authority"].as_str().context("the kubeconfig names no authority")?;
+    let ca = server["certificate-authority"]
+        .as_str()
+        .context("the kubeconfig names no authority")?;
     let ca = reqwest::Certificate::from_pem(&std::fs::read(ca)?)?;
-    let base = server["server"].as_str().context("the kubeconfig names no server")?.to_owned();
+    let base = server["server"]
+        .as_str()
+        .context("the kubeconfig names no server")?
+        .to_owned();
     let relay = HttpRelay::start(
         gate,
         Upstream {
-            client: reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build()?,
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .tls_certs_only([ca])
+                .build()?,
             base,
             effect: kubernetes_effect,
             rewrite: Box::new(move |method, uri| match uri.path() {
                 CLASSES if method == Method::GET => {
                     let class = class.lock().unwrap_or_else(PoisonError::into_inner);
-                    format!("{}?{}&fieldSelector=metadata.name%3D{class}", uri.path(), uri.query().unwrap_or_default())
+                    format!(
+                        "{}?{}&fieldSelector=metadata.name%3D{class}",
+                        uri.path(),
+                        uri.query().unwrap_or_default()
+                    )
                 }
                 _ => path(uri),
             }),
@@ -164,7 +223,8 @@ async fn kube_relay(cluster: &Cluster, number: usize, gate: Gate, class: Arc<Mut
 }
 
 fn path(uri: &Uri) -> String {
-    uri.path_and_query().map_or_else(String::new, ToString::to_string)
+    uri.path_and_query()
+        .map_or_else(String::new, ToString::to_string)
 }
 
 impl Deref for Place {
@@ -173,7 +233,9 @@ impl Deref for Place {
     fn deref(&self) -> &Lane {
         match &self.lane {
             Some(lane) => lane,
-            None => unreachable!("there are as many lanes as permits, and it is given back by drop only"),
+            None => unreachable!(
+                "there are as many lanes as permits, and it is given back by drop only"
+            ),
         }
     }
 }
@@ -184,7 +246,11 @@ impl Drop for Place {
             lane.gate.disarm();
             lane.gate.open();
             lane.emulator.faults().clear();
-            self.stage.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+            self.stage
+                .lanes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(lane);
         }
     }
 }
