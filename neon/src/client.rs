@@ -6,6 +6,7 @@ mod redact;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -34,6 +35,8 @@ struct Shared {
     base_url: Url,
     org_id: Option<OrgId>,
     api_key: SecretString,
+    /// The header with the key. It goes with each request, since the HTTP client outlives a key.
+    authorization: HeaderValue,
     quota: Arc<Quota>,
     call_deadline: Duration,
     queue_deadline: Duration,
@@ -76,12 +79,15 @@ impl Neon {
     }
 
     /// The same account with another key, after a rotation. The quota is the account's, so both share it.
-    #[must_use]
-    pub fn with_api_key(&self, api_key: SecretString) -> Self {
-        self.with(Shared {
+    ///
+    /// # Errors
+    /// When the key is empty, or cannot stand in an HTTP header.
+    pub fn with_api_key(&self, api_key: SecretString) -> Result<Self, BuildError> {
+        Ok(self.with(Shared {
+            authorization: builder::authorization(&api_key)?,
             api_key,
             ..Shared::clone(&self.shared)
-        })
+        }))
     }
 
     /// The same account, working in another organization. The quota is the account's, so both share it.
@@ -164,6 +170,7 @@ impl Neon {
             }
         }
         Request {
+            authorization: self.shared.authorization.clone(),
             route,
             url,
             body: None,

@@ -31,6 +31,7 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// What is to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    pub(crate) authorization: HeaderValue,
     pub(crate) route: Route,
     pub(crate) url: Url,
     pub(crate) body: Option<Bytes>,
@@ -68,6 +69,7 @@ pub(crate) async fn send(
     let written = Arc::new(Written::default());
     let mut builder = http
         .request(request.route.method(), request.url.clone())
+        .header(header::AUTHORIZATION, request.authorization.clone())
         .header("x-request-id", request_id.to_string());
     if let Some(bytes) = &request.body {
         let body = WatchedBody {
@@ -247,6 +249,7 @@ mod tests {
         });
         let _ = rustls::crypto::ring::default_provider().install_default();
         let request = Request {
+            authorization: HeaderValue::from_static("Bearer napi"),
             route: Route::CreateProject,
             url,
             body: Some(Bytes::from_static(b"the-body")),

@@ -286,6 +286,7 @@ impl Accounts {
             if current.expose_secret() != api_key.expose_secret() {
                 // The quota is the account's, not the key's: the bucket goes on.
                 let renewed = account.neon().with_api_key(api_key.clone());
+                let renewed = renewed.map_err(|error| unusable(&error))?;
                 *account.neon.write().unwrap_or_else(PoisonError::into_inner) = renewed;
                 *current = api_key;
                 account.keys.fetch_add(1, Ordering::Relaxed);
@@ -313,7 +314,8 @@ impl Accounts {
             let neon = sibling
                 .neon()
                 .with_org_id(org_id)
-                .with_api_key(api_key.clone());
+                .with_api_key(api_key.clone())
+                .map_err(|error| unusable(&error))?;
             let account = self.account(neon, api_key);
             by_key.insert(key, account.clone());
             return Ok(account);

@@ -134,10 +134,8 @@ impl NeonBuilder {
     /// # Errors
     /// When a setting cannot be used, or the system's certificates cannot be read.
     pub fn build(self) -> Result<Neon, BuildError> {
-        let api_key = self
-            .api_key
-            .filter(|key| !key.expose_secret().is_empty())
-            .ok_or(BuildError::NoApiKey)?;
+        let api_key = self.api_key.ok_or(BuildError::NoApiKey)?;
+        let authorization = authorization(&api_key)?;
         let base_url = usable_base_url(self.base_url)?;
         if !self.quota.is_positive() {
             return Err(BuildError::Quota);
@@ -145,12 +143,13 @@ impl NeonBuilder {
         if self.call_deadline.is_zero() || self.queue_deadline.is_zero() {
             return Err(BuildError::Deadline);
         }
-        let http = http_client(&base_url, &api_key, &self.user_agent)?;
+        let http = http_client(&base_url, &self.user_agent)?;
         let shared = Shared {
             http,
             base_url,
             org_id: self.org_id,
             api_key,
+            authorization,
             quota: Quota::new(self.quota),
             call_deadline: self.call_deadline,
             queue_deadline: self.queue_deadline,
@@ -190,23 +189,28 @@ fn usable_base_url(base_url: Option<Url>) -> Result<Url, BuildError> {
     Ok(url)
 }
 
-fn http_client(
-    base_url: &Url,
-    api_key: &SecretString,
-    user_agent: &str,
-) -> Result<reqwest::Client, BuildError> {
+/// The header that a key goes in. It is marked, so that nobody prints it.
+pub(super) fn authorization(api_key: &SecretString) -> Result<HeaderValue, BuildError> {
+    let api_key = api_key.expose_secret();
+    if api_key.is_empty() {
+        return Err(BuildError::NoApiKey);
+    }
+    let mut header =
+        HeaderValue::try_from(format!("Bearer {api_key}")).map_err(|_| BuildError::ApiKey)?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn http_client(base_url: &Url, user_agent: &str) -> Result<reqwest::Client, BuildError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Fails only where somebody else was faster, and then there is one.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    let mut authorization = HeaderValue::try_from(format!("Bearer {}", api_key.expose_secret()))
-        .map_err(|_| BuildError::ApiKey)?;
-    authorization.set_sensitive(true);
     let user_agent = HeaderValue::from_str(user_agent).map_err(|_| BuildError::UserAgent)?;
-    let headers = HeaderMap::from_iter([
-        (header::AUTHORIZATION, authorization),
-        (header::ACCEPT, HeaderValue::from_static("application/json")),
-    ]);
+    let headers = HeaderMap::from_iter([(
+        header::ACCEPT,
+        HeaderValue::from_static("application/json"),
+    )]);
     let mut builder = reqwest::Client::builder()
         .default_headers(headers)
         .user_agent(user_agent)

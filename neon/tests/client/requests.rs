@@ -148,6 +148,30 @@ async fn a_request_says_who_it_is_and_what_it_wants() {
 }
 
 #[tokio::test]
+async fn after_a_rotation_requests_bear_the_new_key() {
+    let server = Server::replying([Reply::error(404, "", ""), Reply::error(404, "", "")]).await;
+    let before = server.builder().build().unwrap();
+    let after = before.with_api_key("napi_rotated".into()).unwrap();
+    let project = "calm-sea-1".parse().unwrap();
+    for neon in [before, after.clone()] {
+        let _ = neon.projects().get(&project).send().await;
+    }
+    let sent: Vec<_> = server
+        .received()
+        .iter()
+        .map(|request| request.header("authorization").map(str::to_owned))
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            Some("Bearer napi_hunter2".to_owned()),
+            Some("Bearer napi_rotated".to_owned())
+        ]
+    );
+    assert!(after.with_api_key("a\nb".into()).is_err());
+}
+
+#[tokio::test]
 async fn a_change_names_only_what_changes() {
     let server = Server::replying([Reply::error(404, "", "")]).await;
     let changes = UpdateEndpoint {
