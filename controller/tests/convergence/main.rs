@@ -39,6 +39,8 @@ enum Happening {
     Seconds(u8),
     /// What becomes of the next call to Neon that has no fate yet.
     Fate(Fate),
+    /// What becomes of the next request to create a project that has no fate yet.
+    Creation(Fate),
     /// A listing that nobody waits for begins.
     ListingBegins,
     /// It is complete.
@@ -79,7 +81,13 @@ fn fates() -> impl Strategy<Value = Fate> {
     prop_oneof![
         2 => Just(Fate::Good),
         1 => Just(Fate::Refused),
-        2 => Just(Fate::Lost),
+        1 => Just(Fate::Lost),
+    ]
+}
+
+fn creations() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        1 => fates(),
         2 => (0..120_u16).prop_map(Fate::Late),
     ]
 }
@@ -113,7 +121,8 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         12 => (1..12_u8).prop_map(Happening::Steps),
         4 => (0..8_u8).prop_map(Happening::CrashIn),
         4 => (0..100_u8).prop_map(Happening::Seconds),
-        6 => fates().prop_map(Happening::Fate),
+        4 => fates().prop_map(Happening::Fate),
+        3 => creations().prop_map(Happening::Creation),
         2 => Just(Happening::ListingBegins),
         2 => Just(Happening::ListingEnds),
         1 => Just(Happening::Apply),
@@ -150,6 +159,7 @@ impl Simulation {
                 .world
                 .pass_time(SignedDuration::from_secs(i64::from(*seconds))),
             Happening::Fate(fate) => self.world.fates.push_back(*fate),
+            Happening::Creation(fate) => self.world.creations.push_back(*fate),
             Happening::ListingBegins => self.process.begin_listing(&self.world),
             Happening::ListingEnds => self.process.end_listing(),
             Happening::Apply => self.world.apply_tenant(),
@@ -276,6 +286,7 @@ impl Simulation {
     /// Nothing happens any more; the controller goes on until it has nothing left to do.
     fn quiet(&mut self) {
         self.world.fates.clear();
+        self.world.creations.clear();
         self.world.crash_in = None;
         if let Some(tenant) = self
             .world
@@ -413,7 +424,7 @@ proptest! {
     ) {
         let mut simulation = Simulation::default();
         simulation.world.late_max = SignedDuration::from_mins(15);
-        simulation.world.fates.extend(fates);
+        simulation.world.creations.extend(fates);
         simulation.world.crash_in = crash;
         for seconds in seconds {
             simulation.happen(&Happening::Steps(8));
@@ -428,9 +439,11 @@ proptest! {
     /// A life from nothing to gone, cut after any effect.
     #[test]
     fn a_tenant_deleted_at_any_moment_leaves_nothing_behind(
-        before in 0..12_u8, crash in 0..20_u8, fates in proptest::collection::vec(fates(), 0..6), seconds in 0..150_u8,
+        before in 0..12_u8, crash in 0..20_u8, fates in proptest::collection::vec(fates(), 0..6),
+        creations in proptest::collection::vec(creations(), 0..3), seconds in 0..150_u8,
     ) {
         let mut happenings: Vec<Happening> = fates.into_iter().map(Happening::Fate).collect();
+        happenings.extend(creations.into_iter().map(Happening::Creation));
         happenings.extend([
             Happening::CrashIn(crash),
             Happening::Steps(before),

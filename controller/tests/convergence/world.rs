@@ -100,6 +100,8 @@ pub(crate) struct World {
     pub(crate) schema: i64,
     /// What becomes of the next calls to Neon; then all is good.
     pub(crate) fates: VecDeque<Fate>,
+    /// What becomes of the next requests to create a project.
+    pub(crate) creations: VecDeque<Fate>,
     /// How late a project may come at most. Longer than [`SETTLE_WINDOW`] is against what the controller relies on.
     pub(crate) late_max: SignedDuration,
     /// After how many more effects the process dies.
@@ -147,6 +149,7 @@ impl World {
             retained: BTreeSet::new(),
             schema: 3,
             fates: VecDeque::new(),
+            creations: VecDeque::new(),
             late_max: SETTLE_WINDOW,
             crash_in: None,
             projects_made: 0,
@@ -258,7 +261,8 @@ impl World {
         name: &str,
         wish: &Wish,
     ) -> Result<Result<Held, NotCreated>, Stop> {
-        let fate = self.fate();
+        self.pass_time(EFFECT);
+        let fate = self.creations.pop_front().unwrap_or(Fate::Good);
         if matches!(fate, Fate::Refused) {
             return Ok(Err(NotCreated::Refused));
         }
@@ -279,12 +283,13 @@ impl World {
         if let Fate::Late(seconds) = fate {
             let after = SignedDuration::from_secs(i64::from(seconds)).min(self.late_max);
             self.in_flight.push((self.now + after, held));
-        } else {
-            self.projects.insert(held.project.id.clone(), held.clone());
             self.effect()?;
-            if matches!(fate, Fate::Good) {
-                return Ok(Ok(held));
-            }
+            return Ok(Err(NotCreated::Ambiguous));
+        }
+        self.projects.insert(held.project.id.clone(), held.clone());
+        self.effect()?;
+        if matches!(fate, Fate::Good) {
+            return Ok(Ok(held));
         }
         Ok(Err(NotCreated::Ambiguous))
     }
