@@ -13,6 +13,7 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::events::Events;
 use crate::identity::InstallationId;
+use crate::lease::Guard;
 use crate::schema::MigrationLimits;
 use crate::schemas::Schemas;
 use crate::telemetry::Metrics;
@@ -46,6 +47,8 @@ pub struct Context {
     pub updates: Semaphore,
     /// How long Tenants wait that failed.
     pub backoffs: Backoffs,
+    /// Whether this process still holds the Lease. A process that was frozen may find out late that it does not.
+    pub guard: Guard,
     /// Where events go.
     pub events: Events,
     /// The metrics.

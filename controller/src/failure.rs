@@ -55,6 +55,16 @@ impl Failure {
         }
     }
 
+    /// This process does not hold the Lease any more: it must not act, and what it knows is old.
+    pub fn deposed(area: Area) -> Self {
+        Self {
+            area,
+            reason: Reason::KubernetesError,
+            message: "the Lease is lost; another replica goes on".to_owned(),
+            retry: Retry::After(CONFLICT_RETRY),
+        }
+    }
+
     /// What Neon answered, or that it did not.
     pub fn neon(area: Area, doing: &str, error: &neon::Error) -> Self {
         let (reason, retry) = classify(error.kind());
@@ -73,9 +83,9 @@ impl Failure {
                 Retry::After(CONFLICT_RETRY)
             }
             // An API server that has just started refuses what it allows a second later, when it has read its roles.
-            ClusterError::Refused { .. } | ClusterError::Exists { .. } | ClusterError::Unavailable { .. } => {
-                Retry::Backoff
-            }
+            ClusterError::Refused { .. }
+            | ClusterError::Exists { .. }
+            | ClusterError::Unavailable { .. } => Retry::Backoff,
         };
         Self {
             area,

@@ -158,6 +158,7 @@ async fn lead(
         client,
         metrics: Arc::clone(&metrics),
         health,
+        guard: held.guard(),
         stop: stop.clone(),
     });
     let ended = tokio::select! {

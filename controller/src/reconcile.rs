@@ -52,10 +52,11 @@ pub async fn reconcile(packed: Arc<PackedTenant>, ctx: Arc<Context>) -> Result<A
     Ok(ending.action)
 }
 
-/// A class that is new is looked at on the way, so that its first Tenant need not wait for the class's own turn.
+/// A class that is new is looked at on the way, so that its first Tenant need not wait for the class's own turn; so is one
+/// that was edited, or the Tenant would get the account and the migrations of the class as it was.
 async fn look_at_class(ctx: &Context, name: &str) {
-    if ctx.accounts.of_class(name).is_none()
-        && let Some(class) = ctx.class(name)
+    if let Some(class) = ctx.class(name)
+        && !ctx.schemas.is_current(&class)
         && let Err(error) = classes::load(ctx, &class).await
     {
         debug!(
@@ -108,6 +109,9 @@ async fn run(pass: &mut Pass<'_>) -> Ending {
 
 /// Does one step.
 async fn take(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<(), Failure> {
+    if !pass.ctx.guard.holds() {
+        return Err(Failure::deposed(Area::Project));
+    }
     // On a Tenant that was ready, people see at once that something is going on. One on its way says so already.
     let was_ready = is_true(&pass.status.conditions, ConditionType::Ready);
     if let Some((area, reason, message)) = progress(step).filter(|_| was_ready) {

@@ -26,6 +26,7 @@ use crate::events::Events;
 use crate::failure::chain;
 use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
+use crate::lease::Guard;
 use crate::listings::list_accounts;
 use crate::reconcile::reconcile;
 use crate::schema::{MigrationLimits, SchemaSet, SchemaSetError};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where signs of life go.
     pub health: Health,
+    /// Says whether this process still holds the Lease.
+    pub guard: Guard,
     /// When this is cancelled, no new work begins; running steps go on to their end.
     pub stop: CancellationToken,
 }
@@ -130,6 +133,7 @@ async fn context(
         config,
         client,
         metrics,
+        guard,
         stop,
         ..
     } = parts;
@@ -163,6 +167,7 @@ async fn context(
         installation,
         cluster,
         events,
+        guard,
         metrics,
         class_wake: Arc::default(),
         config,

@@ -55,6 +55,10 @@ pub(super) async fn create(
     };
     pass.save(facts, &Verdict::Progress(finding)).await?;
 
+    // The one call that cannot be repeated is not begun by a process that was frozen until its Lease was gone.
+    if !pass.ctx.guard.holds() {
+        return Err(Failure::deposed(Area::Project));
+    }
     let created = neon
         .projects()
         .create(body)
