@@ -14,7 +14,13 @@ use crate::wish::Refusal;
 /// The migrations of every class.
 pub struct Schemas {
     built_in: SchemaSet,
-    by_class: RwLock<HashMap<String, Result<SchemaSet, Refusal>>>,
+    by_class: RwLock<HashMap<String, Loaded>>,
+}
+
+/// What was read for a class, and for which spec of it.
+struct Loaded {
+    generation: Option<i64>,
+    set: Result<SchemaSet, Refusal>,
 }
 
 impl Schemas {
@@ -32,7 +38,16 @@ impl Schemas {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(class)
-            .cloned()
+            .map(|loaded| loaded.set.clone())
+    }
+
+    /// Whether what was last read was read for the spec that the class has now.
+    pub fn is_current(&self, class: &TenantClass) -> bool {
+        self.by_class
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&class.name_any())
+            .is_some_and(|loaded| loaded.generation == class.metadata.generation)
     }
 
     /// Reads the migrations that the class names. Says whether they are others than before.
@@ -52,12 +67,13 @@ impl Schemas {
                 .map_err(Clone::clone)
         };
         let now = digest(&set);
+        let generation = class.metadata.generation;
         let before = self
             .by_class
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(class.name_any(), set);
-        Ok(before.as_ref().map(digest) != Some(now))
+            .insert(class.name_any(), Loaded { generation, set });
+        Ok(before.as_ref().map(|before| digest(&before.set)) != Some(now))
     }
 
     /// Forgets a class that is gone.
