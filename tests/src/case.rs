@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{ConditionType, Reason, Tenant, TenantClass, TenantSpec, TenantStatus, annotations, find_condition, is_true};
+use crds::{
+    ConditionType, Reason, Tenant, TenantClass, TenantSpec, TenantStatus, annotations,
+    find_condition, is_true,
+};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -40,9 +43,19 @@ impl Case {
         static CASES: AtomicUsize = AtomicUsize::new(1);
         let test = test.rsplit("::").next().unwrap_or(test).replace('_', "-");
         let short: String = test.chars().take(NAMESPACE_CHARS_MAX).collect();
-        let namespace = format!("{}-{}", short.trim_end_matches('-'), CASES.fetch_add(1, Ordering::Relaxed));
+        let namespace = format!(
+            "{}-{}",
+            short.trim_end_matches('-'),
+            CASES.fetch_add(1, Ordering::Relaxed)
+        );
         create_namespace(&cluster.client(), &namespace).await?;
-        Ok(Self { cluster, namespace, classes: Mutex::default(), config_maps: Mutex::default(), emulators: Mutex::default() })
+        Ok(Self {
+            cluster,
+            namespace,
+            classes: Mutex::default(),
+            config_maps: Mutex::default(),
+            emulators: Mutex::default(),
+        })
     }
 
     /// What runs.
@@ -91,7 +104,8 @@ impl Case {
 
     /// A class of its own: that of the cluster with these changes (a JSON merge patch of the spec). Gives its name.
     pub async fn class(&self, changes: Value) -> Result<String> {
-        self.class_named(&format!("{}-class", self.namespace), changes).await
+        self.class_named(&format!("{}-class", self.namespace), changes)
+            .await
     }
 
     /// A class of its own with that name.
@@ -108,7 +122,13 @@ impl Case {
         let name = format!("{}-files", self.namespace);
         let data: BTreeMap<_, _> = files.iter().copied().collect();
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
-        self.config_maps_api().patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await?;
+        self.config_maps_api()
+            .patch(
+                &name,
+                &PatchParams::apply(FIELD_MANAGER).force(),
+                &Patch::Apply(object),
+            )
+            .await?;
         remember(&self.config_maps, &name);
         Ok(name)
     }
@@ -118,13 +138,21 @@ impl Case {
     }
 
     /// An account of its own: an emulator with a state, faults and latencies of its own, and a class that leads to it.
-    pub async fn class_with_account(&self, changes: Value, edit: impl FnOnce(&mut Config)) -> Result<(String, Arc<Emulator>)> {
+    pub async fn class_with_account(
+        &self,
+        changes: Value,
+        edit: impl FnOnce(&mut Config),
+    ) -> Result<(String, Arc<Emulator>)> {
         let mut config = Config::new(self.cluster.postgres_uri());
         config.control_database = self.namespace.replace('-', "_");
         edit(&mut config);
         let emulator = Arc::new(Emulator::start(config).await?);
-        self.emulators.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&emulator));
-        let mut all = json!({"neon": {"baseUrl": emulator.api_url(), "caBundle": emulator.ca_pem()}});
+        self.emulators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&emulator));
+        let mut all =
+            json!({"neon": {"baseUrl": emulator.api_url(), "caBundle": emulator.ca_pem()}});
         merge(&mut all, changes);
         Ok((self.class(all).await?, emulator))
     }
@@ -137,7 +165,14 @@ impl Case {
         let tenant = json!({
             "apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "metadata": {"name": name}, "spec": spec,
         });
-        Ok(self.tenants().patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(tenant)).await?)
+        Ok(self
+            .tenants()
+            .patch(
+                name,
+                &PatchParams::apply(FIELD_MANAGER).force(),
+                &Patch::Apply(tenant),
+            )
+            .await?)
     }
 
     /// Applies a Tenant and waits until it is `Ready`.
@@ -148,14 +183,18 @@ impl Case {
 
     /// Changes a Tenant by a JSON merge patch.
     pub async fn patch(&self, name: &str, patch: Value) -> Result<Tenant> {
-        Ok(self.tenants().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
+        Ok(self
+            .tenants()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?)
     }
 
     /// Asks for a pass that opens the database, and waits until it was made.
     pub async fn look_closely(&self, name: &str) -> Result<Tenant> {
         let asked = self.ask_for_a_close_look(name).await?;
         self.until(name, limits::CONVERGE, "looked at closely", |tenant| {
-            status(tenant).is_some_and(|status| status.last_reconcile_at.as_ref() == Some(&asked)) && is_ready(tenant)
+            status(tenant).is_some_and(|status| status.last_reconcile_at.as_ref() == Some(&asked))
+                && is_ready(tenant)
         })
         .await
     }
@@ -163,13 +202,19 @@ impl Case {
     /// Asks for a pass that opens the database. Gives the annotation's value.
     pub async fn ask_for_a_close_look(&self, name: &str) -> Result<String> {
         let asked = jiff::Timestamp::now().to_string();
-        self.patch(name, json!({"metadata": {"annotations": {(annotations::RECONCILE_AT): asked}}})).await?;
+        self.patch(
+            name,
+            json!({"metadata": {"annotations": {(annotations::RECONCILE_AT): asked}}}),
+        )
+        .await?;
         Ok(asked)
     }
 
     /// Deletes a Tenant, without waiting.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        self.tenants().delete(name, &DeleteParams::default()).await?;
+        self.tenants()
+            .delete(name, &DeleteParams::default())
+            .await?;
         Ok(())
     }
 
@@ -186,7 +231,10 @@ impl Case {
         what: &str,
         mut found: impl FnMut(&Tenant) -> bool,
     ) -> Result<Tenant> {
-        let tenant = wait::until(&self.tenants(), name, limit, what, |tenant| tenant.is_some_and(&mut found)).await?;
+        let tenant = wait::until(&self.tenants(), name, limit, what, |tenant| {
+            tenant.is_some_and(&mut found)
+        })
+        .await?;
         tenant.with_context(|| format!("the Tenant {name} is not there"))
     }
 
@@ -201,11 +249,14 @@ impl Case {
         let tenant = self
             .until(name, limits::CONVERGE, &what, |tenant| {
                 is_current(tenant)
-                    && condition(tenant, ConditionType::Stalled)
-                        .is_some_and(|stalled| stalled.status == "True" && stalled.reason == reason.as_str())
+                    && condition(tenant, ConditionType::Stalled).is_some_and(|stalled| {
+                        stalled.status == "True" && stalled.reason == reason.as_str()
+                    })
             })
             .await?;
-        Ok(condition(&tenant, ConditionType::Stalled).map(|stalled| stalled.message.clone()).unwrap_or_default())
+        Ok(condition(&tenant, ConditionType::Stalled)
+            .map(|stalled| stalled.message.clone())
+            .unwrap_or_default())
     }
 
     /// Waits until a Tenant is gone.
@@ -215,13 +266,18 @@ impl Case {
 
     /// Waits until a Tenant is gone, with another limit.
     pub async fn gone_within(&self, name: &str, limit: Duration) -> Result<()> {
-        wait::until(&self.tenants(), name, limit, "gone", |tenant| tenant.is_none()).await?;
+        wait::until(&self.tenants(), name, limit, "gone", |tenant| {
+            tenant.is_none()
+        })
+        .await?;
         Ok(())
     }
 
     /// What the Secret of a Tenant holds, as text.
     pub async fn secret(&self, tenant: &Tenant) -> Result<BTreeMap<String, String>> {
-        let binding = status(tenant).and_then(|status| status.binding.as_ref()).context("the status names no Secret")?;
+        let binding = status(tenant)
+            .and_then(|status| status.binding.as_ref())
+            .context("the status names no Secret")?;
         let secret = self.secrets().get(&binding.name).await?;
         text(&secret)
     }
@@ -234,16 +290,24 @@ impl Case {
     /// Events about an object of its namespace.
     pub async fn events(&self, name: &str) -> Result<Vec<Event>> {
         let events: Api<Event> = Api::namespaced(self.cluster.client(), &self.namespace);
-        let all = events.list(&ListParams::default().fields(&format!("regarding.name={name}"))).await?;
+        let all = events
+            .list(&ListParams::default().fields(&format!("regarding.name={name}")))
+            .await?;
         Ok(all.items)
     }
 
     /// Waits for an event about an object of its namespace.
     pub async fn event(&self, name: &str, reason: Reason) -> Result<Event> {
-        wait::poll(limits::EVENT, &format!("an event {reason} about {name}"), async || {
-            let events = self.events(name).await?;
-            Ok(events.into_iter().find(|event| event.reason.as_deref() == Some(reason.as_str())))
-        })
+        wait::poll(
+            limits::EVENT,
+            &format!("an event {reason} about {name}"),
+            async || {
+                let events = self.events(name).await?;
+                Ok(events
+                    .into_iter()
+                    .find(|event| event.reason.as_deref() == Some(reason.as_str())))
+            },
+        )
         .await
     }
 
@@ -251,24 +315,58 @@ impl Case {
 
     /// Checks that no password is shown, takes everything away, and sees it go.
     pub async fn finish(&self) -> Result<()> {
-        for emulator in self.emulators.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        for emulator in self
+            .emulators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+        {
             self.cluster.note_passwords(&emulator).await?;
         }
         let secrets = checks::secrets(&self.cluster).await?;
-        let shown = checks::holding(&secrets, [("the case's objects".to_owned(), self.objects().await.as_str())]);
-        ensure!(shown.is_empty(), "passwords are shown:\n{}", shown.join("\n"));
-        self.tenants().delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
+        let shown = checks::holding(
+            &secrets,
+            [(
+                "the case's objects".to_owned(),
+                self.objects().await.as_str(),
+            )],
+        );
+        ensure!(
+            shown.is_empty(),
+            "passwords are shown:\n{}",
+            shown.join("\n")
+        );
+        self.tenants()
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await?;
         for tenant in self.tenants().list(&ListParams::default()).await? {
-            self.gone_within(&tenant.name_any(), limits::SETTLE).await.context("at the end of the test")?;
+            self.gone_within(&tenant.name_any(), limits::SETTLE)
+                .await
+                .context("at the end of the test")?;
         }
         for class in taken(&self.classes) {
-            let deleted = self.all_classes().delete(&class, &DeleteParams::default()).await;
+            let deleted = self
+                .all_classes()
+                .delete(&class, &DeleteParams::default())
+                .await;
             if !matches!(&deleted, Err(kube::Error::Api(status)) if status.is_not_found()) {
                 deleted?;
             }
-            wait::until(&self.all_classes(), &class, limits::CONVERGE, "gone", |class| class.is_none()).await?;
+            wait::until(
+                &self.all_classes(),
+                &class,
+                limits::CONVERGE,
+                "gone",
+                |class| class.is_none(),
+            )
+            .await?;
         }
-        let emulators = std::mem::take(&mut *self.emulators.lock().unwrap_or_else(PoisonError::into_inner));
+        let emulators = std::mem::take(
+            &mut *self
+                .emulators
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for emulator in emulators.into_iter().filter_map(Arc::into_inner) {
             emulator.shutdown().await;
         }
@@ -279,17 +377,25 @@ impl Case {
     /// Takes away what can be taken away at once, after a failure.
     pub async fn abandon(&self) {
         for class in taken(&self.classes) {
-            let _ = self.all_classes().delete(&class, &DeleteParams::default()).await;
+            let _ = self
+                .all_classes()
+                .delete(&class, &DeleteParams::default())
+                .await;
         }
         self.clear().await;
     }
 
     async fn clear(&self) {
         for name in taken(&self.config_maps) {
-            let _ = self.config_maps_api().delete(&name, &DeleteParams::default()).await;
+            let _ = self
+                .config_maps_api()
+                .delete(&name, &DeleteParams::default())
+                .await;
         }
         let namespaces: Api<Namespace> = Api::all(self.cluster.client());
-        let _ = namespaces.delete(&self.namespace, &DeleteParams::background()).await;
+        let _ = namespaces
+            .delete(&self.namespace, &DeleteParams::background())
+            .await;
     }
 
     /// Everything of the case that people can read, as YAML.
@@ -300,7 +406,12 @@ impl Case {
             &["get", "events.events.k8s.io", "--output=yaml"],
             &["get", "tenantclasses.dbpertenant.dev", "--output=yaml"],
         ] {
-            text.push_str(&self.kubectl(arguments).await.unwrap_or_else(|error| format!("{error:#}\n")));
+            text.push_str(
+                &self
+                    .kubectl(arguments)
+                    .await
+                    .unwrap_or_else(|error| format!("{error:#}\n")),
+            );
         }
         text
     }
@@ -310,23 +421,58 @@ impl Case {
         let mut parts = vec![format!("--- namespace {}", self.namespace)];
         for arguments in [
             &["get", "tenants.dbpertenant.dev", "--output=yaml"][..],
-            &["get", "events.events.k8s.io", "--output=custom-columns=AT:.metadata.creationTimestamp,TYPE:.type,REASON:.reason,ABOUT:.regarding.name,NOTE:.note"],
-            &["get", "secrets", "--output=custom-columns=NAME:.metadata.name,TYPE:.type,OWNER:.metadata.ownerReferences[*].name"],
+            &[
+                "get",
+                "events.events.k8s.io",
+                "--output=custom-columns=AT:.metadata.creationTimestamp,TYPE:.type,REASON:.reason,ABOUT:.regarding.name,NOTE:.note",
+            ],
+            &[
+                "get",
+                "secrets",
+                "--output=custom-columns=NAME:.metadata.name,TYPE:.type,OWNER:.metadata.ownerReferences[*].name",
+            ],
         ] {
-            let said = self.kubectl(arguments).await.unwrap_or_else(|error| format!("{error:#}"));
+            let said = self
+                .kubectl(arguments)
+                .await
+                .unwrap_or_else(|error| format!("{error:#}"));
             parts.push(format!("--- kubectl {}\n{said}", arguments[..2].join(" ")));
         }
-        for class in self.classes.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            let said = self.kubectl(&["get", "tenantclass", &class, "--output=yaml"]).await;
-            parts.push(format!("--- TenantClass {class}\n{}", said.unwrap_or_else(|error| format!("{error:#}"))));
+        for class in self
+            .classes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+        {
+            let said = self
+                .kubectl(&["get", "tenantclass", &class, "--output=yaml"])
+                .await;
+            parts.push(format!(
+                "--- TenantClass {class}\n{}",
+                said.unwrap_or_else(|error| format!("{error:#}"))
+            ));
         }
         for log in self.cluster.logs().unwrap_or_default() {
             let bytes = std::fs::read(&log).unwrap_or_default();
             let all = String::from_utf8_lossy(&bytes);
-            let about: Vec<&str> = all.lines().filter(|line| line.contains(&self.namespace)).collect();
-            let last: Vec<&str> = all.lines().filter(|line| !line.contains("\"DEBUG\"")).collect();
-            parts.push(format!("--- {} about the namespace\n{}", log.display(), tail(&about, LOG_LINES_OF_CASE)));
-            parts.push(format!("--- {} at its end\n{}", log.display(), tail(&last, LOG_LINES)));
+            let about: Vec<&str> = all
+                .lines()
+                .filter(|line| line.contains(&self.namespace))
+                .collect();
+            let last: Vec<&str> = all
+                .lines()
+                .filter(|line| !line.contains("\"DEBUG\""))
+                .collect();
+            parts.push(format!(
+                "--- {} about the namespace\n{}",
+                log.display(),
+                tail(&about, LOG_LINES_OF_CASE)
+            ));
+            parts.push(format!(
+                "--- {} at its end\n{}",
+                log.display(),
+                tail(&last, LOG_LINES)
+            ));
         }
         parts.join("\n")
     }
@@ -370,7 +516,8 @@ pub fn merge(into: &mut Value, patch: Value) {
 /// A Secret's data as text.
 pub fn text(secret: &Secret) -> Result<BTreeMap<String, String>> {
     let data = secret.data.iter().flatten();
-    data.map(|(key, value)| Ok((key.clone(), String::from_utf8(value.0.clone())?))).collect()
+    data.map(|(key, value)| Ok((key.clone(), String::from_utf8(value.0.clone())?)))
+        .collect()
 }
 
 /// The status, if there is one.
@@ -393,7 +540,8 @@ pub fn is_current(tenant: &Tenant) -> bool {
 
 /// Whether the newest spec is in effect.
 pub fn is_ready(tenant: &Tenant) -> bool {
-    is_current(tenant) && status(tenant).is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
+    is_current(tenant)
+        && status(tenant).is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
 }
 
 /// Whether the tenant can be served.
@@ -403,6 +551,8 @@ pub fn is_available(tenant: &Tenant) -> bool {
 
 /// The project of a Tenant.
 pub fn project_id(tenant: &Tenant) -> Result<ProjectId> {
-    let project = status(tenant).and_then(|status| status.project.as_ref()).context("the status names no project")?;
+    let project = status(tenant)
+        .and_then(|status| status.project.as_ref())
+        .context("the status names no project")?;
     project.id.parse().context("status.project.id is no id")
 }

@@ -1,6 +1,7 @@
 //! What must hold of a cluster whatever the tests did with it: the controller was never refused anything, and no password
 //! stands where people can read it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -24,14 +25,23 @@ const PASSWORD_BYTES_MIN: usize = 8;
 /// All checks, after the last test.
 pub async fn whole(cluster: &Cluster) -> Result<()> {
     let refused = refused_requests(cluster)?;
-    ensure!(refused.is_empty(), "the chart's rights do not suffice; the API server refused:\n{}", list(&refused));
+    ensure!(
+        refused.is_empty(),
+        "the chart's rights do not suffice; the API server refused:\n{}",
+        list(&refused)
+    );
     let shown = places_with_passwords(cluster).await?;
     ensure!(shown.is_empty(), "passwords are shown:\n{}", list(&shown));
     Ok(())
 }
 
 fn list(findings: &[String]) -> String {
-    let mut text = findings.iter().take(FINDINGS_MAX).cloned().collect::<Vec<_>>().join("\n");
+    let mut text = findings
+        .iter()
+        .take(FINDINGS_MAX)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("\n");
     if findings.len() > FINDINGS_MAX {
         text.push_str(&format!("\nand {} more", findings.len() - FINDINGS_MAX));
     }
@@ -54,32 +64,63 @@ struct User {
     username: String,
 }
 
-/// Requests of the controller that its rights did not allow, once each.
-pub fn refused_requests(cluster: &Cluster) -> Result<Vec<String>> {
-    let log = cluster.plane().audit_log().context("the control plane keeps no audit log")?;
+/// A request of the controller.
+#[derive(Debug)]
+pub struct Request {
+    /// What it asked for: `get`, `list`, `watch`, `create`, `patch` ...
+    pub verb: String,
+    /// Of what, without parameters.
+    pub path: String,
+    /// Whether its rights did not allow that.
+    pub refused: bool,
+}
+
+/// Every request that controllers of this cluster made so far, from the API server's audit log.
+pub fn requests(cluster: &Cluster) -> Result<Vec<Request>> {
+    let log = cluster
+        .plane()
+        .audit_log()
+        .context("the control plane keeps no audit log")?;
     let account = format!("system:serviceaccount:{SYSTEM_NAMESPACE}:");
-    let mut refused = Vec::new();
-    let mut seen = 0_usize;
+    let mut requests = Vec::new();
     for line in BufReader::new(File::open(log)?).lines() {
         let line = line?;
         if !line.contains(&account) {
             continue;
         }
-        let Ok(request) = serde_json::from_str::<Audited>(&line) else { continue };
-        if !request.user.username.starts_with(&account) {
+        // The last line may be half written.
+        let Ok(request) = serde_json::from_str::<Audited>(&line) else {
             continue;
-        }
-        seen += 1;
-        if request.annotations["authorization.k8s.io/decision"] == "forbid" {
-            let path = request.request_uri.split('?').next().unwrap_or_default();
-            let text = format!("{} {path}", request.verb);
-            if !refused.contains(&text) {
-                refused.push(text);
-            }
+        };
+        if request.user.username.starts_with(&account) {
+            requests.push(Request {
+                verb: request.verb,
+                path: request
+                    .request_uri
+                    .split('?')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+                refused: request.annotations["authorization.k8s.io/decision"] == "forbid",
+            });
         }
     }
-    ensure!(seen > 0, "the audit log knows no request of the controller: nothing was proven");
-    Ok(refused)
+    ensure!(
+        !requests.is_empty(),
+        "the audit log knows no request of the controller: nothing was proven"
+    );
+    Ok(requests)
+}
+
+/// Requests of the controller that its rights did not allow, once each.
+pub fn refused_requests(cluster: &Cluster) -> Result<Vec<String>> {
+    let refused = requests(cluster)?
+        .into_iter()
+        .filter(|request| request.refused);
+    let once: BTreeSet<String> = refused
+        .map(|request| format!("{} {}", request.verb, request.path))
+        .collect();
+    Ok(once.into_iter().collect())
 }
 
 /// What must not be shown: every password that the emulator ever gave, and the account's key.
@@ -91,13 +132,20 @@ pub async fn secrets(cluster: &Cluster) -> Result<Vec<String>> {
 }
 
 /// Which texts hold one of the secrets; the secrets themselves are not repeated.
-pub fn holding<'a>(secrets: &[String], texts: impl IntoIterator<Item = (String, &'a str)>) -> Vec<String> {
+pub fn holding<'a>(
+    secrets: &[String],
+    texts: impl IntoIterator<Item = (String, &'a str)>,
+) -> Vec<String> {
     let mut found = Vec::new();
     for (place, text) in texts {
         for (number, line) in text.lines().enumerate() {
             for secret in secrets {
                 if line.contains(secret.as_str()) {
-                    found.push(format!("{place}, line {}: {}", number + 1, line.replace(secret.as_str(), "<password>")));
+                    found.push(format!(
+                        "{place}, line {}: {}",
+                        number + 1,
+                        line.replace(secret.as_str(), "<password>")
+                    ));
                 }
             }
         }
@@ -122,7 +170,10 @@ pub async fn places_with_passwords(cluster: &Cluster) -> Result<Vec<String>> {
         if text.is_empty() {
             bail!("the log {} is empty: nothing was proven", log.display());
         }
-        found.extend(holding(&secrets, [(log.display().to_string(), text.as_str())]));
+        found.extend(holding(
+            &secrets,
+            [(log.display().to_string(), text.as_str())],
+        ));
     }
     Ok(found)
 }
@@ -133,8 +184,14 @@ fn read_lossy(path: &Path) -> Result<String> {
 
 async fn listed<K>(cluster: &Cluster) -> Result<String>
 where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + serde::Serialize,
 {
-    let all = Api::<K>::all(cluster.client()).list(&ListParams::default()).await?;
+    let all = Api::<K>::all(cluster.client())
+        .list(&ListParams::default())
+        .await?;
     Ok(serde_yaml::to_string(&all.items)?)
 }

@@ -176,8 +176,12 @@ impl Cluster {
             passwords: std::sync::Mutex::default(),
             folder,
         };
-        cluster.apply_api_key(API_KEY_SECRET, cluster.emulator().api_key()).await?;
-        cluster.apply_class(crds::DEFAULT_CLASS, &cluster.class_spec()).await?;
+        cluster
+            .apply_api_key(API_KEY_SECRET, cluster.emulator().api_key())
+            .await?;
+        cluster
+            .apply_class(crds::DEFAULT_CLASS, &cluster.class_spec())
+            .await?;
         for name in ["one", "two", "three"].iter().take(options.replicas) {
             cluster.start_controller(name).await?;
         }
@@ -211,14 +215,23 @@ impl Cluster {
     /// Notes the passwords of a further emulator before it goes: they must not be shown either.
     pub async fn note_passwords(&self, emulator: &Emulator) -> Result<()> {
         let given = emulator.passwords_ever_given().await?;
-        self.passwords.lock().unwrap_or_else(PoisonError::into_inner).extend(given);
+        self.passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(given);
         Ok(())
     }
 
     /// Every password that any emulator ever gave.
     pub async fn passwords_ever_given(&self) -> Result<Vec<String>> {
         let mut given = self.emulator().passwords_ever_given().await?;
-        given.extend(self.passwords.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        given.extend(
+            self.passwords
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .cloned(),
+        );
         Ok(given)
     }
 
@@ -272,12 +285,19 @@ impl Cluster {
     /// Applies a class.
     pub async fn apply_class(&self, name: &str, spec: &Value) -> Result<TenantClass> {
         // Read first, so that a slip in a test is an error here and not a field that is dropped.
-        let _: TenantClassSpec = serde_json::from_value(spec.clone()).context("no spec of a class")?;
+        let _: TenantClassSpec =
+            serde_json::from_value(spec.clone()).context("no spec of a class")?;
         let class = json!({
             "apiVersion": "dbpertenant.dev/v1alpha1", "kind": "TenantClass", "metadata": {"name": name}, "spec": spec,
         });
         let classes: Api<TenantClass> = Api::all(self.client());
-        Ok(classes.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(class)).await?)
+        Ok(classes
+            .patch(
+                name,
+                &PatchParams::apply(FIELD_MANAGER).force(),
+                &Patch::Apply(class),
+            )
+            .await?)
     }
 
     /// Writes a Secret with an API key into the controller's namespace.
@@ -286,13 +306,21 @@ impl Cluster {
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"api-key": key},
         });
         let secrets: Api<Secret> = Api::namespaced(self.client(), SYSTEM_NAMESPACE);
-        Ok(secrets.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(secret)).await?)
+        Ok(secrets
+            .patch(
+                name,
+                &PatchParams::apply(FIELD_MANAGER).force(),
+                &Patch::Apply(secret),
+            )
+            .await?)
     }
 
     /// How a controller of this cluster is started: with what the chart rendered.
     pub fn controller_options(&self, name: &str) -> ControllerOptions {
         let mut options = self.controller.clone();
-        options.environment.push(("POD_NAME".into(), format!("{RELEASE}-{name}").into()));
+        options
+            .environment
+            .push(("POD_NAME".into(), format!("{RELEASE}-{name}").into()));
         options.log = self.log(name);
         options
     }
@@ -304,18 +332,32 @@ impl Cluster {
 
     /// Starts a replica and waits until it is ready.
     pub async fn start_controller(&self, name: &str) -> Result<()> {
-        self.start_controller_with(name, &self.controller_options(name)).await
+        self.start_controller_with(name, &self.controller_options(name))
+            .await
     }
 
     /// Starts a replica in another way than the chart says.
-    pub async fn start_controller_with(&self, name: &str, options: &ControllerOptions) -> Result<()> {
+    pub async fn start_controller_with(
+        &self,
+        name: &str,
+        options: &ControllerOptions,
+    ) -> Result<()> {
         let mut controllers = self.controllers.lock().await;
-        ensure!(!controllers.contains_key(name), "a controller {name} runs already");
+        ensure!(
+            !controllers.contains_key(name),
+            "a controller {name} runs already"
+        );
         let mut controller = ControllerProcess::spawn(options)?;
         if let Err(error) = controller.wait_until_ready().await {
             let log = std::fs::read_to_string(&options.log).unwrap_or_default();
-            let said: Vec<&str> = log.lines().filter(|line| !line.contains("\"DEBUG\"")).collect();
-            bail!("{error:#}\nwhat it said apart from debug lines:\n{}", said.join("\n"));
+            let said: Vec<&str> = log
+                .lines()
+                .filter(|line| !line.contains("\"DEBUG\""))
+                .collect();
+            bail!(
+                "{error:#}\nwhat it said apart from debug lines:\n{}",
+                said.join("\n")
+            );
         }
         controllers.insert(name.to_owned(), controller);
         Ok(())
@@ -377,7 +419,8 @@ impl Cluster {
     /// Stops everything, in order.
     pub async fn stop(mut self) {
         let controllers = std::mem::take(&mut *self.controllers.lock().await);
-        futures::future::join_all(controllers.into_values().map(ControllerProcess::terminate)).await;
+        futures::future::join_all(controllers.into_values().map(ControllerProcess::terminate))
+            .await;
         if let Some(emulator) = self.emulator.take() {
             emulator.shutdown().await;
         }
@@ -388,9 +431,15 @@ impl Cluster {
 
 type NeonAndData = Option<(Proxy, Proxy)>;
 
-async fn database(folder: &Path, options: &ClusterOptions) -> Result<(Postgres, Emulator, NeonAndData)> {
+async fn database(
+    folder: &Path,
+    options: &ClusterOptions,
+) -> Result<(Postgres, Emulator, NeonAndData)> {
     let postgres = Postgres::start(folder).await?;
-    let mut config = Config { latency: options.latency, ..Config::new(postgres.uri()) };
+    let mut config = Config {
+        latency: options.latency,
+        ..Config::new(postgres.uri())
+    };
     if !options.proxied {
         return Ok((postgres, Emulator::start(config).await?, None));
     }
@@ -419,18 +468,32 @@ async fn install_chart(
     let mut helm = plane.helm();
     helm.args(["install", RELEASE])
         .arg(repository().join("charts/tenant-controller"))
-        .args(["--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--values"])
+        .args([
+            "--namespace",
+            SYSTEM_NAMESPACE,
+            "--create-namespace",
+            "--values",
+        ])
         .arg(file);
     command::output(helm).await?;
     let mut wait = plane.kubectl();
     wait.args(["wait", "--for=condition=Established", "--timeout=60s"])
-        .args(["crd/tenants.dbpertenant.dev", "crd/tenantclasses.dbpertenant.dev"]);
+        .args([
+            "crd/tenants.dbpertenant.dev",
+            "crd/tenantclasses.dbpertenant.dev",
+        ]);
     command::output(wait).await?;
     let rendered = Rendered::read(client, SYSTEM_NAMESPACE, RELEASE, folder).await?;
-    let kubeconfig = plane.service_account_kubeconfig(SYSTEM_NAMESPACE, &rendered.service_account).await?;
+    let kubeconfig = plane
+        .service_account_kubeconfig(SYSTEM_NAMESPACE, &rendered.service_account)
+        .await?;
     Ok(ControllerOptions {
         arguments: rendered.arguments.into_iter().map(OsString::from).collect(),
-        environment: rendered.environment.into_iter().map(|(name, value)| (name, value.into())).collect(),
+        environment: rendered
+            .environment
+            .into_iter()
+            .map(|(name, value)| (name, value.into()))
+            .collect(),
         ..ControllerOptions::new(kubeconfig, SYSTEM_NAMESPACE, folder.join("controller.log"))
     })
 }
@@ -438,11 +501,16 @@ async fn install_chart(
 /// A namespace.
 pub async fn create_namespace(client: &Client, name: &str) -> Result<Namespace> {
     let namespace = Namespace {
-        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
         ..Namespace::default()
     };
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    Ok(namespaces.create(&PostParams::default(), &namespace).await?)
+    Ok(namespaces
+        .create(&PostParams::default(), &namespace)
+        .await?)
 }
 
 /// The same kubeconfig with another port of the API server.
@@ -456,7 +524,10 @@ fn through(kubeconfig: &Path, folder: &Path, port: u16) -> Result<PathBuf> {
 
 /// Where the sources lie that these tests were built from: the chart is taken from there.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+        .to_owned()
 }
 
 trait ParsePort {
@@ -466,8 +537,12 @@ trait ParsePort {
 impl ParsePort for String {
     /// The port of a URL such as `http://127.0.0.1:8080/path`.
     fn parse_port(&self) -> Result<u16> {
-        let authority = self.split("//").nth(1).and_then(|rest| rest.split('/').next());
+        let authority = self
+            .split("//")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next());
         let port = authority.and_then(|authority| authority.rsplit(':').next());
-        port.and_then(|port| port.parse().ok()).with_context(|| format!("{self} names no port"))
+        port.and_then(|port| port.parse().ok())
+            .with_context(|| format!("{self} names no port"))
     }
 }

@@ -54,19 +54,32 @@ async fn run(command: Command, input: &str) -> Result<Output> {
     };
     tokio::time::timeout(limits::COMMAND, work)
         .await
-        .with_context(|| format!("{shown} does not end within {} s", limits::COMMAND.as_secs()))?
+        .with_context(|| {
+            format!(
+                "{shown} does not end within {} s",
+                limits::COMMAND.as_secs()
+            )
+        })?
         .with_context(|| format!("cannot read what {shown} says"))
 }
 
 /// The program's name and its arguments, without its folder and its environment.
 fn shown(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
-    let mut text = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut text = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     for argument in command.get_args() {
         text.push(' ');
         let argument = argument.to_string_lossy();
         // Connection strings hold passwords.
-        text.push_str(if argument.contains("://") { "<uri>" } else { &argument });
+        text.push_str(if argument.contains("://") {
+            "<uri>"
+        } else {
+            &argument
+        });
     }
     text
 }

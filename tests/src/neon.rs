@@ -20,23 +20,38 @@ impl Account<'_> {
 
     /// A project by its id, deleted or not; `None` if it was purged or never was.
     pub async fn summary(&self, id: &ProjectId) -> Result<Option<ProjectSummary>> {
-        Ok(self.0.projects().await?.into_iter().find(|project| project.id == *id))
+        Ok(self
+            .0
+            .projects()
+            .await?
+            .into_iter()
+            .find(|project| project.id == *id))
     }
 
     /// Whether a project exists and is not deleted.
     pub async fn lives(&self, id: &ProjectId) -> Result<bool> {
-        Ok(self.summary(id).await?.is_some_and(|project| project.deleted_at.is_none()))
+        Ok(self
+            .summary(id)
+            .await?
+            .is_some_and(|project| project.deleted_at.is_none()))
     }
 
     /// Ids of all projects that are not deleted.
     pub async fn living(&self) -> Result<Vec<ProjectId>> {
         let all = self.0.projects().await?.into_iter();
-        Ok(all.filter(|project| project.deleted_at.is_none()).map(|project| project.id).collect())
+        Ok(all
+            .filter(|project| project.deleted_at.is_none())
+            .map(|project| project.id)
+            .collect())
     }
 
     /// How many connections to a project's databases were ever opened.
     pub async fn connections_opened(&self, id: &ProjectId) -> Result<u64> {
-        Ok(self.summary(id).await?.with_context(|| format!("there is no project {id}"))?.connections_opened)
+        Ok(self
+            .summary(id)
+            .await?
+            .with_context(|| format!("there is no project {id}"))?
+            .connections_opened)
     }
 
     /// How often a call of the API was made so far, by the operation's name.
@@ -52,12 +67,21 @@ impl Account<'_> {
     /// A project's one compute.
     pub async fn endpoint(&self, id: &ProjectId) -> Result<Endpoint> {
         let mut endpoints = self.client()?.endpoints(id).list().send().await?;
-        endpoints.pop().with_context(|| format!("project {id} has no compute"))
+        endpoints
+            .pop()
+            .with_context(|| format!("project {id} has no compute"))
     }
 
     /// Makes a project as a person does, without any Tenant.
     pub async fn create(&self, project: CreateProject) -> Result<ProjectId> {
-        Ok(self.client()?.projects().create(project).send().await?.project.id)
+        Ok(self
+            .client()?
+            .projects()
+            .create(project)
+            .send()
+            .await?
+            .project
+            .id)
     }
 
     /// Deletes a project as a person does.
@@ -70,7 +94,12 @@ impl Account<'_> {
     pub async fn reset_password(&self, id: &ProjectId, owner: &str) -> Result<String> {
         use secrecy::ExposeSecret as _;
         let branch = self.endpoint(id).await?.branch_id;
-        let answer = self.client()?.roles(id, &branch).reset_password(&owner.parse()?).send().await?;
+        let answer = self
+            .client()?
+            .roles(id, &branch)
+            .reset_password(&owner.parse()?)
+            .send()
+            .await?;
         let password = answer.role.password.context("the answer has no password")?;
         Ok(password.expose_secret().to_owned())
     }

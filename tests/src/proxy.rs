@@ -43,7 +43,11 @@ impl Proxy {
             connections: AtomicU64::new(0),
         });
         let listening = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
-        Ok(Self { port, shared, listening })
+        Ok(Self {
+            port,
+            shared,
+            listening,
+        })
     }
 
     /// Names the target.
@@ -87,7 +91,9 @@ impl Drop for Proxy {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        let Ok((client, _)) = listener.accept().await else { continue };
+        let Ok((client, _)) = listener.accept().await else {
+            continue;
+        };
         // Watched from here on, so that a cut right after this is not missed.
         let open = shared.open.subscribe();
         if !*open.borrow() {
@@ -100,7 +106,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn relay(mut client: TcpStream, shared: Arc<Shared>, mut open: watch::Receiver<bool>) {
     let target = shared.target.load(Ordering::Relaxed);
-    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
+    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else {
+        return;
+    };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}

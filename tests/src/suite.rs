@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use futures::FutureExt as _;
-use libtest_mimic::{Arguments, Failed};
 pub use libtest_mimic::Trial;
+use libtest_mimic::{Arguments, Failed};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
@@ -65,7 +65,9 @@ where
     F: AsyncFnOnce(&Case) -> Result<()> + Send + 'static,
 {
     let short = short(name);
-    Trial::test(short, move || on_runtime(async { run_case(short, shared().await?, test).await }))
+    Trial::test(short, move || {
+        on_runtime(async { run_case(short, shared().await?, test).await })
+    })
 }
 
 /// A test on a cluster of its own, which is checked and stopped after it.
@@ -110,7 +112,10 @@ pub fn run_and_then(tests: Vec<Trial>, ending: impl Future<Output = Result<()>>)
     match on_runtime(async { ending.await.and(end_shared().await) }) {
         Ok(()) => conclusion.exit_code(),
         Err(failed) => {
-            say(&format!("\nAfter all tests: {}", failed.message().unwrap_or_default()));
+            say(&format!(
+                "\nAfter all tests: {}",
+                failed.message().unwrap_or_default()
+            ));
             ExitCode::FAILURE
         }
     }
@@ -121,20 +126,34 @@ fn short(name: &'static str) -> &'static str {
 }
 
 fn on_runtime(work: impl Future<Output = Result<()>>) -> Result<(), Failed> {
-    runtime()?.block_on(work).map_err(|error| Failed::from(told(&error)))
+    runtime()?
+        .block_on(work)
+        .map_err(|error| Failed::from(told(&error)))
 }
 
 /// An error with its causes, and where in the tests it came up, if backtraces are on (`RUST_BACKTRACE=1`).
 fn told(error: &anyhow::Error) -> String {
     let backtrace = error.backtrace().to_string();
-    let places = backtrace.lines().map(str::trim).filter(|line| line.starts_with("at ./tests/"));
-    places.fold(format!("{error:#}"), |text, place| format!("{text}\n  {place}"))
+    let places = backtrace
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("at ./tests/"));
+    places.fold(format!("{error:#}"), |text, place| {
+        format!("{text}\n  {place}")
+    })
 }
 
 fn runtime() -> Result<&'static Runtime, Failed> {
     static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build());
-    runtime.as_ref().map_err(|error| Failed::from(format!("no runtime: {error}")))
+    let runtime = RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(WORKER_THREADS)
+            .enable_all()
+            .build()
+    });
+    runtime
+        .as_ref()
+        .map_err(|error| Failed::from(format!("no runtime: {error}")))
 }
 
 async fn shared() -> Result<Arc<Cluster>> {
@@ -157,17 +176,26 @@ where
     F: AsyncFnOnce(&Case) -> Result<()>,
 {
     let case = Case::new(cluster, name).await?;
-    let outcome = AssertUnwindSafe(tokio::time::timeout(limits::TEST, test(&case))).catch_unwind().await;
+    let outcome = AssertUnwindSafe(tokio::time::timeout(limits::TEST, test(&case)))
+        .catch_unwind()
+        .await;
     let mut result = match outcome {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(anyhow!("the test did not end within {} s", limits::TEST.as_secs())),
+        Ok(Err(_)) => Err(anyhow!(
+            "the test did not end within {} s",
+            limits::TEST.as_secs()
+        )),
         Err(panic) => Err(anyhow!("{}", panic_message(&*panic))),
     };
     if result.is_ok() {
         result = case.finish().await;
     }
     if let Err(error) = &result {
-        say(&format!("\n=== {name} failed: {}\n{}", told(error), case.report().await));
+        say(&format!(
+            "\n=== {name} failed: {}\n{}",
+            told(error),
+            case.report().await
+        ));
         case.abandon().await;
     }
     result
@@ -175,7 +203,8 @@ where
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 async fn end_shared() -> Result<()> {
@@ -192,7 +221,11 @@ pub async fn end(cluster: Arc<Cluster>) -> Result<()> {
     let mut cluster = Arc::into_inner(cluster).context("a test still holds the cluster")?;
     if std::env::var_os(KEEP).is_some() {
         cluster.keep_folder();
-        say(&format!("Logs are left in {} and {}", cluster.folder().display(), cluster.plane().folder().display()));
+        say(&format!(
+            "Logs are left in {} and {}",
+            cluster.folder().display(),
+            cluster.plane().folder().display()
+        ));
     }
     cluster.stop().await;
     checked

@@ -55,7 +55,11 @@ where
 fn short<K: Serialize>(object: &K) -> String {
     let value = serde_json::to_value(object).unwrap_or_default();
     let status = &value["status"];
-    let shown = if status.is_null() { &value["metadata"] } else { status };
+    let shown = if status.is_null() {
+        &value["metadata"]
+    } else {
+        status
+    };
     serde_yaml::to_string(shown).unwrap_or_default()
 }
 
@@ -68,8 +72,12 @@ where
     loop {
         match ask().await {
             Ok(Some(answer)) => return Ok(answer),
-            Ok(None) if started.elapsed() > limit => bail!("not within {} s: {what}", limit.as_secs()),
-            Err(error) if started.elapsed() > limit => return Err(error.context(format!("not within {} s: {what}", limit.as_secs()))),
+            Ok(None) if started.elapsed() > limit => {
+                bail!("not within {} s: {what}", limit.as_secs())
+            }
+            Err(error) if started.elapsed() > limit => {
+                return Err(error.context(format!("not within {} s: {what}", limit.as_secs())));
+            }
             Ok(None) | Err(_) => tokio::time::sleep(limits::POLL).await,
         }
     }

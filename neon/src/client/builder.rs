@@ -207,10 +207,8 @@ fn http_client(base_url: &Url, user_agent: &str) -> Result<reqwest::Client, Buil
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let user_agent = HeaderValue::from_str(user_agent).map_err(|_| BuildError::UserAgent)?;
-    let headers = HeaderMap::from_iter([(
-        header::ACCEPT,
-        HeaderValue::from_static("application/json"),
-    )]);
+    let headers =
+        HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]);
     let mut builder = reqwest::Client::builder()
         .default_headers(headers)
         .user_agent(user_agent)

@@ -25,7 +25,9 @@ dbpertenant_tests::tests![
     projects_without_a_tenant_are_counted_named_and_left_alone,
 ];
 
-async fn a_tenant_says_which_class_is_missing_and_goes_on_when_it_appears(case: &Case) -> Result<()> {
+async fn a_tenant_says_which_class_is_missing_and_goes_on_when_it_appears(
+    case: &Case,
+) -> Result<()> {
     let name = format!("{}-gold", case.namespace());
     case.apply("acme", json!({"className": name})).await?;
     let message = case.stalled("acme", Reason::ClassNotFound).await?;
@@ -43,28 +45,51 @@ async fn a_class_in_use_stays_until_its_last_tenant_is_gone(case: &Case) -> Resu
     for name in ["acme", "globex"] {
         case.ready(name).await?;
     }
-    case.all_classes().delete(&class, &DeleteParams::default()).await?;
+    case.all_classes()
+        .delete(&class, &DeleteParams::default())
+        .await?;
     let held = |class: Option<&TenantClass>| {
         class.is_some_and(|class| {
-            class.metadata.deletion_timestamp.is_some() && class.finalizers().iter().any(|one| one == finalizers::IN_USE)
+            class.metadata.deletion_timestamp.is_some()
+                && class
+                    .finalizers()
+                    .iter()
+                    .any(|one| one == finalizers::IN_USE)
         })
     };
     for name in ["acme", "globex"] {
-        ensure!(held(case.all_classes().get_opt(&class).await?.as_ref()), "the class went before {name}");
+        ensure!(
+            held(case.all_classes().get_opt(&class).await?.as_ref()),
+            "the class went before {name}"
+        );
         // A Tenant is served and can be changed as long as it is there.
-        case.patch(name, json!({"spec": {"displayName": format!("{name} Ltd")}})).await?;
+        case.patch(
+            name,
+            json!({"spec": {"displayName": format!("{name} Ltd")}}),
+        )
+        .await?;
         case.ready(name).await?;
         case.delete(name).await?;
         case.gone(name).await?;
     }
-    wait::until(&case.all_classes(), &class, limits::CONVERGE, "gone", |class| class.is_none()).await?;
+    wait::until(
+        &case.all_classes(),
+        &class,
+        limits::CONVERGE,
+        "gone",
+        |class| class.is_none(),
+    )
+    .await?;
     Ok(())
 }
 
 async fn a_class_that_is_being_deleted_takes_no_new_tenants(case: &Case) -> Result<()> {
     let class = case.class(json!({})).await?;
-    case.apply_ready("acme", json!({"className": class})).await?;
-    case.all_classes().delete(&class, &DeleteParams::default()).await?;
+    case.apply_ready("acme", json!({"className": class}))
+        .await?;
+    case.all_classes()
+        .delete(&class, &DeleteParams::default())
+        .await?;
     case.apply("globex", json!({"className": class})).await?;
     case.stalled("globex", Reason::ClassTerminating).await?;
     Ok(())
@@ -79,10 +104,26 @@ async fn what_a_class_does_not_offer_is_refused_with_what_it_offers(case: &Case)
         .await?;
     let cases: [(&str, Value, &str); 5] = [
         ("large", json!({"compute": {"maxCU": 4}}), "use 2 or less"),
-        ("small", json!({"compute": {"minCU": 0.25}}), "use 0.5 or more"),
-        ("region", json!({"region": "azure-eastus2"}), "use one of aws-eu-central-1, aws-us-east-2"),
-        ("version", json!({"postgresVersion": 15}), "use one of 16, 17"),
-        ("quota", json!({"quota": {"activeTimeSeconds": 7_200}}), "3600"),
+        (
+            "small",
+            json!({"compute": {"minCU": 0.25}}),
+            "use 0.5 or more",
+        ),
+        (
+            "region",
+            json!({"region": "azure-eastus2"}),
+            "use one of aws-eu-central-1, aws-us-east-2",
+        ),
+        (
+            "version",
+            json!({"postgresVersion": 15}),
+            "use one of 16, 17",
+        ),
+        (
+            "quota",
+            json!({"quota": {"activeTimeSeconds": 7_200}}),
+            "3600",
+        ),
     ];
     for (name, spec, _) in &cases {
         let mut spec = spec.clone();
@@ -93,29 +134,47 @@ async fn what_a_class_does_not_offer_is_refused_with_what_it_offers(case: &Case)
         let message = case.stalled(name, Reason::ClassLimitExceeded).await?;
         ensure!(message.contains(part), "{name}: {message}");
         let tenant = case.tenant(name).await?;
-        ensure!(status(&tenant).is_some_and(|status| status.phase == Some(Phase::Stalled) && status.project.is_none()), "{name}");
+        ensure!(
+            status(&tenant).is_some_and(
+                |status| status.phase == Some(Phase::Stalled) && status.project.is_none()
+            ),
+            "{name}"
+        );
     }
     Ok(())
 }
 
 async fn a_tenant_goes_on_when_the_class_allows_more(case: &Case) -> Result<()> {
     let class = case.class(json!({"limits": {"maxCU": 2}})).await?;
-    case.apply("acme", json!({"className": class, "compute": {"maxCU": 4}})).await?;
+    case.apply("acme", json!({"className": class, "compute": {"maxCU": 4}}))
+        .await?;
     case.stalled("acme", Reason::ClassLimitExceeded).await?;
     case.class(json!({"limits": {"maxCU": 4}})).await?;
     let tenant = case.ready("acme").await?;
-    let size = case.cluster().account().endpoint(&project_id(&tenant)?).await?.autoscaling_limit_max_cu;
+    let size = case
+        .cluster()
+        .account()
+        .endpoint(&project_id(&tenant)?)
+        .await?
+        .autoscaling_limit_max_cu;
     ensure!(size.as_f64() == 4.0, "{size:?}");
     Ok(())
 }
 
 async fn a_missing_key_is_named_and_its_coming_is_noticed(case: &Case) -> Result<()> {
     let key = format!("{}-key", case.namespace());
-    let class = case.class(json!({"neon": {"apiKeySecretRef": {"name": key}}})).await?;
+    let class = case
+        .class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
+        .await?;
     case.apply("acme", json!({"className": class})).await?;
     let message = case.stalled("acme", Reason::ApiKeyMissing).await?;
-    ensure!(message.contains(&key) && message.contains(SYSTEM_NAMESPACE), "{message}");
-    case.cluster().apply_api_key(&key, case.cluster().emulator().api_key()).await?;
+    ensure!(
+        message.contains(&key) && message.contains(SYSTEM_NAMESPACE),
+        "{message}"
+    );
+    case.cluster()
+        .apply_api_key(&key, case.cluster().emulator().api_key())
+        .await?;
     case.ready("acme").await?;
     case.delete("acme").await?;
     case.gone("acme").await?;
@@ -129,20 +188,37 @@ fn keys(case: &Case) -> Api<Secret> {
 
 async fn a_key_can_be_changed_at_any_time(case: &Case) -> Result<()> {
     let key = format!("{}-key", case.namespace());
-    case.cluster().apply_api_key(&key, "napi_the_wrong_key").await?;
-    let class = case.class(json!({"neon": {"apiKeySecretRef": {"name": key}}})).await?;
+    case.cluster()
+        .apply_api_key(&key, "napi_the_wrong_key")
+        .await?;
+    let class = case
+        .class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
+        .await?;
     case.apply("acme", json!({"className": class})).await?;
     case.stalled("acme", Reason::Unauthorized).await?;
-    case.cluster().apply_api_key(&key, case.cluster().emulator().api_key()).await?;
+    case.cluster()
+        .apply_api_key(&key, case.cluster().emulator().api_key())
+        .await?;
     let tenant = case.ready("acme").await?;
     // And back: what is there stays, what is asked for waits for the key.
-    case.cluster().apply_api_key(&key, "napi_the_wrong_key").await?;
-    case.patch("acme", json!({"spec": {"compute": {"maxCU": 2}}})).await?;
+    case.cluster()
+        .apply_api_key(&key, "napi_the_wrong_key")
+        .await?;
+    case.patch("acme", json!({"spec": {"compute": {"maxCU": 2}}}))
+        .await?;
     case.stalled("acme", Reason::Unauthorized).await?;
-    ensure!(dbpertenant_tests::case::is_available(&case.tenant("acme").await?), "not available any more");
-    case.cluster().apply_api_key(&key, case.cluster().emulator().api_key()).await?;
+    ensure!(
+        dbpertenant_tests::case::is_available(&case.tenant("acme").await?),
+        "not available any more"
+    );
+    case.cluster()
+        .apply_api_key(&key, case.cluster().emulator().api_key())
+        .await?;
     let again = case.ready("acme").await?;
-    ensure!(project_id(&again)? == project_id(&tenant)?, "another project");
+    ensure!(
+        project_id(&again)? == project_id(&tenant)?,
+        "another project"
+    );
     case.delete("acme").await?;
     case.gone("acme").await?;
     keys(case).delete(&key, &DeleteParams::default()).await?;
@@ -155,56 +231,122 @@ async fn a_class_counts_its_tenants_and_says_that_it_is_ready(case: &Case) -> Re
         case.apply_ready(name, json!({"className": class})).await?;
     }
     let counted = |class: Option<&TenantClass>, wanted: i64| {
-        class.and_then(|class| class.status.as_ref()).is_some_and(|status| status.tenants == wanted)
+        class
+            .and_then(|class| class.status.as_ref())
+            .is_some_and(|status| status.tenants == wanted)
     };
-    wait::until(&case.all_classes(), &class, limits::CONVERGE, "counting 2", |class| counted(class, 2)).await?;
-    case.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", &format!("tnc/{class}")]).await?;
+    wait::until(
+        &case.all_classes(),
+        &class,
+        limits::CONVERGE,
+        "counting 2",
+        |class| counted(class, 2),
+    )
+    .await?;
+    case.kubectl(&[
+        "wait",
+        "--for=condition=Ready",
+        "--timeout=60s",
+        &format!("tnc/{class}"),
+    ])
+    .await?;
     let table = case.kubectl(&["get", "tnc", &class]).await?;
-    let row: Vec<&str> = table.lines().nth(1).context("no row")?.split_whitespace().collect();
+    let row: Vec<&str> = table
+        .lines()
+        .nth(1)
+        .context("no row")?
+        .split_whitespace()
+        .collect();
     ensure!(row[..3] == [class.as_str(), "True", "2"], "{table}");
     case.delete("globex").await?;
     case.gone("globex").await?;
-    wait::until(&case.all_classes(), &class, limits::CONVERGE, "counting 1", |class| counted(class, 1)).await?;
+    wait::until(
+        &case.all_classes(),
+        &class,
+        limits::CONVERGE,
+        "counting 1",
+        |class| counted(class, 1),
+    )
+    .await?;
     Ok(())
 }
 
 async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case) -> Result<()> {
     let (class, emulator) = case.class_with_account(json!({}), |_| {}).await?;
     let account = dbpertenant_tests::neon::Account(&emulator);
-    case.apply_ready("acme", json!({"className": class})).await?;
+    case.apply_ready("acme", json!({"className": class}))
+        .await?;
     let namespaces: Api<Namespace> = Api::all(case.cluster().client());
-    let installation = namespaces.get("kube-system").await?.uid().context("no uid")?;
-    let mark = |installation: &str| format!("lost dbpt-{installation}/00000000-0000-4000-8000-000000000001");
-    let ours = account.create(CreateProject::named(mark(&installation))).await?;
-    let others = account.create(CreateProject::named(mark("another-installation"))).await?;
+    let installation = namespaces
+        .get("kube-system")
+        .await?
+        .uid()
+        .context("no uid")?;
+    let mark = |installation: &str| {
+        format!("lost dbpt-{installation}/00000000-0000-4000-8000-000000000001")
+    };
+    let ours = account
+        .create(CreateProject::named(mark(&installation)))
+        .await?;
+    let others = account
+        .create(CreateProject::named(mark("another-installation")))
+        .await?;
     let nobodys = account.create(CreateProject::named("by hand")).await?;
-    let class = wait::until(&case.all_classes(), &class, limits::DRIFT, "counting an unowned project", |class| {
-        class.and_then(|class| class.status.as_ref()?.unowned_projects.as_ref()).is_some()
-    })
+    let class = wait::until(
+        &case.all_classes(),
+        &class,
+        limits::DRIFT,
+        "counting an unowned project",
+        |class| {
+            class
+                .and_then(|class| class.status.as_ref()?.unowned_projects.as_ref())
+                .is_some()
+        },
+    )
     .await?
     .context("no class")?;
-    let unowned = class.status.as_ref().and_then(|status| status.unowned_projects.clone()).context("none")?;
-    ensure!(unowned.count == 1 && unowned.ids == [ours.to_string()], "{unowned:?}");
+    let unowned = class
+        .status
+        .as_ref()
+        .and_then(|status| status.unowned_projects.clone())
+        .context("none")?;
+    ensure!(
+        unowned.count == 1 && unowned.ids == [ours.to_string()],
+        "{unowned:?}"
+    );
     let events: Api<Event> = Api::all(case.cluster().client());
     let about = ListParams::default().fields(&format!("regarding.name={}", class.name_any()));
     wait::poll(limits::EVENT, "an event about the class", async || {
         let all = events.list(&about).await?;
-        Ok(all.items.into_iter().find(|event| event.reason.as_deref() == Some(Reason::UnownedProjects.as_str())))
+        Ok(all
+            .items
+            .into_iter()
+            .find(|event| event.reason.as_deref() == Some(Reason::UnownedProjects.as_str())))
     })
     .await?;
     // Looked at again and again, and left where they are.
     let listed = account.calls("listProjects");
-    wait::poll(limits::DRIFT, "three more listings", async || Ok((account.calls("listProjects") > listed + 3).then_some(())))
-        .await?;
+    wait::poll(limits::DRIFT, "three more listings", async || {
+        Ok((account.calls("listProjects") > listed + 3).then_some(()))
+    })
+    .await?;
     for id in [&ours, &others, &nobodys] {
         ensure!(account.lives(id).await?, "project {id} was removed");
     }
     ensure!(is_ready(&case.tenant("acme").await?), "not ready any more");
     // Once a person removed it, nothing is said of it any more.
     account.delete(&ours).await?;
-    wait::until(&case.all_classes(), &class.name_any(), limits::DRIFT, "without unowned projects", |class| {
-        class.and_then(|class| class.status.as_ref()).is_some_and(|status| status.unowned_projects.is_none())
-    })
+    wait::until(
+        &case.all_classes(),
+        &class.name_any(),
+        limits::DRIFT,
+        "without unowned projects",
+        |class| {
+            class
+                .and_then(|class| class.status.as_ref())
+                .is_some_and(|status| status.unowned_projects.is_none())
+        },
+    )
     .await?;
     Ok(())
 }

@@ -29,12 +29,18 @@ pub(crate) fn tests() -> Vec<Trial> {
             the_second_replica_waits_and_takes_over,
         ),
         test_on(
-            concat!(module_path!(), "::a_controller_that_is_asked_to_end_finishes_its_steps"),
+            concat!(
+                module_path!(),
+                "::a_controller_that_is_asked_to_end_finishes_its_steps"
+            ),
             ClusterOptions::default().latency(Latency::neon()),
             a_controller_that_is_asked_to_end_finishes_its_steps,
         ),
         test_on(
-            concat!(module_path!(), "::rights_in_named_namespaces_suffice_and_reach_no_further"),
+            concat!(
+                module_path!(),
+                "::rights_in_named_namespaces_suffice_and_reach_no_further"
+            ),
             named,
             rights_in_named_namespaces_suffice_and_reach_no_further,
         ),
@@ -44,9 +50,15 @@ pub(crate) fn tests() -> Vec<Trial> {
 async fn held_by(case: &Case, name: &str, limit: Duration) -> Result<()> {
     let leases: Api<Lease> = Api::namespaced(case.cluster().client(), SYSTEM_NAMESPACE);
     let holder = format!("{RELEASE}-{name}");
-    wait::until(&leases, RELEASE, limit, &format!("held by {holder}"), |lease| {
-        lease.and_then(|lease| lease.spec.as_ref()?.holder_identity.as_ref()) == Some(&holder)
-    })
+    wait::until(
+        &leases,
+        RELEASE,
+        limit,
+        &format!("held by {holder}"),
+        |lease| {
+            lease.and_then(|lease| lease.spec.as_ref()?.holder_identity.as_ref()) == Some(&holder)
+        },
+    )
     .await?;
     Ok(())
 }
@@ -57,7 +69,10 @@ async fn the_second_replica_waits_and_takes_over(case: &Case) -> Result<()> {
     case.apply_ready("before", json!({})).await?;
     ensure!(cluster.runs("two").await?, "the second replica ended");
     let log = std::fs::read_to_string(cluster.log("two"))?;
-    ensure!(!log.contains("\"Reconciling\""), "the second replica acts beside the first");
+    ensure!(
+        !log.contains("\"Reconciling\""),
+        "the second replica acts beside the first"
+    );
 
     // Asked to end, it gives the Lease back: the other need not wait for its expiry.
     case.apply("during", json!({})).await?;
@@ -65,7 +80,10 @@ async fn the_second_replica_waits_and_takes_over(case: &Case) -> Result<()> {
     cluster.terminate_controller("one").await?;
     held_by(case, "two", limits::HANDOVER).await?;
     let took = asked.elapsed();
-    ensure!(took < Duration::from_secs(LEASE_SECONDS), "the Lease was not given back: {took:?}");
+    ensure!(
+        took < Duration::from_secs(LEASE_SECONDS),
+        "the Lease was not given back: {took:?}"
+    );
     case.ready("during").await?;
     case.apply_ready("after", json!({})).await?;
 
@@ -76,11 +94,19 @@ async fn the_second_replica_waits_and_takes_over(case: &Case) -> Result<()> {
     held_by(case, "one", limits::TAKEOVER).await?;
     let killed = case.ready("killed").await?;
     for name in ["before", "during", "after"] {
-        case.patch(name, json!({"spec": {"displayName": "looked at by the new holder"}})).await?;
+        case.patch(
+            name,
+            json!({"spec": {"displayName": "looked at by the new holder"}}),
+        )
+        .await?;
         case.ready(name).await?;
     }
     let living = cluster.account().living().await?;
-    ensure!(living.len() == 4 && living.contains(&project_id(&killed)?), "4 Tenants have {} projects", living.len());
+    ensure!(
+        living.len() == 4 && living.contains(&project_id(&killed)?),
+        "4 Tenants have {} projects",
+        living.len()
+    );
     Ok(())
 }
 
@@ -96,49 +122,101 @@ async fn a_controller_that_is_asked_to_end_finishes_its_steps(case: &Case) -> Re
     .await?;
     cluster.terminate_controller("one").await?;
     let log = std::fs::read_to_string(cluster.log("one"))?;
-    ensure!(log.contains("every step came to its end"), "steps were abandoned");
+    ensure!(
+        log.contains("every step came to its end"),
+        "steps were abandoned"
+    );
     let leases: Api<Lease> = Api::namespaced(cluster.client(), SYSTEM_NAMESPACE);
-    let holder = leases.get(RELEASE).await?.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+    let holder = leases
+        .get(RELEASE)
+        .await?
+        .spec
+        .and_then(|spec| spec.holder_identity)
+        .unwrap_or_default();
     ensure!(holder.is_empty(), "the Lease is still held by {holder}");
     // No answer was thrown away: whatever project there is, its Tenant knows it, and nothing has to settle.
     let mut known = Vec::new();
     for number in 1..=5 {
         let tenant = case.tenant(&format!("t{number}")).await?;
         let status = status(&tenant).cloned().unwrap_or_default();
-        ensure!(status.creation.is_none() || status.project.is_none(), "an intent beside a project");
-        ensure!(status.creation.is_none(), "a request is left open: {:?}", status.creation);
+        ensure!(
+            status.creation.is_none() || status.project.is_none(),
+            "an intent beside a project"
+        );
+        ensure!(
+            status.creation.is_none(),
+            "a request is left open: {:?}",
+            status.creation
+        );
         known.extend(status.project.map(|project| project.id));
     }
-    let mut living: Vec<String> = cluster.account().living().await?.iter().map(ToString::to_string).collect();
+    let mut living: Vec<String> = cluster
+        .account()
+        .living()
+        .await?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     known.sort();
     living.sort();
-    ensure!(known == living, "Tenants know {known:?}, Neon has {living:?}");
+    ensure!(
+        known == living,
+        "Tenants know {known:?}, Neon has {living:?}"
+    );
     cluster.start_controller("one").await?;
     for number in 1..=5 {
         case.ready(&format!("t{number}")).await?;
     }
-    ensure!(cluster.account().living().await?.len() == 5, "5 Tenants do not have 5 projects");
+    ensure!(
+        cluster.account().living().await?.len() == 5,
+        "5 Tenants do not have 5 projects"
+    );
     Ok(())
 }
 
 async fn rights_in_named_namespaces_suffice_and_reach_no_further(case: &Case) -> Result<()> {
-    let tenants = |namespace: &str| Api::<crds::Tenant>::namespaced(case.cluster().client(), namespace);
+    let tenants =
+        |namespace: &str| Api::<crds::Tenant>::namespaced(case.cluster().client(), namespace);
     let manifest = |namespace: &str| {
-        format!("apiVersion: dbpertenant.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: acme, namespace: {namespace}}}\nspec: {{}}\n")
+        format!(
+            "apiVersion: dbpertenant.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: acme, namespace: {namespace}}}\nspec: {{}}\n"
+        )
     };
     for namespace in ["here-a", "here-b", case.namespace()] {
         let kubectl = case.cluster().kubectl(&["apply", "--filename=-"]);
         dbpertenant_tests::command::output_with_input(kubectl, &manifest(namespace)).await?;
     }
     for namespace in ["here-a", "here-b"] {
-        let is_ready = |tenant: Option<&crds::Tenant>| tenant.is_some_and(dbpertenant_tests::case::is_ready);
-        wait::until(&tenants(namespace), "acme", limits::CONVERGE, "Ready", is_ready).await?.context("no Tenant")?;
+        let is_ready =
+            |tenant: Option<&crds::Tenant>| tenant.is_some_and(dbpertenant_tests::case::is_ready);
+        wait::until(
+            &tenants(namespace),
+            "acme",
+            limits::CONVERGE,
+            "Ready",
+            is_ready,
+        )
+        .await?
+        .context("no Tenant")?;
     }
     let other = tenants(case.namespace()).get("acme").await?;
-    ensure!(other.status.is_none(), "a Tenant elsewhere was looked at: {:?}", other.status);
+    ensure!(
+        other.status.is_none(),
+        "a Tenant elsewhere was looked at: {:?}",
+        other.status
+    );
     for namespace in ["here-a", "here-b"] {
-        tenants(namespace).delete("acme", &kube::api::DeleteParams::default()).await?;
-        wait::until(&tenants(namespace), "acme", limits::CONVERGE, "gone", |tenant| tenant.is_none()).await?;
+        tenants(namespace)
+            .delete("acme", &kube::api::DeleteParams::default())
+            .await?;
+        wait::until(
+            &tenants(namespace),
+            "acme",
+            limits::CONVERGE,
+            "gone",
+            |tenant| tenant.is_none(),
+        )
+        .await?;
     }
     Ok(())
 }

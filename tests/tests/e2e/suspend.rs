@@ -17,54 +17,97 @@ async fn suspended(case: &Case, name: &str) -> Result<()> {
     let tenant = case
         .until(name, limits::CONVERGE, "suspended", |tenant| {
             status(tenant).is_some_and(|status| {
-                status.phase == Some(Phase::Suspended) && status.observed_generation == tenant.metadata.generation
+                status.phase == Some(Phase::Suspended)
+                    && status.observed_generation == tenant.metadata.generation
             })
         })
         .await?;
     let ready = condition(&tenant, ConditionType::Ready);
-    ensure!(ready.is_some_and(|ready| ready.status == "False" && ready.reason == "Suspended"), "{ready:?}");
+    ensure!(
+        ready.is_some_and(|ready| ready.status == "False" && ready.reason == "Suspended"),
+        "{ready:?}"
+    );
     Ok(())
 }
 
 async fn a_suspended_tenant_is_not_changed_until_it_goes_on(case: &Case) -> Result<()> {
-    let tenant = case.apply_ready("acme", json!({"compute": {"maxCU": 1}})).await?;
+    let tenant = case
+        .apply_ready("acme", json!({"compute": {"maxCU": 1}}))
+        .await?;
     let (account, id) = (case.cluster().account(), project_id(&tenant)?);
-    let size = async || anyhow::Ok(account.endpoint(&id).await?.autoscaling_limit_max_cu.as_f64());
-    case.patch("acme", json!({"spec": {"suspend": true, "compute": {"maxCU": 4}}})).await?;
-    suspended(case, "acme").await?;
-    ensure!(is_available(&case.tenant("acme").await?), "a suspended tenant can still be served");
-    case.secrets().delete("acme-connection", &DeleteParams::default()).await?;
-    wait::never(limits::NOTHING_HAPPENS, "a suspended Tenant was changed", async || {
-        let secret = case.secrets().get_opt("acme-connection").await?;
-        Ok(match (secret, size().await?) {
-            (Some(_), _) => Some("the Secret was written".to_owned()),
-            (None, size) if size != 1.0 => Some(format!("the compute has size {size}")),
-            _ => None,
-        })
-    })
+    let size = async || {
+        anyhow::Ok(
+            account
+                .endpoint(&id)
+                .await?
+                .autoscaling_limit_max_cu
+                .as_f64(),
+        )
+    };
+    case.patch(
+        "acme",
+        json!({"spec": {"suspend": true, "compute": {"maxCU": 4}}}),
+    )
     .await?;
-    case.patch("acme", json!({"spec": {"suspend": false}})).await?;
+    suspended(case, "acme").await?;
+    ensure!(
+        is_available(&case.tenant("acme").await?),
+        "a suspended tenant can still be served"
+    );
+    case.secrets()
+        .delete("acme-connection", &DeleteParams::default())
+        .await?;
+    wait::never(
+        limits::NOTHING_HAPPENS,
+        "a suspended Tenant was changed",
+        async || {
+            let secret = case.secrets().get_opt("acme-connection").await?;
+            Ok(match (secret, size().await?) {
+                (Some(_), _) => Some("the Secret was written".to_owned()),
+                (None, size) if size != 1.0 => Some(format!("the compute has size {size}")),
+                _ => None,
+            })
+        },
+    )
+    .await?;
+    case.patch("acme", json!({"spec": {"suspend": false}}))
+        .await?;
     case.ready("acme").await?;
     ensure!(size().await? == 4.0, "the edit was lost");
-    ensure!(case.secrets().get_opt("acme-connection").await?.is_some(), "the Secret was not written again");
+    ensure!(
+        case.secrets().get_opt("acme-connection").await?.is_some(),
+        "the Secret was not written again"
+    );
     Ok(())
 }
 
 async fn a_suspended_tenant_can_be_deleted(case: &Case) -> Result<()> {
     let tenant = case.apply_ready("acme", json!({})).await?;
-    case.patch("acme", json!({"spec": {"suspend": true}})).await?;
+    case.patch("acme", json!({"spec": {"suspend": true}}))
+        .await?;
     suspended(case, "acme").await?;
     case.delete("acme").await?;
     case.gone("acme").await?;
-    ensure!(!case.cluster().account().lives(&project_id(&tenant)?).await?, "its project still lives");
+    ensure!(
+        !case
+            .cluster()
+            .account()
+            .lives(&project_id(&tenant)?)
+            .await?,
+        "its project still lives"
+    );
     Ok(())
 }
 
 async fn a_tenant_that_begins_suspended_gets_no_project(case: &Case) -> Result<()> {
     case.apply("acme", json!({"suspend": true})).await?;
     suspended(case, "acme").await?;
-    ensure!(status(&case.tenant("acme").await?).is_some_and(|status| status.project.is_none()), "it has a project");
-    case.patch("acme", json!({"spec": {"suspend": false}})).await?;
+    ensure!(
+        status(&case.tenant("acme").await?).is_some_and(|status| status.project.is_none()),
+        "it has a project"
+    );
+    case.patch("acme", json!({"spec": {"suspend": false}}))
+        .await?;
     case.ready("acme").await?;
     Ok(())
 }

@@ -47,16 +47,27 @@ pub(crate) struct Bare {
 impl Bare {
     /// Takes a Tenant that the controller made Ready as the model.
     pub(crate) async fn like(world: &World, neon: Neon, model: &str) -> Result<Self> {
-        let tenant = Api::<Tenant>::namespaced(world.client(), NAMESPACE).get(model).await?;
+        let tenant = Api::<Tenant>::namespaced(world.client(), NAMESPACE)
+            .get(model)
+            .await?;
         let status = tenant.status.context("the model has no status")?;
-        let name = status.binding.as_ref().context("the model has no Secret")?.name.clone();
-        let secret = Api::<Secret>::namespaced(world.client(), NAMESPACE).get(&name).await?;
+        let name = status
+            .binding
+            .as_ref()
+            .context("the model has no Secret")?
+            .name
+            .clone();
+        let secret = Api::<Secret>::namespaced(world.client(), NAMESPACE)
+            .get(&name)
+            .await?;
         let mut files: Vec<_> = std::fs::read_dir(repository().join("tenant-migrations"))?
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<_>>()?;
         files.retain(|file| file.extension().is_some_and(|end| end == "sql"));
         files.sort();
-        let migrations = files.iter().map(|file| Ok(format!("BEGIN;{}\n;COMMIT", std::fs::read_to_string(file)?)));
+        let migrations = files
+            .iter()
+            .map(|file| Ok(format!("BEGIN;{}\n;COMMIT", std::fs::read_to_string(file)?)));
         Ok(Self {
             client: world.client(),
             neon,
@@ -68,7 +79,12 @@ impl Bare {
     }
 
     /// Does the work for one Tenant and gives how long it took, from before the apply until a watch tells that it is Ready.
-    pub(crate) async fn run(&self, name: &str, readiness: Readiness, arrivals: &mut Arrivals) -> Result<Duration> {
+    pub(crate) async fn run(
+        &self,
+        name: &str,
+        readiness: Readiness,
+        arrivals: &mut Arrivals,
+    ) -> Result<Duration> {
         let started = Instant::now();
         self.work(name, readiness).await?;
         Ok(arrivals.of(name, SEEN).await?.duration_since(started))
@@ -81,11 +97,23 @@ impl Bare {
         let tenant: Tenant = serde_json::from_value(tenant)?;
         tenants.create(&PostParams::default(), &tenant).await?;
         let finalizer = json!({"metadata": {"finalizers": [finalizers::PROJECT]}});
-        let tenant = tenants.patch(name, &PatchParams::default(), &Patch::Merge(finalizer)).await?;
-        self.write_status(&tenants, name, &["project", "effective", "connection", "binding", "schema"]).await?;
-        let project = CreateProject { region_id: Some(REGION.parse()?), store_passwords: Some(true), ..CreateProject::named(format!("bare {name}")) };
+        let tenant = tenants
+            .patch(name, &PatchParams::default(), &Patch::Merge(finalizer))
+            .await?;
+        self.write_status(
+            &tenants,
+            name,
+            &["project", "effective", "connection", "binding", "schema"],
+        )
+        .await?;
+        let project = CreateProject {
+            region_id: Some(REGION.parse()?),
+            store_passwords: Some(true),
+            ..CreateProject::named(format!("bare {name}"))
+        };
         let created = self.neon.projects().create(project).send().await?;
-        self.write_status(&tenants, name, &["connection", "binding", "schema"]).await?;
+        self.write_status(&tenants, name, &["connection", "binding", "schema"])
+            .await?;
         self.write_secret(&tenant).await?;
         if readiness == Readiness::Poll {
             self.operations_over(&created).await?;
@@ -95,7 +123,12 @@ impl Bare {
     }
 
     /// A status like the controller's, without these parts.
-    async fn write_status(&self, tenants: &Api<Tenant>, name: &str, without: &[&str]) -> Result<()> {
+    async fn write_status(
+        &self,
+        tenants: &Api<Tenant>,
+        name: &str,
+        without: &[&str],
+    ) -> Result<()> {
         let mut status = self.status.clone();
         if let Some(fields) = status.as_object_mut() {
             fields.retain(|key, _| !without.contains(&key.as_str()));
@@ -103,8 +136,15 @@ impl Bare {
                 fields.remove("observedGeneration");
             }
         }
-        let patch = json!({"apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "status": status});
-        tenants.patch_status(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch)).await?;
+        let patch =
+            json!({"apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "status": status});
+        tenants
+            .patch_status(
+                name,
+                &PatchParams::apply(FIELD_MANAGER).force(),
+                &Patch::Apply(patch),
+            )
+            .await?;
         Ok(())
     }
 
@@ -117,13 +157,27 @@ impl Bare {
         secrets.create(&PostParams::default(), &made).await?;
         let mut full = empty;
         full["data"] = self.secret["data"].clone();
-        secrets.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(full)).await?;
+        secrets
+            .patch(
+                &name,
+                &PatchParams::apply(FIELD_MANAGER).force(),
+                &Patch::Apply(full),
+            )
+            .await?;
         Ok(())
     }
 
     async fn operations_over(&self, created: &CreatedProject) -> Result<()> {
         for operation in &created.operations {
-            while !self.neon.operations(&created.project.id).get(operation.id).send().await?.status.is_over() {
+            while !self
+                .neon
+                .operations(&created.project.id)
+                .get(operation.id)
+                .send()
+                .await?
+                .status
+                .is_over()
+            {
                 tokio::time::sleep(POLL).await;
             }
         }
@@ -131,12 +185,20 @@ impl Bare {
     }
 
     async fn migrate(&self, created: &CreatedProject) -> Result<()> {
-        let uri = &created.connection_uris.first().context("no way in")?.connection_uri;
+        let uri = &created
+            .connection_uris
+            .first()
+            .context("no way in")?
+            .connection_uri;
         let options: PgConnectOptions = uri.expose_secret().parse()?;
-        let options = options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(self.ca_pem.clone().into_bytes());
+        let options = options
+            .ssl_mode(PgSslMode::VerifyFull)
+            .ssl_root_cert_from_pem(self.ca_pem.clone().into_bytes());
         let mut connection = options.disable_statement_logging().connect().await?;
         for migration in &self.migrations {
-            sqlx::raw_sql(AssertSqlSafe(migration.clone())).execute(&mut connection).await?;
+            sqlx::raw_sql(AssertSqlSafe(migration.clone()))
+                .execute(&mut connection)
+                .await?;
         }
         connection.close().await?;
         Ok(())

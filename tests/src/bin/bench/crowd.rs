@@ -4,8 +4,14 @@ use anyhow::Result;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 /// Runs `work` for every item, so many at a time; the first error ends it.
-pub(crate) async fn each<T>(items: impl IntoIterator<Item = T>, at_once: usize, work: impl AsyncFn(T) -> Result<()>) -> Result<()> {
-    let running = futures::stream::iter(items).map(|item| work(item)).buffer_unordered(at_once);
+pub(crate) async fn each<T>(
+    items: impl IntoIterator<Item = T>,
+    at_once: usize,
+    work: impl AsyncFn(T) -> Result<()>,
+) -> Result<()> {
+    let running = futures::stream::iter(items)
+        .map(|item| work(item))
+        .buffer_unordered(at_once);
     running.try_collect::<Vec<()>>().await?;
     Ok(())
 }

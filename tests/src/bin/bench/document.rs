@@ -59,9 +59,16 @@ const MEANINGS: &[(&str, &str, &str)] = &[
 
 /// The document.
 pub(crate) fn render(figures: &[Figure], date: jiff::civil::Date) -> String {
-    let mut text = format!("# Benchmarks\n\n{INTRODUCTION}\nMeasured on {date}: {}.\n\n", machine::description());
+    let mut text = format!(
+        "# Benchmarks\n\n{INTRODUCTION}\nMeasured on {date}: {}.\n\n",
+        machine::description()
+    );
     text.push_str("| figure | value | floor | ratio | budget | within | of | load |\n|---|---:|---:|---:|---:|---|---:|---:|\n");
-    let ordered = MEANINGS.iter().flat_map(|(name, ..)| figures.iter().filter(move |figure| benchmark(figure) == *name));
+    let ordered = MEANINGS.iter().flat_map(|(name, ..)| {
+        figures
+            .iter()
+            .filter(move |figure| benchmark(figure) == *name)
+    });
     for figure in ordered {
         let optional = |value: Option<f64>| value.map(number).unwrap_or_default();
         let budget = match (figure.budget, figure.ratio) {
@@ -74,7 +81,10 @@ pub(crate) fn render(figures: &[Figure], date: jiff::civil::Date) -> String {
             Some(false) => "**no**",
             None => "",
         };
-        let ratio = figure.ratio.map(|ratio| format!("{ratio:.3}")).unwrap_or_default();
+        let ratio = figure
+            .ratio
+            .map(|ratio| format!("{ratio:.3}"))
+            .unwrap_or_default();
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
@@ -132,8 +142,14 @@ mod tests {
         let mut figures = Figures::new("ready", 40);
         figures.above("median", 1_100.0, "ms", 1_000.0, Some(1.1));
         let text = render(&figures.into_vec(), jiff::civil::date(2026, 1, 2));
-        assert!(text.contains("| ready.median | 1100 ms | 1000 | 1.100 | ratio 1.10 | yes | 40 |"), "{text}");
+        assert!(
+            text.contains("| ready.median | 1100 ms | 1000 | 1.100 | ratio 1.10 | yes | 40 |"),
+            "{text}"
+        );
         assert!(text.contains("Measured on 2026-01-02"), "{text}");
-        assert!(text.contains("## From apply to Ready") && !text.contains("## Ten thousand"), "{text}");
+        assert!(
+            text.contains("## From apply to Ready") && !text.contains("## Ten thousand"),
+            "{text}"
+        );
     }
 }

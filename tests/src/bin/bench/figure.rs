@@ -41,7 +41,12 @@ pub(crate) struct Figures {
 impl Figures {
     /// Of the benchmark of that name, with so many Tenants or samples. To be called before it begins.
     pub(crate) fn new(prefix: &'static str, count: usize) -> Self {
-        Self { prefix, count, load_average: machine::load_average(), all: Vec::new() }
+        Self {
+            prefix,
+            count,
+            load_average: machine::load_average(),
+            all: Vec::new(),
+        }
     }
 
     /// A figure that is only told.
@@ -55,11 +60,25 @@ impl Figures {
     }
 
     /// A figure whose ratio to a floor has a budget, or is only told.
-    pub(crate) fn above(&mut self, name: &str, value: f64, unit: &str, floor: f64, budget: Option<f64>) {
+    pub(crate) fn above(
+        &mut self,
+        name: &str,
+        value: f64,
+        unit: &str,
+        floor: f64,
+        budget: Option<f64>,
+    ) {
         self.push(name, value, unit, Some(floor), budget);
     }
 
-    fn push(&mut self, name: &str, value: f64, unit: &str, floor: Option<f64>, budget: Option<f64>) {
+    fn push(
+        &mut self,
+        name: &str,
+        value: f64,
+        unit: &str,
+        floor: Option<f64>,
+        budget: Option<f64>,
+    ) {
         let ratio = floor.map(|floor| value / floor);
         self.all.push(Figure {
             name: format!("{}.{name}", self.prefix),
@@ -82,12 +101,23 @@ impl Figures {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<34} {:>10} {}", self.name, number(self.value), self.unit)?;
+        write!(
+            f,
+            "{:<34} {:>10} {}",
+            self.name,
+            number(self.value),
+            self.unit
+        )?;
         if let (Some(floor), Some(ratio)) = (self.floor, self.ratio) {
             write!(f, ", floor {}, ratio {ratio:.3}", number(floor))?;
         }
         if let (Some(budget), Some(within)) = (self.budget, self.within) {
-            write!(f, ", budget {}: {}", number(budget), if within { "kept" } else { "MISSED" })?;
+            write!(
+                f,
+                ", budget {}: {}",
+                number(budget),
+                if within { "kept" } else { "MISSED" }
+            )?;
         }
         Ok(())
     }
@@ -115,15 +145,29 @@ pub(crate) fn merge(mut all: Vec<Figure>, new: Vec<Figure>) -> Vec<Figure> {
 
 /// The value below which that share of the samples lies (nearest rank), in milliseconds.
 pub(crate) fn percentile_ms(samples: &[Duration], share: f64) -> f64 {
-    let mut sorted: Vec<f64> = samples.iter().map(|sample| sample.as_secs_f64() * 1e3).collect();
+    let mut sorted: Vec<f64> = samples
+        .iter()
+        .map(|sample| sample.as_secs_f64() * 1e3)
+        .collect();
     sorted.sort_by(f64::total_cmp);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a rank among a few samples")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rank among a few samples"
+    )]
     let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    sorted
+        .get(rank.saturating_sub(1))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 /// A count as a figure.
-#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a benchmark are far below 2^52"
+)]
 pub(crate) fn counted(count: u64) -> f64 {
     count as f64
 }
@@ -146,7 +190,11 @@ mod tests {
         figures.above("a", 11.0, "s", 10.0, Some(1.05));
         figures.bounded("b", 3.0, "calls", 3.0);
         figures.told("c", 1.0, "s");
-        let within: Vec<_> = figures.into_vec().into_iter().map(|figure| figure.within).collect();
+        let within: Vec<_> = figures
+            .into_vec()
+            .into_iter()
+            .map(|figure| figure.within)
+            .collect();
         assert_eq!(within, [Some(false), Some(true), None]);
     }
 
@@ -158,7 +206,10 @@ mod tests {
             figures.into_vec()
         };
         let all = merge([one("a", 1.0), one("b", 1.0)].concat(), one("a", 2.0));
-        let values: Vec<_> = all.iter().map(|figure| (figure.name.as_str(), figure.value.to_string())).collect();
+        let values: Vec<_> = all
+            .iter()
+            .map(|figure| (figure.name.as_str(), figure.value.to_string()))
+            .collect();
         assert_eq!(values, [("b.v", "1".to_owned()), ("a.v", "2".to_owned())]);
     }
 }

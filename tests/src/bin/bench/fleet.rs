@@ -50,7 +50,11 @@ pub(crate) const AT_QUOTA: Form = Form {
 /// At ten times them.
 pub(crate) const TENFOLD: Form = Form {
     name: "fleet_tenfold",
-    quota: AccountQuota { requests_per_minute: 7_000, per_route_per_second: 400, ..AccountQuota::NEON },
+    quota: AccountQuota {
+        requests_per_minute: 7_000,
+        per_route_per_second: 400,
+        ..AccountQuota::NEON
+    },
     settings: &[("concurrency", "256"), ("migration-concurrency", "128")],
     with_machine_floor: true,
     ratio_max: Some(RATIO_MAX),
@@ -62,10 +66,20 @@ pub(crate) async fn measure(form: &Form, tenants: usize) -> Result<Vec<Figure>> 
     let mut figures = Figures::new(form.name, tenants);
     let world = World::start("neon").await?;
     let mut settings = vec![
-        ("neon-requests-per-minute", form.quota.requests_per_minute.to_string()),
-        ("neon-per-route-per-second", form.quota.per_route_per_second.to_string()),
+        (
+            "neon-requests-per-minute",
+            form.quota.requests_per_minute.to_string(),
+        ),
+        (
+            "neon-per-route-per-second",
+            form.quota.per_route_per_second.to_string(),
+        ),
     ];
-    settings.extend(form.settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    settings.extend(
+        form.settings
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned())),
+    );
     let controller = world.start_controller(&settings).await?;
     let mut arrivals = Arrivals::watch(world.client(), NAMESPACE);
     apply(&world, "model").await?;
@@ -78,16 +92,34 @@ pub(crate) async fn measure(form: &Form, tenants: usize) -> Result<Vec<Figure>> 
     world.reset_calls().await?;
     let cpu_before = machine::cpu(process)?;
     let started = Instant::now();
-    crowd::each(0..tenants, APPLIES, async |n| apply(&world, &format!("t{n}")).await).await?;
-    say(&format!("   {tenants} Tenants are applied after {:.1} s", started.elapsed().as_secs_f64()));
-    let seconds = arrivals.all(tenants + 1, READY).await?.duration_since(started).as_secs_f64();
+    crowd::each(0..tenants, APPLIES, async |n| {
+        apply(&world, &format!("t{n}")).await
+    })
+    .await?;
+    say(&format!(
+        "   {tenants} Tenants are applied after {:.1} s",
+        started.elapsed().as_secs_f64()
+    ));
+    let seconds = arrivals
+        .all(tenants + 1, READY)
+        .await?
+        .duration_since(started)
+        .as_secs_f64();
     let calls = counted(world.counted().await?.total());
-    let cpu = machine::cpu(process)?.saturating_sub(cpu_before).as_secs_f64();
+    let cpu = machine::cpu(process)?
+        .saturating_sub(cpu_before)
+        .as_secs_f64();
     let memory = machine::memory(process)?;
 
-    let floor = (calls - f64::from(form.quota.burst)).max(1.0) * 60.0 / f64::from(form.quota.requests_per_minute);
+    let floor = (calls - f64::from(form.quota.burst)).max(1.0) * 60.0
+        / f64::from(form.quota.requests_per_minute);
     figures.above("seconds", seconds, "s", floor, form.ratio_max);
-    figures.bounded("calls_per_tenant", calls / counted(tenants as u64), "calls", CALLS_PER_TENANT_MAX);
+    figures.bounded(
+        "calls_per_tenant",
+        calls / counted(tenants as u64),
+        "calls",
+        CALLS_PER_TENANT_MAX,
+    );
     figures.told("peak_rss", memory.peak_mib, "MiB");
     figures.told("cpu", cpu, "s");
     world.stop_controller(controller).await?;
@@ -101,7 +133,12 @@ pub(crate) async fn measure(form: &Form, tenants: usize) -> Result<Vec<Figure>> 
 
 async fn apply(world: &World, name: &str) -> Result<()> {
     let tenants: Api<Tenant> = Api::namespaced(world.client(), NAMESPACE);
-    tenants.create(&PostParams::default(), &Tenant::new(name, TenantSpec::default())).await?;
+    tenants
+        .create(
+            &PostParams::default(),
+            &Tenant::new(name, TenantSpec::default()),
+        )
+        .await?;
     Ok(())
 }
 
@@ -110,6 +147,13 @@ async fn bare(world: &World, form: &Form, tenants: usize) -> Result<f64> {
     let mut arrivals = Arrivals::watch(world.client(), FLOOR_NAMESPACE);
     let bare = Bare::like(world, world.neon(form.quota)?, "model").await?;
     let started = Instant::now();
-    crowd::each(0..tenants, form.at_once, async |n| bare.work(&format!("b{n}"), Readiness::Connect).await).await?;
-    Ok(arrivals.all(tenants, READY).await?.duration_since(started).as_secs_f64())
+    crowd::each(0..tenants, form.at_once, async |n| {
+        bare.work(&format!("b{n}"), Readiness::Connect).await
+    })
+    .await?;
+    Ok(arrivals
+        .all(tenants, READY)
+        .await?
+        .duration_since(started)
+        .as_secs_f64())
 }

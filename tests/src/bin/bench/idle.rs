@@ -46,7 +46,11 @@ pub(crate) async fn measure(tenants: usize) -> Result<Vec<Figure>> {
     let mut arrivals = Arrivals::watch(world.client(), NAMESPACE);
     let controller = world.start_controller(&[]).await?;
     let api: Api<Tenant> = Api::namespaced(world.client(), NAMESPACE);
-    api.create(&kube::api::PostParams::default(), &Tenant::new("seed-model", crds::TenantSpec::default())).await?;
+    api.create(
+        &kube::api::PostParams::default(),
+        &Tenant::new("seed-model", crds::TenantSpec::default()),
+    )
+    .await?;
     arrivals.of("seed-model", READY).await?;
     drop(arrivals);
     world.stop_controller(controller).await?;
@@ -59,10 +63,21 @@ pub(crate) async fn measure(tenants: usize) -> Result<Vec<Figure>> {
     world.stop_controller(controller).await?;
 
     let opened_before = opened(&world).await?;
-    let restart_s = restart(&world, &format!("idle-{}", tenants / 2), &mut figures, tenants).await?;
+    let restart_s = restart(
+        &world,
+        &format!("idle-{}", tenants / 2),
+        &mut figures,
+        tenants,
+    )
+    .await?;
     figures.bounded("restart", restart_s, "s", RESTART_S_MAX);
     listings(&world, &mut figures).await?;
-    figures.bounded("databases_opened", counted(opened(&world).await?.saturating_sub(opened_before)), "connections", 0.0);
+    figures.bounded(
+        "databases_opened",
+        counted(opened(&world).await?.saturating_sub(opened_before)),
+        "connections",
+        0.0,
+    );
     world.stop().await;
     Ok(figures.into_vec())
 }
@@ -78,8 +93,13 @@ async fn restart(world: &World, name: &str, figures: &mut Figures, tenants: usiz
     let api: Api<Tenant> = Api::namespaced(world.client(), NAMESPACE);
     // Nothing that Neon or the database would have to be told.
     let change = json!({"spec": {"deletionPolicy": "Retain"}});
-    let changed = api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await?;
-    ensure!(changed.metadata.generation == Some(2), "the Tenant did not change");
+    let changed = api
+        .patch(name, &PatchParams::default(), &Patch::Merge(change))
+        .await?;
+    ensure!(
+        changed.metadata.generation == Some(2),
+        "the Tenant did not change"
+    );
     let since = jiff::Timestamp::now();
     let started = Instant::now();
     let mut controller = world.spawn_controller(&[])?;
@@ -102,15 +122,26 @@ async fn restart(world: &World, name: &str, figures: &mut Figures, tenants: usiz
     for write in &writes {
         say(&format!("   wrote {write}"));
     }
-    figures.bounded("writes", counted(writes.len().saturating_sub(1) as u64), "writes", 0.0);
+    figures.bounded(
+        "writes",
+        counted(writes.len().saturating_sub(1) as u64),
+        "writes",
+        0.0,
+    );
     Ok(seconds)
 }
 
 /// Counts the calls of a controller whose listings follow each other faster than usual, from the beginning of one to that of another.
 async fn listings(world: &World, figures: &mut Figures) -> Result<()> {
     let settings = [
-        ("neon-listing-calls-per-hour", format!("{:.0}", LISTING_CALLS_PER_HOUR * TIME_LAPSE)),
-        ("neon-listing-interval", format!("{:.0}ms", LISTING_INTERVAL_S * 1_000.0 / TIME_LAPSE)),
+        (
+            "neon-listing-calls-per-hour",
+            format!("{:.0}", LISTING_CALLS_PER_HOUR * TIME_LAPSE),
+        ),
+        (
+            "neon-listing-interval",
+            format!("{:.0}ms", LISTING_INTERVAL_S * 1_000.0 / TIME_LAPSE),
+        ),
     ];
     let controller = world.start_controller(&settings).await?;
     quiet(&controller).await?;
@@ -128,16 +159,31 @@ async fn listings(world: &World, figures: &mut Figures) -> Result<()> {
     let cpu_before = machine::cpu(pid(&controller)?)?;
     let window = end.0.duration_since(began).as_secs_f64();
     let calls = counted(end.1 - calls_then);
-    figures.bounded("calls_per_hour", calls * 3_600.0 / window / TIME_LAPSE, "calls", CALLS_PER_HOUR_MAX);
+    figures.bounded(
+        "calls_per_hour",
+        calls * 3_600.0 / window / TIME_LAPSE,
+        "calls",
+        CALLS_PER_HOUR_MAX,
+    );
     figures.told("pages_per_listing", counted(pages), "calls");
     quiet(&controller).await?;
-    figures.told("listing_cpu", machine::cpu(pid(&controller)?)?.saturating_sub(cpu_before).as_secs_f64(), "s");
+    figures.told(
+        "listing_cpu",
+        machine::cpu(pid(&controller)?)?
+            .saturating_sub(cpu_before)
+            .as_secs_f64(),
+        "s",
+    );
     world.stop_controller(controller).await
 }
 
 /// Waits for the first call after so many (0: after those made so far); gives when it was seen, and how many there were then.
 async fn next_call(world: &World, after: u64) -> Result<(Instant, u64)> {
-    let after = if after == 0 { world.counted().await?.total() } else { after };
+    let after = if after == 0 {
+        world.counted().await?.total()
+    } else {
+        after
+    };
     wait::poll(QUIET_LIMIT, "another call", async || {
         let total = world.counted().await?.total();
         Ok((total > after).then(|| (Instant::now(), total)))
@@ -149,8 +195,12 @@ async fn next_call(world: &World, after: u64) -> Result<(Instant, u64)> {
 async fn passes(controller: &ControllerProcess, tenants: usize) -> Result<()> {
     wait::poll(QUIET_LIMIT, "a pass over every Tenant", async || {
         let metrics = controller.metrics().await?;
-        let passes = metrics.lines().filter(|line| line.starts_with("tenant_controller_reconciles_total{"));
-        let passes: f64 = passes.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+        let passes = metrics
+            .lines()
+            .filter(|line| line.starts_with("tenant_controller_reconciles_total{"));
+        let passes: f64 = passes
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
         Ok((passes >= counted(tenants as u64)).then_some(()))
     })
     .await
@@ -166,7 +216,11 @@ async fn quiet(controller: &ControllerProcess) -> Result<()> {
         if machine::cpu(process)?.saturating_sub(before) <= QUIET_CPU {
             return Ok(());
         }
-        ensure!(started.elapsed() < QUIET_LIMIT, "the controller is not quiet after {} s", QUIET_LIMIT.as_secs());
+        ensure!(
+            started.elapsed() < QUIET_LIMIT,
+            "the controller is not quiet after {} s",
+            QUIET_LIMIT.as_secs()
+        );
     }
 }
 
@@ -194,6 +248,9 @@ fn writes(world: &World, since: jiff::Timestamp) -> Result<Vec<String>> {
             }
         }
     }
-    ensure!(requests > 0, "the audit log knows no request of the controller: nothing was proven");
+    ensure!(
+        requests > 0,
+        "the audit log knows no request of the controller: nothing was proven"
+    );
     Ok(found)
 }

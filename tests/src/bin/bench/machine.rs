@@ -21,36 +21,67 @@ pub(crate) struct Memory {
 pub(crate) fn memory(pid: u32) -> Result<Memory> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).context("the process is gone")?;
     let field = |name: &str| -> Result<f64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .with_context(|| format!("no {name}"))?;
         let kib: f64 = line.trim_end_matches("kB").trim().parse()?;
         Ok(kib / 1_024.0)
     };
-    Ok(Memory { resident_mib: field("VmRSS:")?, peak_mib: field("VmHWM:")? })
+    Ok(Memory {
+        resident_mib: field("VmRSS:")?,
+        peak_mib: field("VmHWM:")?,
+    })
 }
 
 /// Processor time that a process used so far, in its own code and in the kernel.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
     // The second field is the name in parentheses, which may hold anything.
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
     let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("a short line")?.parse()?) };
-    Ok(Duration::from_secs_f64((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND))
+    Ok(Duration::from_secs_f64(
+        (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,
+    ))
 }
 
 /// Processes that ran or wanted to, on the average of the last minute.
 pub(crate) fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|one| one.parse().ok()).unwrap_or(f64::NAN)
+    text.split(' ')
+        .next()
+        .and_then(|one| one.parse().ok())
+        .unwrap_or(f64::NAN)
 }
 
 /// The machine in one line.
 pub(crate) fn description() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
-    let after_colon = |line: &str| line.split_once(':').map(|(_, value)| value.trim().to_owned());
-    let model = cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(after_colon);
-    let processors = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
-    let memory = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim_end_matches("kB").trim().parse::<f64>().ok());
+    let after_colon = |line: &str| {
+        line.split_once(':')
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    let model = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(after_colon);
+    let processors = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let memory = meminfo.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<f64>()
+            .ok()
+    });
     format!(
         "{processors} processors ({}), {:.0} GiB of memory, Linux {}",
         model.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),

@@ -28,7 +28,9 @@ use dbpertenant_tests::cluster::repository;
 use crate::figure::{Figure, merge};
 
 #[derive(Debug, Parser)]
-#[command(about = "Measures the controller; writes target/bench/results.json and docs/benchmarks.md")]
+#[command(
+    about = "Measures the controller; writes target/bench/results.json and docs/benchmarks.md"
+)]
 struct Arguments {
     /// Only these; the others' figures stay as the last run left them.
     #[arg(long, value_delimiter = ',')]
@@ -54,7 +56,12 @@ enum Benchmark {
     Idle,
 }
 
-const ALL: [Benchmark; 4] = [Benchmark::Ready, Benchmark::Fleet, Benchmark::FleetTenfold, Benchmark::Idle];
+const ALL: [Benchmark; 4] = [
+    Benchmark::Ready,
+    Benchmark::Fleet,
+    Benchmark::FleetTenfold,
+    Benchmark::Idle,
+];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -76,14 +83,32 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<bool> {
     let folder = repository().join("target/bench");
     fs::create_dir_all(&folder)?;
-    let file = folder.join(if arguments.quick { "quick.json" } else { "results.json" });
-    let date = arguments.date.unwrap_or_else(|| jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date());
-    let wanted = if arguments.only.is_empty() { &ALL[..] } else { &arguments.only };
+    let file = folder.join(if arguments.quick {
+        "quick.json"
+    } else {
+        "results.json"
+    });
+    let date = arguments.date.unwrap_or_else(|| {
+        jiff::Timestamp::now()
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date()
+    });
+    let wanted = if arguments.only.is_empty() {
+        &ALL[..]
+    } else {
+        &arguments.only
+    };
     let mut all = known(&file)?;
     let mut good = true;
     for benchmark in wanted {
-        say(&format!("== {benchmark:?}{}, load average {:.2}", if arguments.quick { ", quick" } else { "" }, machine::load_average()));
-        let measured = measure(*benchmark, arguments.quick).await.with_context(|| format!("the benchmark {benchmark:?}"))?;
+        say(&format!(
+            "== {benchmark:?}{}, load average {:.2}",
+            if arguments.quick { ", quick" } else { "" },
+            machine::load_average()
+        ));
+        let measured = measure(*benchmark, arguments.quick)
+            .await
+            .with_context(|| format!("the benchmark {benchmark:?}"))?;
         for figure in &measured {
             say(&format!("   {figure}"));
         }
@@ -95,7 +120,11 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     if !arguments.quick {
         let document = repository().join("docs/benchmarks.md");
         fs::write(&document, document::render(&all, date))?;
-        say(&format!("Wrote {} and {}", file.display(), document.display()));
+        say(&format!(
+            "Wrote {} and {}",
+            file.display(),
+            document.display()
+        ));
     }
     Ok(good)
 }
@@ -112,8 +141,20 @@ async fn measure(benchmark: Benchmark, quick: bool) -> Result<Vec<Figure>> {
     // On the heap: each holds a whole cluster.
     match benchmark {
         Benchmark::Ready => Box::pin(ready::measure(if quick { 4 } else { 40 })).await,
-        Benchmark::Fleet => Box::pin(fleet::measure(&fleet::AT_QUOTA, if quick { 40 } else { 1_000 })).await,
-        Benchmark::FleetTenfold => Box::pin(fleet::measure(&fleet::TENFOLD, if quick { 40 } else { 1_000 })).await,
+        Benchmark::Fleet => {
+            Box::pin(fleet::measure(
+                &fleet::AT_QUOTA,
+                if quick { 40 } else { 1_000 },
+            ))
+            .await
+        }
+        Benchmark::FleetTenfold => {
+            Box::pin(fleet::measure(
+                &fleet::TENFOLD,
+                if quick { 40 } else { 1_000 },
+            ))
+            .await
+        }
         Benchmark::Idle => Box::pin(idle::measure(if quick { 500 } else { 10_000 })).await,
     }
 }

@@ -24,7 +24,9 @@ impl Arrivals {
         let tenants: Api<Tenant> = Api::namespaced(client, namespace);
         let (sender, seen) = watch::channel(HashMap::new());
         let task = tokio::spawn(async move {
-            let events = watcher(tenants, watcher::Config::default()).default_backoff().applied_objects();
+            let events = watcher(tenants, watcher::Config::default())
+                .default_backoff()
+                .applied_objects();
             let mut events = std::pin::pin!(events);
             // The stream begins anew by itself after an error.
             loop {
@@ -47,17 +49,32 @@ impl Arrivals {
 
     /// Waits until that Tenant was seen Ready; gives when.
     pub(crate) async fn of(&mut self, name: &str, limit: Duration) -> Result<Instant> {
-        let found = tokio::time::timeout(limit, self.seen.wait_for(|seen| seen.contains_key(name))).await;
-        let found = found.with_context(|| format!("Tenant {name} is not Ready after {} s", limit.as_secs()))??;
+        let found =
+            tokio::time::timeout(limit, self.seen.wait_for(|seen| seen.contains_key(name))).await;
+        let found = found
+            .with_context(|| format!("Tenant {name} is not Ready after {} s", limit.as_secs()))??;
         found.get(name).copied().context("it was just there")
     }
 
     /// Waits until so many were seen Ready; gives when the last of them was.
     pub(crate) async fn all(&mut self, count: usize, limit: Duration) -> Result<Instant> {
-        let waiting = async { Ok::<_, anyhow::Error>(self.seen.wait_for(|seen| seen.len() >= count).await?.values().max().copied()) };
+        let waiting = async {
+            Ok::<_, anyhow::Error>(
+                self.seen
+                    .wait_for(|seen| seen.len() >= count)
+                    .await?
+                    .values()
+                    .max()
+                    .copied(),
+            )
+        };
         match tokio::time::timeout(limit, waiting).await {
             Ok(last) => last?.context("none was waited for"),
-            Err(_) => bail!("{} of {count} Tenants are Ready after {} s", self.seen.borrow().len(), limit.as_secs()),
+            Err(_) => bail!(
+                "{} of {count} Tenants are Ready after {} s",
+                self.seen.borrow().len(),
+                limit.as_secs()
+            ),
         }
     }
 }

@@ -30,7 +30,9 @@ struct Substitution(Vec<(String, String)>);
 
 impl Substitution {
     fn apply(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        self.0
+            .iter()
+            .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     }
 }
 
@@ -53,7 +55,9 @@ pub(crate) async fn seed(world: &World, model: &str, count: usize) -> Result<()>
             "apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "spec": {},
             "metadata": {"name": format!("idle-{n}"), "finalizers": [finalizers::PROJECT]},
         });
-        let made = tenants.create(&PostParams::default(), &serde_json::from_value(tenant)?).await?;
+        let made = tenants
+            .create(&PostParams::default(), &serde_json::from_value(tenant)?)
+            .await?;
         uids.lock().await[n] = made.uid().context("a Tenant without a UID")?;
         Ok(())
     })
@@ -64,7 +68,15 @@ pub(crate) async fn seed(world: &World, model: &str, count: usize) -> Result<()>
     say("   their projects are there");
     let work = uids.iter().zip(&projects).enumerate();
     crowd::each(work, WRITES, async |(n, (uid, (project, updated_at)))| {
-        write(world, &model, &format!("idle-{n}"), uid, project, updated_at).await
+        write(
+            world,
+            &model,
+            &format!("idle-{n}"),
+            uid,
+            project,
+            updated_at,
+        )
+        .await
     })
     .await?;
     say("   their statuses and Secrets are there");
@@ -72,43 +84,108 @@ pub(crate) async fn seed(world: &World, model: &str, count: usize) -> Result<()>
 }
 
 async fn read(world: &World, name: &str) -> Result<Model> {
-    let tenant = Api::<Tenant>::namespaced(world.client(), NAMESPACE).get(name).await?;
+    let tenant = Api::<Tenant>::namespaced(world.client(), NAMESPACE)
+        .get(name)
+        .await?;
     let uid = tenant.uid().context("a Tenant without a UID")?;
     let status = tenant.status.context("the model has no status")?;
-    let secret_name = status.binding.as_ref().context("the model has no Secret")?.name.clone();
-    let secret = Api::<Secret>::namespaced(world.client(), NAMESPACE).get(&secret_name).await?;
-    Ok(Model { name: name.to_owned(), uid, status, data: text(&secret)?, secret })
+    let secret_name = status
+        .binding
+        .as_ref()
+        .context("the model has no Secret")?
+        .name
+        .clone();
+    let secret = Api::<Secret>::namespaced(world.client(), NAMESPACE)
+        .get(&secret_name)
+        .await?;
+    Ok(Model {
+        name: name.to_owned(),
+        uid,
+        status,
+        data: text(&secret)?,
+        secret,
+    })
 }
 
 /// The projects of these Tenants, in their order, each with Neon's `updated_at` as a listing shows it.
-async fn seed_projects(world: &World, model: &Model, uids: &[String]) -> Result<Vec<(SeededProject, String)>> {
-    let project = model.status.project.as_ref().context("the model has no project")?;
+async fn seed_projects(
+    world: &World,
+    model: &Model,
+    uids: &[String],
+) -> Result<Vec<(SeededProject, String)>> {
+    let project = model
+        .status
+        .project
+        .as_ref()
+        .context("the model has no project")?;
     let names: Vec<String> = uids
         .iter()
         .enumerate()
-        .map(|(n, uid)| project.name.replace(&model.uid, uid).replace(&model.name, &format!("idle-{n}")))
+        .map(|(n, uid)| {
+            project
+                .name
+                .replace(&model.uid, uid)
+                .replace(&model.name, &format!("idle-{n}"))
+        })
         .collect();
-    let seeded = world.seed_projects(json!({"region_id": REGION, "store_passwords": true}), &names).await?;
-    ensure!(seeded.len() == uids.len(), "{} projects were seeded, not {}", seeded.len(), uids.len());
-    let quota = AccountQuota { requests_per_minute: 1_000_000, per_route_per_second: 100_000, burst: 1_000 };
+    let seeded = world
+        .seed_projects(
+            json!({"region_id": REGION, "store_passwords": true}),
+            &names,
+        )
+        .await?;
+    ensure!(
+        seeded.len() == uids.len(),
+        "{} projects were seeded, not {}",
+        seeded.len(),
+        uids.len()
+    );
+    let quota = AccountQuota {
+        requests_per_minute: 1_000_000,
+        per_route_per_second: 100_000,
+        burst: 1_000,
+    };
     let mut updated = HashMap::new();
     let neon = world.neon(quota)?;
     let mut pages = pin!(neon.projects().list().pages());
     while let Some(page) = pages.try_next().await? {
-        updated.extend(page.projects.into_iter().map(|project| (project.id, project.updated_at.to_string())));
+        updated.extend(
+            page.projects
+                .into_iter()
+                .map(|project| (project.id, project.updated_at.to_string())),
+        );
     }
     let mut result = Vec::with_capacity(seeded.len());
     for project in seeded {
-        let at = updated.remove(&project.id).with_context(|| format!("project {} is not listed", project.id))?;
+        let at = updated
+            .remove(&project.id)
+            .with_context(|| format!("project {} is not listed", project.id))?;
         result.push((project, at));
     }
     Ok(result)
 }
 
-async fn write(world: &World, model: &Model, name: &str, uid: &str, project: &SeededProject, updated_at: &str) -> Result<()> {
-    let before = model.status.project.as_ref().context("the model has no project")?;
-    let said = |text: &Option<String>| text.clone().context("the model's project is not told in full");
-    let password = model.data.get(crds::keys::PASSWORD).context("the model's Secret has no password")?;
+async fn write(
+    world: &World,
+    model: &Model,
+    name: &str,
+    uid: &str,
+    project: &SeededProject,
+    updated_at: &str,
+) -> Result<()> {
+    let before = model
+        .status
+        .project
+        .as_ref()
+        .context("the model has no project")?;
+    let said = |text: &Option<String>| {
+        text.clone()
+            .context("the model's project is not told in full")
+    };
+    let password = model
+        .data
+        .get(crds::keys::PASSWORD)
+        .context("the model's Secret has no password")?;
     let substitution = Substitution(vec![
         (before.id.clone(), project.id.to_string()),
         (said(&before.endpoint_id)?, project.endpoint_id.to_string()),
@@ -118,14 +195,21 @@ async fn write(world: &World, model: &Model, name: &str, uid: &str, project: &Se
         (model.uid.clone(), uid.to_owned()),
         (model.name.clone(), name.to_owned()),
     ]);
-    let status: Value = serde_json::from_str(&substitution.apply(&serde_json::to_string(&model.status)?))?;
-    let patch = json!({"apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "status": status});
+    let status: Value =
+        serde_json::from_str(&substitution.apply(&serde_json::to_string(&model.status)?))?;
+    let patch =
+        json!({"apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant", "status": status});
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let tenants: Api<Tenant> = Api::namespaced(world.client(), NAMESPACE);
-    tenants.patch_status(name, &params, &Patch::Apply(patch)).await?;
+    tenants
+        .patch_status(name, &params, &Patch::Apply(patch))
+        .await?;
 
-    let data: BTreeMap<&String, String> =
-        model.data.iter().map(|(key, value)| (key, substitution.apply(value))).collect();
+    let data: BTreeMap<&String, String> = model
+        .data
+        .iter()
+        .map(|(key, value)| (key, substitution.apply(value)))
+        .collect();
     let meta = &model.secret.metadata;
     let metadata = json!({
         "name": substitution.apply(&model.secret.name_any()), "labels": meta.labels, "annotations": meta.annotations,
@@ -137,7 +221,10 @@ async fn write(world: &World, model: &Model, name: &str, uid: &str, project: &Se
         "data": data.into_iter().map(|(key, value)| (key.clone(), base64(value.as_bytes()))).collect::<BTreeMap<_, _>>(),
     });
     let secrets: Api<Secret> = Api::namespaced(world.client(), NAMESPACE);
-    let name = secret["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = secret["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     secrets.patch(&name, &params, &Patch::Apply(secret)).await?;
     Ok(())
 }
