@@ -7,8 +7,9 @@
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use tokio::time::{Instant, timeout};
 
-use super::error::{MigrateError, ServerError, StatementError};
+use super::error::{MigrateError, StatementError};
 use super::invalid_index;
+use super::server_error::ServerError;
 use super::session::{self, PREAMBLE_STATEMENTS, Session, TABLE};
 use super::set::{SchemaMigration, hex};
 use super::statements;

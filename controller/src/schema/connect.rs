@@ -11,8 +11,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::error::{ConnectError, MigrateError, ServerError};
+use super::error::{ConnectError, MigrateError};
 use super::limits::MigrationLimits;
+use super::server_error::ServerError;
 use super::target::{DatabaseTarget, Tls, Unusable};
 use super::tunnel::{self, TunnelError};
 

@@ -13,8 +13,9 @@ use tokio::time::timeout;
 
 use super::applied::{self, AppliedMigration};
 use super::connect;
-use super::error::{ConnectError, MigrateError, ServerError};
+use super::error::{ConnectError, MigrateError};
 use super::limits::MigrationLimits;
+use super::server_error::ServerError;
 use super::target::DatabaseTarget;
 
 /// sqlx's table, in the schema to which every session is set.

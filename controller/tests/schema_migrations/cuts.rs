@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::relay::{Cut, Relay};
-use crate::support::{TestDatabase, limits, set};
-use controller::schema::{DatabaseTarget, SchemaSet, migrate};
+use crate::support::{TestDatabase, limits, set, through};
+use controller::schema::{SchemaSet, migrate};
 
 /// More messages than a run has; a loop that gets there runs away.
 const MESSAGES_MAX: usize = 40;
@@ -50,17 +50,10 @@ async fn traces(database: &TestDatabase) -> BTreeMap<&'static str, Vec<String>> 
     traces
 }
 
-fn through(relay: &Relay, target: &DatabaseTarget) -> DatabaseTarget {
-    DatabaseTarget {
-        port: relay.port(),
-        ..target.clone()
-    }
-}
-
 async fn uninterrupted() -> (usize, BTreeMap<&'static str, Vec<String>>) {
     let database = TestDatabase::create().await;
     let relay = Relay::start(database.target.port, Cut::Never).await;
-    migrate(&through(&relay, &database.target), &migrations(), &limits())
+    migrate(&through(&relay, &database), &migrations(), &limits())
         .await
         .expect("migrated");
     (relay.messages(), traces(&database).await)
@@ -76,7 +69,7 @@ async fn cut_off_everywhere(cut_at: impl Fn(usize) -> Cut) {
             .run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
             .await;
         let relay = Relay::start(database.target.port, cut).await;
-        let target = through(&relay, &database.target);
+        let target = through(&relay, &database);
         let run = tokio::spawn(async move { migrate(&target, &migrations(), &limits()).await });
         if cut == Cut::HoldAnswer(number) {
             // The task is killed while the server is at work, or has done it.

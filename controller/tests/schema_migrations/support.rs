@@ -4,11 +4,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use controller::schema::{DatabaseTarget, MigrationLimits, SchemaSet, Tls};
+use controller::schema::{
+    DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, StatementError, Tls, migrate,
+};
 use neon_emulator::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::sync::Mutex;
+
+use crate::relay::Relay;
 
 /// How long a condition is waited for.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -141,5 +145,41 @@ pub(crate) fn limits() -> MigrationLimits {
         lock_timeout: Duration::from_secs(15),
         table_lock_timeout: Duration::from_secs(2),
         ..MigrationLimits::default()
+    }
+}
+
+/// Two migrations that need nothing.
+pub(crate) const TWO: [(&str, &str); 2] = [
+    ("0001_a.sql", "CREATE TABLE a (n int)"),
+    ("0002_b.sql", "CREATE TABLE b (n int)"),
+];
+
+/// The database, reached through the relay.
+pub(crate) fn through(relay: &Relay, database: &TestDatabase) -> DatabaseTarget {
+    DatabaseTarget {
+        port: relay.port(),
+        ..database.target.clone()
+    }
+}
+
+/// Migrates, and returns what was applied.
+pub(crate) async fn migrated(database: &TestDatabase, set: &SchemaSet) -> Vec<i64> {
+    match migrate(&database.target, set, &limits()).await {
+        Ok(migrated) => migrated.applied,
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+/// Migrates in vain, and returns why.
+pub(crate) async fn refused(database: &TestDatabase, set: &SchemaSet) -> MigrateError {
+    let outcome = migrate(&database.target, set, &limits()).await;
+    outcome.expect_err("it should be refused").error
+}
+
+/// Migrates in vain, and returns the statement that failed.
+pub(crate) async fn failing_statement(database: &TestDatabase, set: &SchemaSet) -> StatementError {
+    match refused(database, set).await {
+        MigrateError::Statement(error) => *error,
+        other => panic!("{other}"),
     }
 }
