@@ -83,12 +83,13 @@ fmt: ## Format the sources
 
 .PHONY: generate
 generate: ## Write what is made from the sources: crds/*.yaml
-	$(CARGO) run --quiet -p dbpertenant-crds --bin crdgen -- crds charts/tenant-controller/crds
+	$(CARGO) build --quiet --workspace --bin crdgen
+	$(TARGET)/debug/crdgen crds charts/tenant-controller/crds
 
 .PHONY: bench
 bench: servers ## Measure; writes target/bench/results.json and docs/benchmarks.md
-	$(CARGO) build --release -p tenant-controller -p neon-emulator
-	$(WITH_SERVERS) $(CARGO) run --release -p dbpertenant-tests --bin bench
+	$(CARGO) build --release --workspace --bin bench --bin tenant-controller --bin neon-emulator
+	$(WITH_SERVERS) $(TARGET)/release/bench
 
 .PHONY: doc
 doc: ## The crates' documentation, as HTML
