@@ -145,6 +145,10 @@ impl Run {
 
     /// Takes the Tenant and the class away and sees both go; nothing of the Tenant's stays in the account.
     pub(crate) async fn finish(&mut self) -> Result<()> {
+        Box::pin(self.take_away()).await
+    }
+
+    async fn take_away(&mut self) -> Result<()> {
         let tenants = self.case.tenants();
         if let Some(tenant) = tenants.get_opt(TENANT).await? {
             if tenant.metadata.deletion_timestamp.is_none() {
