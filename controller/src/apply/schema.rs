@@ -89,13 +89,14 @@ pub(super) async fn migrate(
                 timings.schema_ms =
                     Some(millis_between(start.0, Timestamp::now()).saturating_sub(project_ms));
             }
-            if !migrated.applied.is_empty() {
-                let note = format!(
-                    "applied {} migrations, up to version {}",
-                    migrated.applied.len(),
-                    migrated.version
-                );
-                pass.say(Reason::Migrated, &note);
+            match migrated.applied.as_slice() {
+                [] => {}
+                [one] => pass.say(Reason::Migrated, &format!("applied migration {one}")),
+                [.., last] => {
+                    let count = migrated.applied.len();
+                    let note = format!("applied {count} migrations, up to version {last}");
+                    pass.say(Reason::Migrated, &note);
+                }
             }
             Ok(())
         }
