@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -315,12 +315,8 @@ impl Case {
 
     /// Checks that no password is shown, takes everything away, and sees it go.
     pub async fn finish(&self) -> Result<()> {
-        for emulator in self
-            .emulators
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-        {
+        let emulators = held(&self.emulators).clone();
+        for emulator in emulators {
             self.cluster.note_passwords(&emulator).await?;
         }
         let secrets = checks::secrets(&self.cluster).await?;
@@ -438,12 +434,8 @@ impl Case {
                 .unwrap_or_else(|error| format!("{error:#}"));
             parts.push(format!("--- kubectl {}\n{said}", arguments[..2].join(" ")));
         }
-        for class in self
-            .classes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-        {
+        let classes = held(&self.classes).clone();
+        for class in classes {
             let said = self
                 .kubectl(&["get", "tenantclass", &class, "--output=yaml"])
                 .await;
@@ -487,6 +479,11 @@ fn remember(names: &Mutex<Vec<String>>, name: &str) {
     if !names.iter().any(|known| known == name) {
         names.push(name.to_owned());
     }
+}
+
+/// A panic elsewhere cannot leave a list half written.
+fn held<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn taken(names: &Mutex<Vec<String>>) -> Vec<String> {
@@ -555,4 +552,22 @@ pub fn project_id(tenant: &Tenant) -> Result<ProjectId> {
         .and_then(|status| status.project.as_ref())
         .context("the status names no project")?;
     project.id.parse().context("status.project.id is no id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_adds_replaces_and_removes() {
+        let mut value = json!({"kept": 1, "gone": 2, "deep": {"kept": 3, "other": 4}});
+        merge(
+            &mut value,
+            json!({"gone": null, "new": {"a": [1]}, "deep": {"other": 5}}),
+        );
+        assert_eq!(
+            value,
+            json!({"kept": 1, "new": {"a": [1]}, "deep": {"kept": 3, "other": 5}})
+        );
+    }
 }

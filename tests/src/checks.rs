@@ -43,7 +43,10 @@ fn list(findings: &[String]) -> String {
         .collect::<Vec<_>>()
         .join("\n");
     if findings.len() > FINDINGS_MAX {
-        text.push_str(&format!("\nand {} more", findings.len() - FINDINGS_MAX));
+        let more = findings.len() - FINDINGS_MAX;
+        text.push_str("\nand ");
+        text.push_str(&more.to_string());
+        text.push_str(" more");
     }
     text
 }
@@ -194,4 +197,25 @@ where
         .list(&ListParams::default())
         .await?;
     Ok(serde_yaml::to_string(&all.items)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_found_wherever_it_stands_and_not_repeated() {
+        let secrets = ["hunter2-hunter2".to_owned()];
+        let texts = [
+            (
+                "a".to_owned(),
+                "nothing\nuri=postgresql://o:hunter2-hunter2@h",
+            ),
+            ("b".to_owned(), "hunter2"),
+        ];
+        assert_eq!(
+            holding(&secrets, texts),
+            ["a, line 2: uri=postgresql://o:<password>@h"]
+        );
+    }
 }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 /// From an apply, or a change that wakes the Tenant, to its end: `Ready`, `Stalled`, gone.
-pub const CONVERGE: Duration = Duration::from_secs(60);
+pub const CONVERGE: Duration = Duration::from_mins(1);
 /// What the controller sees in the account's listings only, such as a project that was renamed.
-pub const DRIFT: Duration = Duration::from_secs(60);
+pub const DRIFT: Duration = Duration::from_mins(1);
 /// An answer about a project was lost: the send window (10 s), the settle window, and a listing after it.
 pub const SETTLE: Duration = Duration::from_secs(90);
 /// Removing a namespace with everything in it.
@@ -18,7 +18,7 @@ pub const COMMAND: Duration = Duration::from_secs(90);
 /// A controller that starts, and one that is asked to end.
 pub const CONTROLLER: Duration = Duration::from_secs(40);
 /// A whole cluster, from nothing.
-pub const CLUSTER: Duration = Duration::from_secs(180);
+pub const CLUSTER: Duration = Duration::from_mins(3);
 /// A new holder of the Lease after the old one gave it back.
 pub const HANDOVER: Duration = Duration::from_secs(10);
 /// A new holder of the Lease after the old one was killed: the duration of the Lease and some tries to take it.
@@ -26,6 +26,6 @@ pub const TAKEOVER: Duration = Duration::from_secs(40);
 /// How long a test looks on to see that nothing happens.
 pub const NOTHING_HAPPENS: Duration = Duration::from_secs(4);
 /// A whole test.
-pub const TEST: Duration = Duration::from_secs(300);
+pub const TEST: Duration = Duration::from_mins(5);
 /// How often is asked where nothing can be watched: the emulator's state, a file, a port.
 pub const POLL: Duration = Duration::from_millis(50);

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 use neon::Neon;
 use neon::ids::ProjectId;
-use neon::model::{CreateProject, Endpoint, Project};
+use neon::model::{ComputeUnits, CreateProject, Endpoint, Project};
 use neon_emulator::{Emulator, ProjectSummary};
 
 /// The account that an emulator answers for.
@@ -70,6 +70,11 @@ impl Account<'_> {
         endpoints
             .pop()
             .with_context(|| format!("project {id} has no compute"))
+    }
+
+    /// Whether a project's one compute grows up to this size, in CU.
+    pub async fn grows_to(&self, id: &ProjectId, max_cu: f64) -> Result<bool> {
+        Ok(self.endpoint(id).await?.autoscaling_limit_max_cu == ComputeUnits::new(max_cu)?)
     }
 
     /// Makes a project as a person does, without any Tenant.

@@ -188,7 +188,7 @@ where
         Err(panic) => Err(anyhow!("{}", panic_message(&*panic))),
     };
     if result.is_ok() {
-        result = case.finish().await;
+        result = Box::pin(case.finish()).await;
     }
     if let Err(error) = &result {
         say(&format!(

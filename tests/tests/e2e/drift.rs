@@ -86,13 +86,7 @@ async fn a_resized_compute_is_put_right(case: &Case) -> Result<()> {
         .send()
         .await?;
     wait::poll(limits::DRIFT, "the size as it was", async || {
-        Ok((account
-            .endpoint(&id)
-            .await?
-            .autoscaling_limit_max_cu
-            .as_f64()
-            == 1.0)
-            .then_some(()))
+        Ok(account.grows_to(&id, 1.0).await?.then_some(()))
     })
     .await?;
     case.ready("acme").await?;
@@ -214,13 +208,7 @@ async fn a_project_that_neon_cannot_read_is_not_taken_for_deleted(case: &Case) -
         .await?;
     let tenant = case.ready("acme").await?;
     ensure!(
-        is_ready(&tenant)
-            && account
-                .endpoint(&id)
-                .await?
-                .autoscaling_limit_max_cu
-                .as_f64()
-                == 2.0,
+        is_ready(&tenant) && account.grows_to(&id, 2.0).await?,
         "not changed"
     );
     Ok(())

@@ -179,12 +179,7 @@ async fn new_defaults_of_a_class_reach_its_tenants_but_never_move_them(case: &Ca
         )
         .await?;
     ensure!(
-        account
-            .endpoint(&id)
-            .await?
-            .autoscaling_limit_max_cu
-            .as_f64()
-            == 2.0,
+        account.grows_to(&id, 2.0).await?,
         "the compute was not resized"
     );
     ensure!(project_id(&tenant)? == id, "another project");

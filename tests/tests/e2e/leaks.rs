@@ -44,7 +44,7 @@ async fn no_password_is_shown_whatever_happens_to_the_credentials(case: &Case) -
     let tenant = case
         .ready(tenant.metadata.name.as_deref().unwrap_or_default())
         .await?;
-    let statement = format!("do $$ begin raise '%', current_user; end $$; -- {}", id);
+    let statement = format!("do $$ begin raise '%', current_user; end $$; -- {id}");
     case.config_map(&[
         ("0001_a.sql", "create table a ();"),
         ("0002_b.sql", &statement),
