@@ -416,7 +416,7 @@ fn what_people_ask_of_a_tenant_changes_its_hash_and_its_status_does_not() {
             tenant.status = Some(crds::TenantStatus {
                 observed_generation: Some(1),
                 ..crds::TenantStatus::default()
-            })
+            });
         },
         |tenant| tenant.metadata.resource_version = Some("6".to_owned()),
         |tenant| tenant.metadata.managed_fields = Some(vec![ours(&[])]),
@@ -430,12 +430,12 @@ fn what_people_ask_of_a_tenant_changes_its_hash_and_its_status_does_not() {
         |tenant| {
             tenant.metadata.deletion_timestamp = Some(
                 k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
-            )
+            );
         },
         |tenant| tenant.metadata.finalizers = Some(vec!["theirs".to_owned()]),
         |tenant| {
             tenant.metadata.annotations =
-                Some([(annotations::RECONCILE_AT.to_owned(), "1".to_owned())].into())
+                Some([(annotations::RECONCILE_AT.to_owned(), "1".to_owned())].into());
         },
     ];
     for change in loud {

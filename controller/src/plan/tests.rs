@@ -2,7 +2,9 @@
 
 mod adoption;
 mod creation;
+mod credentials;
 mod deletion;
 mod drift;
+mod edits;
 mod fixtures;
 mod properties;

@@ -47,11 +47,11 @@ fn compute_of(min: Option<f64>, max: Option<f64>, sleep: Option<i64>) -> Compute
     }
 }
 
-fn adopting() -> Option<Adopt> {
-    Some(Adopt {
+fn adopting() -> Adopt {
+    Adopt {
         project_id: PROJECT.to_owned(),
         reset_password: false,
-    })
+    }
 }
 
 /// A change of spec and class.
@@ -503,14 +503,14 @@ fn a_project_is_adopted_only_if_the_class_names_it() {
     refused(&[
         (
             "none is allowed",
-            |spec, _| spec.adopt = adopting(),
+            |spec, _| spec.adopt = Some(adopting()),
             Reason::AdoptionRefused,
             &[PROJECT, "allowedProjectIds"],
         ),
         (
             "another is allowed",
             |spec, class| {
-                spec.adopt = adopting();
+                spec.adopt = Some(adopting());
                 class.adoption.allowed_project_ids = vec!["quiet-river-1".to_owned()];
             },
             Reason::AdoptionRefused,
@@ -520,7 +520,7 @@ fn a_project_is_adopted_only_if_the_class_names_it() {
     let wish = wish_after(|spec, class| {
         spec.adopt = Some(Adopt {
             reset_password: true,
-            ..adopting().unwrap()
+            ..adopting()
         });
         class.adoption.allowed_project_ids = vec![PROJECT.to_owned()];
     })
@@ -537,7 +537,7 @@ fn a_project_is_adopted_only_if_the_class_names_it() {
 #[test]
 fn an_adopted_project_keeps_what_nobody_speaks_of() {
     let allowed: Change = |spec, class| {
-        spec.adopt = adopting();
+        spec.adopt = Some(adopting());
         class.adoption.allowed_project_ids = vec![PROJECT.to_owned()];
         class.limits.regions = Some(vec!["azure-gwc".to_owned()]);
         class.limits.postgres_versions = Some(vec![18]);
@@ -589,7 +589,7 @@ fn who_decides_what_becomes_of_the_project() {
     for (policy, adopted, of_class, in_effect, expected) in rows {
         let spec = TenantSpec {
             deletion_policy: policy,
-            adopt: adopting().filter(|_| adopted),
+            adopt: adopted.then(adopting),
             ..TenantSpec::default()
         };
         let class = of_class.map(|policy| TenantClassSpec {

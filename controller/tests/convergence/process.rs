@@ -3,6 +3,8 @@
 //!
 //! The order of effects within a step is that of `apply`; whoever changes it there changes it here.
 
+mod steps;
+
 use controller::accounts::{Gathering, Snapshot};
 use controller::apply::progress;
 use controller::facts::{AccountFacts, EndpointFacts, Facts, Schema, SchemaTarget, SecretFacts};
@@ -12,20 +14,25 @@ use controller::plan::{Goal, Step, plan};
 use controller::report::{Area, Finding, Seen, Verdict, report};
 use controller::wish::{TenantName, Wish, deletion_policy, secret_name, validate};
 use crds::{
-    ApiKeySecretRef, Binding, Compute, ConditionType, Connection, CreationIntent, DeletionPolicy,
-    NeonAccount, ProjectStatus, Reason, SchemaStatus, TenantClassSpec, TenantDefaults,
-    TenantStatus, is_true,
+    ApiKeySecretRef, Compute, ConditionType, CreationIntent, NeonAccount, Reason, TenantClassSpec,
+    TenantDefaults, TenantStatus, is_true,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon::ids::ProjectId;
 use neon::model::Project;
 
+use self::steps::{add_finalizer, endpoint_id, inspect, let_go, migrate, record, write_secret};
 use crate::world::{
-    Kept, LISTING, NotCreated, SEND_WINDOW, SETTLE_WINDOW, Stop, Stored, World, conflict, set,
+    LISTING, NotCreated, SEND_WINDOW, SETTLE_WINDOW, Stop, Stored, World, conflict, set,
+    unreachable,
 };
 
 /// What a pass found out and does not have to ask again.
 #[derive(Default, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "as in the controller: each is a discovery of its own"
+)]
 struct Hand {
     credentials: Option<(ProjectId, u32)>,
     endpoint: Option<EndpointFacts>,
@@ -307,7 +314,7 @@ impl Process {
             }
             Err(NotCreated::Refused) => {
                 pass.status.creation = None;
-                return Err(crate::world::unreachable());
+                return Err(unreachable());
             }
         };
         self.wrote(world, &created.project);
@@ -397,7 +404,7 @@ impl Process {
                 held.project.clone()
             })
         })?;
-        let updated = updated.ok_or_else(crate::world::unreachable)?;
+        let updated = updated.ok_or_else(unreachable)?;
         self.wrote(world, &updated);
         if resize {
             world.change(|world| {
@@ -556,218 +563,5 @@ fn save(world: &mut World, pass: &mut Pass, facts: &Facts, verdict: &Verdict) ->
         world.effect()?;
     }
     pass.status = next;
-    Ok(())
-}
-
-fn add_finalizer(world: &mut World, pass: &mut Pass) -> Result<(), Stop> {
-    let stored = world.stored(pass.tenant.uid)?;
-    if stored.deleting
-        || stored.generation != pass.tenant.generation
-        || stored.status != pass.tenant.status
-    {
-        return Err(conflict());
-    }
-    stored.finalizer = true;
-    let written = stored.clone();
-    pass.adopt_version(written);
-    world.effect()
-}
-
-fn let_go(world: &mut World, pass: &mut Pass) -> Result<(), Stop> {
-    let owner = uid_of(pass.tenant.uid);
-    let recorded = pass.project();
-    let own = |project: &&Project| {
-        recorded.as_ref() == Some(&project.id)
-            || marked_tenant(&project.name, &installation()) == Some(owner)
-    };
-    let coming = world.in_flight.iter().map(|(_, held)| &held.project);
-    let coming: Vec<_> = coming.filter(own).map(|project| &project.id).collect();
-    assert!(
-        coming.is_empty(),
-        "the Tenant goes, and {coming:?} still to come"
-    );
-    let there = world.listed();
-    let there: Vec<_> = there
-        .iter()
-        .filter(own)
-        .map(|project| project.id.clone())
-        .collect();
-    let retains = pass.goal == Goal::Go(DeletionPolicy::Retain) && pass.status.creation.is_none();
-    assert!(
-        there.is_empty() || retains,
-        "the Tenant goes and leaves {there:?} behind"
-    );
-    let stored = world.stored(pass.tenant.uid)?;
-    if stored.generation != pass.tenant.generation || stored.status != pass.tenant.status {
-        return Err(conflict());
-    }
-    stored.finalizer = false;
-    if stored.deleting {
-        world.remove_tenant();
-        world.retained.extend(there);
-    }
-    world.effect()
-}
-
-fn endpoint_id(project: &ProjectId) -> neon::ids::EndpointId {
-    format!("ep-{project}").parse().expect("an id")
-}
-
-fn record(pass: &mut Pass, project: &Project) {
-    pass.status.project = Some(ProjectStatus {
-        id: project.id.to_string(),
-        region: project.region_id.to_string(),
-        name: project.name.clone(),
-        branch_id: None,
-        endpoint_id: Some(endpoint_id(&project.id).to_string()),
-        adopted: false,
-        checked_at: Some(project.updated_at.to_string()),
-    });
-    pass.status.creation = None;
-    pass.status.connection = None;
-}
-
-fn inspect(world: &mut World, pass: &mut Pass, facts: &Facts, id: &ProjectId) -> Result<(), Stop> {
-    world.read()?;
-    let Some(compute) = world.alive(id).map(|held| held.compute) else {
-        return Err(crate::world::unreachable());
-    };
-    let seen = EndpointFacts {
-        id: endpoint_id(id),
-        compute,
-    };
-    let wish = pass.wish()?;
-    let settled = !seen.differs_from(wish);
-    let listed = facts.listing.own.as_ref();
-    let unchanged =
-        listed.is_none_or(|listed| !listed.differs_from(wish, &facts.project_name, false));
-    if let Some(project) = &mut pass.status.project {
-        project.endpoint_id = Some(seen.id.to_string());
-        if settled && unchanged {
-            project.checked_at = listed.map(|listed| listed.updated_at.clone());
-        }
-    }
-    pass.hand.endpoint = Some(seen);
-    Ok(())
-}
-
-fn write_secret(world: &mut World, pass: &mut Pass, id: &ProjectId) -> Result<(), Stop> {
-    let name = pass.wish()?.secret_name.clone();
-    let in_hand = pass
-        .hand
-        .credentials
-        .as_ref()
-        .is_some_and(|(of, _)| of == id)
-        && !pass.hand.password_rejected;
-    if !in_hand {
-        fetch(world, pass, id)?;
-    }
-    let password = pass
-        .hand
-        .credentials
-        .as_ref()
-        .map(|(_, password)| *password);
-    if world.secret(&name).is_none() {
-        let owner = world.stored(pass.tenant.uid)?.uid;
-        world.secrets.push(Kept {
-            name: name.clone(),
-            owner,
-            intact: false,
-            project: None,
-            password: None,
-        });
-        world.effect()?;
-    }
-    let secret = world.secret(&name).ok_or_else(conflict)?;
-    secret.intact = true;
-    secret.project = Some(id.clone());
-    secret.password = password;
-    world.effect()?;
-    pass.status.connection = Some(Connection {
-        host: format!("{}.eu.neon.tech", endpoint_id(id)),
-        pooled_host: format!("{}-pooler.eu.neon.tech", endpoint_id(id)),
-        port: 5432,
-        database: "neondb".to_owned(),
-        role: "neondb_owner".to_owned(),
-        ssl_mode: "require".to_owned(),
-        options: None,
-    });
-    pass.status.binding = Some(Binding { name });
-    Ok(())
-}
-
-/// Reads the password from Neon, or resets it where the one that Neon reveals was refused already.
-fn fetch(world: &mut World, pass: &mut Pass, id: &ProjectId) -> Result<(), Stop> {
-    world.read()?;
-    let revealed = world
-        .alive(id)
-        .map(|held| held.password)
-        .ok_or_else(crate::world::unreachable)?;
-    let refused = pass
-        .hand
-        .credentials
-        .take()
-        .filter(|_| pass.hand.password_rejected);
-    let same = refused.is_some_and(|(_, password)| password == revealed);
-    let mut password = revealed;
-    if same || pass.hand.password_rejected && pass.hand.password_read {
-        assert!(
-            !pass.hand.password_reset,
-            "a password is reset once in a pass"
-        );
-        password = world.change(|world| {
-            let password = world.new_password();
-            if let Some(held) = world.alive(id) {
-                held.password = password;
-            }
-            password
-        })?;
-        pass.hand.password_reset = true;
-    } else {
-        pass.hand.password_read = true;
-    }
-    pass.hand.password_rejected = false;
-    pass.hand.credentials = Some((id.clone(), password));
-    Ok(())
-}
-
-fn migrate(world: &mut World, pass: &mut Pass, facts: &Facts, id: &ProjectId) -> Result<(), Stop> {
-    let name = pass.wish()?.secret_name.clone();
-    let password = match &pass.hand.credentials {
-        Some((of, password)) if of == id => Some(*password),
-        _ => world.secret(&name).and_then(|secret| secret.password),
-    };
-    let Some(password) = password else {
-        return Err(Stop::Failed(Failure::passing(
-            Area::Credentials,
-            Reason::WritingSecret,
-            "no password",
-        )));
-    };
-    let version = world.schema;
-    let held = world.alive(id).ok_or_else(crate::world::unreachable)?;
-    if held.password != password {
-        if pass.hand.password_rejected {
-            return Err(Stop::Failed(Failure::passing(
-                Area::Schema,
-                Reason::DatabaseUnreachable,
-                "refused",
-            )));
-        }
-        pass.hand.password_rejected = true;
-        return Ok(());
-    }
-    held.schema = Some(version);
-    world.effect()?;
-    pass.status.schema = Some(SchemaStatus {
-        version: Some(version),
-        target: version,
-        checksum: Some(digest(version)),
-        applied_at: None,
-        project_id: Some(id.to_string()),
-    });
-    pass.status
-        .last_reconcile_at
-        .clone_from(&facts.reconcile_at);
     Ok(())
 }

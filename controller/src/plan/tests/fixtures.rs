@@ -224,6 +224,14 @@ pub(super) fn each(begin: fn() -> Facts, cases: &[Case]) {
     }
 }
 
+/// The step that changes the project, and its compute too or not.
+pub(super) fn update(with_compute: bool) -> Step {
+    Step::Update {
+        project: id(OWN),
+        compute: with_compute.then(endpoint_id),
+    }
+}
+
 /// The reason of a stall, and nothing of its words.
 pub(super) fn stalled_by(step: &Step) -> Option<Reason> {
     match step {
