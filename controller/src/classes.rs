@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crds::{
-    ConditionType, Reason, TenantClass, TenantClassStatus, UnownedProjects, finalizers,
+    ConditionType, Reason, TenantClass, TenantClassStatus, UnownedProjects, finalizers, is_true,
     set_condition,
 };
 use jiff::Timestamp;
@@ -92,6 +92,10 @@ async fn pass(class: &TenantClass, classes: &Classes) -> Result<(), ClusterError
     let ctx = &classes.ctx;
     let name = class.name_any();
     load(ctx, class).await?;
+    // A count of what is there so far would let the class go from under Tenants that are not known yet. This pass comes again then.
+    if !ctx.filled.is_cancelled() {
+        return Ok(());
+    }
     let tenants = tenants_of(ctx, &name).len();
     let Some(class) = guard(ctx, class, tenants > 0).await? else {
         return Ok(());
@@ -177,7 +181,9 @@ fn status(
     unowned: Option<&UnownedProjects>,
 ) -> TenantClassStatus {
     let mut status = class.status.clone().unwrap_or_default();
-    let trouble = trouble(ctx, &class.name_any());
+    let was_ready = status.observed_generation == class.metadata.generation
+        && is_true(&status.conditions, ConditionType::Ready);
+    let trouble = trouble(ctx, &class.name_any(), was_ready);
     let ready = Condition {
         type_: ConditionType::Ready.as_str().to_owned(),
         status: if trouble.is_none() { "True" } else { "False" }.to_owned(),
@@ -202,7 +208,7 @@ fn status(
     status
 }
 
-fn trouble(ctx: &Context, class: &str) -> Option<Refusal> {
+fn trouble(ctx: &Context, class: &str, was_ready: bool) -> Option<Refusal> {
     let account = match ctx.accounts.of_class(class)? {
         Ok(account) => account,
         Err(refusal) => return Some(refusal),
@@ -211,7 +217,8 @@ fn trouble(ctx: &Context, class: &str) -> Option<Refusal> {
         return Some(refusal);
     }
     account.trouble().or_else(|| {
-        (!account.is_listed()).then(|| Refusal {
+        // After a restart, what was said last stands until the account is listed again.
+        (!account.is_listed() && !was_ready).then(|| Refusal {
             reason: Reason::Waiting,
             message: "the account is being listed for the first time".to_owned(),
         })

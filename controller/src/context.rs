@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crds::TenantClass;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
@@ -53,6 +54,8 @@ pub struct Context {
     pub events: Events,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Cancelled once every watch has told of all that is there. Before, Tenants cannot be counted.
+    pub filled: CancellationToken,
     /// Classes that want to be looked at.
     pub class_wake: Arc<Wake<ObjectRef<TenantClass>>>,
 }

@@ -1,4 +1,5 @@
-//! Listings of the accounts: each when its time has come, and what follows from it for the Tenants.
+//! Listings of the accounts: each when its time has come, and what follows from it for the Tenants. One task looks at all Tenants;
+//! none has a timer of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use tracing::{debug, warn};
 
 use crate::accounts::Account;
+use crate::cache::PackedTenant;
 use crate::context::Context;
 use crate::failure::chain;
 use crate::observe::{begin, observe};
@@ -19,6 +21,8 @@ use crate::plan::{Step, plan};
 const LISTING_TICK: Duration = Duration::from_secs(1);
 /// Wait after a listing that failed.
 const LISTING_RETRY: Duration = Duration::from_secs(30);
+/// Tenants that are looked at without a pause.
+const SWEEP_TENANTS: usize = 64;
 
 /// Lists each account when its time has come, and wakes the Tenants that then have something to do.
 pub(crate) async fn list_accounts(ctx: Arc<Context>) {
@@ -53,7 +57,7 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
         .await
     {
         Ok(()) => {
-            sweep(ctx, account);
+            sweep(ctx, Some(account)).await;
             ctx.accounts.listing_interval(account)
         }
         Err(error) => {
@@ -68,26 +72,24 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     (account.number(), wait)
 }
 
-/// Wakes the Tenants of an account for which the new listing means work. Most mean none, so the plan is asked first.
-fn sweep(ctx: &Arc<Context>, account: &Arc<Account>) {
+/// Looks at all Tenants whenever nothing else has for a while: should any change have been missed, it is found.
+pub(crate) async fn resync(ctx: Arc<Context>) {
+    loop {
+        tokio::time::sleep(ctx.config.retry.resync_interval).await;
+        sweep(&ctx, None).await;
+    }
+}
+
+/// Wakes the Tenants (of an account, or all) for which there is something to do. Mostly there is nothing, so the plan is asked first.
+async fn sweep(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
     let start = Instant::now();
     let mut woken = 0_usize;
-    for packed in ctx.all_tenants() {
-        let Some(pass) = begin(ctx, &packed) else {
-            continue;
-        };
-        if !pass
-            .account
-            .as_ref()
-            .is_some_and(|own| Arc::ptr_eq(own, account))
-        {
-            continue;
+    for (looked_at, packed) in ctx.all_tenants().enumerate() {
+        // Others are to get their turn in between.
+        if looked_at % SWEEP_TENANTS == SWEEP_TENANTS - 1 {
+            tokio::task::yield_now().await;
         }
-        let step = plan(&pass.goal, &observe(&pass));
-        if !matches!(
-            step,
-            Step::Rest | Step::Hold | Step::Stall(_) | Step::Wait { .. }
-        ) {
+        if has_work(ctx, &packed, account) {
             woken += 1;
             ctx.wake(ObjectRef::from_obj(&*packed));
         }
@@ -95,6 +97,25 @@ fn sweep(ctx: &Arc<Context>, account: &Arc<Account>) {
     debug!(
         tenants.woken = woken,
         took_ms = start.elapsed().as_millis(),
-        "Compared the listing with the Tenants"
+        "Looked at the Tenants"
     );
+}
+
+/// Whether the plan for a Tenant of the account has a step that does something.
+fn has_work(ctx: &Context, packed: &PackedTenant, account: Option<&Arc<Account>>) -> bool {
+    let Some(pass) = begin(ctx, packed) else {
+        return false;
+    };
+    let own = |account: &Arc<Account>| {
+        let own = pass.account.as_ref();
+        own.is_some_and(|own| Arc::ptr_eq(own, account))
+    };
+    if !account.is_none_or(own) {
+        return false;
+    }
+    let step = plan(&pass.goal, &observe(&pass));
+    !matches!(
+        step,
+        Step::Rest | Step::Hold | Step::Stall(_) | Step::Wait { .. }
+    )
 }

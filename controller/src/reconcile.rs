@@ -145,7 +145,8 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
     let (verdict, action, outcome, reason) = match step {
         Step::Rest => {
             settle_figures(pass);
-            let action = Action::requeue(retry.resync_interval);
+            // No timer of its own: whatever wakes it is a change, a listing, or the look at all of them.
+            let action = Action::await_change();
             (
                 Verdict::Ready,
                 action,

@@ -7,7 +7,7 @@ use crds::TenantClass;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, future};
 use kube::runtime::controller::{Action, Config as LoopConfig, Controller};
-use kube::runtime::reflector::{self, Store, store::Writer};
+use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::{Client, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -27,7 +27,7 @@ use crate::failure::chain;
 use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
 use crate::lease::Guard;
-use crate::listings::list_accounts;
+use crate::listings::{list_accounts, resync};
 use crate::reconcile::reconcile;
 use crate::schema::{MigrationLimits, SchemaSet, SchemaSetError};
 use crate::schemas::Schemas;
@@ -107,7 +107,12 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         loops.push(tenant_loop(&ctx, scope, writer, filled.clone(), &stop));
         stop.run_until_cancelled(filled.cancelled()).await;
     }
+    ctx.filled.cancel();
+    for class in ctx.classes.state() {
+        ctx.class_wake.ask(ObjectRef::from_obj(&*class));
+    }
     spawn(list_accounts(ctx.clone()).boxed());
+    spawn(resync(ctx.clone()).boxed());
     if !stop.is_cancelled() {
         health.set_role(Role::Reconciling);
         spawn(heartbeat(health).boxed());
@@ -169,6 +174,7 @@ async fn context(
         events,
         guard,
         metrics,
+        filled: CancellationToken::new(),
         class_wake: Arc::default(),
         config,
     };

@@ -45,8 +45,15 @@ mod tests {
     #[test]
     fn what_is_like_the_dictionary_takes_a_fraction() {
         let text = String::from_utf8(DICTIONARY.to_vec()).unwrap();
-        let text = text.replace("2026-01-01", "2031-12-24").replace("\"name\":\"\"", "\"name\":\"acme\"");
+        let text = text
+            .replace("2026-01-01", "2031-12-24")
+            .replace("\"name\":\"\"", "\"name\":\"acme\"");
         let packed = Packed::new(text.as_bytes());
-        assert!(packed.bytes.len() * 4 < text.len(), "{} of {} bytes", packed.bytes.len(), text.len());
+        assert!(
+            packed.bytes.len() * 4 < text.len(),
+            "{} of {} bytes",
+            packed.bytes.len(),
+            text.len()
+        );
     }
 }
