@@ -1,9 +1,9 @@
 //! What each verdict makes of a status: conditions, phase, and what is kept through trouble.
 
+mod properties;
+
 use crds::{Binding, Connection, ProjectStatus, SchemaStatus, Timings, find_condition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use proptest::prelude::*;
-use proptest::sample::select;
 
 use super::*;
 
@@ -397,73 +397,5 @@ fn a_message_of_any_length_fits_into_a_condition() {
     for condition in &status.conditions {
         assert!(condition.message.chars().count() <= MESSAGE_CHARS_MAX);
         assert!(condition.message.len() < 32_768);
-    }
-}
-
-fn verdicts() -> impl Strategy<Value = Verdict> {
-    let area = select(vec![Area::Project, Area::Credentials, Area::Schema]);
-    (0..6_u8, area, select(Reason::ALL)).prop_map(|(kind, area, reason)| match kind {
-        0 => Verdict::Ready,
-        1 => Verdict::Suspended,
-        2 => Verdict::Progress(finding(area, reason)),
-        3 => Verdict::Stalled(finding(area, reason)),
-        4 => Verdict::Deleting(finding(area, reason)),
-        _ => Verdict::DeletionStalled(finding(area, reason)),
-    })
-}
-
-fn statuses() -> impl Strategy<Value = TenantStatus> {
-    (
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        proptest::option::of((verdicts(), any::<bool>(), any::<bool>())),
-    )
-        .prop_map(|(project, schema, timed, before)| {
-            let mut status = complete();
-            status.project = status.project.filter(|_| project);
-            status.schema = status.schema.filter(|_| schema);
-            status.timings = timed.then(|| Timings {
-                started_at: Some(MicroTime(at(1))),
-                ..Timings::default()
-            });
-            match before {
-                Some((verdict, credentials, schema)) => {
-                    report(status, &verdict, seen(credentials, schema, 50))
-                }
-                None => status,
-            }
-        })
-}
-
-proptest! {
-    #[test]
-    fn the_same_report_again_changes_nothing_however_late(
-        status in statuses(), verdict in verdicts(), credentials: bool, schema: bool, later in 0..1_000_i64,
-    ) {
-        let first = report(status, &verdict, seen(credentials, schema, 100));
-        let again = report(first.clone(), &verdict, seen(credentials, schema, 100 + later));
-        prop_assert_eq!(first, again);
-    }
-
-    #[test]
-    fn conditions_are_what_the_api_server_and_kstatus_take(
-        status in statuses(), verdict in verdicts(), credentials: bool, schema: bool,
-    ) {
-        let status = report(status, &verdict, seen(credentials, schema, 100));
-        let mut kinds: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
-        let count = kinds.len();
-        kinds.sort_unstable();
-        kinds.dedup();
-        prop_assert_eq!(kinds.len(), count, "each type once");
-        prop_assert!(find_condition(&status.conditions, ConditionType::Ready).is_some());
-        prop_assert!(status.conditions.iter().all(|condition| !condition.reason.is_empty()));
-        for abnormal in [ConditionType::Reconciling, ConditionType::Stalled] {
-            let there = find_condition(&status.conditions, abnormal).is_some();
-            prop_assert_eq!(there, is_true(&status.conditions, abnormal), "there only while true");
-        }
-        prop_assert!(!(is_true(&status.conditions, ConditionType::Ready)
-            && (is_true(&status.conditions, ConditionType::Stalled)
-                || is_true(&status.conditions, ConditionType::Reconciling))));
     }
 }

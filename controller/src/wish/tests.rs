@@ -1,5 +1,8 @@
 //! The wish by tables: what a spec becomes with its class, and what is refused in which words.
 
+mod adoption;
+mod settled;
+
 use crds::{
     Adopt, Adoption, ApiKeySecretRef, ClassLimits, ConnectionSecret, Migrations, NeonAccount,
     TenantDefaults,
@@ -44,13 +47,6 @@ fn compute_of(min: Option<f64>, max: Option<f64>, sleep: Option<i64>) -> Compute
         min_cu: min,
         max_cu: max,
         suspend_timeout_seconds: sleep,
-    }
-}
-
-fn adopting() -> Adopt {
-    Adopt {
-        project_id: PROJECT.to_owned(),
-        reset_password: false,
     }
 }
 
@@ -422,187 +418,6 @@ fn at_its_limit_a_value_is_within_it() {
         nothing_listed.is_ok(),
         "an empty list limits nothing: {nothing_listed:?}"
     );
-}
-
-/// What is in effect in a project that was made when the class had other ideas.
-fn settled() -> Effective {
-    let mut wish = wish_after(|_, _| {}).unwrap();
-    wish.region = "aws-us-east-2".parse().unwrap();
-    wish.postgres_version = 15;
-    wish.database = "first".parse().unwrap();
-    wish.owner = "first_owner".parse().unwrap();
-    wish.effective()
-}
-
-#[test]
-fn what_is_settled_stays_whatever_becomes_of_the_class() {
-    let mut class = class();
-    class.defaults.region = None;
-    class.defaults.postgres_version = Some(18);
-    class.defaults.database = Some(Database {
-        name: Some("other".to_owned()),
-        owner: Some("other".to_owned()),
-    });
-    class.limits.regions = Some(vec!["azure-gwc".to_owned()]);
-    class.limits.postgres_versions = Some(vec![18]);
-    let wish = validate(NAME, &TenantSpec::default(), &class, Some(&settled())).unwrap();
-    assert_eq!(
-        (wish.region.as_str(), wish.postgres_version),
-        ("aws-us-east-2", 15)
-    );
-    assert_eq!(
-        (wish.database.as_str(), wish.owner.as_str()),
-        ("first", "first_owner")
-    );
-}
-
-#[test]
-fn a_spec_that_contradicts_what_is_settled_is_refused() {
-    let same = TenantSpec {
-        region: Some("aws-us-east-2".to_owned()),
-        postgres_version: Some(15),
-        ..TenantSpec::default()
-    };
-    assert!(validate(NAME, &same, &class(), Some(&settled())).is_ok());
-    for (spec, word) in [
-        (
-            TenantSpec {
-                region: Some("azure-gwc".to_owned()),
-                ..TenantSpec::default()
-            },
-            "from aws-us-east-2 to azure-gwc",
-        ),
-        (
-            TenantSpec {
-                postgres_version: Some(16),
-                ..same
-            },
-            "from 15 to 16",
-        ),
-    ] {
-        let refusal = validate(NAME, &spec, &class(), Some(&settled())).unwrap_err();
-        assert_eq!(refusal.reason, Reason::ImmutableField);
-        assert!(refusal.message.contains(word), "{}", refusal.message);
-    }
-}
-
-#[test]
-fn limits_of_size_hold_for_a_settled_tenant_too() {
-    let mut class = class();
-    class.limits.max_cu = Some(1.0);
-    let spec = TenantSpec {
-        compute: Some(compute_of(None, Some(2.0), None)),
-        ..TenantSpec::default()
-    };
-    let refusal = validate(NAME, &spec, &class, Some(&settled())).unwrap_err();
-    assert_eq!(refusal.reason, Reason::ClassLimitExceeded);
-}
-
-#[test]
-fn a_project_is_adopted_only_if_the_class_names_it() {
-    refused(&[
-        (
-            "none is allowed",
-            |spec, _| spec.adopt = Some(adopting()),
-            Reason::AdoptionRefused,
-            &[PROJECT, "allowedProjectIds"],
-        ),
-        (
-            "another is allowed",
-            |spec, class| {
-                spec.adopt = Some(adopting());
-                class.adoption.allowed_project_ids = vec!["quiet-river-1".to_owned()];
-            },
-            Reason::AdoptionRefused,
-            &[PROJECT],
-        ),
-    ]);
-    let wish = wish_after(|spec, class| {
-        spec.adopt = Some(Adopt {
-            reset_password: true,
-            ..adopting()
-        });
-        class.adoption.allowed_project_ids = vec![PROJECT.to_owned()];
-    })
-    .unwrap();
-    assert_eq!(
-        wish.adopt,
-        Some(AdoptWish {
-            project: PROJECT.parse().unwrap(),
-            reset_password: true
-        })
-    );
-}
-
-#[test]
-fn an_adopted_project_keeps_what_nobody_speaks_of() {
-    let allowed: Change = |spec, class| {
-        spec.adopt = Some(adopting());
-        class.adoption.allowed_project_ids = vec![PROJECT.to_owned()];
-        class.limits.regions = Some(vec!["azure-gwc".to_owned()]);
-        class.limits.postgres_versions = Some(vec![18]);
-    };
-    let wish = wish_after(allowed).unwrap();
-    assert_eq!(wish.quota, QuotaWish::default());
-    assert_eq!(wish.allowed_ips, None);
-    assert_eq!(wish.compute, ComputeWish::default());
-    assert_eq!(wish.deletion_policy, DeletionPolicy::Retain);
-}
-
-#[test]
-fn who_decides_what_becomes_of_the_project() {
-    use DeletionPolicy::{Delete, Retain};
-    // spec, adopted, class (None: there is none), in effect before
-    type Row = (
-        Option<DeletionPolicy>,
-        bool,
-        Option<Option<DeletionPolicy>>,
-        Option<DeletionPolicy>,
-        DeletionPolicy,
-    );
-    let rows: [Row; 12] = [
-        (None, false, Some(None), None, Delete),
-        (None, false, Some(Some(Retain)), None, Retain),
-        (
-            Some(Delete),
-            false,
-            Some(Some(Retain)),
-            Some(Retain),
-            Delete,
-        ),
-        (
-            Some(Retain),
-            false,
-            Some(Some(Delete)),
-            Some(Delete),
-            Retain,
-        ),
-        (None, true, Some(Some(Delete)), Some(Delete), Retain),
-        (Some(Delete), true, Some(None), None, Delete),
-        (None, false, Some(None), Some(Retain), Delete),
-        (None, false, None, Some(Retain), Retain),
-        (None, false, None, Some(Delete), Delete),
-        (None, false, None, None, Delete),
-        (None, true, None, None, Retain),
-        (Some(Delete), false, None, Some(Retain), Delete),
-    ];
-    for (policy, adopted, of_class, in_effect, expected) in rows {
-        let spec = TenantSpec {
-            deletion_policy: policy,
-            adopt: adopted.then(adopting),
-            ..TenantSpec::default()
-        };
-        let class = of_class.map(|policy| TenantClassSpec {
-            deletion_policy: policy,
-            ..class()
-        });
-        let row = format!("{policy:?} {adopted} {of_class:?} {in_effect:?}");
-        assert_eq!(
-            deletion_policy(&spec, class.as_ref(), in_effect),
-            expected,
-            "{row}"
-        );
-    }
 }
 
 #[test]
