@@ -298,22 +298,24 @@ impl Pass {
 fn begin(world: &World) -> Option<Pass> {
     let tenant = world.tenant.clone()?;
     let status = tenant.status.clone().unwrap_or_default();
-    let goal = if tenant.deleting {
+    Some(Pass {
+        goal: goal(&tenant, &status),
+        tenant,
+        status,
+        hand: Hand::default(),
+    })
+}
+
+fn goal(tenant: &Stored, status: &TenantStatus) -> Goal {
+    if tenant.deleting {
         let in_effect = status
             .effective
             .as_ref()
             .map(|effective| effective.deletion_policy);
-        Goal::Go(deletion_policy(&tenant.spec, Some(&class()), in_effect))
-    } else {
-        let settled = status.project.as_ref().and(status.effective.as_ref());
-        Goal::Live(validate(NAME, &tenant.spec, &class(), settled))
-    };
-    Some(Pass {
-        tenant,
-        status,
-        goal,
-        hand: Hand::default(),
-    })
+        return Goal::Go(deletion_policy(&tenant.spec, Some(&class()), in_effect));
+    }
+    let settled = status.project.as_ref().and(status.effective.as_ref());
+    Goal::Live(validate(NAME, &tenant.spec, &class(), settled))
 }
 
 fn ends(step: &Step) -> bool {

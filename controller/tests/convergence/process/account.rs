@@ -66,8 +66,7 @@ impl Process {
             }
         };
         self.wrote(world, &created.project);
-        record(pass, &created.project);
-        pass.status.effective = Some(wish.effective());
+        record(pass, &created.project, Some(wish.effective()));
         pass.hand.credentials = Some((created.project.id.clone(), created.password));
         save(
             world,
@@ -89,8 +88,7 @@ impl Process {
             return Ok(());
         };
         world.read()?;
-        record(pass, &project);
-        pass.status.effective = None;
+        record(pass, &project, None);
         self.wrote(world, &project);
         Ok(())
     }

@@ -5,7 +5,7 @@ use controller::failure::Failure;
 use controller::identity::marked_tenant;
 use controller::plan::Goal;
 use controller::report::Area;
-use crds::{Binding, Connection, DeletionPolicy, ProjectStatus, Reason, SchemaStatus};
+use crds::{Binding, Connection, DeletionPolicy, Effective, ProjectStatus, Reason, SchemaStatus};
 use neon::ids::ProjectId;
 use neon::model::Project;
 
@@ -66,7 +66,7 @@ pub(super) fn endpoint_id(project: &ProjectId) -> neon::ids::EndpointId {
     format!("ep-{project}").parse().expect("an id")
 }
 
-pub(super) fn record(pass: &mut Pass, project: &Project) {
+pub(super) fn record(pass: &mut Pass, project: &Project, effective: Option<Effective>) {
     pass.status.project = Some(ProjectStatus {
         id: project.id.to_string(),
         region: project.region_id.to_string(),
@@ -78,6 +78,7 @@ pub(super) fn record(pass: &mut Pass, project: &Project) {
     });
     pass.status.creation = None;
     pass.status.connection = None;
+    pass.status.effective = effective;
 }
 
 pub(super) fn inspect(
