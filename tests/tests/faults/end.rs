@@ -17,6 +17,9 @@ use crate::run::{Run, TENANT, conditions};
 const OBJECTS: &str = "select c.relkind::text || ' ' || c.relname as object from pg_class c join pg_namespace n on n.oid = c.relnamespace \
      where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1";
 
+/// How many projects the run's controllers made, deleted ones among them.
+pub(crate) const PROJECTS_EVER: &str = "projects ever made";
+
 /// Facts by their names.
 pub(crate) type End = BTreeMap<&'static str, Value>;
 
@@ -33,6 +36,7 @@ async fn reached(run: &Run) -> Result<End> {
         return Ok(End::from([
             ("tenant", json!("gone")),
             ("live projects", json!(living(run).await?)),
+            (PROJECTS_EVER, json!(ever_made(run).await?)),
         ]));
     };
     let status = status(&tenant).context("there is no status yet")?;
@@ -78,6 +82,7 @@ async fn reached(run: &Run) -> Result<End> {
         ),
         ("secret keys", json!(secret.keys().collect::<Vec<_>>())),
         ("live projects", json!(living(run).await?)),
+        (PROJECTS_EVER, json!(ever_made(run).await?)),
         ("projects with the mark", json!(marked.len())),
         ("settings", json!(project.settings)),
         ("history", json!(project.history_retention_seconds)),
@@ -142,6 +147,16 @@ async fn living(run: &Run) -> Result<usize> {
         .await?
         .iter()
         .filter(|project| project.deleted_at.is_none())
+        .count())
+}
+
+/// Projects begin with the name of the Tenant's namespace, which is the run's.
+async fn ever_made(run: &Run) -> Result<usize> {
+    let own = format!("{}/", run.case.namespace());
+    let all = run.place.emulator.projects().await?;
+    Ok(all
+        .iter()
+        .filter(|project| project.name.starts_with(&own))
         .count())
 }
 
