@@ -38,6 +38,9 @@ struct Arguments {
     /// Small numbers, to see that the benchmarks work. Writes target/bench/quick.json and no document.
     #[arg(long)]
     quick: bool,
+    /// Measure nothing: write the document from the figures that are there.
+    #[arg(long, conflicts_with_all = ["only", "quick"])]
+    document: bool,
     /// The date that the document bears; left out: today, UTC.
     #[arg(long)]
     date: Option<jiff::civil::Date>,

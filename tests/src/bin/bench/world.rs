@@ -68,6 +68,11 @@ impl Counted {
 impl World {
     /// Starts everything but the controller. The class `default` leads to the emulator, whose calls take the times of `preset`.
     pub(crate) async fn start(preset: &str) -> Result<Self> {
+        // On the heap: the way to a whole cluster is a large future.
+        Box::pin(Self::start_all(preset)).await
+    }
+
+    async fn start_all(preset: &str) -> Result<Self> {
         let options = ClusterOptions {
             settings: BTreeMap::new(),
             replicas: 0,
