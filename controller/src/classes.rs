@@ -144,7 +144,14 @@ fn unowned(ctx: &Context, class: &str) -> Option<UnownedProjects> {
         .all_tenants()
         .filter_map(|tenant| TenantUid::parse(&tenant.uid()?))
         .collect();
-    let ids = account.unowned(&tenants);
+    let mut ids = account.unowned(&tenants);
+    // A project that was retained and then adopted bears the mark of the Tenant it had before.
+    for adopted in ctx
+        .all_tenants()
+        .filter_map(|tenant| tenant.adopts()?.parse().ok())
+    {
+        ids.remove(&adopted);
+    }
     ctx.metrics
         .set_unowned_projects(class, i64::try_from(ids.len()).unwrap_or(i64::MAX));
     Some(UnownedProjects {

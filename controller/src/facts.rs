@@ -68,6 +68,8 @@ pub enum AccountFacts {
 pub struct ListingFacts {
     /// When the last complete listing began; `None`: there was none yet.
     pub as_of: Option<Timestamp>,
+    /// When it ended.
+    pub done_at: Option<Timestamp>,
     /// The recorded project.
     pub own: Option<Seen>,
     /// Projects that bear the Tenant's mark.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crds::{Reason, Tenant, annotations, finalizers};
+use crds::{Reason, Tenant, TenantClass, annotations, finalizers};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
@@ -132,13 +132,7 @@ pub fn observe(pass: &Pass<'_>) -> Facts {
             .get(annotations::ABANDON)
             .is_some_and(|value| value == "true"),
         reconcile_at: tenant.annotations().get(annotations::RECONCILE_AT).cloned(),
-        class_guarded: pass.hand.class_guarded
-            || pass.class.as_ref().is_some_and(|class| {
-                class
-                    .finalizers()
-                    .iter()
-                    .any(|one| one == finalizers::IN_USE)
-            }),
+        class_guarded: pass.hand.class_guarded || pass.class.as_deref().is_some_and(is_guarded),
         account: account_facts(pass),
         project_name: project_name(&label, &ctx.installation, pass.uid),
         listing,
@@ -162,6 +156,15 @@ pub fn observe(pass: &Pass<'_>) -> Facts {
             (None, _) => Schema::Unusable(not_read_yet(class_name)),
         },
     }
+}
+
+/// Whether the class is marked as in use. One on its way out cannot be marked any more.
+fn is_guarded(class: &TenantClass) -> bool {
+    class.metadata.deletion_timestamp.is_some()
+        || class
+            .finalizers()
+            .iter()
+            .any(|one| one == finalizers::IN_USE)
 }
 
 fn account_facts(pass: &Pass<'_>) -> AccountFacts {

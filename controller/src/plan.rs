@@ -118,6 +118,18 @@ pub fn plan(goal: &Goal, facts: &Facts) -> Step {
 
 fn plan_deletion(policy: DeletionPolicy, facts: &Facts) -> Step {
     let status = &facts.status;
+    if let Some(unreadable) = facts
+        .status
+        .project
+        .as_ref()
+        .filter(|project| project.id.parse::<ProjectId>().is_err())
+    {
+        return if facts.abandon {
+            Step::LetGo(Farewell::Abandoned)
+        } else {
+            Step::Stall(no_project_id(&unreadable.id))
+        };
+    }
     let owned = owned_project(facts);
     let outstanding = status.creation.is_some();
     // What is retained is a tenant's data. A project that a lost answer may have left behind has none, and nobody would ever
@@ -170,9 +182,10 @@ fn settle(status: &TenantStatus, listing: &ListingFacts, now: Timestamp) -> Opti
     if now >= settled_at {
         return Some(Step::List { since: settled_at });
     }
-    match listing.as_of {
-        Some(as_of) if as_of + SETTLE_LISTING_AGE_MAX > now => Some(Step::Wait {
-            until: Some(settled_at.min(as_of + SETTLE_LISTING_AGE_MAX)),
+    // Counted from its end: a large account may take longer to list than a listing stays fresh.
+    match listing.done_at.or(listing.as_of) {
+        Some(done_at) if done_at + SETTLE_LISTING_AGE_MAX > now => Some(Step::Wait {
+            until: Some(settled_at.min(done_at + SETTLE_LISTING_AGE_MAX)),
             reason: Reason::SettlingCreation,
             message: format!(
                 "the answer to request {} for a project was lost; until {settled_at:.0} its project may still appear",
@@ -217,13 +230,7 @@ fn plan_project(wish: &Wish, facts: &Facts) -> Option<Step> {
         return Some(plan_birth(wish, facts));
     };
     let Ok(id) = project.id.parse::<ProjectId>() else {
-        return Some(Step::Stall(Refusal {
-            reason: Reason::ProjectGone,
-            message: format!(
-                "status.project.id {:?} is no project id: restore the status from a backup",
-                project.id
-            ),
-        }));
+        return Some(Step::Stall(no_project_id(&project.id)));
     };
     if let Some(refusal) = adoption_conflict(wish, facts, &id) {
         return Some(Step::Stall(refusal));
@@ -341,6 +348,15 @@ fn plan_birth(wish: &Wish, facts: &Facts) -> Step {
             attempt: before.saturating_add(1),
         }
     })
+}
+
+fn no_project_id(id: &str) -> Refusal {
+    Refusal {
+        reason: Reason::ProjectGone,
+        message: format!(
+            "status.project.id {id:?} is no project id: restore the status from a backup"
+        ),
+    }
 }
 
 fn adoption_conflict(wish: &Wish, facts: &Facts, project: &ProjectId) -> Option<Refusal> {

@@ -12,6 +12,8 @@ use neon::model::ComputeUnits;
 /// Postgres major version when neither Tenant nor class names one; Neon's own default.
 const DEFAULT_POSTGRES_VERSION: i32 = 17;
 
+/// Smallest size of a compute, in CU.
+const SMALLEST_CU: f64 = 0.25;
 /// Largest size that a compute scales up to by itself, in CU ([Neon's limit]). Fixed sizes go further.
 ///
 /// [Neon's limit]: https://neon.com/docs/introduction/autoscaling
@@ -343,7 +345,20 @@ fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<ComputeWish, Re
     let defaults = class.defaults.compute.unwrap_or_default();
     let limits = &class.limits;
     let min = own.min_cu.or(defaults.min_cu).or(limits.min_cu);
-    let max = own.max_cu.or(defaults.max_cu).or(limits.max_cu);
+    // A limit stands in for a size that nobody names, as far as Neon scales from the smallest.
+    let reach = (min.unwrap_or(SMALLEST_CU) + AUTOSCALING_SPAN_CU_MAX).min(AUTOSCALING_CU_MAX);
+    let named = own.max_cu.or(defaults.max_cu);
+    let max = named.or(limits
+        .max_cu
+        .map(|most| most.min(reach).max(min.unwrap_or(SMALLEST_CU))));
+    if let (Some(max), Some(least)) = (max, limits.min_cu)
+        && max < least
+    {
+        return Err(exceeded(format!(
+            "compute.maxCU {max} is under what TenantClass {} allows: use {least} or more",
+            spec.class_name
+        )));
+    }
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {

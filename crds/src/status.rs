@@ -48,7 +48,7 @@ pub struct TenantStatus {
 /// One word for people.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Phase {
-    /// Something must be there first: the class, its key.
+    /// What the Tenant needs first is being looked at.
     Pending,
     /// The project is being created or changed.
     Provisioning,

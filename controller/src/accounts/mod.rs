@@ -118,6 +118,7 @@ impl Account {
                 }
             }
         }
+        gathering.end(Timestamp::now());
         let mut snapshot = lock(&self.snapshot);
         snapshot.replace(gathering);
         info!(

@@ -15,6 +15,7 @@ use crate::wish::QuotaWish;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     as_of: Option<Timestamp>,
+    done_at: Option<Timestamp>,
     pages: usize,
     projects: HashMap<ProjectId, Entry>,
     by_mark: HashMap<TenantUid, Vec<ProjectId>>,
@@ -39,6 +40,7 @@ enum Noted {
 #[derive(Debug)]
 pub struct Gathering {
     began: Timestamp,
+    ended: Timestamp,
     pages: usize,
     projects: HashMap<ProjectId, Entry>,
     unavailable: HashSet<ProjectId>,
@@ -49,10 +51,16 @@ impl Gathering {
     pub fn begin(now: Timestamp) -> Self {
         Self {
             began: now,
+            ended: now,
             pages: 0,
             projects: HashMap::new(),
             unavailable: HashSet::new(),
         }
+    }
+
+    /// The last page was read now.
+    pub fn end(&mut self, now: Timestamp) {
+        self.ended = now;
     }
 
     /// Takes in one page.
@@ -115,6 +123,7 @@ impl Snapshot {
     /// Puts a complete listing in the place of the one before.
     pub fn replace(&mut self, gathered: Gathering) {
         self.as_of = Some(gathered.began);
+        self.done_at = Some(gathered.ended);
         self.pages = gathered.pages;
         self.projects = gathered.projects;
         self.unavailable = gathered.unavailable;
@@ -178,6 +187,7 @@ impl Snapshot {
         let seen = |id: &ProjectId| self.projects.get(id).map(|entry| Seen::clone(&entry.seen));
         ListingFacts {
             as_of: self.as_of,
+            done_at: self.done_at,
             own: project.and_then(seen),
             marked: self
                 .by_mark

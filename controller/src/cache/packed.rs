@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn any_text_comes_back() {
-        for text in [&b""[..], b"x", DICTIONARY, &[0_u8; 100_000]] {
+        for text in [&b""[..], b"x", DICTIONARY, &vec![0_u8; 100_000]] {
             assert_eq!(Packed::new(text).unpack().as_deref(), Some(text));
         }
     }

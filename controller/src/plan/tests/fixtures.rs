@@ -149,6 +149,7 @@ pub(super) fn resting() -> Facts {
         project_name: NAME.to_owned(),
         listing: ListingFacts {
             as_of: Some(at(NOW - 60)),
+            done_at: None,
             own: Some(seen(OWN)),
             marked: vec![seen(OWN)],
             unavailable: false,

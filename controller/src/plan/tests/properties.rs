@@ -37,6 +37,7 @@ fn listings() -> impl Strategy<Value = ListingFacts> {
     )
         .prop_map(|(as_of, own, marked, unavailable)| ListingFacts {
             as_of,
+            done_at: as_of,
             own: own.map(|version| crate::facts::Seen {
                 updated_at: version.to_owned(),
                 ..seen(OWN)
