@@ -197,4 +197,15 @@ mod tests {
             "{text}"
         );
     }
+
+    #[test]
+    fn why_a_figure_misses_its_budget_is_told_where_it_does() {
+        let document = |value| {
+            let mut figures = Figures::new("idle", 10_000);
+            figures.bounded("rss", value, "MiB", 48.0);
+            render(&figures.into_vec(), jiff::civil::date(2026, 1, 2))
+        };
+        assert!(document(50.0).contains("`idle.rss` misses its budget."));
+        assert!(!document(40.0).contains("misses"));
+    }
 }

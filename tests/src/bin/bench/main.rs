@@ -96,10 +96,10 @@ async fn run(arguments: &Arguments) -> Result<bool> {
             .to_zoned(jiff::tz::TimeZone::UTC)
             .date()
     });
-    let wanted = if arguments.only.is_empty() {
-        &ALL[..]
-    } else {
-        &arguments.only
+    let wanted = match (arguments.document, arguments.only.is_empty()) {
+        (true, _) => &[],
+        (_, true) => &ALL[..],
+        _ => &arguments.only[..],
     };
     let mut all = known(&file)?;
     let mut good = true;
