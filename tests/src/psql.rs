@@ -1,7 +1,9 @@
 //! The proof that credentials work: psql, with what the Secret says and nothing else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use crds::keys;
@@ -41,10 +43,7 @@ fn line(
     let ca = secret
         .get(keys::CA_CRT)
         .context("the Secret has no ca.crt")?;
-    let file = cluster.folder().join("ca.crt");
-    if std::fs::read_to_string(&file).ok().as_ref() != Some(ca) {
-        std::fs::write(&file, ca)?;
-    }
+    let file = ca_file(cluster, ca)?;
     let uri = secret
         .get(key)
         .with_context(|| format!("the Secret has no {key}"))?;
@@ -62,4 +61,13 @@ fn line(
         statement,
     ]);
     Ok(command)
+}
+
+/// A file with these certificates, for them alone: tests that run at the same time have others.
+fn ca_file(cluster: &Cluster, ca: &str) -> Result<PathBuf> {
+    static FILES: AtomicUsize = AtomicUsize::new(1);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let file = cluster.folder().join(format!("ca-{number}.crt"));
+    std::fs::write(&file, ca)?;
+    Ok(file)
 }

@@ -198,6 +198,13 @@ async fn a_key_can_be_changed_at_any_time(case: &Case) -> Result<()> {
         .apply_api_key(&key, case.cluster().emulator().api_key())
         .await?;
     let tenant = case.ready("acme").await?;
+    case.kubectl(&[
+        "wait",
+        "--for=condition=Ready",
+        "--timeout=60s",
+        &format!("tnc/{class}"),
+    ])
+    .await?;
     // And back: what is there stays, what is asked for waits for the key.
     case.cluster()
         .apply_api_key(&key, "napi_the_wrong_key")
