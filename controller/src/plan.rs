@@ -4,12 +4,15 @@
 //! pass meant to do; each is safe to repeat, and the one that is not, creating a project, is only chosen when the
 //! facts show that no earlier request can still land.
 
+mod deletion;
+
 use crds::{DeletionPolicy, Reason, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
 use neon::ids::{EndpointId, ProjectId};
 
 use crate::facts::{AccountFacts, Facts, ListingFacts, Schema, SecretFacts};
 use crate::wish::{Refusal, Wish};
+use deletion::plan_deletion;
 
 /// How old a listing may be while a lost answer is being waited out, before another is asked for.
 pub const SETTLE_LISTING_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
@@ -114,62 +117,6 @@ pub fn plan(goal: &Goal, facts: &Facts) -> Step {
         Goal::Live(Err(refusal)) => Step::Stall(refusal.clone()),
         Goal::Live(Ok(wish)) => plan_life(wish, facts),
     }
-}
-
-fn plan_deletion(policy: DeletionPolicy, facts: &Facts) -> Step {
-    let status = &facts.status;
-    if let Some(unreadable) = facts
-        .status
-        .project
-        .as_ref()
-        .filter(|project| project.id.parse::<ProjectId>().is_err())
-    {
-        return if facts.abandon {
-            Step::LetGo(Farewell::Abandoned)
-        } else {
-            Step::Stall(no_project_id(&unreadable.id))
-        };
-    }
-    let owned = owned_project(facts);
-    let outstanding = status.creation.is_some();
-    // What is retained is a tenant's data. A project that a lost answer may have left behind has none, and nobody would ever
-    // know of it: it goes the way of `Delete`.
-    if policy == DeletionPolicy::Retain && !(status.project.is_none() && outstanding) {
-        return Step::LetGo(Farewell::Retained);
-    }
-    if let AccountFacts::Unusable(refusal) = &facts.account {
-        if owned.is_none() && !outstanding {
-            return Step::LetGo(Farewell::Gone);
-        }
-        return if facts.abandon {
-            Step::LetGo(Farewell::Abandoned)
-        } else {
-            missing(refusal)
-        };
-    }
-    match owned {
-        Some(project) => Step::DeleteProject(project),
-        None if facts.listing.as_of.is_none() => LIST_ONCE,
-        None => settle(status, &facts.listing, facts.now).unwrap_or(Step::LetGo(Farewell::Gone)),
-    }
-}
-
-/// The project to delete with the Tenant: the recorded one, or one that bears its mark.
-fn owned_project(facts: &Facts) -> Option<ProjectId> {
-    let recorded = facts
-        .status
-        .project
-        .as_ref()
-        .and_then(|project| project.id.parse().ok());
-    let gone = facts.deleted.as_ref();
-    recorded.filter(|id| Some(id) != gone).or_else(|| {
-        facts
-            .listing
-            .marked
-            .iter()
-            .map(|seen| seen.id.clone())
-            .find(|id| Some(id) != gone)
-    })
 }
 
 /// What an outstanding request to create a project still asks for; `None` once it is sure that it did not land.

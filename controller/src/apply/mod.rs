@@ -3,6 +3,7 @@
 //! Each step leaves what it learned in the pass's hands, so that the next plan sees it without asking again. A step that
 //! fails changed nothing that the next pass would not find.
 
+mod connection_string;
 mod create;
 mod credentials;
 mod goodbye;

@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn writes_to_what_the_controller_owns_are_effects_and_nothing_else_is() {
-        let name = |method, path| kubernetes_effect(&method, path);
+        let name = |method: Method, path: &str| kubernetes_effect(&method, path);
         let tenants = "/apis/dbpertenant.dev/v1alpha1/namespaces/a/tenants/acme";
         assert_eq!(
             name(Method::PATCH, tenants).as_deref(),
