@@ -145,20 +145,18 @@ async fn listings(world: &World, figures: &mut Figures) -> Result<()> {
     ];
     let controller = world.start_controller(&settings).await?;
     quiet(&controller).await?;
-    let first = next_call(world, 0).await?;
-    let (began, calls_then) = first;
-    let pages = {
-        // A listing is over when no call follows for a while.
-        quiet(&controller).await?;
-        world.counted().await?.total() - calls_then + 1
-    };
-    let mut end = first;
+    let before = world.counted().await?.total();
+    let began = more_calls(world, before).await?;
+    // A listing is over when no call follows for a while.
+    quiet(&controller).await?;
+    let pages = world.counted().await?.total() - before;
+    let mut ended = began;
     for listing in 1..=LISTINGS {
-        end = next_call(world, calls_then - 1 + listing * pages).await?;
+        ended = more_calls(world, before + listing * pages).await?;
     }
     let cpu_before = machine::cpu(pid(&controller)?)?;
-    let window = end.0.duration_since(began).as_secs_f64();
-    let calls = counted(end.1 - calls_then);
+    let window = ended.duration_since(began).as_secs_f64();
+    let calls = counted(LISTINGS * pages);
     figures.bounded(
         "calls_per_hour",
         calls * 3_600.0 / window / TIME_LAPSE,
@@ -177,16 +175,11 @@ async fn listings(world: &World, figures: &mut Figures) -> Result<()> {
     world.stop_controller(controller).await
 }
 
-/// Waits for the first call after so many (0: after those made so far); gives when it was seen, and how many there were then.
-async fn next_call(world: &World, after: u64) -> Result<(Instant, u64)> {
-    let after = if after == 0 {
-        world.counted().await?.total()
-    } else {
-        after
-    };
+/// Waits until there were more calls than that; gives when it was seen.
+async fn more_calls(world: &World, than: u64) -> Result<Instant> {
     wait::poll(QUIET_LIMIT, "another call", async || {
         let total = world.counted().await?.total();
-        Ok((total > after).then(|| (Instant::now(), total)))
+        Ok((total > than).then(Instant::now))
     })
     .await
 }
