@@ -356,16 +356,21 @@ impl Recent {
         lock(&self.0).insert(uid, tenant);
     }
 
-    /// The newer of the cached version and our own last write.
-    pub fn newest(&self, uid: TenantUid, cached: Tenant) -> Tenant {
-        let mut recent = lock(&self.0);
-        match recent.get(&uid) {
-            Some(own) if version_of(&own.metadata) > version_of(&cached.metadata) => own.clone(),
-            Some(_) => {
-                recent.remove(&uid);
-                cached
+    /// The newer of our own last write and the cached version. The cache is read last: whatever the watch made us forget
+    /// here is in it by then.
+    pub fn newest(
+        &self,
+        uid: TenantUid,
+        cached: impl FnOnce() -> Option<Tenant>,
+    ) -> Option<Tenant> {
+        let own = lock(&self.0).get(&uid).cloned();
+        match (own, cached()) {
+            (Some(own), Some(cached))
+                if version_of(&own.metadata) <= version_of(&cached.metadata) =>
+            {
+                Some(cached)
             }
-            None => cached,
+            (own, cached) => own.or(cached),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Every setting has one name. `--lease-duration` is the flag, `TENANT_CONTROLLER_LEASE_DURATION` the variable, and
 //! `lease-duration` the key in the file that `--config` names; the first of these that is given wins, then the default.
-//! [`settings`] is the one table of them, `sources` finds what was said and where, `parse` turns text into values. All wrong
+//! `settings` is the one table of them, `sources` finds what was said and where, `parse` turns text into values. All wrong
 //! settings are reported together. No setting is a secret: keys of accounts come from Secrets, never from here.
 
 mod build;

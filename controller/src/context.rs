@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crds::TenantClass;
+use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -81,11 +82,22 @@ impl Context {
         self.scopes.iter().flat_map(|scope| scope.tenants.state())
     }
 
-    /// Asks for a pass over a Tenant.
-    pub fn wake(&self, tenant: ObjectRef<PackedTenant>) {
+    /// The Tenant as it is in the cache now, if it is still the same and not another of its name.
+    pub fn tenant(&self, tenant: &PackedTenant) -> Option<Arc<PackedTenant>> {
+        let key = ObjectRef::from_obj(tenant);
+        let cached = self.scope_of(&key)?.tenants.get(&key)?;
+        (cached.meta().uid == tenant.meta().uid).then_some(cached)
+    }
+
+    fn scope_of(&self, tenant: &ObjectRef<PackedTenant>) -> Option<&Scope> {
         let watches =
             |scope: &&Scope| scope.namespace.is_none() || scope.namespace == tenant.namespace;
-        if let Some(scope) = self.scopes.iter().find(watches) {
+        self.scopes.iter().find(watches)
+    }
+
+    /// Asks for a pass over a Tenant.
+    pub fn wake(&self, tenant: ObjectRef<PackedTenant>) {
+        if let Some(scope) = self.scope_of(&tenant) {
             scope.wake.ask(tenant);
         }
     }

@@ -68,7 +68,7 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` is cancelled, then lets open requests finish within [`DRAIN_TIMEOUT`].
+    /// Serves until `stop` is cancelled, then lets open requests finish within `DRAIN_TIMEOUT`.
     pub async fn serve(self, health: Health, metrics: Arc<Metrics>, stop: CancellationToken) {
         let router = router(App { health, metrics });
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));

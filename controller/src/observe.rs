@@ -18,7 +18,12 @@ use crate::wish::{Refusal, TenantName, deletion_policy, secret_name, validate};
 /// Begins a pass over the Tenant as it is now known. `None` if the API server gave it no UID, which it never does.
 pub fn begin<'a>(ctx: &'a Context, packed: &PackedTenant) -> Option<Pass<'a>> {
     let uid = TenantUid::parse(&packed.uid()?)?;
-    let tenant = ctx.recent.newest(uid, packed.unpack()?);
+    // The loop may have taken the Tenant out of its store a moment ago: the store is asked again.
+    let cached = || {
+        ctx.tenant(packed)
+            .map_or_else(|| packed.unpack(), |tenant| tenant.unpack())
+    };
+    let tenant = ctx.recent.newest(uid, cached)?;
     let class = ctx.class(&tenant.spec.class_name);
     let schema = ctx
         .schemas

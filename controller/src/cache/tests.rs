@@ -446,22 +446,34 @@ fn what_people_ask_of_a_tenant_changes_its_hash_and_its_status_does_not() {
 #[test]
 fn our_own_write_stands_until_the_watch_has_caught_up() {
     let recent = Recent::default();
-    assert_eq!(recent.newest(uid(), tenant("5")), tenant("5"));
+    let newest = |version: &str| recent.newest(uid(), || Some(tenant(version)));
+    assert_eq!(newest("5"), Some(tenant("5")));
     recent.wrote(uid(), tenant("10"));
+    assert_eq!(newest("9"), Some(tenant("10")), "as numbers, not as text");
+    assert_eq!(newest("10"), Some(tenant("10")));
+    assert_eq!(newest("11"), Some(tenant("11")));
+    recent.saw(&PackedTenant::try_from(tenant("9")).unwrap());
+    assert_eq!(newest("9"), Some(tenant("10")), "the watch is behind still");
+    recent.saw(&PackedTenant::try_from(tenant("10")).unwrap());
     assert_eq!(
-        recent.newest(uid(), tenant("9")),
-        tenant("10"),
-        "as numbers, not as text"
-    );
-    assert_eq!(recent.newest(uid(), tenant("10")), tenant("10"));
-    assert_eq!(
-        recent.newest(uid(), tenant("9")),
-        tenant("9"),
+        newest("9"),
+        Some(tenant("9")),
         "it was dropped when the watch had it"
     );
     recent.wrote(uid(), tenant("12"));
     recent.forget(uid());
-    assert_eq!(recent.newest(uid(), tenant("9")), tenant("9"));
+    assert_eq!(newest("9"), Some(tenant("9")));
+}
+
+#[test]
+fn a_write_that_the_watch_brings_while_a_pass_begins_is_in_the_cache_then() {
+    let recent = Recent::default();
+    recent.wrote(uid(), tenant("10"));
+    let newest = recent.newest(uid(), || {
+        recent.saw(&PackedTenant::try_from(tenant("10")).unwrap());
+        Some(tenant("10"))
+    });
+    assert_eq!(newest, Some(tenant("10")));
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Traces {
         )
     }
 
-    /// Sends what is left, within [`FLUSH_TIMEOUT`].
+    /// Sends what is left, within `FLUSH_TIMEOUT`.
     pub async fn flush(self) {
         let Some(provider) = self.provider else {
             return;
