@@ -118,8 +118,8 @@ settings! {
         MIGRATIONS_DIR: PathBuf = "migrations-dir", "DIR", None,
             "SQL files that stand in for the built-in migrations. Left out: the built-in ones",
             parse::directory;
-        MIGRATION_CONCURRENCY: NonZeroUsize = "migration-concurrency", "DATABASES", Some("16"),
-            "Databases that are migrated at once, 1 to 1000",
+        MIGRATION_CONCURRENCY: NonZeroUsize = "migration-concurrency", "DATABASES", Some("32"),
+            "Databases that are migrated at once, 1 to 1000; a new one holds its place while its compute starts",
             |text| parse::size(text, 1000);
         MIGRATION_CONNECT_TIMEOUT: Duration = "migration-connect-timeout", "DURATION", Some("30s"),
             "Limit on connecting to a tenant's database, 100ms to 5m; a sleeping compute has to wake within it",

@@ -55,10 +55,10 @@ pub(crate) const TENFOLD: Form = Form {
         per_route_per_second: 400,
         ..AccountQuota::NEON
     },
-    settings: &[("concurrency", "256"), ("migration-concurrency", "128")],
+    settings: &[("concurrency", "128"), ("migration-concurrency", "48")],
     with_machine_floor: true,
     ratio_max: Some(RATIO_MAX),
-    at_once: 256,
+    at_once: 128,
 };
 
 /// Applies `tenants` Tenants and waits until all are Ready.
