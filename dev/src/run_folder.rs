@@ -18,6 +18,8 @@ use crate::progress::say;
 
 const PREFIX: &str = "db-per-tenant-";
 const LOCK_FILE: &str = "owner.lock";
+/// What the lock is called until it is held.
+const UNNAMED_LOCK_FILE: &str = "owner.lock.new";
 const PID_FILE: &str = "owner.pid";
 /// A folder without a lock this old was cut off while it was being made.
 const UNLOCKED_AGE_MAX: Duration = Duration::from_mins(1);
@@ -57,10 +59,13 @@ impl RunFolder {
         if is_root()? {
             fs::set_permissions(&path, Permissions::from_mode(0o711))?;
         }
-        let lock = File::create(path.join(LOCK_FILE))?;
+        fs::write(path.join(PID_FILE), process::id().to_string())?;
+        // Whoever finds a lock that nobody holds takes the run for dead, so it bears its name only once it is held.
+        let unnamed = path.join(UNNAMED_LOCK_FILE);
+        let lock = File::create(&unnamed)?;
         lock.try_lock()
             .with_context(|| format!("cannot lock {}", path.display()))?;
-        fs::write(path.join(PID_FILE), process::id().to_string())?;
+        fs::rename(unnamed, path.join(LOCK_FILE))?;
         Ok(Self {
             path,
             kept: false,
