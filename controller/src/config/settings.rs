@@ -118,7 +118,7 @@ settings! {
         MIGRATIONS_DIR: PathBuf = "migrations-dir", "DIR", None,
             "SQL files that stand in for the built-in migrations. Left out: the built-in ones",
             parse::directory;
-        MIGRATION_CONCURRENCY: NonZeroUsize = "migration-concurrency", "DATABASES", Some("32"),
+        MIGRATION_CONCURRENCY: NonZeroUsize = "migration-concurrency", "DATABASES", Some("16"),
             "Databases that are migrated at once, 1 to 1000; a new one holds its place while its compute starts",
             |text| parse::size(text, 1000);
         MIGRATION_CONNECT_TIMEOUT: Duration = "migration-connect-timeout", "DURATION", Some("30s"),
