@@ -1,0 +1,2 @@
+//! The chat app's program.
+fn main() {}

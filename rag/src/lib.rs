@@ -1,0 +1,1 @@
+//! The pure part of retrieval: chunks, passages, prompts and citations. No IO, no clock.
