@@ -1,1 +1,5 @@
 //! The chat app: whoever signs up gets a database of their own, uploads PDFs and asks them.
+//!
+//! Folder order is the order of the data: [`ids`] name things; the rest follows a person from sign-in to an answer.
+
+pub mod ids;
