@@ -60,7 +60,7 @@ CREATE TABLE workspaces (
     -- The user whose first sign-in made it: a user has one personal workspace, however often they click.
     personal_of     uuid            UNIQUE REFERENCES users ON DELETE SET NULL,
     -- A form's own key: sending the form twice makes one workspace.
-    request_id      uuid            NOT NULL UNIQUE,
+    request_id      uuid            NOT NULL,
     class_name      text            NOT NULL,
     -- Where the database is to be; NULL is the class's default.
     region          text,
@@ -72,8 +72,12 @@ CREATE TABLE workspaces (
     created_by      uuid            REFERENCES users ON DELETE SET NULL,
     created_at      timestamptz     NOT NULL DEFAULT now(),
     -- When the database was first seen to be there: how long it took is told from this.
-    available_at    timestamptz
+    available_at    timestamptz,
+    -- Also how a user's workspaces are counted.
+    UNIQUE (created_by, request_id)
 );
+-- Workspaces that stopped half way are few among many.
+CREATE INDEX workspaces_unfinished ON workspaces (created_at, id) WHERE state = 'creating';
 
 CREATE TYPE member_role AS ENUM ('owner', 'member');
 

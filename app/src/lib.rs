@@ -3,3 +3,5 @@
 //! Folder order is the order of the data: [`ids`] name things; the rest follows a person from sign-in to an answer.
 
 pub mod ids;
+pub mod ingestion;
+pub mod workspaces;

@@ -1,0 +1,194 @@
+//! How a workspace comes to be: rows first, then the Tenant.
+//!
+//! [`reserve`] writes the rows in one transaction that holds the user's row, so a form that is sent twice, from two tabs or two
+//! replicas, makes one workspace, and the limit holds. Applying the Tenant can be repeated until its uid stands in the row;
+//! [`super::recover`] repeats it where a process died before that.
+
+use sqlx::{PgConnection, PgPool, Row as _};
+use uuid::Uuid;
+
+use super::{Workspace, WorkspaceName, store};
+use crate::ids::{UserId, WorkspaceId};
+
+/// What may be chosen and had, from the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// TenantClasses that a workspace may name; the first is taken when none is asked for.
+    pub classes: Vec<String>,
+    /// Regions that may be chosen. Empty: there is nothing to choose, the class's default stands.
+    pub regions: Vec<String>,
+    /// Workspaces that one user may have made, counted while they exist.
+    pub workspaces_per_user_max: u32,
+    /// Members of a workspace at most.
+    pub members_max: u32,
+}
+
+/// What somebody wishes for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewWorkspace {
+    /// The form's own key: sending the form again finds what it made.
+    pub request: Uuid,
+    /// Its name.
+    pub name: WorkspaceName,
+    /// One of the offered classes; `None`: the first of them.
+    pub class_name: Option<String>,
+    /// One of the offered regions; `None`: the class's default.
+    pub region: Option<String>,
+    /// Whether this is the user's own, of which there is one at most.
+    pub is_personal: bool,
+}
+
+/// Why there are no rows.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The class or the region is none of those offered.
+    #[error("this choice is not offered")]
+    NotOffered,
+    /// The user has made as many as they may.
+    #[error("a person may have {limit} workspaces at most")]
+    TooMany {
+        /// How many that is.
+        limit: u32,
+    },
+    /// The user's account is gone or being removed.
+    #[error("the account is being removed")]
+    AccountGone,
+    /// The main database did not do it.
+    #[error("the workspace could not be written down")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Writes the rows, or finds those of the same request (or the personal workspace that is already there).
+pub async fn reserve(
+    database: &PgPool,
+    offer: &Offer,
+    user: UserId,
+    wish: &NewWorkspace,
+) -> Result<Workspace, CreateError> {
+    let mut transaction = database.begin().await?;
+    let workspace = reserve_in(&mut transaction, offer, user, wish).await?;
+    transaction.commit().await?;
+    Ok(workspace)
+}
+
+/// As [`reserve`], within the caller's transaction: a first sign-in makes the user and their workspace at once.
+pub async fn reserve_in(
+    transaction: &mut PgConnection,
+    offer: &Offer,
+    user: UserId,
+    wish: &NewWorkspace,
+) -> Result<Workspace, CreateError> {
+    // Whoever else makes a workspace for this user waits here, so that counting and writing are one.
+    sqlx::query("SELECT 1 FROM users WHERE id = $1 AND removing_since IS NULL FOR UPDATE")
+        .bind(user.0)
+        .fetch_optional(&mut *transaction)
+        .await?
+        .ok_or(CreateError::AccountGone)?;
+    if let Some(made) = already_made(transaction, user, wish).await? {
+        return Ok(made);
+    }
+    let class_name = choose_class(offer, wish.class_name.as_deref())?;
+    let region = choose_region(offer, wish.region.as_deref())?;
+    let made: i64 = sqlx::query_scalar("SELECT count(*) FROM workspaces WHERE created_by = $1")
+        .bind(user.0)
+        .fetch_one(&mut *transaction)
+        .await?;
+    if made >= i64::from(offer.workspaces_per_user_max) {
+        return Err(CreateError::TooMany {
+            limit: offer.workspaces_per_user_max,
+        });
+    }
+    let id = WorkspaceId::random();
+    sqlx::query(
+        "INSERT INTO workspaces (id, name, personal_of, request_id, class_name, region, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(id.as_str())
+    .bind(wish.name.as_str())
+    .bind(wish.is_personal.then_some(user.0))
+    .bind(wish.request)
+    .bind(class_name)
+    .bind(region)
+    .bind(user.0)
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'owner')")
+        .bind(id.as_str())
+        .bind(user.0)
+        .execute(&mut *transaction)
+        .await?;
+    store::find(&mut *transaction, &id)
+        .await?
+        .ok_or(CreateError::Database(sqlx::Error::RowNotFound))
+}
+
+/// What this request, or the user's first sign-in, has made before.
+async fn already_made(
+    transaction: &mut PgConnection,
+    user: UserId,
+    wish: &NewWorkspace,
+) -> Result<Option<Workspace>, CreateError> {
+    let row = sqlx::query(
+        "SELECT id FROM workspaces
+         WHERE (created_by = $1 AND request_id = $2) OR ($3 AND personal_of = $1)
+         ORDER BY request_id = $2 DESC LIMIT 1",
+    )
+    .bind(user.0)
+    .bind(wish.request)
+    .bind(wish.is_personal)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let id: String = row.try_get("id")?;
+    match id.parse() {
+        Ok(id) => Ok(store::find(&mut *transaction, &id).await?),
+        Err(_) => Ok(None),
+    }
+}
+
+fn choose_class<'a>(offer: &'a Offer, wish: Option<&str>) -> Result<&'a str, CreateError> {
+    let found = match wish {
+        None => offer.classes.first(),
+        Some(wish) => offer.classes.iter().find(|class| *class == wish),
+    };
+    found.map(String::as_str).ok_or(CreateError::NotOffered)
+}
+
+fn choose_region<'a>(offer: &'a Offer, wish: Option<&str>) -> Result<Option<&'a str>, CreateError> {
+    match wish {
+        None => Ok(None),
+        Some(wish) => offer
+            .regions
+            .iter()
+            .find(|region| *region == wish)
+            .map(|region| Some(region.as_str()))
+            .ok_or(CreateError::NotOffered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer() -> Offer {
+        Offer {
+            classes: vec!["default".to_owned(), "large".to_owned()],
+            regions: vec!["aws-eu-central-1".to_owned()],
+            workspaces_per_user_max: 3,
+            members_max: 5,
+        }
+    }
+
+    #[test]
+    fn only_what_is_offered_can_be_chosen() {
+        assert_eq!(choose_class(&offer(), None).ok(), Some("default"));
+        assert_eq!(choose_class(&offer(), Some("large")).ok(), Some("large"));
+        assert!(choose_class(&offer(), Some("other")).is_err());
+        assert_eq!(choose_region(&offer(), None).ok(), Some(None));
+        assert_eq!(
+            choose_region(&offer(), Some("aws-eu-central-1")).ok(),
+            Some(Some("aws-eu-central-1"))
+        );
+        assert!(choose_region(&offer(), Some("aws-us-east-1")).is_err());
+    }
+}

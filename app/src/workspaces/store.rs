@@ -1,0 +1,177 @@
+//! Reading and writing the rows of workspaces. Whoever asks on behalf of a person goes through [`for_member`].
+
+use jiff::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgExecutor, PgPool, Row as _};
+
+use super::{Role, Workspace, WorkspaceName, WorkspaceState};
+use crate::ids::{UserId, WorkspaceId};
+
+/// A member's `last_seen_at` is written again after so many seconds, so that reading a page does not write a row.
+const SEEN_AGAIN_SECONDS: i32 = 60;
+
+/// A moment of a row, as the queries here select it: microseconds since 1970.
+pub(crate) fn moment(row: &PgRow, column: &str) -> sqlx::Result<Timestamp> {
+    let microseconds: i64 = row.try_get(column)?;
+    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: Box::new(error),
+    })
+}
+
+/// As [`moment`], where there may be none.
+pub(crate) fn optional_moment(row: &PgRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
+    match row.try_get::<Option<i64>, _>(column)? {
+        Some(_) => moment(row, column).map(Some),
+        None => Ok(None),
+    }
+}
+
+impl FromRow<'_, PgRow> for Workspace {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let id: String = row.try_get("id")?;
+        Ok(Self {
+            id: id.parse().map_err(|error| sqlx::Error::ColumnDecode {
+                index: "id".to_owned(),
+                source: Box::new(error),
+            })?,
+            name: row.try_get("name")?,
+            class_name: row.try_get("class_name")?,
+            region: row.try_get("region")?,
+            state: row.try_get("state")?,
+            tenant_uid: row.try_get("tenant_uid")?,
+            embedding_model: row.try_get("embedding_model")?,
+            personal_of: row.try_get::<Option<_>, _>("personal_of")?.map(UserId),
+            created_at: moment(row, "created_us")?,
+            available_at: optional_moment(row, "available_us")?,
+        })
+    }
+}
+
+/// The workspace and the user's role in it: `None` alike when there is no such workspace, when they are no member, and when it is
+/// being removed.
+pub async fn for_member(
+    database: &PgPool,
+    user: UserId,
+    workspace: &WorkspaceId,
+) -> sqlx::Result<Option<(Workspace, Role)>> {
+    let row = sqlx::query(
+        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role,
+                (extract(epoch FROM w.created_at) * 1000000)::bigint AS created_us,
+                (extract(epoch FROM w.available_at) * 1000000)::bigint AS available_us
+         FROM members m JOIN workspaces w ON w.id = m.workspace_id
+         WHERE m.workspace_id = $1 AND m.user_id = $2 AND w.state <> 'removing'",
+    )
+    .bind(workspace.as_str())
+    .bind(user.0)
+    .fetch_optional(database)
+    .await?;
+    row.map(|row| Ok((Workspace::from_row(&row)?, row.try_get("role")?)))
+        .transpose()
+}
+
+/// The user's workspaces, the one they saw last first.
+pub async fn of_user(database: &PgPool, user: UserId) -> sqlx::Result<Vec<(Workspace, Role)>> {
+    let rows = sqlx::query(
+        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role,
+                (extract(epoch FROM w.created_at) * 1000000)::bigint AS created_us,
+                (extract(epoch FROM w.available_at) * 1000000)::bigint AS available_us
+         FROM members m JOIN workspaces w ON w.id = m.workspace_id
+         WHERE m.user_id = $1 AND w.state <> 'removing'
+         ORDER BY m.last_seen_at DESC, w.id",
+    )
+    .bind(user.0)
+    .fetch_all(database)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((Workspace::from_row(row)?, row.try_get("role")?)))
+        .collect()
+}
+
+/// The workspace, whatever its state: for work that nobody in particular asks for.
+pub async fn find(
+    database: impl PgExecutor<'_>,
+    workspace: &WorkspaceId,
+) -> sqlx::Result<Option<Workspace>> {
+    sqlx::query_as(
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
+                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
+                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+         FROM workspaces WHERE id = $1",
+    )
+    .bind(workspace.as_str())
+    .fetch_optional(database)
+    .await
+}
+
+/// Notes that the member was here, so that the switcher and the landing page lead to the newest first.
+pub async fn seen(database: &PgPool, user: UserId, workspace: &WorkspaceId) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE members SET last_seen_at = now()
+         WHERE workspace_id = $1 AND user_id = $2 AND last_seen_at < now() - make_interval(secs => $3)",
+    )
+    .bind(workspace.as_str())
+    .bind(user.0)
+    .bind(SEEN_AGAIN_SECONDS)
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Gives it another name. False when it is not there any more.
+pub async fn rename(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    name: &WorkspaceName,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query("UPDATE workspaces SET name = $2 WHERE id = $1 AND state <> 'removing'")
+        .bind(workspace.as_str())
+        .bind(name.as_str())
+        .execute(database)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes when the database was first seen to be there. Later calls change nothing.
+pub async fn mark_available(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE workspaces SET available_at = now() WHERE id = $1 AND available_at IS NULL",
+    )
+    .bind(workspace.as_str())
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Names the embedding model whose vectors serve from now on, if `before` still served.
+pub async fn serve_embedding_model(
+    executor: impl PgExecutor<'_>,
+    workspace: &WorkspaceId,
+    before: Option<&str>,
+    model: &str,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "UPDATE workspaces SET embedding_model = $3
+         WHERE id = $1 AND embedding_model IS NOT DISTINCT FROM $2",
+    )
+    .bind(workspace.as_str())
+    .bind(before)
+    .bind(model)
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Workspaces whose Tenant may not have been applied: the oldest first, `limit` at most.
+pub async fn creating(database: &PgPool, limit: i64) -> sqlx::Result<Vec<Workspace>> {
+    sqlx::query_as(
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
+                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
+                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+         FROM workspaces WHERE state = $1 ORDER BY created_at, id LIMIT $2",
+    )
+    .bind(WorkspaceState::Creating)
+    .bind(limit)
+    .fetch_all(database)
+    .await
+}
