@@ -95,6 +95,17 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Er
     serde_json::from_slice(body)
 }
 
+/// Reads an answer that has a body only if there was something to be removed.
+pub(crate) fn read_unless_gone<T: DeserializeOwned>(
+    body: &[u8],
+) -> Result<Option<T>, serde_json::Error> {
+    if body.is_empty() {
+        Ok(None)
+    } else {
+        read(body).map(Some)
+    }
+}
+
 async fn attempts<T>(
     neon: &Neon,
     request: &Request,

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Endpoints, Error, ErrorKind, Observer, Operations, Permit, Priority, Projects, Roles, Route,
+    Branches, Consumption, Databases, Endpoints, Error, ErrorKind, Observer, Operations,
+    Organizations, Permit, Priority, Projects, Regions, Roles, Route, Users,
     ids::{BranchId, OrgId, ProjectId},
     model::ErrorBody,
     quota::Quota,
@@ -64,9 +65,39 @@ impl Neon {
         Endpoints::new(self.clone(), project.clone())
     }
 
+    /// The branches of a project.
+    pub fn branches(&self, project: &ProjectId) -> Branches {
+        Branches::new(self.clone(), project.clone())
+    }
+
+    /// The databases of a branch.
+    pub fn databases(&self, project: &ProjectId, branch: &BranchId) -> Databases {
+        Databases::new(self.clone(), project.clone(), branch.clone())
+    }
+
     /// The roles of a branch.
     pub fn roles(&self, project: &ProjectId, branch: &BranchId) -> Roles {
         Roles::new(self.clone(), project.clone(), branch.clone())
+    }
+
+    /// What projects and branches used up.
+    pub fn consumption(&self) -> Consumption {
+        Consumption::new(self.clone())
+    }
+
+    /// Where projects can be.
+    pub fn regions(&self) -> Regions {
+        Regions::new(self.clone())
+    }
+
+    /// Who holds the key.
+    pub fn users(&self) -> Users {
+        Users::new(self.clone())
+    }
+
+    /// Their organizations.
+    pub fn organizations(&self) -> Organizations {
+        Organizations::new(self.clone())
     }
 
     /// The same client, whose calls wait for their turn with this priority. The default is [`Priority::Interactive`].

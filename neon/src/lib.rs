@@ -20,8 +20,12 @@
 pub mod ids;
 pub mod model;
 
+mod account;
+mod branches;
 mod call;
 mod client;
+mod consumption;
+mod databases;
 mod endpoints;
 mod error;
 mod observer;
@@ -34,12 +38,21 @@ mod roles;
 mod route;
 mod transport;
 
+pub use account::{Organizations, Regions, Users};
+pub use branches::{BRANCHES_PER_PAGE_MAX, BranchOrder, Branches, Direction, ListBranches};
 pub use call::Call;
 pub use client::{BASE_URL, BuildError, CALL_DEADLINE, Neon, NeonBuilder, QUEUE_DEADLINE};
+pub use consumption::{
+    CONSUMPTION_BRANCHES_PER_PAGE_MAX, CONSUMPTION_PROJECTS_PER_PAGE_MAX, Consumption,
+    ConsumptionQuery, ListBranchConsumption, ListProjectConsumption,
+};
+pub use databases::Databases;
 pub use endpoints::Endpoints;
 pub use error::{Error, ErrorKind};
 pub use observer::{NoObserver, Observer, Outcome};
-pub use operations::{ListOperations, Operations};
+pub use operations::{
+    LOOK_INTERVAL, ListOperations, OPERATIONS_DEADLINE, Operations, WaitError, WaitForOperations,
+};
 pub use projects::{
     ConnectionUriCall, CreateProjectCall, ListProjects, Listing, PROJECTS_PER_PAGE_MAX, Projects,
 };

@@ -5,14 +5,19 @@
 //! Passwords, and URIs that hold one, are [`secrecy::SecretString`]: `Debug` does not show them, and only serialization, which
 //! is how they reach the wire, writes them out. Never log a serialized value of these types.
 
+mod account;
+mod answer;
 mod branch;
 mod compute_units;
 mod connection;
+mod consumption;
 mod endpoint;
 mod envelope;
 mod error_body;
+mod lsn;
 mod nulls;
 mod operation;
+mod page;
 mod project;
 mod request;
 mod role;
@@ -20,20 +25,32 @@ mod secret;
 mod settings;
 mod words;
 
-pub use branch::{Branch, BranchState};
+pub use account::{CurrentUser, Organization, OrganizationList, Region, RegionList};
+pub use answer::{
+    BranchOperations, CreatedBranch, CreatedProject, DatabaseOperations, EndpointOperations,
+    RecoveredProject, RevealedPassword, RoleOperations, UpdatedProject,
+};
+pub use branch::{Branch, BranchRecovery, BranchState};
 pub use compute_units::{ComputeUnits, ComputeUnitsError};
 pub use connection::{ConnectionDetails, ConnectionParameters, ConnectionUri};
+pub use consumption::{
+    BranchConsumption, BranchConsumptionPage, ConsumptionPeriod, ConsumptionTimeframe, Granularity,
+    Metric, MetricValue, ProjectConsumption, ProjectConsumptionPage,
+};
 pub use endpoint::{Endpoint, EndpointState, EndpointType, PoolerMode};
 pub use envelope::{
-    CreatedProject, EndpointEnvelope, EndpointList, OperationEnvelope, OperationPage, Pagination,
-    ProjectEnvelope, ProjectPage, RecoveredProject, ResetPassword, RevealedPassword,
-    UpdatedEndpoint, UpdatedProject,
+    BranchEnvelope, DatabaseEnvelope, DatabaseList, EndpointEnvelope, EndpointList,
+    OperationEnvelope, ProjectEnvelope, RoleEnvelope, RoleList,
 };
 pub use error_body::ErrorBody;
+pub use lsn::{Lsn, ParseLsnError};
 pub use operation::{Operation, OperationAction, OperationStatus};
+pub use page::{BranchPage, CursorPagination, OperationPage, Pagination, ProjectPage};
 pub use project::{Project, ProjectOwner};
 pub use request::{
-    CreateBranch, CreateProject, PROJECT_NAME_CHARS_MAX, UpdateEndpoint, UpdateProject,
+    BranchEndpoint, CreateBranch, CreateDatabase, CreateEndpoint, CreateProject, CreateRole,
+    FirstBranch, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, NewBranch, PROJECT_NAME_CHARS_MAX,
+    RestoreBranch, UpdateBranch, UpdateDatabase, UpdateEndpoint, UpdateProject,
 };
 pub use role::{Database, Role};
 pub use settings::{

@@ -1,5 +1,7 @@
 //! Calls about a project's operations.
 
+mod wait;
+
 use futures::Stream;
 
 use crate::{
@@ -7,8 +9,10 @@ use crate::{
     call::read,
     ids::{OperationId, ProjectId},
     model::{Operation, OperationEnvelope, OperationPage},
-    pages::pages,
+    pages::{items, pages},
 };
+
+pub use wait::{LOOK_INTERVAL, OPERATIONS_DEADLINE, WaitError, WaitForOperations};
 
 /// The most operations on one page.
 const OPERATIONS_PER_PAGE_MAX: u16 = 1000;
@@ -25,7 +29,7 @@ impl Operations {
         Self { neon, project }
     }
 
-    /// One operation.
+    /// One operation: `GET /projects/{project_id}/operations/{operation_id}`.
     pub fn get(&self, operation: OperationId) -> Call<Operation> {
         let request = self.neon.request(
             Route::GetOperation,
@@ -36,13 +40,28 @@ impl Operations {
         })
     }
 
-    /// The operations of the project, newest first.
+    /// The operations of the project, newest first: `GET /projects/{project_id}/operations`.
     pub fn list(&self) -> ListOperations {
         ListOperations {
             neon: self.neon.clone(),
             project: self.project.clone(),
             limit: None,
         }
+    }
+
+    /// Waits until these are over, as those that the answer to a change names. Each look is a
+    /// `GET /projects/{project_id}/operations/{operation_id}`.
+    ///
+    /// ```no_run
+    /// # async fn example(neon: neon::Neon, endpoint: neon::ids::EndpointId, project: neon::ids::ProjectId) -> Result<(), Box<dyn std::error::Error>> {
+    /// let started = neon.endpoints(&project).start(&endpoint).send().await?;
+    /// let ids = started.operations.iter().map(|operation| operation.id);
+    /// neon.operations(&project).wait(ids).done().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait(&self, operations: impl IntoIterator<Item = OperationId>) -> WaitForOperations {
+        WaitForOperations::new(self.clone(), operations.into_iter().collect())
     }
 }
 
@@ -72,19 +91,17 @@ impl ListOperations {
         pages(move |cursor| self.page(cursor))
     }
 
+    /// The operations, one by one. The list is complete only if the stream ends without an error.
+    pub fn items(self) -> impl Stream<Item = Result<Operation, Error>> + Send {
+        items(self.pages(), |page| page.operations)
+    }
+
     fn page(&self, cursor: Option<&str>) -> Call<OperationPage> {
         let mut request = self
             .neon
             .request(Route::ListOperations, &[self.project.as_str()]);
-        if let Some(limit) = self.limit {
-            request
-                .url
-                .query_pairs_mut()
-                .append_pair("limit", &limit.to_string());
-        }
-        if let Some(cursor) = cursor {
-            request.url.query_pairs_mut().append_pair("cursor", cursor);
-        }
+        let limit = self.limit.map(|limit| limit.to_string());
+        request.query([("limit", limit.as_deref()), ("cursor", cursor)]);
         Call::new(self.neon.clone(), request, read)
     }
 }

@@ -1,10 +1,13 @@
 //! Lists that come in pages.
 
-use futures::{Stream, stream};
+use futures::{Stream, TryStreamExt, stream};
 
 use crate::{
     Call, Error, ErrorKind,
-    model::{OperationPage, Pagination, ProjectPage},
+    model::{
+        BranchConsumptionPage, BranchPage, OperationPage, Pagination, ProjectConsumptionPage,
+        ProjectPage,
+    },
 };
 
 /// The most pages that one list has. A server that gave cursors for ever would otherwise never let go.
@@ -14,8 +17,13 @@ const PAGES_MAX: u32 = 100_000;
 pub(crate) trait Page {
     /// Whether there is nothing on it.
     fn is_empty(&self) -> bool;
-    /// Where the next page begins, as the API says.
-    fn pagination(&self) -> Option<&Pagination>;
+    /// Where the next page begins, as the API says in one of its two styles.
+    fn next(&self) -> Option<&str>;
+}
+
+/// The style whose cursor stands in `pagination.cursor`.
+fn cursor(pagination: Option<&Pagination>) -> Option<&str> {
+    pagination.map(|pagination| pagination.cursor.as_str())
 }
 
 impl Page for ProjectPage {
@@ -23,8 +31,8 @@ impl Page for ProjectPage {
         self.projects.is_empty() && self.unavailable_project_ids.is_empty()
     }
 
-    fn pagination(&self) -> Option<&Pagination> {
-        self.pagination.as_ref()
+    fn next(&self) -> Option<&str> {
+        cursor(self.pagination.as_ref())
     }
 }
 
@@ -33,9 +41,53 @@ impl Page for OperationPage {
         self.operations.is_empty()
     }
 
-    fn pagination(&self) -> Option<&Pagination> {
-        self.pagination.as_ref()
+    fn next(&self) -> Option<&str> {
+        cursor(self.pagination.as_ref())
     }
+}
+
+impl Page for ProjectConsumptionPage {
+    fn is_empty(&self) -> bool {
+        self.projects.is_empty()
+    }
+
+    fn next(&self) -> Option<&str> {
+        cursor(self.pagination.as_ref())
+    }
+}
+
+impl Page for BranchConsumptionPage {
+    fn is_empty(&self) -> bool {
+        self.branches.is_empty()
+    }
+
+    fn next(&self) -> Option<&str> {
+        cursor(self.pagination.as_ref())
+    }
+}
+
+impl Page for BranchPage {
+    fn is_empty(&self) -> bool {
+        self.branches.is_empty()
+    }
+
+    fn next(&self) -> Option<&str> {
+        self.pagination.as_ref()?.next.as_deref()
+    }
+}
+
+/// What stands on the pages, one by one.
+pub(crate) fn items<P, T>(
+    pages: impl Stream<Item = Result<P, Error>> + Send,
+    of: impl Fn(P) -> Vec<T> + Send,
+) -> impl Stream<Item = Result<T, Error>> + Send
+where
+    P: Send,
+    T: Send,
+{
+    pages
+        .map_ok(move |page| stream::iter(of(page).into_iter().map(Ok)))
+        .try_flatten()
 }
 
 /// What is to be fetched next.
@@ -80,15 +132,10 @@ pub(crate) fn pages<P: Page>(
 struct Endless;
 
 fn following(page: &impl Page, cursor: Option<&str>, count: u32) -> Result<Next, Endless> {
-    match page.pagination() {
+    match page.next() {
         _ if page.is_empty() => Ok(Next::Nothing),
-        None => Ok(Next::Nothing),
-        Some(Pagination { cursor: next }) if next.is_empty() => Ok(Next::Nothing),
-        Some(Pagination { cursor: next })
-            if cursor == Some(next.as_str()) || count >= PAGES_MAX =>
-        {
-            Err(Endless)
-        }
-        Some(Pagination { cursor: next }) => Ok(Next::After(next.clone())),
+        None | Some("") => Ok(Next::Nothing),
+        Some(next) if cursor == Some(next) || count >= PAGES_MAX => Err(Endless),
+        Some(next) => Ok(Next::After(next.to_owned())),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         ConnectionUri, CreateProject, CreatedProject, Project, ProjectEnvelope, ProjectPage,
         RecoveredProject, UpdateProject, UpdatedProject,
     },
-    pages::pages,
+    pages::{items, pages},
     transport::Request,
 };
 
@@ -38,7 +38,7 @@ impl Projects {
         Self { neon }
     }
 
-    /// Makes a project. Two calls make two projects, whatever their names; so it is never sent again when its fate is unknown, and
+    /// Makes a project: `POST /projects`. Two calls make two projects, whatever their names; so it is never sent again when its fate is unknown, and
     /// [`Ambiguous`](crate::ErrorKind::Ambiguous) means: look before you try again. A future dropped while it runs is just as unknown.
     pub fn create(&self, mut project: CreateProject) -> CreateProjectCall {
         project.org_id = project.org_id.or_else(|| self.neon.org_id().cloned());
@@ -51,7 +51,7 @@ impl Projects {
         }
     }
 
-    /// One project, with the consumption of this period.
+    /// One project, with the consumption of this period: `GET /projects/{project_id}`.
     pub fn get(&self, project: &ProjectId) -> Call<Project> {
         Call::new(
             self.neon.clone(),
@@ -60,7 +60,7 @@ impl Projects {
         )
     }
 
-    /// The account's projects.
+    /// The account's projects: `GET /projects`.
     pub fn list(&self) -> ListProjects {
         let org_id = self.neon.org_id().cloned();
         ListProjects {
@@ -72,7 +72,7 @@ impl Projects {
         }
     }
 
-    /// Changes a project. Values are set, not added: the call is idempotent.
+    /// Changes a project: `PATCH /projects/{project_id}`. Values are set, not added: the call is idempotent.
     pub fn update(&self, project: &ProjectId, changes: UpdateProject) -> Call<UpdatedProject> {
         let body = ProjectEnvelope { project: changes };
         Call::new(
@@ -83,7 +83,7 @@ impl Projects {
         )
     }
 
-    /// Deletes a project. It can be [recovered](Self::recover) for seven days. A deletion that is sent again, because the first answer
+    /// Deletes a project: `DELETE /projects/{project_id}`. It can be [recovered](Self::recover) for seven days. A deletion that is sent again, because the first answer
     /// was lost, ends as [`NotFound`](crate::ErrorKind::NotFound) with more than one [request](Error::requests).
     pub fn delete(&self, project: &ProjectId) -> Call<Project> {
         Call::new(
@@ -93,7 +93,7 @@ impl Projects {
         )
     }
 
-    /// Brings a deleted project back. It is never sent again when its fate is unknown.
+    /// Brings a deleted project back: `POST /projects/{project_id}/recover`. It is never sent again when its fate is unknown.
     pub fn recover(&self, project: &ProjectId) -> Call<RecoveredProject> {
         Call::new(
             self.neon.clone(),
@@ -103,7 +103,8 @@ impl Projects {
         )
     }
 
-    /// A connection URI for a role and a database, on the default branch unless another is named.
+    /// A connection URI for a role and a database, on the default branch unless another is named:
+    /// `GET /projects/{project_id}/connection_uri`.
     pub fn connection_uri(
         &self,
         project: &ProjectId,
@@ -236,6 +237,12 @@ impl ListProjects {
         pages(move |cursor| self.page(cursor))
     }
 
+    /// The projects, one by one, without those whose details could not be had. The list is complete only if the stream ends without an
+    /// error, and [`all`](Self::all) also tells which are missing.
+    pub fn items(self) -> impl Stream<Item = Result<Project, Error>> + Send {
+        items(self.pages(), |page| page.projects)
+    }
+
     /// Every page, or an error: there is no listing that lacks a page.
     pub async fn all(self) -> Result<Listing, Error> {
         self.all_as(|project| project).await
@@ -264,21 +271,14 @@ impl ListProjects {
 
     fn page(&self, cursor: Option<&str>) -> Call<ProjectPage> {
         let mut request = self.neon.request(Route::ListProjects, &[]);
-        {
-            let mut query = request.url.query_pairs_mut();
-            query.append_pair("limit", &self.limit.to_string());
-            let options = [
-                ("cursor", cursor),
-                ("search", self.search.as_deref()),
-                ("org_id", self.org_id.as_ref().map(OrgId::as_str)),
-                ("recoverable", self.recoverable.then_some("true")),
-            ];
-            query.extend_pairs(
-                options
-                    .iter()
-                    .filter_map(|(name, value)| value.map(|value| (name, value))),
-            );
-        }
+        let limit = self.limit.to_string();
+        request.query([
+            ("limit", Some(limit.as_str())),
+            ("cursor", cursor),
+            ("search", self.search.as_deref()),
+            ("org_id", self.org_id.as_ref().map(OrgId::as_str)),
+            ("recoverable", self.recoverable.then_some("true")),
+        ]);
         Call::new(self.neon.clone(), request, read)
     }
 }

@@ -65,20 +65,101 @@ routes! {
     GetEndpoint = "get_endpoint", GET "/projects/{project_id}/endpoints/{endpoint_id}";
     /// Change a compute.
     UpdateEndpoint = "update_endpoint", PATCH "/projects/{project_id}/endpoints/{endpoint_id}";
+    /// Make a compute.
+    CreateEndpoint = "create_endpoint", POST "/projects/{project_id}/endpoints";
+    /// Remove a compute.
+    DeleteEndpoint = "delete_endpoint", DELETE "/projects/{project_id}/endpoints/{endpoint_id}";
+    /// Start a compute.
+    StartEndpoint = "start_endpoint", POST "/projects/{project_id}/endpoints/{endpoint_id}/start";
+    /// Suspend a compute.
+    SuspendEndpoint = "suspend_endpoint", POST "/projects/{project_id}/endpoints/{endpoint_id}/suspend";
+    /// Suspend a compute and start it again.
+    RestartEndpoint = "restart_endpoint", POST "/projects/{project_id}/endpoints/{endpoint_id}/restart";
+    /// Make a branch. It cannot be repeated: the second has another name.
+    CreateBranch = "create_branch", POST "/projects/{project_id}/branches";
+    /// One page of a project's branches.
+    ListBranches = "list_branches", GET "/projects/{project_id}/branches";
+    /// One branch.
+    GetBranch = "get_branch", GET "/projects/{project_id}/branches/{branch_id}";
+    /// Change a branch's name, protection or end.
+    UpdateBranch = "update_branch", PATCH "/projects/{project_id}/branches/{branch_id}";
+    /// Remove a branch.
+    DeleteBranch = "delete_branch", DELETE "/projects/{project_id}/branches/{branch_id}";
+    /// Set a branch to the state of another, or to one of its own past.
+    RestoreBranch = "restore_branch", POST "/projects/{project_id}/branches/{branch_id}/restore";
+    /// Make a branch the one that calls without a branch mean.
+    SetDefaultBranch = "set_default_branch", POST "/projects/{project_id}/branches/{branch_id}/set_as_default";
+    /// A branch's computes.
+    ListBranchEndpoints = "list_branch_endpoints", GET "/projects/{project_id}/branches/{branch_id}/endpoints";
+    /// Make a database.
+    CreateDatabase = "create_database", POST "/projects/{project_id}/branches/{branch_id}/databases";
+    /// A branch's databases.
+    ListDatabases = "list_databases", GET "/projects/{project_id}/branches/{branch_id}/databases";
+    /// One database.
+    GetDatabase = "get_database", GET "/projects/{project_id}/branches/{branch_id}/databases/{database_name}";
+    /// Change a database's name or owner.
+    UpdateDatabase = "update_database", PATCH "/projects/{project_id}/branches/{branch_id}/databases/{database_name}";
+    /// Remove a database.
+    DeleteDatabase = "delete_database", DELETE "/projects/{project_id}/branches/{branch_id}/databases/{database_name}";
+    /// Make a role. It cannot be repeated: the second is refused, and the first's password stays unknown.
+    CreateRole = "create_role", POST "/projects/{project_id}/branches/{branch_id}/roles";
+    /// A branch's roles.
+    ListRoles = "list_roles", GET "/projects/{project_id}/branches/{branch_id}/roles";
+    /// One role.
+    GetRole = "get_role", GET "/projects/{project_id}/branches/{branch_id}/roles/{role_name}";
+    /// Remove a role.
+    DeleteRole = "delete_role", DELETE "/projects/{project_id}/branches/{branch_id}/roles/{role_name}";
     /// Give a role a new password. It cannot be repeated: each answer has another password.
     ResetRolePassword = "reset_role_password", POST "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reset_password";
     /// A role's password, where the platform keeps it.
     RevealRolePassword = "reveal_role_password", GET "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reveal_password";
+    /// One page of what projects used up.
+    ListProjectConsumption = "list_project_consumption", GET "/consumption_history/v2/projects";
+    /// One page of what branches used up.
+    ListBranchConsumption = "list_branch_consumption", GET "/consumption_history/v2/branches";
+    /// Where projects can be.
+    ListRegions = "list_regions", GET "/regions";
+    /// Who holds the key.
+    GetCurrentUser = "get_current_user", GET "/users/me";
+    /// The organizations of who holds the key.
+    ListOrganizations = "list_organizations", GET "/users/me/organizations";
+    /// One organization.
+    GetOrganization = "get_organization", GET "/organizations/{org_id}";
 }
+
+/// Requests a minute that the API grants an account for its consumption, whatever else it may do.
+const CONSUMPTION_PER_MINUTE: u32 = 30;
 
 impl Route {
     /// Whether doing it twice ends as doing it once. Changes name the values to be reached, so they are among these; a deletion
-    /// done twice answers the second time that there is nothing.
+    /// done twice answers the second time that there is nothing. What only starts or stops something is not among these either: sent
+    /// again late, it would undo what was done since.
     pub const fn is_idempotent(self) -> bool {
         !matches!(
             self,
-            Self::CreateProject | Self::RecoverProject | Self::ResetRolePassword
+            Self::CreateProject
+                | Self::RecoverProject
+                | Self::CreateEndpoint
+                | Self::StartEndpoint
+                | Self::SuspendEndpoint
+                | Self::RestartEndpoint
+                | Self::CreateBranch
+                | Self::RestoreBranch
+                | Self::SetDefaultBranch
+                | Self::CreateDatabase
+                | Self::CreateRole
+                | Self::ResetRolePassword
         )
+    }
+
+    /// A limit of its own, in requests a minute, where the API has one that is less than the account's.
+    pub(crate) const fn per_minute_max(self) -> Option<u32> {
+        match self {
+            Self::ListProjectConsumption | Self::ListBranchConsumption => {
+                Some(CONSUMPTION_PER_MINUTE)
+            }
+            _ => None,
+        }
     }
 
     /// Its place in [`Route::ALL`].

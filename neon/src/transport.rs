@@ -37,6 +37,23 @@ pub(crate) struct Request {
     pub(crate) body: Option<Bytes>,
 }
 
+impl Request {
+    /// Adds those of the query's parameters that have a value.
+    pub(crate) fn query<'a>(
+        &mut self,
+        parameters: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    ) {
+        let mut given = parameters
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| (name, value)))
+            .peekable();
+        // The URL would get a `?` with nothing behind it.
+        if given.peek().is_some() {
+            self.url.query_pairs_mut().extend_pairs(given);
+        }
+    }
+}
+
 /// A failure, with the cause where another library named one.
 pub(crate) struct Failed {
     pub(crate) failure: Failure,

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon::ids::{OperationId, ProjectId};
 use neon::model::{
-    AllowedIps, CreateBranch, CreateProject, DefaultEndpointSettings, Endpoint, EndpointType,
+    AllowedIps, CreateProject, DefaultEndpointSettings, Endpoint, EndpointType, FirstBranch,
     Project, ProjectSettings, Quota,
 };
 use neon::{ErrorKind, Route};
@@ -125,10 +125,10 @@ fn body(wish: &Wish, name: &str) -> CreateProject {
     CreateProject {
         region_id: Some(wish.region.clone()),
         pg_version: Some(wish.postgres_version),
-        branch: Some(CreateBranch {
+        branch: Some(FirstBranch {
             database_name: Some(wish.database.clone()),
             role_name: Some(wish.owner.clone()),
-            ..CreateBranch::default()
+            ..FirstBranch::default()
         }),
         settings: Some(settings(wish)),
         default_endpoint_settings: Some(endpoint_defaults(wish)),

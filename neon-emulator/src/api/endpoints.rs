@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use neon::ids::{EndpointId, ProjectId};
 use neon::model::{
-    ComputeUnits, EndpointEnvelope, EndpointList, EndpointState, OperationAction, UpdateEndpoint,
-    UpdatedEndpoint,
+    ComputeUnits, EndpointEnvelope, EndpointList, EndpointOperations, EndpointState,
+    OperationAction, UpdateEndpoint,
 };
 
 use super::error::ApiError;
@@ -45,7 +45,7 @@ pub(super) async fn update(
     Path((project, endpoint)): Path<(ProjectId, EndpointId)>,
     Injected(verdict): Injected,
     Body(EndpointEnvelope { endpoint: update }): Body<EndpointEnvelope<UpdateEndpoint>>,
-) -> Result<Json<UpdatedEndpoint>, ApiError> {
+) -> Result<Json<EndpointOperations>, ApiError> {
     validate::endpoint_update(&update)?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
@@ -90,7 +90,7 @@ pub(super) async fn update(
         .enumerate()
         .map(|(place, row)| row.at_its_start(place == 0))
         .collect::<Result<_, _>>()?;
-    Ok(Json(UpdatedEndpoint {
+    Ok(Json(EndpointOperations {
         endpoint: view::endpoint(&api, &project_row, &row, now)?,
         operations,
     }))

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use neon::ids::{BranchId, DatabaseName, EndpointId, ProjectId, RoleName};
-use neon::model::{ConnectionUri, OperationAction, ResetPassword, RevealedPassword, Role};
+use neon::model::{ConnectionUri, OperationAction, RevealedPassword, Role, RoleOperations};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -79,7 +79,7 @@ pub(super) async fn reset_password(
     State(api): State<Arc<Api>>,
     Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
     Injected(verdict): Injected,
-) -> Result<Json<ResetPassword>, ApiError> {
+) -> Result<Json<RoleOperations>, ApiError> {
     api.store.branch(&project, &branch).await?;
     let endpoints = api.store.endpoints(&project).await?;
     let endpoint = endpoints
@@ -128,7 +128,7 @@ pub(super) async fn reset_password(
         .enumerate()
         .map(|(place, row)| row.at_its_start(place == 0))
         .collect::<Result<_, _>>()?;
-    Ok(Json(ResetPassword {
+    Ok(Json(RoleOperations {
         role: view::role(&row, Some(&password))?,
         operations,
     }))

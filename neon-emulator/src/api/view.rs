@@ -101,6 +101,8 @@ pub(super) fn branch(row: &BranchRow, now: Micros) -> Result<Branch, StoreError>
         id: row.id.parse().map_err(StoreError::corrupt)?,
         project_id: row.project_id.parse().map_err(StoreError::corrupt)?,
         parent_id: None,
+        parent_lsn: None,
+        parent_timestamp: None,
         name: row.name.clone(),
         current_state: if ready {
             BranchState::Ready
@@ -126,6 +128,11 @@ pub(super) fn branch(row: &BranchRow, now: Micros) -> Result<Branch, StoreError>
         created_at: timestamp(row.created_at_us),
         updated_at: timestamp(row.updated_at_us),
         init_source: Some("parent-data".to_owned()),
+        expires_at: None,
+        ttl_interval_seconds: None,
+        last_reset_at: None,
+        restored_from: None,
+        recovery: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::common::{World, connect, password, refused, uri};
 use neon::model::{
-    CreateProject, OperationStatus, ProjectEnvelope, ProjectPage, RecoveredProject, ResetPassword,
+    CreateProject, OperationStatus, ProjectEnvelope, ProjectPage, RecoveredProject, RoleOperations,
 };
 use neon_emulator::postgres::Server;
 use neon_emulator::{Config, Emulator, Latency};
@@ -490,7 +490,7 @@ async fn passwords_that_are_not_stored_are_not_revealed() {
         .call(Method::POST, &format!("{path}/reset_password"), None)
         .await;
     assert_eq!(status, StatusCode::OK);
-    let reset: ResetPassword = serde_json::from_value(body).expect("a reset");
+    let reset: RoleOperations = serde_json::from_value(body).expect("a reset");
     let new = reset
         .role
         .password

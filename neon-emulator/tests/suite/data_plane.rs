@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crate::common::{World, connect, password, refused, until, uri};
-use neon::model::ResetPassword;
+use neon::model::RoleOperations;
 use neon_emulator::faults::Fault;
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
@@ -289,7 +289,7 @@ async fn a_new_password_holds_when_the_operation_has_ended_and_the_old_one_until
     );
     let (status, body) = world.call(Method::POST, &path, None).await;
     assert_eq!(status, StatusCode::OK, "{body}");
-    let reset: ResetPassword = serde_json::from_value(body).expect("a reset");
+    let reset: RoleOperations = serde_json::from_value(body).expect("a reset");
     let new = uri(&created).replace(
         &password(&created),
         reset.role.password.expect("one").expose_secret(),

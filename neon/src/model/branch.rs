@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::{Lsn, words::words};
 use crate::ids::{BranchId, ProjectId};
 
 words! {
@@ -19,7 +19,7 @@ words! {
 }
 
 /// A branch: one line of history of a project's data. A new project has one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Branch {
     /// Its identifier.
     pub id: BranchId,
@@ -28,6 +28,12 @@ pub struct Branch {
     /// The branch it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<BranchId>,
+    /// The position in the parent's history that it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_lsn: Option<Lsn>,
+    /// The moment in the parent's history that it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_timestamp: Option<Timestamp>,
     /// Its name.
     pub name: String,
     /// What it is doing.
@@ -75,4 +81,30 @@ pub struct Branch {
     /// How it was filled: `parent-data` or `schema-only`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_source: Option<String>,
+    /// When the platform will delete it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Seconds from its creation, or the last change of `expires_at`, to its deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_interval_seconds: Option<i64>,
+    /// When it was last set to its parent's state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reset_at: Option<Timestamp>,
+    /// The branch whose state it was restored to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<String>,
+    /// About its deletion. Only in lists that show deleted branches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<BranchRecovery>,
+}
+
+/// Until when a deleted branch can be brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchRecovery {
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+    /// Until when it can be brought back.
+    pub recoverable_until: Timestamp,
+    /// Who deleted it: `user`, or `ttl` for the platform.
+    pub deletion_method: String,
 }

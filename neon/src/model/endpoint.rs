@@ -111,6 +111,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether it takes connections at once: it runs, and nothing else is under way.
+    pub fn is_active(&self) -> bool {
+        self.current_state == EndpointState::Active && self.pending_state.is_none()
+    }
+
     /// The host that goes through the pooler: `-pooler` after the first label, as the platform names it.
     ///
     /// The answer to a creation and [`ConnectionParameters`](super::ConnectionParameters) name it outright; this is for an

@@ -1,134 +1,38 @@
-//! Bodies of requests. On the wire each stands in an envelope ([`ProjectEnvelope`](super::ProjectEnvelope),
-//! [`EndpointEnvelope`](super::EndpointEnvelope)); the client puts it there.
+//! Bodies of requests. On the wire each stands in an envelope ([`ProjectEnvelope`](super::ProjectEnvelope) and its like); the client
+//! puts it there.
+//!
+//! What a request cannot do without is asked for by its constructor; the rest is set by methods of the fields' names. A value that
+//! exists can be sent.
 
-use serde::{Deserialize, Serialize};
+mod branch;
+mod database;
+mod endpoint;
+mod project;
+mod role;
 
-use super::{ComputeUnits, DefaultEndpointSettings, EndpointSettings, PoolerMode, ProjectSettings};
-use crate::ids::{BranchId, DatabaseName, OrgId, RegionId, RoleName};
+pub use branch::{
+    BranchEndpoint, CreateBranch, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, NewBranch, RestoreBranch,
+    UpdateBranch,
+};
+pub use database::{CreateDatabase, UpdateDatabase};
+pub use endpoint::{CreateEndpoint, UpdateEndpoint};
+pub use project::{CreateProject, FirstBranch, PROJECT_NAME_CHARS_MAX, UpdateProject};
+pub use role::CreateRole;
 
-/// The longest name of a project, in characters.
-pub const PROJECT_NAME_CHARS_MAX: usize = 256;
-
-/// A project to be made. What is `None` is chosen by the platform.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CreateProject {
-    /// Its name. Names are not unique: two requests with one name make two projects.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The organization it shall belong to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub org_id: Option<OrgId>,
-    /// Where it shall run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region_id: Option<RegionId>,
-    /// PostgreSQL's major version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pg_version: Option<u16>,
-    /// Names of the first branch and of the role and database in it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub branch: Option<CreateBranch>,
-    /// Its settings.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub settings: Option<ProjectSettings>,
-    /// What its computes start with.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_endpoint_settings: Option<DefaultEndpointSettings>,
-    /// The smallest size of the first compute. The older place of the same value in `default_endpoint_settings`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub autoscaling_limit_min_cu: Option<ComputeUnits>,
-    /// The largest size of the first compute. The older place of the same value in `default_endpoint_settings`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub autoscaling_limit_max_cu: Option<ComputeUnits>,
-    /// Seconds of history that can be restored, at most 2,592,000 (30 days).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub history_retention_seconds: Option<u32>,
-    /// Whether the platform keeps the roles' passwords, so that they can be revealed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub store_passwords: Option<bool>,
-    /// How its computes are run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub provisioner: Option<String>,
-}
-
-impl CreateProject {
-    /// A project of this name, with everything else chosen by the platform.
-    pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: Some(name.into()),
-            ..Self::default()
+/// A method of its own name for each optional field.
+macro_rules! setters {
+    ($name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
+        impl $name {
+            $(
+                #[doc = concat!("The same with this `", stringify!($field), "`.")]
+                #[must_use]
+                pub fn $field(mut self, $field: impl Into<$type>) -> Self {
+                    self.$field = Some($field.into());
+                    self
+                }
+            )+
         }
-    }
+    };
 }
 
-/// The first branch of a project to be made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CreateBranch {
-    /// Its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The role that owns the first database.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub role_name: Option<RoleName>,
-    /// The first database.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub database_name: Option<DatabaseName>,
-}
-
-/// Changes of a project. What is `None` stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct UpdateProject {
-    /// A new name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// New settings; those not named stay.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub settings: Option<ProjectSettings>,
-    /// What new computes start with. Computes that exist keep theirs: see [`UpdateEndpoint`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_endpoint_settings: Option<DefaultEndpointSettings>,
-    /// Seconds of history that can be restored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub history_retention_seconds: Option<u32>,
-}
-
-/// Changes of a compute. What is `None` stays as it is. A change wakes an idle compute for a while.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct UpdateEndpoint {
-    /// The branch it shall serve.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub branch_id: Option<BranchId>,
-    /// The smallest size that autoscaling uses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub autoscaling_limit_min_cu: Option<ComputeUnits>,
-    /// The largest size that autoscaling uses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub autoscaling_limit_max_cu: Option<ComputeUnits>,
-    /// Idle seconds before it is suspended: 60 to 604,800; `0` is the platform's default, `-1` is never.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub suspend_timeout_seconds: Option<i64>,
-    /// Whether connections shall be refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disabled: Option<bool>,
-    /// Whether it lets people in without a password.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub passwordless_access: Option<bool>,
-    /// Its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its settings.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub settings: Option<EndpointSettings>,
-    /// Whether the plain host goes through the pooler. Deprecated by the API.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pooler_enabled: Option<bool>,
-    /// How the pooler shares connections. Deprecated by the API.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pooler_mode: Option<PoolerMode>,
-    /// How it is run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub provisioner: Option<String>,
-}
+use setters;

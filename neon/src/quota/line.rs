@@ -19,6 +19,8 @@ const FRACTION_MIN: f64 = 1.0 / 16.0;
 const RECOVERY_PER_SECOND: f64 = 1.0 / 120.0;
 /// The share of a route's second that may be used at once.
 const ROUTE_BURST_SHARE: u32 = 4;
+/// Requests that may follow each other without a pause on a route with a limit of its own.
+const OWN_LIMIT_BURST: u32 = 5;
 
 const ROUTES: usize = Route::ALL.len();
 const PRIORITIES: [Priority; 2] = [Priority::Interactive, Priority::Housekeeping];
@@ -82,7 +84,16 @@ impl Line {
                 limits.burst,
                 now,
             ),
-            routes: std::array::from_fn(|_| route.clone()),
+            routes: std::array::from_fn(|index| {
+                let own = Route::ALL
+                    .get(index)
+                    .and_then(|route| route.per_minute_max());
+                own.filter(|own| *own < limits.requests_per_minute)
+                    .map_or_else(
+                        || route.clone(),
+                        |own| Bucket::new(own, Duration::from_mins(1), OWN_LIMIT_BURST, now),
+                    )
+            }),
             queues: std::array::from_fn(|_| std::array::from_fn(|_| VecDeque::new())),
             next_number: 0,
             slowed: None,

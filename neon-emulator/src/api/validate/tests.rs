@@ -33,9 +33,9 @@ fn an_empty_request_is_filled_with_the_defaults_of_the_service() {
 #[test]
 fn the_owner_is_named_after_the_database_where_only_that_is_named() {
     let request = CreateProject {
-        branch: Some(neon::model::CreateBranch {
+        branch: Some(neon::model::FirstBranch {
             database_name: Some("shop".parse().unwrap()),
-            ..neon::model::CreateBranch::default()
+            ..neon::model::FirstBranch::default()
         }),
         ..CreateProject::default()
     };
