@@ -1,0 +1,151 @@
+//! The person: who they are, where they are signed in, and how they leave.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::layout::{Chrome, Frame, WorkspaceLink};
+use super::parts::{self, Tone, TypedConfirmation, heading};
+use super::{format, icons};
+use crate::ids::SessionId;
+
+/// What has to be typed to remove an account.
+pub const CONFIRM_WORD: &str = "remove my account";
+
+/// What the page shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountPage {
+    /// As they are called.
+    pub name: String,
+    /// As their sign-in provider said it.
+    pub email: Option<String>,
+    /// Whether the provider vouched for the address.
+    pub email_verified: bool,
+    /// Who vouches for them.
+    pub identities: Vec<IdentityView>,
+    /// Since when the account is there.
+    pub created_at: Timestamp,
+    /// Where they are signed in, this session first.
+    pub sessions: Vec<SessionView>,
+    /// Workspaces that nobody else owns: they go with the account.
+    pub owned_alone: Vec<WorkspaceLink>,
+    /// What went wrong with the removal, such as a word typed wrongly.
+    pub remove_trouble: Option<String>,
+}
+
+/// One way to sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityView {
+    /// The issuer.
+    pub issuer: String,
+    /// The issuer's own name for the person.
+    pub subject: String,
+}
+
+/// One place where the person is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    /// Names it in its form's URL.
+    pub id: SessionId,
+    /// The browser, as it names itself.
+    pub browser: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_seen_at: Timestamp,
+    /// Whether it is this one.
+    pub current: bool,
+}
+
+/// The page.
+pub fn page(chrome: &Chrome, view: &AccountPage) -> Markup {
+    Frame::new(chrome, "Account").render(&html! {
+        (heading("Account", None, None))
+        (identity(view))
+        (sessions(chrome, view))
+        (removal(chrome, view))
+    })
+}
+
+fn identity(view: &AccountPage) -> Markup {
+    html! {
+        section.card.stack {
+            div.identity {
+                span.avatar.large aria-hidden="true" { (super::layout::initial(&view.name)) }
+                div {
+                    h2 { (view.name) }
+                    @if let Some(email) = &view.email {
+                        p.identity-email {
+                            (email) " "
+                            @if view.email_verified { (parts::badge(Tone::Good, "Verified")) } @else { (parts::badge(Tone::Warning, "Not verified")) }
+                        }
+                    }
+                }
+            }
+            @if view.email.is_some() && !view.email_verified {
+                p.hint { "Your sign-in provider does not vouch for this address. It is shown to you and your fellow members and used for nothing else." }
+            }
+            dl.facts {
+                div { dt { "Here since" } dd { (format::day(view.created_at)) } }
+                @for identity in &view.identities {
+                    div { dt { "Signs in through" } dd { (identity.issuer) } }
+                    div.grow { dt { "Known there as" } dd { code { (identity.subject) } } }
+                }
+            }
+        }
+    }
+}
+
+fn sessions(chrome: &Chrome, view: &AccountPage) -> Markup {
+    html! {
+        section aria-labelledby="sessions" {
+            div.list-head {
+                h2 #sessions { "Where you are signed in" }
+                (parts::button_form("/sign-out/everywhere", &chrome.csrf, "button small", "Sign out everywhere"))
+            }
+            ul.rows {
+                @for session in &view.sessions {
+                    li.row {
+                        span.row-icon { (icons::DISPLAY) }
+                        div.row-main {
+                            p.row-title { (session.browser) @if session.current { span.you { "this one" } } }
+                            p.row-meta {
+                                span { "last used " (format::time(session.last_seen_at, chrome.now)) }
+                                span { "since " (format::day(session.created_at)) }
+                            }
+                        }
+                        div.row-actions {
+                            @if session.current {
+                                (parts::button_form("/sign-out", &chrome.csrf, "button small", "Sign out"))
+                            } @else {
+                                (parts::button_form(&format!("/account/sessions/{}/end", session.id), &chrome.csrf, "button small", "Sign out"))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn removal(chrome: &Chrome, view: &AccountPage) -> Markup {
+    html! {
+        section.card.stack.danger-zone #remove {
+            h2 { "Remove account" }
+            p { "Your sessions and memberships end, and what is known of you is removed. You get a receipt." }
+            @if !view.owned_alone.is_empty() {
+                p { "These workspaces have no other owner. They go too, each with its documents, conversations and database:" }
+                ul.plain {
+                    @for workspace in &view.owned_alone { li { a href={ "/w/" (workspace.id) "/settings" } { (workspace.name) } } }
+                }
+            }
+            (TypedConfirmation {
+                id: "confirm-remove",
+                action: "/account/remove",
+                csrf: &chrome.csrf,
+                word: CONFIRM_WORD,
+                trouble: view.remove_trouble.as_deref(),
+                button: "Remove account",
+            })
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Numbers and times in words.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+const MINUTE_SECONDS: i64 = 60;
+const HOUR_SECONDS: i64 = 60 * MINUTE_SECONDS;
+const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
+/// From here on a date says more than a count of days.
+const AGE_DAYS_MAX: i64 = 30;
+
+/// A size as people say it: `640 KB`, `2.4 MB`; a megabyte is a million bytes.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "KB")];
+    // What would round up to a thousand of one unit is said in the next.
+    match UNITS
+        .iter()
+        .find(|(unit, _)| count.saturating_add(unit / 2_000) >= *unit)
+    {
+        None => self::count(count, "byte", "bytes"),
+        Some((unit, name)) => {
+            let tenths = (u128::from(count) * 10 + u128::from(unit / 2)) / u128::from(*unit);
+            if tenths >= 100 || tenths.is_multiple_of(10) {
+                format!("{} {name}", (tenths + 5) / 10)
+            } else {
+                format!("{}.{} {name}", tenths / 10, tenths % 10)
+            }
+        }
+    }
+}
+
+/// A count with its noun: `1 page`, `12 pages`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        thousands(number),
+        if number == 1 { one } else { many }
+    )
+}
+
+/// A number with commas: `12,400`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A duration in seconds with one decimal: `3.4 s`.
+pub fn seconds(milliseconds: u64) -> String {
+    let tenths = (milliseconds + 50) / 100;
+    format!("{}.{} s", thousands(tenths / 10), tenths % 10)
+}
+
+/// How long ago something was.
+pub fn age(at: Timestamp, now: Timestamp) -> String {
+    let passed = now.as_second().saturating_sub(at.as_second());
+    let ago = |number: i64, one: &str| {
+        let plural = if number == 1 { "" } else { "s" };
+        format!("{number} {one}{plural} ago")
+    };
+    if passed < MINUTE_SECONDS {
+        "just now".to_owned()
+    } else if passed < HOUR_SECONDS {
+        ago(passed / MINUTE_SECONDS, "minute")
+    } else if passed < DAY_SECONDS {
+        ago(passed / HOUR_SECONDS, "hour")
+    } else if passed < AGE_DAYS_MAX * DAY_SECONDS {
+        ago(passed / DAY_SECONDS, "day")
+    } else {
+        day(at)
+    }
+}
+
+/// A day: `23 Nov 2026`.
+pub fn day(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%-d %b %Y").to_string()
+}
+
+/// A moment: `23 Nov 2026, 11:40 UTC`.
+pub fn moment(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC)
+        .strftime("%-d %b %Y, %H:%M UTC")
+        .to_string()
+}
+
+/// How long ago something was, with the moment itself for whoever hovers. The script keeps it current while the page is open.
+pub fn time(at: Timestamp, now: Timestamp) -> Markup {
+    html! { time datetime=(machine(at)) title=(moment(at)) data-age { (age(at, now)) } }
+}
+
+/// A moment to be read as it stands.
+pub fn date_time(at: Timestamp) -> Markup {
+    html! { time datetime=(machine(at)) { (moment(at)) } }
+}
+
+/// As `datetime` attributes want it, to the second.
+pub(crate) fn machine(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC)
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}
+
+/// As the script counts from, to the millisecond.
+pub(crate) fn machine_millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+/// `page 3` or `pages 3–4`.
+pub fn pages(from: u32, to: u32) -> String {
+    if to > from {
+        format!("pages {from}\u{2013}{to}")
+    } else {
+        format!("page {from}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_said_in_the_unit_that_reads_best() {
+        for (size, words) in [
+            (1, "1 byte"),
+            (640, "640 bytes"),
+            (999_600, "1 MB"),
+            (1_000, "1 KB"),
+            (48_256, "48 KB"),
+            (2_440_000, "2.4 MB"),
+            (25_000_000, "25 MB"),
+            (9_960_000, "10 MB"),
+            (u64::MAX, "18446744074 GB"),
+        ] {
+            assert_eq!(bytes(size), words, "{size}");
+        }
+    }
+
+    #[test]
+    fn ages_grow_from_minutes_to_a_date_and_a_clock_that_is_behind_is_no_trouble() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        for (at, words) in [
+            ("2026-11-23T12:00:09Z", "just now"),
+            ("2026-11-23T11:59:01Z", "just now"),
+            ("2026-11-23T11:59:00Z", "1 minute ago"),
+            ("2026-11-23T09:30:00Z", "2 hours ago"),
+            ("2026-11-20T12:00:00Z", "3 days ago"),
+            ("2026-03-01T12:00:00Z", "1 Mar 2026"),
+        ] {
+            assert_eq!(age(at.parse().unwrap(), now), words, "{at}");
+        }
+    }
+
+    #[test]
+    fn durations_and_counts_read_well() {
+        assert_eq!(seconds(3_449), "3.4 s");
+        assert_eq!(seconds(950), "1.0 s");
+        assert_eq!(count(1, "page", "pages"), "1 page");
+        assert_eq!(count(12_400, "page", "pages"), "12,400 pages");
+        assert_eq!(pages(3, 3), "page 3");
+        assert_eq!(pages(3, 4), "pages 3\u{2013}4");
+    }
+}

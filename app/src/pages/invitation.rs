@@ -1,0 +1,87 @@
+//! An invitation, as whoever follows its link sees it.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::format;
+use super::icons;
+use super::layout::{Chrome, Frame, initial};
+use super::parts::{Role, csrf};
+use crate::ids::WorkspaceId;
+
+/// What the page shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvitationPage {
+    /// The secret in the link; the form goes to the same URL.
+    pub token: String,
+    /// How it stands.
+    pub state: InvitationState,
+}
+
+/// How an invitation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvitationState {
+    /// It can be taken.
+    Open {
+        /// Into which workspace it leads.
+        workspace: String,
+        /// Who made it, unless they are gone.
+        invited_by: Option<String>,
+        /// What whoever takes it will be.
+        role: Role,
+        /// Until when it is good.
+        expires_at: Timestamp,
+    },
+    /// The person is a member already.
+    AlreadyMember {
+        /// Of this workspace.
+        workspace: WorkspaceId,
+        /// Its name.
+        name: String,
+    },
+    /// Used, revoked, too old, or never made: which of these is nobody's business.
+    Closed,
+}
+
+/// The page.
+pub fn page(chrome: &Chrome, view: &InvitationPage) -> Markup {
+    let path = format!("/invitations/{}", view.token);
+    Frame::new(chrome, "Invitation")
+        .class("centred")
+        .render(&html! {
+            section.card.sign-in {
+                @match &view.state {
+                    InvitationState::Open { workspace, invited_by, role, expires_at } => {
+                        span.workspace-mark.large aria-hidden="true" { (initial(workspace)) }
+                        h1 { "Join " (workspace) }
+                        p.lead {
+                            @if let Some(name) = invited_by { strong { (name) } " invites you" } @else { "You are invited" }
+                            " as " strong { (role.label().to_lowercase()) } ". You will see all documents and conversations of the workspace, and its members will see your name and e-mail address."
+                        }
+                        @if chrome.user.is_some() {
+                            form.stack method="post" action=(path) data-once {
+                                (csrf(&chrome.csrf))
+                                button.button.primary.wide type="submit" { "Join" }
+                                a.button.quiet.wide href="/" { "Not now" }
+                            }
+                        } @else {
+                            a.button.primary.wide href={ "/sign-in?return_to=" (path) } { "Sign in to join" }
+                        }
+                        p.hint { "Good until " (format::date_time(*expires_at)) ", for one person." }
+                    },
+                    InvitationState::AlreadyMember { workspace, name } => {
+                        span.workspace-mark.large aria-hidden="true" { (initial(name)) }
+                        h1 { "You are already a member" }
+                        p.lead { "This invitation leads to " strong { (name) } ". It is still good for somebody else." }
+                        a.button.primary.wide href={ "/w/" (workspace) } { "Open the workspace" }
+                    },
+                    InvitationState::Closed => {
+                        span.sign-in-mark { (icons::LINK) }
+                        h1 { "This invitation is not good" }
+                        p.lead { "It may have been used, revoked or too old. Ask whoever sent it for a new link." }
+                        a.button.wide href="/" { "To the front page" }
+                    },
+                }
+            }
+        })
+}

@@ -1,0 +1,437 @@
+//! What every page has around it: head, navigation, the switch between workspaces, the menu of the person.
+
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, html};
+
+use super::PRODUCT;
+use super::icons::{self, Icon};
+use super::parts::{Role, button_form};
+use crate::ids::WorkspaceId;
+use crate::web::assets;
+
+/// Light or dark, as the cookie `theme` remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Theme {
+    /// As the device is set.
+    #[default]
+    Device,
+    /// Always light.
+    Light,
+    /// Always dark.
+    Dark,
+}
+
+impl Theme {
+    /// The cookie's name; the page's script sets it, the server reads it, so that no page flashes in the wrong theme.
+    pub const COOKIE: &str = "theme";
+
+    /// From the cookie's value; whatever else it says is as no cookie.
+    pub fn parse(cookie: &str) -> Self {
+        match cookie {
+            "light" => Self::Light,
+            "dark" => Self::Dark,
+            _ => Self::Device,
+        }
+    }
+
+    fn attribute(self) -> Option<&'static str> {
+        match self {
+            Self::Device => None,
+            Self::Light => Some("light"),
+            Self::Dark => Some("dark"),
+        }
+    }
+}
+
+/// What was just done, said once at the top of the page that a form led to: `?notice=renamed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Something has its new name.
+    Renamed,
+    /// A document is on its way out.
+    DocumentRemoved,
+    /// A document is being read again.
+    ReadingAgain,
+    /// A conversation is gone.
+    ThreadRemoved,
+    /// An invitation is good no more.
+    InvitationRevoked,
+    /// Somebody is no member any more.
+    MemberRemoved,
+    /// Somebody's role is another.
+    RoleChanged,
+    /// The person joined the workspace.
+    Joined,
+    /// The person is no member any more.
+    Left,
+    /// A session was ended.
+    SessionEnded,
+}
+
+impl Notice {
+    /// The query parameter that carries it.
+    pub const PARAMETER: &str = "notice";
+    const ALL: [Self; 10] = [
+        Self::Renamed,
+        Self::DocumentRemoved,
+        Self::ReadingAgain,
+        Self::ThreadRemoved,
+        Self::InvitationRevoked,
+        Self::MemberRemoved,
+        Self::RoleChanged,
+        Self::Joined,
+        Self::Left,
+        Self::SessionEnded,
+    ];
+
+    /// As the query parameter says it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Renamed => "renamed",
+            Self::DocumentRemoved => "document-removed",
+            Self::ReadingAgain => "reading-again",
+            Self::ThreadRemoved => "thread-removed",
+            Self::InvitationRevoked => "invitation-revoked",
+            Self::MemberRemoved => "member-removed",
+            Self::RoleChanged => "role-changed",
+            Self::Joined => "joined",
+            Self::Left => "left",
+            Self::SessionEnded => "session-ended",
+        }
+    }
+
+    /// From the query parameter.
+    pub fn parse(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|notice| notice.key() == key)
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Renamed => "The new name is saved.",
+            Self::DocumentRemoved => "The document is being removed, with everything made from it.",
+            Self::ReadingAgain => "The document is being read again.",
+            Self::ThreadRemoved => "The conversation is gone.",
+            Self::InvitationRevoked => "That invitation link lets nobody in any more.",
+            Self::MemberRemoved => "They are no longer a member.",
+            Self::RoleChanged => "The role is changed.",
+            Self::Joined => "Welcome. You are a member now.",
+            Self::Left => "You have left the workspace.",
+            Self::SessionEnded => "That session is signed out.",
+        }
+    }
+}
+
+/// Who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonView {
+    /// As they are called.
+    pub name: String,
+    /// As their sign-in provider said it.
+    pub email: Option<String>,
+}
+
+/// A workspace, as the switch between them shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkspaceLink {
+    /// Stands in its URLs.
+    pub id: WorkspaceId,
+    /// As its people call it.
+    pub name: String,
+    /// Of the person who looks.
+    pub role: Role,
+}
+
+/// What a page needs besides its own content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chrome {
+    /// From the cookie.
+    pub theme: Theme,
+    /// The session's token against forged forms.
+    pub csrf: String,
+    /// When the page was made: ages are told from it.
+    pub now: Timestamp,
+    /// Who is signed in, if anybody.
+    pub user: Option<PersonView>,
+    /// The workspace in the URL.
+    pub workspace: Option<WorkspaceLink>,
+    /// All that the person is a member of.
+    pub workspaces: Vec<WorkspaceLink>,
+    /// What was just done.
+    pub notice: Option<Notice>,
+}
+
+impl Chrome {
+    /// Around a page that nobody needs to be signed in for.
+    pub fn anonymous(theme: Theme, csrf: String, now: Timestamp) -> Self {
+        Self {
+            theme,
+            csrf,
+            now,
+            user: None,
+            workspace: None,
+            workspaces: Vec::new(),
+            notice: None,
+        }
+    }
+}
+
+/// The parts of a workspace, as the navigation lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Files.
+    Documents,
+    /// Questions and answers.
+    Chat,
+    /// People.
+    Members,
+    /// Name, export, removal.
+    Settings,
+}
+
+impl Section {
+    const ALL: [Self; 4] = [Self::Documents, Self::Chat, Self::Members, Self::Settings];
+
+    fn shown(self) -> (&'static str, &'static str, Icon) {
+        match self {
+            Self::Documents => ("documents", "Documents", icons::DOCUMENTS),
+            Self::Chat => ("chat", "Chat", icons::CHAT),
+            Self::Members => ("members", "Members", icons::MEMBERS),
+            Self::Settings => ("settings", "Settings", icons::SETTINGS),
+        }
+    }
+}
+
+/// A whole page.
+pub fn layout(chrome: &Chrome, title: &str, body: &Markup) -> Markup {
+    Frame::new(chrome, title).render(body)
+}
+
+/// A page and what is special about its frame.
+pub(super) struct Frame<'a> {
+    chrome: &'a Chrome,
+    title: &'a str,
+    section: Option<Section>,
+    class: &'static str,
+    reload_seconds: Option<u32>,
+    scripts: &'static [&'static str],
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn new(chrome: &'a Chrome, title: &'a str) -> Self {
+        Self {
+            chrome,
+            title,
+            section: None,
+            class: "narrow",
+            reload_seconds: None,
+            scripts: &[],
+        }
+    }
+
+    /// Marks where in the workspace the page is.
+    pub(super) fn section(mut self, section: Section) -> Self {
+        self.section = Some(section);
+        self
+    }
+
+    /// How the main part is laid out.
+    pub(super) fn class(mut self, class: &'static str) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Scripts of this page alone.
+    pub(super) fn scripts(mut self, scripts: &'static [&'static str]) -> Self {
+        self.scripts = scripts;
+        self
+    }
+
+    /// For browsers without script: load the page again, since nothing else will move it on.
+    pub(super) fn reload(mut self, seconds: u32) -> Self {
+        self.reload_seconds = Some(seconds);
+        self
+    }
+
+    pub(super) fn render(&self, body: &Markup) -> Markup {
+        let chrome = self.chrome;
+        html! {
+            (DOCTYPE)
+            html lang="en" data-theme=[chrome.theme.attribute()] {
+                (self.head())
+                body hx-headers={ "{\"X-CSRF-Token\":\"" (chrome.csrf) "\"}" } .signed-in[chrome.user.is_some()] {
+                    a.skip href="#main" { "Skip to content" }
+                    @if chrome.user.is_some() { (sidebar(chrome, self.section)) } @else { (bar(chrome)) }
+                    main #main .(self.class) tabindex="-1" {
+                        div #problems aria-live="assertive" {}
+                        @if let Some(notice) = chrome.notice {
+                            div.toast role="status" data-toast {
+                                (icons::CHECK)
+                                p { (notice.words()) }
+                            }
+                        }
+                        (body)
+                    }
+                    @if chrome.user.is_none() { (footer()) }
+                    p #connection .connection role="status" hidden {
+                        (icons::CLOCK) "Connection lost. Trying again\u{2026}"
+                    }
+                }
+            }
+        }
+    }
+
+    fn head(&self) -> Markup {
+        html! {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
+                meta name="color-scheme" content=(match self.chrome.theme {
+                    Theme::Device => "light dark",
+                    Theme::Light => "light",
+                    Theme::Dark => "dark",
+                });
+                title { (self.title) " \u{b7} " (PRODUCT) }
+                meta name="description" content="Ask your documents. Every answer names the page it comes from.";
+                meta name="referrer" content="same-origin";
+                meta name="htmx-config" content=(HTMX_CONFIG);
+                link rel="icon" type="image/svg+xml" href=(assets::FAVICON_SVG);
+                link rel="stylesheet" href=(assets::APP_CSS);
+                script src=(assets::HTMX_JS) defer {}
+                script src=(assets::SSE_JS) defer {}
+                script src=(assets::APP_JS) defer {}
+                @for script in self.scripts { script src=(script) defer {} }
+                @if let Some(seconds) = self.reload_seconds {
+                    noscript { meta http-equiv="refresh" content=(seconds); }
+                }
+            }
+        }
+    }
+}
+
+/// No styles and no scripts made at run time (the Content-Security-Policy forbids them), no pages kept in the browser's storage (they are
+/// private), requests to this origin alone; what goes wrong is shown at the top of the page.
+const HTMX_CONFIG: &str = concat!(
+    r#"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"selfRequestsOnly":true,"historyEnabled":true,"#,
+    r#""historyCacheSize":0,"refreshOnHistoryMiss":true,"scrollBehavior":"auto","timeout":30000,"responseHandling":["#,
+    r##"{"code":"204","swap":false},{"code":"[23]..","swap":true},{"code":"[45]..","swap":true,"error":true,"target":"#problems"}]}"##
+);
+
+/// The bar above pages that nobody is signed in for.
+fn bar(chrome: &Chrome) -> Markup {
+    html! {
+        header.bar {
+            (brand())
+            div.bar-end {
+                (theme_switch(chrome.theme))
+                a.button.quiet href="/sign-in" { "Sign in" }
+            }
+        }
+    }
+}
+
+fn brand() -> Markup {
+    html! { a.brand href="/" { (icons::LOGO) span { (PRODUCT) } } }
+}
+
+/// Where everything is found once somebody is signed in: a column on wide screens; on a phone a bar above and tabs below.
+fn sidebar(chrome: &Chrome, section: Option<Section>) -> Markup {
+    html! {
+        header.sidebar {
+            div.sidebar-top {
+                (brand())
+                (workspace_switch(chrome))
+            }
+            @if let Some(workspace) = &chrome.workspace {
+                nav.sections aria-label="Workspace" {
+                    @for entry in Section::ALL {
+                        @let (path, label, icon) = entry.shown();
+                        a href={ "/w/" (workspace.id) "/" (path) } aria-current=[(section == Some(entry)).then_some("page")] {
+                            (icon) span { (label) }
+                        }
+                    }
+                }
+            }
+            div.sidebar-end { (person_menu(chrome)) }
+        }
+    }
+}
+
+fn workspace_switch(chrome: &Chrome) -> Markup {
+    let current = chrome.workspace.as_ref();
+    html! {
+        details.menu.workspace-switch data-menu {
+            summary {
+                span.workspace-mark aria-hidden="true" { (initial(current.map_or("+", |workspace| &workspace.name))) }
+                span.workspace-name {
+                    span.visually-hidden { "Workspace: " }
+                    (current.map_or("Choose a workspace", |workspace| &workspace.name))
+                }
+                (icons::SWITCH)
+            }
+            div.menu-items {
+                p.menu-label { "Workspaces" }
+                @for workspace in &chrome.workspaces {
+                    a.menu-item href={ "/w/" (workspace.id) } aria-current=[(current.map(|at| &at.id) == Some(&workspace.id)).then_some("true")] {
+                        span.workspace-mark aria-hidden="true" { (initial(&workspace.name)) }
+                        span.grow { (workspace.name) small { (workspace.role.label()) } }
+                    }
+                }
+                a.menu-item.separate href="/workspaces/new" { (icons::PLUS) span { "New workspace" } }
+            }
+        }
+    }
+}
+
+/// The first letter of a name, as a mark.
+pub(super) fn initial(name: &str) -> String {
+    name.trim()
+        .chars()
+        .next()
+        .map_or_else(|| "?".to_owned(), |letter| letter.to_uppercase().collect())
+}
+
+fn person_menu(chrome: &Chrome) -> Markup {
+    html! {
+        @if let Some(user) = &chrome.user {
+            details.menu.person-menu data-menu {
+                summary {
+                    span.avatar aria-hidden="true" { (initial(&user.name)) }
+                    span.person-name { span.visually-hidden { "Account of " } (user.name) }
+                }
+                div.menu-items {
+                    div.menu-person {
+                        strong { (user.name) }
+                        @if let Some(email) = &user.email { small { (email) } }
+                    }
+                    a.menu-item href="/account" { (icons::USER) span { "Account" } }
+                    (theme_switch(chrome.theme))
+                    (button_form("/sign-out", &chrome.csrf, "menu-item separate", html! { (icons::OUT) span { "Sign out" } }))
+                }
+            }
+        }
+    }
+}
+
+/// Three buttons; the script shows them, since they do nothing without it.
+fn theme_switch(theme: Theme) -> Markup {
+    html! {
+        div.theme-switch role="group" aria-label="Theme" data-theme-switch hidden {
+            @for (value, of, label, icon) in [
+                ("light", Theme::Light, "Light", icons::SUN),
+                ("device", Theme::Device, "As the device", icons::DISPLAY),
+                ("dark", Theme::Dark, "Dark", icons::MOON),
+            ] {
+                button type="button" value=(value) aria-pressed=(if theme == of { "true" } else { "false" }) aria-label=(label) title=(label) { (icon) }
+            }
+        }
+    }
+}
+
+fn footer() -> Markup {
+    html! {
+        footer.footer {
+            p { (PRODUCT) " keeps each workspace in a database of its own." }
+            p { a href=(assets::LICENCES_TXT) { "Licences" } }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Signing in: through an OpenID provider, or by name alone where the operator runs the demo on their own machine.
+
+use maud::{Markup, html};
+
+use super::layout::{Chrome, Frame};
+use super::parts::{csrf, form_trouble};
+use super::{PRODUCT, icons};
+
+/// What the page offers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SignInPage {
+    /// The OpenID provider as people know it, such as `Google`.
+    pub provider: Option<String>,
+    /// Whether a name is enough.
+    pub local: bool,
+    /// Where to go afterwards: a path of this site.
+    pub return_to: Option<String>,
+    /// The name typed before, if that went wrong.
+    pub name: String,
+    /// What went wrong, and what to do.
+    pub trouble: Option<String>,
+}
+
+/// The page.
+pub fn page(chrome: &Chrome, view: &SignInPage) -> Markup {
+    Frame::new(chrome, "Sign in")
+        .class("centred")
+        .render(&html! {
+            section.card.sign-in {
+                span.sign-in-mark { (icons::LOGO) }
+                h1 { "Sign in to " (PRODUCT) }
+                p.lead { "Your first sign-in makes your workspace, with a database of its own." }
+                (form_trouble(view.trouble.as_deref()))
+                @if let Some(provider) = &view.provider {
+                    form.stack method="get" action="/sign-in/start" data-once {
+                        (return_to(view))
+                        button.button.primary.wide type="submit" { "Continue with " (provider) }
+                    }
+                }
+                @if view.provider.is_some() && view.local { p.or { span { "or" } } }
+                @if view.local { (local(chrome, view)) }
+                @if view.provider.is_none() && !view.local {
+                    p { "Signing in is not set up on this server. Its operator has to name an OpenID provider." }
+                }
+            }
+        })
+}
+
+fn return_to(view: &SignInPage) -> Markup {
+    html! {
+        @if let Some(path) = &view.return_to { input type="hidden" name="return_to" value=(path); }
+    }
+}
+
+fn local(chrome: &Chrome, view: &SignInPage) -> Markup {
+    html! {
+        form.stack method="post" action="/sign-in/local" data-once {
+            (csrf(&chrome.csrf))
+            (return_to(view))
+            div.field {
+                label for="name" { "Your name" }
+                input #name type="text" name="name" value=(view.name) required maxlength="80" autocomplete="username" spellcheck="false"
+                    aria-describedby="name-hint";
+                p.hint #name-hint { "For trying things out on this machine: a name is all it takes, and whoever types it is that person." }
+            }
+            button.button.wide.primary[view.provider.is_none()] type="submit" { "Sign in by name" }
+        }
+    }
+}
