@@ -1,0 +1,244 @@
+{{- define "chat-app.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The release's name, unless it holds the chart's name already or another one is given. */}}
+{{- define "chat-app.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "chat-app.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names in the Tenants' namespace carry the release's: releases of one name in two namespaces do not collide. */}}
+{{- define "chat-app.tenantsName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "chat-app.fullname" .) -}}
+{{- end -}}
+
+{{- define "chat-app.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "chat-app.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "chat-app.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "chat-app.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "chat-app.labels" -}}
+{{ include "chat-app.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{- define "chat-app.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+
+{{/* The app's configuration file: the settings given, and those that other values decide. */}}
+{{- define "chat-app.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $_ := set $config "http-listen" (printf "0.0.0.0:%v" .Values.service.port) -}}
+{{- $_ := set $config "operations-listen" (printf "0.0.0.0:%v" .Values.service.operationsPort) -}}
+{{- $_ := set $config "public-url" (required "publicUrl is needed: the scheme, host and port that browsers use" .Values.publicUrl) -}}
+{{- $_ := set $config "tenants-namespace" .Values.tenantsNamespace -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* A variable from a Secret. */}}
+{{- define "chat-app.fromSecret" -}}
+- name: {{ .variable }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end -}}
+
+{{/* The environment of every container: passwords come from Secrets and stand in no file. */}}
+{{- define "chat-app.environment" -}}
+{{- $secrets := .Values.secrets -}}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_DATABASE_URL" "name" (required "secrets.database.name is needed: the Secret with the main database's URI" $secrets.database.name) "key" $secrets.database.key) }}
+{{- with $secrets.oidc }}{{ if .name }}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_OIDC_CLIENT_SECRET" "name" .name "key" .key) }}
+{{- end }}{{ end }}
+{{- with $secrets.models }}{{ if .name }}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_OPENAI_API_KEY" "name" .name "key" .key) }}
+{{- end }}{{ end }}
+{{- with $secrets.redis }}{{ if .name }}
+{{ include "chat-app.fromSecret" (dict "variable" "CHAT_APP_REDIS_URL" "name" .name "key" .key) }}
+{{- end }}{{ end }}
+{{- with $secrets.objects }}{{ if .name }}
+{{ include "chat-app.fromSecret" (dict "variable" "AWS_ACCESS_KEY_ID" "name" .name "key" .accessKeyIdKey) }}
+{{ include "chat-app.fromSecret" (dict "variable" "AWS_SECRET_ACCESS_KEY" "name" .name "key" .secretAccessKeyKey) }}
+{{- end }}{{ end }}
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What every container is held to. */}}
+{{- define "chat-app.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* A Deployment: `component` is web or worker, `arguments` follow the program's name. */}}
+{{- define "chat-app.deployment" -}}
+{{- $root := .root -}}
+{{- $selector := include "chat-app.selectorLabels" $root -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .name }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "chat-app.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+spec:
+  replicas: {{ .replicas }}
+  selector:
+    matchLabels:
+      {{- $selector | nindent 6 }}
+      app.kubernetes.io/component: {{ .component }}
+  template:
+    metadata:
+      labels:
+        {{- include "chat-app.labels" $root | nindent 8 }}
+        app.kubernetes.io/component: {{ .component }}
+        {{- with $root.Values.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      annotations:
+        # Settings are read once at start: a change of the file replaces the Pods.
+        checksum/config: {{ include "chat-app.config" $root | sha256sum }}
+        {{- with $root.Values.podAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    spec:
+      serviceAccountName: {{ include "chat-app.serviceAccountName" $root }}
+      automountServiceAccountToken: true
+      # Variables for every Service of the namespace would clutter the environment that settings are read from.
+      enableServiceLinks: false
+      terminationGracePeriodSeconds: {{ $root.Values.terminationGracePeriodSeconds }}
+      {{- with $root.Values.imagePullSecrets }}
+      imagePullSecrets:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $root.Values.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
+      securityContext:
+        runAsNonRoot: true
+        runAsUser: 65532
+        runAsGroup: 65532
+        fsGroup: 65532
+        seccompProfile:
+          type: RuntimeDefault
+      initContainers:
+        # The main database's schema, before anything reads it. Under a lock: Pods that start together do it once.
+        - name: migrate
+          image: {{ include "chat-app.image" $root | quote }}
+          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          args: [migrate, --config=/etc/chat-app/config.yaml]
+          env:
+            {{- include "chat-app.environment" $root | nindent 12 }}
+          resources:
+            requests: { cpu: 50m, memory: 64Mi }
+            limits: { memory: 256Mi }
+          securityContext:
+            {{- include "chat-app.containerSecurity" $root | nindent 12 }}
+          volumeMounts:
+            - name: config
+              mountPath: /etc/chat-app
+              readOnly: true
+      containers:
+        - name: chat-app
+          image: {{ include "chat-app.image" $root | quote }}
+          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          args:
+            {{- toYaml .arguments | nindent 12 }}
+          env:
+            {{- include "chat-app.environment" $root | nindent 12 }}
+          ports:
+            {{- if eq .component "web" }}
+            - name: http
+              containerPort: {{ $root.Values.service.port }}
+              protocol: TCP
+            {{- end }}
+            - name: operations
+              containerPort: {{ $root.Values.service.operationsPort }}
+              protocol: TCP
+          livenessProbe:
+            httpGet:
+              path: /livez
+              port: operations
+            periodSeconds: 10
+            timeoutSeconds: 5
+            failureThreshold: 6
+          readinessProbe:
+            httpGet:
+              path: /readyz
+              port: operations
+            periodSeconds: 5
+            timeoutSeconds: 5
+          resources:
+            {{- toYaml .resources | nindent 12 }}
+          securityContext:
+            {{- include "chat-app.containerSecurity" $root | nindent 12 }}
+          volumeMounts:
+            - name: config
+              mountPath: /etc/chat-app
+              readOnly: true
+            # Files on their way from the bucket to the process that reads them.
+            - name: tmp
+              mountPath: /tmp
+      volumes:
+        - name: config
+          configMap:
+            name: {{ include "chat-app.fullname" $root }}
+        - name: tmp
+          emptyDir:
+            sizeLimit: 1Gi
+      {{- with $root.Values.nodeSelector }}
+      nodeSelector:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $root.Values.tolerations }}
+      tolerations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $root.Values.affinity }}
+      affinity:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- if $root.Values.topologySpreadConstraints }}
+      topologySpreadConstraints:
+        {{- toYaml $root.Values.topologySpreadConstraints | nindent 8 }}
+      {{- else if gt (int .replicas) 1 }}
+      topologySpreadConstraints:
+        - maxSkew: 1
+          topologyKey: kubernetes.io/hostname
+          whenUnsatisfiable: ScheduleAnyway
+          labelSelector:
+            matchLabels:
+              {{- $selector | nindent 14 }}
+              app.kubernetes.io/component: {{ .component }}
+      {{- end }}
+{{- end -}}

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Checks the chart: lint, rendering with least and odd values, refusal of wrong ones. With KUBECONFIG it goes on against
+# that cluster: every object is checked strictly by the API server, the chart is installed, the rights of its
+# ServiceAccount are compared with a table, and it is uninstalled. Needs no node: no Pod has to run.
+#
+#   charts/chat-app/tests/run.sh
+#   KUBECONFIG=... HELM=... KUBECTL=... charts/chat-app/tests/run.sh
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+chart=$(dirname "$here")
+helm=${HELM:-helm}
+kubectl=${KUBECTL:-kubectl}
+# A run leaves namespaces behind that take a while to go: each has names of its own.
+namespace=chart-test-$$ tenants=chart-tenants-$$ other=chart-other-$$
+failures=0
+
+say() { printf '%s\n' "$*"; }
+command -v "$helm" >/dev/null || { say "$helm is not there: set HELM"; exit 2; }
+fail() { say "FAILED: $*"; failures=$((failures + 1)); }
+
+"$helm" lint --strict --quiet "$chart" -f "$here/accepted/least.yaml" || fail "helm lint"
+
+for values in "$here"/accepted/*.yaml; do
+  out=$("$helm" template r "$chart" -n "$namespace" -f "$values" 2>&1) || fail "$(basename "$values") does not render: $out"
+  # A large number in scientific notation would be refused as an integer.
+  if grep -nE ': [0-9.]+e\+[0-9]+' <<<"$out"; then fail "$(basename "$values") renders a number in scientific notation"; fi
+  # What must hold of every container, whatever the values say.
+  containers=$(grep -cE '^ +image: ' <<<"$out")
+  for line in 'allowPrivilegeEscalation: false' 'readOnlyRootFilesystem: true' 'drop: \[ALL\]'; do
+    [[ $(grep -cE "^ +$line" <<<"$out") == "$containers" ]] || fail "$(basename "$values"): not every container says $line"
+  done
+  # Nothing but references to Secrets: no value of one stands in a manifest.
+  if grep -nE '^kind: Secret' <<<"$out"; then fail "$(basename "$values") renders a Secret"; fi
+done
+
+while IFS='|' read -r arguments part; do
+  [[ $arguments == \#* || -z $arguments ]] && continue
+  part=${part# }
+  arguments=${arguments/least/-f $here/accepted/least.yaml}
+  # shellcheck disable=SC2086 # several arguments stand in a line
+  if out=$("$helm" template r "$chart" -n "$namespace" $arguments 2>&1); then
+    fail "accepted: $arguments"
+  elif ! grep -qF -- "$part" <<<"$out"; then
+    fail "$arguments: the error does not name $part: $out"
+  fi
+done <"$here/refused.txt"
+
+# Rights of the ServiceAccount: the answer of the API server to each question.
+can() { # yes|no namespace verb resource [--subresource=x]
+  local want=$1 where=$2 verb=$3 what=("${@:4}") answer
+  answer=$("$kubectl" auth can-i "$verb" "${what[@]}" -n "$where" \
+    --as="system:serviceaccount:$namespace:$account" 2>/dev/null || true)
+  [[ $answer == "$want" ]] || fail "can-i $verb ${what[*]} in $where: $answer, not $want"
+}
+
+rights() {
+  local verb where
+  for verb in get list watch create patch delete; do
+    can yes "$tenants" "$verb" tenants.dbpertenant.dev
+    can no "$other" "$verb" tenants.dbpertenant.dev
+    can no "$namespace" "$verb" tenants.dbpertenant.dev
+  done
+  for verb in get list watch; do
+    can yes "$tenants" "$verb" secrets
+    for where in "$other" "$namespace"; do can no "$where" "$verb" secrets; done
+  done
+  for verb in create patch update delete deletecollection; do can no "$tenants" "$verb" secrets; done
+  can no "$tenants" deletecollection tenants.dbpertenant.dev
+  can no "$tenants" patch tenants.dbpertenant.dev --subresource=status
+  for verb in get list patch; do can no default "$verb" tenantclasses.dbpertenant.dev; done
+  can no default get namespaces
+  can no "$namespace" get configmaps
+  can no "$tenants" get pods
+  can no "$namespace" create pods
+}
+
+if [[ -n ${KUBECONFIG:-} ]]; then
+  cleanup() {
+    "$helm" uninstall chart-test -n "$namespace" >/dev/null 2>&1 || true
+    "$kubectl" delete namespace "$namespace" "$tenants" "$other" --ignore-not-found --wait=false >/dev/null 2>&1 || true
+  }
+  trap cleanup EXIT
+  "$kubectl" apply --server-side --force-conflicts -f "$chart/../tenant-controller/crds" >/dev/null
+  for name in "$namespace" "$tenants" "$other"; do
+    "$kubectl" create namespace "$name" --dry-run=client -o yaml | "$kubectl" apply -f - >/dev/null
+  done
+  for values in "$here"/accepted/*.yaml; do
+    out=$("$helm" template r "$chart" -n "$namespace" -f "$values" --set "tenantsNamespace=$tenants" |
+      "$kubectl" apply --dry-run=server --validate=strict -f - 2>&1) || fail "the API server refuses $(basename "$values"): $out"
+  done
+
+  account=chart-test-chat-app
+  "$helm" install chart-test "$chart" -n "$namespace" -f "$here/accepted/least.yaml" \
+    --set "tenantsNamespace=$tenants" >/dev/null || fail "helm install"
+  rights
+  "$helm" upgrade chart-test "$chart" -n "$namespace" -f "$here/accepted/workers.yaml" \
+    --set "tenantsNamespace=$tenants" >/dev/null || fail "helm upgrade"
+  rights
+  "$helm" uninstall chart-test -n "$namespace" >/dev/null || fail "helm uninstall"
+else
+  say "KUBECONFIG is not set: nothing was asked of an API server."
+fi
+
+if ((failures)); then
+  say "The chart has $failures faults."
+  exit 1
+fi
+say "The chart is sound."
