@@ -1,34 +1,25 @@
 //! The controller as a process of its own, as it runs in a cluster: started, killed, asked to end, looked at.
 
-mod rendered;
-
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use neon_emulator::process::{StopSignal, Supervised, Supervision};
+use anyhow::{Context as _, Result};
 
-pub use self::rendered::Rendered;
 use crate::control_plane::free_port;
+use crate::http_process::{self, HttpProcess};
 use crate::install::variable;
-use crate::run_folder::signal;
+pub use crate::rendered::Rendered;
 
 /// Names another binary of the controller than the one built beside this program.
 pub const CONTROLLER_BIN: &str = "TENANT_CONTROLLER_BIN";
 const BINARY: &str = "tenant-controller";
 /// From start to `/readyz`; well under a second when nothing is wrong.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// How often readiness, or the end, is asked for.
-const POLL: Duration = Duration::from_millis(20);
-/// One question for readiness.
-const READY_REQUEST_LIMIT: Duration = Duration::from_secs(2);
 /// How long it may take to finish its steps after it was asked to end.
 const STOP_GRACE: Duration = Duration::from_secs(30);
-/// How much of a dead controller's log an error quotes.
-const LOG_TAIL_LINES: usize = 30;
 
 /// How a controller is started.
 #[derive(Debug, Clone)]
@@ -61,7 +52,7 @@ impl ControllerOptions {
 /// A running controller. Dropping it asks it to end and waits.
 #[derive(Debug)]
 pub struct ControllerProcess {
-    process: Supervised,
+    process: HttpProcess,
     port: u16,
 }
 
@@ -69,7 +60,7 @@ impl ControllerProcess {
     /// Starts it; see [`ControllerProcess::wait_until_ready`].
     pub fn spawn(options: &ControllerOptions) -> Result<Self> {
         let port = free_port()?;
-        let mut command = Command::new(binary()?);
+        let mut command = Command::new(binary(BINARY, CONTROLLER_BIN)?);
         command
             .args(without(
                 &options.arguments,
@@ -86,15 +77,8 @@ impl ControllerProcess {
                     .iter()
                     .map(|(name, value)| (name, value)),
             );
-        let how = Supervision {
-            stop_signal: StopSignal::Terminate,
-            grace: STOP_GRACE,
-            run_as: None,
-        };
-        Ok(Self {
-            process: Supervised::spawn_with(&command, &options.log, how)?,
-            port,
-        })
+        let process = HttpProcess::spawn("the controller", &command, &options.log, STOP_GRACE)?;
+        Ok(Self { process, port })
     }
 
     /// Where it serves `/livez`, `/readyz` and `/metrics`.
@@ -104,48 +88,13 @@ impl ControllerProcess {
 
     /// Waits until `/readyz` says yes. An end before that is an error with the end of its log.
     pub async fn wait_until_ready(&mut self) -> Result<()> {
-        let client = reqwest::Client::builder()
-            .timeout(READY_REQUEST_LIMIT)
-            .build()?;
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.process.exited()? {
-                bail!(
-                    "the controller ended with {status} before it was ready:\n{}",
-                    self.log_tail(LOG_TAIL_LINES)
-                );
-            }
-            if client
-                .get(self.url("/readyz"))
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-            {
-                return Ok(());
-            }
-            if started.elapsed() > READY_LIMIT {
-                bail!(
-                    "the controller is not ready after {} s:\n{}",
-                    READY_LIMIT.as_secs(),
-                    self.log_tail(LOG_TAIL_LINES)
-                );
-            }
-            tokio::time::sleep(POLL).await;
-        }
+        let url = self.url("/readyz");
+        self.process.wait_until_ready(&url, READY_LIMIT).await
     }
 
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> Result<String> {
-        let client = reqwest::Client::builder()
-            .timeout(READY_REQUEST_LIMIT)
-            .build()?;
-        Ok(client
-            .get(self.url("/metrics"))
-            .send()
-            .await?
-            .error_for_status()?
-            .text()
-            .await?)
+        http_process::text(&self.url("/metrics")).await
     }
 
     /// Its process id.
@@ -155,7 +104,7 @@ impl ControllerProcess {
 
     /// Whether it has ended by itself.
     pub fn ended(&mut self) -> Result<bool> {
-        Ok(self.process.exited()?.is_some())
+        self.process.ended()
     }
 
     /// The last lines of its log.
@@ -169,31 +118,19 @@ impl ControllerProcess {
     }
 
     /// Ends it as a power cut would (SIGKILL), at once, and waits until it is gone.
-    pub async fn kill(mut self) -> Result<()> {
-        if let Some(pid) = self.process.pid()
-            && self.process.exited()?.is_none()
-        {
-            signal("KILL", pid)?;
-        }
-        let started = Instant::now();
-        while self.process.exited()?.is_none() {
-            if started.elapsed() > STOP_GRACE {
-                bail!("the controller runs on after SIGKILL");
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(())
+    pub async fn kill(self) -> Result<()> {
+        self.process.kill().await
     }
 
     /// Asks it to end (SIGTERM), as a roll-out does, and waits until it has.
     pub async fn terminate(self) {
-        self.process.stop().await;
+        self.process.terminate().await;
     }
 }
 
-/// The controller's binary: that of `TENANT_CONTROLLER_BIN`, else the one that cargo built beside this program.
-fn binary() -> Result<PathBuf> {
-    if let Some(path) = variable(CONTROLLER_BIN) {
+/// A binary of this workspace: that of `variable`, else the one that cargo built beside this program.
+pub(crate) fn binary(name: &str, of_variable: &str) -> Result<PathBuf> {
+    if let Some(path) = variable(of_variable) {
         return Ok(path.into());
     }
     let program = env::current_exe().context("this program does not know where it is")?;
@@ -202,13 +139,18 @@ fn binary() -> Result<PathBuf> {
         .ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join(BINARY))
+        .map(|folder| folder.join(name))
         .find(|file| file.is_file());
-    found.with_context(|| format!("no {BINARY} beside {}: build it with `cargo build -p tenant-controller`, or set {CONTROLLER_BIN}", program.display()))
+    found.with_context(|| {
+        format!(
+            "no {name} beside {}: build it with `cargo build -p {name}`, or set {of_variable}",
+            program.display()
+        )
+    })
 }
 
 /// `arguments` without these options, which are set anew: `--name value` and `--name=value`.
-fn without<'a>(arguments: &'a [OsString], names: &[&str]) -> Vec<&'a OsStr> {
+pub(crate) fn without<'a>(arguments: &'a [OsString], names: &[&str]) -> Vec<&'a OsStr> {
     let mut kept = Vec::new();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {

@@ -1,6 +1,6 @@
 //! What the demo puts into its cluster: the chart, the account's key, the class, and three Tenants.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +11,7 @@ use super::run::{output, output_with_input};
 use super::{SYSTEM_NAMESPACE, TENANTS_NAMESPACE};
 use crate::control_plane::client_for;
 use crate::controller::{ControllerOptions, Rendered};
+use crate::repository;
 
 /// The name of the release, of its Deployment and of its `ServiceAccount`.
 const RELEASE: &str = "tenant-controller";
@@ -133,12 +134,4 @@ async fn apply(cluster: &Cluster, document: String) -> Result<()> {
     )
     .await?;
     Ok(())
-}
-
-/// Where the sources lie that this program was built from: charts and examples are taken from there.
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
-        .to_owned()
 }

@@ -1,4 +1,4 @@
-//! How a chart would have the controller started: the arguments, the environment, the files and the `ServiceAccount` of
+//! How a chart would have its program started: the arguments, the environment, the files and the `ServiceAccount` of
 //! the Deployment that it rendered, taken for a process of this machine.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, EnvVar, PodSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, EnvVar, PodSpec, Secret, SecretKeySelector};
 use kube::{Api, Client};
 
 /// What the Deployment's one container is started with.
@@ -30,9 +30,9 @@ impl Rendered {
         let deployment = Api::<Deployment>::namespaced(client.clone(), namespace)
             .get(name)
             .await;
-        let mut rendered = Self::from_deployment(
-            &deployment.with_context(|| format!("no Deployment {namespace}/{name}"))?,
-        )?;
+        let deployment = deployment.with_context(|| format!("no Deployment {namespace}/{name}"))?;
+        let secrets = Secrets::read(client, namespace, &deployment).await?;
+        let mut rendered = Self::from_deployment(&deployment, &secrets)?;
         for (mounted_at, config_map) in rendered.mounts.clone() {
             let found = Api::<ConfigMap>::namespaced(client.clone(), namespace)
                 .get(&config_map)
@@ -51,8 +51,8 @@ impl Rendered {
         Ok(rendered)
     }
 
-    /// What stands in the Deployment. What a process cannot have (a value from a Secret, a second container) is an error.
-    fn from_deployment(deployment: &Deployment) -> Result<Self> {
+    /// What stands in the Deployment. What a process cannot have (a second container) is an error.
+    fn from_deployment(deployment: &Deployment, secrets: &Secrets) -> Result<Self> {
         let namespace = deployment
             .metadata
             .namespace
@@ -83,7 +83,7 @@ impl Rendered {
             .env
             .iter()
             .flatten()
-            .map(|variable| value(variable, &fields))
+            .filter_map(|variable| value(variable, &fields, secrets).transpose())
             .collect::<Result<Vec<_>>>()?;
         let arguments = container
             .args
@@ -127,20 +127,70 @@ fn config_map(pod: &PodSpec, volume: &str) -> Option<String> {
     volume.config_map.as_ref().map(|source| source.name.clone())
 }
 
-fn value(variable: &EnvVar, fields: &BTreeMap<&str, &str>) -> Result<(String, String)> {
+/// The Secrets that variables come from, by name and key. The kubelet reads them for a Pod; the program itself need not be
+/// allowed to.
+#[derive(Default)]
+struct Secrets(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Secrets {
+    async fn read(client: &Client, namespace: &str, deployment: &Deployment) -> Result<Self> {
+        let api = Api::<Secret>::namespaced(client.clone(), namespace);
+        let mut secrets = Self::default();
+        let pod = deployment.spec.template.spec.as_ref();
+        for container in pod.iter().flat_map(|pod| &pod.containers) {
+            for source in container.env.iter().flatten().filter_map(secret_key) {
+                let Some(found) = api.get_opt(&source.name).await? else {
+                    continue;
+                };
+                let data = found.data.unwrap_or_default().into_iter();
+                let data = data.map(|(key, value)| Ok((key, String::from_utf8(value.0)?)));
+                secrets
+                    .0
+                    .insert(source.name.clone(), data.collect::<Result<_>>()?);
+            }
+        }
+        Ok(secrets)
+    }
+
+    fn get(&self, source: &SecretKeySelector) -> Option<String> {
+        self.0.get(&source.name)?.get(&source.key).cloned()
+    }
+}
+
+fn secret_key(variable: &EnvVar) -> Option<&SecretKeySelector> {
+    variable.value_from.as_ref()?.secret_key_ref.as_ref()
+}
+
+/// `None` for a variable that may be absent, and is.
+fn value(
+    variable: &EnvVar,
+    fields: &BTreeMap<&str, &str>,
+    secrets: &Secrets,
+) -> Result<Option<(String, String)>> {
     let name = variable.name.clone();
+    if let Some(source) = secret_key(variable) {
+        let value = secrets.get(source);
+        if value.is_none() && source.optional != Some(true) {
+            bail!(
+                "{name} asks for the key {} of the Secret {}, which is not there",
+                source.key,
+                source.name
+            );
+        }
+        return Ok(value.map(|value| (name, value)));
+    }
     let Some(source) = &variable.value_from else {
-        return Ok((name, variable.value.clone().unwrap_or_default()));
+        return Ok(Some((name, variable.value.clone().unwrap_or_default())));
     };
     let path = source
         .field_ref
         .as_ref()
         .map(|field| field.field_path.as_str())
-        .with_context(|| format!("{name} is neither a value nor a field"))?;
+        .with_context(|| format!("{name} is neither a value, nor a field, nor of a Secret"))?;
     let value = fields
         .get(path)
         .with_context(|| format!("{name} asks for {path}, which a process has not"))?;
-    Ok((name, (*value).to_owned()))
+    Ok(Some((name, (*value).to_owned())))
 }
 
 /// As Kubernetes does it: `$(NAME)` is the variable's value, and stays as it is if there is none.
@@ -166,11 +216,15 @@ mod tests {
                 "env": [
                     {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
                     {"name": "RUST_LOG", "value": "info"},
+                    {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}}},
+                    {"name": "ABSENT", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "other", "optional": true}}},
                 ],
                 "volumeMounts": [{"name": "config", "mountPath": "/etc/controller"}, {"name": "tmp", "mountPath": "/tmp"}],
             }], "volumes": [{"name": "config", "configMap": {"name": "settings"}}, {"name": "tmp", "emptyDir": {}}]}}},
         }))?;
-        let mut rendered = Rendered::from_deployment(&deployment)?;
+        let keys = BTreeMap::from([("token".to_owned(), "t-1".to_owned())]);
+        let secrets = Secrets(BTreeMap::from([("keys".to_owned(), keys)]));
+        let mut rendered = Rendered::from_deployment(&deployment, &secrets)?;
         assert_eq!(
             rendered.mounts,
             [("/etc/controller".to_owned(), "settings".to_owned())]
@@ -189,10 +243,15 @@ mod tests {
             rendered.environment,
             [
                 ("POD_NAMESPACE".into(), "tenant-system".into()),
-                ("RUST_LOG".into(), "info".into())
+                ("RUST_LOG".into(), "info".into()),
+                ("TOKEN".into(), "t-1".into())
             ]
         );
         assert_eq!(rendered.service_account, "robot");
+        assert!(
+            Rendered::from_deployment(&deployment, &Secrets::default()).is_err(),
+            "a Pod without its Secret does not start"
+        );
         Ok(())
     }
 }
