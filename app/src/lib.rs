@@ -2,6 +2,11 @@
 //!
 //! Folder order is the order of the data: [`ids`] name things; the rest follows a person from sign-in to an answer.
 
+pub mod config;
+pub mod identity;
 pub mod ids;
 pub mod ingestion;
+pub mod pages;
+pub mod tenants;
 pub mod workspaces;
+pub mod web;

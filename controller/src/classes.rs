@@ -16,12 +16,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
+use service::chain;
 use tracing::{info, warn};
 
 use crate::cache::lock;
 use crate::cluster::ClusterError;
 use crate::context::Context;
-use crate::failure::chain;
 use crate::identity::TenantUid;
 use crate::observe::tenants_of;
 use crate::wish::Refusal;

@@ -2,14 +2,10 @@
 //!
 //! Every setting has one name. `--lease-duration` is the flag, `TENANT_CONTROLLER_LEASE_DURATION` the variable, and
 //! `lease-duration` the key in the file that `--config` names; the first of these that is given wins, then the default.
-//! `settings` is the one table of them, `sources` finds what was said and where, `parse` turns text into values. All wrong
-//! settings are reported together. No setting is a secret: keys of accounts come from Secrets, never from here.
+//! `settings` is the one table of them; how values are found and checked is the crate `service`'s. All wrong settings are reported together. No setting is a secret: keys of accounts come from Secrets, never from here.
 
 mod build;
-mod help;
-mod parse;
 mod settings;
-mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -18,13 +14,11 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::identity::InstallationId;
 
 pub use build::{Machine, load};
-pub use parse::{LogFilter, Ratio};
-pub use sources::{LoadError, Origin, Wrong};
+pub use service::settings::{LoadError, LogFilter, LogFormat, Origin, Ratio, Wrong};
+pub use service::telemetry::{Log, Trace};
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,33 +111,6 @@ pub struct Lease {
 pub struct Http {
     /// Address for `/livez`, `/readyz` and `/metrics`. Port 0 takes a free one; the log line with `http.address` tells which.
     pub listen: SocketAddr,
-}
-
-/// Log lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// Their form.
-    pub format: LogFormat,
-    /// Which of them.
-    pub filter: LogFilter,
-}
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line, for machines.
-    Json,
-    /// A sentence and its fields, for people.
-    Pretty,
-}
-
-/// Traces over OTLP.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trace {
-    /// Base URL of an OTLP/HTTP receiver; `/v1/traces` is appended.
-    pub endpoint: Url,
-    /// The share of passes that are traced.
-    pub sampling: Ratio,
 }
 
 /// How soon a Tenant is looked at again.

@@ -7,13 +7,13 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::client::ClientBuilder;
 use kube::config::InferConfigError;
 use kube::{Client, Config};
+use service::chain;
 use tower::BoxError;
 
 use crate::telemetry::Metrics;
@@ -84,19 +84,4 @@ pub fn describe(error: &kube::Error) -> String {
         }
         error => chain(error),
     }
-}
-
-/// An error and its causes in one line. Causes that an error has already told are not told again.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crds::Reason;
 use neon::ErrorKind;
+use service::chain;
 
 use crate::cluster::ClusterError;
 use crate::report::{Area, Finding, Verdict};
@@ -136,22 +137,6 @@ fn classify(kind: ErrorKind) -> (Reason, Retry) {
         ErrorKind::RateLimited { .. } => (Reason::RateLimited, Retry::After(RATE_LIMITED_RETRY)),
         _ => (Reason::AccountUnreachable, Retry::Backoff),
     }
-}
-
-/// An error with its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        // Some libraries repeat the cause in their own words.
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

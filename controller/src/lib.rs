@@ -33,7 +33,6 @@ pub mod backoff;
 pub mod config;
 pub mod connect;
 pub mod health;
-pub mod http;
 pub mod lease;
 pub mod run;
 pub mod telemetry;

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use futures::future;
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
+use service::chain;
 use tracing::{debug, warn};
 
 use crate::accounts::Account;
 use crate::cache::PackedTenant;
 use crate::context::Context;
-use crate::failure::chain;
 use crate::observe::{begin, observe};
 use crate::plan::{Step, plan};
 

@@ -4,6 +4,7 @@
 //! 2 for wrong settings, 3 when the Lease was lost.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use anyhow::Context as _;
 use controller::config::{self, Config, LoadError, Machine};
 use controller::connect;
 use controller::health::{Health, Role};
-use controller::http::Server;
 use controller::lease::Lease;
 use controller::run::{Parts, run};
 use controller::telemetry::{self, Metrics};
+use service::http::Server;
+use service::http::operations;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 /// Wrong settings.
 const EXIT_SETTINGS: u8 = 2;
@@ -93,7 +94,12 @@ fn runtime(config: &Config) -> anyhow::Result<Runtime> {
 /// Everything between the settings and the exit code.
 async fn live(config: Config, cluster: kube::Config) -> ExitCode {
     let identity = config.lease.identity.clone();
-    let traces = match telemetry::start(&config.log, config.trace.as_ref(), &identity) {
+    let traces = match service::telemetry::start(
+        &telemetry::PROGRAM,
+        &config.log,
+        config.trace.as_ref(),
+        &identity,
+    ) {
         Ok(traces) => traces,
         Err(error) => return failed(&error.into()),
     };
@@ -126,14 +132,43 @@ async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
             config.http.listen
         )
     })?;
+    let address = server.address();
+    info!(http.address = %address, "Serving /livez, /readyz and /metrics on {address}");
     let end_of_http = CancellationToken::new();
-    let serving =
-        tokio::spawn(server.serve(health.clone(), Arc::clone(&metrics), end_of_http.clone()));
-    let stop = stop_on_signal(health.clone())?;
+    let vitals = Process {
+        health: health.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let serving = tokio::spawn(server.serve(
+        operations::router(Arc::new(vitals)),
+        operations::BOUNDS,
+        end_of_http.clone(),
+    ));
+    let stopping = health.clone();
+    let stop = service::stop::on_signal(move || stopping.set_role(Role::Stopping))
+        .context("signals cannot be received")?;
     let ending = lead(config, client, health, metrics, stop).await;
     end_of_http.cancel();
     serving.await.context("the HTTP port ended")?;
     ending
+}
+
+/// What the HTTP port says of this process.
+struct Process {
+    health: Health,
+    metrics: Arc<Metrics>,
+}
+
+impl operations::Vitals for Process {
+    fn live(&self) -> Result<&'static str, String> {
+        self.health.live()
+    }
+    fn ready(&self) -> Result<&'static str, String> {
+        self.health.ready()
+    }
+    fn metrics(&self) -> Result<String, fmt::Error> {
+        self.metrics.encode()
+    }
 }
 
 /// Waits for the Lease, reconciles while it is held, gives it back.
@@ -186,32 +221,6 @@ async fn lead(
 async fn grace_over(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
-}
-
-/// A token that SIGTERM or SIGINT cancels. A second one ends the process at once, for people who do not want to wait.
-fn stop_on_signal(health: Health) -> anyhow::Result<CancellationToken> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be received")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be received")?;
-    let stop = CancellationToken::new();
-    let asked = stop.clone();
-    tokio::spawn(async move {
-        let name = either(&mut terminate, &mut interrupt).await;
-        info!("{name}: taking no new work, and letting running steps come to their end");
-        health.set_role(Role::Stopping);
-        asked.cancel();
-        let name = either(&mut terminate, &mut interrupt).await;
-        warn!("{name} again: running steps are abandoned");
-        std::process::exit(1);
-    });
-    Ok(stop)
-}
-
-/// The name of the signal that came.
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    }
 }
 
 /// For failures before there are log lines.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crds::{ConditionType, Reason, is_true};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
+use service::chain;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::apply::{apply, name, progress};
@@ -14,7 +15,7 @@ use crate::cache::PackedTenant;
 use crate::classes;
 use crate::context::Context;
 use crate::facts::Facts;
-use crate::failure::{Failure, Retry, chain};
+use crate::failure::{Failure, Retry};
 use crate::observe::{begin, observe};
 use crate::pass::Pass;
 use crate::plan::{Goal, Step, plan};

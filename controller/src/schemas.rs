@@ -5,9 +5,9 @@ use std::sync::{PoisonError, RwLock};
 
 use crds::{MigrationsSource, Reason, TenantClass};
 use kube::ResourceExt;
+use service::chain;
 
 use crate::cluster::{Cluster, ClusterError};
-use crate::failure::chain;
 use crate::schema::SchemaSet;
 use crate::wish::Refusal;
 

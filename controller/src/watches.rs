@@ -11,13 +11,13 @@ use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{PredicateConfig, WatchStreamExt, watcher as watch};
 use kube::{Api, Resource, ResourceExt};
+use service::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::cache::PackedTenant;
 use crate::classes::Classes;
 use crate::context::Context;
-use crate::failure::chain;
 
 /// Objects of one page when a watch begins.
 const WATCH_PAGE_OBJECTS: u32 = 500;

@@ -74,7 +74,7 @@ pub(super) async fn create(
                 Reason::SettlingCreation,
                 format!(
                     "{DOING}: {}; the account is being watched for it",
-                    crate::failure::chain(&error)
+                    service::chain(&error)
                 ),
             ));
         }

@@ -179,7 +179,7 @@ async fn fetch(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Failure> {
                      there in spec.database of a new Tenant ({})",
                     wish.database,
                     wish.owner,
-                    crate::failure::chain(&error)
+                    service::chain(&error)
                 ),
             ));
         }

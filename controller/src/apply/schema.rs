@@ -4,9 +4,10 @@ use crds::{Reason, SchemaStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use neon::ids::ProjectId;
+use service::chain;
 
 use crate::facts::Facts;
-use crate::failure::{Failure, Retry, chain};
+use crate::failure::{Failure, Retry};
 use crate::pass::Pass;
 use crate::report::{Area, millis_between};
 use crate::schema::{

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::parse::{self, show};
+use service::settings::parse::{self, show};
+use service::settings::{LoadError, Said};
+
 use super::settings as set;
-use super::sources::{LoadError, Said};
 use super::{Config, Http, Kube, Lease, Limits, Log, Neon, Retry, Schema, Trace};
 
 /// What the machine says of itself, for settings that are left out.
@@ -25,7 +26,7 @@ pub fn load(
     env: &BTreeMap<String, String>,
     machine: &Machine,
 ) -> Result<Config, LoadError> {
-    let said = Said::read(args, env)?;
+    let said = Said::read(&set::TABLE, args, env)?;
     Ok(Config {
         kube: kube(&said, env, machine)?,
         neon: neon(&said)?,

@@ -6,77 +6,27 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use service::settings::{LogFilter, LogFormat, Ratio, Table, parse};
 use url::Url;
 
-use super::parse;
-use super::{LogFilter, LogFormat, Ratio};
 use crate::identity::InstallationId;
-
-/// One setting.
-pub(super) struct Setting<T> {
-    /// The name: the flag without `--`, the key in the file, and in capitals the end of the variable.
-    pub(super) name: &'static str,
-    /// Under which heading of the help it stands.
-    pub(super) group: &'static str,
-    /// The kind of value.
-    pub(super) value: &'static str,
-    /// The value where nothing is said.
-    pub(super) default: Option<&'static str>,
-    /// What it is for.
-    pub(super) help: &'static str,
-    /// Text to value; the error says what to write instead.
-    pub(super) parse: fn(&str) -> Result<T, String>,
-}
-
-/// A setting whatever its type: what help and checks need.
-pub(super) trait AnySetting: Sync {
-    fn name(&self) -> &'static str;
-    fn group(&self) -> &'static str;
-    fn value(&self) -> &'static str;
-    fn default(&self) -> Option<&'static str>;
-    fn help(&self) -> &'static str;
-    fn check(&self, text: &str) -> Result<(), String>;
-}
-
-impl<T> AnySetting for Setting<T> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn group(&self) -> &'static str {
-        self.group
-    }
-    fn value(&self) -> &'static str {
-        self.value
-    }
-    fn default(&self) -> Option<&'static str> {
-        self.default
-    }
-    fn help(&self) -> &'static str {
-        self.help
-    }
-    fn check(&self, text: &str) -> Result<(), String> {
-        (self.parse)(text).map(drop)
-    }
-}
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Declares the settings of the groups, and [`ALL`] of them in the same order.
-macro_rules! settings {
-    ($($group:literal { $($id:ident: $ty:ty = $name:literal, $value:literal, $default:expr, $help:literal, $parse:expr;)+ })+) => {
-        $($(pub(super) static $id: Setting<$ty> = Setting {
-            name: $name, group: $group, value: $value, default: $default, help: $help, parse: $parse,
-        };)+)+
+/// The controller's settings.
+pub(super) const TABLE: Table = Table {
+    program: "tenant-controller",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "Watches Tenants and reconciles each into a Neon project with a schema and a Secret.",
+    after: "The cluster is found as kubectl finds it (KUBECONFIG, ~/.kube/config), else from the Pod's ServiceAccount.",
+    env_prefix: "TENANT_CONTROLLER_",
+    all: ALL,
+};
 
-        /// Every setting, in the order of the help text.
-        pub(super) static ALL: &[&dyn AnySetting] = &[$($(&$id,)+)+];
-    };
-}
-
-settings! {
+service::settings! {
     "Cluster" {
         NAMESPACE: String = "namespace", "NAME", None,
             "The controller's namespace: its Lease, the accounts' key Secrets, ConfigMaps of migrations. Left out: POD_NAMESPACE, else the ServiceAccount's, else the kubeconfig's",
@@ -86,7 +36,7 @@ settings! {
             parse::namespaces;
         INSTALLATION_ID: InstallationId = "installation-id", "ID", None,
             "Marks the projects of this installation, for accounts that several share: 1 to 36 of a-z, 0-9, -. Left out: the uid of namespace kube-system. Do not change it once projects exist",
-            parse::installation_id;
+            installation_id;
         KUBE_CALL_DEADLINE: Duration = "kube-call-deadline", "DURATION", Some("15s"),
             "Limit on a call to the Kubernetes API, 1s to 2m",
             |text| parse::duration(text, SECOND, 2 * MINUTE);
@@ -187,5 +137,24 @@ settings! {
         SHUTDOWN_GRACE: Duration = "shutdown-grace", "DURATION", Some("20s"),
             "How long running steps may take to finish after SIGTERM, 0s to 10m; less than the Pod's terminationGracePeriodSeconds",
             |text| parse::duration(text, Duration::ZERO, 10 * MINUTE);
+    }
+}
+
+/// An installation id.
+fn installation_id(text: &str) -> Result<InstallationId, String> {
+    InstallationId::parse(text).map_err(|_| {
+        "write 1 to 36 of the characters a-z, 0-9 and -, with neither end a -, such as `prod-eu`"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_installation_id_is_told_what_fits() {
+        assert!(installation_id("prod-eu").is_ok());
+        assert!(installation_id("Prod").is_err_and(|advice| advice.contains("1 to 36")));
     }
 }

@@ -5,9 +5,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::settings::ALL;
-use super::sources::{Origin, variable};
-use super::{Config, LoadError, LogFormat, Machine, load};
+use super::settings::{ALL, TABLE};
+use super::{Config, LoadError, LogFormat, Machine, Origin, load};
 
 fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -228,7 +227,7 @@ fn help_shows_every_setting_with_its_variable_and_default() {
             setting.name()
         );
         assert!(
-            help.contains(&variable(setting.name())),
+            help.contains(&TABLE.variable(setting.name())),
             "{}",
             setting.name()
         );

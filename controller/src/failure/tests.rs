@@ -192,32 +192,3 @@ fn an_account_that_cannot_be_listed_refuses_with_the_same_reasons() {
         refusal.message
     );
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-struct Layer {
-    text: &'static str,
-    #[source]
-    cause: Option<Box<Layer>>,
-}
-
-fn layers(texts: &[&'static str]) -> Layer {
-    let (text, rest) = texts.split_first().unwrap();
-    Layer {
-        text,
-        cause: (!rest.is_empty()).then(|| Box::new(layers(rest))),
-    }
-}
-
-#[test]
-fn causes_stand_in_one_line_and_none_twice() {
-    assert_eq!(chain(&layers(&["a fails"])), "a fails");
-    assert_eq!(
-        chain(&layers(&["a fails", "b is away", "c broke"])),
-        "a fails: b is away: c broke"
-    );
-    assert_eq!(
-        chain(&layers(&["a fails: b is away", "b is away", "c broke"])),
-        "a fails: b is away: c broke"
-    );
-}

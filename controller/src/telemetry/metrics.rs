@@ -3,7 +3,6 @@
 //! Labels are words from closed lists, or names of classes; never of Tenants or projects, of which there are too many.
 
 mod labels;
-mod process;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use service::telemetry::Process;
 
 use labels::{
     Call, Class, KubeCall, KubeRequest, Migrated, NeonCall, PhaseOf, Reconciled, Route, StepDone,
@@ -119,7 +119,7 @@ impl Metrics {
     /// Gives each family its name and its help.
     fn register(&mut self) {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(process::Process));
+        registry.register_collector(Box::new(Process));
         let own = registry.sub_registry_with_prefix(PREFIX);
 
         own.register(

@@ -9,9 +9,6 @@ use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::LogFormat;
-use crate::identity::InstallationId;
-
 /// Longest DNS label, in bytes; names of namespaces are such labels.
 const DNS_LABEL_BYTES_MAX: usize = 63;
 /// Longest DNS subdomain, in bytes; names of Leases are such.
@@ -31,6 +28,15 @@ impl Ratio {
     }
 }
 
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// A sentence and its fields, for people.
+    Pretty,
+}
+
 /// Directives of a log filter, known to be readable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);
@@ -42,16 +48,8 @@ impl LogFilter {
     }
 }
 
-/// An installation id.
-pub(super) fn installation_id(text: &str) -> Result<InstallationId, String> {
-    InstallationId::parse(text).map_err(|_| {
-        "write 1 to 36 of the characters a-z, 0-9 and -, with neither end a -, such as `prod-eu`"
-            .to_owned()
-    })
-}
-
 /// A duration with its unit, within bounds.
-pub(super) fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+pub fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     text.parse::<SignedDuration>()
         .ok()
         .and_then(|d| Duration::try_from(d).ok())
@@ -67,7 +65,7 @@ pub(super) fn duration(text: &str, min: Duration, max: Duration) -> Result<Durat
 }
 
 /// A duration of whole seconds, within bounds.
-pub(super) fn whole_seconds(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+pub fn whole_seconds(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let value = duration(text, min, max)?;
     if value.subsec_nanos() == 0 {
         Ok(value)
@@ -80,13 +78,13 @@ pub(super) fn whole_seconds(text: &str, min: Duration, max: Duration) -> Result<
 }
 
 /// A duration as people write it.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     SignedDuration::try_from(duration)
         .map_or_else(|_| format!("{}s", duration.as_secs()), |d| format!("{d:#}"))
 }
 
 /// A whole number, within bounds; the lower one is 1.
-pub(super) fn count(text: &str, max: u32) -> Result<NonZeroU32, String> {
+pub fn count(text: &str, max: u32) -> Result<NonZeroU32, String> {
     text.parse::<NonZeroU32>()
         .ok()
         .filter(|n| n.get() <= max)
@@ -94,13 +92,13 @@ pub(super) fn count(text: &str, max: u32) -> Result<NonZeroU32, String> {
 }
 
 /// As [`count`], for what is counted in memory.
-pub(super) fn size(text: &str, max: u32) -> Result<NonZeroUsize, String> {
+pub fn size(text: &str, max: u32) -> Result<NonZeroUsize, String> {
     let n = count(text, max)?;
     NonZeroUsize::try_from(n).map_err(|_| format!("write a whole number from 1 to {max}"))
 }
 
 /// A share between 0 and 1.
-pub(super) fn ratio(text: &str) -> Result<Ratio, String> {
+pub fn ratio(text: &str) -> Result<Ratio, String> {
     text.parse::<f64>()
         .ok()
         .filter(|r| (0.0..=1.0).contains(r))
@@ -109,14 +107,14 @@ pub(super) fn ratio(text: &str) -> Result<Ratio, String> {
 }
 
 /// An address with a port.
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "write an IP address and a port, such as `0.0.0.0:8080` or `[::]:8080`".to_owned()
     })
 }
 
 /// Base URL of an HTTP service.
-pub(super) fn http_url(text: &str) -> Result<Url, String> {
+pub fn http_url(text: &str) -> Result<Url, String> {
     Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -127,7 +125,7 @@ pub(super) fn http_url(text: &str) -> Result<Url, String> {
 }
 
 /// Name of a namespace.
-pub(super) fn namespace(text: &str) -> Result<String, String> {
+pub fn namespace(text: &str) -> Result<String, String> {
     if is_dns_label(text) {
         Ok(text.to_owned())
     } else {
@@ -138,7 +136,7 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
 }
 
 /// Names of namespaces with commas between; none for an empty text. Each once, in order of the alphabet.
-pub(super) fn namespaces(text: &str) -> Result<Vec<String>, String> {
+pub fn namespaces(text: &str) -> Result<Vec<String>, String> {
     let mut names = text
         .split(',')
         .map(str::trim)
@@ -155,18 +153,18 @@ pub(super) fn namespaces(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// Name of an object such as a Lease.
-pub(super) fn object_name(text: &str) -> Result<String, String> {
+pub fn object_name(text: &str) -> Result<String, String> {
     if text.len() <= DNS_SUBDOMAIN_BYTES_MAX && text.split('.').all(is_dns_label) {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "write a name of at most {DNS_SUBDOMAIN_BYTES_MAX} characters a-z, 0-9, - and ., such as `tenant-controller`"
+            "write a name of at most {DNS_SUBDOMAIN_BYTES_MAX} characters a-z, 0-9, - and ., such as `my-lease`"
         ))
     }
 }
 
 /// An identity: anything that can be read in a log line.
-pub(super) fn identity(text: &str) -> Result<String, String> {
+pub fn identity(text: &str) -> Result<String, String> {
     let fits = (1..=DNS_SUBDOMAIN_BYTES_MAX).contains(&text.len());
     if fits && text.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(text.to_owned())
@@ -178,20 +176,17 @@ pub(super) fn identity(text: &str) -> Result<String, String> {
 }
 
 /// A directory that is there.
-pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+pub fn directory(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.is_dir() {
         Ok(path)
     } else {
-        Err(
-            "write the path of a directory that exists, or leave it out for the built-in migrations"
-                .to_owned(),
-        )
+        Err("write the path of a directory that exists, or leave it out".to_owned())
     }
 }
 
 /// Form of log lines.
-pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+pub fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "json" => Ok(LogFormat::Json),
         "pretty" => Ok(LogFormat::Pretty),
@@ -200,7 +195,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 /// Directives of a log filter.
-pub(super) fn log_filter(text: &str) -> Result<LogFilter, String> {
+pub fn log_filter(text: &str) -> Result<LogFilter, String> {
     match EnvFilter::builder().parse(text) {
         Ok(_) if !text.trim().is_empty() => Ok(LogFilter(text.to_owned())),
         _ => Err(
@@ -260,12 +255,6 @@ mod tests {
         for text in ["-0.1", "1.01", "NaN", "inf", "10%"] {
             assert!(ratio(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_wrong_installation_id_is_told_what_fits() {
-        assert!(installation_id("prod-eu").is_ok());
-        assert!(installation_id("Prod").is_err_and(|advice| advice.contains("1 to 36")));
     }
 
     #[test]

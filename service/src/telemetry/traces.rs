@@ -1,6 +1,6 @@
-//! Traces: spans of passes and their steps, sent over OTLP/HTTP in batches where an endpoint is configured.
+//! Traces: spans of the program's own code, sent over OTLP/HTTP in batches where an endpoint is configured.
 //!
-//! Spans are lost rather than waited for: the queue is bounded, and neither a slow receiver nor a missing one holds up a pass.
+//! Spans are lost rather than waited for: the queue is bounded, and neither a slow receiver nor a missing one holds up any work.
 
 use std::time::Duration;
 
@@ -15,15 +15,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{Subscriber, warn};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
-use super::TelemetryError;
-use crate::config::Trace;
+use super::{Program, TelemetryError, Trace};
 
-/// Name of the service in traces.
-const SERVICE: &str = "tenant-controller";
 /// Spans that wait to be sent, at most.
 const QUEUE_SPANS_MAX: usize = 2048;
 /// Spans in one request, at most.
@@ -38,12 +35,16 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Traces of this process; sends nothing where none are configured.
 #[derive(Debug, Default)]
 pub struct Traces {
-    provider: Option<SdkTracerProvider>,
+    sending: Option<(SdkTracerProvider, Program)>,
 }
 
 impl Traces {
     /// Starts sending, on the runtime that this is called on. `identity` tells replicas apart.
-    pub(super) fn start(trace: Option<&Trace>, identity: &str) -> Result<Self, TelemetryError> {
+    pub(super) fn start(
+        program: &Program,
+        trace: Option<&Trace>,
+        identity: &str,
+    ) -> Result<Self, TelemetryError> {
         let Some(trace) = trace else {
             return Ok(Self::default());
         };
@@ -66,8 +67,8 @@ impl Traces {
             .with_batch_config(batches)
             .build();
         let resource = Resource::builder()
-            .with_service_name(SERVICE)
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .with_service_name(program.name)
+            .with_attribute(KeyValue::new("service.version", program.version))
             .with_attribute(KeyValue::new("service.instance.id", identity.to_owned()))
             .build();
         let sampler =
@@ -78,19 +79,18 @@ impl Traces {
             .with_resource(resource)
             .build();
         Ok(Self {
-            provider: Some(provider),
+            sending: Some((provider, *program)),
         })
     }
 
-    /// The layer that turns spans of the controller's own code into traces; those of libraries would be the exporter's own calls too.
+    /// The layer that turns spans of the program's own code into traces.
     pub(super) fn layer<S>(&self) -> Option<impl Layer<S> + use<S>>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let tracer = self.provider.as_ref()?.tracer(SERVICE);
-        let own = Targets::new()
-            .with_target("controller", LevelFilter::DEBUG)
-            .with_target("neon", LevelFilter::DEBUG);
+        let (provider, program) = self.sending.as_ref()?;
+        let tracer = provider.tracer(program.name);
+        let own = Targets::new().with_targets(program.targets.iter().copied());
         Some(
             tracing_opentelemetry::layer()
                 .with_tracer(tracer)
@@ -102,7 +102,7 @@ impl Traces {
 
     /// Sends what is left, within `FLUSH_TIMEOUT`.
     pub async fn flush(self) {
-        let Some(provider) = self.provider else {
+        let Some((provider, _)) = self.sending else {
             return;
         };
         let sent = spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));

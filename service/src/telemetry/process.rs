@@ -12,7 +12,7 @@ use prometheus_client::registry::Unit;
 
 /// Reads `/proc/self` at each scrape.
 #[derive(Debug)]
-pub(super) struct Process;
+pub struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {

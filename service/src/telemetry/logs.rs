@@ -16,8 +16,9 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
+use super::Log;
 use super::traces::Traces;
-use crate::config::{Log, LogFormat};
+use crate::settings::LogFormat;
 
 /// Sets the process's subscriber, and has panics told as log lines, so that whoever collects those sees them.
 pub(super) fn install(log: &Log, traces: &Traces) -> Result<(), TryInitError> {
@@ -54,7 +55,7 @@ pub(super) fn install(log: &Log, traces: &Traces) -> Result<(), TryInitError> {
             .unwrap_or_default();
         tracing::error!(
             panic.location = place,
-            "A task panicked; this is a defect of the controller"
+            "A task panicked; this is a defect of the program"
         );
         default(panic);
     }));

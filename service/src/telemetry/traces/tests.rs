@@ -10,7 +10,15 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use tracing::level_filters::LevelFilter;
+
 use super::*;
+
+const PROGRAM: Program = Program {
+    name: "own-program",
+    version: "1.2.3",
+    targets: &[("own_crate", LevelFilter::DEBUG)],
+};
 
 #[test]
 fn the_receivers_path_is_kept() {
@@ -45,11 +53,11 @@ async fn spans_of_our_code_arrive_when_the_process_stops_and_those_of_libraries_
 
     let trace = Trace {
         endpoint: Url::parse(&endpoint).expect("URL"),
-        sampling: crate::config::Ratio::ALL,
+        sampling: crate::settings::Ratio::ALL,
     };
-    let traces = Traces::start(Some(&trace), "replica-7").expect("started");
+    let traces = Traces::start(&PROGRAM, Some(&trace), "replica-7").expect("started");
     tracing::subscriber::with_default(tracing_subscriber::registry().with(traces.layer()), || {
-        tracing::info_span!(target: "controller::reconcile", "reconcile", tenant.name = "acme")
+        tracing::info_span!(target: "own_crate::reconcile", "reconcile", tenant.name = "acme")
             .in_scope(|| {});
         tracing::info_span!(target: "hyper", "not_ours").in_scope(|| {});
     });
@@ -57,7 +65,14 @@ async fn spans_of_our_code_arrive_when_the_process_stops_and_those_of_libraries_
 
     let body = received.recv().await.expect("one request");
     let holds = |text: &str| body.windows(text.len()).any(|w| w == text.as_bytes());
-    for text in ["reconcile", "tenant.name", "acme", SERVICE, "replica-7"] {
+    for text in [
+        "reconcile",
+        "tenant.name",
+        "acme",
+        PROGRAM.name,
+        PROGRAM.version,
+        "replica-7",
+    ] {
         assert!(holds(text), "{text}");
     }
     assert!(!holds("not_ours"));
@@ -66,7 +81,7 @@ async fn spans_of_our_code_arrive_when_the_process_stops_and_those_of_libraries_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_endpoint_nothing_is_made_or_waited_for() {
-    let traces = Traces::start(None, "x").expect("started");
+    let traces = Traces::start(&PROGRAM, None, "x").expect("started");
     assert!(traces.layer::<tracing_subscriber::Registry>().is_none());
     traces.flush().await;
 }

@@ -1,0 +1,225 @@
+//! Settings: what can be set, and the whole of it once everything was checked.
+//!
+//! Flags, variables and keys of the file all come from one table. Nothing below this module reads the environment, and what stands in
+//! a [`Config`] needs no second look.
+
+mod public_url;
+mod rate;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use url::Url;
+
+pub use public_url::{NotAPublicUrl, PublicUrl};
+pub use rate::{Allowance, NotARate, Rate, Rates};
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The pages' own port.
+    pub http: Http,
+    /// The app's own database.
+    pub database: Database,
+    /// Where Tenants are made, and of which kinds.
+    pub tenants: Tenants,
+    /// Where files lie.
+    pub objects: Objects,
+    /// Embeddings and answers.
+    pub models: Models,
+    /// What a workspace and a user may have.
+    pub plan: Plan,
+    /// How people sign in.
+    pub sign_in: SignIn,
+    /// How long a session is good.
+    pub sessions: Sessions,
+    /// How often one may ask.
+    pub limits: Limits,
+    /// How much ingestion is done at once.
+    pub workers: Workers,
+}
+
+/// The pages' own port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where pages are served. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    pub operations_listen: SocketAddr,
+    /// As browsers reach the pages.
+    pub public_url: PublicUrl,
+    /// Whose word about a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where a trusted proxy says it. One header, not both: the other may be the client's own invention, passed through.
+    pub forwarded_header: ForwardedHeader,
+    /// Limit on answering a request that is not a stream.
+    pub request_timeout: Duration,
+}
+
+/// Where a proxy writes whom it speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded`, RFC 7239.
+    Forwarded,
+}
+
+/// The app's own database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Where it is and how to get in.
+    pub url: SecretString,
+    /// Connections of this process at most.
+    pub connections_max: NonZeroU32,
+    /// Limit on getting a connection.
+    pub acquire_timeout: Duration,
+    /// Limit on waiting for another process that migrates.
+    pub migration_lock_timeout: Duration,
+}
+
+/// Where Tenants are made, and of which kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenants {
+    /// The namespace of the app's Tenants and of nothing else.
+    pub namespace: String,
+    /// Classes that a new workspace may have; the first is taken where nothing is chosen.
+    pub classes: Vec<Choice>,
+    /// Regions that a new workspace may have; none: the class decides.
+    pub regions: Vec<Choice>,
+}
+
+/// Something that people choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// As the `Tenant` names it.
+    pub name: String,
+    /// As people read it.
+    pub display_name: String,
+}
+
+/// Where files lie. Keys come from the standard AWS environment, as with any other AWS client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objects {
+    /// The region that requests are signed for.
+    pub region: String,
+    /// Where this process reaches the server; `None` is AWS itself.
+    pub endpoint: Option<Url>,
+    /// Where browsers reach it, if that is elsewhere.
+    pub public_endpoint: Option<Url>,
+    /// Whether the bucket stands in the path and not in the host.
+    pub path_style: bool,
+    /// Which bucket keeps whose files.
+    pub buckets: Buckets,
+}
+
+/// Which bucket keeps whose files: where they may lie follows the workspace's region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    /// Of workspaces whose region has none of its own.
+    pub default: String,
+    /// By region of the workspace.
+    pub by_region: BTreeMap<String, String>,
+}
+
+impl Buckets {
+    /// The bucket for a workspace in this region; `None` is the region that its class chose.
+    pub fn of(&self, region: Option<&str>) -> &str {
+        region
+            .and_then(|region| self.by_region.get(region))
+            .unwrap_or(&self.default)
+    }
+
+    /// Every bucket, each once.
+    pub fn all(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.by_region.values().map(String::as_str).collect();
+        all.push(&self.default);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// Embeddings and answers: any endpoint that speaks as OpenAI's does, or a model on this machine.
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// Base URL of the endpoint.
+    pub base_url: Url,
+    /// Its key; without one, `local_dir` embeds and answers are extracts.
+    pub api_key: Option<SecretString>,
+    /// Who answers.
+    pub chat_model: String,
+    /// Who embeds.
+    pub embedding_model: String,
+    /// How long its vectors are.
+    pub embedding_dimensions: NonZeroUsize,
+    /// Requests a minute at most.
+    pub requests_per_minute: NonZeroU32,
+    /// Tokens a minute at most.
+    pub tokens_per_minute: NonZeroU32,
+    /// Directory of the local model.
+    pub local_dir: Option<PathBuf>,
+}
+
+/// What a workspace and a user may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Bytes of one file at most.
+    pub upload_bytes_max: u64,
+    /// Documents of one workspace at most.
+    pub documents_max: u32,
+    /// Workspaces that one user may make.
+    pub workspaces_per_user_max: u32,
+    /// Members of one workspace at most.
+    pub members_max: u32,
+}
+
+/// How people sign in.
+#[derive(Clone, Debug)]
+pub enum SignIn {
+    /// With an OpenID provider.
+    Oidc(Oidc),
+    /// By saying a name, for demonstrations on this machine alone. Never on anything but loopback.
+    Local,
+}
+
+/// An OpenID provider.
+#[derive(Clone, Debug)]
+pub struct Oidc {
+    /// Its issuer URL; the rest is discovered from there.
+    pub issuer: Url,
+    /// As it knows the app.
+    pub client_id: String,
+    /// The app's password with it; public clients have none.
+    pub client_secret: Option<SecretString>,
+}
+
+/// How long a session is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// Without a request.
+    pub idle: Duration,
+    /// At all.
+    pub absolute: Duration,
+}
+
+/// How often one may ask.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Redis that replicas count in together; without it, each counts for itself.
+    pub redis_url: Option<SecretString>,
+    /// What each kind of request may take.
+    pub rates: Rates,
+}
+
+/// How much ingestion is done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// Jobs at once in this process; 0 leaves them to others.
+    pub count: usize,
+}

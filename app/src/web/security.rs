@@ -1,0 +1,220 @@
+//! What browsers are told and asked: headers that every answer bears, and where a request that changes something comes from.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use url::Url;
+
+use super::Problem;
+use crate::config::{Config, Objects, PublicUrl};
+
+/// For how long browsers come over TLS only, once they did.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Headers that every answer bears, made once from the settings.
+#[derive(Clone, Debug)]
+pub struct Headers(Vec<(HeaderName, HeaderValue)>);
+
+impl Headers {
+    /// For these settings.
+    pub fn new(config: &Config) -> Self {
+        let mut headers = vec![
+            (header::CONTENT_SECURITY_POLICY, policy(&config.objects)),
+            (
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            ),
+            (
+                header::REFERRER_POLICY,
+                HeaderValue::from_static("same-origin"),
+            ),
+            (
+                HeaderName::from_static("permissions-policy"),
+                HeaderValue::from_static(
+                    "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+                ),
+            ),
+            (
+                HeaderName::from_static("cross-origin-opener-policy"),
+                HeaderValue::from_static("same-origin"),
+            ),
+            (
+                HeaderName::from_static("cross-origin-resource-policy"),
+                HeaderValue::from_static("same-origin"),
+            ),
+            (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        ];
+        if config.http.public_url.is_https() {
+            headers.push((header::STRICT_TRANSPORT_SECURITY, HSTS));
+        }
+        Self(headers)
+    }
+
+    /// Adds them, and has nothing kept by caches that says not that it may be.
+    pub fn add_to(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.0 {
+            headers.insert(name, value.clone());
+        }
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Everything from this origin alone, but for uploads, which go straight to where files lie.
+fn policy(objects: &Objects) -> HeaderValue {
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+         connect-src 'self'{}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        object_origins(objects)
+            .iter()
+            .map(|origin| format!(" {origin}"))
+            .collect::<String>()
+    );
+    // Origins are ASCII by construction; without them, uploads fail rather than anything being let through.
+    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'self'"))
+}
+
+/// Origins that presigned URLs point to, each once.
+fn object_origins(objects: &Objects) -> Vec<String> {
+    let endpoint = objects
+        .public_endpoint
+        .as_ref()
+        .or(objects.endpoint.as_ref());
+    let mut origins: Vec<String> = match endpoint {
+        Some(endpoint) if objects.path_style => vec![endpoint.origin().ascii_serialization()],
+        Some(endpoint) => objects
+            .buckets
+            .all()
+            .into_iter()
+            .filter_map(|bucket| in_front(endpoint, bucket))
+            .collect(),
+        None if objects.path_style => vec![format!("https://s3.{}.amazonaws.com", objects.region)],
+        None => objects
+            .buckets
+            .all()
+            .into_iter()
+            .map(|bucket| format!("https://{bucket}.s3.{}.amazonaws.com", objects.region))
+            .collect(),
+    };
+    origins.dedup();
+    origins
+}
+
+/// The endpoint with the bucket in front of its host.
+fn in_front(endpoint: &Url, bucket: &str) -> Option<String> {
+    let mut url = endpoint.clone();
+    url.set_host(Some(&format!("{bucket}.{}", endpoint.host_str()?)))
+        .ok()?;
+    Some(url.origin().ascii_serialization())
+}
+
+/// Whether a request of this method changes something.
+pub fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Refuses what another site's page sends, as browsers tell it. Programs that are no browser say neither header; they need a token
+/// like everybody else.
+pub fn check_origin(headers: &HeaderMap, public_url: &PublicUrl) -> Result<(), Problem> {
+    let refused = || Err(Problem::cross_site(public_url.origin()));
+    if let Some(site) = headers.get(SEC_FETCH_SITE)
+        && site != "same-origin"
+        && site != "none"
+    {
+        return refused();
+    }
+    match headers.get(header::ORIGIN) {
+        Some(origin) if origin.as_bytes() != public_url.origin().as_bytes() => refused(),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::Buckets;
+
+    fn objects(endpoint: Option<&str>, path_style: bool) -> Objects {
+        Objects {
+            region: "eu-central-1".to_owned(),
+            endpoint: Some("http://s3.internal:9000".parse().expect("URL")),
+            public_endpoint: endpoint.map(|url| url.parse().expect("URL")),
+            path_style,
+            buckets: Buckets {
+                default: "files".to_owned(),
+                by_region: BTreeMap::from([("aws-us-east-1".to_owned(), "files-us".to_owned())]),
+            },
+        }
+    }
+
+    #[test]
+    fn uploads_may_go_to_where_browsers_reach_the_files_and_nowhere_else() {
+        let public = Some("https://files.example.com:8443");
+        assert_eq!(
+            object_origins(&objects(public, true)),
+            ["https://files.example.com:8443"]
+        );
+        assert_eq!(
+            object_origins(&objects(public, false)),
+            [
+                "https://files.files.example.com:8443",
+                "https://files-us.files.example.com:8443"
+            ]
+        );
+        let aws = Objects {
+            endpoint: None,
+            ..objects(None, false)
+        };
+        assert_eq!(
+            object_origins(&aws),
+            [
+                "https://files.s3.eu-central-1.amazonaws.com",
+                "https://files-us.s3.eu-central-1.amazonaws.com"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_policy_lets_no_inline_script_and_no_frame_through() {
+        let policy = policy(&objects(Some("https://files.example.com"), true));
+        let policy = policy.to_str().expect("ASCII");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; "));
+        assert!(policy.contains("connect-src 'self' https://files.example.com;"));
+        assert!(!policy.contains("unsafe"));
+    }
+
+    #[test]
+    fn what_another_site_sends_is_refused() {
+        let own: PublicUrl = "https://chat.example.com".parse().expect("URL");
+        let check = |pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        HeaderName::from_static(name),
+                        HeaderValue::from_static(value),
+                    )
+                })
+                .collect();
+            check_origin(&headers, &own).is_ok()
+        };
+        for fine in [
+            &[][..],
+            &[("sec-fetch-site", "same-origin")],
+            &[("origin", "https://chat.example.com")],
+        ] {
+            assert!(check(fine), "{fine:?}");
+        }
+        for foreign in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.example"),
+            ("origin", "http://chat.example.com"),
+            ("origin", "null"),
+        ] {
+            assert!(!check(&[foreign]), "{foreign:?}");
+        }
+    }
+}
