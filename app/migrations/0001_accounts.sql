@@ -114,6 +114,8 @@ CREATE TABLE removals (
     kind          removal_kind NOT NULL,
     -- The workspace's or the user's id, as text.
     subject       text         NOT NULL,
+    -- Of an account's removal, that this workspace goes with.
+    parent_id     uuid,
     -- The page that shows it holds the token.
     token_sha256  bytea        NOT NULL UNIQUE CHECK (octet_length(token_sha256) = 32),
     -- Steps done so far and what each removed; numbers and times only.
@@ -121,5 +123,6 @@ CREATE TABLE removals (
     requested_at  timestamptz  NOT NULL DEFAULT now(),
     finished_at   timestamptz
 );
+CREATE INDEX removals_parent ON removals (parent_id) WHERE parent_id IS NOT NULL;
 -- A second request for the same thing finds the first.
 CREATE UNIQUE INDEX removals_open ON removals (kind, subject) WHERE finished_at IS NULL;

@@ -4,7 +4,10 @@
 //! last, so that whatever else there is can always be found from it. Nothing here opens a tenant's database, and nothing makes a
 //! Tenant anew whose uid was once known.
 
+pub mod apply;
 pub mod create;
+pub mod invitations;
+pub mod members;
 pub mod store;
 
 use jiff::Timestamp;

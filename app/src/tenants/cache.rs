@@ -1,0 +1,250 @@
+//! What the watches said last. It answers without a call, also while the API server is away.
+//!
+//! Tenants are kept as [`TenantView`]s behind an `Arc`; of Secrets only the version is kept, to see that one changed. Whoever follows a
+//! Tenant gets its newest view; followers that went away are forgotten at the next change of their Tenant.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::{Stream, stream};
+use kube::runtime::watcher::Event;
+use tokio::sync::watch;
+
+use super::view::{TenantName, TenantView};
+
+/// Objects of one kind, by name. While a list is under way the objects from before still stand.
+#[derive(Debug)]
+struct Kept<K, V> {
+    current: HashMap<K, V>,
+    listing: HashMap<K, V>,
+}
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self {
+            current: HashMap::new(),
+            listing: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Kept<K, V> {
+    /// Takes in an event and returns the names of what may have changed.
+    fn take(&mut self, event: Event<(K, V)>) -> Vec<K> {
+        match event {
+            Event::Apply((name, value)) => {
+                if self.current.get(&name) == Some(&value) {
+                    return Vec::new();
+                }
+                self.current.insert(name.clone(), value);
+                vec![name]
+            }
+            Event::Delete((name, _)) => {
+                self.current.remove(&name);
+                vec![name]
+            }
+            Event::Init => {
+                self.listing.clear();
+                Vec::new()
+            }
+            Event::InitApply((name, value)) => {
+                // What has not changed is not kept twice while the list is under way.
+                let value = match self.current.get(&name) {
+                    Some(kept) if *kept == value => kept.clone(),
+                    _ => value,
+                };
+                self.listing.insert(name, value);
+                Vec::new()
+            }
+            Event::InitDone => {
+                let before =
+                    std::mem::replace(&mut self.current, std::mem::take(&mut self.listing));
+                let lost = before
+                    .iter()
+                    .filter(|(name, value)| self.current.get(*name) != Some(*value));
+                let gained = self
+                    .current
+                    .iter()
+                    .filter(|(name, _)| !before.contains_key(*name));
+                lost.chain(gained).map(|(name, _)| name.clone()).collect()
+            }
+        }
+    }
+}
+
+type Followed = watch::Sender<Option<Arc<TenantView>>>;
+
+#[derive(Debug, Default)]
+struct Known {
+    tenants: Kept<TenantName, Arc<TenantView>>,
+    secrets: Kept<Box<str>, Box<str>>,
+    followed: HashMap<TenantName, Followed>,
+}
+
+/// The last word of the watches.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    known: Mutex<Known>,
+}
+
+impl Cache {
+    pub(super) fn tenant(&self, name: &TenantName) -> Option<Arc<TenantView>> {
+        self.lock().tenants.current.get(name).cloned()
+    }
+
+    pub(super) fn tenants(&self) -> Vec<Arc<TenantView>> {
+        self.lock().tenants.current.values().cloned().collect()
+    }
+
+    pub(super) fn tenant_count(&self) -> usize {
+        self.lock().tenants.current.len()
+    }
+
+    /// The version of a Secret; `None` if it is not there.
+    pub(super) fn secret_version(&self, name: &str) -> Option<Box<str>> {
+        self.lock().secrets.current.get(name).cloned()
+    }
+
+    pub(super) fn take_tenant(&self, event: Event<TenantView>) {
+        let event = map(event, |view| (view.name.clone(), Arc::new(view)));
+        let mut known = self.lock();
+        for name in known.tenants.take(event) {
+            let now = known.tenants.current.get(&name).cloned();
+            let Some(sender) = known.followed.get(&name) else {
+                continue;
+            };
+            if sender.send(now).is_err() {
+                // Nobody follows it any more.
+                known.followed.remove(&name);
+            }
+        }
+    }
+
+    pub(super) fn take_secret(&self, event: Event<(Box<str>, Box<str>)>) {
+        self.lock().secrets.take(event);
+    }
+
+    /// The Tenant as it is now, and again whenever it changes. Whoever is slow misses versions in between, never the newest.
+    pub(super) fn follow(
+        &self,
+        name: &TenantName,
+    ) -> impl Stream<Item = Option<Arc<TenantView>>> + Send + use<> {
+        let receiver = {
+            let mut known = self.lock();
+            let now = known.tenants.current.get(name).cloned();
+            // Those whose page was closed without their Tenant ever changing again go when somebody else comes.
+            known
+                .followed
+                .retain(|_, sender| sender.receiver_count() > 0);
+            known
+                .followed
+                .entry(name.clone())
+                .or_insert_with(|| watch::Sender::new(now))
+                .subscribe()
+        };
+        stream::unfold((receiver, true), |(mut receiver, is_first)| async move {
+            if !is_first {
+                receiver.changed().await.ok()?;
+            }
+            let now = receiver.borrow_and_update().clone();
+            Some((now, (receiver, false)))
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Nothing here can panic half way through a change.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The event, of something else.
+pub(super) fn map<T, N>(event: Event<T>, take: impl FnOnce(T) -> N) -> Event<N> {
+    match event {
+        Event::Apply(object) => Event::Apply(take(object)),
+        Event::Delete(object) => Event::Delete(take(object)),
+        Event::InitApply(object) => Event::InitApply(take(object)),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{FutureExt as _, StreamExt as _};
+
+    fn view(name: &str, uid: &str) -> TenantView {
+        let mut tenant = crds::Tenant::new(name, crds::TenantSpec::default());
+        tenant.metadata.uid = Some(uid.to_owned());
+        TenantView::of(tenant)
+    }
+
+    fn uid(cache: &Cache, name: &str) -> Option<Box<str>> {
+        cache.tenant(&name.into()).map(|view| view.uid.clone())
+    }
+
+    #[test]
+    fn what_stood_before_still_stands_while_a_list_is_under_way() {
+        let cache = Cache::default();
+        cache.take_tenant(Event::Init);
+        cache.take_tenant(Event::InitApply(view("a", "1")));
+        cache.take_tenant(Event::InitDone);
+        cache.take_tenant(Event::Init);
+        cache.take_tenant(Event::InitApply(view("b", "2")));
+        assert_eq!(uid(&cache, "a").as_deref(), Some("1"));
+        cache.take_tenant(Event::InitDone);
+        assert_eq!(uid(&cache, "a"), None, "it was gone when the list was made");
+        assert_eq!(uid(&cache, "b").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_list_that_was_cut_off_leaves_nothing_behind() {
+        let cache = Cache::default();
+        cache.take_tenant(Event::Init);
+        cache.take_tenant(Event::InitApply(view("a", "1")));
+        cache.take_tenant(Event::Init);
+        cache.take_tenant(Event::InitDone);
+        assert_eq!(cache.tenant_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_follower_hears_of_appearing_changing_and_going() {
+        let cache = Cache::default();
+        let mut changes = Box::pin(cache.follow(&"a".into()));
+        assert_eq!(changes.next().await, Some(None));
+        cache.take_tenant(Event::Apply(view("a", "1")));
+        let seen = changes.next().await.flatten().map(|view| view.uid.clone());
+        assert_eq!(seen.as_deref(), Some("1"));
+        cache.take_tenant(Event::Apply(view("a", "1")));
+        assert!(changes.next().now_or_never().is_none(), "nothing changed");
+        cache.take_tenant(Event::Init);
+        cache.take_tenant(Event::InitDone);
+        assert_eq!(
+            changes.next().await,
+            Some(None),
+            "it was missing from the list"
+        );
+    }
+
+    #[tokio::test]
+    async fn followers_who_left_are_forgotten() {
+        let cache = Cache::default();
+        for name in ["a", "b", "c"] {
+            drop(cache.follow(&name.into()));
+        }
+        let _stays = cache.follow(&"d".into());
+        assert_eq!(cache.lock().followed.len(), 1);
+        cache.take_tenant(Event::Apply(view("d", "1")));
+        assert_eq!(cache.lock().followed.len(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_known_by_its_version() {
+        let cache = Cache::default();
+        cache.take_secret(Event::Apply(("s".into(), "5".into())));
+        assert_eq!(cache.secret_version("s").as_deref(), Some("5"));
+        cache.take_secret(Event::Delete(("s".into(), "6".into())));
+        assert_eq!(cache.secret_version("s"), None);
+    }
+}

@@ -1,0 +1,282 @@
+//! A workspace as one archive: its PDFs, their text, its conversations, and a manifest with a digest of each.
+//!
+//! It is written while it is sent, a block at a time; nothing of it is kept anywhere. A failure half way breaks the response off: the
+//! manifest comes last and the zip's own list after it, so half an archive is none.
+
+mod archive;
+mod names;
+mod outlet;
+mod text;
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::{PgPool, Row as _};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::Workspace;
+use crate::ids::DocumentId;
+use crate::objects::{Objects, ObjectsError};
+use crate::tenants::{TenantDatabase, Unavailable};
+use archive::{Archive, ArchiveError, Entry};
+
+/// Archives that one process writes at once.
+pub const AT_ONCE: usize = 4;
+/// Limit on writing one: a reader that hardly reads does not hold its place for ever.
+pub const WRITING_TAKES_MAX: Duration = Duration::from_hours(1);
+/// Version of the manifest's form.
+const MANIFEST_VERSION: u32 = 1;
+
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
+
+/// Why there is no archive, or only half of one.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// So many are being written already.
+    #[error("{AT_ONCE} archives are being written already")]
+    Busy,
+    /// The workspace's database cannot be used now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// A database did not answer.
+    #[error("the rows could not be read")]
+    Database(#[from] sqlx::Error),
+    /// The store of files did not answer.
+    #[error("a file could not be read")]
+    Objects(#[from] ObjectsError),
+    /// A file is not what it was when it came.
+    #[error("a file is not what it was when it was uploaded")]
+    Changed,
+    /// Nobody reads it any more, or it could not be written.
+    #[error("the archive could not be written")]
+    Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It took longer than [`WRITING_TAKES_MAX`].
+    #[error("the archive was not read in time")]
+    TooSlow,
+}
+
+impl From<ArchiveError> for ExportError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(Box::new(error))
+    }
+}
+
+/// Where everything is that goes into the archive.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The main database.
+    pub database: PgPool,
+    /// The workspace's own.
+    pub tenant: TenantDatabase,
+    /// The files.
+    pub objects: Objects,
+}
+
+/// Begins to write the workspace's archive, and returns it as it comes.
+pub async fn export(
+    sources: Sources,
+    workspace: Workspace,
+) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, ExportError> {
+    let place = PLACES.try_acquire().map_err(|_| ExportError::Busy)?;
+    let documents = documents(&sources.database, &workspace).await?;
+    let (outlet, pieces) = outlet::outlet();
+    tokio::spawn(write(sources, workspace, documents, outlet, place));
+    Ok(pieces)
+}
+
+/// A document, as the manifest has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Document {
+    id: DocumentId,
+    file_name: String,
+    title: String,
+    byte_count: u64,
+    sha256: String,
+    state: String,
+    page_count: Option<i32>,
+}
+
+#[derive(Serialize)]
+struct Manifest<'a> {
+    version: u32,
+    workspace: &'a str,
+    name: &'a str,
+    exported_at: Timestamp,
+    documents: Vec<DocumentEntry>,
+    threads: Vec<ThreadEntry>,
+    /// Every file of the archive but this one.
+    entries: &'a [Entry],
+}
+
+#[derive(Serialize)]
+struct DocumentEntry {
+    id: DocumentId,
+    file_name: String,
+    title: String,
+    state: String,
+    page_count: Option<i32>,
+    pdf: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ThreadEntry {
+    id: Uuid,
+    path: String,
+}
+
+/// Those whose file has arrived, the oldest first.
+async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Document>, ExportError> {
+    let rows = sqlx::query(
+        "SELECT id, file_name, title, byte_count, encode(content_sha256, 'hex') AS sha256, state::text AS state, page_count
+         FROM documents
+         WHERE workspace_id = $1 AND state NOT IN ('uploading', 'removing')
+         ORDER BY created_at, id",
+    )
+    .bind(workspace.id.as_str())
+    .fetch_all(database)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Document {
+                id: DocumentId(row.try_get("id")?),
+                file_name: row.try_get("file_name")?,
+                title: row.try_get("title")?,
+                byte_count: row.try_get::<i64, _>("byte_count")?.unsigned_abs(),
+                sha256: row.try_get("sha256")?,
+                state: row.try_get("state")?,
+                page_count: row.try_get("page_count")?,
+            })
+        })
+        .collect()
+}
+
+/// Writes it all. The place is held until then.
+async fn write(
+    sources: Sources,
+    workspace: Workspace,
+    documents: Vec<Document>,
+    outlet: outlet::Outlet,
+    _place: SemaphorePermit<'static>,
+) {
+    let expected_bytes = documents.iter().map(|document| document.byte_count).sum();
+    let archive = Archive::new(outlet, expected_bytes);
+    let writing = fill(archive, &sources, &workspace, documents);
+    let written = tokio::time::timeout(WRITING_TAKES_MAX, writing)
+        .await
+        .unwrap_or(Err(ExportError::TooSlow));
+    match written {
+        Ok(()) => info!(workspace.id = %workspace.id, "The workspace was exported"),
+        // The outlet is dropped unfinished: whoever reads learns of it.
+        Err(error) => warn!(
+            workspace.id = %workspace.id,
+            error = &error as &dyn std::error::Error,
+            "An export broke off"
+        ),
+    }
+}
+
+async fn fill(
+    mut archive: Archive,
+    sources: &Sources,
+    workspace: &Workspace,
+    documents: Vec<Document>,
+) -> Result<(), ExportError> {
+    let prefix = sources
+        .objects
+        .prefix(workspace.region.as_deref(), &workspace.id);
+    let mut listed = Vec::with_capacity(documents.len());
+    for (at, document) in documents.into_iter().enumerate() {
+        let file = match sources.objects.read(&prefix.document(document.id)).await {
+            Ok(file) => file,
+            // Somebody removed it since we began.
+            Err(ObjectsError::Missing) if is_gone(sources, workspace, document.id).await? => {
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let pdf = names::entry("documents", at + 1, &document.title, "pdf");
+        let mut entry = archive.entry(pdf.clone()).await?;
+        entry.copy(file).await?;
+        if entry.close().await?.sha256 != document.sha256 {
+            return Err(ExportError::Changed);
+        }
+        let mut text = None;
+        if document.state == "ready" {
+            let path = names::entry("text", at + 1, &document.title, "txt");
+            let mut entry = archive.entry(path.clone()).await?;
+            text::document(&sources.tenant, document.id, &mut entry).await?;
+            entry.close().await?;
+            text = Some(path);
+        }
+        listed.push(DocumentEntry {
+            id: document.id,
+            file_name: document.file_name,
+            title: document.title,
+            state: document.state,
+            page_count: document.page_count,
+            pdf,
+            text,
+        });
+    }
+    let threads = threads(&mut archive, &sources.tenant).await?;
+    let entries = archive.entries().to_vec();
+    let manifest = serde_json::to_vec_pretty(&Manifest {
+        version: MANIFEST_VERSION,
+        workspace: workspace.id.as_str(),
+        name: &workspace.name,
+        exported_at: Timestamp::now(),
+        documents: listed,
+        threads,
+        entries: &entries,
+    })
+    .map_err(|error| ExportError::Archive(Box::new(error)))?;
+    let mut entry = archive.entry("manifest.json".to_owned()).await?;
+    entry.write(&manifest).await?;
+    entry.close().await?;
+    Ok(archive.finish().await?)
+}
+
+async fn threads(archive: &mut Archive, tenant: &PgPool) -> Result<Vec<ThreadEntry>, ExportError> {
+    let mut listed = Vec::new();
+    let mut after = Uuid::nil();
+    loop {
+        let page = text::threads(tenant, after).await?;
+        let Some(last) = page.last() else {
+            return Ok(listed);
+        };
+        after = last.id;
+        for thread in &page {
+            let path = names::entry("threads", listed.len() + 1, &thread.title, "json");
+            let mut entry = archive.entry(path.clone()).await?;
+            text::thread(tenant, thread, &mut entry).await?;
+            entry.close().await?;
+            listed.push(ThreadEntry {
+                id: thread.id,
+                path,
+            });
+        }
+    }
+}
+
+async fn is_gone(
+    sources: &Sources,
+    workspace: &Workspace,
+    document: DocumentId,
+) -> Result<bool, ExportError> {
+    let is_there: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM documents WHERE workspace_id = $1 AND id = $2 AND state <> 'removing')",
+    )
+    .bind(workspace.id.as_str())
+    .bind(document.0)
+    .fetch_one(&sources.database)
+    .await?;
+    Ok(!is_there)
+}

@@ -1,0 +1,63 @@
+//! Names of entries: what people called a document, made harmless for every file system, and never two alike.
+
+/// Characters of a title that a name keeps.
+const TITLE_CHARS_MAX: usize = 80;
+
+/// `documents/003 Annual report.pdf`: the number keeps names apart and in order.
+pub(super) fn entry(folder: &str, number: usize, title: &str, extension: &str) -> String {
+    let title = harmless(title);
+    let space = if title.is_empty() { "" } else { " " };
+    format!("{folder}/{number:03}{space}{title}.{extension}")
+}
+
+/// Without anything that leads elsewhere, hides, or means something to a file system.
+fn harmless(title: &str) -> String {
+    let kept: String = title
+        .chars()
+        .map(|letter| match letter {
+            letter if letter.is_control() => ' ',
+            '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '-',
+            // Turned-around text hides what a name ends in.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => ' ',
+            letter => letter,
+        })
+        .take(TITLE_CHARS_MAX)
+        .collect();
+    let words: Vec<&str> = kept.split_whitespace().collect();
+    words.join(" ").trim_matches(['.', ' ']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_title_leads_out_of_the_folder(title in "\\PC{0,120}|[./\\\\\\x00-\\x1f]{0,40}", number in 0usize..5000) {
+            let name = entry("documents", number, &title, "pdf");
+            prop_assert_eq!(name.matches('/').count(), 1, "{}", name);
+            prop_assert!(!name.contains('\\') && !name.contains("/.") && !name.chars().any(char::is_control));
+            prop_assert!(name.starts_with("documents/") && name.ends_with(".pdf"));
+        }
+
+        #[test]
+        fn numbers_keep_equal_titles_apart(one in 0usize..2000, other in 0usize..2000, title in "\\PC{0,90}") {
+            let same = entry("text", one, &title, "txt") == entry("text", other, &title, "txt");
+            prop_assert_eq!(same, one == other);
+        }
+    }
+
+    #[test]
+    fn a_title_stays_readable() {
+        assert_eq!(
+            entry("documents", 3, "Q1/Q2: report?", "pdf"),
+            "documents/003 Q1-Q2- report-.pdf"
+        );
+        assert_eq!(
+            entry("documents", 12, "../..", "pdf"),
+            "documents/012 -.pdf"
+        );
+        assert_eq!(entry("text", 1, " . ", "txt"), "text/001.txt");
+    }
+}

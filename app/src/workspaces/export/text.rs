@@ -1,0 +1,184 @@
+//! A document's text and a workspace's conversations, read from the tenant's database a page at a time, so that a slow download holds
+//! no connection.
+
+use serde_json::{Value, json};
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use super::ExportError;
+use super::archive::Writing;
+use crate::ids::DocumentId;
+
+/// Chunks of one query.
+const CHUNKS_AT_ONCE: i64 = 200;
+/// Threads of one query.
+pub(super) const THREADS_AT_ONCE: i64 = 50;
+/// Messages of one query.
+const MESSAGES_AT_ONCE: i64 = 100;
+
+/// Puts chunks, which overlap, back together.
+#[derive(Debug, Default)]
+struct Joined {
+    /// Characters of the document that were told.
+    told: usize,
+}
+
+impl Joined {
+    /// What of the chunk was not told yet. Where text between two chunks was left out, an empty line stands for it.
+    fn next<'a>(&mut self, offset: usize, text: &'a str) -> (&'static str, &'a str) {
+        let end = offset + text.chars().count();
+        let gap = if offset > self.told && self.told > 0 {
+            "\n\n"
+        } else {
+            ""
+        };
+        let known = self.told.saturating_sub(offset);
+        let new = match text.char_indices().nth(known) {
+            Some((at, _)) => &text[at..],
+            None => "",
+        };
+        self.told = self.told.max(end);
+        (gap, new)
+    }
+}
+
+/// The document's text, as it was read.
+pub(super) async fn document(
+    tenant: &PgPool,
+    document: DocumentId,
+    entry: &mut Writing<'_>,
+) -> Result<(), ExportError> {
+    let mut joined = Joined::default();
+    let mut after = -1;
+    loop {
+        let rows = sqlx::query(
+            "SELECT ordinal, char_offset, text FROM chunks
+             WHERE document_id = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3",
+        )
+        .bind(document.0)
+        .bind(after)
+        .bind(CHUNKS_AT_ONCE)
+        .fetch_all(tenant)
+        .await?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = last.try_get::<i32, _>("ordinal")?;
+        for row in &rows {
+            let offset: i32 = row.try_get("char_offset")?;
+            let (gap, new) = joined.next(
+                usize::try_from(offset).unwrap_or_default(),
+                row.try_get("text")?,
+            );
+            entry.write(gap.as_bytes()).await?;
+            entry.write(new.as_bytes()).await?;
+        }
+    }
+}
+
+/// A conversation without its messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Thread {
+    pub(super) id: Uuid,
+    pub(super) title: String,
+    created_at: String,
+}
+
+/// Conversations after this one, by their ids.
+pub(super) async fn threads(tenant: &PgPool, after: Uuid) -> Result<Vec<Thread>, ExportError> {
+    let rows = sqlx::query(
+        "SELECT id, title, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created
+         FROM threads WHERE id > $1 ORDER BY id LIMIT $2",
+    )
+    .bind(after)
+    .bind(THREADS_AT_ONCE)
+    .fetch_all(tenant)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Thread {
+                id: row.try_get("id")?,
+                title: row.try_get("title")?,
+                created_at: row.try_get("created")?,
+            })
+        })
+        .collect()
+}
+
+/// The conversation with its messages, as JSON.
+pub(super) async fn thread(
+    tenant: &PgPool,
+    thread: &Thread,
+    entry: &mut Writing<'_>,
+) -> Result<(), ExportError> {
+    let head = json!({ "id": thread.id, "title": thread.title, "created_at": thread.created_at });
+    // Written by hand as far as it must be, so that no conversation has to fit in memory.
+    entry
+        .write(format!("{{\"thread\":{head},\"messages\":[").as_bytes())
+        .await?;
+    let mut after = -1;
+    loop {
+        let rows = sqlx::query(
+            "SELECT ordinal, author, state, text, citations, model,
+                    to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created
+             FROM messages WHERE thread_id = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3",
+        )
+        .bind(thread.id)
+        .bind(after)
+        .bind(MESSAGES_AT_ONCE)
+        .fetch_all(tenant)
+        .await?;
+        let Some(last) = rows.last() else { break };
+        let is_first_page = after < 0;
+        after = last.try_get::<i32, _>("ordinal")?;
+        for (at, row) in rows.iter().enumerate() {
+            let comma = if is_first_page && at == 0 {
+                "\n"
+            } else {
+                ",\n"
+            };
+            let message = json!({
+                "author": row.try_get::<String, _>("author")?,
+                "state": row.try_get::<String, _>("state")?,
+                "text": row.try_get::<String, _>("text")?,
+                "citations": row.try_get::<Value, _>("citations")?,
+                "model": row.try_get::<Option<String>, _>("model")?,
+                "created_at": row.try_get::<String, _>("created")?,
+            });
+            entry.write(format!("{comma}{message}").as_bytes()).await?;
+        }
+    }
+    Ok(entry.write(b"\n]}\n").await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn chunks_that_overlap_make_the_text_again(text in "\\PC{1,200}", size in 1usize..40, overlap in 0usize..20) {
+            let letters: Vec<char> = text.chars().collect();
+            let step = size.saturating_sub(overlap).max(1);
+            let mut joined = Joined::default();
+            let mut whole = String::new();
+            let mut at = 0;
+            while at < letters.len() {
+                let chunk: String = letters[at..letters.len().min(at + size)].iter().collect();
+                let (gap, new) = joined.next(at, &chunk);
+                whole.push_str(gap);
+                whole.push_str(new);
+                at += step;
+            }
+            prop_assert_eq!(whole, text);
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_between_two_chunks_leaves_an_empty_line() {
+        let mut joined = Joined::default();
+        assert_eq!(joined.next(4, "first"), ("", "first"));
+        assert_eq!(joined.next(12, "second"), ("\n\n", "second"));
+    }
+}

@@ -1,0 +1,219 @@
+//! Links that let one person in, each once, for a week at most.
+//!
+//! The database keeps the hash of a link's token, so a link is shown once, to the owner who made it, and can be revoked but not read again.
+
+use jiff::Timestamp;
+use sqlx::{PgPool, Row as _};
+
+use super::members::{self, Added, MemberError};
+use super::store::moment;
+use super::{Role, Workspace, store};
+use crate::identity::token::Token;
+use crate::ids::{InvitationId, UserId, WorkspaceId};
+
+/// How long a link is good, in hours.
+pub const VALID_HOURS: i32 = 7 * 24;
+/// Links of one workspace that are open at once.
+pub const OPEN_MAX: u32 = 50;
+
+/// A link that is open, as the members page shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// Names it for revoking.
+    pub id: InvitationId,
+    /// What the person it lets in may do.
+    pub role: Role,
+    /// Who made it, as they are called; `None` when they are gone.
+    pub created_by: Option<String>,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+/// What somebody who opens a link sees before they accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// Where it leads.
+    pub workspace: Workspace,
+    /// As what.
+    pub role: Role,
+    /// Who invites.
+    pub created_by: Option<String>,
+}
+
+/// Why a link cannot be made or does not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum InvitationError {
+    /// It was never made, was used, was revoked or ran out: nobody needs to know which.
+    #[error("this invitation is not good any more")]
+    NotGood,
+    /// So many are open already.
+    #[error("a workspace may have {OPEN_MAX} open invitations at most")]
+    TooMany,
+    /// The members stay as they are.
+    #[error(transparent)]
+    Members(#[from] MemberError),
+}
+
+impl From<sqlx::Error> for InvitationError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Members(MemberError::Database(error))
+    }
+}
+
+/// Makes a link. The token is known to the caller alone.
+pub async fn create(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    by: UserId,
+    role: Role,
+) -> Result<(InvitationId, Token), InvitationError> {
+    let (id, token) = (InvitationId::random(), Token::random());
+    let mut transaction = database.begin().await?;
+    members::hold(&mut transaction, workspace).await?;
+    // What ran out or was used goes when somebody comes by.
+    sqlx::query(
+        "DELETE FROM invitations WHERE workspace_id = $1 AND (expires_at <= now() OR accepted_at IS NOT NULL)",
+    )
+    .bind(workspace.as_str())
+    .execute(&mut *transaction)
+    .await?;
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM invitations WHERE workspace_id = $1")
+        .bind(workspace.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
+    if open >= i64::from(OPEN_MAX) {
+        return Err(InvitationError::TooMany);
+    }
+    sqlx::query(
+        "INSERT INTO invitations (id, workspace_id, token_sha256, role, created_by, expires_at)
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6))",
+    )
+    .bind(id.0)
+    .bind(workspace.as_str())
+    .bind(token.hash().as_bytes())
+    .bind(role)
+    .bind(by.0)
+    .bind(VALID_HOURS)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok((id, token))
+}
+
+/// Those that are open, the newest first.
+pub async fn open(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Invitation>> {
+    let rows = sqlx::query(
+        "SELECT i.id, i.role, u.display_name,
+                (extract(epoch FROM i.expires_at) * 1000000)::bigint AS expires_us
+         FROM invitations i LEFT JOIN users u ON u.id = i.created_by
+         WHERE i.workspace_id = $1 AND i.expires_at > now() AND i.accepted_at IS NULL
+         ORDER BY i.created_at DESC, i.id",
+    )
+    .bind(workspace.as_str())
+    .fetch_all(database)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Invitation {
+                id: InvitationId(row.try_get("id")?),
+                role: row.try_get("role")?,
+                created_by: row.try_get("display_name")?,
+                expires_at: moment(row, "expires_us")?,
+            })
+        })
+        .collect()
+}
+
+/// Takes a link back. False when there is none of that id in the workspace.
+pub async fn revoke(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    id: InvitationId,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "DELETE FROM invitations WHERE workspace_id = $1 AND id = $2 AND accepted_at IS NULL",
+    )
+    .bind(workspace.as_str())
+    .bind(id.0)
+    .execute(database)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Where a link leads, for the page that asks whether to accept. Looking does not use it up.
+pub async fn look(database: &PgPool, token: &Token) -> Result<Offered, InvitationError> {
+    let row = sqlx::query(
+        "SELECT i.workspace_id, i.role, u.display_name
+         FROM invitations i
+         JOIN workspaces w ON w.id = i.workspace_id AND w.state <> 'removing'
+         LEFT JOIN users u ON u.id = i.created_by
+         WHERE i.token_sha256 = $1 AND i.expires_at > now() AND i.accepted_at IS NULL",
+    )
+    .bind(token.hash().as_bytes())
+    .fetch_optional(database)
+    .await?
+    .ok_or(InvitationError::NotGood)?;
+    let id: String = row.try_get("workspace_id")?;
+    let id: WorkspaceId = id.parse().map_err(|_| InvitationError::NotGood)?;
+    Ok(Offered {
+        workspace: store::find(database, &id)
+            .await?
+            .ok_or(InvitationError::NotGood)?,
+        role: row.try_get("role")?,
+        created_by: row.try_get("display_name")?,
+    })
+}
+
+/// Lets the user in and uses the link up. Whoever is a member already comes in without using it.
+pub async fn accept(
+    database: &PgPool,
+    token: &Token,
+    user: UserId,
+    members_max: u32,
+) -> Result<WorkspaceId, InvitationError> {
+    let hash = token.hash();
+    let mut transaction = database.begin().await?;
+    // Workspace first, as everywhere: whoever takes the two the other way round would wait for us while we wait for them.
+    let workspace: String = sqlx::query_scalar(
+        "SELECT workspace_id FROM invitations
+         WHERE token_sha256 = $1 AND expires_at > now() AND (accepted_at IS NULL OR accepted_by = $2)",
+    )
+    .bind(hash.as_bytes())
+    .bind(user.0)
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or(InvitationError::NotGood)?;
+    let workspace: WorkspaceId = workspace.parse().map_err(|_| InvitationError::NotGood)?;
+    members::hold(&mut transaction, &workspace)
+        .await
+        .map_err(|error| match error {
+            MemberError::WorkspaceGone => InvitationError::NotGood,
+            error => error.into(),
+        })?;
+    // The same person clicked twice, or is in already.
+    let is_member: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM members WHERE workspace_id = $1 AND user_id = $2)",
+    )
+    .bind(workspace.as_str())
+    .bind(user.0)
+    .fetch_one(&mut *transaction)
+    .await?;
+    if is_member {
+        return Ok(workspace);
+    }
+    let role: Option<Role> = sqlx::query_scalar(
+        "UPDATE invitations SET accepted_by = $2, accepted_at = now()
+         WHERE token_sha256 = $1 AND expires_at > now() AND accepted_at IS NULL
+         RETURNING role",
+    )
+    .bind(hash.as_bytes())
+    .bind(user.0)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    // Somebody else was faster.
+    let role = role.ok_or(InvitationError::NotGood)?;
+    match members::add(&mut transaction, &workspace, user, role, members_max).await? {
+        Added::Joined | Added::WasThere => transaction.commit().await?,
+    }
+    Ok(workspace)
+}

@@ -1,0 +1,206 @@
+//! Who belongs to a workspace. There is always an owner.
+//!
+//! Whatever changes members takes the workspace's row first, so that two owners who leave at once, or two people who come through two links at
+//! once, are seen one after the other.
+
+use sqlx::{PgConnection, PgPool, Row as _};
+
+use super::store::moment;
+use super::{Role, WorkspaceState};
+use crate::ids::{UserId, WorkspaceId};
+use jiff::Timestamp;
+
+/// A member, as the members page shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// As they are called.
+    pub display_name: String,
+    /// As their issuer said it; shown and never trusted.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: Role,
+    /// Since when.
+    pub joined_at: Timestamp,
+}
+
+/// Why the members stay as they are.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// The workspace is gone or going.
+    #[error("the workspace is gone")]
+    WorkspaceGone,
+    /// That person is no member.
+    #[error("this person is not a member")]
+    NotAMember,
+    /// Without them nobody would own the workspace.
+    #[error("a workspace needs an owner")]
+    LastOwner,
+    /// There are as many as there may be.
+    #[error("a workspace may have {limit} members at most")]
+    Full {
+        /// How many that is.
+        limit: u32,
+    },
+    /// The main database did not do it.
+    #[error("the members could not be changed")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Everybody, owners first, then by how long they have been there.
+pub async fn list(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Member>> {
+    let rows = sqlx::query(
+        "SELECT u.id, u.display_name, u.email, m.role,
+                (extract(epoch FROM m.joined_at) * 1000000)::bigint AS joined_us
+         FROM members m JOIN users u ON u.id = m.user_id
+         WHERE m.workspace_id = $1
+         ORDER BY m.role, m.joined_at, u.id",
+    )
+    .bind(workspace.as_str())
+    .fetch_all(database)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Member {
+                user: UserId(row.try_get("id")?),
+                display_name: row.try_get("display_name")?,
+                email: row.try_get("email")?,
+                role: row.try_get("role")?,
+                joined_at: moment(row, "joined_us")?,
+            })
+        })
+        .collect()
+}
+
+/// Gives a member another role.
+pub async fn change_role(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    user: UserId,
+    role: Role,
+) -> Result<(), MemberError> {
+    let mut transaction = database.begin().await?;
+    hold(&mut transaction, workspace).await?;
+    let before = role_of(&mut transaction, workspace, user).await?;
+    if before == role {
+        return Ok(());
+    }
+    if before.is_owner() {
+        spare_owner(&mut transaction, workspace).await?;
+    }
+    sqlx::query("UPDATE members SET role = $3 WHERE workspace_id = $1 AND user_id = $2")
+        .bind(workspace.as_str())
+        .bind(user.0)
+        .bind(role)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Takes a member out: an owner does it to others, anybody to themselves.
+pub async fn remove(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    user: UserId,
+) -> Result<(), MemberError> {
+    let mut transaction = database.begin().await?;
+    hold(&mut transaction, workspace).await?;
+    if role_of(&mut transaction, workspace, user).await?.is_owner() {
+        spare_owner(&mut transaction, workspace).await?;
+    }
+    sqlx::query("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2")
+        .bind(workspace.as_str())
+        .bind(user.0)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Takes somebody in, with the workspace held. Whoever is in already stays as they are: a link for members takes no owner's rights
+/// away, and one for owners gives none to those who came otherwise.
+pub(super) async fn add(
+    transaction: &mut PgConnection,
+    workspace: &WorkspaceId,
+    user: UserId,
+    role: Role,
+    members_max: u32,
+) -> Result<Added, MemberError> {
+    let rows: (i64, bool) = sqlx::query_as(
+        "SELECT count(*), coalesce(bool_or(user_id = $2), false) FROM members WHERE workspace_id = $1",
+    )
+    .bind(workspace.as_str())
+    .bind(user.0)
+    .fetch_one(&mut *transaction)
+    .await?;
+    let (count, is_member) = rows;
+    if is_member {
+        return Ok(Added::WasThere);
+    }
+    if count >= i64::from(members_max) {
+        return Err(MemberError::Full { limit: members_max });
+    }
+    sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)")
+        .bind(workspace.as_str())
+        .bind(user.0)
+        .bind(role)
+        .execute(&mut *transaction)
+        .await?;
+    Ok(Added::Joined)
+}
+
+/// What [`add`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Added {
+    Joined,
+    WasThere,
+}
+
+/// Takes the workspace's row, so that nobody else changes its members until the transaction ends.
+pub(super) async fn hold(
+    transaction: &mut PgConnection,
+    workspace: &WorkspaceId,
+) -> Result<(), MemberError> {
+    let state: Option<WorkspaceState> =
+        sqlx::query_scalar("SELECT state FROM workspaces WHERE id = $1 FOR UPDATE")
+            .bind(workspace.as_str())
+            .fetch_optional(transaction)
+            .await?;
+    match state {
+        None | Some(WorkspaceState::Removing) => Err(MemberError::WorkspaceGone),
+        Some(WorkspaceState::Creating | WorkspaceState::Active) => Ok(()),
+    }
+}
+
+async fn role_of(
+    transaction: &mut PgConnection,
+    workspace: &WorkspaceId,
+    user: UserId,
+) -> Result<Role, MemberError> {
+    sqlx::query_scalar("SELECT role FROM members WHERE workspace_id = $1 AND user_id = $2")
+        .bind(workspace.as_str())
+        .bind(user.0)
+        .fetch_optional(transaction)
+        .await?
+        .ok_or(MemberError::NotAMember)
+}
+
+/// Refuses when there is one owner only.
+async fn spare_owner(
+    transaction: &mut PgConnection,
+    workspace: &WorkspaceId,
+) -> Result<(), MemberError> {
+    let owners: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM members WHERE workspace_id = $1 AND role = 'owner'",
+    )
+    .bind(workspace.as_str())
+    .fetch_one(transaction)
+    .await?;
+    if owners > 1 {
+        Ok(())
+    } else {
+        Err(MemberError::LastOwner)
+    }
+}

@@ -1,0 +1,225 @@
+//! How a workspace or an account goes: durable steps, and in the end a receipt.
+//!
+//! The request ([`begin`]) marks the rows, so that from then on every handler answers 404, and adds a job, in one transaction. The job takes one
+//! [`step`] after another and writes down how far it came; every step may be taken again, so a process may die between any two.
+//! The order: files, then the Tenant and with it the database, then the rows. As long as something is left, the rows lead to it.
+
+mod account;
+pub mod begin;
+mod job;
+mod progress;
+mod workspace;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgExecutor, PgPool, Row as _};
+
+pub use job::{RemoveAccount, RemoveWorkspace, SweepLateFiles, resume};
+pub use progress::{Progress, RECOVERABLE_FOR_DAYS, RemovedDatabase, Step};
+
+use super::store::{moment, optional_moment};
+use crate::identity::token::Token;
+use crate::ids::RemovalId;
+use crate::objects::{Objects, ObjectsError};
+use crate::tenants::{ClusterError, Pools, Tenants};
+
+/// What is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "removal_kind", rename_all = "lowercase")]
+pub enum Kind {
+    /// A workspace with all it holds.
+    Workspace,
+    /// An account, and the workspaces that nobody else owns.
+    Account,
+}
+
+/// A removal, under way or done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Removal {
+    /// Names it for its job.
+    pub id: RemovalId,
+    /// What goes.
+    pub kind: Kind,
+    /// The workspace's or the user's id.
+    pub subject: String,
+    /// How far it came, and what was found on the way.
+    pub progress: Progress,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// When all was gone.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl FromRow<'_, PgRow> for Removal {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: RemovalId(row.try_get("id")?),
+            kind: row.try_get("kind")?,
+            subject: row.try_get("subject")?,
+            progress: row.try_get::<sqlx::types::Json<_>, _>("progress")?.0,
+            requested_at: moment(row, "requested_us")?,
+            finished_at: optional_moment(row, "finished_us")?,
+        })
+    }
+}
+
+/// What the steps are taken with.
+#[derive(Clone, Debug)]
+pub struct Remover {
+    /// The main database.
+    pub database: PgPool,
+    /// The Tenants.
+    pub tenants: Tenants,
+    /// Their databases: let go of before they go.
+    pub pools: Pools,
+    /// The files.
+    pub objects: Objects,
+}
+
+/// What comes after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Another step, at once.
+    Step,
+    /// The same step, after a while: something has to happen elsewhere first.
+    Wait(Duration),
+    /// Nothing: all is gone.
+    Done,
+}
+
+/// Why a step was not done. It is taken again.
+#[derive(Debug, thiserror::Error)]
+pub enum RemovalError {
+    /// The store of files.
+    #[error("the files could not be removed")]
+    Objects(#[from] ObjectsError),
+    /// The cluster.
+    #[error("the Tenant could not be removed")]
+    Cluster(#[from] ClusterError),
+    /// The main database.
+    #[error("the rows could not be removed")]
+    Database(#[from] sqlx::Error),
+    /// The queue.
+    #[error("the next job could not be added")]
+    Queue(#[from] crate::ingestion::queue::QueueError),
+    /// A row names something by an id that is none: a defect.
+    #[error("the row of the removal names nothing")]
+    Nameless,
+}
+
+impl RemovalError {
+    /// What holds the removal up, for the page.
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Objects(_) => {
+                "The store of files does not do it at the moment. It is tried again by itself."
+            }
+            Self::Cluster(_) => {
+                "The cluster does not do it at the moment. It is tried again by itself."
+            }
+            Self::Database(_) | Self::Queue(_) | Self::Nameless => {
+                "Something is in the way at the moment. It is tried again by itself."
+            }
+        }
+    }
+}
+
+/// Takes the removal's next step. A removal that is done, or was never asked for, is `Done`.
+pub async fn step(remover: &Remover, id: RemovalId) -> Result<Next, RemovalError> {
+    let Some(removal) = find(&remover.database, id).await? else {
+        return Ok(Next::Done);
+    };
+    if removal.finished_at.is_some() {
+        return Ok(Next::Done);
+    }
+    let taken = match removal.kind {
+        Kind::Workspace => workspace::step(remover, &removal).await,
+        Kind::Account => account::step(remover, &removal).await,
+    };
+    if let Err(error) = &taken {
+        let held = Progress {
+            held: Some(error.words().to_owned()),
+            ..removal.progress
+        };
+        // If this fails as well, the page says what it said before.
+        let _ = write(&remover.database, id, &held).await;
+    }
+    taken
+}
+
+/// The removal of that id.
+pub async fn find(executor: impl PgExecutor<'_>, id: RemovalId) -> sqlx::Result<Option<Removal>> {
+    sqlx::query_as(
+        "SELECT id, kind, subject, progress,
+                (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
+                (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
+         FROM removals WHERE id = $1",
+    )
+    .bind(id.0)
+    .fetch_optional(executor)
+    .await
+}
+
+/// The removal whose page the token opens.
+pub async fn by_token(
+    executor: impl PgExecutor<'_>,
+    token: &Token,
+) -> sqlx::Result<Option<Removal>> {
+    sqlx::query_as(
+        "SELECT id, kind, subject, progress,
+                (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
+                (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
+         FROM removals WHERE token_sha256 = $1",
+    )
+    .bind(token.hash().as_bytes())
+    .fetch_optional(executor)
+    .await
+}
+
+/// The removals of workspaces that go with an account.
+pub async fn parts_of(
+    executor: impl PgExecutor<'_>,
+    account: RemovalId,
+) -> sqlx::Result<Vec<Removal>> {
+    sqlx::query_as(
+        "SELECT id, kind, subject, progress,
+                (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
+                (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
+         FROM removals WHERE parent_id = $1 ORDER BY requested_at, id",
+    )
+    .bind(account.0)
+    .fetch_all(executor)
+    .await
+}
+
+/// Writes down how far it came.
+async fn write(
+    executor: impl PgExecutor<'_>,
+    id: RemovalId,
+    progress: &Progress,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE removals SET progress = $2 WHERE id = $1 AND finished_at IS NULL")
+        .bind(id.0)
+        .bind(sqlx::types::Json(progress))
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Writes down that all is gone.
+async fn finish(
+    executor: impl PgExecutor<'_>,
+    id: RemovalId,
+    progress: &Progress,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE removals SET progress = $2, finished_at = now() WHERE id = $1 AND finished_at IS NULL",
+    )
+    .bind(id.0)
+    .bind(sqlx::types::Json(progress))
+    .execute(executor)
+    .await?;
+    Ok(())
+}

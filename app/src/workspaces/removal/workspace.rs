@@ -1,0 +1,188 @@
+//! The steps of a workspace: files, database, rows.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
+use tracing::info;
+
+use super::job::SweepLateFiles;
+use super::progress::{Progress, RemovedDatabase, Step};
+use super::{Next, Removal, RemovalError, Remover, finish, write};
+use crate::ids::WorkspaceId;
+use crate::ingestion::queue;
+use crate::tenants::{Deletion, TenantName, TenantView};
+use crate::web::events::{self, Event};
+use crate::workspaces::{Workspace, store};
+
+/// How long one step waits for a Tenant to go before it gives its worker to others.
+const GOING_TAKES: Duration = Duration::from_secs(20);
+/// When to look again after that.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Clocks differ, and an upload that began in time may end later.
+const UPLOAD_SLACK: Duration = Duration::from_mins(5);
+
+pub(super) async fn step(remover: &Remover, removal: &Removal) -> Result<Next, RemovalError> {
+    let id: WorkspaceId = removal
+        .subject
+        .parse()
+        .map_err(|_| RemovalError::Nameless)?;
+    let workspace = store::find(&remover.database, &id).await?;
+    match (removal.progress.step, workspace) {
+        (Step::Workspaces | Step::Files, Some(workspace)) => {
+            files(remover, removal, &workspace).await
+        }
+        (Step::Database, Some(workspace)) => database(remover, removal, &workspace).await,
+        // The rows go last and with the finish: without them there is nothing left.
+        (Step::Rows | Step::Nothing, _) | (_, None) => rows(remover, removal, &id).await,
+    }
+}
+
+async fn files(
+    remover: &Remover,
+    removal: &Removal,
+    workspace: &Workspace,
+) -> Result<Next, RemovalError> {
+    remover.pools.forget(&workspace.id);
+    let prefix = remover
+        .objects
+        .prefix(workspace.region.as_deref(), &workspace.id);
+    let removed = remover.objects.remove_prefix(&prefix).await?;
+    let progress = Progress {
+        step: Step::Database,
+        files: removal.progress.files + removed.objects,
+        file_bytes: removal.progress.file_bytes + removed.byte_count,
+        held: None,
+        ..removal.progress.clone()
+    };
+    write(&remover.database, removal.id, &progress).await?;
+    Ok(Next::Step)
+}
+
+async fn database(
+    remover: &Remover,
+    removal: &Removal,
+    workspace: &Workspace,
+) -> Result<Next, RemovalError> {
+    remover.pools.forget(&workspace.id);
+    let name = TenantName::of(&workspace.id);
+    let there = remover.tenants.look(&name).await?;
+    // Only what is ours, and where its uid was ever known only that very one.
+    let known_uid = removal
+        .progress
+        .database
+        .as_ref()
+        .map(|database| database.uid.as_str())
+        .or(workspace.tenant_uid.as_deref());
+    let Some(tenant) = there.filter(|tenant| tenant.belongs_to(&workspace.id, known_uid)) else {
+        return gone(remover, removal).await;
+    };
+    let before = removal.progress.database.clone();
+    let progress = Progress {
+        database: Some(noted(&tenant, before)),
+        held: tenant
+            .stalled
+            .as_ref()
+            .filter(|_| tenant.is_deleting)
+            .map(|note| note.message.to_string()),
+        ..removal.progress.clone()
+    };
+    if progress != removal.progress {
+        // What it was is written down before it goes: afterwards nobody knows.
+        write(&remover.database, removal.id, &progress).await?;
+    }
+    if !tenant.is_deleting && remover.tenants.delete(&name, &tenant.uid).await? == Deletion::Gone {
+        return Ok(Next::Step);
+    }
+    if went(remover, &name, &tenant.uid).await {
+        Ok(Next::Step)
+    } else {
+        Ok(Next::Wait(LOOK_AGAIN))
+    }
+}
+
+/// What the receipt will say of the Tenant. What was known before stays known: a Tenant that is going may say less.
+fn noted(tenant: &TenantView, before: Option<RemovedDatabase>) -> RemovedDatabase {
+    let project = tenant.project.as_deref();
+    let (before_project, before_region, asked_at) = match before {
+        Some(before) => (before.project, before.region, before.asked_at),
+        None => (None, None, Timestamp::now()),
+    };
+    RemovedDatabase {
+        tenant: tenant.name.to_string(),
+        uid: tenant.uid.to_string(),
+        project: project
+            .map(|project| project.id.to_string())
+            .or(before_project),
+        region: project
+            .map(|project| project.region.to_string())
+            .or(before_region),
+        is_retained: tenant.is_retained,
+        asked_at,
+        gone_at: None,
+    }
+}
+
+/// Waits until the watch says that the Tenant is gone. It may be late, never early: the next step asks the API server.
+async fn went(remover: &Remover, name: &TenantName, uid: &str) -> bool {
+    let until = Instant::now() + GOING_TAKES;
+    let mut changes = pin!(remover.tenants.changes(name));
+    let is_it = |view: &Arc<TenantView>| *view.uid == *uid;
+    loop {
+        match timeout_at(until, changes.next()).await {
+            Ok(Some(view)) if view.as_ref().is_some_and(is_it) => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+async fn gone(remover: &Remover, removal: &Removal) -> Result<Next, RemovalError> {
+    let mut progress = Progress {
+        step: Step::Rows,
+        held: None,
+        ..removal.progress.clone()
+    };
+    if let Some(database) = &mut progress.database {
+        database.gone_at.get_or_insert_with(Timestamp::now);
+    }
+    write(&remover.database, removal.id, &progress).await?;
+    Ok(Next::Step)
+}
+
+async fn rows(
+    remover: &Remover,
+    removal: &Removal,
+    id: &WorkspaceId,
+) -> Result<Next, RemovalError> {
+    let progress = Progress {
+        step: Step::Nothing,
+        held: None,
+        ..removal.progress.clone()
+    };
+    let mut transaction = remover.database.begin().await?;
+    let region: Option<Option<String>> = sqlx::query_scalar(
+        "DELETE FROM workspaces WHERE id = $1 AND state = 'removing' RETURNING region",
+    )
+    .bind(id.as_str())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if let Some(until) = progress.uploads_until
+        && let Ok(wait) = Duration::try_from(until.duration_since(Timestamp::now()))
+    {
+        // A URL that was signed before may still be used: whatever arrives is taken away once none is good any more.
+        let sweep = SweepLateFiles {
+            workspace: id.clone(),
+            region: region.flatten(),
+        };
+        queue::add_after(&mut *transaction, &sweep, wait + UPLOAD_SLACK).await?;
+    }
+    finish(&mut *transaction, removal.id, &progress).await?;
+    events::notify(&mut *transaction, &Event::workspace(id.clone())).await?;
+    transaction.commit().await?;
+    info!(workspace.id = %id, removal.id = %removal.id, "The workspace is removed");
+    Ok(Next::Done)
+}
