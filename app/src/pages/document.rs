@@ -44,7 +44,7 @@ pub fn page(chrome: &Chrome, place: Place<'_>, view: &DocumentPage) -> Markup {
             (parts::form_trouble(view.trouble.as_deref()))
             div hx-ext="sse" sse-connect={ (list) "/events" } {
                 // What is said of the document is fetched anew whenever it changed; its events carry rows of the list, which this page has not.
-                div #document-state hx-get=(here) hx-select="#document-state" hx-swap="outerHTML" hx-trigger="sse:document, sse:documents" {
+                div #document-state hx-get=(here) hx-select="#document-state" hx-swap="outerHTML" hx-trigger="sse:document throttle:1s, sse:documents throttle:1s" {
                     (state(place, document))
                 }
             }

@@ -1,7 +1,7 @@
 //! The documents of a workspace: bringing them, watching them become searchable, searching their text.
 //!
 //! Live parts, over the stream `/w/{workspace}/documents/events`:
-//! - [`EVENT_LIST`] carries [`list`]: a document came or went, or the reader was away for a while;
+//! - [`EVENT_LIST`] carries [`list_update`]: a document came or went, or the reader was away for a while;
 //! - [`EVENT_DOCUMENT`] carries [`row_update`]: one document changed.
 
 mod row;
@@ -179,7 +179,7 @@ pub fn page(
             (drop_zone(place, view, &base))
             div hx-ext="sse" sse-connect={ (base) "/events" } {
                 div hidden sse-swap=(EVENT_DOCUMENT) hx-swap="none" {}
-                (search::form(&base, search, view.documents.is_empty()))
+                (search::form(&base, search))
                 div #search-results aria-live="polite" { @if let Some(search) = search { (search_results(place, search)) } }
                 section #document-list aria-label="All documents" sse-swap=(EVENT_LIST) { (list(place, view)) }
             }
@@ -190,7 +190,7 @@ pub fn page(
 /// Where files are dropped or picked. Uploading needs the script: files go straight to the object store.
 fn drop_zone(place: Place<'_>, view: &DocumentsView, base: &str) -> Markup {
     let limits = view.limits;
-    let free = u64::from(limits.documents_max).saturating_sub(view.documents.len() as u64);
+    let free = view.free();
     html! {
         form.drop-zone #upload method="post" action=(base) enctype="multipart/form-data" data-upload
             data-file-bytes-max=(limits.file_bytes_max) data-documents-max=(limits.documents_max) {
@@ -202,7 +202,7 @@ fn drop_zone(place: Place<'_>, view: &DocumentsView, base: &str) -> Markup {
                 }
                 p.hint #files-hint {
                     "Up to " (format::bytes(limits.file_bytes_max)) " each, " (format::count(u64::from(limits.documents_max), "document", "documents"))
-                    " in all. " (room(free))
+                    " in all. " (room(view, false))
                 }
             }
             input.visually-hidden #files type="file" name="files" accept="application/pdf,.pdf" multiple aria-describedby="files-hint" disabled[free == 0];
@@ -213,16 +213,30 @@ fn drop_zone(place: Place<'_>, view: &DocumentsView, base: &str) -> Markup {
     }
 }
 
-fn room(free: u64) -> Markup {
+/// How much room is left, also for the script, which says so before it sends anything.
+fn room(view: &DocumentsView, update: bool) -> Markup {
+    let free = view.free();
     html! {
-        span #documents-free data-free=(free) {
+        span #documents-free data-free=(free) hx-swap-oob=[update.then_some("true")] {
             @if free == 0 { "There is no room left: remove one to bring another." }
             @else { "Room for " (format::thousands(free)) " more." }
         }
     }
 }
 
-/// What is inside `#document-list`: all rows, or how to begin. Also brings the count of free places up to date.
+impl DocumentsView {
+    /// How many more documents there is room for.
+    fn free(&self) -> u64 {
+        u64::from(self.limits.documents_max).saturating_sub(self.documents.len() as u64)
+    }
+}
+
+/// The list with the room that is left: sent with [`EVENT_LIST`].
+pub fn list_update(place: Place<'_>, view: &DocumentsView) -> Markup {
+    html! { (list(place, view)) (room(view, true)) }
+}
+
+/// What is inside `#document-list`: all rows, or how to begin.
 pub fn list(place: Place<'_>, view: &DocumentsView) -> Markup {
     let ready = view
         .documents

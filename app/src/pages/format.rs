@@ -107,11 +107,6 @@ pub(crate) fn machine(at: Timestamp) -> String {
         .to_string()
 }
 
-/// As the script counts from, to the millisecond.
-pub(crate) fn machine_millis(at: Timestamp) -> i64 {
-    at.as_millisecond()
-}
-
 /// `page 3` or `pages 3–4`.
 pub fn pages(from: u32, to: u32) -> String {
     if to > from {

@@ -16,6 +16,10 @@ pub struct ProblemView {
     pub what_to_do: String,
     /// A short name, to be quoted when asking for help.
     pub code: String,
+    /// Where to sign in, if that is what is missing.
+    pub sign_in: Option<String>,
+    /// The request's number, by which the operator finds it in the log.
+    pub request_id: Option<String>,
     /// After how many seconds it is worth trying again.
     pub retry_after_seconds: Option<u64>,
 }
@@ -37,13 +41,13 @@ pub fn page(chrome: &Chrome, view: &ProblemView) -> Markup {
                 p.lead { (view.what_to_do) }
                 (wait(view))
                 div.form-actions.centre {
-                    @if view.status == 401 {
-                        a.button.primary href="/sign-in" { "Sign in" }
+                    @if let Some(sign_in) = &view.sign_in {
+                        a.button.primary href=(sign_in) { "Sign in" }
                     } @else {
                         a.button.primary href="/" { @if chrome.user.is_some() { "To your documents" } @else { "To the front page" } }
                     }
                 }
-                p.hint.problem-code { (view.status) " \u{b7} " (view.code) }
+                p.hint.problem-code { (view.status) " \u{b7} " (view.code) @if let Some(id) = &view.request_id { " \u{b7} request " (id) } }
             }
         })
 }
@@ -51,11 +55,11 @@ pub fn page(chrome: &Chrome, view: &ProblemView) -> Markup {
 /// The fragment, swapped into `#problems` at the top of the page that asked.
 pub fn fragment(view: &ProblemView) -> Markup {
     html! {
-        div.callout.bad.dismissable role="alert" data-problem=(view.code) {
+        div.callout.bad.dismissable role="alert" data-problem=(view.code) data-request=[&view.request_id] {
             (icons::WARNING)
             div {
                 p.callout-title { (view.title) }
-                p { (view.what_to_do) @if view.status == 401 { " " a href="/sign-in" { "Sign in" } } }
+                p { (view.what_to_do) @if let Some(sign_in) = &view.sign_in { " " a href=(sign_in) { "Sign in" } } }
                 (wait(view))
             }
             button.icon-button type="button" data-dismiss aria-label="Dismiss" { (icons::CROSS) }

@@ -200,7 +200,7 @@ fn working(view: &ProvisioningView, current: Step) -> Markup {
         div.card {
             p.elapsed {
                 (icons::DATABASE)
-                span { span data-elapsed=(format::machine_millis(view.since)) { (format::seconds(elapsed_ms(view))) } }
+                span { span data-elapsed=(elapsed_ms(view)) { (format::seconds(elapsed_ms(view))) } }
             }
             ol.steps {
                 @for step in Step::ALL {

@@ -43,9 +43,9 @@ pub struct Piece {
     pub hit: bool,
 }
 
-pub(super) fn form(base: &str, search: Option<&SearchView>, hidden: bool) -> Markup {
+pub(super) fn form(base: &str, search: Option<&SearchView>) -> Markup {
     html! {
-        form.search #search role="search" method="get" action={ (base) "/search" } hidden[hidden && search.is_none()]
+        form.search #search role="search" method="get" action={ (base) "/search" }
             hx-get={ (base) "/search" } hx-target="#search-results" hx-trigger="input changed delay:300ms from:#q, submit, search from:#q"
             hx-sync="this:replace" hx-push-url="false" {
             label.visually-hidden for="q" { "Search the text of all documents" }

@@ -1,0 +1,41 @@
+//! Writes every page, in every state worth seeing, to a folder of static files: something to look at while styles are changed, and what
+//! screenshots and accessibility checks are made from.
+//!
+//! ```sh
+//! cargo run -p chat-app --example gallery -- target/gallery
+//! ```
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use anyhow::Context as _;
+use app::web::assets;
+
+mod samples;
+
+fn main() -> anyhow::Result<()> {
+    let folder = env::args()
+        .nth(1)
+        .map_or_else(|| PathBuf::from("target/gallery"), PathBuf::from);
+    let served = folder.join("assets");
+    if served.exists() {
+        fs::remove_dir_all(&served)?;
+    }
+    fs::create_dir_all(&served).context("the folder cannot be made")?;
+    for asset in assets::ALL {
+        fs::write(served.join(asset.file), asset.bytes)?;
+    }
+    let pages = samples::all();
+    for (name, page) in &pages {
+        fs::write(
+            folder.join(format!("{name}.html")),
+            page.0.as_bytes(),
+        )?;
+    }
+    eprintln!(
+        "{} pages are in {}",
+        pages.len(),
+        folder.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Conversations.
+
+use app::ids::{DocumentId, MessageId, ThreadId};
+use app::pages::chat::{
+    self, AnswerState, AnswerView, Author, ChatPage, ChatPlace, Citation, DocumentChoice,
+    MessageView, QuestionView, Scope, ThreadLink, ThreadView,
+};
+use maud::Markup;
+
+use super::{HOSTILE, ago, hostile_inside, inside, now, uuid, workspace};
+
+pub(super) fn pages() -> Vec<(&'static str, Markup)> {
+    let id = workspace();
+    let place = ChatPlace {
+        workspace: &id,
+        csrf: "sample-token",
+        now: now(),
+    };
+    let fresh = ChatPage {
+        threads: threads(),
+        thread: None,
+        documents: documents(),
+        chosen: Some(DocumentId(uuid(106))),
+        extracts_only: false,
+        draft: String::new(),
+        trouble: None,
+    };
+    let thread = |messages: Vec<MessageView>, scope| ChatPage {
+        thread: Some(ThreadView {
+            id: ThreadId(uuid(50)),
+            title: "When can the rent go up, and by how much?".to_owned(),
+            scope,
+            messages,
+        }),
+        ..fresh.clone()
+    };
+    let first = || vec![question(1, "When can the rent go up, and by how much?"), answer(2, AnswerState::Complete, TEXT)];
+    let mut long = first();
+    long.extend([
+        question(3, "And if the index falls?"),
+        answer(4, AnswerState::Pending, "Then it stays where it is: the agreement speaks of increases **only** [1]."),
+    ]);
+    let mut ends = vec![question(5, "Who pays for the lift?"), answer(6, AnswerState::NotFound, "")];
+    ends.extend([question(7, "Summarise everything"), answer(8, AnswerState::Stopped, "The agreement covers")]);
+    ends.extend([
+        question(9, "And the storage room?"),
+        answer(
+            10,
+            AnswerState::Failed {
+                reason: "The model does not answer.".to_owned(),
+                what_to_do: "Your question is kept. Ask it again in a moment.".to_owned(),
+            },
+            "",
+        ),
+    ]);
+    let extracts = vec![question(11, "Is there a storage room?"), with_author(answer_view(12, AnswerState::Complete, ""), Author::Extracts)];
+    let hostile = vec![
+        question(13, HOSTILE),
+        MessageView::Answer(AnswerView {
+            text: format!("{HOSTILE} [1] **{HOSTILE}** `{HOSTILE}`\n\n- {HOSTILE}\n\n```\n{HOSTILE}\n```"),
+            citations: vec![citation(1, HOSTILE, HOSTILE, true)],
+            author: Author::Model {
+                name: HOSTILE.to_owned(),
+            },
+            question: HOSTILE.to_owned(),
+            ..answer_view(14, AnswerState::Stopped, "")
+        }),
+    ];
+    vec![
+        ("chat-new", chat::page(&inside(), place, &fresh)),
+        (
+            "chat-nothing-to-ask",
+            chat::page(
+                &inside(),
+                place,
+                &ChatPage {
+                    threads: Vec::new(),
+                    documents: Vec::new(),
+                    chosen: None,
+                    ..fresh.clone()
+                },
+            ),
+        ),
+        ("chat", chat::page(&inside(), place, &thread(first(), Scope::All))),
+        (
+            "chat-writing",
+            chat::page(
+                &inside(),
+                place,
+                &thread(
+                    long,
+                    Scope::One {
+                        document: DocumentId(uuid(105)),
+                        title: "Lease agreement 2026".to_owned(),
+                    },
+                ),
+            ),
+        ),
+        ("chat-ends", chat::page(&inside(), place, &thread(ends, Scope::All))),
+        (
+            "chat-extracts",
+            chat::page(
+                &inside(),
+                place,
+                &ChatPage {
+                    extracts_only: true,
+                    ..thread(extracts, Scope::All)
+                },
+            ),
+        ),
+        (
+            "chat-hostile",
+            chat::page(
+                &hostile_inside(),
+                place,
+                &ChatPage {
+                    draft: HOSTILE.to_owned(),
+                    trouble: Some(HOSTILE.to_owned()),
+                    ..thread(
+                        hostile,
+                        Scope::One {
+                            document: DocumentId(uuid(105)),
+                            title: HOSTILE.to_owned(),
+                        },
+                    )
+                },
+            ),
+        ),
+    ]
+}
+
+const TEXT: &str = "The rent can go up **once a year, on 1 April** [1]. Two limits hold:\n\n- It follows the consumer price index, as published in January [1].\n- It never rises by more than 4% in one year [2].\n\nThe landlord has to announce it in writing at least one month ahead [1, 3].";
+
+fn threads() -> Vec<ThreadLink> {
+    [
+        (50, "When can the rent go up, and by how much?", 40),
+        (51, "What does the survey say about the roof?", 9_000),
+        (52, HOSTILE, 86_400 * 2),
+        (53, "Which offers include insurance of the building, and up to which amount for each kind of damage?", 86_400 * 40),
+    ]
+    .into_iter()
+    .map(|(number, title, seconds)| ThreadLink {
+        id: ThreadId(uuid(number)),
+        title: title.to_owned(),
+        updated_at: ago(seconds),
+    })
+    .collect()
+}
+
+fn documents() -> Vec<DocumentChoice> {
+    [(105, "Lease agreement 2026"), (106, "Statutes"), (107, HOSTILE)]
+        .into_iter()
+        .map(|(number, title)| DocumentChoice {
+            id: DocumentId(uuid(number)),
+            title: title.to_owned(),
+        })
+        .collect()
+}
+
+fn question(number: u128, text: &str) -> MessageView {
+    MessageView::Question(QuestionView {
+        id: MessageId(uuid(200 + number)),
+        text: text.to_owned(),
+        asked_by: Some("Mira Halvorsen".to_owned()),
+        asked_at: ago(60),
+    })
+}
+
+fn answer(number: u128, state: AnswerState, text: &str) -> MessageView {
+    MessageView::Answer(answer_view(number, state, text))
+}
+
+fn with_author(view: AnswerView, author: Author) -> MessageView {
+    MessageView::Answer(AnswerView { author, ..view })
+}
+
+fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
+    AnswerView {
+        id: MessageId(uuid(200 + number)),
+        author: Author::Model {
+            name: "gpt-4o-mini".to_owned(),
+        },
+        state,
+        text: text.to_owned(),
+        citations: vec![
+            citation(1, "Lease agreement 2026", "The rent may be adjusted once a year, on 1 April, following the consumer price index. The adjustment is announced in writing at least one month ahead.", true),
+            citation(2, "Lease agreement 2026", "No adjustment exceeds four per cent of the rent paid until then.", true),
+            Citation {
+                document: None,
+                ..citation(3, "Tenancy act, annotated", "Notice of an increase is given in writing.", true)
+            },
+            citation(4, "Statutes", "The board decides on works in the common parts.", false),
+        ],
+        question: "When can the rent go up, and by how much?".to_owned(),
+        created_at: ago(55),
+    }
+}
+
+fn citation(number: u32, title: &str, quote: &str, cited: bool) -> Citation {
+    Citation {
+        number,
+        document: Some(DocumentId(uuid(105))),
+        title: title.to_owned(),
+        page_from: 5 + number,
+        page_to: 5 + number,
+        cited,
+        quote: quote.to_owned(),
+    }
+}

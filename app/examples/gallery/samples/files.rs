@@ -1,0 +1,202 @@
+//! Documents.
+
+use app::ids::DocumentId;
+use app::pages::document::{self, DocumentPage, PassageView};
+use app::pages::documents::{
+    self, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, Place, ReadingStep,
+    SearchView, Trouble, UploadLimits,
+};
+use app::pages::{Chrome, Notice};
+use maud::Markup;
+
+use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, uuid, workspace};
+
+const LIMITS: UploadLimits = UploadLimits {
+    file_bytes_max: 25_000_000,
+    documents_max: 20,
+};
+
+pub(super) fn pages() -> Vec<(&'static str, Markup)> {
+    let id = workspace();
+    let place = Place {
+        workspace: &id,
+        csrf: "sample-token",
+        now: now(),
+    };
+    let view = DocumentsView {
+        documents: every_state(),
+        limits: LIMITS,
+    };
+    let empty = DocumentsView {
+        documents: Vec::new(),
+        limits: LIMITS,
+    };
+    let full = DocumentsView {
+        documents: every_state().into_iter().take(5).collect(),
+        limits: UploadLimits {
+            documents_max: 5,
+            ..LIMITS
+        },
+    };
+    let mut pages = vec![
+        ("documents", documents::page(&inside(), place, &view, None)),
+        ("documents-empty", documents::page(&inside(), place, &empty, None)),
+        (
+            "documents-full",
+            documents::page(
+                &Chrome {
+                    notice: Some(Notice::ReadingAgain),
+                    ..inside()
+                },
+                place,
+                &full,
+                None,
+            ),
+        ),
+        ("documents-search", documents::page(&inside(), place, &view, Some(&search()))),
+        (
+            "documents-search-nothing",
+            documents::page(
+                &hostile_inside(),
+                place,
+                &view,
+                Some(&SearchView {
+                    query: HOSTILE.to_owned(),
+                    hits: Vec::new(),
+                    more: false,
+                    trouble: None,
+                }),
+            ),
+        ),
+    ];
+    pages.extend(one(place));
+    pages
+}
+
+fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
+    let ready = DocumentPage {
+        document: document_of(1, "Lease agreement 2026", State::Ready),
+        passages: vec![
+            PassageView {
+                page_from: 1,
+                page_to: 1,
+                text: "This agreement is made between the landlord and the tenant for the flat on the second floor of Storgata 14, with a storage room in the cellar.".to_owned(),
+            },
+            PassageView {
+                page_from: 6,
+                page_to: 7,
+                text: "The rent may be adjusted once a year, on 1 April, following the consumer price index. The adjustment is announced in writing at least one month ahead.".to_owned(),
+            },
+        ],
+        more: Some("?from=40".to_owned()),
+        trouble: None,
+    };
+    let failed = DocumentPage {
+        document: document_of(
+            2,
+            HOSTILE,
+            State::Failed {
+                reason: "The file is locked with a password.".to_owned(),
+                what_to_do: "Save a copy without the password, and bring that.".to_owned(),
+                retry: false,
+            },
+        ),
+        passages: Vec::new(),
+        more: None,
+        trouble: Some("A title has 1 to 500 characters.".to_owned()),
+    };
+    let working = DocumentPage {
+        document: document_of(3, "Annual report", working(ReadingStep::Embed, 40, None)),
+        passages: Vec::new(),
+        more: None,
+        trouble: None,
+    };
+    vec![
+        ("document", document::page(&inside(), place, &ready)),
+        ("document-failed", document::page(&inside(), place, &failed)),
+        ("document-working", document::page(&inside(), place, &working)),
+    ]
+}
+
+fn working(step: ReadingStep, percent: u8, trouble: Option<Trouble>) -> State {
+    State::Working {
+        step,
+        percent,
+        trouble,
+    }
+}
+
+fn document_of(number: u128, title: &str, state: State) -> DocumentView {
+    let read = matches!(state, State::Ready | State::Removing);
+    DocumentView {
+        id: DocumentId(uuid(100 + number)),
+        title: title.to_owned(),
+        file_name: format!("{title}.pdf"),
+        byte_count: 640_000 * u64::try_from(number).unwrap_or(1),
+        page_count: read.then_some(18),
+        chunk_count: read.then_some(64),
+        added_at: ago(240 * i64::try_from(number * number).unwrap_or(1)),
+        added_by: Some("Mira Halvorsen".to_owned()),
+        state,
+    }
+}
+
+fn every_state() -> Vec<DocumentView> {
+    let failed = |reason: &str, what_to_do: &str, retry| State::Failed {
+        reason: reason.to_owned(),
+        what_to_do: what_to_do.to_owned(),
+        retry,
+    };
+    vec![
+        document_of(1, "Survey of the roof", State::Uploading),
+        document_of(2, "Bank offer", State::Queued),
+        document_of(3, "Annual report of the housing cooperative 2025, with the auditor\u{2019}s notes and all annexes", working(ReadingStep::Embed, 62, None)),
+        document_of(
+            4,
+            "Energy certificate",
+            working(
+                ReadingStep::Store,
+                0,
+                Some(Trouble {
+                    words: "Your database does not answer.".to_owned(),
+                    retry_at: Some(ahead(8)),
+                }),
+            ),
+        ),
+        document_of(5, "Lease agreement 2026", State::Ready),
+        document_of(6, "Statutes", State::Ready),
+        document_of(7, "Scan of the old deed", failed("There is no text in it, only pictures.", "Run it through text recognition (OCR), and bring the result.", false)),
+        document_of(8, "Minutes", failed("Reading it took too long.", "Try it again; if that fails, split the file.", true)),
+        document_of(9, HOSTILE, State::Ready),
+        document_of(10, "Old offer", State::Removing),
+    ]
+}
+
+fn search() -> SearchView {
+    let piece = |text: &str, hit| Piece {
+        text: text.to_owned(),
+        hit,
+    };
+    let hit = |title: &str, page, snippet: Vec<Piece>| Hit {
+        document: DocumentId(uuid(105)),
+        title: title.to_owned(),
+        page_from: page,
+        page_to: page,
+        snippet,
+    };
+    SearchView {
+        query: "rent price index".to_owned(),
+        hits: vec![
+            hit("Lease agreement 2026", 6, vec![
+                piece("The ", false),
+                piece("rent", true),
+                piece(" may be adjusted once a year, on 1 April, following the consumer ", false),
+                piece("price index", true),
+                piece(". The adjustment is announced in writing\u{2026}", false),
+            ]),
+            hit(HOSTILE, 12, vec![piece(HOSTILE, false), piece(HOSTILE, true)]),
+        ],
+        more: true,
+        trouble: None,
+    }
+}
