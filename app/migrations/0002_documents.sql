@@ -17,6 +17,8 @@ CREATE TABLE documents (
     uploaded_by     uuid           REFERENCES users ON DELETE SET NULL,
     -- Counts the readings that were asked for; work for an older one stops.
     reading         integer        NOT NULL DEFAULT 1,
+    -- Of the worker that reads it now: what an earlier one, taken for dead, still writes is refused.
+    claim           uuid,
     -- While 'working': which step, and how much of it.
     step            text           CHECK (step IN ('fetch', 'extract', 'chunk', 'embed', 'store')),
     percent         smallint       CHECK (percent BETWEEN 0 AND 100),

@@ -1,0 +1,364 @@
+//! One document, read: the order of the steps, and what becomes of each way in which they can end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info, info_span, warn};
+
+use super::claim::{Claim, Claimed, Meter};
+use super::extract::{chunk, extract, fetch};
+use super::queue::{self, Job, Setback, Turn, backoff};
+use super::reembed::Reembed;
+use super::store::{Reading, store};
+use super::vectors::Embeds;
+use super::workshop::{Checkpoint, Workshop};
+use crate::documents::{Failure, Step, Trouble};
+use crate::ids::{DocumentId, WorkspaceId};
+use crate::tenants::Unavailable;
+use crate::workspaces::{self, Workspace, WorkspaceState};
+
+/// Beginnings of one reading at most, after which a trouble that stays becomes a failure: with the queue's waits, almost two hours.
+pub const ATTEMPTS_MAX: u32 = 60;
+/// Documents of one workspace that are read at once: somebody who brings twenty leaves room for others.
+const LANES: u8 = 2;
+/// Jobs that people wait for longer than for others go first; reading gives way to removals and renamings.
+const PRIORITY: i16 = 10;
+/// A file that takes its worker with it is given up after so many.
+const STARTS_MAX: i16 = 4;
+
+/// Reads a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingest {
+    /// Whose it is.
+    pub workspace: WorkspaceId,
+    /// Which it is.
+    pub document: DocumentId,
+    /// Which of its readings; work for an older one stops.
+    pub reading: i32,
+}
+
+impl Ingest {
+    /// The key of a document's job.
+    pub fn key_of(document: DocumentId) -> String {
+        format!("ingest:{document}")
+    }
+}
+
+/// The lane of a document: what is done to one document is done one after another.
+pub(super) fn lane(workspace: &WorkspaceId, document: DocumentId) -> String {
+    let lane = document
+        .0
+        .as_bytes()
+        .iter()
+        .fold(0_u8, |sum, byte| sum ^ byte)
+        % LANES;
+    format!("documents:{workspace}:{lane}")
+}
+
+impl Job for Ingest {
+    type State = Workshop;
+    const NAME: &'static str = "ingest_document";
+    const PRIORITY: i16 = PRIORITY;
+    const STARTS_MAX: i16 = STARTS_MAX;
+
+    fn key(&self) -> String {
+        Self::key_of(self.document)
+    }
+
+    fn lane(&self) -> Option<String> {
+        Some(lane(&self.workspace, self.document))
+    }
+
+    async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {
+        let span = info_span!(
+            "ingest",
+            document.id = %self.document,
+            workspace.id = %self.workspace,
+            document.reading = self.reading,
+            job.attempt = turn.attempt,
+        );
+        ingest(&self, &workshop, turn).instrument(span).await
+    }
+}
+
+/// How a step ends early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StepError {
+    /// Nobody wants it any more.
+    #[error("the document is not wanted any more")]
+    Unwanted,
+    /// It stays like this.
+    #[error("the document cannot be read ({})", .0.code())]
+    Failed(Failure),
+    /// It will pass.
+    #[error("{why}")]
+    Trouble {
+        trouble: Trouble,
+        why: String,
+        /// Not before this has passed.
+        after: Option<Duration>,
+    },
+    /// The workspace's database failed a statement.
+    #[error("the workspace's database did not do it")]
+    Tenant(#[source] sqlx::Error),
+    /// The main database did.
+    #[error("the main database did not do it")]
+    Main(#[source] sqlx::Error),
+}
+
+impl From<Failure> for StepError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl StepError {
+    pub(super) fn trouble(trouble: Trouble, why: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Trouble {
+            trouble,
+            why: service::chain(why),
+            after: None,
+        }
+    }
+}
+
+async fn ingest(job: &Ingest, workshop: &Workshop, turn: Turn) -> Result<(), Setback> {
+    let main_away = |error: sqlx::Error| Setback::backoff(turn, error);
+    let database = &workshop.tools().database;
+    let workspace = workspaces::store::find(database, &job.workspace)
+        .await
+        .map_err(main_away)?;
+    let Some(workspace) = workspace.filter(|found| found.state != WorkspaceState::Removing) else {
+        return Ok(());
+    };
+    let Some((claim, row)) = Claim::take(database, job).await.map_err(main_away)? else {
+        return Ok(());
+    };
+    workshop.reached(Checkpoint::Claimed).await;
+    let work = claim.guard(async |meter| steps(workshop, &workspace, &claim, &row, &meter).await);
+    let outcome = work.await.unwrap_or(Err(StepError::Unwanted));
+    let trouble = match outcome {
+        Ok(()) => return Ok(()),
+        Err(StepError::Unwanted) => {
+            info!("The document is not wanted any more; its reading stops");
+            return Ok(());
+        }
+        Err(StepError::Failed(failure)) => {
+            info!(failure = failure.code(), "The document cannot be read");
+            claim.fail(&failure).await.map_err(main_away)?;
+            return Ok(());
+        }
+        Err(StepError::Main(error)) => return Err(main_away(error)),
+        Err(StepError::Tenant(error)) => {
+            workshop.tools().tenants.failed(&workspace, &error).await;
+            (Trouble::Database, service::chain(&error), None)
+        }
+        Err(StepError::Trouble {
+            trouble,
+            why,
+            after,
+        }) => (trouble, why, after),
+    };
+    let (trouble, why, after) = trouble;
+    if turn.attempt >= ATTEMPTS_MAX {
+        warn!(error = why, "The trouble lasts; the document fails with it");
+        let failure = trouble.when_it_lasts();
+        claim.fail(&failure).await.map_err(main_away)?;
+        return Ok(());
+    }
+    let after = after.unwrap_or_default().max(backoff(turn.attempt));
+    if claim
+        .write_trouble(trouble, after)
+        .await
+        .map_err(main_away)?
+    {
+        Err(Setback { after, why })
+    } else {
+        Ok(())
+    }
+}
+
+async fn steps(
+    workshop: &Workshop,
+    workspace: &Workspace,
+    claim: &Claim,
+    row: &Claimed,
+    meter: &Meter,
+) -> Result<(), StepError> {
+    let began = Instant::now();
+    let tools = workshop.tools();
+    let place = tools
+        .objects
+        .prefix(workspace.region.as_deref(), &workspace.id)
+        .document(claim.document);
+
+    meter.set(Step::Fetch, 0);
+    // The database first: nothing is worth reading that cannot be kept. It wakes up while the file is read.
+    drop(open(workshop, workspace).await?);
+    fetch(&tools.objects, &place, row).await?;
+    workshop.reached(Checkpoint::Done(Step::Fetch)).await;
+
+    meter.set(Step::Extract, 0);
+    let extraction = extract(&tools.extractor, &tools.objects, &place, row, meter).await?;
+    let page_count = i32::try_from(extraction.page_count).unwrap_or(i32::MAX);
+    workshop.reached(Checkpoint::Done(Step::Extract)).await;
+
+    meter.set(Step::Chunk, 0);
+    let chunks = chunk(extraction).await?;
+    workshop.reached(Checkpoint::Done(Step::Chunk)).await;
+
+    meter.set(Step::Embed, 0);
+    let tenant = open(workshop, workspace).await?;
+    let models = models_for(workshop, workspace);
+    super::embed::embed(workshop, tenant.pool(), claim, &chunks, &models, meter).await?;
+    workshop.reached(Checkpoint::Done(Step::Embed)).await;
+
+    meter.set(Step::Store, 0);
+    let models: Vec<String> = models.iter().map(|model| model.name().to_owned()).collect();
+    let reading = Reading {
+        chunks: &chunks,
+        page_count,
+        models: &models,
+    };
+    store(workshop, tenant.pool(), claim, &reading).await?;
+    workshop.reached(Checkpoint::Stored).await;
+
+    let chunk_count = i32::try_from(chunks.len()).unwrap_or(i32::MAX);
+    finish(workshop, claim, page_count, chunk_count, &models).await?;
+    info!(
+        document.pages = page_count,
+        document.chunks = chunk_count,
+        "The document is ready after {} ms",
+        began.elapsed().as_millis()
+    );
+    Ok(())
+}
+
+/// The workspace's database.
+pub(super) async fn open(
+    workshop: &Workshop,
+    workspace: &Workspace,
+) -> Result<super::workshop::Lease, StepError> {
+    let tools = workshop.tools();
+    let opened = tools.tenants.open(workspace).await;
+    if opened.is_ok() && workspace.available_at.is_none() {
+        // From here on there may be rows in it, which a removal has to take.
+        workspaces::store::mark_available(&tools.database, &workspace.id)
+            .await
+            .map_err(StepError::Main)?;
+    }
+    opened.map_err(|reason| {
+        let trouble = match reason {
+            Unavailable::Provisioning(_)
+            | Unavailable::Stalled(_)
+            | Unavailable::SchemaBehind { .. } => Trouble::DatabaseNotReady,
+            Unavailable::Gone
+            | Unavailable::NotOurs
+            | Unavailable::Busy
+            | Unavailable::Unreachable { .. } => Trouble::Database,
+        };
+        StepError::trouble(trouble, &reason)
+    })
+}
+
+/// The model of new documents, and the one that serves if it is another and can still be had.
+fn models_for(workshop: &Workshop, workspace: &Workspace) -> Vec<Arc<dyn Embeds>> {
+    let current = workshop.tools().models.current();
+    let serving = workspace
+        .embedding_model
+        .as_deref()
+        .filter(|serving| *serving != current.name())
+        .and_then(|serving| workshop.embeds(serving));
+    std::iter::once(current).chain(serving).collect()
+}
+
+/// Says that it is ready, and sees to the workspace's model.
+async fn finish(
+    workshop: &Workshop,
+    claim: &Claim,
+    page_count: i32,
+    chunk_count: i32,
+    written: &[String],
+) -> Result<(), StepError> {
+    let current = workshop.embedding_model();
+    let mut transaction = workshop
+        .tools()
+        .database
+        .begin()
+        .await
+        .map_err(StepError::Main)?;
+    // Held until the commit: which model serves cannot change between looking and saying "ready".
+    let serving: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT embedding_model FROM workspaces WHERE id = $1 FOR NO KEY UPDATE",
+    )
+    .bind(claim.workspace.as_str())
+    .fetch_optional(&mut *transaction)
+    .await
+    .map_err(StepError::Main)?;
+    match serving.ok_or(StepError::Unwanted)? {
+        None => {
+            workspaces::store::serve_embedding_model(
+                &mut *transaction,
+                &claim.workspace,
+                None,
+                &current,
+            )
+            .await
+            .map_err(StepError::Main)?;
+        }
+        Some(serving) if serving == current => {}
+        Some(serving) => {
+            if !written.contains(&serving) && workshop.embeds(&serving).is_some() {
+                // It was changed while this document was read: once more, with that one. Nothing is paid for twice.
+                return Err(StepError::Trouble {
+                    trouble: Trouble::Model,
+                    why: "the workspace's embedding model was changed".to_owned(),
+                    after: None,
+                });
+            }
+            let job = Reembed {
+                workspace: claim.workspace.clone(),
+            };
+            let is_under_way = queue::has_live_job(&mut *transaction, &job.key())
+                .await
+                .map_err(of_queue)?;
+            if !is_under_way {
+                queue::add(&mut *transaction, &job)
+                    .await
+                    .map_err(of_queue)?;
+            }
+        }
+    }
+    let wanted = claim
+        .finish(&mut transaction, page_count, chunk_count)
+        .await
+        .map_err(StepError::Main)?;
+    if !wanted {
+        return Err(StepError::Unwanted);
+    }
+    transaction.commit().await.map_err(StepError::Main)
+}
+
+fn of_queue(error: queue::QueueError) -> StepError {
+    StepError::Main(match error {
+        queue::QueueError::Database(error) => error,
+        error => sqlx::Error::Encode(Box::new(error)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_documents_jobs_share_a_lane_and_a_workspace_has_few() {
+        let workspace = WorkspaceId::random();
+        let lanes: std::collections::HashSet<String> = (0..100)
+            .map(|_| lane(&workspace, DocumentId::random()))
+            .collect();
+        assert_eq!(lanes.len(), usize::from(LANES));
+        let document = DocumentId::random();
+        assert_eq!(lane(&workspace, document), lane(&workspace, document));
+    }
+}

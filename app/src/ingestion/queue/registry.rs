@@ -1,0 +1,145 @@
+//! Which jobs a worker can do, and what it does them with.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use graphile_worker::{
+    Cron, CronJobKeyMode, Crontab, IntoTaskHandlerResult, JobDefinition, TaskHandler,
+    WorkerContext, WorkerOptions,
+};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use super::{Job, Turn, put};
+
+/// The kinds of jobs, each with what it needs. Every part of the app adds its own.
+#[derive(Default)]
+pub struct Registry {
+    definitions: Vec<JobDefinition>,
+    crontabs: Vec<Crontab>,
+    states: Vec<HandOver>,
+}
+
+type HandOver = Box<dyn Fn(WorkerOptions) -> WorkerOptions + Send + Sync>;
+
+impl Registry {
+    /// No jobs yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Can also do jobs of this kind, with this state. Jobs of one type of state share the last of it.
+    #[must_use]
+    pub fn with<J: Job>(mut self, state: J::State) -> Self {
+        self.definitions.push(JobDefinition::of::<Task<J>>());
+        self.states.push(Box::new(move |options| {
+            options.add_extension(Held(state.clone()))
+        }));
+        self
+    }
+
+    /// As [`Registry::with`]; and one of them, of the key `key`, is added every minute, however many workers there are.
+    #[must_use]
+    pub fn with_every_minute<J: Job>(mut self, state: J::State, key: &str) -> Self {
+        self.crontabs.push(
+            Cron::every_minute::<Task<J>>()
+                .job_key(key)
+                .job_key_mode(CronJobKeyMode::Replace)
+                .build(),
+        );
+        self.with::<J>(state)
+    }
+
+    pub(super) fn options(&self) -> WorkerOptions {
+        let options = WorkerOptions::default()
+            .define_jobs(self.definitions.iter().cloned())
+            .with_crons(self.crontabs.iter().cloned());
+        self.states
+            .iter()
+            .fold(options, |options, hand_over| hand_over(options))
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self
+            .definitions
+            .iter()
+            .map(JobDefinition::identifier)
+            .collect();
+        f.debug_struct("Registry")
+            .field("jobs", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The state as the queue keeps it: it asks for `Debug`, which states full of secrets had better not have.
+#[derive(Clone)]
+struct Held<S>(S);
+
+impl<S> fmt::Debug for Held<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+/// A job as it stands in the table.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "J: Job")]
+pub(super) struct Envelope<J> {
+    #[serde(flatten)]
+    pub(super) job: J,
+    /// Jobs that are added by the clock have none.
+    #[serde(default = "first")]
+    pub(super) attempt: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// What the queue calls: unpacks the job, does it, and puts it back if there was trouble.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "J: Job")]
+struct Task<J> {
+    #[serde(flatten)]
+    envelope: Envelope<J>,
+    #[serde(skip)]
+    kind: PhantomData<J>,
+}
+
+impl<J: Job> TaskHandler for Task<J> {
+    const IDENTIFIER: &'static str = J::NAME;
+
+    async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
+        let Envelope { job, attempt } = self.envelope;
+        let Some(Held(state)) = context.get_ext::<Held<J::State>>().cloned() else {
+            return Err("the worker was started without this job's state".to_owned());
+        };
+        let Err(setback) = job.clone().run(state, Turn { attempt }).await else {
+            return Ok(());
+        };
+        let Some(database) = context.try_pg_pool() else {
+            return Err("the worker has no pool".to_owned());
+        };
+        if setback.after.is_zero() {
+            info!(
+                job.kind = J::NAME,
+                job.attempt = attempt,
+                "Job goes on at once: {}",
+                setback.why
+            );
+        } else {
+            warn!(
+                job.kind = J::NAME,
+                job.attempt = attempt,
+                "Job waits: {setback}"
+            );
+        }
+        // A new row takes the key; this one is done. If the process ends between the two, this one is without a key and
+        // without further attempts, and is swept away.
+        put(database, &job, attempt.saturating_add(1), setback.after)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
