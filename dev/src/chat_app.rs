@@ -1,5 +1,7 @@
 //! The chat app as a process of its own, as it runs in a cluster: migrated, started, killed, asked to end, looked at.
 
+pub mod release;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;

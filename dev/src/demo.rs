@@ -1,9 +1,10 @@
-//! `dev demo`: three Tenants on this machine, from nothing to psql.
+//! `dev demo`: three Tenants on this machine, from nothing to psql, and the chat app on top: it ends with a URL.
 //!
-//! Real servers, the chart as helm installs it, the controller with the rights and arguments that the chart gives it.
-//! Only Neon itself is not real: the emulator answers in its place, at its speed. The demo proves itself (each database is
-//! opened with what its Secret says), and ends without a trace.
+//! Real servers, the charts as helm installs them, controller and app with the rights and arguments that their charts give
+//! them. Only Neon itself is not real: the emulator answers in its place, at its speed. The demo proves itself (each database is
+//! opened with what its Secret says; with `--once` somebody signs up, brings a PDF and asks it), and ends without a trace.
 
+mod app;
 mod cluster;
 mod proof;
 mod run;
@@ -26,12 +27,14 @@ use neon_emulator::{Config, Emulator, Latency};
 
 use self::cluster::Cluster;
 use self::table::Table;
+use crate::chat_app::ChatApp;
 use crate::control_plane::client_for;
 use crate::controller::ControllerProcess;
 use crate::install::{self, variable};
 use crate::postgres::{DATABASE_URL, Postgres};
 use crate::progress::elapsed;
 use crate::run_folder::RunFolder;
+use crate::s3::{S3, S3_ENDPOINT};
 use crate::signals::interrupted;
 
 /// What [`RunFolder`]s of demos are named by, so that `dev down` finds them.
@@ -53,10 +56,12 @@ const LOG_TAIL_LINES: usize = 25;
 
 /// Everything that runs. In the order in which it must go.
 struct Demo {
+    app: Option<ChatApp>,
     controller: Option<ControllerProcess>,
     emulator: Emulator,
     cluster: Cluster,
     postgres: Postgres,
+    s3: S3,
     folder: RunFolder,
 }
 
@@ -67,7 +72,7 @@ pub async fn run(once: bool) -> Result<ExitCode> {
         result = interrupted() => return result.map(|()| ExitCode::from(INTERRUPTED)),
     };
     let verdict = tokio::select! {
-        verdict = demo.prove() => Some(verdict),
+        verdict = demo.prove(once) => Some(verdict),
         result = interrupted() => { result?; None }
     };
     match &verdict {
@@ -111,7 +116,8 @@ impl Demo {
             let emulator = Emulator::start(config).await?;
             anyhow::Ok((postgres, emulator))
         };
-        let (cluster, (postgres, emulator)) = tokio::try_join!(Cluster::start(&path), database)?;
+        let (cluster, (postgres, emulator), s3) =
+            tokio::try_join!(Cluster::start(&path), database, S3::start(&path))?;
         let whose = |ours: bool, name: &str| {
             if ours {
                 name.to_owned()
@@ -120,22 +126,26 @@ impl Demo {
             }
         };
         say(&format!(
-            "Servers are up after {}: {}, {}, and a Neon emulator at Neon's pace.",
+            "Servers are up after {}: {}, {}, {}, and a Neon emulator at Neon's pace.",
             elapsed(started.elapsed()),
             whose(cluster.is_ours(), "Kubernetes API"),
             whose(postgres.is_ours(), "PostgreSQL with pgvector"),
+            whose(s3.is_ours(), "S3 server"),
         ))?;
         Ok(Self {
+            app: None,
             controller: None,
             emulator,
             cluster,
             postgres,
+            s3,
             folder,
         })
     }
 
-    /// Chart, controller, class, three Tenants; and each of their databases, opened by psql.
-    async fn prove(&mut self) -> Result<Vec<Tenant>> {
+    /// Chart, controller, class, three Tenants; and each of their databases, opened by psql. Then the app, and with `once`
+    /// somebody who uses it.
+    async fn prove(&mut self, once: bool) -> Result<Vec<Tenant>> {
         let started = Instant::now();
         let options =
             stage::install_chart(&self.cluster, &self.folder.path().join("controller.log")).await?;
@@ -163,6 +173,17 @@ impl Demo {
             if !databases.insert(proof.database) {
                 bail!("two Tenants share a database");
             }
+        }
+
+        let started = Instant::now();
+        let app = app::start(&self.cluster, &self.postgres, &self.s3, self.folder.path()).await?;
+        let app = self.app.insert(app);
+        say(&format!(
+            "\nThe chat app runs after {}, beside the controller and knowing nothing of it but its Tenants.",
+            elapsed(started.elapsed())
+        ))?;
+        if once {
+            app::prove(app, &self.cluster, &self.postgres, Path::new(&path)).await?;
         }
         Ok(tenants)
     }
@@ -233,16 +254,28 @@ impl Demo {
         )?;
         let secret = |tenant: &Tenant| Some(tenant.status.as_ref()?.binding.as_ref()?.name.clone());
         say(&format!(
-            "\nThree tenants, three databases. Try it, in another terminal:\n\n  . {}\n\n  kubectl -n {TENANTS_NAMESPACE} get tn -o wide\n  kubectl -n {TENANTS_NAMESPACE} describe tn acme",
+            "\nThree tenants, three databases. In another terminal:\n\n  . {}\n\n  kubectl get tn --all-namespaces -o wide",
             environment.display()
         ))?;
-        for secret in tenants.iter().filter_map(secret) {
-            say(&format!("  {}", proof::psql_line(&secret)))?;
+        for secret in tenants.iter().filter_map(secret).take(1) {
+            say(&format!(
+                "  {}",
+                proof::psql_line(TENANTS_NAMESPACE, &secret)
+            ))?;
         }
         say(&format!(
-            "  kubectl -n {TENANTS_NAMESPACE} patch tn acme --type=merge -p '{{\"spec\":{{\"compute\":{{\"maxCU\":2}}}}}}'\n  kubectl -n {TENANTS_NAMESPACE} delete tn acme\n\n(KUBECONFIG={}; logs in {})\nCtrl-C takes everything down.",
+            "  kubectl -n {TENANTS_NAMESPACE} patch tn acme --type=merge -p '{{\"spec\":{{\"compute\":{{\"maxCU\":2}}}}}}'\n  kubectl -n {TENANTS_NAMESPACE} delete tn acme\n\n(KUBECONFIG={}; logs in {})",
             kubeconfig.display(),
             self.folder.path().display()
+        ))?;
+        let url = self
+            .app
+            .as_ref()
+            .map(|app| app.url("/"))
+            .unwrap_or_default();
+        say(&format!(
+            "\nThe chat app:\n\n  {url}\n\nOpen it, sign in by any name, watch your database come up, drop in a PDF and ask it something. Answers are the\nbest passages with their pages: no model writes, and nothing leaves this machine. Your Tenant appears in\n`kubectl -n {} get tn --watch`.\n\nCtrl-C takes everything down.",
+            app::TENANTS
         ))
     }
 
@@ -275,11 +308,15 @@ impl Demo {
                 controller.log_tail(LOG_TAIL_LINES)
             ));
         }
+        parts.extend(self.app.as_ref().map(app::log_tail));
         parts.push(self.cluster.log_tails(LOG_TAIL_LINES));
         parts.join("\n")
     }
 
     async fn stop(self) -> Result<()> {
+        if let Some(app) = self.app {
+            app.terminate().await;
+        }
         let cleared = if self.cluster.is_ours() {
             Ok(())
         } else {
@@ -296,12 +333,14 @@ impl Demo {
         }
         if !self.postgres.is_ours() {
             say(
-                "Your PostgreSQL keeps the emulator's database (neon_emulator) and those of its projects.",
+                "Your PostgreSQL keeps the emulator's database (neon_emulator), those of its projects, and the app's (chat_app).",
             )?;
         }
         self.cluster.stop().await;
         self.postgres.stop().await;
+        let emptied = self.s3.stop(app::BUCKET).await;
         drop(self.folder);
+        emptied.context("the bucket of the demo is still on your S3 server")?;
         cleared.context("what the demo put into your cluster could not all be taken out")
     }
 }
@@ -312,6 +351,10 @@ fn install_what_is_missing() -> Result<()> {
     install::psql()?;
     if variable(DATABASE_URL).is_none() {
         install::postgres_bin()?;
+    }
+    install::local_model()?;
+    if variable(S3_ENDPOINT).is_none() {
+        install::versitygw()?;
     }
     if variable(KUBECONFIG).is_none() {
         install::control_plane()?;

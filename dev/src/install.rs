@@ -2,7 +2,8 @@
 //! the cache, with pinned versions that are asked for their version before they count as installed.
 //!
 //! What a developer already has wins over the recipes: `KUBEBUILDER_ASSETS`, `KUBECTL`, `HELM`, `PSQL`, `VERSITYGW`,
-//! `REDIS_SERVER`, `CHROMIUM`, `LOCAL_MODEL_DIR`, `BROWSER_MODULES`. Something of theirs that cannot be used is an error that says
+//! `REDIS_SERVER`, `CHROMIUM`, `LOCAL_MODEL_DIR`, `BROWSER_MODULES`,
+//! `MANUALS_DIR`. Something of theirs that cannot be used is an error that says
 //! so, never a silent fall-back to another one.
 
 mod chromium;
@@ -10,6 +11,7 @@ mod clients;
 mod control_plane;
 mod debian;
 mod go;
+mod manuals;
 mod model;
 mod node;
 mod postgres;
@@ -53,15 +55,18 @@ pub enum Server {
     Chromium,
     /// playwright-core and an OpenID provider.
     BrowserModules,
+    /// PDFs for the browser tests.
+    Manuals,
 }
 
 impl Server {
     /// All of them, quickest first: a missing tool shows before the long build.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Clients,
         Self::Postgres,
         Self::Psql,
         Self::BrowserModules,
+        Self::Manuals,
         Self::Redis,
         Self::Model,
         Self::Chromium,
@@ -70,11 +75,12 @@ impl Server {
     ];
 
     /// Those that tests find by variables.
-    pub const FOR_TESTS: [Self; 8] = [
+    pub const FOR_TESTS: [Self; 9] = [
         Self::Clients,
         Self::Postgres,
         Self::Psql,
         Self::BrowserModules,
+        Self::Manuals,
         Self::Redis,
         Self::Model,
         Self::Chromium,
@@ -105,6 +111,7 @@ impl Server {
             Self::Redis => vec![(redis::REDIS_SERVER, redis_server()?)],
             Self::Model => vec![(model::LOCAL_MODEL_DIR, local_model()?)],
             Self::Chromium => vec![(chromium::CHROMIUM, chromium()?)],
+            Self::Manuals => vec![(manuals::MANUALS_DIR, manuals()?)],
             Self::BrowserModules => vec![(node::BROWSER_MODULES, browser_modules()?)],
         })
     }
@@ -153,6 +160,11 @@ pub fn chromium() -> Result<PathBuf> {
 /// The `node_modules` with playwright-core and oidc-provider: those of `BROWSER_MODULES`, else from the registry.
 pub fn browser_modules() -> Result<PathBuf> {
     node::modules(&Cache::of_user()?)
+}
+
+/// The folder with three manuals as PDFs: that of `MANUALS_DIR`, else from Debian's packages.
+pub fn manuals() -> Result<PathBuf> {
+    manuals::manuals(&Cache::of_user()?)
 }
 
 /// Node.js 20 or newer, which is not installed by this program.

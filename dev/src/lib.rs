@@ -5,7 +5,8 @@
 //! - [`postgres`]: the PostgreSQL under the emulator;
 //! - [`s3`], [`redis`], [`openid`]: what the app needs besides;
 //! - [`controller`], [`chat_app`]: the controller and the app as processes, started as their charts say ([`rendered`]);
-//! - [`demo`]: three tenants, from nothing to psql;
+//! - [`visitor`]: a person who uses the app, without a browser;
+//! - [`demo`]: three tenants, from nothing to psql, and the chat app;
 //! - [`run_folder`]: the temporary folder of a run, and the removal of those that dead runs left.
 //!
 //! Tests and the demo start servers through this crate only, so that none is ever left behind.
@@ -24,7 +25,11 @@ pub mod redis;
 pub mod rendered;
 pub mod run_folder;
 pub mod s3;
+mod sample_pdf;
 pub mod signals;
+pub mod visitor;
+
+pub use sample_pdf::sample_pdf;
 
 /// Where the sources lie that this program was built from: charts, examples and scripts are taken from there.
 pub fn repository() -> std::path::PathBuf {

@@ -31,7 +31,7 @@ enum Command {
     Env,
     /// Run a Kubernetes API (no Pods) until Ctrl-C; prints its kubeconfig and the process ids of its servers.
     ControlPlane,
-    /// Three tenants, from nothing to psql; keeps running until Ctrl-C.
+    /// Three tenants, from nothing to psql, and the chat app; keeps running until Ctrl-C.
     Demo {
         /// Take everything down as soon as it has proved itself; the verdict is the exit code.
         #[arg(long)]

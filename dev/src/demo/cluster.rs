@@ -92,6 +92,8 @@ impl Cluster {
             "--output=name",
             "namespace/tenants",
             "namespace/tenant-system",
+            "namespace/chat",
+            "namespace/chat-tenants",
         ]))
         .await
         .context(unusable)?;

@@ -24,9 +24,9 @@ pub(super) struct Proof {
 }
 
 /// The shell line that opens a Tenant's database, as people are shown it.
-pub(super) fn psql_line(secret: &str) -> String {
+pub(super) fn psql_line(namespace: &str, secret: &str) -> String {
     format!(
-        r#"psql "$(kubectl -n {TENANTS_NAMESPACE} get secret {secret} -o go-template='{{{{.data.uri | base64decode}}}}')""#
+        r#"psql "$(kubectl -n {namespace} get secret {secret} -o go-template='{{{{.data.uri | base64decode}}}}')""#
     )
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn prove(cluster: &Cluster, tenant: &Tenant, path: &Path) -> Re
             "-c",
             &format!(
                 "{} --no-psqlrc --tuples-only --no-align --command \"$PROBE\"",
-                psql_line(secret)
+                psql_line(TENANTS_NAMESPACE, secret)
             ),
         ])
         .env("KUBECONFIG", cluster.kubeconfig())

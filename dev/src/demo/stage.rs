@@ -8,7 +8,8 @@ use serde_yaml::Value;
 
 use super::cluster::Cluster;
 use super::run::{output, output_with_input};
-use super::{SYSTEM_NAMESPACE, TENANTS_NAMESPACE};
+use super::{SYSTEM_NAMESPACE, TENANTS_NAMESPACE, app};
+use crate::chat_app::release;
 use crate::control_plane::client_for;
 use crate::controller::{ControllerOptions, Rendered};
 use crate::repository;
@@ -107,14 +108,16 @@ pub(super) async fn clear(cluster: &Cluster) -> Result<()> {
         command.args(["--ignore-not-found", "--wait", "--timeout=120s"]);
         command
     };
-    output(gone(&[
-        "delete",
-        "tenants.dbpertenant.dev",
-        "--all",
-        "--namespace",
-        TENANTS_NAMESPACE,
-    ]))
-    .await?;
+    for namespace in [TENANTS_NAMESPACE, app::TENANTS] {
+        output(gone(&[
+            "delete",
+            "tenants.dbpertenant.dev",
+            "--all",
+            "--namespace",
+            namespace,
+        ]))
+        .await?;
+    }
     output(gone(&[
         "delete",
         "tenantclasses.dbpertenant.dev",
@@ -122,6 +125,13 @@ pub(super) async fn clear(cluster: &Cluster) -> Result<()> {
     ]))
     .await?;
     output(gone(&["delete", "namespace", TENANTS_NAMESPACE])).await?;
+    output(gone(&[
+        "delete",
+        "namespace",
+        release::NAMESPACE,
+        app::TENANTS,
+    ]))
+    .await?;
     output(cluster.helm(&["uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE])).await?;
     output(gone(&["delete", "namespace", SYSTEM_NAMESPACE])).await?;
     Ok(())

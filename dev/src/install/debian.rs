@@ -37,67 +37,23 @@ impl DebianProgram<'_> {
     /// Fills `folder`: the packages, and the script `name`.
     pub(super) fn unpack(&self, folder: &Path, log: &Path) -> Result<()> {
         tool(&["apt-get"], self.otherwise)?;
-        let dpkg = tool(&["dpkg"], self.otherwise)?;
-        let archives = folder.join("archives");
-        fs::create_dir(&archives)?;
         let wanted = self.wanted(log)?;
-        let mut command = Command::new("apt-get");
-        command
-            // As root apt would download as a user of its own, who cannot write here.
-            .args(["--option", "APT::Sandbox::User=root", "download"])
-            .args(&wanted)
-            .current_dir(&archives);
-        Step {
-            title: format!("{}: download {} packages", self.name, wanted.len()),
-            command,
-            log,
-            limit: DOWNLOAD_LIMIT,
-            describe: |lines| format!("{lines} so far"),
-        }
-        .run()?;
-        let root = folder.join(ROOT);
-        fs::create_dir(&root)?;
-        for archive in fs::read_dir(&archives)? {
-            let archive = archive?.path();
-            let output = Command::new(&dpkg)
-                .arg("--extract")
-                .arg(&archive)
-                .arg(&root)
-                .output()?;
-            ensure!(
-                output.status.success(),
-                "cannot unpack {}: {}",
-                archive.display(),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        fs::remove_dir_all(archives)?;
+        fetch(self.name, &wanted, &folder.join(ROOT), log)?;
         self.write_script(folder)
     }
 
     /// The packages and those they need which are not installed.
     fn wanted(&self, log: &Path) -> Result<Vec<String>> {
-        match self.simulated() {
+        let unknown = match self.simulated() {
             Ok(wanted) => return Ok(wanted),
-            // Images come without lists of packages; only root can fetch them.
-            Err(error) if !is_root()? => {
-                return Err(error.context(format!(
-                    "apt does not know the packages of {}: run `apt-get update` as root, or {}",
-                    self.name, self.otherwise
-                )));
-            }
-            Err(_) => {}
-        }
-        let mut update = Command::new("apt-get");
-        update.arg("update");
-        Step {
-            title: "apt-get update".into(),
-            command: update,
-            log,
-            limit: DOWNLOAD_LIMIT,
-            describe: |_| "lists of packages".into(),
-        }
-        .run()?;
+            Err(error) => error,
+        };
+        update(log).map_err(|_| {
+            unknown.context(format!(
+                "apt does not know the packages of {}: run `apt-get update` as root, or {}",
+                self.name, self.otherwise
+            ))
+        })?;
         self.simulated()
     }
 
@@ -143,6 +99,81 @@ impl DebianProgram<'_> {
         fs::set_permissions(script, fs::Permissions::from_mode(0o755))?;
         Ok(())
     }
+}
+
+/// Downloads packages, without what they depend on, and unpacks them into `root`.
+fn fetch(what: &str, packages: &[String], root: &Path, log: &Path) -> Result<()> {
+    let dpkg = tool(&["dpkg"], "packages are unpacked with it")?;
+    let archives = root.with_extension("archives");
+    fs::create_dir(&archives)?;
+    let mut command = Command::new("apt-get");
+    command
+        // As root apt would download as a user of its own, who cannot write here.
+        .args(["--option", "APT::Sandbox::User=root", "download"])
+        .args(packages)
+        .current_dir(&archives);
+    Step {
+        title: format!("{what}: download {} packages", packages.len()),
+        command,
+        log,
+        limit: DOWNLOAD_LIMIT,
+        describe: |lines| format!("{lines} so far"),
+    }
+    .run()?;
+    fs::create_dir(root)?;
+    for archive in fs::read_dir(&archives)? {
+        let archive = archive?.path();
+        let output = Command::new(&dpkg)
+            .arg("--extract")
+            .arg(&archive)
+            .arg(root)
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "cannot unpack {}: {}",
+            archive.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    fs::remove_dir_all(archives)?;
+    Ok(())
+}
+
+/// Packages of files alone: unpacked into `root`.
+pub(super) fn files(what: &str, packages: &[&str], root: &Path, log: &Path) -> Result<()> {
+    let otherwise = "these files come from Debian's packages";
+    tool(&["apt-get"], otherwise)?;
+    let packages: Vec<String> = packages.iter().map(|&name| name.to_owned()).collect();
+    let known = Command::new("apt-cache")
+        .args(["policy"])
+        .args(&packages)
+        .output()
+        .is_ok_and(|output| {
+            let candidates = String::from_utf8_lossy(&output.stdout);
+            candidates.matches("Candidate: ").count() == packages.len()
+                && !candidates.contains("Candidate: (none)")
+        });
+    if !known {
+        update(log)?;
+    }
+    fetch(what, &packages, root, log)
+}
+
+/// Images come without lists of packages; only root can fetch them.
+fn update(log: &Path) -> Result<()> {
+    if !is_root()? {
+        bail!("run `apt-get update` as root");
+    }
+    let mut command = Command::new("apt-get");
+    command.arg("update");
+    Step {
+        title: "apt-get update".into(),
+        command,
+        log,
+        limit: DOWNLOAD_LIMIT,
+        describe: |_| "lists of packages".into(),
+    }
+    .run()
 }
 
 /// The packages that `apt-get --print-uris` names: lines such as `'https://..' redis-tools_5%3a7.0_amd64.deb 991988 ..`.
