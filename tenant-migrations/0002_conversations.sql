@@ -21,8 +21,11 @@ CREATE TABLE threads (
     title      text        NOT NULL CHECK (char_length(title) BETWEEN 1 AND 200),
     -- The user who began it, as the application knows them.
     created_by uuid        NOT NULL,
-    -- Questions go to this document alone; NULL: to all. A document that is removed leaves the thread to be read.
-    document_id uuid       REFERENCES documents ON DELETE SET NULL,
+    -- Questions go to this document alone; NULL: to all. No reference: a document that is removed leaves the thread to be read, and
+    -- what was asked of it is not asked of all others from then on.
+    document_id uuid,
+    -- What it was called when the thread began, for when it is gone.
+    document_title text    CHECK (char_length(document_title) BETWEEN 1 AND 500),
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
@@ -38,11 +41,23 @@ CREATE TABLE messages (
     state      text        NOT NULL CHECK (state IN ('pending', 'complete', 'stopped', 'failed', 'not_found')),
     text       text        NOT NULL DEFAULT '',
     -- What the answer was given to read, and which of it it cites:
-    -- [{"number": 1, "document": "...", "title": "...", "page_from": 3, "page_to": 3, "cited": true, "quote": "..."}, ...]
+    -- [{"number": 1, "document": "...", "title": "...", "page": 3, "page_from": 3, "page_to": 4, "cited": true, "quote": "..."}, ...]
     citations  jsonb       NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(citations) = 'array'),
     -- The model that wrote it; NULL for people and extracts.
     model      text,
+    -- Why it 'failed': one of the reasons that the product knows words for.
+    failure    text,
     created_by uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- Who writes a pending answer, and until when that is believed without a new sign of life. One writer at a time.
+    claimed_by uuid,
+    claimed_until timestamptz,
+    -- How often somebody began to write it.
+    takes      integer     NOT NULL DEFAULT 0,
+    CHECK ((state = 'failed') = (failure IS NOT NULL)),
     UNIQUE (thread_id, ordinal)
 );
+-- How many are being written now.
+CREATE INDEX messages_pending ON messages (thread_id) WHERE state = 'pending';
+-- Whose quotes go when a document is removed.
+CREATE INDEX messages_citations ON messages USING gin (citations jsonb_path_ops);
