@@ -64,10 +64,6 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Tells Cargo when this has to run again.
-#[expect(
-    clippy::print_stdout,
-    reason = "this is how a build script speaks to Cargo"
-)]
 fn rerun_if(condition: &str) {
     println!("cargo::rerun-if-{condition}");
 }

@@ -171,6 +171,8 @@
     event.preventDefault();
     event.target.form.requestSubmit();
   });
+  // Where there is a keyboard the question can be typed at once; on a phone one would pop up.
+  if (!location.hash && matchMedia("(hover: hover) and (pointer: fine)").matches) document.querySelector("[data-submit-on-enter]")?.focus({ preventScroll: true });
   const messages = document.getElementById("messages");
   if (messages) {
     const page = document.scrollingElement;

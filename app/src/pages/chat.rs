@@ -265,7 +265,7 @@ fn composer(place: ChatPlace<'_>, view: &ChatPage, base: &str) -> Markup {
                 (form_trouble(view.trouble.as_deref()))
                 label.visually-hidden for="question" { "Your question" }
                 textarea #question name="question" rows="2" required maxlength=(QUESTION_CHARS_MAX) placeholder="Ask your documents\u{2026}"
-                    aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter autofocus { (view.draft) }
+                    aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter { (view.draft) }
                 div.composer-foot {
                     @if thread.is_none() { (scope_choice(view)) }
                     p.hint #composer-hint {

@@ -198,7 +198,10 @@ fn drop_zone(place: Place<'_>, view: &DocumentsView, base: &str) -> Markup {
             span.drop-icon { (icons::UPLOAD) }
             div.drop-words {
                 p.drop-title {
-                    label for="files" { span.on-wide { "Drop PDFs here, or " } span.link { "choose files" } }
+                    label for="files" {
+                        span.on-wide { "Drop PDFs here, or " span.link { "choose files" } }
+                        span.on-phone.link { "Choose PDFs" }
+                    }
                 }
                 p.hint #files-hint {
                     "Up to " (format::bytes(limits.file_bytes_max)) " each, " (format::count(u64::from(limits.documents_max), "document", "documents"))

@@ -12,7 +12,7 @@ pub fn page(chrome: &Chrome) -> Markup {
         .render(&html! {
             section.hero {
                 div.hero-words {
-                    h1 { "Ask your documents." br; span.accent { "See the page it says so." } }
+                    h1 { "Ask your documents." br; span.accent { "See where it says so." } }
                     p.lead {
                         "Bring your PDFs, ask in plain words, and get an answer with the pages it rests on, one click away. Every workspace has "
                         "a database of its own: what you bring is stored with nobody else\u{2019}s."
@@ -20,7 +20,7 @@ pub fn page(chrome: &Chrome) -> Markup {
                     div.hero-actions {
                         a.button.primary.large href="/sign-in" { "Start with your documents" }
                     }
-                    p.hint { "Your database is ready in seconds. Up and running without a form to fill in." }
+                    p.hint { "Sign in, and your own database is ready in seconds." }
                 }
                 (sample())
             }

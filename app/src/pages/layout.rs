@@ -364,7 +364,7 @@ fn workspace_switch(chrome: &Chrome) -> Markup {
                 span.workspace-mark aria-hidden="true" { (initial(current.map_or("+", |workspace| &workspace.name))) }
                 span.workspace-name {
                     span.visually-hidden { "Workspace: " }
-                    (current.map_or("Choose a workspace", |workspace| &workspace.name))
+                    (current.map_or("Workspaces", |workspace| &workspace.name))
                 }
                 (icons::SWITCH)
             }

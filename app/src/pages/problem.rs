@@ -69,7 +69,8 @@ pub fn fragment(view: &ProblemView) -> Markup {
 
 fn wait(view: &ProblemView) -> Markup {
     html! {
-        @if let Some(seconds) = view.retry_after_seconds {
+        // With too many requests, what to do says it already.
+        @if let Some(seconds) = view.retry_after_seconds.filter(|_| view.status != 429) {
             p.hint { "Try again in " (super::format::count(seconds, "second", "seconds")) "." }
         }
     }

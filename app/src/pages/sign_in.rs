@@ -1,4 +1,4 @@
-//! Signing in: through an OpenID provider, or by name alone where the operator runs the demo on their own machine.
+//! Signing in: through an OIDC provider, or by name alone where the operator runs the demo on their own machine.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use super::{PRODUCT, icons};
 /// What the page offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignInPage {
-    /// The OpenID provider as people know it, such as `Google`.
+    /// The OIDC provider as people know it, such as `Google`.
     pub provider: Option<String>,
     /// Whether a name is enough.
     pub local: bool,
@@ -40,7 +40,7 @@ pub fn page(chrome: &Chrome, view: &SignInPage) -> Markup {
                 @if view.provider.is_some() && view.local { p.or { span { "or" } } }
                 @if view.local { (local(chrome, view)) }
                 @if view.provider.is_none() && !view.local {
-                    p { "Signing in is not set up on this server. Its operator has to name an OpenID provider." }
+                    p { "Signing in is not set up on this server. Its operator has to name an OIDC provider." }
                 }
             }
         })

@@ -34,14 +34,29 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         }),
         ..fresh.clone()
     };
-    let first = || vec![question(1, "When can the rent go up, and by how much?"), answer(2, AnswerState::Complete, TEXT)];
+    let first = || {
+        vec![
+            question(1, "When can the rent go up, and by how much?"),
+            answer(2, AnswerState::Complete, TEXT),
+        ]
+    };
     let mut long = first();
     long.extend([
         question(3, "And if the index falls?"),
-        answer(4, AnswerState::Pending, "Then it stays where it is: the agreement speaks of increases **only** [1]."),
+        answer(
+            4,
+            AnswerState::Pending,
+            "Then it stays where it is: the agreement speaks of increases **only** [1].",
+        ),
     ]);
-    let mut ends = vec![question(5, "Who pays for the lift?"), answer(6, AnswerState::NotFound, "")];
-    ends.extend([question(7, "Summarise everything"), answer(8, AnswerState::Stopped, "The agreement covers")]);
+    let mut ends = vec![
+        question(5, "Who pays for the lift?"),
+        answer(6, AnswerState::NotFound, ""),
+    ];
+    ends.extend([
+        question(7, "Summarise everything"),
+        answer(8, AnswerState::Stopped, "The agreement covers"),
+    ]);
     ends.extend([
         question(9, "And the storage room?"),
         answer(
@@ -53,11 +68,16 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             "",
         ),
     ]);
-    let extracts = vec![question(11, "Is there a storage room?"), with_author(answer_view(12, AnswerState::Complete, ""), Author::Extracts)];
+    let extracts = vec![
+        question(11, "Is there a storage room?"),
+        with_author(answer_view(12, AnswerState::Complete, ""), Author::Extracts),
+    ];
     let hostile = vec![
         question(13, HOSTILE),
         MessageView::Answer(AnswerView {
-            text: format!("{HOSTILE} [1] **{HOSTILE}** `{HOSTILE}`\n\n- {HOSTILE}\n\n```\n{HOSTILE}\n```"),
+            text: format!(
+                "{HOSTILE} [1] **{HOSTILE}** `{HOSTILE}`\n\n- {HOSTILE}\n\n```\n{HOSTILE}\n```"
+            ),
             citations: vec![citation(1, HOSTILE, HOSTILE, true)],
             author: Author::Model {
                 name: HOSTILE.to_owned(),
@@ -81,7 +101,10 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 },
             ),
         ),
-        ("chat", chat::page(&inside(), place, &thread(first(), Scope::All))),
+        (
+            "chat",
+            chat::page(&inside(), place, &thread(first(), Scope::All)),
+        ),
         (
             "chat-writing",
             chat::page(
@@ -96,7 +119,10 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 ),
             ),
         ),
-        ("chat-ends", chat::page(&inside(), place, &thread(ends, Scope::All))),
+        (
+            "chat-ends",
+            chat::page(&inside(), place, &thread(ends, Scope::All)),
+        ),
         (
             "chat-extracts",
             chat::page(
@@ -148,13 +174,17 @@ fn threads() -> Vec<ThreadLink> {
 }
 
 fn documents() -> Vec<DocumentChoice> {
-    [(105, "Lease agreement 2026"), (106, "Statutes"), (107, HOSTILE)]
-        .into_iter()
-        .map(|(number, title)| DocumentChoice {
-            id: DocumentId(uuid(number)),
-            title: title.to_owned(),
-        })
-        .collect()
+    [
+        (105, "Lease agreement 2026"),
+        (106, "Statutes"),
+        (107, HOSTILE),
+    ]
+    .into_iter()
+    .map(|(number, title)| DocumentChoice {
+        id: DocumentId(uuid(number)),
+        title: title.to_owned(),
+    })
+    .collect()
 }
 
 fn question(number: u128, text: &str) -> MessageView {
@@ -183,13 +213,33 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
         state,
         text: text.to_owned(),
         citations: vec![
-            citation(1, "Lease agreement 2026", "The rent may be adjusted once a year, on 1 April, following the consumer price index. The adjustment is announced in writing at least one month ahead.", true),
-            citation(2, "Lease agreement 2026", "No adjustment exceeds four per cent of the rent paid until then.", true),
+            citation(
+                1,
+                "Lease agreement 2026",
+                "The rent may be adjusted once a year, on 1 April, following the consumer price index. The adjustment is announced in writing at least one month ahead.",
+                true,
+            ),
+            citation(
+                2,
+                "Lease agreement 2026",
+                "No adjustment exceeds four per cent of the rent paid until then.",
+                true,
+            ),
             Citation {
                 document: None,
-                ..citation(3, "Tenancy act, annotated", "Notice of an increase is given in writing.", true)
+                ..citation(
+                    3,
+                    "Tenancy act, annotated",
+                    "Notice of an increase is given in writing.",
+                    true,
+                )
             },
-            citation(4, "Statutes", "The board decides on works in the common parts.", false),
+            citation(
+                4,
+                "Statutes",
+                "The board decides on works in the common parts.",
+                false,
+            ),
         ],
         question: "When can the rent go up, and by how much?".to_owned(),
         created_at: ago(55),

@@ -40,7 +40,10 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     };
     let mut pages = vec![
         ("documents", documents::page(&inside(), place, &view, None)),
-        ("documents-empty", documents::page(&inside(), place, &empty, None)),
+        (
+            "documents-empty",
+            documents::page(&inside(), place, &empty, None),
+        ),
         (
             "documents-full",
             documents::page(
@@ -53,7 +56,10 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 None,
             ),
         ),
-        ("documents-search", documents::page(&inside(), place, &view, Some(&search()))),
+        (
+            "documents-search",
+            documents::page(&inside(), place, &view, Some(&search())),
+        ),
         (
             "documents-search-nothing",
             documents::page(
@@ -114,7 +120,10 @@ fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
     vec![
         ("document", document::page(&inside(), place, &ready)),
         ("document-failed", document::page(&inside(), place, &failed)),
-        ("document-working", document::page(&inside(), place, &working)),
+        (
+            "document-working",
+            document::page(&inside(), place, &working),
+        ),
     ]
 }
 
@@ -150,7 +159,11 @@ fn every_state() -> Vec<DocumentView> {
     vec![
         document_of(1, "Survey of the roof", State::Uploading),
         document_of(2, "Bank offer", State::Queued),
-        document_of(3, "Annual report of the housing cooperative 2025, with the auditor\u{2019}s notes and all annexes", working(ReadingStep::Embed, 62, None)),
+        document_of(
+            3,
+            "Annual report of the housing cooperative 2025, with the auditor\u{2019}s notes and all annexes",
+            working(ReadingStep::Embed, 62, None),
+        ),
         document_of(
             4,
             "Energy certificate",
@@ -165,8 +178,24 @@ fn every_state() -> Vec<DocumentView> {
         ),
         document_of(5, "Lease agreement 2026", State::Ready),
         document_of(6, "Statutes", State::Ready),
-        document_of(7, "Scan of the old deed", failed("There is no text in it, only pictures.", "Run it through text recognition (OCR), and bring the result.", false)),
-        document_of(8, "Minutes", failed("Reading it took too long.", "Try it again; if that fails, split the file.", true)),
+        document_of(
+            7,
+            "Scan of the old deed",
+            failed(
+                "There is no text in it, only pictures.",
+                "Run it through text recognition (OCR), and bring the result.",
+                false,
+            ),
+        ),
+        document_of(
+            8,
+            "Minutes",
+            failed(
+                "Reading it took too long.",
+                "Try it again; if that fails, split the file.",
+                true,
+            ),
+        ),
         document_of(9, HOSTILE, State::Ready),
         document_of(10, "Old offer", State::Removing),
     ]
@@ -187,14 +216,25 @@ fn search() -> SearchView {
     SearchView {
         query: "rent price index".to_owned(),
         hits: vec![
-            hit("Lease agreement 2026", 6, vec![
-                piece("The ", false),
-                piece("rent", true),
-                piece(" may be adjusted once a year, on 1 April, following the consumer ", false),
-                piece("price index", true),
-                piece(". The adjustment is announced in writing\u{2026}", false),
-            ]),
-            hit(HOSTILE, 12, vec![piece(HOSTILE, false), piece(HOSTILE, true)]),
+            hit(
+                "Lease agreement 2026",
+                6,
+                vec![
+                    piece("The ", false),
+                    piece("rent", true),
+                    piece(
+                        " may be adjusted once a year, on 1 April, following the consumer ",
+                        false,
+                    ),
+                    piece("price index", true),
+                    piece(". The adjustment is announced in writing\u{2026}", false),
+                ],
+            ),
+            hit(
+                HOSTILE,
+                12,
+                vec![piece(HOSTILE, false), piece(HOSTILE, true)],
+            ),
         ],
         more: true,
         trouble: None,

@@ -126,7 +126,7 @@ fn ended(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
                 AnswerState::Pending | AnswerState::Complete | AnswerState::Stopped | AnswerState::Failed { .. } => {
                     @if view.author == Author::Extracts { (extracts(place, view)) } @else {
                         div.answer-text { (answer_text(place, view)) }
-                        (sources(place, view))
+                        @if !view.text.trim().is_empty() { (sources(place, view)) }
                     }
                 },
             }
@@ -183,11 +183,12 @@ fn reference(place: ChatPlace<'_>, citation: &Citation) -> Markup {
         citation.title,
         format::pages(citation.page_from, citation.page_to)
     );
-    match page_url(place, citation) {
-        Some(url) => {
-            html! { a.ref href=(url) target="_blank" rel="noopener" aria-label=(label) title=(label) { (citation.number) } }
+    html! {
+        @if let Some(url) = page_url(place, citation) {
+            a.ref href=(url) target="_blank" rel="noopener" aria-label=(label) title=(label) { (citation.number) }
+        } @else {
+            span.ref title=(label) { (citation.number) }
         }
-        None => html! { span.ref title=(label) { (citation.number) } },
     }
 }
 
@@ -223,7 +224,7 @@ fn sources(place: ChatPlace<'_>, view: &AnswerView) -> Markup {
     html! {
         @if !cited.is_empty() {
             div.sources {
-                h3 { "Sources" }
+                h2 { "Sources" }
                 ol {
                     @for citation in cited {
                         li {

@@ -13,7 +13,8 @@ mod chats;
 mod files;
 
 /// A name as somebody would choose it who wants to break pages.
-pub(crate) const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(2)>' onmouseover='alert(3)";
+pub(crate) const HOSTILE: &str =
+    "\"><script>alert(1)</script><img src=x onerror=alert(2)>' onmouseover='alert(3)";
 
 /// All of them by name.
 pub(crate) fn all() -> Vec<(&'static str, Markup)> {
@@ -114,7 +115,12 @@ fn entry() -> Vec<(&'static str, Markup)> {
             choice("aws-ap-southeast-1", "Singapore", Some("Asia"), false),
         ],
         classes: vec![
-            choice("default", "Standard", Some("Up to 2 CUs; sleeps when nobody asks"), true),
+            choice(
+                "default",
+                "Standard",
+                Some("Up to 2 CUs; sleeps when nobody asks"),
+                true,
+            ),
             choice("large", "Large", Some("Up to 8 CUs"), false),
         ],
         trouble: None,
@@ -278,7 +284,10 @@ fn people() -> Vec<(&'static str, Markup)> {
     let member = |number, name: &str, role, you| members::MemberView {
         id: UserId(uuid(number)),
         name: name.to_owned(),
-        email: Some(format!("{}@example.com", name.split(' ').next().unwrap_or("x").to_lowercase())),
+        email: Some(format!(
+            "{}@example.com",
+            name.split(' ').next().unwrap_or("x").to_lowercase()
+        )),
         email_verified: number != 12,
         role,
         joined_at: ago(86_400 * i64::try_from(number).unwrap_or(1)),
@@ -449,7 +458,11 @@ fn leaving() -> Vec<(&'static str, Markup)> {
         steps: vec![
             step("Stop work under way", receipt::StepState::Done, None),
             step("Files", receipt::StepState::Done, Some("14 files, 31 MB")),
-            step("Database", receipt::StepState::Now, Some("Waiting until it is gone")),
+            step(
+                "Database",
+                receipt::StepState::Now,
+                Some("Waiting until it is gone"),
+            ),
             step("Entries", receipt::StepState::Waiting, None),
         ],
         removed: Vec::new(),
@@ -458,16 +471,24 @@ fn leaving() -> Vec<(&'static str, Markup)> {
     let mut held = view.clone();
     if let Some(step) = held.steps.get_mut(2) {
         step.state = receipt::StepState::Held;
-        step.note = Some("The cluster does not answer. It is tried again in 8 s; nothing is lost.".to_owned());
+        step.note = Some(
+            "The cluster does not answer. It is tried again in 8 s; nothing is lost.".to_owned(),
+        );
     }
     let finished = receipt::ReceiptView {
         finished_at: Some(now()),
-        removed: [("Documents", "14"), ("Files", "14, 31 MB"), ("Conversations", "with the database"), ("Members", "3"), ("Open invitations", "1")]
-            .map(|(label, amount)| receipt::RemovedItem {
-                label: label.to_owned(),
-                amount: amount.to_owned(),
-            })
-            .to_vec(),
+        removed: [
+            ("Documents", "14"),
+            ("Files", "14, 31 MB"),
+            ("Conversations", "with the database"),
+            ("Members", "3"),
+            ("Open invitations", "1"),
+        ]
+        .map(|(label, amount)| receipt::RemovedItem {
+            label: label.to_owned(),
+            amount: amount.to_owned(),
+        })
+        .to_vec(),
         databases: vec![receipt::RemovedDatabase {
             tenant: "ws-k3v9x2m7q0za".to_owned(),
             region: Some("aws-eu-central-1".to_owned()),
@@ -508,14 +529,24 @@ fn problems() -> Vec<(&'static str, Markup)> {
             "not-found",
             problem::page(
                 &signed_in(),
-                &view(404, "There is nothing here", "The link may be old, or what it showed belongs to a workspace that you are not a member of.", "not_found"),
+                &view(
+                    404,
+                    "There is nothing here",
+                    "The link may be old, or what it showed belongs to a workspace that you are not a member of.",
+                    "not_found",
+                ),
             ),
         ),
         (
             "error",
             problem::page(
                 &stranger(),
-                &view(500, "Something went wrong on our side", "Try again in a moment. If it stays like this, tell whoever runs this site the number of this request.", "internal"),
+                &view(
+                    500,
+                    "Something went wrong on our side",
+                    "Try again in a moment. If it stays like this, tell whoever runs this site the number of this request.",
+                    "internal",
+                ),
             ),
         ),
         (
@@ -524,7 +555,12 @@ fn problems() -> Vec<(&'static str, Markup)> {
                 &stranger(),
                 &problem::ProblemView {
                     retry_after_seconds: Some(12),
-                    ..view(429, "That was a little too much at once", "Wait 12 seconds, and try again.", "too_many_requests")
+                    ..view(
+                        429,
+                        "That was a little too much at once",
+                        "Wait 12 seconds, and try again.",
+                        "too_many_requests",
+                    )
                 },
             ),
         ),
@@ -534,17 +570,28 @@ fn problems() -> Vec<(&'static str, Markup)> {
                 &stranger(),
                 &problem::ProblemView {
                     sign_in: Some("/sign-in?return_to=/w/k3v9x2m7q0za".to_owned()),
-                    ..view(401, "You are not signed in", "Sign in, and you come back to where you were.", "signed_out")
+                    ..view(
+                        401,
+                        "You are not signed in",
+                        "Sign in, and you come back to where you were.",
+                        "signed_out",
+                    )
                 },
             ),
         ),
-        ("problem-hostile", problem::page(&hostile_inside(), &view(422, HOSTILE, HOSTILE, "wrong_input"))),
+        (
+            "problem-hostile",
+            problem::page(
+                &hostile_inside(),
+                &view(422, HOSTILE, HOSTILE, "wrong_input"),
+            ),
+        ),
         (
             "problem-fragment",
             app::pages::layout(
                 &inside(),
                 "A problem at the top",
-                &problem::fragment(&view(409, "This document is being read already", "Wait until it is done.", "busy")),
+                &maud::html! { h1 { "A problem at the top" } (problem::fragment(&view(409, "This document is being read already", "Wait until it is done.", "busy"))) },
             ),
         ),
     ]

@@ -1,0 +1,284 @@
+//! What handlers stream and swap: that it lands where the page expects it.
+
+use app::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
+use app::pages::chat::{self, AnswerState, AnswerView, Author, ChatPlace};
+use app::pages::documents::{
+    self, DocumentState, DocumentView, DocumentsView, Place, ReadingStep, UploadLimits,
+};
+use app::pages::problem::{self, ProblemView};
+use app::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
+use app::pages::receipt::{self, ReceiptView, Subject};
+use app::pages::{Notice, Theme};
+use jiff::Timestamp;
+
+use crate::elements::{Tag, tags};
+
+fn now() -> Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+fn workspace() -> WorkspaceId {
+    "abcdefghijkl".parse().unwrap()
+}
+
+fn first(html: maud::Markup) -> Tag {
+    tags(&html.into_string()).remove(0)
+}
+
+fn document(state: DocumentState) -> DocumentView {
+    DocumentView {
+        id: DocumentId::random(),
+        title: "Lease".to_owned(),
+        file_name: "lease.pdf".to_owned(),
+        byte_count: 1_000,
+        page_count: None,
+        chunk_count: None,
+        added_at: now(),
+        added_by: None,
+        state,
+    }
+}
+
+#[test]
+fn an_update_of_a_row_replaces_the_row_of_its_document_and_nothing_else() {
+    let workspace = workspace();
+    let place = Place {
+        workspace: &workspace,
+        csrf: "t",
+        now: now(),
+    };
+    let document = document(DocumentState::Queued);
+    let row = first(documents::row(place, &document));
+    let update = first(documents::row_update(place, &document));
+    assert_eq!(
+        row.get("id"),
+        Some(format!("document-{}", document.id).as_str())
+    );
+    assert_eq!(row.get("id"), update.get("id"));
+    assert_eq!(row.get("hx-swap-oob"), None);
+    assert_eq!(update.get("hx-swap-oob"), Some("true"));
+}
+
+#[test]
+fn an_update_of_the_list_also_says_how_much_room_is_left() {
+    let workspace = workspace();
+    let place = Place {
+        workspace: &workspace,
+        csrf: "t",
+        now: now(),
+    };
+    let view = DocumentsView {
+        documents: vec![document(DocumentState::Ready)],
+        limits: UploadLimits {
+            file_bytes_max: 25_000_000,
+            documents_max: 3,
+        },
+    };
+    let update = tags(&documents::list_update(place, &view).into_string());
+    let room = update
+        .iter()
+        .find(|tag| tag.get("id") == Some("documents-free"))
+        .unwrap();
+    assert_eq!(room.get("hx-swap-oob"), Some("true"));
+    assert_eq!(room.get("data-free"), Some("2"));
+}
+
+#[test]
+fn progress_never_runs_backwards_from_step_to_step() {
+    let steps = [
+        ReadingStep::Fetch,
+        ReadingStep::Extract,
+        ReadingStep::Chunk,
+        ReadingStep::Embed,
+        ReadingStep::Store,
+    ];
+    let all: Vec<u32> = steps
+        .iter()
+        .flat_map(|step| [0, 1, 50, 100, 255].map(|percent| step.overall_percent(percent)))
+        .collect();
+    assert!(all.is_sorted(), "{all:?}");
+    assert_eq!((all.first(), all.last()), (Some(&0), Some(&100)));
+}
+
+fn answer(state: AnswerState) -> AnswerView {
+    AnswerView {
+        id: MessageId::random(),
+        author: Author::Model {
+            name: "m".to_owned(),
+        },
+        state,
+        text: "So it is.".to_owned(),
+        citations: Vec::new(),
+        question: "Is it?".to_owned(),
+        created_at: now(),
+    }
+}
+
+#[test]
+fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place_and_connects_to_nothing()
+ {
+    let workspace = workspace();
+    let place = ChatPlace {
+        workspace: &workspace,
+        csrf: "t",
+        now: now(),
+    };
+    let thread = ThreadId::random();
+    let pending = answer(AnswerState::Pending);
+    let shown = first(chat::answer(place, thread, &pending));
+    let stream = format!(
+        "/w/{workspace}/chat/{thread}/messages/{}/events",
+        pending.id
+    );
+    assert_eq!(shown.get("sse-connect"), Some(stream.as_str()));
+    assert_eq!(shown.get("sse-close"), Some(chat::EVENT_DONE));
+    assert_eq!(shown.get("sse-swap"), Some(chat::EVENT_DONE));
+    assert_eq!(shown.get("hx-swap"), Some("outerHTML"));
+    for state in [
+        AnswerState::Complete,
+        AnswerState::Stopped,
+        AnswerState::NotFound,
+        AnswerState::Failed {
+            reason: "It broke off.".to_owned(),
+            what_to_do: "Ask again.".to_owned(),
+        },
+    ] {
+        let ended = AnswerView {
+            state,
+            ..pending.clone()
+        };
+        let tags = tags(&chat::answer(place, thread, &ended).into_string());
+        assert_eq!(tags[0].get("id"), shown.get("id"));
+        assert!(tags.iter().all(|tag| tag.get("sse-connect").is_none()));
+    }
+}
+
+#[test]
+fn extracts_are_never_shown_as_a_models_words() {
+    let workspace = workspace();
+    let place = ChatPlace {
+        workspace: &workspace,
+        csrf: "t",
+        now: now(),
+    };
+    let view = AnswerView {
+        author: Author::Extracts,
+        ..answer(AnswerState::Complete)
+    };
+    let html = chat::answer(place, ThreadId::random(), &view).into_string();
+    assert!(html.contains("Extracts from your documents"));
+    assert!(
+        !html.contains("So it is."),
+        "extracts have no text beside their quotes"
+    );
+}
+
+#[test]
+fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is_not() {
+    for (state, ended) in [
+        (
+            ProvisioningState::Working {
+                step: Step::Database,
+            },
+            false,
+        ),
+        (ProvisioningState::Unknown, false),
+        (
+            ProvisioningState::SchemaBehind {
+                has: None,
+                needs: 2,
+            },
+            false,
+        ),
+        (
+            ProvisioningState::Stalled {
+                reason: "R".to_owned(),
+                message: "M".to_owned(),
+                next: "N".to_owned(),
+            },
+            false,
+        ),
+        (ProvisioningState::Removed, true),
+        (
+            ProvisioningState::Ready {
+                ready_ms: Some(3_400),
+                project_ms: None,
+                schema_ms: None,
+                region: "eu".to_owned(),
+                schema: 2,
+            },
+            true,
+        ),
+    ] {
+        let view = ProvisioningView {
+            workspace: workspace(),
+            since: now(),
+            now: now(),
+            state,
+            owner: true,
+        };
+        assert_eq!(view.ended(), ended, "{view:?}");
+        let panel = provisioning::panel(&view).into_string();
+        assert_eq!(
+            panel.contains("Ready in <strong>3.4 s</strong>, in <strong>eu</strong>, schema <strong>2</strong>."),
+            matches!(view.state, ProvisioningState::Ready { .. })
+        );
+    }
+}
+
+#[test]
+fn a_removal_is_looked_at_again_until_it_is_finished() {
+    let view = ReceiptView {
+        token: "t0k3n".to_owned(),
+        subject: Subject::Account,
+        requested_at: now(),
+        finished_at: None,
+        steps: Vec::new(),
+        removed: Vec::new(),
+        databases: Vec::new(),
+    };
+    let open = first(receipt::panel(&view));
+    assert_eq!(open.get("hx-get"), Some("/receipts/t0k3n"));
+    let finished = first(receipt::panel(&ReceiptView {
+        finished_at: Some(now()),
+        ..view
+    }));
+    assert_eq!(finished.get("hx-get"), None);
+    assert_eq!(open.get("id"), finished.get("id"));
+}
+
+#[test]
+fn a_problem_is_read_out_and_says_where_to_sign_in_if_that_is_what_is_missing() {
+    let view = ProblemView {
+        status: 401,
+        title: "You are not signed in".to_owned(),
+        what_to_do: "Sign in, and you come back to where you were.".to_owned(),
+        code: "signed_out".to_owned(),
+        sign_in: Some("/sign-in?return_to=/w/abcdefghijkl".to_owned()),
+        request_id: None,
+        retry_after_seconds: None,
+    };
+    let tags = tags(&problem::fragment(&view).into_string());
+    assert_eq!(tags[0].get("role"), Some("alert"));
+    assert!(
+        tags.iter()
+            .any(|tag| tag.get("href") == view.sign_in.as_deref())
+    );
+}
+
+#[test]
+fn notices_and_themes_are_read_back_from_what_they_are_written_as() {
+    for key in [
+        "renamed",
+        "joined",
+        "left",
+        "session-ended",
+        "document-removed",
+    ] {
+        assert_eq!(Notice::parse(key).map(Notice::key), Some(key));
+    }
+    assert_eq!(Notice::parse("<script>"), None);
+    assert_eq!(Theme::parse("dark"), Theme::Dark);
+    assert_eq!(Theme::parse("device"), Theme::Device);
+    assert_eq!(Theme::parse("\"><script>"), Theme::Device);
+}

@@ -1,0 +1,247 @@
+//! Rules over every page of the gallery.
+
+use std::collections::BTreeSet;
+
+use app::web::assets;
+
+use crate::elements::{Tag, tags};
+use crate::samples::{self, HOSTILE};
+
+fn pages() -> Vec<(&'static str, Vec<Tag>)> {
+    samples::all()
+        .into_iter()
+        .map(|(name, page)| (name, tags(&page.into_string())))
+        .collect()
+}
+
+fn starts(tags: &[Tag]) -> impl Iterator<Item = &Tag> {
+    tags.iter().filter(|tag| !tag.is_end)
+}
+
+#[test]
+fn no_page_holds_a_script_or_a_style_of_its_own() {
+    for (page, tags) in pages() {
+        for tag in starts(&tags) {
+            assert_ne!(tag.name, "style", "{page}");
+            for (name, value) in &tag.attributes {
+                assert!(
+                    name != "style" && !name.starts_with("on") && !name.starts_with("hx-on"),
+                    "{page}: {tag:?}"
+                );
+                assert!(
+                    !value.trim_start().to_lowercase().starts_with("javascript:"),
+                    "{page}: {tag:?}"
+                );
+            }
+            if tag.name == "script" {
+                let source = tag.get("src").expect(page);
+                assert!(source.starts_with("/assets/"), "{page}: {source}");
+                assert_eq!(tag.text_after, "", "{page}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_address_is_of_this_site_and_every_asset_is_embedded() {
+    for (page, tags) in pages() {
+        for tag in starts(&tags) {
+            for (name, value) in &tag.attributes {
+                if [
+                    "href",
+                    "src",
+                    "action",
+                    "formaction",
+                    "hx-get",
+                    "hx-post",
+                    "sse-connect",
+                ]
+                .contains(&name.as_str())
+                {
+                    let local = (value.starts_with('/') && !value.starts_with("//"))
+                        || value.starts_with('#')
+                        || value.starts_with('?');
+                    assert!(local, "{page}: {name}={value}");
+                    if let Some(file) = value.strip_prefix("/assets/") {
+                        assert!(assets::find(file).is_some(), "{page}: {value}");
+                    }
+                }
+            }
+            if tag.get("target") == Some("_blank") {
+                assert_eq!(tag.get("rel"), Some("noopener"), "{page}: {tag:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_stay_names_whatever_they_are() {
+    let known: BTreeSet<&str> = "html head meta title link script noscript body a header nav main div span p h1 h2 h3 ul ol li dl dt dd \
+        section article aside footer figure form fieldset legend label input select option textarea button details summary dialog progress \
+        time strong small code pre blockquote mark br svg path circle ellipse"
+        .split_whitespace()
+        .collect();
+    let mut seen = 0;
+    for (page, tags) in pages() {
+        for tag in starts(&tags) {
+            assert!(
+                known.contains(tag.name.as_str()) || tag.name == "!doctype",
+                "{page}: <{}",
+                tag.name
+            );
+            let told = tag.text_after.contains(HOSTILE)
+                || tag
+                    .attributes
+                    .iter()
+                    .any(|(_, value)| value.contains(HOSTILE));
+            seen += usize::from(told);
+        }
+    }
+    assert!(
+        seen > 50,
+        "the hostile name stands in {seen} places only, so this test sees little"
+    );
+}
+
+#[test]
+fn every_form_that_changes_something_has_the_token_against_forgery() {
+    let mut forms = 0;
+    for (page, tags) in pages() {
+        let mut open: Option<(&Tag, bool)> = None;
+        for tag in &tags {
+            match (tag.name.as_str(), tag.is_end, open) {
+                ("form", false, None) => open = Some((tag, false)),
+                ("form", false, Some(_)) => panic!("{page}: a form within a form: {tag:?}"),
+                ("form", true, Some((form, has_token))) => {
+                    let posts = form.get("method") == Some("post");
+                    assert!(
+                        posts || form.get("method") == Some("get"),
+                        "{page}: {form:?}"
+                    );
+                    assert!(!posts || has_token, "{page}: {form:?}");
+                    forms += usize::from(posts);
+                    open = None;
+                }
+                ("input", false, Some((form, _))) if tag.get("name") == Some("csrf") => {
+                    assert_eq!(tag.get("type"), Some("hidden"), "{page}");
+                    assert!(
+                        tag.get("value").is_some_and(|value| !value.is_empty()),
+                        "{page}: {form:?}"
+                    );
+                    open = Some((form, true));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(forms > 100, "{forms} forms are few");
+}
+
+#[test]
+fn every_field_has_a_label_and_every_button_a_type_and_a_name() {
+    for (page, tags) in pages() {
+        let labels: BTreeSet<&str> = starts(&tags)
+            .filter(|tag| tag.name == "label")
+            .filter_map(|tag| tag.get("for"))
+            .collect();
+        for tag in starts(&tags) {
+            match tag.name.as_str() {
+                "input" | "select" | "textarea" if tag.get("type") != Some("hidden") => {
+                    let labelled = tag.get("id").is_some_and(|id| labels.contains(id));
+                    assert!(
+                        labelled || tag.get("aria-label").is_some(),
+                        "{page}: {tag:?}"
+                    );
+                }
+                "button" => assert!(tag.get("type").is_some(), "{page}: {tag:?}"),
+                "progress" => assert!(tag.get("aria-label").is_some(), "{page}: {tag:?}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn every_page_has_one_heading_a_title_a_language_and_a_way_past_the_navigation() {
+    for (page, tags) in pages() {
+        let count = |name: &str| starts(&tags).filter(|tag| tag.name == name).count();
+        assert_eq!(
+            (count("h1"), count("main"), count("title")),
+            (1, 1, 1),
+            "{page}"
+        );
+        let html = starts(&tags).find(|tag| tag.name == "html").unwrap();
+        assert_eq!(html.get("lang"), Some("en"), "{page}");
+        let skip = starts(&tags).find(|tag| tag.name == "a").unwrap();
+        assert_eq!(skip.get("href"), Some("#main"), "{page}");
+    }
+}
+
+#[test]
+fn ids_are_unique_and_what_refers_to_one_finds_it() {
+    for (page, tags) in pages() {
+        let mut ids = BTreeSet::new();
+        for id in starts(&tags).filter_map(|tag| tag.get("id")) {
+            assert!(ids.insert(id), "{page}: {id} stands twice");
+        }
+        for tag in starts(&tags) {
+            for name in [
+                "for",
+                "aria-labelledby",
+                "aria-describedby",
+                "data-dialog",
+                "data-copy",
+            ] {
+                for id in tag.get(name).into_iter().flat_map(str::split_whitespace) {
+                    assert!(ids.contains(id), "{page}: {name}={id}");
+                }
+            }
+            for name in ["hx-target", "hx-select"] {
+                if let Some(id) = tag.get(name).and_then(|value| value.strip_prefix('#')) {
+                    assert!(ids.contains(id), "{page}: {name}=#{id}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn elements_that_are_opened_are_closed_in_order() {
+    let void = [
+        "meta", "link", "input", "br", "!doctype", "path", "circle", "ellipse",
+    ];
+    for (page, tags) in pages() {
+        let mut open: Vec<&str> = Vec::new();
+        for tag in &tags {
+            if tag.is_end {
+                assert_eq!(open.pop(), Some(tag.name.as_str()), "{page}");
+            } else if !void.contains(&tag.name.as_str()) {
+                open.push(&tag.name);
+            }
+        }
+        assert!(open.is_empty(), "{page}: {open:?}");
+    }
+}
+
+#[test]
+fn htmx_is_told_to_keep_within_the_content_security_policy() {
+    for (page, tags) in pages() {
+        let config = starts(&tags)
+            .find(|tag| tag.get("name") == Some("htmx-config"))
+            .and_then(|tag| tag.get("content"))
+            .expect(page);
+        let config: serde_json::Value = serde_json::from_str(config).expect(page);
+        for (setting, value) in [
+            ("includeIndicatorStyles", false),
+            ("allowEval", false),
+            ("allowScriptTags", false),
+            ("selfRequestsOnly", true),
+        ] {
+            assert_eq!(config[setting], value, "{page}: {setting}");
+        }
+        assert_eq!(
+            config["historyCacheSize"], 0,
+            "{page}: private pages would be kept in the browser's storage"
+        );
+    }
+}
