@@ -12,7 +12,7 @@ CARGO ?= cargo
 TARGET = $(shell $(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 # Installs and starts servers; see `cargo run -p dbpertenant-dev -- --help`.
 DEV = $(TARGET)/debug/dev
-# The installed programs, as variables of the environment (NEON_EMULATOR_PG_BIN, KUBECTL, HELM, PSQL).
+# The installed programs, as variables of the environment (NEON_EMULATOR_PG_BIN, KUBECTL, HELM, PSQL, VERSITYGW, CHROMIUM, ...).
 WITH_SERVERS = servers=$$($(DEV) env) && eval "$$servers" &&
 # The end-to-end tests by name, and not by crate: a crate alone would be built with fewer features of its dependencies,
 # and these compiled once more.
@@ -29,11 +29,12 @@ help: ## List the tasks
 	@echo "  make demo ONCE=1   proves the demo and takes it down: what CI runs"
 	@echo "  make test TEST=x   only the tests whose name holds x"
 	@echo
-	@echo "  Your own servers win over the installed ones: KUBECONFIG (demo), DATABASE_URL, KUBEBUILDER_ASSETS, KUBECTL,"
-	@echo "  HELM, PSQL. The first run compiles a Kubernetes API server, which takes about 8 minutes."
+	@echo "  Your own servers win over the installed ones: KUBECONFIG (demo), DATABASE_URL, S3_ENDPOINT, REDIS_URL, and programs"
+	@echo "  by KUBEBUILDER_ASSETS, KUBECTL, HELM, PSQL, VERSITYGW, REDIS_SERVER, CHROMIUM, LOCAL_MODEL_DIR, BROWSER_MODULES,"
+	@echo "  MANUALS_DIR. The first run compiles a Kubernetes API server, which takes about 8 minutes."
 
 .PHONY: demo
-demo: programs ## Three tenants on this machine, from nothing to psql; ends with Ctrl-C
+demo: programs ## Three tenants on this machine, from nothing to psql, and the chat app's URL; ends with Ctrl-C
 	@$(DEV) demo $(if $(ONCE),--once)
 
 .PHONY: demo-down
@@ -61,7 +62,7 @@ lint: programs ## Formatting, clippy, documentation, chart, Go; nothing is chang
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	@$(WITH_SERVERS) for chart in charts/*/; do echo "helm lint $$chart"; "$$HELM" lint --strict --quiet "$$chart"; done
+	@$(WITH_SERVERS) for chart in charts/*/; do echo "$${chart}tests/run.sh"; env -u KUBECONFIG "$${chart}tests/run.sh"; done
 	@$(DEV) install --only control-plane
 	cd tests/control-plane && go vet -mod=readonly -trimpath .
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
@@ -88,7 +89,7 @@ generate: ## Write what is made from the sources: crds/*.yaml
 
 .PHONY: bench
 bench: servers ## Measure; writes target/bench/results.json and docs/benchmarks.md
-	$(CARGO) build --release --workspace --bin bench --bin tenant-controller --bin neon-emulator
+	$(CARGO) build --release --workspace --bin bench --bin tenant-controller --bin neon-emulator --bin chat-app
 	$(WITH_SERVERS) $(TARGET)/release/bench
 
 .PHONY: doc
@@ -114,7 +115,7 @@ clean: demo-down ## Remove the build and what dead runs left; the installed serv
 # The programs that the demo and the tests run; cargo's own words show the progress of a first build.
 .PHONY: programs
 programs:
-	$(CARGO) build -p dbpertenant-dev -p tenant-controller -p neon-emulator
+	$(CARGO) build -p dbpertenant-dev -p tenant-controller -p neon-emulator -p chat-app
 
 .PHONY: servers
 servers: programs

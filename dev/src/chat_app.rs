@@ -79,8 +79,7 @@ pub struct ChatApp {
 impl ChatApp {
     /// Brings the main database to the app's schema, as the chart's init container does.
     pub async fn migrate(options: &ChatAppOptions) -> Result<()> {
-        let mut command = command(options, "migrate")?;
-        command.args(without(&options.arguments, &SET_HERE));
+        let command = command(options, "migrate", free_port()?)?;
         let mut process = Supervised::spawn(&command, &options.log)?;
         let started = Instant::now();
         loop {
@@ -101,14 +100,7 @@ impl ChatApp {
     /// Starts it; see [`ChatApp::wait_until_ready`].
     pub fn spawn(options: &ChatAppOptions, role: Role) -> Result<Self> {
         let operations_port = free_port()?;
-        let mut command = command(options, role.command())?;
-        command
-            .args(without(&options.arguments, &SET_HERE))
-            .args(["--http-listen", &format!("127.0.0.1:{}", options.port)])
-            .args([
-                "--operations-listen",
-                &format!("127.0.0.1:{operations_port}"),
-            ]);
+        let command = command(options, role.command(), operations_port)?;
         let what = match role {
             Role::Serve => "the app",
             Role::Worker => "the app's worker",
@@ -172,11 +164,17 @@ impl ChatApp {
     }
 }
 
-fn command(options: &ChatAppOptions, name: &str) -> Result<Command> {
+fn command(options: &ChatAppOptions, name: &str, operations_port: u16) -> Result<Command> {
     let program = binary(BINARY, CHAT_APP_BIN).context("the app cannot be started")?;
     let mut command = Command::new(program);
     command
         .arg(name)
+        .args(without(&options.arguments, &SET_HERE))
+        .args(["--http-listen", &format!("127.0.0.1:{}", options.port)])
+        .args([
+            "--operations-listen",
+            &format!("127.0.0.1:{operations_port}"),
+        ])
         // The app takes every variable that begins like this for a setting of its own.
         .env_remove(CHAT_APP_BIN)
         .env("KUBECONFIG", &options.kubeconfig)
