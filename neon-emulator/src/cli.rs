@@ -135,10 +135,16 @@ pub(crate) struct Serve {
     /// Time to suspend a compute, in milliseconds.
     #[arg(long, env = "NEON_EMULATOR_SUSPEND_COMPUTE_MS", value_name = "MS")]
     pub(crate) suspend_compute_ms: Option<u64>,
+    /// Time that a connection waits for a compute that sleeps, in milliseconds.
+    #[arg(long, env = "NEON_EMULATOR_COLD_START_MS", value_name = "MS")]
+    pub(crate) cold_start_ms: Option<u64>,
 
     /// Most projects that are not deleted; more are refused with 422.
     #[arg(long, env = "NEON_EMULATOR_PROJECTS_MAX", value_name = "NUMBER")]
     pub(crate) projects_max: Option<u32>,
+    /// Most branches of a project; more are refused with 422.
+    #[arg(long, env = "NEON_EMULATOR_BRANCHES_MAX", value_name = "NUMBER")]
+    pub(crate) branches_max: Option<u32>,
     /// Most connections of the data plane at one time.
     #[arg(
         long,
@@ -210,6 +216,7 @@ impl Serve {
             start_compute_ms: self.start_compute_ms.unwrap_or(preset.start_compute_ms),
             apply_config_ms: self.apply_config_ms.unwrap_or(preset.apply_config_ms),
             suspend_compute_ms: self.suspend_compute_ms.unwrap_or(preset.suspend_compute_ms),
+            cold_start_ms: self.cold_start_ms.unwrap_or(preset.cold_start_ms),
         }
     }
 
@@ -217,6 +224,7 @@ impl Serve {
         let default = Limits::default();
         Limits {
             projects: self.projects_max.or(default.projects),
+            branches_per_project: self.branches_max.or(default.branches_per_project),
             data_connections: self
                 .data_connections_max
                 .unwrap_or(default.data_connections),

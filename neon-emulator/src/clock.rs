@@ -1,6 +1,9 @@
-//! The emulator's time, in the microseconds that its state is written in.
+//! The emulator's time, in the microseconds that its state is written in. It runs with the system's, and can be turned ahead.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 /// A moment, in microseconds since 1970 (UTC).
 pub(crate) type Micros = i64;
@@ -10,17 +13,48 @@ pub(crate) const SECOND: Micros = 1_000_000;
 /// Microseconds of a millisecond.
 pub(crate) const MILLISECOND: Micros = 1_000;
 
-/// Where the emulator's time comes from: the only place that asks the system.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Clock;
+/// Where the emulator's time comes from: the only place that asks the system. Clones are one clock.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock {
+    /// How far it is ahead of the system's time.
+    ahead: watch::Sender<Micros>,
+}
 
 impl Clock {
-    #[expect(
-        clippy::unused_self,
-        reason = "time is asked of a value, so that another clock can stand in its place"
-    )]
-    pub(crate) fn now(self) -> Micros {
-        Timestamp::now().as_microsecond()
+    /// A clock that is so far ahead of the system's time.
+    pub(crate) fn ahead_by(ahead: Micros) -> Self {
+        Self {
+            ahead: watch::Sender::new(ahead),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Micros {
+        Timestamp::now()
+            .as_microsecond()
+            .saturating_add(*self.ahead.borrow())
+    }
+
+    /// Turns it ahead, and returns how far it is ahead of the system's time now. What waits for a moment that has come goes on.
+    pub(crate) fn turn(&self, by: Micros) -> Micros {
+        self.ahead
+            .send_modify(|ahead| *ahead = ahead.saturating_add(by));
+        *self.ahead.borrow()
+    }
+
+    /// Waits until a moment has come.
+    pub(crate) async fn sleep_until(&self, at: Micros) {
+        let mut ahead = self.ahead.subscribe();
+        loop {
+            let left = at.saturating_sub(self.now());
+            if left <= 0 {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_micros(left.unsigned_abs())) => {}
+                // The sender lives as long as this clock does.
+                _ = ahead.changed() => {}
+            }
+        }
     }
 }
 
@@ -34,4 +68,24 @@ pub(crate) fn from_millis(milliseconds: u64) -> Micros {
     i64::try_from(milliseconds)
         .unwrap_or(i64::MAX / MILLISECOND)
         .saturating_mul(MILLISECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_a_moment_goes_on_when_the_clock_is_turned_to_it() {
+        let clock = Clock::ahead_by(0);
+        let year = 365 * 24 * 3_600 * SECOND;
+        let at = clock.now() + year;
+        let waits = clock.sleep_until(at);
+        let turns = async {
+            tokio::task::yield_now().await;
+            clock.turn(year)
+        };
+        let ((), ahead) = tokio::join!(waits, turns);
+        assert_eq!(ahead, year);
+        assert!(clock.now() >= at);
+    }
 }

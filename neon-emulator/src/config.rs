@@ -83,6 +83,8 @@ pub struct Latency {
     pub apply_config_ms: u64,
     /// Suspending a compute.
     pub suspend_compute_ms: u64,
+    /// What a connection to a compute that sleeps waits until it is awake.
+    pub cold_start_ms: u64,
 }
 
 impl Latency {
@@ -95,6 +97,7 @@ impl Latency {
             start_compute_ms: 0,
             apply_config_ms: 0,
             suspend_compute_ms: 0,
+            cold_start_ms: 0,
         }
     }
 
@@ -107,6 +110,7 @@ impl Latency {
             start_compute_ms: 600,
             apply_config_ms: 300,
             suspend_compute_ms: 200,
+            cold_start_ms: 400,
         }
     }
 }
@@ -122,6 +126,8 @@ impl Default for Latency {
 pub struct Limits {
     /// Projects that are not deleted; more are refused with 422. No limit when absent.
     pub projects: Option<u32>,
+    /// Branches of a project that are not deleted; more are refused with 422. No limit when absent.
+    pub branches_per_project: Option<u32>,
     /// Connections of the data plane at one time.
     pub data_connections: u32,
     /// How long a connection waits for its compute to start, in milliseconds.
@@ -134,6 +140,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             projects: None,
+            branches_per_project: None,
             data_connections: 1_000,
             compute_wait_ms: 30_000,
             recoverable_seconds: 7 * 24 * 3_600,

@@ -17,17 +17,19 @@ use tokio_util::task::TaskTracker;
 use crate::api::create::{SeededProject, seed};
 use crate::api::own::{ProjectSummary, summaries};
 use crate::api::{self, Api, ApiError, Calls};
-use crate::clock::Clock;
+use crate::clock::{Clock, Micros, timestamp};
 use crate::config::Config;
 use crate::data_plane::{Backend, DataPlane, Sessions};
 use crate::faults::Faults;
 use crate::hosts::{HostTemplateError, Hosts};
 use crate::provision::Provisioner;
-use crate::store::{OpenError, Store, connect_options};
+use crate::store::{OpenError, Store, StoreError, connect_options};
 use crate::tls::{Certificates, TlsError};
 
 /// How often projects are looked for that can no longer be recovered.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// How often computes are looked after.
+const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for calls and connections to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,6 +45,9 @@ pub enum StartError {
     /// The PostgreSQL server under it cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The state of the emulator before this one cannot be read.
+    #[error("cannot read the emulator's state: {0}")]
+    State(String),
     /// There are no certificates for the data plane.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -121,7 +126,7 @@ impl Emulator {
         let backend = Backend::of(&connect_options(&config.postgres_uri).map_err(OpenError::from)?);
         let faults = Faults::new(config.faults, config.seed);
         let sessions = Sessions::default();
-        let clock = Clock;
+        let clock = Clock::ahead_by(ahead(&store).await?);
 
         let plane = Arc::new(DataPlane {
             store: store.clone(),
@@ -131,11 +136,13 @@ impl Emulator {
             backend,
             tls: TlsAcceptor::from(certificates.server_config()?),
             limits: config.limits,
-            clock,
+            latency: config.latency,
+            clock: clock.clone(),
             places: Arc::new(Semaphore::new(config.limits.data_connections as usize)),
         });
         let api = Arc::new(Api {
             store,
+            plane: plane.clone(),
             provisioner,
             faults,
             sessions,
@@ -156,6 +163,7 @@ impl Emulator {
         let stop = CancellationToken::new();
         let servers = TaskTracker::new();
         servers.spawn(serve_api(api.clone(), api_listener, stop.clone()));
+        servers.spawn(look_after(api.clone(), stop.clone()));
         servers.spawn(plane.serve(data_listener, stop.clone()));
         servers.spawn(purge(api.clone(), stop.clone()));
         Ok(Self {
@@ -231,6 +239,17 @@ impl Emulator {
         Ok(seed(&self.api, template, names).await?)
     }
 
+    /// Turns the clock ahead: what waits for time to pass finds that it has. Computes that are idle for longer than they may be
+    /// are asleep when this returns, and quotas that are used up have suspended theirs.
+    pub async fn turn_clock(&self, by: Duration) -> Result<(), EmulatorError> {
+        turn_clock(&self.api, by).await.map_err(EmulatorError::new)
+    }
+
+    /// What time it is here.
+    pub fn now(&self) -> jiff::Timestamp {
+        timestamp(self.api.clock.now())
+    }
+
     /// Drops the databases of deleted projects that can no longer be recovered, and returns how many projects that were.
     /// It happens by itself every minute.
     pub async fn purge(&self) -> Result<u64, EmulatorError> {
@@ -262,6 +281,17 @@ impl Drop for Emulator {
     }
 }
 
+/// What the clock is ahead by is kept in the state under this name.
+const AHEAD_KEY: &str = "clock_ahead_us";
+
+async fn ahead(store: &Store) -> Result<Micros, StartError> {
+    let kept = store
+        .read_meta(AHEAD_KEY)
+        .await
+        .map_err(|error| StartError::State(error.to_string()))?;
+    Ok(kept.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
@@ -278,6 +308,40 @@ fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, Sta
 async fn serve_api(api: Arc<Api>, listener: TcpListener, stop: CancellationToken) {
     if let Err(error) = api::serve(api, listener, stop).await {
         tracing::error!(%error, "The API stopped listening");
+    }
+}
+
+/// Turns the clock, and sees to what that changes.
+pub(crate) async fn turn_clock(api: &Api, by: Duration) -> Result<(), StoreError> {
+    let by = Micros::try_from(by.as_micros()).unwrap_or(Micros::MAX);
+    let ahead = api.clock.turn(by);
+    api.store.write_meta(AHEAD_KEY, &ahead.to_string()).await?;
+    api.plane.look_after().await?;
+    if let Err(error) = api::expire(api, api.clock.now()).await {
+        tracing::warn!(
+            "Branches whose time is over could not be removed: {}",
+            error.message
+        );
+    }
+    Ok(())
+}
+
+/// Suspends computes that nobody uses and those whose quota is used up, and removes branches whose time is over.
+async fn look_after(api: Arc<Api>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AFTER_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = api.plane.look_after().await {
+            tracing::warn!(%error, "Computes that nobody uses could not be suspended");
+        }
+        if let Err(error) = api::expire(&api, api.clock.now()).await {
+            tracing::warn!(
+                "Branches whose time is over could not be removed: {}",
+                error.message
+            );
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 
 mod api;
 mod clock;
+mod compute;
 mod config;
 mod data_plane;
 mod emulator;

@@ -206,9 +206,19 @@ pub(crate) struct NewIds {
 pub(crate) fn new_ids() -> Result<NewIds, ParseIdError> {
     Ok(NewIds {
         project: words().parse()?,
-        branch: format!("br-{}", words()).parse()?,
-        endpoint: format!("ep-{}", words()).parse()?,
+        branch: new_branch_id()?,
+        endpoint: new_endpoint_id()?,
     })
+}
+
+/// The id of a new branch.
+pub(crate) fn new_branch_id() -> Result<BranchId, ParseIdError> {
+    format!("br-{}", words()).parse()
+}
+
+/// The id of a new compute.
+pub(crate) fn new_endpoint_id() -> Result<EndpointId, ParseIdError> {
+    format!("ep-{}", words()).parse()
 }
 
 /// A new password. It holds letters, digits and `_` only, so it needs no escaping in a URI or a statement.

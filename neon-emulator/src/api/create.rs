@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use super::extract::{Body, Injected};
-use super::view::{self, Form};
-use super::{Api, validate};
-use crate::clock::{Micros, from_millis};
+
+use super::{Api, branches, change, validate, view};
+use crate::clock::from_millis;
 use crate::names::{new_ids, new_password};
 use crate::store::{NewProject, Planned, Shape, Store};
 
@@ -74,12 +74,8 @@ pub(super) async fn create(
     .await?;
     tx.commit().await?;
 
-    let mut answer = answer(&api, &shape, &new, now).await?;
-    answer.operations = operations
-        .iter()
-        .enumerate()
-        .map(|(place, row)| row.at_its_start(place == 0))
-        .collect::<Result<_, _>>()?;
+    let mut answer = answer(&api, &shape, &new).await?;
+    answer.operations = change::started(&operations)?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -96,12 +92,7 @@ fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
 }
 
 /// Everything about a new project but its operations, as it is at this moment.
-async fn answer(
-    api: &Api,
-    shape: &Shape,
-    new: &NewProject,
-    now: Micros,
-) -> Result<CreatedProject, ApiError> {
+async fn answer(api: &Api, shape: &Shape, new: &NewProject) -> Result<CreatedProject, ApiError> {
     let project = api.store.project(&new.ids.project).await?;
     let branch = api.store.branch(&new.ids.project, &new.ids.branch).await?;
     let endpoint = api
@@ -111,7 +102,7 @@ async fn answer(
     let role = api.store.role(&new.ids.branch, &shape.role_name).await?;
     let databases = api.store.databases(&new.ids.branch).await?;
     Ok(CreatedProject {
-        project: view::project(api, &project, Form::Single)?,
+        project: view::single(api, &project).await?,
         connection_uris: vec![connection(api, shape, new)?],
         roles: vec![view::role(&role, Some(&new.password))?],
         databases: databases
@@ -119,8 +110,8 @@ async fn answer(
             .map(view::database)
             .collect::<Result<_, _>>()?,
         operations: Vec::new(),
-        branch: view::branch(&branch, now)?,
-        endpoints: vec![view::endpoint(api, &project, &endpoint, now)?],
+        branch: branches::one(api, &branch).await?,
+        endpoints: vec![view::endpoint(api, &project, &endpoint)?],
     })
 }
 

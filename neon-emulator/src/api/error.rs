@@ -4,6 +4,7 @@ use axum::extract::rejection::{ExtensionRejection, PathRejection, QueryRejection
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
+use crate::provision::ProvisionError;
 use crate::store::StoreError;
 
 /// A refusal. The gate before the handlers adds the request's id and makes the body of it.
@@ -106,6 +107,16 @@ impl From<StoreError> for ApiError {
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         StoreError::from(error).into()
+    }
+}
+
+impl From<ProvisionError> for ApiError {
+    fn from(error: ProvisionError) -> Self {
+        match error {
+            ProvisionError::Store(error) => error.into(),
+            ProvisionError::NoDatabase => Self::not_found("database"),
+            ProvisionError::NoRole => Self::not_found("role"),
+        }
     }
 }
 

@@ -24,9 +24,10 @@ pub(super) const UNKNOWN: &str = "unknown";
 pub(super) const PREFIX: &str = "/api/v2";
 
 /// The calls that the emulator has, under the names of the API's document.
-const NAMES: &[(Method, &str, &str)] = &[
+pub(crate) const NAMES: &[(Method, &str, &str)] = &[
     (Method::GET, "/projects", "listProjects"),
     (Method::POST, "/projects", "createProject"),
+    (Method::GET, "/projects/shared", "listSharedProjects"),
     (Method::GET, "/projects/{project_id}", "getProject"),
     (Method::PATCH, "/projects/{project_id}", "updateProject"),
     (Method::DELETE, "/projects/{project_id}", "deleteProject"),
@@ -56,6 +57,11 @@ const NAMES: &[(Method, &str, &str)] = &[
         "listProjectEndpoints",
     ),
     (
+        Method::POST,
+        "/projects/{project_id}/endpoints",
+        "createProjectEndpoint",
+    ),
+    (
         Method::GET,
         "/projects/{project_id}/endpoints/{endpoint_id}",
         "getProjectEndpoint",
@@ -66,9 +72,39 @@ const NAMES: &[(Method, &str, &str)] = &[
         "updateProjectEndpoint",
     ),
     (
+        Method::DELETE,
+        "/projects/{project_id}/endpoints/{endpoint_id}",
+        "deleteProjectEndpoint",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/endpoints/{endpoint_id}/start",
+        "startProjectEndpoint",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/endpoints/{endpoint_id}/suspend",
+        "suspendProjectEndpoint",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/endpoints/{endpoint_id}/restart",
+        "restartProjectEndpoint",
+    ),
+    (
         Method::GET,
         "/projects/{project_id}/branches",
         "listProjectBranches",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/branches",
+        "createProjectBranch",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/branches/count",
+        "countProjectBranches",
     ),
     (
         Method::GET,
@@ -76,9 +112,59 @@ const NAMES: &[(Method, &str, &str)] = &[
         "getProjectBranch",
     ),
     (
+        Method::PATCH,
+        "/projects/{project_id}/branches/{branch_id}",
+        "updateProjectBranch",
+    ),
+    (
+        Method::DELETE,
+        "/projects/{project_id}/branches/{branch_id}",
+        "deleteProjectBranch",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/branches/{branch_id}/restore",
+        "restoreProjectBranch",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/branches/{branch_id}/recover",
+        "recoverProjectBranch",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/branches/{branch_id}/set_as_default",
+        "setDefaultProjectBranch",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/branches/{branch_id}/endpoints",
+        "listProjectBranchEndpoints",
+    ),
+    (
         Method::GET,
         "/projects/{project_id}/branches/{branch_id}/databases",
         "listProjectBranchDatabases",
+    ),
+    (
+        Method::POST,
+        "/projects/{project_id}/branches/{branch_id}/databases",
+        "createProjectBranchDatabase",
+    ),
+    (
+        Method::GET,
+        "/projects/{project_id}/branches/{branch_id}/databases/{database_name}",
+        "getProjectBranchDatabase",
+    ),
+    (
+        Method::PATCH,
+        "/projects/{project_id}/branches/{branch_id}/databases/{database_name}",
+        "updateProjectBranchDatabase",
+    ),
+    (
+        Method::DELETE,
+        "/projects/{project_id}/branches/{branch_id}/databases/{database_name}",
+        "deleteProjectBranchDatabase",
     ),
     (
         Method::GET,
@@ -86,9 +172,19 @@ const NAMES: &[(Method, &str, &str)] = &[
         "listProjectBranchRoles",
     ),
     (
+        Method::POST,
+        "/projects/{project_id}/branches/{branch_id}/roles",
+        "createProjectBranchRole",
+    ),
+    (
         Method::GET,
         "/projects/{project_id}/branches/{branch_id}/roles/{role_name}",
         "getProjectBranchRole",
+    ),
+    (
+        Method::DELETE,
+        "/projects/{project_id}/branches/{branch_id}/roles/{role_name}",
+        "deleteProjectBranchRole",
     ),
     (
         Method::POST,
@@ -100,6 +196,25 @@ const NAMES: &[(Method, &str, &str)] = &[
         "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reveal_password",
         "getProjectBranchRolePassword",
     ),
+    (
+        Method::GET,
+        "/consumption_history/v2/projects",
+        "getConsumptionHistoryPerProjectV2",
+    ),
+    (
+        Method::GET,
+        "/consumption_history/v2/branches",
+        "getConsumptionHistoryPerBranchV2",
+    ),
+    (Method::GET, "/regions", "getActiveRegions"),
+    (Method::GET, "/users/me", "getCurrentUserInfo"),
+    (
+        Method::GET,
+        "/users/me/organizations",
+        "getCurrentUserOrganizations",
+    ),
+    (Method::GET, "/organizations/{org_id}", "getOrganization"),
+    (Method::GET, "/auth", "getAuthDetails"),
 ];
 
 /// The name of a call in the API's document.

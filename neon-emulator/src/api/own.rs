@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -208,4 +209,28 @@ pub(super) async fn purge(State(api): State<Arc<Api>>) -> Result<Json<Purged>, A
             Err(ApiError::internal())
         }
     }
+}
+
+/// What time it is here.
+#[derive(Debug, Serialize)]
+pub(super) struct Time {
+    now: jiff::Timestamp,
+}
+
+pub(super) async fn clock(State(api): State<Arc<Api>>) -> Json<Time> {
+    let now = timestamp(api.clock.now());
+    Json(Time { now })
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Turn {
+    advance_seconds: u64,
+}
+
+pub(super) async fn turn_clock(
+    State(api): State<Arc<Api>>,
+    Body(turn): Body<Turn>,
+) -> Result<Json<Time>, ApiError> {
+    crate::emulator::turn_clock(&api, Duration::from_secs(turn.advance_seconds)).await?;
+    Ok(clock(State(api)).await)
 }

@@ -10,12 +10,11 @@ use neon::model::{
     RecoveredProject, UpdateProject, UpdatedProject,
 };
 use serde::Deserialize;
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use super::extract::{Body, Injected, Path, Query};
-use super::view::{self, Form};
-use super::{Api, validate};
+use super::{Api, branches, change, validate, view};
 use crate::clock::from_millis;
 use crate::faults::Verdict;
 use crate::store::{Planned, ProjectQuery, ProjectRow, Store, StoreError};
@@ -80,7 +79,7 @@ fn split_unavailable(
     let mut projects = Vec::with_capacity(rows.len());
     let mut unavailable = Vec::new();
     for (place, row) in rows.iter().enumerate() {
-        let project = view::project(api, row, Form::Listed)?;
+        let project = view::listed(api, row)?;
         if place < verdict.unavailable_first || verdict.unavailable.contains(&project.id) {
             unavailable.push(project.id);
         } else {
@@ -95,8 +94,9 @@ pub(super) async fn get(
     Path(id): Path<ProjectId>,
 ) -> Result<Json<ProjectEnvelope>, ApiError> {
     let row = api.store.project(&id).await?;
+    api.settle(&id).await?;
     Ok(Json(ProjectEnvelope {
-        project: view::project(&api, &row, Form::Single)?,
+        project: view::single(&api, &row).await?,
     }))
 }
 
@@ -130,14 +130,9 @@ pub(super) async fn update(
     }
     let rows = Store::schedule(&mut tx, &id, now, &plan, verdict.operation.as_ref()).await?;
     tx.commit().await?;
-    let operations = rows
-        .iter()
-        .enumerate()
-        .map(|(place, row)| row.at_its_start(place == 0))
-        .collect::<Result<_, _>>()?;
     Ok(Json(UpdatedProject {
-        project: view::project(&api, &row, Form::Single)?,
-        operations,
+        project: view::single(&api, &row).await?,
+        operations: change::started(&rows)?,
     }))
 }
 
@@ -217,7 +212,7 @@ pub(super) async fn delete(
     tx.commit().await?;
     api.sessions.cut(id.as_str());
     Ok(Json(ProjectEnvelope {
-        project: view::project(&api, &row, Form::Single)?,
+        project: view::single(&api, &row).await?,
     }))
 }
 
@@ -232,15 +227,24 @@ pub(super) async fn recover(
     row.updated_at_us = now;
     Store::save_project(&mut tx, &row).await?;
     tx.commit().await?;
-    let branches = api.store.branches(&id).await?;
-    let branches = branches
-        .iter()
-        .map(|row| view::branch(row, now))
-        .collect::<Result<_, _>>()?;
+    let mut all = Vec::new();
+    for row in api.store.branches(&id).await? {
+        all.push(branches::one(&api, &row).await?);
+    }
     Ok(Json(RecoveredProject {
-        project: view::project(&api, &row, Form::Single)?,
-        branches,
+        project: view::single(&api, &row).await?,
+        branches: all,
     }))
+}
+
+/// Projects that others shared with this account. Nobody shares here.
+pub(super) async fn shared(Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
+    if !(1..=LIMIT_MAX).contains(&page.limit.unwrap_or(LIMIT_DEFAULT)) {
+        return Err(ApiError::bad_request(format!(
+            "limit must be between 1 and {LIMIT_MAX}"
+        )));
+    }
+    Ok(Json(json!({"projects": []})))
 }
 
 #[cfg(test)]

@@ -1,42 +1,33 @@
 //! Roles: looking at them, their passwords, and URIs to connect with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use neon::ids::{BranchId, DatabaseName, EndpointId, ProjectId, RoleName};
-use neon::model::{ConnectionUri, OperationAction, RevealedPassword, Role, RoleOperations};
-use serde::{Deserialize, Serialize};
+use neon::model::{
+    ConnectionUri, CreateRole, OperationAction, RevealedPassword, RoleEnvelope, RoleList,
+    RoleOperations,
+};
+use serde::Deserialize;
 
 use super::error::ApiError;
-use super::extract::{Injected, Path, Query};
-use super::{Api, view};
-use crate::clock::{Micros, from_millis};
+use super::extract::{Body, Injected, Path, Query};
+use super::{Api, change, validate, view};
+use crate::clock::Micros;
 use crate::names::new_password;
-use crate::store::{Planned, Store, StoreError};
-
-/// `{"roles": [...]}`.
-#[derive(Debug, Serialize)]
-pub(super) struct Roles {
-    roles: Vec<Role>,
-}
-
-/// `{"role": ...}`.
-#[derive(Debug, Serialize)]
-pub(super) struct RoleEnvelope {
-    role: Role,
-}
+use crate::store::{Store, StoreError};
 
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Path((project, branch)): Path<(ProjectId, BranchId)>,
-) -> Result<Json<Roles>, ApiError> {
+) -> Result<Json<RoleList>, ApiError> {
     api.store.project(&project).await?;
     api.store.branch(&project, &branch).await?;
     let rows = api.store.roles(&branch).await?;
-    Ok(Json(Roles {
+    Ok(Json(RoleList {
         roles: rows
             .iter()
             .map(|row| view::role(row, None))
@@ -56,6 +47,101 @@ pub(super) async fn get(
     }))
 }
 
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    Path((project, branch)): Path<(ProjectId, BranchId)>,
+    Injected(verdict): Injected,
+    Body(RoleEnvelope { role: wanted }): Body<RoleEnvelope<CreateRole>>,
+) -> Result<(StatusCode, Json<RoleOperations>), ApiError> {
+    validate::role_name(&wanted.name)?;
+    api.store.branch(&project, &branch).await?;
+    let plan = change::apply_config(&api, &project, &branch).await?;
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    Store::lock_project(&mut tx, &project, now).await?;
+    if api
+        .store
+        .roles(&branch)
+        .await?
+        .iter()
+        .any(|row| row.name == wanted.name.as_str())
+    {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "ROLE_ALREADY_EXISTS",
+            format!("a role named {} exists on the branch", wanted.name),
+        ));
+    }
+    let password = (wanted.no_login != Some(true)).then(new_password);
+    if let Some(password) = &password {
+        Store::note_password(&mut tx, password, now).await?;
+    }
+    let row = Store::insert_role(
+        &mut tx,
+        &project,
+        &branch,
+        &wanted.name,
+        password.as_deref(),
+        now,
+    )
+    .await?;
+    let operations =
+        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    tx.commit().await?;
+    let answer = RoleOperations {
+        role: view::role(&row, password.as_deref())?,
+        operations: change::started(&operations)?,
+    };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
+    Injected(verdict): Injected,
+) -> Result<Response, ApiError> {
+    api.store.branch(&project, &branch).await?;
+    let roles = api.store.roles(&branch).await?;
+    let Some(row) = roles.iter().find(|row| row.name == role.as_str()) else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let plan = change::apply_config(&api, &project, &branch).await?;
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    Store::lock_project(&mut tx, &project, now).await?;
+    let databases = Store::lock_databases(&mut tx, &branch).await?;
+    if let Some(owned) = databases.iter().find(|row| row.owner_name == role.as_str()) {
+        return Err(ApiError::invalid(format!(
+            "the role owns the database {:?}; give that to another role first",
+            owned.name
+        )));
+    }
+    if row.applied_password.is_some() {
+        let real_owner = |name: &str| roles.iter().find(|row| row.name == name);
+        let made = databases
+            .iter()
+            .filter(|database| database.provisioned_at_us.is_some());
+        let places: Vec<_> = made
+            .filter_map(|database| {
+                let owner = real_owner(&database.owner_name)?;
+                Some((database.real_name(), owner.real_name()))
+            })
+            .collect();
+        api.provisioner.disown(&row.real_name(), &places).await?;
+    }
+    Store::doom_role(&mut tx, row).await?;
+    let operations =
+        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    tx.commit().await?;
+    api.sessions.cut_branch(project.as_str(), branch.as_str());
+    api.bury().await;
+    let answer = RoleOperations {
+        role: view::role(row, None)?,
+        operations: change::started(&operations)?,
+    };
+    Ok(Json(answer).into_response())
+}
+
 pub(super) async fn reveal_password(
     State(api): State<Arc<Api>>,
     Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
@@ -70,6 +156,9 @@ pub(super) async fn reveal_password(
             "the project does not store passwords; reset the role's password to get a new one",
         ));
     }
+    if row.no_login {
+        return Err(ApiError::not_found("the role's password"));
+    }
     Ok(Json(RevealedPassword {
         password: row.password_at(api.clock.now()).into(),
     }))
@@ -82,9 +171,7 @@ pub(super) async fn reset_password(
 ) -> Result<Json<RoleOperations>, ApiError> {
     api.store.branch(&project, &branch).await?;
     let endpoints = api.store.endpoints(&project).await?;
-    let endpoint = endpoints
-        .iter()
-        .find(|endpoint| endpoint.branch_id == branch.as_str());
+    let endpoint = change::writer(&endpoints, &branch);
     let endpoint: Option<EndpointId> = endpoint
         .map(|endpoint| endpoint.id.parse())
         .transpose()
@@ -93,14 +180,15 @@ pub(super) async fn reset_password(
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
     let mut row = Store::lock_role(&mut tx, &branch, &role).await?;
-    let step = |action, milliseconds| Planned {
-        action,
-        branch: branch.clone(),
-        endpoint: endpoint.clone(),
-        takes: from_millis(milliseconds),
-    };
-    let plan = [step(
+    if row.no_login {
+        return Err(ApiError::invalid(
+            "nobody signs in as the role: it has no password to be reset",
+        ));
+    }
+    let plan = [change::step(
         OperationAction::ApplyConfig,
+        &branch,
+        endpoint.as_ref(),
         api.latency.apply_config_ms,
     )];
     let operations =
@@ -121,16 +209,11 @@ pub(super) async fn reset_password(
     }
     tx.commit().await?;
     if !fails_for_good {
-        bring_into_compute(&api, project, branch, role, holds_from.saturating_sub(now));
+        bring_into_compute(&api, project, branch, role, holds_from);
     }
-    let operations = operations
-        .iter()
-        .enumerate()
-        .map(|(place, row)| row.at_its_start(place == 0))
-        .collect::<Result<_, _>>()?;
     Ok(Json(RoleOperations {
         role: view::role(&row, Some(&password))?,
-        operations,
+        operations: change::started(&operations)?,
     }))
 }
 
@@ -141,15 +224,17 @@ fn bring_into_compute(
     project: ProjectId,
     branch: BranchId,
     role: RoleName,
-    after: Micros,
+    holds_from: Micros,
 ) {
     let api_then = api.clone();
     api.tasks.spawn(async move {
-        tokio::time::sleep(Duration::from_micros(after.unsigned_abs())).await;
-        if let Err(error) = api_then.provisioner.apply_password(&branch, &role, api_then.clock).await {
+        api_then.clock.sleep_until(holds_from).await;
+        if let Err(error) = api_then.provisioner.apply_password(&branch, &role, &api_then.clock).await {
             tracing::warn!(%error, project.id = %project, "A new password waits for the next connection");
         }
-        api_then.sessions.cut(project.as_str());
+        api_then
+            .sessions
+            .cut_branch(project.as_str(), branch.as_str());
     });
 }
 
@@ -177,10 +262,10 @@ pub(super) async fn connection_uri(
     let branch = branch.ok_or_else(|| ApiError::not_found("branch"))?;
     let branch_id: BranchId = branch.id.parse().map_err(StoreError::corrupt)?;
     let endpoints = api.store.endpoints(&project).await?;
-    let endpoint = endpoints.iter().find(|endpoint| match &wanted.endpoint_id {
-        Some(id) => endpoint.id == id.as_str(),
-        None => endpoint.branch_id == branch.id,
-    });
+    let endpoint = match &wanted.endpoint_id {
+        Some(id) => endpoints.iter().find(|endpoint| endpoint.id == id.as_str()),
+        None => change::writer(&endpoints, &branch_id),
+    };
     let endpoint = endpoint.ok_or_else(|| ApiError::not_found("endpoint"))?;
     let endpoint_id: EndpointId = endpoint.id.parse().map_err(StoreError::corrupt)?;
     let role = api.store.role(&branch_id, &wanted.role_name).await?;

@@ -4,32 +4,45 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use neon::ids::{EndpointId, OrgId, RoleName};
 use neon::model::{
-    Branch, BranchState, ComputeUnits, Database, Endpoint, EndpointState, EndpointType, PoolerMode,
-    Project, ProjectOwner, Role,
+    Branch, BranchRecovery, BranchState, ComputeUnits, Database, Endpoint, EndpointState,
+    EndpointType, PoolerMode, Project, ProjectOwner, Role,
 };
 use secrecy::SecretString;
 
 use super::Api;
 use crate::clock::{Micros, SECOND, timestamp};
-use crate::store::{BranchRow, DatabaseRow, EndpointRow, ProjectRow, RoleRow, StoreError};
+use crate::compute::Compute;
+use crate::store::{BranchRow, DatabaseRow, EndpointRow, ProjectRow, RoleRow, StoreError, Used};
 
 const PLATFORM: &str = "aws";
 const CREATION_SOURCE: &str = "console";
 const OWNER: &str = "emulator";
-/// What a suspend timeout of 0 means, in seconds.
-const SUSPEND_DEFAULT_SECONDS: i64 = 300;
 /// The limit of a branch's data, in MiB: that of a paid plan.
 const BRANCH_SIZE_LIMIT_MIB: i64 = 16 * 1024 * 1024;
 const BYTES_PER_MIB: i64 = 1024 * 1024;
 
 /// Which of the two forms of a project is wanted: lists leave out what a single answer has, and the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+enum Form {
     Single,
     Listed,
 }
 
-pub(super) fn project(api: &Api, row: &ProjectRow, form: Form) -> Result<Project, StoreError> {
+/// A project of a list.
+pub(super) fn listed(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
+    project(api, row, Form::Listed, Used::default())
+}
+
+/// A project by itself, with what it has used up.
+pub(super) async fn single(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
+    let used = api
+        .store
+        .used(&row.id, None, period_start(api.clock.now()))
+        .await?;
+    project(api, row, Form::Single, used)
+}
+
+fn project(api: &Api, row: &ProjectRow, form: Form, used: Used) -> Result<Project, StoreError> {
     let single = |value: i64| (form == Form::Single).then_some(value);
     let now = timestamp(api.clock.now());
     let (period_start, period_end) = billing_period(now);
@@ -43,9 +56,7 @@ pub(super) fn project(api: &Api, row: &ProjectRow, form: Form) -> Result<Project
         .as_ref()
         .map_or_else(|| OWNER.to_owned(), ToString::to_string);
     let deleted_at = row.deleted_at_us.filter(|_| form == Form::Listed);
-    let recoverable = i64::try_from(api.limits.recoverable_seconds)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(SECOND);
+    let recoverable = api.recoverable_window();
     Ok(Project {
         id: row.id.parse().map_err(StoreError::corrupt)?,
         name: row.name.clone(),
@@ -62,7 +73,7 @@ pub(super) fn project(api: &Api, row: &ProjectRow, form: Form) -> Result<Project
         owner: (form == Form::Single).then(|| ProjectOwner {
             email: "emulator@example.test".to_owned(),
             name: OWNER.to_owned(),
-            branches_limit: 10,
+            branches_limit: api.limits.branches_per_project.map_or(-1, i64::from),
             subscription_type: "scale".to_owned(),
         }),
         settings: Some(row.settings.0.clone()),
@@ -78,11 +89,11 @@ pub(super) fn project(api: &Api, row: &ProjectRow, form: Form) -> Result<Project
         branch_logical_size_limit_bytes: Some(BRANCH_SIZE_LIMIT_MIB * BYTES_PER_MIB),
         synthetic_storage_size: Some(0),
         active_time: (form == Form::Listed).then_some(0),
-        cpu_used_sec: Some(0),
-        active_time_seconds: single(0),
-        compute_time_seconds: single(0),
+        cpu_used_sec: Some(used.compute_us / SECOND),
+        active_time_seconds: single(used.active_us / SECOND),
+        compute_time_seconds: single(used.compute_us / SECOND),
         written_data_bytes: single(0),
-        data_transfer_bytes: single(0),
+        data_transfer_bytes: single(used.transferred_bytes),
         data_storage_bytes_hour: single(0),
         consumption_period_start: (form == Form::Single).then_some(period_start),
         consumption_period_end: (form == Form::Single).then_some(period_end),
@@ -95,14 +106,25 @@ pub(super) fn project(api: &Api, row: &ProjectRow, form: Form) -> Result<Project
     })
 }
 
-pub(super) fn branch(row: &BranchRow, now: Micros) -> Result<Branch, StoreError> {
-    let ready = now >= row.ready_at_us;
+pub(super) fn branch(
+    api: &Api,
+    row: &BranchRow,
+    used: Used,
+    logical_size: i64,
+) -> Result<Branch, StoreError> {
+    let ready = api.clock.now() >= row.ready_at_us;
+    let recoverable = api.recoverable_window();
     Ok(Branch {
         id: row.id.parse().map_err(StoreError::corrupt)?,
         project_id: row.project_id.parse().map_err(StoreError::corrupt)?,
-        parent_id: None,
+        parent_id: row
+            .parent_id
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(StoreError::corrupt)?,
         parent_lsn: None,
-        parent_timestamp: None,
+        parent_timestamp: row.parent_at_us.map(timestamp),
         name: row.name.clone(),
         current_state: if ready {
             BranchState::Ready
@@ -115,24 +137,31 @@ pub(super) fn branch(row: &BranchRow, now: Micros) -> Result<Branch, StoreError>
         } else {
             row.created_at_us
         })),
-        logical_size: Some(0),
+        logical_size: Some(logical_size),
         creation_source: CREATION_SOURCE.to_owned(),
         primary: Some(row.is_default),
         default: row.is_default,
-        protected: false,
-        cpu_used_sec: 0,
-        compute_time_seconds: 0,
-        active_time_seconds: 0,
+        protected: row.protected,
+        cpu_used_sec: used.compute_us / SECOND,
+        compute_time_seconds: used.compute_us / SECOND,
+        active_time_seconds: used.active_us / SECOND,
         written_data_bytes: 0,
-        data_transfer_bytes: 0,
+        data_transfer_bytes: used.transferred_bytes,
         created_at: timestamp(row.created_at_us),
         updated_at: timestamp(row.updated_at_us),
-        init_source: Some("parent-data".to_owned()),
-        expires_at: None,
-        ttl_interval_seconds: None,
-        last_reset_at: None,
-        restored_from: None,
-        recovery: None,
+        init_source: Some(row.init_source.clone()),
+        expires_at: row.expires_at_us.map(timestamp),
+        ttl_interval_seconds: row
+            .expires_at_us
+            .zip(row.expires_set_us)
+            .map(|(at, set)| at.saturating_sub(set) / SECOND),
+        last_reset_at: row.last_reset_us.map(timestamp),
+        restored_from: row.restored_from.clone(),
+        recovery: row.deleted_at_us.map(|at| BranchRecovery {
+            deleted_at: timestamp(at),
+            recoverable_until: timestamp(at.saturating_add(recoverable)),
+            deletion_method: row.deleted_by.clone().unwrap_or_default(),
+        }),
     })
 }
 
@@ -140,11 +169,11 @@ pub(super) fn endpoint(
     api: &Api,
     project: &ProjectRow,
     row: &EndpointRow,
-    now: Micros,
 ) -> Result<Endpoint, StoreError> {
     let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
     let size = |units: f64| ComputeUnits::new(units).map_err(StoreError::corrupt);
-    let state = endpoint_state(row, api.sessions.count(&row.project_id), now);
+    let now = api.clock.now();
+    let compute = Compute::of(row, &api.sessions, now);
     let started = (now >= row.ready_at_us).then_some(row.ready_at_us);
     Ok(Endpoint {
         name: row.name.clone(),
@@ -153,13 +182,13 @@ pub(super) fn endpoint(
         region_id: Some(project.region_id.parse().map_err(StoreError::corrupt)?),
         host: api.hosts.host(&id, false),
         proxy_host: api.hosts.suffix().to_owned(),
-        endpoint_type: EndpointType::ReadWrite,
+        endpoint_type: EndpointType::from(row.kind.as_str()),
         autoscaling_limit_min_cu: size(row.min_cu)?,
         autoscaling_limit_max_cu: size(row.max_cu)?,
         suspend_timeout_seconds: row.suspend_timeout_seconds,
-        pending_state: (state == EndpointState::Init).then_some(EndpointState::Active),
-        suspended_at: (state == EndpointState::Idle).then(|| timestamp(idle_since(row))),
-        current_state: state,
+        pending_state: (now < row.ready_at_us).then_some(EndpointState::Active),
+        suspended_at: compute.is_idle().then(|| timestamp(compute.sleeps_at)),
+        current_state: compute.state.into(),
         disabled: row.disabled,
         passwordless_access: row.passwordless_access,
         pooler_enabled: false,
@@ -176,44 +205,13 @@ pub(super) fn endpoint(
     })
 }
 
-/// What a compute is doing: it starts, it runs while somebody is connected and for a while after, and then it sleeps.
-pub(super) fn endpoint_state(
-    row: &EndpointRow,
-    open_connections: usize,
-    now: Micros,
-) -> EndpointState {
-    if now < row.ready_at_us {
-        EndpointState::Init
-    } else if row.disabled {
-        EndpointState::Idle
-    } else if open_connections > 0 || row.suspend_timeout_seconds < 0 || now < idle_since(row) {
-        EndpointState::Active
-    } else {
-        EndpointState::Idle
-    }
-}
-
-/// When a compute that nobody is connected to goes, or went, to sleep.
-fn idle_since(row: &EndpointRow) -> Micros {
-    let timeout = if row.suspend_timeout_seconds == 0 {
-        SUSPEND_DEFAULT_SECONDS
-    } else {
-        row.suspend_timeout_seconds
-    };
-    let last_used = row
-        .last_active_us
-        .unwrap_or(row.ready_at_us)
-        .max(row.ready_at_us);
-    last_used.saturating_add(timeout.saturating_mul(SECOND))
-}
-
 pub(super) fn role(row: &RoleRow, password: Option<&str>) -> Result<Role, StoreError> {
     Ok(Role {
         branch_id: row.branch_id.parse().map_err(StoreError::corrupt)?,
         name: row.name.parse::<RoleName>().map_err(StoreError::corrupt)?,
         password: password.map(SecretString::from),
         protected: Some(false),
-        authentication_method: Some("password".to_owned()),
+        authentication_method: Some(if row.no_login { "no_login" } else { "password" }.to_owned()),
         created_at: timestamp(row.created_at_us),
         updated_at: timestamp(row.updated_at_us),
     })
@@ -228,6 +226,11 @@ pub(super) fn database(row: &DatabaseRow) -> Result<Database, StoreError> {
         created_at: timestamp(row.created_at_us),
         updated_at: timestamp(row.updated_at_us),
     })
+}
+
+/// When the billing period of a moment began.
+pub(crate) fn period_start(now: Micros) -> Micros {
+    billing_period(timestamp(now)).0.as_microsecond()
 }
 
 /// The month of a moment.
@@ -247,37 +250,6 @@ fn billing_period(now: Timestamp) -> (Timestamp, Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(suspend_timeout_seconds: i64) -> EndpointRow {
-        EndpointRow {
-            id: "ep-still-lake-00000001".into(),
-            project_id: "still-lake-00000001".into(),
-            branch_id: "br-still-lake-00000001".into(),
-            name: None,
-            min_cu: 0.25,
-            max_cu: 2.0,
-            suspend_timeout_seconds,
-            disabled: false,
-            passwordless_access: true,
-            settings: sqlx::types::Json(neon::model::EndpointSettings::default()),
-            ready_at_us: SECOND,
-            last_active_us: None,
-            created_at_us: 0,
-            updated_at_us: 0,
-        }
-    }
-
-    #[test]
-    fn a_compute_starts_runs_and_sleeps_when_nobody_needs_it() {
-        let state = |timeout, open, at| endpoint_state(&row(timeout), open, at);
-        assert_eq!(state(60, 0, 0), EndpointState::Init);
-        assert_eq!(state(60, 0, SECOND), EndpointState::Active);
-        assert_eq!(state(60, 0, 61 * SECOND), EndpointState::Idle);
-        assert_eq!(state(60, 1, 61 * SECOND), EndpointState::Active);
-        assert_eq!(state(0, 0, 300 * SECOND), EndpointState::Active);
-        assert_eq!(state(0, 0, 301 * SECOND), EndpointState::Idle);
-        assert_eq!(state(-1, 0, i64::MAX), EndpointState::Active);
-    }
 
     #[test]
     fn a_billing_period_is_the_month_of_today() {

@@ -1,20 +1,26 @@
 //! One connection, from its first byte to its last.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use neon::ids::{BranchId, DatabaseName, EndpointId, RoleName};
+use neon::model::{OperationAction, Quota};
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::OwnedRwLockReadGuard;
 use tokio_rustls::server::TlsStream;
 
-use super::relay::{self, Stream};
+use super::admission::{self, Exhausted};
+use super::relay::{self, Stream, Watched};
 use super::target::{self, TargetError};
 use super::wire::{self, First, Startup};
 use super::{Backend, DataPlane};
+use crate::api::view::period_start;
 use crate::clock::{Micros, from_millis};
+use crate::compute::{self, Compute, EndpointStateNow};
 use crate::faults::{Effect, Verdict};
 use crate::provision::{ProvisionError, Real};
-use crate::store::{Route, StoreError};
+use crate::store::{EndpointRow, Planned, Route, Store, StoreError};
 use crate::tls::ALPN;
 
 /// How long a client may take to say what it wants, TLS included.
@@ -69,6 +75,9 @@ impl From<StoreError> for Refusal {
     }
 }
 
+/// The kind of compute that only reads.
+const READ_ONLY: &str = "read_only";
+
 /// What a client that uses TLS wants.
 enum Hello {
     Cancel(bytes::Bytes),
@@ -77,12 +86,14 @@ enum Hello {
 }
 
 impl DataPlane {
-    pub(super) async fn connection(&self, stream: TcpStream) -> io::Result<()> {
+    pub(super) async fn connection(&self, stream: TcpStream, peer: IpAddr) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let hello = tokio::time::timeout(HELLO_TIMEOUT, self.hello(stream)).await;
         match hello.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
             Hello::Cancel(packet) => self.cancel(&packet).await,
-            Hello::SignIn(mut client, startup) => self.serve_client(&mut client, startup).await,
+            Hello::SignIn(mut client, startup) => {
+                self.serve_client(&mut client, startup, peer).await
+            }
             Hello::Gone => Ok(()),
         }
     }
@@ -109,7 +120,8 @@ impl DataPlane {
                 }
                 First::Cancel(packet) => return Ok(Hello::Cancel(packet)),
                 First::Startup(_) => {
-                    let error = Refusal::proxy("the connection is insecure: use sslmode=require");
+                    let error =
+                        Refusal::proxy("connection is insecure (try using `sslmode=require`)");
                     return refuse(&mut stream, &error).await.map(|()| Hello::Gone);
                 }
             }
@@ -132,6 +144,7 @@ impl DataPlane {
         &self,
         client: &mut TlsStream<TcpStream>,
         startup: Startup,
+        peer: IpAddr,
     ) -> io::Result<()> {
         let Ok(_place) = self.places.try_acquire() else {
             let refusal = Refusal {
@@ -140,7 +153,7 @@ impl DataPlane {
             };
             return refuse(client, &refusal).await;
         };
-        match self.prepare(client, startup).await {
+        match self.prepare(client, startup, peer).await {
             Ok(ready) => self.run(client, ready).await,
             Err(refusal) => refuse(client, &refusal).await,
         }
@@ -151,6 +164,7 @@ impl DataPlane {
         &self,
         client: &TlsStream<TcpStream>,
         mut startup: Startup,
+        peer: IpAddr,
     ) -> Result<Ready, Refusal> {
         let target = target::find(client.get_ref().1.server_name(), startup.get("options"))?;
         let user = startup.get("user").unwrap_or_default().to_owned();
@@ -160,28 +174,42 @@ impl DataPlane {
             .filter(|name| !name.is_empty())
             .unwrap_or(&user)
             .to_owned();
-        let route = self.route(&target.endpoint).await?;
-        let verdict = self.faults.for_connection(&route.project_id);
+        let route = self.find(&target.endpoint).await?;
+        self.admit(&route, peer).await?;
+        let verdict = self.faults.for_connection(&route.endpoint.project_id);
         tokio::time::sleep(Duration::from_millis(verdict.delay_ms)).await;
-        if verdict.outcome == Some(Effect::RefuseConnections) {
-            return Err(Refusal::unavailable(
-                "injected: the compute does not take connections",
-            ));
+        match verdict.outcome {
+            Some(Effect::RefuseConnections) => {
+                return Err(Refusal::unavailable(
+                    "injected: the compute does not take connections",
+                ));
+            }
+            Some(Effect::DoesNotWake { ms }) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                return Err(Refusal::proxy("Couldn't connect to compute node"));
+            }
+            _ => {}
         }
+        let route = self.awake(&target.endpoint).await?;
+        let entered = self.sessions.enter(&route.endpoint.branch_id).await;
         let no_role = || Refusal {
             code: "28P01",
-            message: format!("password authentication failed for user \"{user}\""),
+            message: format!("password authentication failed for user '{user}'"),
         };
         let no_database = || Refusal {
             code: "3D000",
             message: format!("database \"{wanted}\" does not exist"),
         };
-        let branch: BranchId = route.branch_id.parse().map_err(StoreError::corrupt)?;
+        let branch: BranchId = route
+            .endpoint
+            .branch_id
+            .parse()
+            .map_err(StoreError::corrupt)?;
         let role: RoleName = user.parse().map_err(|_| no_role())?;
         let database: DatabaseName = wanted.parse().map_err(|_| no_database())?;
         let real = self
             .provisioner
-            .ensure(&branch, &role, &database, self.clock)
+            .ensure(&branch, &role, &database, &self.clock)
             .await
             .map_err(|error| match error {
                 ProvisionError::NoRole => no_role(),
@@ -190,8 +218,9 @@ impl DataPlane {
             })?;
         startup.set("user", Some(real.role.clone()));
         startup.set("database", Some(real.database.clone()));
-        startup.set("options", target.options);
+        startup.set("options", options(target.options, &route.endpoint));
         Ok(Ready {
+            entered,
             route,
             startup,
             verdict,
@@ -199,35 +228,120 @@ impl DataPlane {
         })
     }
 
-    /// Where the endpoint leads, once its compute has started.
-    async fn route(&self, endpoint: &EndpointId) -> Result<Route, Refusal> {
+    /// Where the endpoint leads.
+    async fn find(&self, endpoint: &EndpointId) -> Result<Route, Refusal> {
+        let Some(route) = self.store.route(endpoint).await? else {
+            return Err(Refusal::proxy(
+                "The requested endpoint could not be found, or you don't have access to it. Please check the provided ID and try again.",
+            ));
+        };
+        if route.endpoint.disabled {
+            return Err(Refusal::proxy(
+                "The endpoint has been disabled. Enable it using the API and retry.",
+            ));
+        }
+        Ok(route)
+    }
+
+    /// Whether the client may come in, and anything is left of the project's quota.
+    async fn admit(&self, route: &Route, peer: IpAddr) -> Result<(), Refusal> {
+        if !admission::may_enter(route, peer) {
+            return Err(Refusal::proxy(format!(
+                "This IP address {peer} is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon \
+                 console. Make sure to check for IPv4 or IPv6 addresses."
+            )));
+        }
+        let Some(quota) = route
+            .project_settings
+            .quota
+            .filter(admission::limits_anything)
+        else {
+            return Ok(());
+        };
+        match self.exhausted(&route.endpoint.project_id, &quota).await? {
+            None => Ok(()),
+            Some(exhausted) => Err(Refusal::proxy(exhausted.message())),
+        }
+    }
+
+    /// What of a project's quota is used up.
+    pub(crate) async fn exhausted(
+        &self,
+        project: &str,
+        quota: &Quota,
+    ) -> Result<Option<Exhausted>, StoreError> {
+        let now = self.clock.now();
+        let id = project.parse().map_err(StoreError::corrupt)?;
+        let mut tx = self.store.begin().await?;
+        for mut row in Store::lock_endpoints(&mut tx, &id).await? {
+            let compute = Compute::of(&row, &self.sessions, now);
+            Store::settle(&mut tx, &mut row, compute.sleeps_at, now).await?;
+        }
+        tx.commit().await?;
+        let used = self.store.used(project, None, period_start(now)).await?;
+        let mut largest = 0;
+        if quota.logical_size_bytes.is_some_and(|limit| limit > 0) {
+            for branch in self.store.branches(&id).await? {
+                let databases = self.store.databases(&branch.branch_id()?).await?;
+                match self.provisioner.sizes(&databases).await {
+                    Ok(size) => largest = largest.max(size),
+                    Err(ProvisionError::Store(error)) => return Err(error),
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(admission::exhausted(quota, used, largest))
+    }
+
+    /// Where the endpoint leads, once its compute is awake.
+    async fn awake(&self, endpoint: &EndpointId) -> Result<Route, Refusal> {
         let limit: Micros = self
             .clock
             .now()
             .saturating_add(from_millis(self.limits.compute_wait_ms));
         loop {
-            let Some(route) = self.store.route(endpoint).await? else {
-                return Err(Refusal::proxy(format!(
-                    "the endpoint \"{endpoint}\" could not be found, or you have no access to it"
-                )));
-            };
-            if route.disabled {
-                return Err(Refusal::proxy(format!(
-                    "the endpoint \"{endpoint}\" is disabled"
-                )));
-            }
+            let route = self.find(endpoint).await?;
             let now = self.clock.now();
-            if route.ready_at_us <= now {
-                return Ok(route);
+            match Compute::of(&route.endpoint, &self.sessions, now).state {
+                EndpointStateNow::Active => return Ok(route),
+                EndpointStateNow::Idle => self.wake(&route).await?,
+                EndpointStateNow::Starting if now >= limit => {
+                    return Err(Refusal::unavailable(format!(
+                        "the compute \"{endpoint}\" did not start in time"
+                    )));
+                }
+                EndpointStateNow::Starting => {
+                    self.clock
+                        .sleep_until(route.endpoint.ready_at_us.min(limit))
+                        .await;
+                }
             }
-            if now >= limit {
-                return Err(Refusal::unavailable(format!(
-                    "the compute \"{endpoint}\" did not start in time"
-                )));
-            }
-            let wait = route.ready_at_us.min(limit).saturating_sub(now);
-            tokio::time::sleep(Duration::from_micros(wait.unsigned_abs())).await;
         }
+    }
+
+    /// Starts a compute that sleeps. Whoever comes at the same time finds it starting.
+    async fn wake(&self, route: &Route) -> Result<(), StoreError> {
+        let project = route
+            .endpoint
+            .project_id
+            .parse()
+            .map_err(StoreError::corrupt)?;
+        let endpoint: EndpointId = route.endpoint.id.parse().map_err(StoreError::corrupt)?;
+        let mut tx = self.store.begin().await?;
+        let now = self.clock.now();
+        let mut row = Store::lock_endpoint(&mut tx, &project, &endpoint).await?;
+        if Compute::of(&row, &self.sessions, now).is_idle() {
+            let takes = from_millis(self.latency.cold_start_ms);
+            compute::wake(&mut tx, &mut row, &self.sessions, takes, now).await?;
+            let plan = [Planned {
+                action: OperationAction::StartCompute,
+                branch: row.branch_id.parse().map_err(StoreError::corrupt)?,
+                endpoint: Some(endpoint),
+                takes,
+            }];
+            Store::note(&mut tx, &project, now, &plan).await?;
+        }
+        tx.commit().await.map_err(StoreError::from)
     }
 
     /// From the first word to PostgreSQL to the last from it.
@@ -243,27 +357,37 @@ impl DataPlane {
                 .await;
             }
         };
-        let session = self.sessions.open(&ready.route.project_id);
+        let session = self.sessions.open(&ready.route.endpoint, self.clock.now());
+        // From here on whoever closes the branch cuts the session.
+        drop(ready.entered);
         backend.write_all(&ready.startup.encode()).await?;
-        let signed_in = tokio::time::timeout(
-            SIGN_IN_TIMEOUT,
-            relay::sign_in(client, &mut backend, &ready.names),
-        )
-        .await;
+        let signed_in = tokio::select! {
+            signed_in = tokio::time::timeout(
+                SIGN_IN_TIMEOUT,
+                relay::sign_in(client, &mut backend, &ready.names),
+            ) => signed_in,
+            () = session.cut() => return refuse(client, &Refusal::stopped()).await,
+        };
         if !signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
             return Ok(());
         }
         // The session is known by now, so a deletion either finds it or is found here.
+        let watched = &Watched {
+            activity: session.activity().clone(),
+            clock: self.clock.clone(),
+        };
         let ended = if self.touch(&ready.route, true).await {
             tokio::select! {
-                ended = pass_on(client, &mut backend, &ready.verdict) => ended,
+                ended = pass_on(client, &mut backend, &ready.verdict, watched) => ended,
                 () = session.cut() => refuse(client, &Refusal::stopped()).await,
             }
         } else {
             refuse(client, &Refusal::stopped()).await
         };
+        let transferred = session.activity().take_transferred();
         drop(session);
         self.touch(&ready.route, false).await;
+        self.count(&ready.route, transferred).await;
         ended
     }
 
@@ -271,11 +395,21 @@ impl DataPlane {
     async fn touch(&self, route: &Route, opened: bool) -> bool {
         let touched = self
             .store
-            .touch_endpoint(&route.endpoint_id, self.clock.now(), opened);
+            .touch_endpoint(&route.endpoint.id, self.clock.now(), opened);
         touched.await.unwrap_or_else(|error| {
             tracing::debug!(%error, "The time of a connection was not written down");
             true
         })
+    }
+
+    async fn count(&self, route: &Route, transferred: u64) {
+        let (project, branch) = (&route.endpoint.project_id, &route.endpoint.branch_id);
+        let counted = self
+            .store
+            .add_transfer(project, branch, transferred, self.clock.now());
+        if let Err(error) = counted.await {
+            tracing::debug!(%error, "The bytes of a connection were not written down");
+        }
     }
 
     async fn backend_stream(&self) -> io::Result<Box<dyn Backing>> {
@@ -296,27 +430,50 @@ impl<T: Stream + Send> Backing for T {}
 
 /// All that is known about a client before PostgreSQL is spoken to.
 struct Ready {
+    /// Keeps the branch from being copied until the session is known.
+    entered: OwnedRwLockReadGuard<()>,
     route: Route,
     startup: Startup,
     verdict: Verdict,
     names: Vec<(String, String)>,
 }
 
-/// What stands for what in messages to the client.
+/// What stands for what in messages to the client. The service puts a user's name in other quotes than PostgreSQL.
 fn names(real: Real, user: String, database: String) -> Vec<(String, String)> {
-    vec![(real.database, database), (real.role, user)]
+    vec![
+        (real.database, database),
+        (
+            format!("failed for user \"{}\"", real.role),
+            format!("failed for user '{user}'"),
+        ),
+        (real.role, user),
+    ]
+}
+
+/// The options of a connection, which only reads where its compute only does.
+fn options(given: Option<String>, endpoint: &EndpointRow) -> Option<String> {
+    if endpoint.kind != READ_ONLY {
+        return given;
+    }
+    let given = given.unwrap_or_default();
+    Some(
+        format!("{given} -c default_transaction_read_only=on")
+            .trim_start()
+            .to_owned(),
+    )
 }
 
 async fn pass_on(
     client: &mut impl Stream,
     backend: &mut impl Stream,
     verdict: &Verdict,
+    watched: &Watched,
 ) -> io::Result<()> {
     match verdict.outcome {
         Some(Effect::CutConnection { after_messages }) => {
             relay::relay_counted(client, backend, after_messages).await
         }
-        _ => relay::relay(client, backend).await,
+        _ => relay::relay(client, backend, watched).await,
     }
 }
 

@@ -4,9 +4,11 @@
 //! the sign-in passes through (the password never stands here), and what follows is passed on as it comes. Plain text is
 //! refused. A connection to a compute that is starting waits for it.
 
+pub(crate) mod admission;
 mod connection;
 mod relay;
 mod sessions;
+mod suspension;
 mod target;
 mod wire;
 
@@ -22,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::sessions::Sessions;
 use crate::clock::Clock;
-use crate::config::Limits;
+use crate::config::{Latency, Limits};
 use crate::faults::Faults;
 use crate::provision::Provisioner;
 use crate::store::Store;
@@ -59,6 +61,7 @@ pub(crate) struct DataPlane {
     pub(crate) backend: Backend,
     pub(crate) tls: TlsAcceptor,
     pub(crate) limits: Limits,
+    pub(crate) latency: Latency,
     pub(crate) clock: Clock,
     pub(crate) places: Arc<Semaphore>,
 }
@@ -73,12 +76,12 @@ impl DataPlane {
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let plane = self.clone();
                     let stop = stop.clone();
                     connections.spawn(async move {
                         tokio::select! {
-                            ended = plane.connection(stream) => {
+                            ended = plane.connection(stream, peer.ip()) => {
                                 if let Err(error) = ended {
                                     tracing::debug!(%error, "A connection to the data plane broke off");
                                 }

@@ -1,9 +1,13 @@
 //! Bytes between a client and PostgreSQL: first message by message, then as they come.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::sessions::Activity;
 use super::wire::Message;
+use crate::clock::Clock;
 
 /// Bytes that are held for each direction.
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -55,11 +59,53 @@ pub(super) async fn sign_in(
     }
 }
 
+/// Who is told what goes over a connection.
+pub(super) struct Watched {
+    pub(super) activity: Arc<Activity>,
+    pub(super) clock: Clock,
+}
+
+/// Whether bytes for the client end with PostgreSQL's word that it waits for the next statement, outside a transaction.
+fn ends_idle(bytes: &[u8]) -> bool {
+    bytes.ends_with(&[READY_FOR_QUERY, 0, 0, 0, 5, b'I'])
+}
+
 /// Passes everything on until one side ends.
-pub(super) async fn relay(client: &mut impl Stream, backend: &mut impl Stream) -> io::Result<()> {
-    io::copy_bidirectional_with_sizes(client, backend, BUFFER_BYTES, BUFFER_BYTES)
-        .await
-        .map(|_| ())
+pub(super) async fn relay(
+    client: &mut impl Stream,
+    backend: &mut impl Stream,
+    watched: &Watched,
+) -> io::Result<()> {
+    let (mut from_client, mut to_client) = io::split(client);
+    let (mut from_backend, mut to_backend) = io::split(backend);
+    let upwards = async {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let read = from_client.read(&mut buffer).await?;
+            if read == 0 {
+                return to_backend.shutdown().await;
+            }
+            watched.activity.from_client(watched.clock.now());
+            to_backend.write_all(&buffer[..read]).await?;
+            to_backend.flush().await?;
+        }
+    };
+    let downwards = async {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let read = from_backend.read(&mut buffer).await?;
+            if read == 0 {
+                return to_client.shutdown().await;
+            }
+            let bytes = &buffer[..read];
+            watched
+                .activity
+                .to_client(read, ends_idle(bytes), watched.clock.now());
+            to_client.write_all(bytes).await?;
+            to_client.flush().await?;
+        }
+    };
+    tokio::try_join!(upwards, downwards).map(|_| ())
 }
 
 /// Passes everything on until the client has sent so many messages; the next one is the end of the connection.

@@ -1,18 +1,71 @@
-//! The connections that are open, by project, so that a deletion or a new password can cut them.
+//! The connections that are open, so that a deletion, a new password or a suspended compute can cut them; and the gate of each
+//! branch, which is closed while its databases are copied.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio_util::sync::CancellationToken;
+
+use crate::clock::Micros;
+use crate::store::EndpointRow;
 
 /// The connections that are open. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sessions(Arc<Mutex<HashMap<String, OfProject>>>);
+pub(crate) struct Sessions(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct OfProject {
-    open: usize,
+struct State {
+    next: u64,
+    by_project: HashMap<String, Vec<Open>>,
+    gates: HashMap<String, Arc<RwLock<()>>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    branch: String,
+    endpoint: String,
     cut: CancellationToken,
+    activity: Arc<Activity>,
+}
+
+/// What a connection does, told by what goes over it.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    last_us: AtomicI64,
+    /// A statement runs, or a transaction is open.
+    busy: AtomicBool,
+    to_client_bytes: AtomicU64,
+}
+
+impl Activity {
+    pub(crate) fn from_client(&self, now: Micros) {
+        self.last_us.store(now, Ordering::Relaxed);
+        self.busy.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes for the client; `idle` if they end with the word that nothing runs.
+    pub(crate) fn to_client(&self, bytes: usize, idle: bool, now: Micros) {
+        self.last_us.store(now, Ordering::Relaxed);
+        self.busy.store(!idle, Ordering::Relaxed);
+        self.to_client_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The bytes for the client since this was last asked.
+    pub(crate) fn take_transferred(&self) -> u64 {
+        self.to_client_bytes.swap(0, Ordering::Relaxed)
+    }
+
+    fn last_use(&self, now: Micros) -> Micros {
+        if self.busy.load(Ordering::Relaxed) {
+            now
+        } else {
+            self.last_us.load(Ordering::Relaxed)
+        }
+    }
 }
 
 /// One open connection; it is closed when this is dropped.
@@ -20,36 +73,125 @@ struct OfProject {
 pub(crate) struct Session {
     sessions: Sessions,
     project: String,
+    number: u64,
     cut: CancellationToken,
+    activity: Arc<Activity>,
+}
+
+/// A connection that is open, for those that look after computes.
+#[derive(Debug, Clone)]
+pub(crate) struct Connected {
+    pub(crate) project: String,
+    pub(crate) branch: String,
+    pub(crate) endpoint: String,
+    pub(crate) activity: Arc<Activity>,
 }
 
 impl Sessions {
-    pub(crate) fn open(&self, project: &str) -> Session {
-        let mut all = self.lock();
-        let of_project = all.entry(project.to_owned()).or_default();
-        of_project.open += 1;
+    pub(crate) fn open(&self, endpoint: &EndpointRow, now: Micros) -> Session {
+        let mut state = self.lock();
+        state.next += 1;
+        let number = state.next;
+        let activity = Arc::new(Activity::default());
+        activity.last_us.store(now, Ordering::Relaxed);
+        let cut = CancellationToken::new();
+        state
+            .by_project
+            .entry(endpoint.project_id.clone())
+            .or_default()
+            .push(Open {
+                number,
+                branch: endpoint.branch_id.clone(),
+                endpoint: endpoint.id.clone(),
+                cut: cut.clone(),
+                activity: activity.clone(),
+            });
         Session {
             sessions: self.clone(),
-            project: project.to_owned(),
-            cut: of_project.cut.clone(),
+            project: endpoint.project_id.clone(),
+            number,
+            cut,
+            activity,
         }
     }
 
     /// How many connections to a project are open.
     pub(crate) fn count(&self, project: &str) -> usize {
-        self.lock()
-            .get(project)
-            .map_or(0, |of_project| of_project.open)
+        self.lock().by_project.get(project).map_or(0, Vec::len)
+    }
+
+    /// When a compute was last used by a connection that is open now: this moment while a statement runs.
+    pub(crate) fn last_use(&self, endpoint: &EndpointRow, now: Micros) -> Option<Micros> {
+        let state = self.lock();
+        let open = state.by_project.get(&endpoint.project_id)?;
+        open.iter()
+            .filter(|open| open.endpoint == endpoint.id)
+            .map(|open| open.activity.last_use(now))
+            .max()
+    }
+
+    /// The connections that are open now.
+    pub(crate) fn all(&self) -> Vec<Connected> {
+        let state = self.lock();
+        let of_project = |(project, open): (&String, &Vec<Open>)| {
+            let project = project.clone();
+            open.iter()
+                .map(|open| Connected {
+                    project: project.clone(),
+                    branch: open.branch.clone(),
+                    endpoint: open.endpoint.clone(),
+                    activity: open.activity.clone(),
+                })
+                .collect::<Vec<_>>()
+        };
+        state.by_project.iter().flat_map(of_project).collect()
     }
 
     /// Cuts the connections to a project that are open now.
     pub(crate) fn cut(&self, project: &str) {
-        if let Some(of_project) = self.lock().get_mut(project) {
-            std::mem::take(&mut of_project.cut).cancel();
+        self.cut_those(project, |_| true);
+    }
+
+    /// Cuts those to one branch.
+    pub(crate) fn cut_branch(&self, project: &str, branch: &str) {
+        self.cut_those(project, |open| open.branch == branch);
+    }
+
+    /// Cuts those to one compute.
+    pub(crate) fn cut_endpoint(&self, project: &str, endpoint: &str) {
+        self.cut_those(project, |open| open.endpoint == endpoint);
+    }
+
+    fn cut_those(&self, project: &str, which: impl Fn(&Open) -> bool) {
+        if let Some(open) = self.lock().by_project.get(project) {
+            open.iter()
+                .filter(|open| which(open))
+                .for_each(|open| open.cut.cancel());
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, OfProject>> {
+    /// Waits until a branch can be entered, and keeps its gate open until the guard is dropped.
+    pub(crate) async fn enter(&self, branch: &str) -> OwnedRwLockReadGuard<()> {
+        let gate = self.gate(branch);
+        gate.read_owned().await
+    }
+
+    /// Waits until nobody is entering a branch, and keeps its gate closed until the guard is dropped.
+    pub(crate) async fn close(&self, branch: &str) -> OwnedRwLockWriteGuard<()> {
+        let gate = self.gate(branch);
+        gate.write_owned().await
+    }
+
+    fn gate(&self, branch: &str) -> Arc<RwLock<()>> {
+        let mut state = self.lock();
+        // Gates that nobody holds any more are forgotten; there are never more than are being entered.
+        state
+            .gates
+            .retain(|name, gate| name == branch || Arc::strong_count(gate) > 1);
+        state.gates.entry(branch.to_owned()).or_default().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,15 +201,20 @@ impl Session {
     pub(crate) async fn cut(&self) {
         self.cut.cancelled().await;
     }
+
+    /// Where what goes over the connection is told to.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut all = self.sessions.lock();
-        if let Some(of_project) = all.get_mut(&self.project) {
-            of_project.open -= 1;
-            if of_project.open == 0 {
-                all.remove(&self.project);
+        let mut state = self.sessions.lock();
+        if let Some(open) = state.by_project.get_mut(&self.project) {
+            open.retain(|open| open.number != self.number);
+            if open.is_empty() {
+                state.by_project.remove(&self.project);
             }
         }
     }

@@ -13,7 +13,8 @@ const OPTION_NAMES: [&str; 2] = ["endpoint", "project"];
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TargetError {
     #[error(
-        "the endpoint is not specified: connect to a host that begins with its id, or add options=endpoint%3D<id> to the URI"
+        "Endpoint ID is not specified. Either please upgrade the postgres client library (libpq) for SNI support or pass the endpoint ID \
+         (first part of the domain name) as a parameter: '?options=endpoint%3D<endpoint-id>'. See more at https://neon.tech/sni"
     )]
     Missing,
     #[error("the endpoint in the options and the one in the host name differ")]

@@ -134,6 +134,11 @@ pub enum Effect {
     },
     /// Connections to databases are refused.
     RefuseConnections,
+    /// The compute does not come up: whoever connects waits, and is refused then.
+    DoesNotWake {
+        /// Milliseconds that a connection waits.
+        ms: u64,
+    },
     /// Connections to databases are cut after so many messages of the client (those after sign-in).
     CutConnection {
         /// Messages that get through.
@@ -144,7 +149,10 @@ pub enum Effect {
 impl Effect {
     /// Whether it happens to connections, and not to calls.
     fn is_of_data_plane(&self) -> bool {
-        matches!(self, Self::RefuseConnections | Self::CutConnection { .. })
+        matches!(
+            self,
+            Self::RefuseConnections | Self::DoesNotWake { .. } | Self::CutConnection { .. }
+        )
     }
 }
 

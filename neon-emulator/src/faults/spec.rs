@@ -1,7 +1,7 @@
 //! Faults in one line, for flags: `ROUTE:EFFECT[:KEY=VALUE]...`.
 //!
 //! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`, `work-late`, `operation-fails`,
-//! `operation-errors`, `unavailable`, `refuse-connections` and `cut-connection`. Keys are `times`, `skip`, `p`, `project` for
+//! `operation-errors`, `unavailable`, `refuse-connections`, `does-not-wake` and `cut-connection`. Keys are `times`, `skip`, `p`, `project` for
 //! all of them; `retry-after` (seconds) for a status; `ms` for delays and late things; `error` for operations; `first` for
 //! `unavailable`; `after` (messages) for `cut-connection`.
 
@@ -110,6 +110,9 @@ impl Keys {
                 first: self.first.unwrap_or(1),
             },
             "refuse-connections" => Effect::RefuseConnections,
+            "does-not-wake" => Effect::DoesNotWake {
+                ms: self.ms.unwrap_or(0),
+            },
             "cut-connection" => Effect::CutConnection {
                 after_messages: self.after.unwrap_or(0),
             },

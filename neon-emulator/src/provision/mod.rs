@@ -4,12 +4,14 @@
 //! that every project can have a `neondb` and a `neondb_owner`. Only roles of the same branch may connect. When the project
 //! can no longer be recovered, both are dropped. Each step may be repeated: what was made before a crash is found.
 
+pub(crate) mod copy;
+mod doomed;
 mod spare;
 
 use std::time::Duration;
 
 use neon::ids::{BranchId, DatabaseName, RoleName};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
 
 use crate::clock::{Clock, Micros};
@@ -50,17 +52,11 @@ pub(crate) struct Real {
 #[derive(Debug, Clone)]
 pub(crate) struct Provisioner {
     store: Store,
+    /// How PostgreSQL is reached, for a database of its own.
+    options: PgConnectOptions,
     admin: PgPool,
     template: Option<&'static str>,
     strategy: &'static str,
-}
-
-fn real_database(row: &DatabaseRow) -> String {
-    format!("db_{}_{}", row.branch_id, row.number)
-}
-
-fn real_role(row: &RoleRow) -> String {
-    format!("role_{}_{}", row.branch_id, row.number)
 }
 
 impl Provisioner {
@@ -112,10 +108,11 @@ impl Provisioner {
             // Waiting here is the rule when many projects are new, and no news.
             .acquire_slow_threshold(QUEUE_TIMEOUT)
             .max_connections(PROVISIONING_MAX)
-            .connect_with(options)
+            .connect_with(options.clone())
             .await?;
         Ok(Self {
             store,
+            options,
             admin,
             template,
             strategy,
@@ -132,7 +129,7 @@ impl Provisioner {
         branch: &BranchId,
         role: &RoleName,
         database: &DatabaseName,
-        clock: Clock,
+        clock: &Clock,
     ) -> Result<Real, ProvisionError> {
         let now = clock.now();
         let found = find(
@@ -188,8 +185,8 @@ impl Provisioner {
         found: &Found,
         now: Micros,
     ) -> Result<(), ProvisionError> {
-        let name = real_database(&found.database);
-        let owner = real_role(&found.owner);
+        let name = found.database.real_name();
+        let owner = found.owner.real_name();
         let exists: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
                 .bind(&name)
@@ -237,7 +234,7 @@ impl Provisioner {
         &self,
         branch: &BranchId,
         role: &RoleName,
-        clock: Clock,
+        clock: &Clock,
     ) -> Result<(), ProvisionError> {
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
@@ -263,50 +260,6 @@ impl Provisioner {
         tx.commit().await?;
         Ok(())
     }
-
-    /// Drops what belongs to projects that were deleted before this moment, and forgets them. Returns how many.
-    pub(crate) async fn purge(&self, deleted_before: Micros) -> Result<u64, ProvisionError> {
-        let mut purged = 0;
-        loop {
-            let mut admin = self.admin.acquire().await?;
-            let mut tx = self.store.begin().await?;
-            let Some(project) = Store::lock_expired_project(&mut tx, deleted_before).await? else {
-                return Ok(purged);
-            };
-            let databases: Vec<DatabaseRow> = sqlx::query_as(
-                "SELECT * FROM databases WHERE project_id = $1 AND provisioned_at_us IS NOT NULL",
-            )
-            .bind(&project)
-            .fetch_all(&mut *tx)
-            .await?;
-            let roles: Vec<RoleRow> = sqlx::query_as(
-                "SELECT * FROM roles WHERE project_id = $1 AND applied_password IS NOT NULL",
-            )
-            .bind(&project)
-            .fetch_all(&mut *tx)
-            .await?;
-            for database in &databases {
-                execute(
-                    &mut admin,
-                    format!(
-                        "DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)",
-                        real_database(database)
-                    ),
-                )
-                .await?;
-            }
-            for role in &roles {
-                execute(
-                    &mut admin,
-                    format!("DROP ROLE IF EXISTS \"{}\"", real_role(role)),
-                )
-                .await?;
-            }
-            Store::forget_project(&mut tx, &project).await?;
-            tx.commit().await?;
-            purged += 1;
-        }
-    }
 }
 
 /// A role, a database, and the role that owns it.
@@ -324,8 +277,8 @@ impl Found {
 
     fn real(&self) -> Real {
         Real {
-            database: real_database(&self.database),
-            role: real_role(&self.role),
+            database: self.database.real_name(),
+            role: self.role.real_name(),
         }
     }
 }
@@ -357,7 +310,7 @@ async fn apply_role(
     row: &RoleRow,
     now: Micros,
 ) -> Result<(), ProvisionError> {
-    let name = real_role(row);
+    let name = row.real_name();
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
             .bind(&name)
@@ -366,10 +319,11 @@ async fn apply_role(
     let verb = if exists { "ALTER" } else { "CREATE" };
     // Our own names and passwords only: neither holds a quote.
     let password = row.password_at(now);
+    let login = if row.no_login { "NOLOGIN" } else { "LOGIN" };
     execute(
         admin,
         format!(
-            "{verb} ROLE \"{name}\" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}'"
+            "{verb} ROLE \"{name}\" {login} NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}'"
         ),
     )
     .await?;

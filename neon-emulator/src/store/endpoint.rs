@@ -1,23 +1,11 @@
-//! Branches, computes and databases.
+//! Computes.
 
-use neon::ids::{BranchId, EndpointId, ProjectId};
+use neon::ids::{EndpointId, ProjectId};
 use neon::model::EndpointSettings;
 use sqlx::types::Json;
 
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
-
-/// A branch as it is written down.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct BranchRow {
-    pub(crate) id: String,
-    pub(crate) project_id: String,
-    pub(crate) name: String,
-    pub(crate) is_default: bool,
-    pub(crate) ready_at_us: Micros,
-    pub(crate) created_at_us: Micros,
-    pub(crate) updated_at_us: Micros,
-}
 
 /// A compute as it is written down.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -26,6 +14,7 @@ pub(crate) struct EndpointRow {
     pub(crate) project_id: String,
     pub(crate) branch_id: String,
     pub(crate) name: Option<String>,
+    pub(crate) kind: String,
     pub(crate) min_cu: f64,
     pub(crate) max_cu: f64,
     pub(crate) suspend_timeout_seconds: i64,
@@ -33,53 +22,22 @@ pub(crate) struct EndpointRow {
     pub(crate) passwordless_access: bool,
     pub(crate) settings: Json<EndpointSettings>,
     pub(crate) ready_at_us: Micros,
+    pub(crate) suspended_at_us: Option<Micros>,
+    pub(crate) settled_us: Option<Micros>,
     pub(crate) last_active_us: Option<Micros>,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
 }
 
-/// A database as it is written down.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct DatabaseRow {
-    pub(crate) number: i64,
-    pub(crate) branch_id: String,
-    pub(crate) name: String,
-    pub(crate) owner_name: String,
-    pub(crate) provisioned_at_us: Option<Micros>,
-    pub(crate) created_at_us: Micros,
-    pub(crate) updated_at_us: Micros,
-}
-
 impl Store {
-    /// The branches of a project, the default one first.
-    pub(crate) async fn branches(&self, project: &ProjectId) -> Result<Vec<BranchRow>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM branches WHERE project_id = $1 ORDER BY is_default DESC, created_at_us, id")
-            .bind(project.as_str())
-            .fetch_all(self.pool())
-            .await?)
-    }
-
-    /// One branch.
-    pub(crate) async fn branch(
-        &self,
-        project: &ProjectId,
-        id: &BranchId,
-    ) -> Result<BranchRow, StoreError> {
-        sqlx::query_as("SELECT * FROM branches WHERE project_id = $1 AND id = $2")
-            .bind(project.as_str())
-            .bind(id.as_str())
-            .fetch_optional(self.pool())
-            .await?
-            .ok_or(StoreError::NotFound("branch"))
-    }
-
     /// The computes of a project.
     pub(crate) async fn endpoints(
         &self,
         project: &ProjectId,
     ) -> Result<Vec<EndpointRow>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT * FROM endpoints WHERE project_id = $1 ORDER BY created_at_us, id",
+            "SELECT * FROM endpoints WHERE project_id = $1 AND branch_id IN (SELECT id FROM branches WHERE project_id = $1 AND deleted_at_us IS NULL)
+             ORDER BY created_at_us, id",
         )
         .bind(project.as_str())
         .fetch_all(self.pool())
@@ -92,7 +50,8 @@ impl Store {
         project: &ProjectId,
         id: &EndpointId,
     ) -> Result<EndpointRow, StoreError> {
-        sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2")
+        sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2
+                 AND branch_id IN (SELECT id FROM branches WHERE project_id = $1 AND deleted_at_us IS NULL)")
             .bind(project.as_str())
             .bind(id.as_str())
             .fetch_optional(self.pool())
@@ -106,7 +65,8 @@ impl Store {
         project: &ProjectId,
         id: &EndpointId,
     ) -> Result<EndpointRow, StoreError> {
-        sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2 FOR UPDATE")
+        sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2
+                 AND branch_id IN (SELECT id FROM branches WHERE project_id = $1 AND deleted_at_us IS NULL) FOR UPDATE")
             .bind(project.as_str())
             .bind(id.as_str())
             .fetch_optional(&mut **tx)
@@ -114,38 +74,57 @@ impl Store {
             .ok_or(StoreError::NotFound("endpoint"))
     }
 
-    /// Writes what can be changed of a compute.
+    /// All computes of a project, held for a change.
+    pub(crate) async fn lock_endpoints(
+        tx: &mut Tx,
+        project: &ProjectId,
+    ) -> Result<Vec<EndpointRow>, StoreError> {
+        Ok(
+            sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 ORDER BY id FOR UPDATE")
+                .bind(project.as_str())
+                .fetch_all(&mut **tx)
+                .await?,
+        )
+    }
+
+    /// Writes a new compute, or all that can be changed of one.
     pub(crate) async fn save_endpoint(tx: &mut Tx, row: &EndpointRow) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE endpoints SET name = $2, min_cu = $3, max_cu = $4, suspend_timeout_seconds = $5, disabled = $6,
-                 passwordless_access = $7, settings = $8, updated_at_us = $9
-             WHERE id = $1",
+            "INSERT INTO endpoints (id, project_id, branch_id, name, kind, min_cu, max_cu, suspend_timeout_seconds, disabled,
+                 passwordless_access, settings, ready_at_us, suspended_at_us, settled_us, created_at_us, updated_at_us)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             ON CONFLICT (id) DO UPDATE SET branch_id = $3, name = $4, min_cu = $6, max_cu = $7, suspend_timeout_seconds = $8,
+                 disabled = $9, passwordless_access = $10, settings = $11, ready_at_us = $12, suspended_at_us = $13,
+                 settled_us = $14, updated_at_us = $16",
         )
         .bind(&row.id)
+        .bind(&row.project_id)
+        .bind(&row.branch_id)
         .bind(&row.name)
+        .bind(&row.kind)
         .bind(row.min_cu)
         .bind(row.max_cu)
         .bind(row.suspend_timeout_seconds)
         .bind(row.disabled)
         .bind(row.passwordless_access)
         .bind(&row.settings)
+        .bind(row.ready_at_us)
+        .bind(row.suspended_at_us)
+        .bind(row.settled_us)
+        .bind(row.created_at_us)
         .bind(row.updated_at_us)
         .execute(&mut **tx)
         .await?;
         Ok(())
     }
 
-    /// The databases of a branch.
-    pub(crate) async fn databases(
-        &self,
-        branch: &BranchId,
-    ) -> Result<Vec<DatabaseRow>, StoreError> {
-        Ok(
-            sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1 ORDER BY number")
-                .bind(branch.as_str())
-                .fetch_all(self.pool())
-                .await?,
-        )
+    /// Forgets a compute.
+    pub(crate) async fn forget_endpoint(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM endpoints WHERE id = $1")
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
     }
 
     /// Writes that a client is connected, or just was. The project's `updated_at` stays: nothing of it changed. Whether the

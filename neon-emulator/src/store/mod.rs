@@ -4,11 +4,14 @@
 //! two calls about one project stand in line, and the second sees the lock that the first left. What a transaction needs it
 //! reads itself: one that waited for a second connection could wait for itself.
 
+mod branch;
 mod create;
+mod database;
 mod endpoint;
 mod operation;
 mod project;
 mod role;
+mod usage;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,11 +19,14 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
+pub(crate) use self::branch::{BranchRow, Deleted};
 pub(crate) use self::create::{NewProject, Shape};
-pub(crate) use self::endpoint::{BranchRow, DatabaseRow, EndpointRow};
-pub(crate) use self::operation::Planned;
+pub(crate) use self::database::DatabaseRow;
+pub(crate) use self::endpoint::EndpointRow;
+pub(crate) use self::operation::{OperationRow, Planned};
 pub(crate) use self::project::{ProjectQuery, ProjectRow};
 pub(crate) use self::role::{RoleRow, Route};
+pub(crate) use self::usage::{Used, UsedHour};
 
 /// Connections for the state.
 const CONTROL_CONNECTIONS_MAX: u32 = 24;
@@ -140,6 +146,26 @@ impl Store {
 
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// A value that changes, if it was ever written.
+    pub(crate) async fn read_meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT value FROM meta WHERE key = $1")
+            .bind(key)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    /// Writes such a value.
+    pub(crate) async fn write_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2",
+        )
+        .bind(key)
+        .bind(value)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// A value that was once chosen for good; `make` chooses it the first time.

@@ -35,6 +35,23 @@ pub(crate) struct OperationRow {
 }
 
 impl OperationRow {
+    fn planned(project: &ProjectId, planned: &Planned, now: Micros, starts_at: Micros) -> Self {
+        Self {
+            number: 0,
+            id: Uuid::new_v4(),
+            project_id: project.to_string(),
+            branch_id: Some(planned.branch.to_string()),
+            endpoint_id: planned.endpoint.as_ref().map(ToString::to_string),
+            action: planned.action.as_str().to_owned(),
+            created_at_us: now,
+            starts_at_us: starts_at,
+            fails_at_us: None,
+            ends_at_us: starts_at.saturating_add(planned.takes),
+            fatal: false,
+            error: None,
+        }
+    }
+
     fn status(&self, now: Micros) -> OperationStatus {
         if now < self.starts_at_us {
             OperationStatus::Scheduling
@@ -119,20 +136,7 @@ impl Store {
         let mut rows = Vec::with_capacity(plan.len());
         let mut at = now;
         for (place, planned) in plan.iter().enumerate() {
-            let mut row = OperationRow {
-                number: 0,
-                id: Uuid::new_v4(),
-                project_id: project.to_string(),
-                branch_id: Some(planned.branch.to_string()),
-                endpoint_id: planned.endpoint.as_ref().map(ToString::to_string),
-                action: planned.action.as_str().to_owned(),
-                created_at_us: now,
-                starts_at_us: at,
-                fails_at_us: None,
-                ends_at_us: at.saturating_add(planned.takes),
-                fatal: false,
-                error: None,
-            };
+            let mut row = OperationRow::planned(project, planned, now, at);
             if let Some(fault) = fault.filter(|_| place + 1 == plan.len()) {
                 row.fails_at_us = Some(row.ends_at_us);
                 row.ends_at_us = row
@@ -145,12 +149,28 @@ impl Store {
             row.number = insert(tx, &row).await?;
             rows.push(row);
         }
+        if plan.is_empty() {
+            return Ok(rows);
+        }
         sqlx::query("UPDATE projects SET busy_until_us = $2 WHERE id = $1")
             .bind(project.as_str())
             .bind(at)
             .execute(&mut **tx)
             .await?;
         Ok(rows)
+    }
+
+    /// Writes operations down that the platform does by itself, without locking the project.
+    pub(crate) async fn note(
+        tx: &mut Tx,
+        project: &ProjectId,
+        now: Micros,
+        plan: &[Planned],
+    ) -> Result<(), StoreError> {
+        for planned in plan {
+            insert(tx, &OperationRow::planned(project, planned, now, now)).await?;
+        }
+        Ok(())
     }
 
     /// One operation.

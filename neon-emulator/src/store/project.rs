@@ -105,6 +105,25 @@ impl Store {
             .await?)
     }
 
+    /// The organizations that projects were made in.
+    pub(crate) async fn organizations(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT DISTINCT org_id FROM projects WHERE org_id IS NOT NULL ORDER BY org_id",
+        )
+        .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// The projects of an organization, newest first.
+    pub(crate) async fn projects_of(&self, organization: &str) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT id FROM projects WHERE org_id = $1 AND deleted_at_us IS NULL ORDER BY number DESC",
+        )
+        .bind(organization)
+        .fetch_all(self.pool())
+        .await?)
+    }
+
     /// How many projects are not deleted.
     pub(crate) async fn count_projects(tx: &mut Tx) -> Result<i64, StoreError> {
         // One creation at a time counts, or two would both find the last free place.

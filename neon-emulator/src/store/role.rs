@@ -1,8 +1,10 @@
 //! Roles with their passwords, and where a connection goes.
 
-use neon::ids::{BranchId, EndpointId, RoleName};
+use neon::ids::{BranchId, EndpointId, ProjectId, RoleName};
+use neon::model::ProjectSettings;
+use sqlx::types::Json;
 
-use super::{Store, StoreError, Tx};
+use super::{EndpointRow, Store, StoreError, Tx};
 use crate::clock::Micros;
 
 /// A role as it is written down.
@@ -15,11 +17,20 @@ pub(crate) struct RoleRow {
     pub(crate) old_password: Option<String>,
     pub(crate) password_from_us: Micros,
     pub(crate) applied_password: Option<String>,
+    pub(crate) no_login: bool,
+    pub(crate) real_name: Option<String>,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
 }
 
 impl RoleRow {
+    /// What PostgreSQL calls it.
+    pub(crate) fn real_name(&self) -> String {
+        self.real_name
+            .clone()
+            .unwrap_or_else(|| format!("role_{}_{}", self.branch_id, self.number))
+    }
+
     /// The password that opens a database at this moment.
     pub(crate) fn password_at(&self, now: Micros) -> &str {
         match &self.old_password {
@@ -32,11 +43,10 @@ impl RoleRow {
 /// What the endpoint of a connection leads to.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct Route {
-    pub(crate) project_id: String,
-    pub(crate) branch_id: String,
-    pub(crate) endpoint_id: String,
-    pub(crate) disabled: bool,
-    pub(crate) ready_at_us: Micros,
+    #[sqlx(flatten)]
+    pub(crate) endpoint: EndpointRow,
+    pub(crate) project_settings: Json<ProjectSettings>,
+    pub(crate) branch_protected: bool,
 }
 
 impl Store {
@@ -78,6 +88,41 @@ impl Store {
             .ok_or(StoreError::NotFound("role"))
     }
 
+    /// Writes a new role.
+    pub(crate) async fn insert_role(
+        tx: &mut Tx,
+        project: &ProjectId,
+        branch: &BranchId,
+        name: &RoleName,
+        password: Option<&str>,
+        now: Micros,
+    ) -> Result<RoleRow, StoreError> {
+        Ok(sqlx::query_as(
+            "INSERT INTO roles (project_id, branch_id, name, password, no_login, created_at_us, updated_at_us)
+             VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING *",
+        )
+        .bind(project.as_str())
+        .bind(branch.as_str())
+        .bind(name.as_str())
+        .bind(password.unwrap_or_default())
+        .bind(password.is_none())
+        .bind(now)
+        .fetch_one(&mut **tx)
+        .await?)
+    }
+
+    /// Forgets a role; what PostgreSQL has of it is doomed.
+    pub(crate) async fn doom_role(tx: &mut Tx, row: &RoleRow) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM roles WHERE number = $1")
+            .bind(row.number)
+            .execute(&mut **tx)
+            .await?;
+        if row.applied_password.is_some() {
+            Self::doom(tx, "role", &row.real_name()).await?;
+        }
+        Ok(())
+    }
+
     /// Gives a role a new password that holds from a moment on; until then the one before does.
     pub(crate) async fn set_password(
         tx: &mut Tx,
@@ -116,10 +161,10 @@ impl Store {
     /// Where connections to an endpoint go, unless its project is deleted.
     pub(crate) async fn route(&self, endpoint: &EndpointId) -> Result<Option<Route>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT project.id AS project_id, endpoint.branch_id, endpoint.id AS endpoint_id, endpoint.disabled,
-                 endpoint.ready_at_us
+            "SELECT endpoint.*, project.settings AS project_settings, branch.protected AS branch_protected
              FROM endpoints AS endpoint JOIN projects AS project ON project.id = endpoint.project_id
-             WHERE endpoint.id = $1 AND project.deleted_at_us IS NULL",
+                 JOIN branches AS branch ON branch.id = endpoint.branch_id
+             WHERE endpoint.id = $1 AND project.deleted_at_us IS NULL AND branch.deleted_at_us IS NULL",
         )
         .bind(endpoint.as_str())
         .fetch_optional(self.pool())

@@ -285,7 +285,7 @@ async fn wrong_requests_are_refused_with_a_code_a_message_and_the_id_of_the_requ
         StatusCode::BAD_REQUEST
     );
     assert_eq!(
-        world.call(Method::GET, "/regions", None).await.0,
+        world.call(Method::GET, "/projects/p/jwks", None).await.0,
         StatusCode::NOT_IMPLEMENTED
     );
     assert_eq!(

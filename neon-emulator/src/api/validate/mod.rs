@@ -9,23 +9,74 @@ use neon::model::{
 };
 
 use super::error::ApiError;
-use crate::store::Shape;
+use crate::clock::Micros;
+use crate::store::{BranchRow, Shape};
 
-/// The regions that projects can be in.
-const REGIONS: &[&str] = &[
-    "aws-us-east-1",
-    "aws-us-east-2",
-    "aws-us-west-2",
-    "aws-eu-central-1",
-    "aws-eu-west-2",
-    "aws-ap-southeast-1",
-    "aws-ap-southeast-2",
-    "aws-sa-east-1",
-    "azure-eastus2",
-    "azure-westus3",
-    "azure-gwc",
+/// The regions that projects can be in: identifier, name, latitude and longitude.
+pub(super) const REGIONS: &[(&str, &str, &str, &str)] = &[
+    (
+        "aws-us-east-1",
+        "AWS US East 1 (N. Virginia)",
+        "38.13",
+        "-78.45",
+    ),
+    ("aws-us-east-2", "AWS US East 2 (Ohio)", "39.96", "-83.00"),
+    (
+        "aws-us-west-2",
+        "AWS US West 2 (Oregon)",
+        "46.15",
+        "-123.88",
+    ),
+    (
+        "aws-eu-central-1",
+        "AWS Europe Central 1 (Frankfurt)",
+        "50.11",
+        "8.68",
+    ),
+    (
+        "aws-eu-west-2",
+        "AWS Europe West 2 (London)",
+        "51.51",
+        "-0.13",
+    ),
+    (
+        "aws-ap-southeast-1",
+        "AWS Asia Pacific 1 (Singapore)",
+        "1.37",
+        "103.80",
+    ),
+    (
+        "aws-ap-southeast-2",
+        "AWS Asia Pacific 2 (Sydney)",
+        "-33.87",
+        "151.21",
+    ),
+    (
+        "aws-sa-east-1",
+        "AWS South America East 1 (Sao Paulo)",
+        "-23.55",
+        "-46.63",
+    ),
+    (
+        "azure-eastus2",
+        "Azure East US 2 (Virginia)",
+        "36.67",
+        "-78.39",
+    ),
+    (
+        "azure-westus3",
+        "Azure West US 3 (Arizona)",
+        "33.45",
+        "-112.07",
+    ),
+    (
+        "azure-gwc",
+        "Azure Germany West Central (Frankfurt)",
+        "50.11",
+        "8.68",
+    ),
 ];
-const REGION_DEFAULT: &str = "aws-us-east-2";
+pub(super) const REGION_DEFAULT: &str = "aws-us-east-2";
 const PG_VERSION_DEFAULT: u16 = 17;
 const PG_VERSIONS: std::ops::RangeInclusive<u16> = 14..=18;
 const PROVISIONER_DEFAULT: &str = "k8s-neonvm";
@@ -35,7 +86,7 @@ const HISTORY_MAX_SECONDS: u32 = 2_592_000;
 const SUSPEND_MIN_SECONDS: i64 = 60;
 const SUSPEND_MAX_SECONDS: i64 = 604_800;
 /// The largest compute that autoscaling reaches.
-const AUTOSCALING_MAX_CU: f64 = 16.0;
+pub(super) const AUTOSCALING_MAX_CU: f64 = 16.0;
 /// The largest compute of a fixed size.
 const FIXED_MAX_CU: f64 = 56.0;
 /// How far the two ends of autoscaling may be apart.
@@ -150,12 +201,7 @@ pub(super) fn endpoint_defaults(defaults: &DefaultEndpointSettings) -> Result<()
 /// Checks the changes of a compute.
 pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
     if let Some(name) = &update.name {
-        length("endpoint.name", name, ENDPOINT_NAME_CHARS_MAX)?;
-    }
-    if update.branch_id.is_some() {
-        return Err(ApiError::invalid(
-            "a compute cannot be moved to another branch",
-        ));
+        endpoint_name(name)?;
     }
     update
         .suspend_timeout_seconds
@@ -191,7 +237,10 @@ pub(super) fn sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError
 }
 
 /// Sizes with the default of the one that is not given, moved to the other's side where they would cross.
-fn filled(min: Option<ComputeUnits>, max: Option<ComputeUnits>) -> (ComputeUnits, ComputeUnits) {
+pub(super) fn filled(
+    min: Option<ComputeUnits>,
+    max: Option<ComputeUnits>,
+) -> (ComputeUnits, ComputeUnits) {
     match (min, max) {
         (Some(min), Some(max)) => (min, max),
         (Some(min), None) => (min, min.max(MAX_CU_DEFAULT)),
@@ -202,10 +251,11 @@ fn filled(min: Option<ComputeUnits>, max: Option<ComputeUnits>) -> (ComputeUnits
 
 fn region(wanted: Option<&RegionId>) -> Result<RegionId, ApiError> {
     let name = wanted.map_or(REGION_DEFAULT, RegionId::as_str);
-    if !REGIONS.contains(&name) {
+    if !REGIONS.iter().any(|(id, ..)| *id == name) {
+        let known: Vec<_> = REGIONS.iter().map(|(id, ..)| *id).collect();
         return Err(ApiError::invalid(format!(
             "there is no region {name:?}; there are {}",
-            REGIONS.join(", ")
+            known.join(", ")
         )));
     }
     name.parse().map_err(|_| ApiError::internal())
@@ -225,19 +275,60 @@ fn owner_and_database(
             ApiError::bad_request("project.branch.role_name is needed: the database's name is too long to make one of it")
         })?,
     };
-    if RESERVED_DATABASES.contains(&database.as_str()) {
+    database_name(&database)?;
+    role_name(&role)?;
+    Ok((role, database))
+}
+
+/// Checks that a database may have this name.
+pub(super) fn database_name(name: &DatabaseName) -> Result<(), ApiError> {
+    if RESERVED_DATABASES.contains(&name.as_str()) {
         return Err(ApiError::invalid(format!(
             "the database name {:?} is reserved",
-            database.as_str()
+            name.as_str()
         )));
     }
-    if RESERVED_ROLES.contains(&role.as_str()) || role.as_str().starts_with("pg_") {
+    Ok(())
+}
+
+/// Checks that a role may have this name.
+pub(super) fn role_name(name: &RoleName) -> Result<(), ApiError> {
+    if RESERVED_ROLES.contains(&name.as_str()) || name.as_str().starts_with("pg_") {
         return Err(ApiError::invalid(format!(
             "the role name {:?} is reserved",
-            role.as_str()
+            name.as_str()
         )));
     }
-    Ok((role, database))
+    Ok(())
+}
+
+/// Checks that a compute may have this name.
+pub(super) fn endpoint_name(name: &str) -> Result<(), ApiError> {
+    length("endpoint.name", name, ENDPOINT_NAME_CHARS_MAX)
+}
+
+/// Checks that a branch may have this name.
+pub(super) fn branch_name(name: &str) -> Result<(), ApiError> {
+    length("branch.name", name, BRANCH_NAME_CHARS_MAX)
+}
+
+/// Checks that a branch may be removed at this moment.
+pub(super) fn expiry(
+    row: &BranchRow,
+    has_children: bool,
+    at: Option<Micros>,
+    now: Micros,
+) -> Result<(), ApiError> {
+    let Some(at) = at else { return Ok(()) };
+    if at <= now {
+        return Err(ApiError::invalid("expires_at must lie in the future"));
+    }
+    if row.is_default || row.protected || has_children {
+        return Err(ApiError::invalid(
+            "a branch that is the default one, is protected, or has children cannot expire",
+        ));
+    }
+    Ok(())
 }
 
 fn length(field: &str, text: &str, chars_max: usize) -> Result<(), ApiError> {
@@ -260,7 +351,7 @@ fn history_retention(seconds: u32) -> Result<(), ApiError> {
     }
 }
 
-fn suspend_timeout(seconds: i64) -> Result<(), ApiError> {
+pub(super) fn suspend_timeout(seconds: i64) -> Result<(), ApiError> {
     if matches!(seconds, -1 | 0) || (SUSPEND_MIN_SECONDS..=SUSPEND_MAX_SECONDS).contains(&seconds) {
         Ok(())
     } else {
