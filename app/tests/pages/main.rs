@@ -2,7 +2,6 @@
 //! cannot be forged, fields that say what they are, and names that stay names.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "a test that cannot go on should say where"
 )]

@@ -34,58 +34,6 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         }),
         ..fresh.clone()
     };
-    let first = || {
-        vec![
-            question(1, "When can the rent go up, and by how much?"),
-            answer(2, AnswerState::Complete, TEXT),
-        ]
-    };
-    let mut long = first();
-    long.extend([
-        question(3, "And if the index falls?"),
-        answer(
-            4,
-            AnswerState::Pending,
-            "Then it stays where it is: the agreement speaks of increases **only** [1].",
-        ),
-    ]);
-    let mut ends = vec![
-        question(5, "Who pays for the lift?"),
-        answer(6, AnswerState::NotFound, ""),
-    ];
-    ends.extend([
-        question(7, "Summarise everything"),
-        answer(8, AnswerState::Stopped, "The agreement covers"),
-    ]);
-    ends.extend([
-        question(9, "And the storage room?"),
-        answer(
-            10,
-            AnswerState::Failed {
-                reason: "The model does not answer.".to_owned(),
-                what_to_do: "Your question is kept. Ask it again in a moment.".to_owned(),
-            },
-            "",
-        ),
-    ]);
-    let extracts = vec![
-        question(11, "Is there a storage room?"),
-        with_author(answer_view(12, AnswerState::Complete, ""), Author::Extracts),
-    ];
-    let hostile = vec![
-        question(13, HOSTILE),
-        MessageView::Answer(AnswerView {
-            text: format!(
-                "{HOSTILE} [1] **{HOSTILE}** `{HOSTILE}`\n\n- {HOSTILE}\n\n```\n{HOSTILE}\n```"
-            ),
-            citations: vec![citation(1, HOSTILE, HOSTILE, true)],
-            author: Author::Model {
-                name: HOSTILE.to_owned(),
-            },
-            question: HOSTILE.to_owned(),
-            ..answer_view(14, AnswerState::Stopped, "")
-        }),
-    ];
     vec![
         ("chat-new", chat::page(&inside(), place, &fresh)),
         (
@@ -111,7 +59,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 &inside(),
                 place,
                 &thread(
-                    long,
+                    long(),
                     Scope::One {
                         document: DocumentId(uuid(105)),
                         title: "Lease agreement 2026".to_owned(),
@@ -121,7 +69,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         ),
         (
             "chat-ends",
-            chat::page(&inside(), place, &thread(ends, Scope::All)),
+            chat::page(&inside(), place, &thread(ends(), Scope::All)),
         ),
         (
             "chat-extracts",
@@ -130,7 +78,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 place,
                 &ChatPage {
                     extracts_only: true,
-                    ..thread(extracts, Scope::All)
+                    ..thread(extracts(), Scope::All)
                 },
             ),
         ),
@@ -143,7 +91,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                     draft: HOSTILE.to_owned(),
                     trouble: Some(HOSTILE.to_owned()),
                     ..thread(
-                        hostile,
+                        hostile(),
                         Scope::One {
                             document: DocumentId(uuid(105)),
                             title: HOSTILE.to_owned(),
@@ -152,6 +100,66 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
                 },
             ),
         ),
+    ]
+}
+
+/// Messages of the conversations below.
+fn first() -> Vec<MessageView> {
+    vec![
+        question(1, "When can the rent go up, and by how much?"),
+        answer(2, AnswerState::Complete, TEXT),
+    ]
+}
+
+fn long() -> Vec<MessageView> {
+    let mut messages = first();
+    messages.extend([
+        question(3, "And if the index falls?"),
+        answer(
+            4,
+            AnswerState::Pending,
+            "Then it stays where it is: the agreement speaks of increases **only** [1].",
+        ),
+    ]);
+    messages
+}
+
+fn ends() -> Vec<MessageView> {
+    let failed = AnswerState::Failed {
+        reason: "The model does not answer.".to_owned(),
+        what_to_do: "Your question is kept. Ask it again in a moment.".to_owned(),
+    };
+    vec![
+        question(5, "Who pays for the lift?"),
+        answer(6, AnswerState::NotFound, ""),
+        question(7, "Summarise everything"),
+        answer(8, AnswerState::Stopped, "The agreement covers"),
+        question(9, "And the storage room?"),
+        answer(10, failed, ""),
+    ]
+}
+
+fn extracts() -> Vec<MessageView> {
+    vec![
+        question(11, "Is there a storage room?"),
+        with_author(answer_view(12, AnswerState::Complete, ""), Author::Extracts),
+    ]
+}
+
+fn hostile() -> Vec<MessageView> {
+    vec![
+        question(13, HOSTILE),
+        MessageView::Answer(AnswerView {
+            text: format!(
+                "{HOSTILE} [1] **{HOSTILE}** `{HOSTILE}`\n\n- {HOSTILE}\n\n```\n{HOSTILE}\n```"
+            ),
+            citations: vec![citation(1, HOSTILE, HOSTILE, true)],
+            author: Author::Model {
+                name: HOSTILE.to_owned(),
+            },
+            question: HOSTILE.to_owned(),
+            ..answer_view(14, AnswerState::Stopped, "")
+        }),
     ]
 }
 

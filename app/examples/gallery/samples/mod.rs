@@ -19,10 +19,12 @@ pub(crate) const HOSTILE: &str =
 /// All of them by name.
 pub(crate) fn all() -> Vec<(&'static str, Markup)> {
     let mut pages = entry();
+    pages.extend(invitations());
     pages.extend(provisioning_pages());
     pages.extend(files::pages());
     pages.extend(chats::pages());
     pages.extend(people());
+    pages.extend(settings_and_account());
     pages.extend(leaving());
     pages.extend(problems());
     pages
@@ -164,6 +166,11 @@ fn entry() -> Vec<(&'static str, Markup)> {
                 },
             ),
         ),
+    ]
+}
+
+fn invitations() -> Vec<(&'static str, Markup)> {
+    vec![
         (
             "invitation",
             invitation::page(
@@ -355,6 +362,11 @@ fn people() -> Vec<(&'static str, Markup)> {
                 },
             ),
         ),
+    ]
+}
+
+fn settings_and_account() -> Vec<(&'static str, Markup)> {
+    vec![
         ("settings", settings::page(&inside(), &settings_page())),
         (
             "settings-hostile",
@@ -363,7 +375,9 @@ fn people() -> Vec<(&'static str, Markup)> {
                 &settings::SettingsPage {
                     name: HOSTILE.to_owned(),
                     name_trouble: Some("A name has 1 to 80 characters.".to_owned()),
-                    remove_trouble: Some("That is not the workspace\u{2019}s name. Nothing was removed.".to_owned()),
+                    remove_trouble: Some(
+                        "That is not the workspace\u{2019}s name. Nothing was removed.".to_owned(),
+                    ),
                     ..settings_page()
                 },
             ),
