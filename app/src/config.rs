@@ -3,19 +3,26 @@
 //! Flags, variables and keys of the file all come from one table. Nothing below this module reads the environment, and what stands in
 //! a [`Config`] needs no second look.
 
+mod build;
 mod public_url;
 mod rate;
+mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use models::ModelsConfig;
+use openidconnect::IssuerUrl;
 use secrecy::SecretString;
+use service::telemetry::{Log, Trace};
 use url::Url;
 
+pub use build::{Command, load};
 pub use public_url::{NotAPublicUrl, PublicUrl};
 pub use rate::{Allowance, NotARate, Rate, Rates};
 
@@ -31,7 +38,7 @@ pub struct Config {
     /// Where files lie.
     pub objects: Objects,
     /// Embeddings and answers.
-    pub models: Models,
+    pub models: ModelsConfig,
     /// What a workspace and a user may have.
     pub plan: Plan,
     /// How people sign in.
@@ -40,8 +47,16 @@ pub struct Config {
     pub sessions: Sessions,
     /// How often one may ask.
     pub limits: Limits,
-    /// How much ingestion is done at once.
-    pub workers: Workers,
+    /// Jobs at once in this process; 0 leaves them to other processes.
+    pub workers: usize,
+    /// Log lines.
+    pub log: Log,
+    /// Traces; `None` sends none.
+    pub trace: Option<Trace>,
+    /// Threads that run the app.
+    pub worker_threads: NonZeroUsize,
+    /// How long requests and jobs may take to finish when the process is asked to stop.
+    pub shutdown_grace: Duration,
 }
 
 /// The pages' own port.
@@ -145,27 +160,6 @@ impl Buckets {
     }
 }
 
-/// Embeddings and answers: any endpoint that speaks as OpenAI's does, or a model on this machine.
-#[derive(Clone, Debug)]
-pub struct Models {
-    /// Base URL of the endpoint.
-    pub base_url: Url,
-    /// Its key; without one, `local_dir` embeds and answers are extracts.
-    pub api_key: Option<SecretString>,
-    /// Who answers.
-    pub chat_model: String,
-    /// Who embeds.
-    pub embedding_model: String,
-    /// How long its vectors are.
-    pub embedding_dimensions: NonZeroUsize,
-    /// Requests a minute at most.
-    pub requests_per_minute: NonZeroU32,
-    /// Tokens a minute at most.
-    pub tokens_per_minute: NonZeroU32,
-    /// Directory of the local model.
-    pub local_dir: Option<PathBuf>,
-}
-
 /// What a workspace and a user may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -191,8 +185,8 @@ pub enum SignIn {
 /// An OpenID provider.
 #[derive(Clone, Debug)]
 pub struct Oidc {
-    /// Its issuer URL; the rest is discovered from there.
-    pub issuer: Url,
+    /// Its issuer URL, letter by letter as the provider writes it; the rest is discovered from there.
+    pub issuer: IssuerUrl,
     /// As it knows the app.
     pub client_id: String,
     /// The app's password with it; public clients have none.
@@ -215,11 +209,4 @@ pub struct Limits {
     pub redis_url: Option<SecretString>,
     /// What each kind of request may take.
     pub rates: Rates,
-}
-
-/// How much ingestion is done at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Workers {
-    /// Jobs at once in this process; 0 leaves them to others.
-    pub count: usize,
 }

@@ -2,6 +2,8 @@
 //!
 //! An identity is `(issuer, subject)` and nothing else: an e-mail address is shown, and trusted for nothing.
 
+pub mod local;
+pub mod oidc;
 pub mod sessions;
 pub mod token;
 pub mod users;

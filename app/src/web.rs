@@ -16,6 +16,7 @@ pub mod return_to;
 pub mod router;
 pub mod security;
 pub mod state;
+pub mod streams;
 
 pub use error::Problem;
 pub use state::App;

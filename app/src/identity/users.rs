@@ -1,5 +1,6 @@
 //! Users, and how an issuer's word becomes one.
 
+use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::ids::UserId;
@@ -74,8 +75,22 @@ pub fn clean(name: &str) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
+/// Somebody who signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who.
+    pub user: User,
+    /// Whether this is their first time.
+    pub is_new: bool,
+    /// Whether their account is being removed: they are not let in any more.
+    pub is_leaving: bool,
+}
+
 /// The user whom these claims mean, made if need be; name and address are kept up to date. Whoever signs in twice at once is one user.
-pub async fn sign_up(connection: &mut PgConnection, claims: &Claims) -> Result<User, sqlx::Error> {
+pub async fn arrive(
+    connection: &mut PgConnection,
+    claims: &Claims,
+) -> Result<Arrival, sqlx::Error> {
     // Two first sign-ins of one person wait for each other here.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(format!("identity:{}\n{}", claims.issuer, claims.subject))
@@ -93,18 +108,20 @@ pub async fn sign_up(connection: &mut PgConnection, claims: &Claims) -> Result<U
         email: claims.kept_email().map(ToOwned::to_owned),
         email_verified: claims.email_verified,
     };
-    sqlx::query(
+    let (is_leaving,): (bool,) = sqlx::query_as(
         "INSERT INTO users (id, display_name, email, email_verified) VALUES ($1, $2, $3, $4)
          ON CONFLICT (id) DO UPDATE SET display_name = EXCLUDED.display_name, email = EXCLUDED.email,
-             email_verified = EXCLUDED.email_verified",
+             email_verified = EXCLUDED.email_verified
+         RETURNING removing_since IS NOT NULL",
     )
     .bind(user.id.0)
     .bind(&user.display_name)
     .bind(&user.email)
     .bind(user.email_verified)
-    .execute(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    if known.is_none() {
+    let is_new = known.is_none();
+    if is_new {
         sqlx::query("INSERT INTO identities (issuer, subject, user_id) VALUES ($1, $2, $3)")
             .bind(&claims.issuer)
             .bind(&claims.subject)
@@ -112,17 +129,40 @@ pub async fn sign_up(connection: &mut PgConnection, claims: &Claims) -> Result<U
             .execute(&mut *connection)
             .await?;
     }
-    Ok(user)
+    Ok(Arrival {
+        user,
+        is_new,
+        is_leaving,
+    })
 }
 
-/// Whether this user's account is being removed: nobody signs in to it any more.
-pub async fn is_leaving(database: &PgPool, user: UserId) -> Result<bool, sqlx::Error> {
-    let row: Option<(bool,)> =
-        sqlx::query_as("SELECT removing_since IS NOT NULL FROM users WHERE id = $1")
-            .bind(user.0)
-            .fetch_optional(database)
-            .await?;
-    Ok(row.is_none_or(|(leaving,)| leaving))
+/// What the account page tells besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Issuers and their names for the person.
+    pub identities: Vec<(String, String)>,
+    /// Since when the account is there.
+    pub created_at: Timestamp,
+}
+
+/// The facts of a user.
+pub async fn facts(database: &PgPool, user: UserId) -> Result<Facts, sqlx::Error> {
+    let identities = sqlx::query_as(
+        "SELECT issuer, subject FROM identities WHERE user_id = $1 ORDER BY created_at, issuer",
+    )
+    .bind(user.0)
+    .fetch_all(database)
+    .await?;
+    let (created_ms,): (i64,) = sqlx::query_as(
+        "SELECT (extract(epoch FROM created_at) * 1000)::bigint FROM users WHERE id = $1",
+    )
+    .bind(user.0)
+    .fetch_one(database)
+    .await?;
+    Ok(Facts {
+        identities,
+        created_at: Timestamp::from_millisecond(created_ms).unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use std::error::Error;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
 use serde::Serialize;
 use service::chain;
 use tracing::error;
 
 use super::return_to::ReturnTo;
-
-mod looks;
+use crate::pages::problem::{self as pages, ProblemView};
+use crate::pages::{Chrome, Theme};
 
 /// What went wrong, in words for people and a code for scripts. Never holds what a library said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -200,6 +201,19 @@ impl Problem {
         )
     }
 
+    /// As pages show it; `request_id` lets people name what they saw.
+    pub fn view(&self, request_id: Option<&str>) -> ProblemView {
+        ProblemView {
+            status: self.status.as_u16(),
+            title: self.title.clone().into_owned(),
+            what_to_do: self.what_to_do.clone().into_owned(),
+            code: self.code.to_owned(),
+            retry_after_seconds: self.retry_after_seconds,
+            request_id: request_id.map(ToOwned::to_owned),
+            sign_in: self.sign_in.clone(),
+        }
+    }
+
     /// The general words for a status that a library answered without any.
     pub fn of_status(status: StatusCode) -> Self {
         let mut problem = match status {
@@ -280,8 +294,17 @@ impl Wants {
 
 const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
-/// Gives an error its looks; every other answer passes untouched. `request_id` lets people name what they saw.
-pub fn render(mut response: Response, wants: Wants, request_id: &str) -> Response {
+/// The frame for the page of a problem, where the guard knew who asks.
+#[derive(Clone)]
+pub(super) struct Frame(pub(super) Box<Chrome>);
+
+/// Gives an error its looks; every other answer passes untouched. `theme` is for those of whom nothing else is known.
+pub(super) fn render(
+    mut response: Response,
+    wants: Wants,
+    theme: Theme,
+    request_id: &str,
+) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
@@ -291,6 +314,8 @@ pub fn render(mut response: Response, wants: Wants, request_id: &str) -> Respons
         None if has_page(&response) => return response,
         None => Problem::of_status(status),
     };
+    let frame = response.extensions_mut().remove::<Frame>();
+    let view = problem.view(Some(request_id));
     let mut rendered = match (&problem.sign_in, wants) {
         (Some(path), Wants::Page) => Redirect::to(path).into_response(),
         (Some(path), Wants::Fragment) => {
@@ -300,10 +325,14 @@ pub fn render(mut response: Response, wants: Wants, request_id: &str) -> Respons
             }
             answer
         }
-        (None, Wants::Page) => (problem.status, looks::page(&problem, request_id)).into_response(),
-        (None, Wants::Fragment) => {
-            (problem.status, looks::fragment(&problem, request_id)).into_response()
+        (None, Wants::Page) => {
+            let chrome = frame.map_or_else(
+                || Chrome::anonymous(theme, String::new(), Timestamp::now()),
+                |Frame(chrome)| *chrome,
+            );
+            (problem.status, pages::page(&chrome, &view)).into_response()
         }
+        (None, Wants::Fragment) => (problem.status, pages::fragment(&view)).into_response(),
         (_, Wants::Json) => (problem.status, axum::Json(&problem)).into_response(),
     };
     if let Some(seconds) = problem.retry_after_seconds {

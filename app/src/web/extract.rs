@@ -4,6 +4,7 @@
 //! handler's own argument then finds the answer ready.
 
 mod body;
+mod chrome;
 mod visitor;
 mod workspace;
 
@@ -17,6 +18,7 @@ use super::{App, Problem};
 use crate::identity::{Session, Token, sessions};
 
 pub use body::{Form, Json, Path, Query};
+pub(in crate::web) use chrome::{Around, link, theme};
 pub use visitor::Visitor;
 pub use workspace::{OwnerAccess, WorkspaceAccess};
 

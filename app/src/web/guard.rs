@@ -11,11 +11,13 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 use tracing::Span;
 
-use super::extract::{OwnerAccess, WorkspaceAccess};
+use super::error::{Frame, Wants};
+use super::extract::{self, Around, OwnerAccess, WorkspaceAccess};
 use super::limits::{Budget, Subject, Verdict};
-use super::router::{Access, Rules};
-use super::{App, Problem, security};
+use super::router::{Access, Pace, Rules};
+use super::{App, Problem, security, streams};
 use crate::identity::Session;
+use crate::telemetry::Refusal;
 
 /// Whom the request comes from, as [`super::outer`] found out.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +29,41 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut told = None;
-    let mut response = pass(&app, &rules, request, next, &mut told)
+    let wants_page = Wants::of(request.headers()) == Wants::Page;
+    let mut known = Known {
+        verdict: None,
+        around: Around {
+            theme: extract::theme(request.headers()),
+            session: None,
+            access: None,
+        },
+    };
+    let mut response = pass(&app, &rules, request, next, &mut known)
         .await
         .unwrap_or_else(Problem::into_response);
-    if let Some(verdict) = told {
+    if let Some(verdict) = known.verdict {
         verdict.add_to(response.headers_mut());
     }
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        match problem.code {
+            "too_many_requests" => app.metrics.refused(Refusal::Limit, rules.budget),
+            "csrf" | "cross_site" => app.metrics.refused(Refusal::Forged, rules.budget),
+            _ => {}
+        }
+    }
+    if wants_page && response.extensions().get::<Problem>().is_some() {
+        // A problem inside a workspace keeps the workspace around it; if even that cannot be had, it is shown without.
+        if let Ok(chrome) = known.around.chrome(&app).await {
+            response.extensions_mut().insert(Frame(Box::new(chrome)));
+        }
+    }
     response
+}
+
+/// What the guard found out on its way, and is needed after the handler too.
+struct Known {
+    verdict: Option<Verdict>,
+    around: Around,
 }
 
 /// Before there is a route: paths that mean nothing cost their budget too.
@@ -54,9 +83,9 @@ async fn pass(
     rules: &Rules,
     request: Request,
     next: Next,
-    told: &mut Option<Verdict>,
+    known: &mut Known,
 ) -> Result<Response, Problem> {
-    take(app, rules.budget, address_of(&request), told).await?;
+    take(app, rules.budget, address_of(&request), &mut known.verdict).await?;
     let changes = security::changes(request.method());
     if changes {
         security::check_origin(request.headers(), &app.config.http.public_url)?;
@@ -67,7 +96,9 @@ async fn pass(
             <Session as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
         if let Some(session) = session {
             Span::current().record("user.id", tracing::field::display(session.user.id));
-            take(app, rules.budget, Subject::User(session.user.id), told).await?;
+            let subject = Subject::User(session.user.id);
+            known.around.session = Some(session);
+            take(app, rules.budget, subject, &mut known.verdict).await?;
         }
     }
     if rules.access != Access::Public {
@@ -80,24 +111,30 @@ async fn pass(
     } else {
         body
     };
-    match rules.access {
-        Access::Public | Access::SignedIn => {}
-        Access::Member => {
-            let access = WorkspaceAccess::from_request_parts(&mut parts, app).await?;
-            Span::current().record("workspace.id", access.workspace.id.as_str());
-        }
-        Access::Owner => {
-            let OwnerAccess(access) = OwnerAccess::from_request_parts(&mut parts, app).await?;
-            Span::current().record("workspace.id", access.workspace.id.as_str());
-        }
+    if matches!(rules.access, Access::Member | Access::Owner) {
+        let access = WorkspaceAccess::from_request_parts(&mut parts, app).await?;
+        Span::current().record("workspace.id", access.workspace.id.as_str());
+        known.around.access = Some(access);
+    }
+    if rules.access == Access::Owner {
+        OwnerAccess::from_request_parts(&mut parts, app).await?;
     }
     let answer = next.run(Request::from_parts(parts, body));
-    if rules.is_stream {
-        return Ok(answer.await);
+    match rules.pace {
+        Pace::Prompt => timeout(app.config.http.request_timeout, answer)
+            .await
+            .map_err(|_| Problem::too_slow()),
+        Pace::Download => Ok(answer.await),
+        Pace::Events => {
+            let place = known
+                .around
+                .session
+                .as_ref()
+                .map(|session| app.streams.enter(session.user.id))
+                .transpose()?;
+            Ok(streams::ending(answer.await, &app.stop, place))
+        }
     }
-    timeout(app.config.http.request_timeout, answer)
-        .await
-        .map_err(|_| Problem::too_slow())
 }
 
 fn address_of(request: &Request) -> Subject {

@@ -1,6 +1,5 @@
 //! Around everything, found routes or not: the request's id and span, its client's address, panics, metrics, how errors look, headers.
 
-use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -16,7 +15,7 @@ use uuid::Uuid;
 use super::error::{self, Wants};
 use super::guard::ClientAddress;
 use super::limits::address;
-use super::{App, Problem};
+use super::{App, Problem, extract};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The route of requests that have none.
@@ -26,6 +25,7 @@ const NO_ROUTE: &str = "none";
 pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let (began, id) = (Instant::now(), Uuid::new_v4().simple().to_string());
     let wants = Wants::of(request.headers());
+    let theme = extract::theme(request.headers());
     let http = &app.config.http;
     let peer = request.extensions().get().map_or(
         IpAddr::from([0, 0, 0, 0]),
@@ -57,14 +57,16 @@ pub(super) async fn around(State(app): State<App>, mut request: Request, next: N
     let response = answer
         .instrument(span.clone())
         .await
-        .unwrap_or_else(|panic| panicked(&panic, &span));
-    let mut response = span.in_scope(|| error::render(response, wants, &id));
+        .unwrap_or_else(|_| panicked(&app, &span));
+    let mut response = span.in_scope(|| error::render(response, wants, theme, &id));
     span.record("http.response.status_code", response.status().as_u16());
     app.headers.add_to(response.headers_mut());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let took = began.elapsed();
+    app.metrics
+        .answered(method.as_str(), &route, response.status().as_u16(), took);
     span.in_scope(|| {
         debug!(
             "{method} {route} was answered {} after {} ms",
@@ -76,7 +78,8 @@ pub(super) async fn around(State(app): State<App>, mut request: Request, next: N
 }
 
 /// The process's hook has told what and where; here it only ends the request and not the connection.
-fn panicked(_panic: &(dyn Any + Send), span: &Span) -> Response {
+fn panicked(app: &App, span: &Span) -> Response {
+    app.metrics.panicked();
     span.in_scope(|| error!("A handler panicked"));
     Problem::broken().into_response()
 }

@@ -38,8 +38,19 @@ pub struct Rules {
     pub budget: Budget,
     /// Longest body, in bytes.
     pub body_bytes_max: usize,
-    /// Whether the answer may take as long as it likes: events, archives.
-    pub is_stream: bool,
+    /// How long the answer may take.
+    pub pace: Pace,
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// No longer than the settings' request timeout.
+    Prompt,
+    /// As long as somebody listens: events. It ends when the process is asked to stop, and browsers connect again.
+    Events,
+    /// As long as it takes: archives. A process that is asked to stop lets it finish.
+    Download,
 }
 
 /// One address of the app.
@@ -67,7 +78,7 @@ impl Route {
                 access,
                 budget: Budget::Pages,
                 body_bytes_max: 0,
-                is_stream: false,
+                pace: Pace::Prompt,
             },
             answer: get(handler),
         }
@@ -86,7 +97,7 @@ impl Route {
                 access,
                 budget: Budget::Changes,
                 body_bytes_max: FORM_BYTES_MAX,
-                is_stream: false,
+                pace: Pace::Prompt,
             },
             answer: post(handler),
         }
@@ -106,10 +117,17 @@ impl Route {
         self
     }
 
-    /// Its answer may take as long as it likes.
+    /// Answers with events, as long as somebody listens.
     #[must_use]
     pub fn stream(mut self) -> Self {
-        self.rules.is_stream = true;
+        self.rules.pace = Pace::Events;
+        self
+    }
+
+    /// Answers with something that takes its time.
+    #[must_use]
+    pub fn download(mut self) -> Self {
+        self.rules.pace = Pace::Download;
         self
     }
 }

@@ -3,12 +3,19 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use models::Models;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use super::events::Events;
 use super::limits::Limits;
 use super::security::Headers;
+use super::streams::Streams;
 use crate::config::Config;
+use crate::identity::oidc::Oidc;
+use crate::objects::Objects;
+use crate::telemetry::Metrics;
+use crate::tenants::{Pools, Tenants};
 
 /// The app's parts; clones share them.
 #[derive(Clone, Debug)]
@@ -21,12 +28,28 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// The app's own database.
     pub database: PgPool,
+    /// The cluster: a Tenant a workspace.
+    pub tenants: Tenants,
+    /// The tenants' databases.
+    pub pools: Pools,
+    /// Where files lie.
+    pub objects: Objects,
+    /// Who embeds and answers.
+    pub models: Arc<Models>,
+    /// The OpenID provider; `None` where people sign in by name.
+    pub oidc: Option<Oidc>,
     /// What happens in workspaces, told to whoever watches.
     pub events: Events,
     /// How often one may ask.
     pub limits: Limits,
+    /// Who has how many streams open.
+    pub streams: Streams,
     /// Headers that every answer bears.
     pub headers: Headers,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process is asked to stop.
+    pub stop: CancellationToken,
 }
 
 impl App {

@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use super::{Workspace, WorkspaceName, store};
+use crate::config::{Choice, Config};
 use crate::ids::{UserId, WorkspaceId};
 
 /// What may be chosen and had, from the configuration.
@@ -21,6 +22,18 @@ pub struct Offer {
     pub workspaces_per_user_max: u32,
     /// Members of a workspace at most.
     pub members_max: u32,
+}
+
+impl From<&Config> for Offer {
+    fn from(config: &Config) -> Self {
+        let names = |choices: &[Choice]| choices.iter().map(|choice| choice.name.clone()).collect();
+        Self {
+            classes: names(&config.tenants.classes),
+            regions: names(&config.tenants.regions),
+            workspaces_per_user_max: config.plan.workspaces_per_user_max,
+            members_max: config.plan.members_max,
+        }
+    }
 }
 
 /// What somebody wishes for.

@@ -88,6 +88,23 @@ pub async fn of_user(database: &PgPool, user: UserId) -> sqlx::Result<Vec<(Works
         .collect()
 }
 
+/// The workspaces that nobody but this user owns: they go with the account.
+pub async fn owned_alone(database: &PgPool, user: UserId) -> sqlx::Result<Vec<Workspace>> {
+    sqlx::query_as(
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
+                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
+                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+         FROM workspaces w
+         WHERE state <> 'removing'
+           AND EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = w.id AND m.user_id = $1 AND m.role = 'owner')
+           AND NOT EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = w.id AND m.user_id <> $1 AND m.role = 'owner')
+         ORDER BY created_at, id",
+    )
+    .bind(user.0)
+    .fetch_all(database)
+    .await
+}
+
 /// The workspace, whatever its state: for work that nobody in particular asks for.
 pub async fn find(
     database: impl PgExecutor<'_>,

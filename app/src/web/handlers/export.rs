@@ -1,0 +1,62 @@
+//! The workspace as one archive, sent while it is written.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use super::unavailable;
+use crate::web::extract::WorkspaceAccess;
+use crate::web::limits::Budget;
+use crate::web::router::{Access, Route};
+use crate::web::{App, Problem};
+use crate::workspaces::export::{self, ExportError, Sources};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/w/{workspace}/export", Access::Member, archive)
+            .budget(Budget::Heavy)
+            .stream(),
+    ]
+}
+
+async fn archive(State(app): State<App>, access: WorkspaceAccess) -> Result<Response, Problem> {
+    let workspace = access.workspace;
+    let file_name = format!("workspace-{}.zip", workspace.id);
+    let sources = Sources {
+        database: app.database.clone(),
+        tenant: app
+            .pools
+            .get(&workspace)
+            .await
+            .map_err(|reason| unavailable::problem(&reason))?,
+        objects: app.objects.clone(),
+    };
+    let pieces = export::export(sources, workspace).await.map_err(problem)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/zip".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{file_name}\""),
+        ),
+    ];
+    Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+/// Only what goes wrong before the first byte can be told.
+fn problem(error: ExportError) -> Problem {
+    match error {
+        ExportError::Busy => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "exports_busy",
+            "Other exports are being written",
+            "Try again in a few minutes.",
+        ),
+        ExportError::Unavailable(reason) => unavailable::problem(&reason),
+        ExportError::Database(error) => error.into(),
+        error @ (ExportError::Objects(_)
+        | ExportError::Changed
+        | ExportError::Archive(_)
+        | ExportError::TooSlow) => Problem::defect(&error),
+    }
+}

@@ -1,0 +1,35 @@
+//! The front page, and the files that pages are made with.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::identity::Session;
+use crate::pages::{self, Chrome};
+use crate::web::limits::Budget;
+use crate::web::router::{Access, Route};
+use crate::web::{App, Problem, assets};
+use crate::workspaces::store;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/", Access::Public, front),
+        Route::get("/assets/{file}", Access::Public, assets::serve).budget(Budget::Assets),
+    ]
+}
+
+/// Visitors see what this is; whoever is signed in goes on where they were last.
+async fn front(
+    State(app): State<App>,
+    session: Option<Session>,
+    chrome: Chrome,
+) -> Result<Response, Problem> {
+    let Some(session) = session else {
+        return Ok(pages::landing::page(&chrome).into_response());
+    };
+    let workspaces = store::of_user(&app.database, session.user.id).await?;
+    let target = workspaces.first().map_or_else(
+        || "/workspaces/new".to_owned(),
+        |(workspace, _)| format!("/w/{}", workspace.id),
+    );
+    Ok(Redirect::to(&target).into_response())
+}

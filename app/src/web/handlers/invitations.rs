@@ -1,0 +1,104 @@
+//! An invitation's link: what it offers, and taking it.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+
+use super::roles;
+use crate::identity::{Session, Token};
+use crate::pages::invitation::{InvitationPage, InvitationState};
+use crate::pages::{self, Chrome, Notice};
+use crate::web::extract::Path;
+use crate::web::router::{Access, Route};
+use crate::web::{App, Problem};
+use crate::workspaces::invitations::{self, InvitationError};
+use crate::workspaces::members::MemberError;
+use crate::workspaces::store;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/invitations/{token}", Access::Public, show),
+        Route::post("/invitations/{token}", Access::SignedIn, accept),
+    ]
+}
+
+#[derive(Deserialize)]
+struct InvitationPath {
+    token: String,
+}
+
+async fn show(
+    State(app): State<App>,
+    session: Option<Session>,
+    chrome: Chrome,
+    Path(path): Path<InvitationPath>,
+) -> Result<Response, Problem> {
+    let state = match path.token.parse::<Token>() {
+        Ok(token) => state(&app, session.as_ref(), &token).await?,
+        Err(_) => InvitationState::Closed,
+    };
+    Ok(answer(&chrome, path.token, state))
+}
+
+async fn state(
+    app: &App,
+    session: Option<&Session>,
+    token: &Token,
+) -> Result<InvitationState, Problem> {
+    let offered = match invitations::look(&app.database, token).await {
+        Ok(offered) => offered,
+        Err(InvitationError::Members(MemberError::Database(error))) => return Err(error.into()),
+        Err(_) => return Ok(InvitationState::Closed),
+    };
+    if let Some(session) = session {
+        let id = &offered.workspace.id;
+        let found = store::for_member(&app.database, session.user.id, id).await?;
+        if let Some((workspace, _)) = found {
+            return Ok(InvitationState::AlreadyMember {
+                workspace: workspace.id,
+                name: workspace.name,
+            });
+        }
+    }
+    Ok(InvitationState::Open {
+        workspace: offered.workspace.name,
+        invited_by: offered.created_by,
+        role: roles::shown(offered.role),
+        expires_at: offered.expires_at,
+    })
+}
+
+fn answer(chrome: &Chrome, token: String, state: InvitationState) -> Response {
+    let status = if state == InvitationState::Closed {
+        StatusCode::NOT_FOUND
+    } else {
+        StatusCode::OK
+    };
+    let page = pages::invitation::page(chrome, &InvitationPage { token, state });
+    (status, page).into_response()
+}
+
+async fn accept(
+    State(app): State<App>,
+    session: Session,
+    chrome: Chrome,
+    Path(path): Path<InvitationPath>,
+) -> Result<Response, Problem> {
+    let Ok(token) = path.token.parse::<Token>() else {
+        return Ok(answer(&chrome, path.token, InvitationState::Closed));
+    };
+    let members_max = app.config.plan.members_max;
+    let accepted = invitations::accept(&app.database, &token, session.user.id, members_max).await;
+    match accepted {
+        Ok(workspace) => {
+            let (parameter, key) = (Notice::PARAMETER, Notice::Joined.key());
+            let target = format!("/w/{workspace}/documents?{parameter}={key}");
+            Ok(Redirect::to(&target).into_response())
+        }
+        Err(InvitationError::NotGood | InvitationError::TooMany) => {
+            Ok(answer(&chrome, path.token, InvitationState::Closed))
+        }
+        Err(InvitationError::Members(error)) => Err(super::members::problem(error)),
+    }
+}

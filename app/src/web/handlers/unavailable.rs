@@ -1,0 +1,57 @@
+//! What people read when their workspace's database cannot be used now.
+
+use axum::http::StatusCode;
+
+use crate::tenants::Unavailable;
+use crate::web::Problem;
+
+/// In one place for every handler that needs the database.
+pub(super) fn problem(reason: &Unavailable) -> Problem {
+    let of = |code, title, what_to_do| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title, what_to_do)
+    };
+    match reason {
+        Unavailable::Provisioning(_) => Problem {
+            retry_after_seconds: Some(2),
+            ..of(
+                "database_provisioning",
+                "Your database is not ready yet",
+                "It is being made ready. Wait a few seconds, and try again.",
+            )
+        },
+        Unavailable::Stalled(_) => of(
+            "database_stalled",
+            "Your database is held up",
+            "Somebody has to mend something first. Open the workspace\u{2019}s first page: it says what.",
+        ),
+        Unavailable::SchemaBehind { .. } => Problem {
+            retry_after_seconds: Some(10),
+            ..of(
+                "database_schema_behind",
+                "Your database is being brought up to date",
+                "Wait a little, and try again.",
+            )
+        },
+        Unavailable::Gone | Unavailable::NotOurs => of(
+            "database_gone",
+            "Your database is gone",
+            "It was removed outside of this app. Open the workspace\u{2019}s first page: it says what you can do.",
+        ),
+        Unavailable::Busy => Problem {
+            retry_after_seconds: Some(5),
+            ..of(
+                "databases_busy",
+                "Very many people are here at the moment",
+                "Wait a few seconds, and try again.",
+            )
+        },
+        Unavailable::Unreachable { retry_after } => Problem {
+            retry_after_seconds: Some(retry_after.as_secs().max(1)),
+            ..of(
+                "database_unreachable",
+                "Your database does not answer",
+                "It may be waking up. Wait a few seconds, and try again.",
+            )
+        },
+    }
+}

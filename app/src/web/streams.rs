@@ -1,0 +1,127 @@
+//! Streams of events: a bounded number for each user, and an end when the process stops.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Body;
+use axum::response::Response;
+use futures::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::Problem;
+use crate::ids::UserId;
+
+/// Streams of one user that are open at once. Browsers open one or two a tab.
+pub const STREAMS_PER_USER_MAX: usize = 40;
+/// When somebody with too many of them may try again.
+const RETRY_AFTER_S: u64 = 10;
+
+/// Who has how many streams open; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Streams(Arc<Mutex<HashMap<UserId, usize>>>);
+
+/// A place among a user's streams, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    user: UserId,
+    streams: Streams,
+}
+
+impl Streams {
+    /// Takes a place, if there is one left.
+    pub(super) fn enter(&self, user: UserId) -> Result<Place, Problem> {
+        let mut open = self.lock();
+        let count = open.entry(user).or_default();
+        if *count >= STREAMS_PER_USER_MAX {
+            return Err(Problem::too_many(RETRY_AFTER_S));
+        }
+        *count += 1;
+        drop(open);
+        Ok(Place {
+            user,
+            streams: self.clone(),
+        })
+    }
+
+    /// How many streams are open.
+    pub fn open(&self) -> usize {
+        self.lock().values().sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.streams.lock();
+        if let Some(count) = open.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.user);
+            }
+        }
+    }
+}
+
+/// The answer, which ends when the process is asked to stop, and keeps its place until it ends.
+pub(super) fn ending(
+    response: Response,
+    stop: &CancellationToken,
+    place: Option<Place>,
+) -> Response {
+    if !response.status().is_success() {
+        return response;
+    }
+    let stop = stop.clone();
+    response.map(|body| {
+        let until_stop = body
+            .into_data_stream()
+            .take_until(stop.cancelled_owned())
+            .map(move |chunk| {
+                let _held = &place;
+                chunk
+            });
+        Body::from_stream(until_stop)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_so_many_streams_and_gets_places_back() {
+        let (streams, user) = (Streams::default(), UserId::random());
+        let places: Vec<Place> = (0..STREAMS_PER_USER_MAX)
+            .map(|_| streams.enter(user).expect("a place"))
+            .collect();
+        assert!(streams.enter(user).is_err());
+        assert!(streams.enter(UserId::random()).is_ok());
+        drop(places);
+        assert!(streams.enter(user).is_ok());
+        assert_eq!(streams.open(), 0, "nobody is remembered for nothing");
+    }
+
+    #[tokio::test]
+    async fn events_end_when_the_process_is_asked_to_stop() {
+        let (streams, stop) = (Streams::default(), CancellationToken::new());
+        let place = streams.enter(UserId::random()).expect("a place");
+        let endless = futures::stream::iter(["data: 1\n\n"])
+            .chain(futures::stream::pending())
+            .map(Ok::<_, std::convert::Infallible>);
+        let answer = ending(
+            Response::new(Body::from_stream(endless)),
+            &stop,
+            Some(place),
+        );
+        let mut body = answer.into_body().into_data_stream();
+        assert!(body.next().await.is_some());
+        assert_eq!(streams.open(), 1);
+        stop.cancel();
+        assert!(body.next().await.is_none());
+        drop(body);
+        assert_eq!(streams.open(), 0);
+    }
+}
