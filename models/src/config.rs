@@ -173,7 +173,7 @@ impl LocalConfig {
         Self {
             folder: folder.as_ref().to_owned(),
             concurrency: 1,
-            idle_limit: Duration::from_secs(600),
+            idle_limit: Duration::from_mins(10),
         }
     }
 }

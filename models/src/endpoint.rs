@@ -24,7 +24,7 @@ use gate::Gate;
 /// The longest wait between two attempts that chance decides.
 const BACKOFF_MAX: Duration = Duration::from_secs(20);
 /// An endpoint that asks to wait longer than this is not waited for: whoever asked learns it and comes back.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// While somebody watches, it is tried so often at most.
 const QUESTION_ATTEMPTS: u32 = 3;
 /// And an endpoint that asks to wait longer than this is not waited for.

@@ -104,8 +104,10 @@ impl ModelError {
             Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => {
                 Retry::Later(*retry_after)
             }
-            Self::TimedOut | Self::Unreachable | Self::BrokenOff => Retry::Later(None),
-            Self::Local(LocalModelError::Stopping) => Retry::Later(None),
+            Self::TimedOut
+            | Self::Unreachable
+            | Self::BrokenOff
+            | Self::Local(LocalModelError::Stopping) => Retry::Later(None),
             Self::QuotaExhausted
             | Self::Unauthorized
             | Self::NoSuchModel

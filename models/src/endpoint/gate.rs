@@ -143,13 +143,13 @@ mod tests {
     async fn a_question_waits_neither_for_documents_nor_for_the_quota_and_documents_wait_for_it() {
         let gate = gate(60, 6_000);
         let start = Instant::now();
-        let _held = (
+        let held = (
             gate.turn(1_500, Purpose::Document).await,
             gate.turn(0, Purpose::Document).await,
         );
         drop(gate.turn(1_000, Purpose::Question).await);
         assert_eq!(start.elapsed(), Duration::ZERO);
-        drop(_held);
+        drop(held);
         drop(gate.turn(0, Purpose::Document).await);
         assert_eq!(start.elapsed().as_secs(), 10);
     }

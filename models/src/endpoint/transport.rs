@@ -16,7 +16,7 @@ use crate::error::ModelError;
 /// A connection that does not come about in this time will not.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Idle connections are kept so long: between two questions of one conversation.
-const POOL_IDLE_LIMIT: Duration = Duration::from_secs(60);
+const POOL_IDLE_LIMIT: Duration = Duration::from_mins(1);
 /// A refusal's body is read so far; what is said is said by then.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 /// A `Retry-After` beyond this is taken for this.

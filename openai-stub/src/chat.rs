@@ -1,0 +1,361 @@
+//! `POST /v1/chat/completions`: answers from the passages of the last message, word for word, with their numbers.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use futures::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use crate::fault::{Fault, Route};
+use crate::refusal::{self, Refusal};
+use crate::{Shared, words};
+
+const FIELDS: [&str; 13] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "n",
+    "stop",
+    "seed",
+    "user",
+    "store",
+];
+/// Passages that an answer is made of at most.
+const PASSAGES_MAX: usize = 2;
+const TOKEN_CHARS: usize = 4;
+/// Before a connection breaks, what was sent gets so long to arrive: breaking it drops what still waits to be written.
+const FLUSH_TIME: Duration = Duration::from_millis(50);
+
+pub(crate) async fn create(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    shared.counts().0.chat_requests += 1;
+    let fault = shared.faults.take(Route::Chat);
+    match answer(&shared, &headers, &body, fault).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    headers: &HeaderMap,
+    body: &Bytes,
+    fault: Option<Fault>,
+) -> Result<Response, Refusal> {
+    shared.authorise(headers)?;
+    match &fault {
+        Some(Fault::RateLimited { retry_after }) => {
+            return Err(Refusal::rate_limited(retry_after.as_deref()));
+        }
+        Some(Fault::InsufficientQuota) => return Err(Refusal::insufficient_quota()),
+        Some(Fault::Status(status)) => return Err(Refusal::status(*status)),
+        Some(Fault::NotJson) => return Ok("data: so sorry\n\n".into_response()),
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
+        _ => {}
+    }
+    let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let fields = refusal::fields(&body, &FIELDS)?;
+    let model = fields
+        .get("model")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Refusal::invalid(None, "you must provide a model parameter"))?;
+    if !shared.config.chat_models.iter().any(|name| name == model) {
+        return Err(Refusal::unknown_model(model));
+    }
+    let message = last_message(fields.get("messages"))?;
+    let limit = max_tokens(fields)?;
+    let is_stream = fields
+        .get("stream")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    if fields.contains_key("stream_options") && !is_stream {
+        return Err(Refusal::invalid(
+            Some("stream_options"),
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+        ));
+    }
+    let with_usage = fields
+        .get("stream_options")
+        .and_then(|options| options.get("include_usage"))
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    let text = match &fault {
+        Some(Fault::NotFound) => "NOT_FOUND The passages say nothing of this.".to_owned(),
+        Some(Fault::InvalidCitation) => format!("{} [99] That is all [2, 77].", compose(message)),
+        _ => compose(message),
+    };
+    let mut pieces = pieces(&text);
+    let is_cut = pieces.len() > limit;
+    pieces.truncate(limit);
+    let reply = Reply {
+        model: model.to_owned(),
+        usage: json!({
+            "prompt_tokens": message.chars().count() / TOKEN_CHARS,
+            "completion_tokens": pieces.len(),
+            "total_tokens": message.chars().count() / TOKEN_CHARS + pieces.len(),
+        }),
+        pieces,
+        finish: if is_cut { "length" } else { "stop" },
+    };
+    if !is_stream {
+        shared.counts().0.answers += 1;
+        return Ok(refusal::json(200, &reply.whole()));
+    }
+    Ok(stream_of(
+        shared.clone(),
+        &reply,
+        with_usage,
+        fault.as_ref(),
+    ))
+}
+
+fn last_message(messages: Option<&Value>) -> Result<&str, Refusal> {
+    let wrong = |what: &str| Refusal::invalid(Some("messages"), what);
+    let messages = messages
+        .and_then(Value::as_array)
+        .filter(|messages| !messages.is_empty())
+        .ok_or_else(|| wrong("[] is too short - 'messages'"))?;
+    for message in messages {
+        let role = message.get("role").and_then(Value::as_str);
+        if !matches!(role, Some("system" | "developer" | "user" | "assistant")) {
+            return Err(wrong("Invalid value for 'role'."));
+        }
+        if message.get("content").and_then(Value::as_str).is_none() {
+            return Err(wrong(
+                "Invalid value for 'content': expected a string, got null.",
+            ));
+        }
+    }
+    messages
+        .iter()
+        .rev()
+        .find(|message| message.get("role").and_then(Value::as_str) == Some("user"))
+        .and_then(|message| message.get("content").and_then(Value::as_str))
+        .ok_or_else(|| wrong("There is no message of a user."))
+}
+
+fn max_tokens(fields: &serde_json::Map<String, Value>) -> Result<usize, Refusal> {
+    match (
+        fields.get("max_tokens"),
+        fields.get("max_completion_tokens"),
+    ) {
+        (Some(_), Some(_)) => Err(Refusal::invalid(
+            Some("max_tokens"),
+            "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
+        )),
+        (None, None) => Ok(usize::MAX),
+        (Some(limit), None) | (None, Some(limit)) => limit
+            .as_u64()
+            .and_then(|limit| usize::try_from(limit).ok())
+            .filter(|limit| *limit > 0)
+            .ok_or_else(|| Refusal::invalid(Some("max_tokens"), "Invalid value for 'max_tokens'.")),
+    }
+}
+
+/// The sentences of the passages that share most words with the question, each with its passage's number.
+fn compose(message: &str) -> String {
+    let question = message
+        .rsplit_once("Question:")
+        .map_or(message, |(_, question)| question);
+    let asked: HashSet<String> = words::words(question)
+        .filter(|word| words::is_heavy(word))
+        .map(|word| words::stem(&word))
+        .collect();
+    let mut best: Vec<(usize, u32, String)> = passages(message)
+        .into_iter()
+        .filter_map(|(number, text)| {
+            let (shared, sentence) = sentences(&text)
+                .map(|sentence| {
+                    let has: HashSet<String> = words::words(sentence)
+                        .map(|word| words::stem(&word))
+                        .collect();
+                    (asked.intersection(&has).count(), sentence)
+                })
+                .max_by(|(left, _), (right, _)| {
+                    left.cmp(right).then(std::cmp::Ordering::Greater)
+                })?;
+            let sentence = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+            (shared > 0).then_some((shared, number, sentence))
+        })
+        .collect();
+    best.sort_by(|left, right| right.0.cmp(&left.0).then(left.1.cmp(&right.1)));
+    best.truncate(PASSAGES_MAX);
+    if best.is_empty() {
+        return "NOT_FOUND: The passages do not answer this.".to_owned();
+    }
+    best.iter()
+        .map(|(_, number, sentence)| format!("{sentence} [{number}]"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(['.', '!', '?'])
+        .map(str::trim)
+        .filter(|sentence| !sentence.is_empty())
+}
+
+/// The passages of a message: from a line `Passage [1]` and the line of its fence to the line that closes it.
+fn passages(message: &str) -> Vec<(u32, String)> {
+    let mut passages = Vec::new();
+    let mut lines = message.lines();
+    while let Some(line) = lines.next() {
+        let number = line
+            .strip_prefix("Passage [")
+            .and_then(|rest| rest.strip_suffix(']'))
+            .and_then(|number| number.parse().ok());
+        let (Some(number), Some(fence)) = (
+            number,
+            lines
+                .clone()
+                .next()
+                .and_then(|line| line.strip_prefix("<<<")),
+        ) else {
+            continue;
+        };
+        let end = format!("{fence}>>>");
+        let text: Vec<&str> = lines
+            .by_ref()
+            .skip(1)
+            .take_while(|line| *line != end)
+            .filter(|line| !line.starts_with("From: "))
+            .collect();
+        passages.push((number, text.join("\n")));
+    }
+    passages
+}
+
+/// An answer in pieces as a model gives them: words, and citations cut in the middle.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    for character in text.chars() {
+        match pieces.last_mut() {
+            Some(piece) if !matches!(character, ' ' | '[' | ']') && !piece.ends_with('[') => {
+                piece.push(character);
+            }
+            _ => pieces.push(character.to_string()),
+        }
+    }
+    pieces
+}
+
+struct Reply {
+    model: String,
+    pieces: Vec<String>,
+    finish: &'static str,
+    usage: Value,
+}
+
+impl Reply {
+    fn whole(&self) -> Value {
+        json!({
+            "id": "chatcmpl-stub", "object": "chat.completion", "created": 0, "model": self.model,
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": self.pieces.concat()}, "finish_reason": self.finish}],
+            "usage": self.usage,
+        })
+    }
+
+    fn piece(&self, delta: &Value, finish: Option<&str>) -> Bytes {
+        self.event(
+            &json!([{"index": 0, "delta": delta, "finish_reason": finish}]),
+            &Value::Null,
+        )
+    }
+
+    fn event(&self, choices: &Value, usage: &Value) -> Bytes {
+        let event = json!({
+            "id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 0, "model": self.model,
+            "choices": choices, "usage": usage,
+        });
+        Bytes::from(format!("data: {event}\n\n"))
+    }
+}
+
+/// What comes next on the wire.
+enum Next {
+    Send(Bytes),
+    Break,
+    Stall,
+    /// All was sent.
+    Done,
+}
+
+fn stream_of(
+    shared: Arc<Shared>,
+    reply: &Reply,
+    with_usage: bool,
+    fault: Option<&Fault>,
+) -> Response {
+    let mut events = vec![Next::Send(
+        reply.piece(&json!({"role": "assistant", "content": ""}), None),
+    )];
+    events.extend(
+        reply
+            .pieces
+            .iter()
+            .map(|piece| Next::Send(reply.piece(&json!({"content": piece}), None))),
+    );
+    match fault {
+        Some(Fault::CutAfter(pieces)) => {
+            events.truncate(pieces + 1);
+            events.push(Next::Break);
+        }
+        Some(Fault::StallAfter(pieces)) => {
+            events.truncate(pieces + 1);
+            events.push(Next::Stall);
+        }
+        Some(Fault::EndAfter(pieces)) => events.truncate(pieces + 1),
+        _ => {
+            events.push(Next::Send(reply.piece(&json!({}), Some(reply.finish))));
+            if with_usage {
+                events.push(Next::Send(reply.event(&json!([]), &reply.usage)));
+            }
+            events.push(Next::Send(Bytes::from_static(b"data: [DONE]\n\n")));
+            events.push(Next::Done);
+        }
+    }
+    let delay = shared.config.piece_delay;
+    let body = stream::iter(events).filter_map(move |next| {
+        let shared = shared.clone();
+        async move {
+            match next {
+                Next::Send(bytes) => {
+                    if delay > Duration::ZERO {
+                        tokio::time::sleep(delay).await;
+                    }
+                    Some(Ok(bytes))
+                }
+                Next::Break => {
+                    tokio::time::sleep(FLUSH_TIME).await;
+                    Some(Err(io::Error::from(io::ErrorKind::ConnectionReset)))
+                }
+                Next::Stall => std::future::pending().await,
+                Next::Done => {
+                    shared.counts().0.answers += 1;
+                    None
+                }
+            }
+        }
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    response
+}
