@@ -1,6 +1,7 @@
 //! What answers each address. Handlers stay thin: extractor, domain function, page. Each area has a file, and says its routes there.
 
 mod account;
+mod chat;
 mod documents;
 mod export;
 mod home;
@@ -22,6 +23,7 @@ pub(super) fn routes() -> Vec<Route> {
         sign_in::routes(),
         account::routes(),
         documents::routes(),
+        chat::routes(),
         workspaces::routes(),
         provisioning::routes(),
         members::routes(),

@@ -12,7 +12,7 @@ use crate::identity::token::Token;
 use crate::ids::{InvitationId, UserId, WorkspaceId};
 
 /// How long a link is good, in hours.
-pub const VALID_HOURS: i32 = 7 * 24;
+pub const VALID_HOURS: u8 = 7 * 24;
 /// Links of one workspace that are open at once.
 pub const OPEN_MAX: u32 = 50;
 
@@ -25,6 +25,8 @@ pub struct Invitation {
     pub role: Role,
     /// Who made it, as they are called; `None` when they are gone.
     pub created_by: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
     /// Until when it is good.
     pub expires_at: Timestamp,
 }
@@ -38,6 +40,8 @@ pub struct Offered {
     pub role: Role,
     /// Who invites.
     pub created_by: Option<String>,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
 }
 
 /// Why a link cannot be made or does not let in.
@@ -93,7 +97,7 @@ pub async fn create(
     .bind(token.hash().as_bytes())
     .bind(role)
     .bind(by.0)
-    .bind(VALID_HOURS)
+    .bind(i32::from(VALID_HOURS))
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
@@ -104,6 +108,7 @@ pub async fn create(
 pub async fn open(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Invitation>> {
     let rows = sqlx::query(
         "SELECT i.id, i.role, u.display_name,
+                (extract(epoch FROM i.created_at) * 1000000)::bigint AS created_us,
                 (extract(epoch FROM i.expires_at) * 1000000)::bigint AS expires_us
          FROM invitations i LEFT JOIN users u ON u.id = i.created_by
          WHERE i.workspace_id = $1 AND i.expires_at > now() AND i.accepted_at IS NULL
@@ -118,6 +123,7 @@ pub async fn open(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Ve
                 id: InvitationId(row.try_get("id")?),
                 role: row.try_get("role")?,
                 created_by: row.try_get("display_name")?,
+                created_at: moment(row, "created_us")?,
                 expires_at: moment(row, "expires_us")?,
             })
         })
@@ -143,7 +149,8 @@ pub async fn revoke(
 /// Where a link leads, for the page that asks whether to accept. Looking does not use it up.
 pub async fn look(database: &PgPool, token: &Token) -> Result<Offered, InvitationError> {
     let row = sqlx::query(
-        "SELECT i.workspace_id, i.role, u.display_name
+        "SELECT i.workspace_id, i.role, u.display_name,
+                (extract(epoch FROM i.expires_at) * 1000000)::bigint AS expires_us
          FROM invitations i
          JOIN workspaces w ON w.id = i.workspace_id AND w.state <> 'removing'
          LEFT JOIN users u ON u.id = i.created_by
@@ -161,6 +168,7 @@ pub async fn look(database: &PgPool, token: &Token) -> Result<Offered, Invitatio
             .ok_or(InvitationError::NotGood)?,
         role: row.try_get("role")?,
         created_by: row.try_get("display_name")?,
+        expires_at: moment(&row, "expires_us")?,
     })
 }
 

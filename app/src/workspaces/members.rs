@@ -19,6 +19,8 @@ pub struct Member {
     pub display_name: String,
     /// As their issuer said it; shown and never trusted.
     pub email: Option<String>,
+    /// Whether the issuer says that the address is theirs.
+    pub email_verified: bool,
     /// What they may do.
     pub role: Role,
     /// Since when.
@@ -51,7 +53,7 @@ pub enum MemberError {
 /// Everybody, owners first, then by how long they have been there.
 pub async fn list(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Member>> {
     let rows = sqlx::query(
-        "SELECT u.id, u.display_name, u.email, m.role,
+        "SELECT u.id, u.display_name, u.email, u.email_verified, m.role,
                 (extract(epoch FROM m.joined_at) * 1000000)::bigint AS joined_us
          FROM members m JOIN users u ON u.id = m.user_id
          WHERE m.workspace_id = $1
@@ -66,6 +68,7 @@ pub async fn list(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Ve
                 user: UserId(row.try_get("id")?),
                 display_name: row.try_get("display_name")?,
                 email: row.try_get("email")?,
+                email_verified: row.try_get("email_verified")?,
                 role: row.try_get("role")?,
                 joined_at: moment(row, "joined_us")?,
             })

@@ -6,8 +6,10 @@
 
 pub mod apply;
 pub mod create;
+pub mod export;
 pub mod invitations;
 pub mod members;
+pub mod removal;
 pub mod store;
 
 use jiff::Timestamp;

@@ -6,14 +6,17 @@ use sqlx::Row as _;
 use tracing::info;
 
 use super::progress::{Progress, Step};
-use super::{Next, Removal, RemovalError, Remover, begin, finish, parts_of, write};
+use super::{Files, Next, Removal, RemovalError, Remover, begin, finish, parts_of, write};
 use crate::identity::token::Token;
 use crate::ids::{UserId, WorkspaceId};
 
 /// When to look again whether its workspaces are gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-pub(super) async fn step(remover: &Remover, removal: &Removal) -> Result<Next, RemovalError> {
+pub(super) async fn step<F: Files>(
+    remover: &Remover<F>,
+    removal: &Removal,
+) -> Result<Next, RemovalError> {
     let user: UserId = removal
         .subject
         .parse()
@@ -26,8 +29,8 @@ pub(super) async fn step(remover: &Remover, removal: &Removal) -> Result<Next, R
     }
 }
 
-async fn workspaces(
-    remover: &Remover,
+async fn workspaces<F: Files>(
+    remover: &Remover<F>,
     removal: &Removal,
     user: UserId,
 ) -> Result<Next, RemovalError> {
@@ -60,7 +63,10 @@ async fn workspaces(
     })
 }
 
-async fn memberships(remover: &Remover, user: UserId) -> Result<Vec<WorkspaceId>, RemovalError> {
+async fn memberships<F: Files>(
+    remover: &Remover<F>,
+    user: UserId,
+) -> Result<Vec<WorkspaceId>, RemovalError> {
     let ids: Vec<String> = sqlx::query_scalar(
         "SELECT workspace_id FROM members WHERE user_id = $1 ORDER BY workspace_id",
     )
@@ -73,8 +79,8 @@ async fn memberships(remover: &Remover, user: UserId) -> Result<Vec<WorkspaceId>
 }
 
 /// Leaves the workspace to its other owners, or has it removed if there are none. Returns whether it was left.
-async fn part_from(
-    remover: &Remover,
+async fn part_from<F: Files>(
+    remover: &Remover<F>,
     removal: &Removal,
     user: UserId,
     workspace: &WorkspaceId,
@@ -122,7 +128,11 @@ async fn part_from(
     Ok(was_left)
 }
 
-async fn rows(remover: &Remover, removal: &Removal, user: UserId) -> Result<Next, RemovalError> {
+async fn rows<F: Files>(
+    remover: &Remover<F>,
+    removal: &Removal,
+    user: UserId,
+) -> Result<Next, RemovalError> {
     let progress = Progress {
         step: Step::Nothing,
         held: None,

@@ -14,8 +14,7 @@ use crate::web::events::{self, Event};
 use crate::workspaces::WorkspaceState;
 use crate::workspaces::store::optional_moment;
 
-/// Begins to take the workspace away. `token` opens the page that shows it; the form brings it, so that a form sent twice finds its
-/// first removal. `None`: the workspace is gone, and not by this form.
+/// Begins to take the workspace away; `token` opens the page that shows it. `None`: it is gone or going already.
 pub async fn workspace(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -23,9 +22,6 @@ pub async fn workspace(
 ) -> Result<Option<RemovalId>, RemovalError> {
     let mut transaction = database.begin().await?;
     let begun = workspace_in(&mut transaction, workspace, token, None).await?;
-    if begun.is_none() {
-        return Ok(by_form(&mut transaction, Kind::Workspace, workspace.as_str(), token).await?);
-    }
     transaction.commit().await?;
     Ok(begun)
 }
@@ -72,7 +68,7 @@ pub(super) async fn workspace_in(
     Ok(Some(id))
 }
 
-/// Begins to take the account away: its sessions are over at once. `None`: it is gone or going, and not by this form.
+/// Begins to take the account away: its sessions are over at once. `None`: it is gone or going already.
 pub async fn account(
     database: &PgPool,
     user: UserId,
@@ -86,8 +82,7 @@ pub async fn account(
     .execute(&mut *transaction)
     .await?;
     if marked.rows_affected() == 0 {
-        let subject = user.to_string();
-        return Ok(by_form(&mut transaction, Kind::Account, &subject, token).await?);
+        return Ok(None);
     }
     sqlx::query("DELETE FROM sessions WHERE user_id = $1")
         .bind(user.0)
@@ -157,22 +152,4 @@ async fn insert(
     .execute(transaction)
     .await?;
     Ok(id)
-}
-
-/// The removal that the same form began before.
-async fn by_form(
-    transaction: &mut PgConnection,
-    kind: Kind,
-    subject: &str,
-    token: &Token,
-) -> sqlx::Result<Option<RemovalId>> {
-    let id = sqlx::query_scalar(
-        "SELECT id FROM removals WHERE kind = $1 AND subject = $2 AND token_sha256 = $3",
-    )
-    .bind(kind)
-    .bind(subject)
-    .bind(token.hash().as_bytes())
-    .fetch_optional(transaction)
-    .await?;
-    Ok(id.map(RemovalId))
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, Row as _};
 
-use super::{Kind, Next, Remover, step};
+use super::{Files, Kind, Next, Remover, step};
 use crate::ids::{RemovalId, WorkspaceId};
-use crate::ingestion::queue::{self, Job, QueueError, Setback, Turn};
-use crate::web::state::App;
+use crate::ingestion::queue::{self, Job, QueueError, Registry, Setback, Turn};
 
 /// Takes a workspace away.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,19 +32,16 @@ pub struct SweepLateFiles {
     pub region: Option<String>,
 }
 
-impl From<App> for Remover {
-    fn from(app: App) -> Self {
-        Self {
-            database: app.database.clone(),
-            tenants: app.tenants.clone(),
-            pools: app.pools.clone(),
-            objects: app.objects.clone(),
-        }
-    }
+/// The jobs of this folder, to be done with `remover`.
+pub fn jobs(remover: &Remover, registry: Registry) -> Registry {
+    registry
+        .with::<RemoveWorkspace>(remover.clone())
+        .with::<RemoveAccount>(remover.clone())
+        .with::<SweepLateFiles>(remover.clone())
 }
 
 impl Job for RemoveWorkspace {
-    type State = App;
+    type State = Remover;
     const NAME: &'static str = "remove_workspace";
 
     fn key(&self) -> String {
@@ -56,13 +52,13 @@ impl Job for RemoveWorkspace {
         Some(self.key())
     }
 
-    async fn run(self, app: App, turn: Turn) -> Result<(), Setback> {
-        walk(&app.into(), self.removal, turn).await
+    async fn run(self, remover: Remover, turn: Turn) -> Result<(), Setback> {
+        walk(&remover, self.removal, turn).await
     }
 }
 
 impl Job for RemoveAccount {
-    type State = App;
+    type State = Remover;
     const NAME: &'static str = "remove_account";
 
     fn key(&self) -> String {
@@ -73,13 +69,13 @@ impl Job for RemoveAccount {
         Some(self.key())
     }
 
-    async fn run(self, app: App, turn: Turn) -> Result<(), Setback> {
-        walk(&app.into(), self.removal, turn).await
+    async fn run(self, remover: Remover, turn: Turn) -> Result<(), Setback> {
+        walk(&remover, self.removal, turn).await
     }
 }
 
 impl Job for SweepLateFiles {
-    type State = App;
+    type State = Remover;
     const NAME: &'static str = "sweep_late_files";
     const PRIORITY: i16 = 10;
 
@@ -87,9 +83,12 @@ impl Job for SweepLateFiles {
         format!("late-files:{}", self.workspace)
     }
 
-    async fn run(self, app: App, turn: Turn) -> Result<(), Setback> {
-        let prefix = app.objects.prefix(self.region.as_deref(), &self.workspace);
-        match app.objects.remove_prefix(&prefix).await {
+    async fn run(self, remover: Remover, turn: Turn) -> Result<(), Setback> {
+        match remover
+            .files
+            .remove_all(self.region.as_deref(), &self.workspace)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) => Err(Setback::backoff(turn, error)),
         }

@@ -16,13 +16,13 @@ use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row as _};
 
-pub use job::{RemoveAccount, RemoveWorkspace, SweepLateFiles, resume};
+pub use job::{RemoveAccount, RemoveWorkspace, SweepLateFiles, jobs, resume};
 pub use progress::{Progress, RECOVERABLE_FOR_DAYS, RemovedDatabase, Step};
 
 use super::store::{moment, optional_moment};
 use crate::identity::token::Token;
-use crate::ids::RemovalId;
-use crate::objects::{Objects, ObjectsError};
+use crate::ids::{RemovalId, WorkspaceId};
+use crate::objects::{Objects, ObjectsError, Removed};
 use crate::tenants::{ClusterError, Pools, Tenants};
 
 /// What is taken away.
@@ -65,9 +65,29 @@ impl FromRow<'_, PgRow> for Removal {
     }
 }
 
+/// Where a workspace's files are taken away from.
+pub trait Files: Send + Sync {
+    /// Takes all files of the workspace away with all their versions. That there are none is fine.
+    fn remove_all(
+        &self,
+        region: Option<&str>,
+        workspace: &WorkspaceId,
+    ) -> impl Future<Output = Result<Removed, ObjectsError>> + Send;
+}
+
+impl Files for Objects {
+    async fn remove_all(
+        &self,
+        region: Option<&str>,
+        workspace: &WorkspaceId,
+    ) -> Result<Removed, ObjectsError> {
+        self.remove_prefix(&self.prefix(region, workspace)).await
+    }
+}
+
 /// What the steps are taken with.
 #[derive(Clone, Debug)]
-pub struct Remover {
+pub struct Remover<F = Objects> {
     /// The main database.
     pub database: PgPool,
     /// The Tenants.
@@ -75,7 +95,7 @@ pub struct Remover {
     /// Their databases: let go of before they go.
     pub pools: Pools,
     /// The files.
-    pub objects: Objects,
+    pub files: F,
 }
 
 /// What comes after a step.
@@ -127,7 +147,7 @@ impl RemovalError {
 }
 
 /// Takes the removal's next step. A removal that is done, or was never asked for, is `Done`.
-pub async fn step(remover: &Remover, id: RemovalId) -> Result<Next, RemovalError> {
+pub async fn step<F: Files>(remover: &Remover<F>, id: RemovalId) -> Result<Next, RemovalError> {
     let Some(removal) = find(&remover.database, id).await? else {
         return Ok(Next::Done);
     };

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::job::SweepLateFiles;
 use super::progress::{Progress, RemovedDatabase, Step};
-use super::{Next, Removal, RemovalError, Remover, finish, write};
+use super::{Files, Next, Removal, RemovalError, Remover, finish, write};
 use crate::ids::WorkspaceId;
 use crate::ingestion::queue;
 use crate::tenants::{Deletion, TenantName, TenantView};
@@ -25,7 +25,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Clocks differ, and an upload that began in time may end later.
 const UPLOAD_SLACK: Duration = Duration::from_mins(5);
 
-pub(super) async fn step(remover: &Remover, removal: &Removal) -> Result<Next, RemovalError> {
+pub(super) async fn step<F: Files>(
+    remover: &Remover<F>,
+    removal: &Removal,
+) -> Result<Next, RemovalError> {
     let id: WorkspaceId = removal
         .subject
         .parse()
@@ -41,16 +44,16 @@ pub(super) async fn step(remover: &Remover, removal: &Removal) -> Result<Next, R
     }
 }
 
-async fn files(
-    remover: &Remover,
+async fn files<F: Files>(
+    remover: &Remover<F>,
     removal: &Removal,
     workspace: &Workspace,
 ) -> Result<Next, RemovalError> {
     remover.pools.forget(&workspace.id);
-    let prefix = remover
-        .objects
-        .prefix(workspace.region.as_deref(), &workspace.id);
-    let removed = remover.objects.remove_prefix(&prefix).await?;
+    let removed = remover
+        .files
+        .remove_all(workspace.region.as_deref(), &workspace.id)
+        .await?;
     let progress = Progress {
         step: Step::Database,
         files: removal.progress.files + removed.objects,
@@ -62,8 +65,8 @@ async fn files(
     Ok(Next::Step)
 }
 
-async fn database(
-    remover: &Remover,
+async fn database<F: Files>(
+    remover: &Remover<F>,
     removal: &Removal,
     workspace: &Workspace,
 ) -> Result<Next, RemovalError> {
@@ -127,7 +130,7 @@ fn noted(tenant: &TenantView, before: Option<RemovedDatabase>) -> RemovedDatabas
 }
 
 /// Waits until the watch says that the Tenant is gone. It may be late, never early: the next step asks the API server.
-async fn went(remover: &Remover, name: &TenantName, uid: &str) -> bool {
+async fn went<F: Files>(remover: &Remover<F>, name: &TenantName, uid: &str) -> bool {
     let until = Instant::now() + GOING_TAKES;
     let mut changes = pin!(remover.tenants.changes(name));
     let is_it = |view: &Arc<TenantView>| *view.uid == *uid;
@@ -140,7 +143,7 @@ async fn went(remover: &Remover, name: &TenantName, uid: &str) -> bool {
     }
 }
 
-async fn gone(remover: &Remover, removal: &Removal) -> Result<Next, RemovalError> {
+async fn gone<F: Files>(remover: &Remover<F>, removal: &Removal) -> Result<Next, RemovalError> {
     let mut progress = Progress {
         step: Step::Rows,
         held: None,
@@ -153,8 +156,8 @@ async fn gone(remover: &Remover, removal: &Removal) -> Result<Next, RemovalError
     Ok(Next::Step)
 }
 
-async fn rows(
-    remover: &Remover,
+async fn rows<F: Files>(
+    remover: &Remover<F>,
     removal: &Removal,
     id: &WorkspaceId,
 ) -> Result<Next, RemovalError> {
