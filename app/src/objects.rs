@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use base64::Engine as _;
@@ -58,7 +59,21 @@ pub struct Stored {
 impl Objects {
     /// Clients for the servers of the configuration; keys come from the standard AWS environment. Nothing is sent yet.
     pub async fn start(config: &config::Objects) -> Result<Self, StartError> {
-        let (client, public) = client::clients(config).await?;
+        Self::of(config, None).await
+    }
+
+    /// As [`Objects::start`], with these keys.
+    pub async fn with_keys(
+        config: &config::Objects,
+        access_key: &str,
+        secret_key: &str,
+    ) -> Result<Self, StartError> {
+        let keys = Credentials::new(access_key, secret_key, None, None, "given");
+        Self::of(config, Some(keys)).await
+    }
+
+    async fn of(config: &config::Objects, keys: Option<Credentials>) -> Result<Self, StartError> {
+        let (client, public) = client::clients(config, keys).await?;
         Ok(Self {
             client,
             public,

@@ -69,6 +69,17 @@ pub enum State {
     Removing,
 }
 
+impl State {
+    /// Whether the file is here, to be opened and read again.
+    pub fn has_file(&self) -> bool {
+        match self {
+            Self::Uploading | Self::Removing => false,
+            Self::Failed(failure) => failure.has_file(),
+            Self::Queued | Self::Working { .. } | Self::Ready => true,
+        }
+    }
+}
+
 /// What is done to a document, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {

@@ -6,7 +6,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{
+    Builder, Credentials, RequestChecksumCalculation, ResponseChecksumValidation,
+};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use url::Url;
 
@@ -33,11 +35,18 @@ pub enum StartError {
     NoCredentials,
 }
 
-pub(super) async fn clients(config: &config::Objects) -> Result<(Client, Client), StartError> {
+pub(super) async fn clients(
+    config: &config::Objects,
+    keys: Option<Credentials>,
+) -> Result<(Client, Client), StartError> {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    let shared = aws_config::defaults(BehaviorVersion::latest())
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(keys) = keys {
+        loader = loader.credentials_provider(keys);
+    }
+    let shared = loader
         .http_client(http)
         .region(Region::new(config.region.clone()))
         .timeout_config(

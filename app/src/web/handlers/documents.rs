@@ -16,9 +16,7 @@ use jiff::Timestamp;
 use maud::Markup;
 use serde::Deserialize;
 
-use crate::documents::{
-    self, Document, PASSAGES_A_PAGE, SearchQuery, State as DocumentState, Title,
-};
+use crate::documents::{self, Document, PASSAGES_A_PAGE, SearchQuery, Title};
 use crate::ids::DocumentId;
 use crate::objects::Disposition;
 use crate::pages::document::{DocumentPage, PassageView};
@@ -340,12 +338,7 @@ async fn to_file(
     document: &Document,
     disposition: &Disposition,
 ) -> Result<Response, Problem> {
-    let is_here = match &document.state {
-        DocumentState::Uploading | DocumentState::Removing => false,
-        DocumentState::Failed(failure) => failure.has_file(),
-        DocumentState::Queued | DocumentState::Working { .. } | DocumentState::Ready => true,
-    };
-    if !is_here {
+    if !document.state.has_file() {
         return Err(problems::no_file());
     }
     let place = app

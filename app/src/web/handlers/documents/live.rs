@@ -123,7 +123,10 @@ impl Watch {
         let view = list_view(&self.app, &self.access).await?;
         self.shown = view.documents.iter().map(|document| document.id).collect();
         let here = place(&self.access, Timestamp::now());
-        Ok(event(EVENT_LIST, pages::documents::list(here, &view)))
+        Ok(event(
+            EVENT_LIST,
+            pages::documents::list_update(here, &view),
+        ))
     }
 }
 

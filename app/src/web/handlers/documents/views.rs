@@ -13,6 +13,7 @@ pub(super) fn document(row: &Document) -> pages::DocumentView {
         chunk_count: row.chunk_count,
         added_at: row.created_at,
         added_by: row.uploaded_by_name.clone(),
+        has_file: row.state.has_file(),
         state: state(&row.state),
     }
 }
