@@ -13,15 +13,28 @@ use crate::page::Page;
 
 /// Clean pages out of a whole document: what is repeated on its pages, and how it writes its compounds, only the whole can tell.
 /// The pages come as `(number, page)`, in order.
-pub(crate) fn clean(pages: Vec<(u32, LaidOut)>) -> impl Iterator<Item = Page> {
+pub(crate) fn clean(pages: Vec<(u32, LaidOut)>) -> Vec<Page> {
     let compounds = hyphens::Compounds::of(pages.iter().map(|(_, page)| page));
-    let repeated = repeated::repeated(&pages);
+    let mut repeated = repeated::repeated(&pages);
+    let nothing_left = repeated.iter().flatten().all(|&repeated| repeated);
+    if nothing_left && !is_scanned(&pages) {
+        // Pages with one line each, much alike: what looks like headers is the text.
+        for page in &mut repeated {
+            page.fill(false);
+        }
+    }
     pages
         .into_iter()
         .zip(repeated)
-        .map(move |((number, mut page), repeated)| {
+        .map(|((number, mut page), repeated)| {
             let mut repeated = repeated.into_iter();
             page.lines.retain(|_| !repeated.next().unwrap_or(false));
-            assemble::assemble(number, &page, &compounds)
+            assemble::assemble(number, page, &compounds)
         })
+        .collect()
+}
+
+/// Whether at least half of the pages show a picture.
+pub(crate) fn is_scanned(pages: &[(u32, LaidOut)]) -> bool {
+    pages.iter().filter(|(_, page)| page.has_picture).count() * 2 >= pages.len()
 }

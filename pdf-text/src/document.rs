@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::clean::clean;
+use crate::clean::{clean, is_scanned};
 use crate::layout::{LaidOut, Sheet};
 use crate::limits::Limits;
 use crate::readers::{First, Reader, Second, Sink};
@@ -15,7 +15,7 @@ const PROGRESS_PAGES: u32 = 32;
 /// Where the mark of a PDF may stand, in bytes from the beginning: some files have a header of a mail or a printer before it.
 const MARK_WITHIN_BYTES: usize = 1024;
 const MARK: &[u8] = b"%PDF-";
-/// Letters and digits of a document per page, headers apart. Less than this is a scan with stamps.
+/// Letters and digits per page of a document with pictures, headers apart. Less than this is a scan with stamps.
 const CHARACTERS_PER_PAGE_MIN: usize = 3;
 
 /// Why reading ended early.
@@ -61,11 +61,10 @@ fn read(
     let file = Arc::new(file);
     let first = collect(&First, &file, limits, emit);
     let (read, opinion) = match first {
-        // The reader found nothing where there may be something.
         Err(Failure::Refused(Refusal::Broken)) if !marked => {
             return Err(Refusal::NotPdf.into());
         }
-        Err(Failure::Refused(refusal @ (Refusal::Broken | Refusal::Empty | Refusal::NoText))) => {
+        Err(Failure::Refused(refusal @ (Refusal::Broken | Refusal::Empty))) => {
             emit(&Line::Second {
                 refusal: refusal.clone(),
             })?;
@@ -124,8 +123,8 @@ fn collect(
     if pages.is_empty() {
         return Err(Refusal::Broken.into());
     }
-    let page_total = pages.len();
-    let pages: Vec<_> = clean(pages).collect();
+    let scanned = is_scanned(&pages);
+    let pages = clean(pages);
     let characters: usize = pages
         .iter()
         .map(|page| {
@@ -135,7 +134,7 @@ fn collect(
                 .count()
         })
         .sum();
-    if characters == 0 || (page_total > 1 && characters < CHARACTERS_PER_PAGE_MIN * page_total) {
+    if characters == 0 || (scanned && characters < CHARACTERS_PER_PAGE_MIN * pages.len()) {
         return Err(Refusal::NoText.into());
     }
     Ok(Read {

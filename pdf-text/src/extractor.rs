@@ -318,21 +318,14 @@ fn refusal_of(status: ExitStatus) -> Refusal {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt as _;
-        /// The CPU time is used up.
-        const SIGXCPU: i32 = if cfg!(target_os = "linux") { 24 } else { 24 };
-        const SIGSYS: i32 = if cfg!(target_os = "linux") { 31 } else { 12 };
-        const SIGABRT: i32 = 6;
-        const SIGKILL: i32 = 9;
-        const SIGSEGV: i32 = 11;
         match status.signal() {
-            Some(SIGXCPU) => return Refusal::TooSlow,
+            Some(signal::CPU_TIME) => return Refusal::TooSlow,
             // No memory, no stack, or the machine's own guard against both.
-            Some(SIGABRT | SIGSEGV | SIGKILL) => return Refusal::TooComplex,
-            Some(SIGSYS) => {
+            Some(signal::ABORT | signal::KILL | signal::SEGMENT) => return Refusal::TooComplex,
+            Some(signal::SYSTEM_CALL) => {
                 warn!(
                     "The reader of documents was stopped because it asked the kernel for what it must not have"
                 );
-                return Refusal::Internal;
             }
             Some(signal) => warn!(signal, "The reader of documents was ended by a signal"),
             None => warn!(
@@ -342,4 +335,14 @@ fn refusal_of(status: ExitStatus) -> Refusal {
         }
     }
     Refusal::Internal
+}
+
+/// The signals that the kernel ends a child with.
+#[cfg(unix)]
+mod signal {
+    pub(super) const ABORT: i32 = 6;
+    pub(super) const KILL: i32 = 9;
+    pub(super) const SEGMENT: i32 = 11;
+    pub(super) const CPU_TIME: i32 = 24;
+    pub(super) const SYSTEM_CALL: i32 = if cfg!(target_os = "linux") { 31 } else { 12 };
 }

@@ -15,7 +15,7 @@ pub enum Refusal {
     #[error("This PDF is protected with a password.")]
     Encrypted,
     /// Pages, but hardly a word on them: scans, drawings.
-    #[error("This PDF holds no text, only pictures of its pages.")]
+    #[error("This PDF holds no text: its pages are pictures, or empty.")]
     NoText,
     /// No page at all.
     #[error("This PDF has no pages.")]
@@ -63,7 +63,7 @@ impl Refusal {
                 "Open it with its password, save or print it as a PDF without one, and upload that."
             }
             Self::NoText => {
-                "Run text recognition (OCR) on it first, as scanner software and PDF editors offer, and upload the result."
+                "If it was scanned, run text recognition (OCR) on it first, as scanner software and PDF editors offer, and upload the result."
             }
             Self::Empty => "Check that the export or the download was complete.",
             Self::TooLarge { .. } => "Split it, or save it with smaller pictures.",

@@ -28,6 +28,9 @@ const MARGIN_SHARE: f32 = 0.9;
 /// Marks that begin an item of a list.
 const BULLETS: [char; 9] = ['•', '▪', '◦', '‣', '·', '*', '–', '—', '●'];
 
+/// As many dots in a row, in one word or in several, lead from an entry of a table of contents to its page: nobody reads them.
+const LEADER_DOTS_MIN: usize = 4;
+
 /// How two lines are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Joint {
@@ -40,7 +43,9 @@ enum Joint {
 }
 
 /// The page's text and words.
-pub(super) fn assemble(number: u32, page: &LaidOut, compounds: &Compounds) -> Page {
+pub(super) fn assemble(number: u32, mut page: LaidOut, compounds: &Compounds) -> Page {
+    drop_leaders(&mut page);
+    let page = &page;
     let measures = Measures::of(page);
     let mut writer = Writer::default();
     for (index, line) in page.lines.iter().enumerate() {
@@ -69,8 +74,11 @@ pub(super) fn assemble(number: u32, page: &LaidOut, compounds: &Compounds) -> Pa
             };
             writer.word(text, word);
         }
+        let spaceless = writer.text.chars().next_back().is_some_and(is_spaceless)
+            && next.is_some_and(|next| first_character(next, page).is_some_and(is_spaceless));
         writer.text.push_str(match (joint, hyphen) {
             (None, _) | (_, Some(_)) => "",
+            (Some(Joint::Flow), None) if spaceless => "",
             (Some(Joint::Flow), None) => " ",
             (Some(Joint::Break), None) => "\n",
             (Some(Joint::Paragraph), None) => "\n\n",
@@ -83,6 +91,46 @@ pub(super) fn assemble(number: u32, page: &LaidOut, compounds: &Compounds) -> Pa
         text: writer.text,
         words: writer.words,
     }
+}
+
+/// Takes out the dots between an entry and its page number.
+fn drop_leaders(page: &mut LaidOut) {
+    let LaidOut { text, lines, .. } = page;
+    let dots = |word: &LineWord| {
+        let word = text
+            .get(word.text.start as usize..word.text.end as usize)
+            .unwrap_or_default();
+        let leading = word
+            .chars()
+            .all(|mark| matches!(mark, '.' | '·' | '…' | '_'));
+        if leading { word.chars().count() } else { 0 }
+    };
+    for line in lines.iter_mut() {
+        let mut kept = vec![true; line.words.len()];
+        let mut start = 0;
+        for run in line.words.chunk_by(|a, b| (dots(a) > 0) == (dots(b) > 0)) {
+            if run.iter().map(dots).sum::<usize>() >= LEADER_DOTS_MIN {
+                line.has_leader = true;
+                if let Some(kept) = kept.get_mut(start..start + run.len()) {
+                    kept.fill(false);
+                }
+            }
+            start += run.len();
+        }
+        if line.has_leader {
+            let mut kept = kept.into_iter();
+            let mut dropped = false;
+            line.words.retain_mut(|word| {
+                let keep = kept.next().unwrap_or(true);
+                if keep && dropped {
+                    word.glued = false; // it was glued to a dot
+                }
+                dropped = !keep;
+                keep
+            });
+        }
+    }
+    lines.retain(|line| !line.words.is_empty());
 }
 
 #[derive(Default)]
@@ -174,7 +222,7 @@ impl Measures {
         let leading = next.baseline - line.baseline;
         if leading > PARAGRAPH_LEADING * self.leading_em * line.em.max(next.em) {
             Joint::Paragraph
-        } else if full && !begins_item(next, page) {
+        } else if full && !line.has_leader && !next.has_leader && !begins_item(next, page) {
             Joint::Flow
         } else {
             Joint::Break
@@ -200,12 +248,20 @@ fn first_word(line: &Line) -> impl Iterator<Item = &LineWord> {
         .map(|(_, word)| word)
 }
 
-/// Whether the line begins in the middle of a sentence.
-fn goes_on(line: &Line, page: &LaidOut) -> bool {
+fn first_character(line: &Line, page: &LaidOut) -> Option<char> {
     line.words
         .first()
         .and_then(|word| page.word(word).chars().next())
-        .is_some_and(|first| first.is_lowercase() || first.is_numeric())
+}
+
+/// Characters of Chinese and Japanese, which have no spaces between words, and their punctuation.
+fn is_spaceless(character: char) -> bool {
+    matches!(character, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{323af}')
+}
+
+/// Whether the line begins in the middle of a sentence.
+fn goes_on(line: &Line, page: &LaidOut) -> bool {
+    first_character(line, page).is_some_and(|first| first.is_lowercase() || first.is_numeric())
 }
 
 /// Whether the line begins with a bullet or a number such as `3.` or `(b)`.

@@ -209,6 +209,7 @@ mod tests {
                 height: page.height,
                 text: page.text.clone(),
                 lines: Vec::new(),
+                has_picture: page.has_picture,
             }))
             .zip(pages)
             .map(|((number, mut copy), page)| {
@@ -251,6 +252,7 @@ mod tests {
                 to: line.to,
                 baseline: line.baseline,
                 em: line.em,
+                has_leader: line.has_leader,
             })
             .collect()
     }

@@ -1,5 +1,5 @@
 //! Gutters: the empty strips between columns of prose. A table has empty strips too, but its cells do not fill their columns,
-//! and it is read row by row; so a strip counts only if most lines on both sides of it fill their side.
+//! and it is read row by row; so a strip counts only if the lines on both sides of it fill their side.
 
 /// A run of text on one line, in the frame of its direction.
 #[derive(Debug, Clone, Copy)]
@@ -17,10 +17,10 @@ const GUTTER_WIDTH_MIN: f32 = 7.0;
 const CROSSING_SHARE_MAX: f32 = 0.25;
 /// Gutters stand at least this share of the text's width away from its edges.
 const EDGE_SHARE: f32 = 0.15;
-/// A line fills its side from this share of the side's width on.
-const FILLED_SHARE: f32 = 0.6;
-/// This share of a column's lines fill it.
-const FILLING_LINES_SHARE: f32 = 0.5;
+/// The lines of a side cover this share of its width.
+const COVERED_SHARE_MIN: f32 = 0.55;
+/// Baselines closer than this, in points, are one line's.
+const BASELINE_POINTS: f32 = 3.0;
 /// Columns stand beside each other over this share of the lower one's height.
 const BESIDE_SHARE: f32 = 0.3;
 /// Pages are looked at in steps of a point, and no page in more steps than this.
@@ -128,13 +128,15 @@ fn gutter(runs: &[Run]) -> Option<f32> {
     sound.then_some(gutter)
 }
 
-/// Whether most of the runs fill a column of this width.
+/// Whether the runs, line by line, fill a side of this width, as prose does in one column or in several.
 fn fills(runs: &[Run], width: f32) -> bool {
-    let filling = runs
-        .iter()
-        .filter(|run| run.to - run.from >= FILLED_SHARE * width)
+    let mut baselines: Vec<f32> = runs.iter().map(|run| run.baseline).collect();
+    baselines.sort_by(f32::total_cmp);
+    let lines = baselines
+        .chunk_by(|baseline, next| next - baseline < BASELINE_POINTS)
         .count();
-    points(filling) >= FILLING_LINES_SHARE * points(runs.len())
+    let covered: f32 = runs.iter().map(|run| run.to - run.from).sum();
+    covered >= COVERED_SHARE_MIN * width * points(lines)
 }
 
 /// Whether the two stand beside each other, and not one below the other.

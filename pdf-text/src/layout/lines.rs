@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::columns::{Run, gutters};
-use super::sheet::{Piece, Place2d, Sheet, turn};
+use super::sheet::{Piece, Place2d, Script, Sheet, turn};
 
 /// A gap wider than this, in ems, ends a run: what follows may be another column or cell.
 const RUN_GAP_EM: f32 = 1.2;
@@ -22,6 +22,10 @@ const SCRIPT_SHIFT_EM: f32 = 0.6;
 const SCRIPT_GAP_EM: f32 = 0.5;
 /// A gap wider than this, in ems, is a space even if none was drawn.
 const SPACE_GAP_EM: f32 = 0.13;
+/// A line of at least so many pieces, most of them single letters, is spaced out.
+const SPACED_LETTERS_MIN: usize = 6;
+/// Letters are spaced out by no more than this, in ems.
+const SPACED_GAP_EM_MAX: f32 = 0.22;
 /// The same word so close to another, in ems, is drawn twice: a shadow.
 const TWICE_EM: f32 = 0.3;
 /// Lines are compared with so many lines above them to see whether they are one: those of a page's other columns may stand between.
@@ -37,6 +41,8 @@ pub(crate) struct LaidOut {
     /// The text of all words.
     pub(crate) text: String,
     pub(crate) lines: Vec<Line>,
+    /// A picture stands on it.
+    pub(crate) has_picture: bool,
 }
 
 /// A line of words.
@@ -53,6 +59,8 @@ pub(crate) struct Line {
     pub(crate) baseline: f32,
     /// The size of its largest text.
     pub(crate) em: f32,
+    /// Dots led from one part of it to the other, as in a table of contents.
+    pub(crate) has_leader: bool,
 }
 
 /// A word on its line.
@@ -142,6 +150,7 @@ pub(super) fn lay_out(sheet: Sheet) -> LaidOut {
         height,
         text,
         words,
+        has_picture,
         ..
     } = sheet;
     let mut page = LaidOut {
@@ -149,6 +158,7 @@ pub(super) fn lay_out(sheet: Sheet) -> LaidOut {
         height,
         text,
         lines: Vec::new(),
+        has_picture,
     };
     for (angle, pieces) in by_direction(words) {
         let mut runs = runs(pieces);
@@ -247,33 +257,44 @@ fn in_order(mut lines: Vec<Cluster>, column_count: usize) -> Vec<Cluster> {
 fn finish(line: Cluster, angle: u16, size: (f32, f32), text: &str) -> Option<Line> {
     let mut pieces = line.pieces;
     pieces.sort_by(|a, b| a.from.total_cmp(&b.from));
+    let of = |piece: &Piece| text.get(piece.text.start as usize..piece.text.end as usize);
+    pieces.dedup_by(|piece, before| {
+        (piece.from - before.from).abs() <= TWICE_EM * piece.em
+            && (piece.to - before.to).abs() <= TWICE_EM * piece.em
+            && of(piece) == of(before)
+    });
+    let space_gap_em = space_gap_em(&pieces, text);
+    let parted: Vec<bool> = pieces
+        .windows(2)
+        .map(|pair| match pair {
+            [before, piece] => {
+                let drawn = (piece.space_before && before.text.end == piece.text.start)
+                    || (before.space_before && piece.text.end == before.text.start);
+                drawn || piece.from - before.to > space_gap_em * piece.em.max(before.em)
+            }
+            _ => false,
+        })
+        .collect();
     let mut words: Vec<LineWord> = Vec::with_capacity(pieces.len());
-    let mut before: Option<Piece> = None;
-    for piece in pieces {
+    let mut before: Option<usize> = None;
+    for at in order_of_reading(&pieces) {
+        let Some(piece) = pieces.get(at) else {
+            continue;
+        };
         let Some(place) = piece.on_page(size.0, size.1) else {
             continue;
         };
-        let glued = before.as_ref().is_some_and(|before| {
-            let gap = piece.from - before.to;
-            gap <= SPACE_GAP_EM * piece.em.max(before.em)
-                && !(piece.space_before && before.text.end == piece.text.start)
+        // The gap between neighbours is the one behind the left of them; what are no neighbours has a gap.
+        let glued = before.is_some_and(|before| {
+            before.abs_diff(at) == 1 && parted.get(before.min(at)) == Some(&false)
         });
-        if let Some(before) = &before {
-            let of = |piece: &Piece| text.get(piece.text.start as usize..piece.text.end as usize);
-            let twice = (piece.from - before.from).abs() <= TWICE_EM * piece.em
-                && (piece.to - before.to).abs() <= TWICE_EM * piece.em
-                && of(&piece) == of(before);
-            if twice {
-                continue;
-            }
-        }
         words.push(LineWord {
             text: piece.text.clone(),
             glued,
             length: piece.to - piece.from,
             place,
         });
-        before = Some(piece);
+        before = Some(at);
     }
     (!words.is_empty()).then_some(Line {
         words,
@@ -283,7 +304,68 @@ fn finish(line: Cluster, angle: u16, size: (f32, f32), text: &str) -> Option<Lin
         to: line.to,
         baseline: line.baseline,
         em: line.em,
+        has_leader: false,
     })
+}
+
+/// From which gap on, in ems, there is a space. Where letters are spaced out, so that each is a piece of its own, their own gaps
+/// come on top of the usual one.
+fn space_gap_em(pieces: &[Piece], text: &str) -> f32 {
+    let letter = |piece: &Piece| {
+        let mut text = text
+            .get(piece.text.start as usize..piece.text.end as usize)
+            .unwrap_or_default()
+            .chars();
+        // East Asian characters are no letters of a word.
+        text.next()
+            .is_some_and(|first| first.is_alphanumeric() && first < '\u{2e80}')
+            && text.next().is_none()
+    };
+    let letters = pieces.iter().filter(|piece| letter(piece)).count();
+    if pieces.len() < SPACED_LETTERS_MIN || letters * 4 < pieces.len() * 3 {
+        return SPACE_GAP_EM;
+    }
+    let mut gaps: Vec<f32> = pieces
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [before, piece] if !piece.space_before => {
+                Some((piece.from - before.to) / piece.em.max(before.em))
+            }
+            _ => None,
+        })
+        .filter(|gap| (0.0..1.0).contains(gap))
+        .collect();
+    gaps.sort_by(f32::total_cmp);
+    let usual = gaps.get(gaps.len() * 2 / 5).copied().unwrap_or(0.0);
+    if usual <= SPACED_GAP_EM_MAX {
+        SPACE_GAP_EM + usual
+    } else {
+        SPACE_GAP_EM // words of one letter
+    }
+}
+
+/// The pieces, which stand from left to right, in the order in which they are read.
+fn order_of_reading(pieces: &[Piece]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    let count = |script| pieces.iter().filter(|piece| piece.script == script).count();
+    let leftward = count(Script::RightToLeft);
+    if leftward == 0 {
+        return order;
+    }
+    // The line is read the way that most of its words are; runs of the other script inside it are read the other way.
+    let inner = if leftward > count(Script::LeftToRight) {
+        order.reverse();
+        Script::LeftToRight
+    } else {
+        Script::RightToLeft
+    };
+    let inside = |at: &usize| pieces.get(*at).is_some_and(|piece| piece.script == inner);
+    for run in order.chunk_by_mut(|a, b| inside(a) == inside(b)) {
+        if run.first().is_some_and(inside) {
+            run.reverse();
+        }
+    }
+    order
 }
 
 impl Line {

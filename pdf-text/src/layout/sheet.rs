@@ -44,6 +44,8 @@ pub(crate) struct Sheet {
     /// The text of all words, one behind the other.
     pub(crate) text: String,
     pub(crate) words: Vec<Piece>,
+    /// A picture stands on it.
+    pub(crate) has_picture: bool,
     /// A space was drawn since the last glyph.
     space: bool,
     /// The last glyph: where it began, and its text.
@@ -62,6 +64,30 @@ pub(crate) struct Piece {
     pub(crate) em: f32,
     /// A space was drawn before it.
     pub(crate) space_before: bool,
+    /// Which way its letters are read.
+    pub(crate) script: Script,
+}
+
+/// Which way letters are read. The text of a piece stands in the order of reading, whichever way its glyphs were drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// Digits and marks go with their neighbours.
+    Neutral,
+    LeftToRight,
+    /// Arabic, Hebrew and their relatives.
+    RightToLeft,
+}
+
+impl Script {
+    fn of(text: &str) -> Self {
+        text.chars()
+            .find_map(|character| match character {
+                '\u{590}'..='\u{8ff}' if character.is_alphabetic() => Some(Self::RightToLeft),
+                _ if character.is_alphabetic() => Some(Self::LeftToRight),
+                _ => None,
+            })
+            .unwrap_or(Self::Neutral)
+    }
 }
 
 impl Sheet {
@@ -77,6 +103,7 @@ impl Sheet {
             height,
             text: String::new(),
             words: Vec::new(),
+            has_picture: false,
             space: false,
             last: None,
         }
@@ -103,6 +130,10 @@ impl Sheet {
             return;
         };
         let new = start..self.text.len();
+        let script = self
+            .text
+            .get(new.clone())
+            .map_or(Script::Neutral, Script::of);
         let (space, last) = (std::mem::take(&mut self.space), self.last.take());
         if let Some(word) = self.words.last_mut() {
             let level = word.angle == place.angle
@@ -116,14 +147,35 @@ impl Sheet {
                 (self.space, self.last) = (space, last);
                 return;
             }
-            let gap = place.from - word.to;
             let em = word.em.max(place.em);
-            if level && !space && (-OVERLAP_EM * em..WORD_GAP_EM * em).contains(&gap) {
-                word.text.end = end;
-                word.to = word.to.max(place.to);
-                word.em = em;
-                self.last = Some((place.from, new));
-                return;
+            let near = -OVERLAP_EM * em..WORD_GAP_EM * em;
+            let both = (word.script, script);
+            let mixed = matches!(
+                both,
+                (Script::RightToLeft, Script::LeftToRight)
+                    | (Script::LeftToRight, Script::RightToLeft)
+            );
+            if level && !space && !mixed {
+                let behind = near.contains(&(place.from - word.to));
+                let rightward = matches!(both, (Script::RightToLeft, Script::RightToLeft));
+                if rightward && behind {
+                    // Drawn from left to right, as it looks: what comes later is read earlier.
+                    if let Some(glyph) = self.text.get(new.clone()).map(str::to_owned) {
+                        self.text.truncate(start);
+                        self.text.insert_str(word.text.start as usize, &glyph);
+                    }
+                }
+                if behind || rightward && near.contains(&(word.from - place.to)) {
+                    word.text.end = end;
+                    word.from = word.from.min(place.from);
+                    word.to = word.to.max(place.to);
+                    word.em = em;
+                    if word.script == Script::Neutral {
+                        word.script = script;
+                    }
+                    self.last = Some((place.from, new));
+                    return;
+                }
             }
         }
         self.last = Some((place.from, new));
@@ -135,6 +187,7 @@ impl Sheet {
             baseline: place.baseline,
             em: place.em,
             space_before: space,
+            script,
         });
     }
 

@@ -1,5 +1,5 @@
 //! The first reader: hayro, an interpreter of page descriptions made for rendering. It keeps fonts from page to page, knows the
-//! CMaps of East Asia, follows forms with their places, repairs broken cross references, and bounds nesting.
+//! predefined encodings of East Asia, follows forms with their places, repairs broken cross references, and bounds nesting.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -84,16 +84,18 @@ impl Device<'_> for Text {
             let Some(unicode) = glyph.as_unicode() else {
                 continue;
             };
-            let [a, b, c, d, x, y] = (props.transform * glyph.transform()).as_coeffs();
+            // Along the text, across it (upwards), and where the glyph begins.
+            let [along_x, along_y, up_x, up_y, x, y] =
+                (props.transform * glyph.transform()).as_coeffs();
             let advance = match &**glyph {
                 FontGlyph::Outline(glyph) => glyph.advance_width(),
                 FontGlyph::Type3(glyph) => glyph.advance_width(),
             };
             let advance = f64::from(advance.unwrap_or(ADVANCE_UNKNOWN));
             let (advance_x, advance_y) = if vertical {
-                (-c * UNITS_PER_EM, -d * UNITS_PER_EM)
+                (-up_x * UNITS_PER_EM, -up_y * UNITS_PER_EM)
             } else {
-                (a * advance, b * advance)
+                (along_x * advance, along_y * advance)
             };
             let text = match &unicode {
                 BfString::Char(character) => character.encode_utf8(&mut self.fallback),
@@ -105,7 +107,7 @@ impl Device<'_> for Text {
                 y,
                 advance_x,
                 advance_y,
-                em: c.hypot(d) * UNITS_PER_EM,
+                em: up_x.hypot(up_y) * UNITS_PER_EM,
             });
         }
     }
@@ -114,7 +116,9 @@ impl Device<'_> for Text {
     fn push_clip_path(&mut self, _: &ClipPath) {}
     fn push_clip_rect(&mut self, _: &Rect) {}
     fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'_>>, _: BlendMode) {}
-    fn draw_image(&mut self, _: Image<'_, '_>, _: ImageDrawProps<'_>) {}
+    fn draw_image(&mut self, _: Image<'_, '_>, _: ImageDrawProps<'_>) {
+        self.sheet.has_picture = true; // it is not even unpacked
+    }
     fn pop_clip(&mut self) {}
     fn pop_transparency_group(&mut self) {}
     fn draw_rect(&mut self, _: &Rect, _: DrawProps<'_>, _: &DrawMode) {}

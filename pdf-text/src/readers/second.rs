@@ -4,8 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use lopdf::{Dictionary, Document, Object, ObjectId};
-use pdf_extract::{MediaBox, OutputDev, OutputError, Transform, output_doc_page};
+use pdf_extract::{
+    Dictionary, Document, MediaBox, Object, ObjectId, OutputDev, OutputError, Transform,
+    output_doc_page,
+};
 
 use super::{Reader, Sink, page_number};
 use crate::layout::{Glyph, Sheet};
