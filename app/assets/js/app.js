@@ -159,6 +159,20 @@
     element.dataset.seenAt = String(performance.now());
   }));
 
+  // What changed in a live part is read out: the words that it carries for that, and only when they are others than before.
+  const announcer = document.getElementById("announcer");
+  const told = new Map();
+  const tell = () => {
+    const news = [];
+    each("[data-announce]", ({ id, dataset }) => {
+      if (told.has(id) && told.get(id) !== dataset.announce) news.push(dataset.announce);
+      told.set(id, dataset.announce);
+    });
+    if (news.length > 0) announcer.textContent = news.join(" ");
+  };
+  tell();
+  document.addEventListener("htmx:afterSettle", tell);
+
   // Live updates: say so when they stop, and when they go on.
   const connection = document.getElementById("connection");
   document.addEventListener("htmx:sseError", () => { connection.hidden = false; });

@@ -27,7 +27,7 @@ pub const EVENT_TEXT: &str = "text";
 /// The event that carries the whole answer and ends the stream.
 pub const EVENT_DONE: &str = "done";
 /// The longest question, in characters.
-pub const QUESTION_CHARS_MAX: usize = 4_000;
+pub use crate::ask::QUESTION_CHARS_MAX;
 
 /// Where messages stand.
 #[derive(Debug, Clone, Copy)]

@@ -58,7 +58,7 @@ fn actions(place: Place<'_>, document: &DocumentView, here: &str) -> Markup {
         @if document.state == DocumentState::Ready {
             a.button.primary href={ "/w/" (place.workspace) "/chat?document=" (document.id) } { (icons::CHAT) "Ask it" }
         }
-        @if document.state != DocumentState::Uploading {
+        @if document.has_file {
             a.button href={ (here) "/file" } target="_blank" rel="noopener" { (icons::OPEN) "Open" }
             a.button href={ (here) "/download" } { (icons::DOWNLOAD) "Download" }
         }

@@ -55,6 +55,8 @@ pub struct DocumentView {
     pub added_at: Timestamp,
     /// Who brought it, unless they are gone.
     pub added_by: Option<String>,
+    /// Whether its file is here, to be opened and downloaded.
+    pub has_file: bool,
     /// How far it is.
     pub state: DocumentState,
 }

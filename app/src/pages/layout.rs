@@ -272,6 +272,7 @@ impl<'a> Frame<'a> {
                         (body)
                     }
                     @if chrome.user.is_none() { (footer()) }
+                    p #announcer .visually-hidden role="status" {}
                     p #connection .connection role="status" hidden {
                         (icons::CLOCK) "Connection lost. Trying again\u{2026}"
                     }

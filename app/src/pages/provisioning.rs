@@ -129,7 +129,7 @@ pub fn page(chrome: &Chrome, view: &ProvisioningView) -> Markup {
             div #provisioning { (panel(view)) }
         } @else {
             div hx-ext="sse" sse-connect={ "/w/" (view.workspace) "/provisioning/events" } sse-close=(EVENT_ENDED) {
-                div #provisioning aria-live="polite" sse-swap={ (EVENT_CHANGED) "," (EVENT_ENDED) } { (panel(view)) }
+                div #provisioning sse-swap={ (EVENT_CHANGED) "," (EVENT_ENDED) } { (panel(view)) }
             }
         }
     })
@@ -145,8 +145,27 @@ impl ProvisioningView {
     }
 }
 
-/// What is inside `#provisioning`: sent with both events.
+/// What is inside `#provisioning`: sent with both events. What changed in it is read out, not all of it again.
 pub fn panel(view: &ProvisioningView) -> Markup {
+    html! {
+        span #provisioning-news hidden data-announce=(news(&view.state)) {}
+        (shown(view))
+    }
+}
+
+/// The state in a few words, for those who hear the page.
+fn news(state: &ProvisioningState) -> &'static str {
+    match state {
+        ProvisioningState::Working { step } => step.words().0,
+        ProvisioningState::Ready { .. } => "Your database is ready.",
+        ProvisioningState::SchemaBehind { .. } => "Your database is being brought up to date.",
+        ProvisioningState::Stalled { .. } => "Your database is held up.",
+        ProvisioningState::Removed => "This workspace\u{2019}s database was removed.",
+        ProvisioningState::Unknown => "How far your database is cannot be seen at the moment.",
+    }
+}
+
+fn shown(view: &ProvisioningView) -> Markup {
     match &view.state {
         ProvisioningState::Working { step } => working(view, *step),
         ProvisioningState::Ready {

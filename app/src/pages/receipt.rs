@@ -108,7 +108,7 @@ pub fn panel(view: &ReceiptView) -> Markup {
     let path = format!("/receipts/{}", view.token);
     let open = view.finished_at.is_none();
     html! {
-        section #removal aria-live="polite" hx-get=[open.then_some(&path)] hx-trigger=[open.then_some("every 1s")]
+        section #removal data-announce=(news(view)) hx-get=[open.then_some(&path)] hx-trigger=[open.then_some("every 1s")]
             hx-select=[open.then_some("#removal")] hx-swap=[open.then_some("outerHTML")] {
             @match view.finished_at {
                 None => (under_way(view)),
@@ -116,6 +116,20 @@ pub fn panel(view: &ReceiptView) -> Markup {
             }
         }
     }
+}
+
+/// How far it is in a few words, for those who hear the page.
+fn news(view: &ReceiptView) -> String {
+    if view.finished_at.is_some() {
+        return "The removal is finished. This is the receipt.".to_owned();
+    }
+    view.steps
+        .iter()
+        .find(|step| matches!(step.state, StepState::Now | StepState::Held))
+        .map_or_else(String::new, |step| match step.state {
+            StepState::Held => format!("{} is held up.", step.label),
+            StepState::Waiting | StepState::Now | StepState::Done => step.label.clone(),
+        })
 }
 
 fn under_way(view: &ReceiptView) -> Markup {

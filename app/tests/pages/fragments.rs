@@ -35,6 +35,7 @@ fn document(state: DocumentState) -> DocumentView {
         chunk_count: None,
         added_at: now(),
         added_by: None,
+        has_file: true,
         state,
     }
 }

@@ -146,6 +146,7 @@ fn document_of(number: u128, title: &str, state: State) -> DocumentView {
         chunk_count: read.then_some(64),
         added_at: ago(240 * i64::try_from(number * number).unwrap_or(1)),
         added_by: Some("Mira Halvorsen".to_owned()),
+        has_file: !matches!(state, State::Uploading | State::Removing),
         state,
     }
 }

@@ -68,6 +68,8 @@ pub struct Citation {
     pub document: Option<DocumentId>,
     /// What people called it.
     pub title: String,
+    /// The page where the best of it begins: there the PDF is opened.
+    pub page: u32,
     /// Its first page.
     pub page_from: u32,
     /// Its last page.
@@ -104,7 +106,7 @@ pub fn answer(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Mark
 fn pending(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
     let stream = format!("/w/{}/chat/{thread}/messages/{}", place.workspace, view.id);
     html! {
-        article.message.answer.pending id={ "message-" (view.id) } aria-busy="true" hx-ext="sse" sse-connect={ (stream) "/events" } sse-close=(EVENT_DONE)
+        article.message.answer.pending id={ "message-" (view.id) } aria-busy="true" aria-live="off" hx-ext="sse" sse-connect={ (stream) "/events" } sse-close=(EVENT_DONE)
             sse-swap=(EVENT_DONE) hx-swap="outerHTML" {
             (author(&view.author))
             div.answer-status sse-swap=(EVENT_STATUS) hx-swap="innerHTML" { (answer_status(Progress::Searching)) }
@@ -197,7 +199,7 @@ fn page_url(place: ChatPlace<'_>, citation: &Citation) -> Option<String> {
     citation.document.map(|document| {
         format!(
             "/w/{}/documents/{document}/file#page={}",
-            place.workspace, citation.page_from
+            place.workspace, citation.page
         )
     })
 }

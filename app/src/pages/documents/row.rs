@@ -19,7 +19,8 @@ pub fn row_update(place: Place<'_>, document: &DocumentView) -> Markup {
 fn item(place: Place<'_>, document: &DocumentView, update: bool) -> Markup {
     let here = format!("/w/{}/documents/{}", place.workspace, document.id);
     html! {
-        li.row id={ "document-" (document.id) } hx-swap-oob=[update.then_some("true")] data-state=(state_key(&document.state)) {
+        li.row id={ "document-" (document.id) } hx-swap-oob=[update.then_some("true")] data-state=(state_key(&document.state))
+            data-announce={ (document.title) ": " (state_words(&document.state).1) } {
             span.row-icon { (icons::DOCUMENTS) }
             div.row-main {
                 p.row-title { a href=(here) { (document.title) } }
@@ -56,7 +57,12 @@ fn state_key(state: &DocumentState) -> &'static str {
 
 /// The state in a word.
 pub(in super::super) fn state_badge(state: &DocumentState) -> Markup {
-    let (tone, label) = match state {
+    let (tone, label) = state_words(state);
+    parts::badge(tone, label)
+}
+
+fn state_words(state: &DocumentState) -> (Tone, &'static str) {
+    match state {
         DocumentState::Uploading => (Tone::Neutral, "Uploading"),
         DocumentState::Queued => (Tone::Neutral, "Waiting"),
         DocumentState::Working { trouble: None, .. } => (Tone::Neutral, "Reading"),
@@ -64,8 +70,7 @@ pub(in super::super) fn state_badge(state: &DocumentState) -> Markup {
         DocumentState::Ready => (Tone::Good, "Ready"),
         DocumentState::Failed { .. } => (Tone::Bad, "Not readable"),
         DocumentState::Removing => (Tone::Neutral, "Being removed"),
-    };
-    parts::badge(tone, label)
+    }
 }
 
 /// What more there is to say than the badge does.
@@ -108,13 +113,12 @@ fn actions(place: Place<'_>, document: &DocumentView, here: &str) -> Markup {
         document.state,
         DocumentState::Ready | DocumentState::Failed { retry: true, .. }
     );
-    let stored = !matches!(document.state, DocumentState::Uploading);
     let cancel = matches!(
         document.state,
         DocumentState::Uploading | DocumentState::Queued | DocumentState::Working { .. }
     );
     let items = html! {
-        @if stored {
+        @if document.has_file {
             a.menu-item href={ (here) "/file" } target="_blank" rel="noopener" { (icons::OPEN) span { "Open the PDF" } }
             a.menu-item href={ (here) "/download" } { (icons::DOWNLOAD) span { "Download" } }
         }
