@@ -2,16 +2,17 @@
 //!
 //! Folder order is the order of the data: [`ids`] name things; the rest follows a person from sign-in to an answer.
 
+pub mod ask;
 pub mod config;
+pub mod database;
 pub mod documents;
 pub mod identity;
 pub mod ids;
 pub mod ingestion;
 pub mod objects;
 pub mod pages;
-pub mod tenants;
-pub mod database;
 pub mod run;
 pub mod telemetry;
-pub mod workspaces;
+pub mod tenants;
 pub mod web;
+pub mod workspaces;

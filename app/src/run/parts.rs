@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::ask::Ask;
 use crate::config::{Config, SignIn};
 use crate::database;
 use crate::identity::oidc::{FetchError, Oidc};
@@ -79,9 +80,11 @@ impl Started {
             SignIn::Oidc(settings) => Some(Oidc::new(settings, &config.http.public_url)?),
             SignIn::Local => None,
         };
+        let models = Arc::new(Models::start(config.models.clone())?);
         let app = App::new(Parts {
             objects: Objects::start(&config.objects).await?,
-            models: Arc::new(Models::start(config.models.clone())?),
+            ask: Ask::start(pools.clone(), Arc::clone(&models), tasks.clone(), stop.clone()),
+            models,
             oidc,
             events: Events::start(database.clone(), stop.clone()),
             limits: Limits::start(&config.limits)?,

@@ -11,6 +11,7 @@ use super::events::Events;
 use super::limits::Limits;
 use super::security::Headers;
 use super::streams::Streams;
+use crate::ask::Ask;
 use crate::config::Config;
 use crate::identity::oidc::Oidc;
 use crate::objects::Objects;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub objects: Objects,
     /// Who embeds and answers.
     pub models: Arc<Models>,
+    /// Answers to questions.
+    pub ask: Ask,
     /// The OpenID provider; `None` where people sign in by name.
     pub oidc: Option<Oidc>,
     /// What happens in workspaces, told to whoever watches.

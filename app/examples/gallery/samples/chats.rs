@@ -260,7 +260,6 @@ fn citation(number: u32, title: &str, quote: &str, cited: bool) -> Citation {
         document: Some(DocumentId(uuid(105))),
         title: title.to_owned(),
         page: 5 + number,
-        page: 5 + number,
         page_from: 5 + number,
         page_to: 5 + number,
         cited,

@@ -1,0 +1,232 @@
+//! A question -> passages, in the tenant's database.
+//!
+//! By meaning where the model that made the workspace's vectors can be had: exact cosine over the vectors of that model, which is right as
+//! long as a workspace's chunks are counted in ten thousands. By words where it cannot: PostgreSQL's full text.
+
+use models::{Models, Purpose};
+use pgvector::Vector;
+use rag::{Candidate, Passage, Relevance};
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use super::{NEAREST_CHUNKS, PASSAGE_TOKENS_MAX};
+use crate::ids::DocumentId;
+
+/// Words of a question that full text looks for at most.
+const TERMS_MAX: usize = 16;
+/// Shorter words are articles and the like, unless they have digits.
+const TERM_CHARS_MIN: usize = 4;
+
+/// What was found: the nearest first, none of them too far. Empty: nothing is near enough.
+pub(super) struct Found {
+    pub(super) passages: Vec<Passage>,
+    /// What each passage's document is called, in the order of the passages.
+    pub(super) titles: Vec<String>,
+    /// Whether the words were looked for, for want of the model.
+    pub(super) by_words: bool,
+}
+
+/// Looks for passages that may answer the question. `model`: whose vectors the workspace has.
+pub(super) async fn passages(
+    database: &PgPool,
+    models: &Models,
+    model: Option<&str>,
+    question: &str,
+    document: Option<DocumentId>,
+) -> Result<Found, sqlx::Error> {
+    let rows = match vector(models, model, question).await {
+        Some((model, vector)) => {
+            let relevance = Relevance::of_model(&model);
+            let rows = nearest(database, &model, vector, document).await?;
+            let mut near = Vec::with_capacity(rows.len());
+            for row in &rows {
+                near.extend(found(row)?.filter(|found| {
+                    found
+                        .0
+                        .score
+                        .is_none_or(|cosine_similarity| relevance.is_near(cosine_similarity))
+                }));
+            }
+            (near, false)
+        }
+        None => {
+            let rows = with_words(database, question, document).await?;
+            let mut near = Vec::with_capacity(rows.len());
+            for row in &rows {
+                near.extend(found(row)?);
+            }
+            (near, true)
+        }
+    };
+    let (candidates, by_words) = rows;
+    let titles_by_document: std::collections::HashMap<Uuid, String> = candidates
+        .iter()
+        .map(|(candidate, title)| (candidate.document, title.clone()))
+        .collect();
+    let passages = rag::passages(
+        candidates
+            .into_iter()
+            .map(|(candidate, _)| candidate)
+            .collect(),
+        PASSAGE_TOKENS_MAX,
+    );
+    let titles = passages
+        .iter()
+        .map(|passage| {
+            titles_by_document
+                .get(&passage.document)
+                .cloned()
+                .unwrap_or_default()
+        })
+        .collect();
+    Ok(Found {
+        passages,
+        titles,
+        by_words,
+    })
+}
+
+/// The question's vector by the model whose vectors serve; `None`: that model cannot be had now.
+async fn vector(models: &Models, model: Option<&str>, question: &str) -> Option<(String, Vector)> {
+    let embedder = models.embedder_named(model?)?;
+    match embedder
+        .embed(&[question.to_owned()], Purpose::Question)
+        .await
+    {
+        Ok(vectors) => Some((
+            embedder.name().to_owned(),
+            Vector::from(vectors.into_iter().next()?),
+        )),
+        Err(error) => {
+            tracing::warn!(
+                error.kind = error.kind(),
+                %error,
+                "A question could not be embedded; its words are looked for instead"
+            );
+            None
+        }
+    }
+}
+
+const CHUNK_COLUMNS: &str =
+    "c.document_id, c.ordinal, c.page_from, c.page_to, c.char_offset, c.text, d.title";
+
+/// The neighbours of what was found, behind it.
+fn with_neighbours(hits: &str) -> String {
+    format!(
+        "WITH hits AS MATERIALIZED ({hits})
+         SELECT {CHUNK_COLUMNS}, h.score FROM hits h JOIN chunks c ON c.id = h.chunk_id JOIN documents d ON d.id = c.document_id
+         UNION ALL
+         SELECT {CHUNK_COLUMNS}, NULL FROM (
+             SELECT DISTINCT f.document_id, f.ordinal + step AS ordinal
+             FROM hits h JOIN chunks f ON f.id = h.chunk_id CROSS JOIN (VALUES (-1), (1)) AS steps (step)) n
+         JOIN chunks c ON c.document_id = n.document_id AND c.ordinal = n.ordinal JOIN documents d ON d.id = c.document_id"
+    )
+}
+
+async fn nearest(
+    database: &PgPool,
+    model: &str,
+    vector: Vector,
+    document: Option<DocumentId>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let of_document = match document {
+        Some(_) => "AND e.chunk_id IN (SELECT id FROM chunks WHERE document_id = $4)",
+        None => "AND $4::uuid IS NULL",
+    };
+    let query = with_neighbours(&format!(
+        "SELECT e.chunk_id, (1 - (e.embedding <=> $1))::real AS score FROM chunk_embeddings e
+         WHERE e.model = $2 {of_document} ORDER BY e.embedding <=> $1, e.chunk_id LIMIT $3"
+    ));
+    sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(vector)
+        .bind(model)
+        .bind(NEAREST_CHUNKS)
+        .bind(document.map(|document| document.0))
+        .fetch_all(database)
+        .await
+}
+
+/// Chunks with at least half of the question's words, those with most of them first.
+async fn with_words(
+    database: &PgPool,
+    question: &str,
+    document: Option<DocumentId>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let terms = terms(question);
+    if terms.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = with_neighbours(
+        "SELECT chunk_id, (matched + rank / (1 + rank))::real AS score FROM (
+             SELECT c.id AS chunk_id, ts_rank_cd(c.search, asked.any_of) AS rank,
+                 (SELECT count(*) FROM unnest($1::text[]) AS term WHERE c.search @@ plainto_tsquery('simple', term)) AS matched
+             FROM chunks c, (SELECT to_tsquery('simple', string_agg(quote_literal(term), ' | ')) AS any_of FROM unnest($1::text[]) AS term) asked
+             WHERE c.search @@ asked.any_of AND ($4::uuid IS NULL OR c.document_id = $4)) ranked
+         WHERE matched * 2 >= $2 ORDER BY score DESC, chunk_id LIMIT $3",
+    );
+    let count = i64::try_from(terms.len()).unwrap_or(i64::MAX);
+    sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(terms)
+        .bind(count)
+        .bind(NEAREST_CHUNKS)
+        .bind(document.map(|document| document.0))
+        .fetch_all(database)
+        .await
+}
+
+fn terms(question: &str) -> Vec<String> {
+    let mut terms: Vec<String> = question
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| {
+            word.chars().count() >= TERM_CHARS_MIN
+                || word.chars().any(char::is_numeric)
+                || (!word.is_empty() && !word.is_ascii())
+        })
+        .map(str::to_lowercase)
+        .collect();
+    terms.sort_unstable();
+    terms.dedup();
+    // The longest say most.
+    terms.sort_by_key(|term| std::cmp::Reverse(term.chars().count()));
+    terms.truncate(TERMS_MAX);
+    terms
+}
+
+fn found(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
+    let number = |column: &str| row.try_get::<i32, _>(column);
+    let (Ok(page_from), Ok(page_to), Ok(char_offset)) = (
+        u32::try_from(number("page_from")?),
+        u32::try_from(number("page_to")?),
+        usize::try_from(number("char_offset")?),
+    ) else {
+        // The schema forbids it.
+        return Ok(None);
+    };
+    let candidate = Candidate {
+        document: row.try_get("document_id")?,
+        ordinal: number("ordinal")?,
+        page_from,
+        page_to,
+        char_offset,
+        text: row.try_get("text")?,
+        score: row.try_get("score")?,
+    };
+    Ok(Some((candidate, row.try_get("title")?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_that_say_something_are_looked_for() {
+        assert_eq!(
+            terms("What is the torque of an M8 bolt, and of an M8 nut? \u{5e9}\u{5dc}"),
+            ["torque", "bolt", "what", "m8", "\u{5e9}\u{5dc}"]
+        );
+        assert!(terms("is it so? \u{1f469}").is_empty());
+        assert_eq!(terms(&"word1 word2 word3 ".repeat(100)).len(), 3);
+    }
+}

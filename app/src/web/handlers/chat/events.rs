@@ -1,0 +1,142 @@
+//! An answer while it is written.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::stream::{self, Stream, StreamExt as _};
+use jiff::Timestamp;
+use maud::Markup;
+use tokio::time::Instant;
+
+use super::{MessagePath, failed, place, views};
+use crate::ask::{Author, Followed, Message, Progress, threads};
+use crate::ids::ThreadId;
+use crate::pages;
+use crate::pages::chat::{EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
+use crate::web::extract::{Path, WorkspaceAccess};
+use crate::web::{App, Problem};
+use crate::workspaces::store;
+
+use super::super::unavailable;
+
+/// How often it is looked whether the person is still a member, when there is something to tell.
+const MEMBERSHIP_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Keeps proxies from taking the connection for dead while the model thinks.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+struct Watch {
+    app: App,
+    access: WorkspaceAccess,
+    thread: ThreadId,
+    /// The question, for the answer's last form.
+    asked: String,
+    news: Pin<Box<dyn Stream<Item = Followed> + Send>>,
+    last_progress: Option<Progress>,
+    looked_at: Instant,
+}
+
+pub(super) async fn events(
+    State(app): State<App>,
+    access: WorkspaceAccess,
+    Path(path): Path<MessagePath>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let database = app
+        .ask
+        .database(&access.workspace)
+        .await
+        .map_err(|reason| unavailable::problem(&reason))?;
+    let read = async {
+        let message = threads::message(&database, path.thread, path.message).await?;
+        match message.filter(|message| message.author != Author::Person) {
+            Some(answer) => threads::question_of(&database, &answer).await,
+            None => Ok(None),
+        }
+    };
+    let asked = match read.await {
+        Ok(Some(asked)) => asked,
+        // A browser asks for a stream again and again, but not after this.
+        Ok(None) => return Err(Problem::not_found()),
+        Err(error) => return Err(failed(&app, &access, error).await),
+    };
+    // Reading along may take minutes, and not every minute of them a connection.
+    drop(database);
+    let news = app.ask.follow(&access.workspace, path.thread, path.message);
+    let watch = Watch {
+        news: Box::pin(news),
+        app,
+        access,
+        thread: path.thread,
+        asked,
+        last_progress: None,
+        looked_at: Instant::now(),
+    };
+    let events = stream::unfold(watch, |mut watch| async move {
+        let event = watch.next().await?;
+        Some((Ok(event), watch))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let followed = self.news.next().await?;
+            if !self.is_member().await {
+                return None;
+            }
+            match followed {
+                Followed::Progress(progress) if self.last_progress == Some(progress) => {}
+                Followed::Progress(progress) => {
+                    self.last_progress = Some(progress);
+                    let words = pages::chat::answer_status(match progress {
+                        Progress::Searching => pages::chat::Progress::Searching,
+                        Progress::Reading(passages) => pages::chat::Progress::Reading { passages },
+                        Progress::Writing => pages::chat::Progress::Writing,
+                    });
+                    return Some(event(EVENT_STATUS, words));
+                }
+                Followed::Text(message) => {
+                    let view = views::answer(*message, String::new());
+                    let text = pages::chat::answer_text(self.place(), &view);
+                    return Some(event(EVENT_TEXT, text));
+                }
+                Followed::Ended(message) => return Some(self.ended(*message)),
+            }
+        }
+    }
+
+    fn ended(&self, message: Message) -> Event {
+        let view = views::answer(message, self.asked.clone());
+        event(
+            EVENT_DONE,
+            pages::chat::answer(self.place(), self.thread, &view),
+        )
+    }
+
+    fn place(&self) -> pages::chat::ChatPlace<'_> {
+        place(&self.access, Timestamp::now())
+    }
+
+    async fn is_member(&mut self) -> bool {
+        if self.looked_at.elapsed() < MEMBERSHIP_LOOK_EVERY {
+            return true;
+        }
+        self.looked_at = Instant::now();
+        let found = store::for_member(
+            &self.app.database,
+            self.access.user.id,
+            &self.access.workspace.id,
+        );
+        matches!(found.await, Ok(Some(_)))
+    }
+}
+
+fn event(name: &str, fragment: Markup) -> Event {
+    // Lines may matter in a fragment and are kept as lines of the event; a carriage return would end one early.
+    Event::default()
+        .event(name)
+        .data(fragment.into_string().replace('\r', " "))
+}
