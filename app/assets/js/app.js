@@ -54,12 +54,20 @@
     menu.open = false;
     menu.querySelector("summary").focus();
   });
-  // A menu that is open stays open when its row is replaced by a newer one; htmx gives the focus back by id.
-  document.addEventListener("htmx:oobBeforeSwap", (event) => {
-    const before = event.detail.target.querySelector("details[data-menu][open]");
-    const after = before && event.detail.fragment.querySelector("details[data-menu]");
-    if (after) after.open = true;
-  });
+  // A menu that is open stays open when what it stands in is replaced by something newer; htmx gives the focus back by id.
+  let openMenu = "";
+  document.addEventListener("toggle", (event) => {
+    if (!event.target.matches("details[data-menu]")) return;
+    const id = event.target.querySelector("summary").id;
+    if (event.target.open) openMenu = id;
+    else if (openMenu === id) openMenu = "";
+  }, true);
+  const reopen = () => {
+    const menu = openMenu && document.getElementById(openMenu)?.closest("details");
+    if (menu) menu.open = true;
+  };
+  document.addEventListener("htmx:afterSwap", reopen);
+  document.addEventListener("htmx:oobAfterSwap", reopen);
 
   // Dialogs: one serves all rows; the link that opens it says where its form goes and what stands in it.
   document.addEventListener("click", (event) => {

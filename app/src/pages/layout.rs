@@ -262,7 +262,7 @@ impl<'a> Frame<'a> {
                     a.skip href="#main" { "Skip to content" }
                     @if chrome.user.is_some() { (sidebar(chrome, self.section)) } @else { (bar(chrome)) }
                     main #main .(self.class) tabindex="-1" {
-                        div #problems aria-live="assertive" {}
+                        div #problems {}
                         @if let Some(notice) = chrome.notice {
                             div.toast role="status" data-toast {
                                 (icons::CHECK)
