@@ -15,6 +15,8 @@ use crate::page::{Page, Word};
 
 /// Room between baselines that is usual for prose, in ems, where a page does not show its own.
 const LEADING_EM: f32 = 1.2;
+/// This share of a page's lines stand closer than usual, or as usual: inside paragraphs, not between them.
+const USUAL_SHARE: f32 = 0.4;
 /// Of the usual room between baselines, this much parts paragraphs.
 const PARAGRAPH_LEADING: f32 = 1.3;
 /// Lines whose type differs by more than this are of different paragraphs: a heading and its text.
@@ -108,16 +110,18 @@ fn drop_leaders(page: &mut LaidOut) {
     for line in lines.iter_mut() {
         let mut kept = vec![true; line.words.len()];
         let mut start = 0;
+        let mut led = false;
         for run in line.words.chunk_by(|a, b| (dots(a) > 0) == (dots(b) > 0)) {
             if run.iter().map(dots).sum::<usize>() >= LEADER_DOTS_MIN {
-                line.has_leader = true;
+                line.is_row = true;
+                led = true;
                 if let Some(kept) = kept.get_mut(start..start + run.len()) {
                     kept.fill(false);
                 }
             }
             start += run.len();
         }
-        if line.has_leader {
+        if led {
             let mut kept = kept.into_iter();
             let mut dropped = false;
             line.words.retain_mut(|word| {
@@ -197,7 +201,7 @@ impl Measures {
                 .push(line.to);
         }
         Self {
-            leading_em: share(&mut leadings, 0.5).unwrap_or(LEADING_EM),
+            leading_em: share(&mut leadings, USUAL_SHARE).unwrap_or(LEADING_EM),
             margins: ends
                 .into_iter()
                 .filter_map(|(column, mut ends)| Some((column, share(&mut ends, MARGIN_SHARE)?)))
@@ -222,7 +226,7 @@ impl Measures {
         let leading = next.baseline - line.baseline;
         if leading > PARAGRAPH_LEADING * self.leading_em * line.em.max(next.em) {
             Joint::Paragraph
-        } else if full && !line.has_leader && !next.has_leader && !begins_item(next, page) {
+        } else if full && !line.is_row && !next.is_row && !begins_item(next, page) {
             Joint::Flow
         } else {
             Joint::Break

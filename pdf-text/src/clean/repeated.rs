@@ -252,7 +252,7 @@ mod tests {
                 to: line.to,
                 baseline: line.baseline,
                 em: line.em,
-                has_leader: line.has_leader,
+                is_row: line.is_row,
             })
             .collect()
     }

@@ -22,6 +22,8 @@ const SCRIPT_SHIFT_EM: f32 = 0.6;
 const SCRIPT_GAP_EM: f32 = 0.5;
 /// A gap wider than this, in ems, is a space even if none was drawn.
 const SPACE_GAP_EM: f32 = 0.13;
+/// A gap wider than this, in ems, parts two cells; justified text has none like it.
+const CELL_GAP_EM: f32 = 2.0;
 /// A line of at least so many pieces, most of them single letters, is spaced out.
 const SPACED_LETTERS_MIN: usize = 6;
 /// Letters are spaced out by no more than this, in ems.
@@ -59,8 +61,8 @@ pub(crate) struct Line {
     pub(crate) baseline: f32,
     /// The size of its largest text.
     pub(crate) em: f32,
-    /// Dots led from one part of it to the other, as in a table of contents.
-    pub(crate) has_leader: bool,
+    /// It is a row of cells, or an entry whose page number stands at the margin: the next line never continues it.
+    pub(crate) is_row: bool,
 }
 
 /// A word on its line.
@@ -264,6 +266,10 @@ fn finish(line: Cluster, angle: u16, size: (f32, f32), text: &str) -> Option<Lin
             && of(piece) == of(before)
     });
     let space_gap_em = space_gap_em(&pieces, text);
+    let is_row = pieces.windows(2).any(|pair| match pair {
+        [before, piece] => piece.from - before.to > CELL_GAP_EM * piece.em.max(before.em),
+        _ => false,
+    });
     let parted: Vec<bool> = pieces
         .windows(2)
         .map(|pair| match pair {
@@ -304,7 +310,7 @@ fn finish(line: Cluster, angle: u16, size: (f32, f32), text: &str) -> Option<Lin
         to: line.to,
         baseline: line.baseline,
         em: line.em,
-        has_leader: false,
+        is_row,
     })
 }
 

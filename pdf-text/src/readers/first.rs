@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hayro_interpret::font::{Glyph as FontGlyph, GlyphRun};
 use hayro_interpret::hayro_cmap::{BfString, WritingMode};
+use hayro_interpret::hayro_syntax::object::{Array, Stream};
 use hayro_interpret::hayro_syntax::page::Page;
 use hayro_interpret::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use hayro_interpret::kurbo::{Affine, BezPath, Rect};
@@ -22,6 +23,8 @@ use crate::refusal::Refusal;
 const UNITS_PER_EM: f64 = 1000.0;
 /// The advance of a glyph whose font does not say: half an em, as most letters have.
 const ADVANCE_UNKNOWN: f32 = 500.0;
+/// An empty page takes fewer bytes than this, packed in whatever way.
+const PACKED_BYTES_MIN: usize = 48;
 /// Where a page keeps its content.
 const CONTENTS: &[u8] = b"Contents";
 
@@ -51,7 +54,7 @@ impl Reader for First {
 }
 
 fn read_page<'a>(page: &Page<'a>, pdf: &'a Pdf, cache: &InterpreterCache<'a>) -> Option<Sheet> {
-    if page.page_stream().is_none() && page.raw().contains_key(CONTENTS) {
+    if is_damaged(page) {
         return None;
     }
     let (width, height) = page.render_dimensions();
@@ -68,6 +71,26 @@ fn read_page<'a>(page: &Page<'a>, pdf: &'a Pdf, cache: &InterpreterCache<'a>) ->
     );
     interpret_page(page, &mut context, &mut device);
     Some(device.sheet)
+}
+
+/// Whether the page's content cannot be unpacked: something is there, and nothing comes out of it.
+fn is_damaged(page: &Page<'_>) -> bool {
+    let packed = |stream: Stream<'_>| stream.raw_data().len();
+    match page.page_stream() {
+        Some(content) if !content.trim_ascii().is_empty() => false,
+        Some(_) => {
+            let contents = page.raw();
+            let bytes = match contents.get::<Stream<'_>>(CONTENTS) {
+                Some(stream) => packed(stream),
+                None => contents
+                    .get::<Array<'_>>(CONTENTS)
+                    .map(|streams| streams.iter::<Stream<'_>>().map(packed).sum())
+                    .unwrap_or_default(),
+            };
+            bytes >= PACKED_BYTES_MIN
+        }
+        None => page.raw().contains_key(CONTENTS),
+    }
 }
 
 /// A device that writes nothing but text.

@@ -96,7 +96,7 @@ async fn a_forms_text_stands_where_the_form_is_drawn() {
         word(page, "inside"),
         120.0,
         800.0 - 440.0 - 18.7,
-        58.7,
+        62.7,
         24.0,
     );
     assert_eq!(page.text, "before\n\ninside");
