@@ -29,7 +29,7 @@ pub use reembed::{Reembed, VECTORS_KEPT_AFTER_FLIP};
 pub use remove::{RemoveDocument, RemoveStrayFile};
 pub use rename::RenameDocument;
 pub use sweep::{Sweep, SweepState};
-pub use vectors::{Embeds, VectorsError};
+pub use vectors::{Embedders, Embeds, VectorsError};
 pub use workshop::{Checkpoint, Checkpoints, Lease, TenantDatabases, Workshop};
 
 use crate::config;

@@ -1,0 +1,18 @@
+//! Documents and their ingestion against a real PostgreSQL and a real S3 server. They need what `dev env` names; what is missing is
+//! installed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test, as tests do"
+)]
+
+mod changes;
+mod crashes;
+mod files;
+mod queue;
+mod reembedding;
+mod support;
+mod troubles;
+mod uploads;

@@ -1,0 +1,265 @@
+//! The queue with real workers: takeovers, shutdowns, setbacks, transactions, lanes.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use app::documents::State;
+use app::ingestion::queue::{self, Job, Registry, Setback, Times, Turn, Worker, WorkerSettings};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{PATIENCE, World, pdf, until};
+
+#[derive(Clone, Default)]
+struct Tally {
+    begun: Arc<AtomicUsize>,
+    done: Arc<AtomicUsize>,
+    at_once: Arc<AtomicUsize>,
+    most_at_once: Arc<AtomicUsize>,
+    /// Held by jobs that are to stand still.
+    gate: Option<Arc<Notify>>,
+    begins: Arc<Notify>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Count {
+    number: u32,
+    setbacks: u32,
+}
+
+impl Job for Count {
+    type State = Tally;
+    const NAME: &'static str = "count";
+
+    fn key(&self) -> String {
+        format!("count:{}", self.number)
+    }
+
+    fn lane(&self) -> Option<String> {
+        Some("one after another".to_owned())
+    }
+
+    async fn run(self, tally: Tally, turn: Turn) -> Result<(), Setback> {
+        tally.begun.fetch_add(1, Ordering::SeqCst);
+        let at_once = tally.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        tally.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        tally.begins.notify_one();
+        if let Some(gate) = &tally.gate {
+            gate.notified().await;
+        }
+        tokio::task::yield_now().await;
+        tally.at_once.fetch_sub(1, Ordering::SeqCst);
+        if turn.attempt <= self.setbacks {
+            return Err(Setback {
+                after: Duration::from_millis(10),
+                why: "once more".to_owned(),
+            });
+        }
+        tally.done.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn settings() -> WorkerSettings {
+    WorkerSettings {
+        concurrency: NonZeroUsize::new(4).unwrap(),
+        times: Times {
+            heartbeat: Duration::from_millis(200),
+            look_for_dead: Duration::from_millis(300),
+            dead_after: Duration::from_millis(1_500),
+            poll: Duration::from_millis(100),
+            grace: Duration::from_millis(200),
+        },
+    }
+}
+
+struct Running {
+    task: tokio::task::JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+fn start(database: &PgPool, registry: Registry) -> Running {
+    let stop = CancellationToken::new();
+    let worker = Worker::new(database, registry, settings());
+    Running {
+        task: tokio::spawn(worker.run(stop.clone())),
+        stop,
+    }
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+async fn done(tally: &Tally, count: usize) {
+    until("the jobs are done", || async {
+        (tally.done.load(Ordering::SeqCst) == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_comes_with_its_transaction_or_not_at_all() {
+    let world = World::start().await;
+    let tally = Tally::default();
+    let mut transaction = world.database.begin().await.unwrap();
+    let job = Count {
+        number: 1,
+        setbacks: 0,
+    };
+    queue::add(&mut *transaction, &job).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(world.jobs().await, Vec::<String>::new());
+    // Twice the same key is one job.
+    for _ in 0..2 {
+        queue::add(&world.database, &job).await.unwrap();
+    }
+    let worker = start(
+        &world.database,
+        Registry::new().with::<Count>(tally.clone()),
+    );
+    done(&tally, 1).await;
+    worker.stop().await;
+    assert_eq!(tally.begun.load(Ordering::SeqCst), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_with_setbacks_come_back_and_jobs_of_a_lane_never_meet() {
+    let world = World::start().await;
+    let tally = Tally::default();
+    for number in 0..8 {
+        queue::add(
+            &world.database,
+            &Count {
+                number,
+                setbacks: 2,
+            },
+        )
+        .await
+        .unwrap();
+    }
+    let one = start(
+        &world.database,
+        Registry::new().with::<Count>(tally.clone()),
+    );
+    let two = start(
+        &world.database,
+        Registry::new().with::<Count>(tally.clone()),
+    );
+    done(&tally, 8).await;
+    one.stop().await;
+    two.stop().await;
+    assert_eq!(tally.begun.load(Ordering::SeqCst), 8 * 3);
+    assert_eq!(tally.most_at_once.load(Ordering::SeqCst), 1);
+    until("the queue is empty", || async {
+        world.jobs().await.is_empty().then_some(())
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_workers_job_begins_elsewhere() {
+    let world = World::start().await;
+    let stuck = Tally {
+        gate: Some(Arc::new(Notify::new())),
+        ..Tally::default()
+    };
+    queue::add(
+        &world.database,
+        &Count {
+            number: 1,
+            setbacks: 0,
+        },
+    )
+    .await
+    .unwrap();
+    let dies = start(
+        &world.database,
+        Registry::new().with::<Count>(stuck.clone()),
+    );
+    stuck.begins.notified().await;
+    // Without a word: its heartbeats end, its lock stays.
+    dies.task.abort();
+    let tally = Tally::default();
+    let lives = start(
+        &world.database,
+        Registry::new().with::<Count>(tally.clone()),
+    );
+    done(&tally, 1).await;
+    lives.stop().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_stopped_gives_its_jobs_back_at_once() {
+    let world = World::start().await;
+    let stuck = Tally {
+        gate: Some(Arc::new(Notify::new())),
+        ..Tally::default()
+    };
+    queue::add(
+        &world.database,
+        &Count {
+            number: 1,
+            setbacks: 0,
+        },
+    )
+    .await
+    .unwrap();
+    let stops = start(
+        &world.database,
+        Registry::new().with::<Count>(stuck.clone()),
+    );
+    stuck.begins.notified().await;
+    stops.stop().await;
+    let backlog = queue::backlog(&world.database).await.unwrap();
+    assert_eq!(backlog.len(), 1);
+    assert_eq!(
+        (backlog[0].due, backlog[0].running, backlog[0].dead),
+        (1, 0, 0)
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_read_by_workers_from_its_upload_to_ready() {
+    let world = World::start().await;
+    let registry = app::ingestion::jobs(
+        &world.workshop,
+        app::config::Sessions {
+            idle: Duration::from_secs(3600),
+            absolute: Duration::from_secs(3600),
+        },
+        Registry::new(),
+    );
+    let worker = start(&world.database, registry);
+    let document = world.bring("a.pdf", &pdf(3, "worker")).await;
+    until("the document is ready", || async {
+        (world.state(document).await == State::Ready).then_some(())
+    })
+    .await;
+    app::documents::remove(&world.database, &world.workspace.id, document)
+        .await
+        .unwrap();
+    until("the document is gone", || async {
+        world.row(document).await.is_none().then_some(())
+    })
+    .await;
+    assert_eq!(world.contents().await, Vec::<String>::new());
+    // Its place is looked at once more when no URL for it is good any more.
+    assert_eq!(world.jobs().await, [format!("stray:{document}")]);
+    worker.stop().await;
+    world.stop().await;
+}
