@@ -14,8 +14,9 @@ use kube::api::ListParams;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Cluster;
 use crate::cluster::SYSTEM_NAMESPACE;
+use crate::{Cluster, Site};
+use dev::chat_app::release::NAMESPACE;
 
 /// How many findings an error lists.
 const FINDINGS_MAX: usize = 10;
@@ -67,6 +68,39 @@ struct User {
     username: String,
 }
 
+/// What must hold of a site whatever the tests did with it: the cluster's own checks; the app was never refused anything
+/// either; and its logs hold no password and not a word of what people brought or asked.
+pub async fn site(site: &Site) -> Result<()> {
+    whole(site.cluster()).await?;
+    let refused = refused_to(site.cluster(), NAMESPACE)?;
+    ensure!(
+        refused.is_empty(),
+        "the app's rights do not suffice; the API server refused:\n{}",
+        list(&refused)
+    );
+    let mut hidden = secrets(site.cluster()).await?;
+    hidden.extend(site.secrets());
+    hidden.extend(CONTENT.map(str::to_owned));
+    for log in site.logs() {
+        let text = read_lossy(&log)?;
+        ensure!(
+            !text.is_empty(),
+            "the log {} is empty: nothing was proven",
+            log.display()
+        );
+        let shown = holding(&hidden, [(log.display().to_string(), text.as_str())]);
+        ensure!(
+            shown.is_empty(),
+            "the app's log shows what it must not:\n{}",
+            list(&shown)
+        );
+    }
+    Ok(())
+}
+
+/// Words of the files that tests bring and of what they ask: [`crate::files::about`].
+const CONTENT: [&str; 3] = ["secret number", "Nothing else on this page", "herons.pdf"];
+
 /// A request of the controller.
 #[derive(Debug)]
 pub struct Request {
@@ -80,11 +114,16 @@ pub struct Request {
 
 /// Every request that controllers of this cluster made so far, from the API server's audit log.
 pub fn requests(cluster: &Cluster) -> Result<Vec<Request>> {
+    requests_of(cluster, SYSTEM_NAMESPACE)
+}
+
+/// Every request that `ServiceAccounts` of a namespace made so far.
+fn requests_of(cluster: &Cluster, namespace: &str) -> Result<Vec<Request>> {
     let log = cluster
         .plane()
         .audit_log()
         .context("the control plane keeps no audit log")?;
-    let account = format!("system:serviceaccount:{SYSTEM_NAMESPACE}:");
+    let account = format!("system:serviceaccount:{namespace}:");
     let mut requests = Vec::new();
     for line in BufReader::new(File::open(log)?).lines() {
         let line = line?;
@@ -110,14 +149,18 @@ pub fn requests(cluster: &Cluster) -> Result<Vec<Request>> {
     }
     ensure!(
         !requests.is_empty(),
-        "the audit log knows no request of the controller: nothing was proven"
+        "the audit log knows no request of {namespace}: nothing was proven"
     );
     Ok(requests)
 }
 
 /// Requests of the controller that its rights did not allow, once each.
 pub fn refused_requests(cluster: &Cluster) -> Result<Vec<String>> {
-    let refused = requests(cluster)?
+    refused_to(cluster, SYSTEM_NAMESPACE)
+}
+
+fn refused_to(cluster: &Cluster, namespace: &str) -> Result<Vec<String>> {
+    let refused = requests_of(cluster, namespace)?
         .into_iter()
         .filter(|request| request.refused);
     let once: BTreeSet<String> = refused

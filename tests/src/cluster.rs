@@ -159,7 +159,8 @@ impl Cluster {
         let proxies = match neon_and_data {
             Some((neon, data)) => {
                 let kube = Proxy::start(plane.url().parse_port()?).await?;
-                controller.kubeconfig = through(&controller.kubeconfig, &path, kube.port())?;
+                controller.kubeconfig =
+                    through(&controller.kubeconfig, &path, "controller", kube.port())?;
                 Some(Proxies { kube, neon, data })
             }
             None => None,
@@ -513,11 +514,11 @@ pub async fn create_namespace(client: &Client, name: &str) -> Result<Namespace> 
         .await?)
 }
 
-/// The same kubeconfig with another port of the API server.
-fn through(kubeconfig: &Path, folder: &Path, port: u16) -> Result<PathBuf> {
+/// The same kubeconfig, for `whom`, with another port of the API server.
+pub(crate) fn through(kubeconfig: &Path, folder: &Path, whom: &str, port: u16) -> Result<PathBuf> {
     let mut document: Value = serde_yaml::from_str(&std::fs::read_to_string(kubeconfig)?)?;
     document["clusters"][0]["cluster"]["server"] = json!(format!("https://127.0.0.1:{port}"));
-    let path = folder.join("controller-proxied.kubeconfig");
+    let path = folder.join(format!("{whom}-proxied.kubeconfig"));
     std::fs::write(&path, document.to_string())?;
     Ok(path)
 }

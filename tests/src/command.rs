@@ -1,6 +1,7 @@
 //! Programs that tests run as people do: kubectl, helm, psql.
 
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::io::AsyncWriteExt as _;
@@ -23,6 +24,20 @@ pub async fn output_with_input(command: Command, input: &str) -> Result<String> 
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Runs a story in a browser to its end and gives its standard output; a failure carries its standard error.
+pub async fn story(command: Command) -> Result<String> {
+    let shown = shown(&command);
+    let output = run_within(limits::STORY, command, "").await?;
+    if !output.status.success() {
+        bail!(
+            "{shown} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Runs a command that has to fail, and gives what it said on standard error.
 pub async fn refusal(command: Command, input: &str) -> Result<String> {
     let shown = shown(&command);
@@ -37,6 +52,10 @@ pub async fn refusal(command: Command, input: &str) -> Result<String> {
 }
 
 async fn run(command: Command, input: &str) -> Result<Output> {
+    run_within(limits::COMMAND, command, input).await
+}
+
+async fn run_within(limit: Duration, command: Command, input: &str) -> Result<Output> {
     let shown = shown(&command);
     let mut child = tokio::process::Command::from(command)
         .stdin(Stdio::piped())
@@ -52,14 +71,9 @@ async fn run(command: Command, input: &str) -> Result<Output> {
         }
         child.wait_with_output().await
     };
-    tokio::time::timeout(limits::COMMAND, work)
+    tokio::time::timeout(limit, work)
         .await
-        .with_context(|| {
-            format!(
-                "{shown} does not end within {} s",
-                limits::COMMAND.as_secs()
-            )
-        })?
+        .with_context(|| format!("{shown} does not end within {} s", limit.as_secs()))?
         .with_context(|| format!("cannot read what {shown} says"))
 }
 

@@ -3,6 +3,7 @@
 //!
 //! - [`suite`] runs tests; they share one [`Cluster`], which is checked as a whole and stopped after the last of them;
 //! - [`Cluster`] is everything that runs; tests that need other settings start one of their own;
+//! - [`Site`] is the chat app and everything it stands on, a cluster among it;
 //! - [`Case`] is what one test has for itself: a namespace, classes, and the ways to apply, wait and look;
 //! - [`gate`] cuts a controller off at the effect that a test names;
 //! - [`proxy`] stands in front of servers that a test cuts off;
@@ -14,13 +15,16 @@ pub mod case;
 pub mod checks;
 pub mod cluster;
 pub mod command;
+pub mod files;
 pub mod gate;
 pub mod limits;
 pub mod neon;
 pub mod proxy;
 pub mod psql;
+pub mod site;
 pub mod suite;
 pub mod wait;
 
 pub use case::Case;
 pub use cluster::{Cluster, ClusterOptions};
+pub use site::{Site, SiteOptions};

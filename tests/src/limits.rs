@@ -27,5 +27,15 @@ pub const TAKEOVER: Duration = Duration::from_secs(40);
 pub const NOTHING_HAPPENS: Duration = Duration::from_secs(4);
 /// A whole test.
 pub const TEST: Duration = Duration::from_mins(5);
+/// From an upload to a document that can be searched, also when a worker died on the way and its job is taken over.
+pub const SEARCHABLE: Duration = Duration::from_mins(2);
+/// The same for a manual of some hundred pages, several at once, read by a program that is not optimised.
+pub const MANUALS: Duration = Duration::from_mins(8);
+/// From a question to the end of its answer.
+pub const ANSWER: Duration = Duration::from_secs(60);
+/// A workspace or an account with its database, its files and its rows.
+pub const REMOVAL: Duration = Duration::from_mins(2);
+/// A test with a site: several of the above in a row.
+pub const STORY: Duration = Duration::from_mins(15);
 /// How often is asked where nothing can be watched: the emulator's state, a file, a port.
 pub const POLL: Duration = Duration::from_millis(50);

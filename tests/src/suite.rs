@@ -30,12 +30,15 @@ use libtest_mimic::{Arguments, Failed};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
-use crate::{Case, Cluster, ClusterOptions, checks, limits};
+use crate::site::Shared as SharedSite;
+use crate::{Case, Cluster, ClusterOptions, Site, checks, limits};
 
 /// Tests that run at once when nothing else is said (`--test-threads`): they mostly wait.
 const TEST_THREADS: usize = 10;
 /// Threads of the runtime. The emulator runs on it.
 const WORKER_THREADS: usize = 4;
+/// How much of the app's logs a failed test shows.
+const SITE_LOG_LINES: usize = 60;
 /// Set to anything to leave the folders of clusters, with their logs, where they are.
 pub const KEEP: &str = "E2E_KEEP";
 
@@ -95,6 +98,35 @@ where
         on_runtime(async {
             let ended = tokio::time::timeout(limit, test()).await;
             ended.with_context(|| format!("the test did not end within {} s", limit.as_secs()))?
+        })
+    })
+}
+
+/// A test on a site that several tests share, one after the other where they disturb it.
+pub fn test_site<F>(name: &'static str, shared: &'static SharedSite, test: F) -> Trial
+where
+    F: AsyncFnOnce(&Site) -> Result<()> + Send + 'static,
+{
+    let short = short(name);
+    Trial::test(short, move || {
+        on_runtime(async {
+            let turn = shared.turn().await?;
+            let ended = AssertUnwindSafe(tokio::time::timeout(limits::STORY, test(&turn.site)))
+                .catch_unwind()
+                .await;
+            let result = match ended {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(anyhow!(
+                    "the test did not end within {} s",
+                    limits::STORY.as_secs()
+                )),
+                Err(panic) => Err(anyhow!("{}", panic_message(&*panic))),
+            };
+            if let Err(error) = &result {
+                let logs = turn.site.log_tails(SITE_LOG_LINES).await;
+                say(&format!("\n=== {short} failed: {}\n{logs}", told(error)));
+            }
+            result
         })
     })
 }

@@ -231,3 +231,24 @@ pub async fn main_database(uri: &str, name: &str) -> Result<String> {
     url.set_path(name);
     Ok(url.into())
 }
+
+/// Every row of every table of a database, as text: to look for what must not be there.
+pub async fn all_rows(uri: &str) -> Result<String> {
+    let mut connection = PgConnection::connect(uri).await?;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables \
+         where schemaname not in ('pg_catalog', 'information_schema')",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    let mut all = String::new();
+    for table in tables {
+        let rows = format!("select coalesce(string_agg(t::text, E'\\n'), '') from {table} t");
+        let rows: String = sqlx::query_scalar(AssertSqlSafe(rows))
+            .fetch_one(&mut connection)
+            .await?;
+        all.push_str(&rows);
+    }
+    connection.close().await?;
+    Ok(all)
+}

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use crds::Tenant;
 use kube::Api;
-use sqlx::{Connection as _, PgConnection};
 
 use super::cluster::Cluster;
 use super::run::output;
@@ -37,12 +36,39 @@ const LOG_TAIL_LINES: usize = 40;
 const FILE_NAME: &str = "Lighthouse.pdf";
 /// A file of three pages; what is asked for stands on the second.
 const PAGES: [&str; 3] = [
-    "The lighthouse of Port Ellery\n\nThis leaflet is for visitors. It tells the history of the lighthouse, how to\nget there, \
-     and when it is open. The keepers ask you not to feed the gulls.",
-    "Measurements\n\nThe tower of the lighthouse is 47 metres tall and was built of granite in 1871.\nIts light can be seen \
-     from 21 nautical miles away and turns once in 15 seconds.",
-    "Visiting\n\nThe lighthouse is open from April to October, every day but Monday, from ten\nto five. The climb has 213 \
-     steps; there is no lift. Dogs wait at the gate.",
+    "The lighthouse of Port Ellery\n\
+     \n\
+     This leaflet is for visitors of the lighthouse on the northern cliff of Port Ellery.\n\
+     The first light here was a fire of driftwood in an iron basket, kept by the monks of\n\
+     the priory on winter nights. It was paid for by a tax on herring, and went out for\n\
+     good when the priory was closed. For two centuries ships found the harbour by luck,\n\
+     by the smell of the smokehouses, or not at all; the graveyard of Saint Ellery tells\n\
+     how often it was not at all. After the loss of the brig Margaret with all hands the\n\
+     merchants of the town collected money for a proper light, and the harbour board,\n\
+     which had refused for thirty years, gave the land. Their names are on the plate\n\
+     beside the door, in the order of what each of them gave.",
+    "Measurements\n\
+     \n\
+     The tower of the lighthouse is 47 metres tall and was built of grey granite in 1871.\n\
+     Its walls are three metres thick at the foot and less than one at the gallery. The\n\
+     lamp burned whale oil at first, then paraffin, and has been electric since 1928; the\n\
+     lens in front of it, with its four hundred prisms, is still the first one. The light\n\
+     can be seen from 21 nautical miles away in clear weather and turns once in fifteen\n\
+     seconds. In fog a horn sounds twice a minute, which the people of the town say they\n\
+     do not hear any more. The tower leans by eleven centimetres to the east, measured\n\
+     every spring by the harbour board with a plumb line of copper wire, and has not\n\
+     moved since the measurements began.",
+    "Visiting\n\
+     \n\
+     Doors are open from April to October, every day but Monday, from ten in the morning\n\
+     to five in the afternoon. A ticket costs four crowns, and children under twelve go\n\
+     free if somebody holds their hand. The climb has 213 steps and there is no lift; a\n\
+     bench stands on every third landing. From the gallery one sees the islands, on good\n\
+     days the mainland, and below the kitchen gardens of the keepers, who sell jam at the\n\
+     gate. Dogs wait outside, where there is water for them. The bus from the station\n\
+     leaves every hour at twenty past and takes a quarter of an hour. Those who walk\n\
+     should follow the path along the cliff and stay behind the rope. The keepers ask not\n\
+     to feed the gulls, who do not need it and remember faces.",
 ];
 const QUESTION: &str = "How tall is the tower of the lighthouse?";
 const PAGE: u32 = 2;
@@ -94,14 +120,17 @@ pub(super) async fn prove(
     ada.sign_in_by_name("Ada").await?;
     let workspace = ada.workspace().await?;
     let said = ada.until_available(&workspace, AVAILABLE_LIMIT).await?;
-    say(&format!("  Ada signed up. {said}"))?;
+    let line = said.split_once("Ready in").map_or(&*said, |(_, line)| line);
+    let line = line.split(" . ").next().unwrap_or(line).replace(" ,", ",");
+    say(&format!("  Ada signed up and had her database in{line}."))?;
 
     let file = sample_pdf(&PAGES);
     let document = ada.upload(&workspace, FILE_NAME, &file).await?;
     let row = ada
         .until_ready(&workspace, &document, SEARCHABLE_LIMIT)
         .await?;
-    say(&format!("  She brought a PDF: {}", row.words))?;
+    let line = row.words.split(" just now").next().unwrap_or(&row.words);
+    say(&format!("  She brought a PDF, and can search it: {line}"))?;
 
     let answer = ada.ask(&workspace, QUESTION, ANSWER_LIMIT).await?;
     let citation = format!("/w/{workspace}/documents/{document}/file#page={PAGE}");
@@ -117,8 +146,8 @@ pub(super) async fn prove(
 
     let chunks = chunks_in_the_tenants_database(cluster, &workspace, path).await?;
     ensure!(
-        chunks == "3|3|2",
-        "chunks, vectors and messages in the tenant's database: {chunks}"
+        chunks == "t|t|2",
+        "chunks, a vector for each, and messages in the tenant's database: {chunks}"
     );
     nothing_in_the_main_database(postgres).await?;
     say(
@@ -162,7 +191,7 @@ async fn chunks_in_the_tenants_database(
         ])
         .env("KUBECONFIG", cluster.kubeconfig())
         .env("PATH", path)
-        .env("PROBE", "select (select count(*) from chunks), (select count(*) from chunk_embeddings), (select count(*) from messages)");
+        .env("PROBE", "select (select count(*) > 0 from chunks), (select count(*) from chunks) = (select count(*) from chunk_embeddings), (select count(*) from messages)");
     Ok(output(command).await?.trim().to_owned())
 }
 
@@ -170,13 +199,7 @@ async fn chunks_in_the_tenants_database(
 async fn nothing_in_the_main_database(postgres: &Postgres) -> Result<()> {
     let mut url = url::Url::parse(postgres.uri())?;
     url.set_path(release::DATABASE);
-    let mut connection = PgConnection::connect(url.as_str()).await?;
-    let dump: String = sqlx::query_scalar(
-        "select coalesce(string_agg(content, ''), '') from (select database_to_xml(true, false, '')::text as content) as everything",
-    )
-    .fetch_one(&mut connection)
-    .await?;
-    connection.close().await?;
+    let dump = release::all_rows(url.as_str()).await?;
     if !dump.contains(FILE_NAME) {
         bail!("the main database does not even know the file's name: nothing was proven");
     }

@@ -1,0 +1,147 @@
+// The first day with the product: sign up, watch the database come up, bring PDFs, search and ask them, invite somebody, and
+// take everything away again.
+import { basename } from 'node:path';
+import { APP, ensure, tell, WAIT_MS, workspaceOf } from './lib.mjs';
+
+const manuals = JSON.parse(process.env.MANUALS);
+const { HOSTILE, QUESTION, ANSWER, SEARCH } = process.env;
+const S3_ORIGIN = new URL(process.env.S3_URL).origin;
+
+await tell(async ({ person }) => {
+  const ada = await person('ada');
+  const { page } = ada;
+
+  // --- Landing and sign-up ---
+  await page.goto(`${APP}/`);
+  await ada.shoot('landing');
+  await page.goto(`${APP}/sign-in`);
+  await ada.shoot('sign-in');
+  await ada.signIn();
+  const signedUp = Date.now();
+  await ada.context.storageState();
+  const available = page.getByRole('heading', { name: 'Your database is ready' });
+  const documents = page.getByRole('heading', { name: 'Documents', exact: true });
+  await available.or(documents).first().waitFor();
+  const shownAfterMs = Date.now() - signedUp;
+  const workspace = workspaceOf(page);
+  await page.goto(`${APP}/w/${workspace}/provisioning`);
+  await available.waitFor();
+  const ready = await page.locator('.ready-line').innerText();
+  ensure(/Ready in .+ in .+ schema \d+/s.test(ready), `the page does not say how long it took: ${ready}`);
+  await ada.shoot('provisioning-ready');
+
+  // --- Documents ---
+  await page.goto(`${APP}/w/${workspace}/documents`);
+  await ada.shoot('documents-empty');
+  await page.setInputFiles('#files', [...manuals, HOSTILE]);
+  const rows = page.locator('#document-list li.row');
+  await rows.nth(manuals.length).waitFor();
+  await ada.shoot('documents-working');
+  // The list follows by events, without a reload.
+  for (const file of manuals) {
+    const row = rows.filter({ hasText: basename(file, '.pdf') });
+    await row.and(page.locator('[data-state=ready]')).waitFor({ timeout: 4 * WAIT_MS });
+    ensure(/\d+ pages/.test(await row.innerText()), `${file} has no pages`);
+  }
+  const refused = rows.filter({ hasText: basename(HOSTILE, '.pdf') });
+  await refused.and(page.locator('[data-state=failed]')).waitFor({ timeout: 2 * WAIT_MS });
+  const why = await refused.locator('.row-failure').innerText();
+  ensure(why.length > 20, `the refusal says little: ${why}`);
+  await ada.shoot('documents');
+
+  // The same file twice is told, not doubled.
+  await page.setInputFiles('#files', [manuals[0]]);
+  await page.locator('#uploads li').filter({ hasText: /already/i }).first().waitFor();
+  ensure((await rows.count()) === manuals.length + 1, 'the same file is there twice');
+
+  await page.fill('#q', SEARCH);
+  const hit = page.locator('#search-results .hit').first();
+  await hit.waitFor();
+  ensure((await hit.locator('mark').count()) > 0, 'the words that were looked for are not marked');
+  await ada.shoot('search');
+  await page.fill('#q', '');
+
+  await rows.first().locator('.row-title a').click();
+  await page.locator('.passages').waitFor();
+  await ada.shoot('document');
+
+  // --- Ask, and follow a citation to its page ---
+  await page.goto(`${APP}/w/${workspace}/chat`);
+  await ada.shoot('chat-empty');
+  await page.fill('#question', QUESTION);
+  await page.keyboard.press('Enter');
+  const answer = page.locator('article.answer:not(.pending)').last();
+  await answer.waitFor();
+  ensure((await answer.innerText()).includes(ANSWER), `the answer does not say ${ANSWER}: ${await answer.innerText()}`);
+  await ada.shoot('chat');
+  const citation = answer.locator('a[href*="/file#page="]').first();
+  const href = await citation.getAttribute('href');
+  const [, number] = href.match(/#page=(\d+)$/);
+  const opened = ada.context.waitForEvent('response', (response) => new URL(response.url()).origin === S3_ORIGIN);
+  await citation.click({ force: true });
+  const file = await opened;
+  ensure(file.ok(), `the citation leads to ${file.status()}`);
+  ensure(/application\/pdf/.test(file.headers()['content-type'] ?? ''), 'the citation leads to no PDF');
+  const cited = { document: href.split('/')[4], page: Number(number) };
+
+  // A second question in the same thread.
+  await page.bringToFront();
+  await page.fill('#question', 'zyxwv qponm lkjih');
+  await page.keyboard.press('Enter');
+  await page.locator('article.answer:not(.pending)').nth(1).waitFor();
+  await ada.shoot('chat-not-found');
+
+  // --- Members ---
+  await page.goto(`${APP}/w/${workspace}/members`);
+  await page.getByRole('button', { name: 'Make a link' }).click();
+  const link = await page.locator('#invitation-link').inputValue();
+  await ada.shoot('members-invitation');
+  const grace = await person('grace');
+  await grace.page.goto(link);
+  await grace.shoot('invitation');
+  await grace.signIn();
+  await grace.page.goto(link);
+  await grace.shoot('invitation-open');
+  await grace.page.getByRole('button', { name: 'Join' }).click();
+  await grace.page.waitForURL(`**/w/${workspace}**`);
+  await grace.page.goto(`${APP}/w/${workspace}/documents`);
+  ensure((await grace.page.locator('#document-list li.row').count()) === manuals.length + 1, 'a member sees other documents');
+  // A link lets one person in.
+  const mallory = await person('mallory');
+  await mallory.signIn();
+  const closed = await mallory.page.goto(link);
+  ensure(/not good/.test(await mallory.page.innerText('main')), `a used link lets somebody in: ${closed.status()}`);
+  const stranger = await mallory.page.goto(`${APP}/w/${workspace}/documents`);
+  ensure(stranger.status() === 404, `a stranger gets ${stranger.status()}`);
+  await mallory.shoot('not-found');
+  await page.reload();
+  ensure((await page.locator('section[aria-labelledby=people] li.row').count()) === 2, 'the members are not two');
+  await ada.shoot('members');
+
+  await page.goto(`${APP}/w/${workspace}/settings`);
+  await ada.shoot('settings');
+  await page.goto(`${APP}/workspaces/new`);
+  await ada.shoot('new-workspace');
+
+  // --- And away with it ---
+  for (const somebody of [mallory, grace]) await removeAccount(somebody.page);
+  await page.goto(`${APP}/account`);
+  await ada.shoot('account');
+  await removeAccount(page);
+  await ada.shoot('receipt');
+  const receipt = await page.innerText('main');
+  ensure(/Recoverable until/.test(receipt), 'the receipt does not say until when the database can be recovered');
+  const back = await page.goto(`${APP}/w/${workspace}/documents`);
+  ensure(new URL(page.url()).pathname === '/sign-in', `who has gone still gets ${back.status()} at ${page.url()}`);
+
+  return { workspace, shownAfterMs, cited, why };
+});
+
+/** Types the word that confirms it, and waits for the receipt. */
+async function removeAccount(page) {
+  await page.goto(`${APP}/account`);
+  const form = page.locator('#remove form');
+  await form.locator('input[name=confirm]').fill(await form.locator('.typed').innerText());
+  await form.getByRole('button').click();
+  await page.getByRole('heading', { name: 'Receipt of removal' }).waitFor({ timeout: 2 * WAIT_MS });
+}
