@@ -16,8 +16,8 @@ use tracing::info;
 use crate::config;
 use crate::ingestion::queue::{self, QueueError};
 
-/// The lock that one migrating process holds; a number of the app's own.
-const MIGRATION_LOCK: i64 = 0x6368_6174_2d61_7070;
+/// The advisory lock that one migrating process holds; a number of the app's own.
+pub const MIGRATION_LOCK: i64 = 0x6368_6174_2d61_7070;
 /// Limit on all migrations together, once the lock is held.
 const MIGRATION_TIMEOUT: Duration = Duration::from_mins(30);
 /// How long a connection may be idle.

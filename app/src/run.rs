@@ -18,10 +18,10 @@ use tracing::{info, warn};
 use crate::config::{Command, Config};
 use crate::database::{self, MigrationError};
 use crate::telemetry::{Health, Metrics, State};
+use crate::tenants::connect;
 use crate::web;
 
-pub use parts::StartError;
-use parts::Started;
+pub use parts::{StartError, compose};
 
 /// Wait between attempts to reach the main database at the start.
 const START_RETRY: Duration = Duration::from_secs(2);
@@ -114,8 +114,9 @@ async fn live(
     health.set(State::Filling);
     let tasks = TaskTracker::new();
     let does_jobs = pages.is_none() || config.workers > 0;
-    let started = Started::new(config, metrics, &tasks, stop).await?;
-    let (app, grace) = (started.app().clone(), started.app().config.shutdown_grace);
+    let cluster = connect::client().await.map_err(StartError::Cluster)?;
+    let grace = config.shutdown_grace;
+    let app = compose(config, cluster, metrics, &tasks, stop).await?;
     let filling = (app.tenants.clone(), health.clone());
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
         let (tenants, health) = filling;
@@ -123,9 +124,9 @@ async fn live(
         health.set(State::Ready);
     }));
     if does_jobs {
-        started.work(&tasks, stop)?;
+        parts::work(&app, &tasks, stop)?;
     }
-    started.observe(&tasks, stop);
+    parts::observe(&app, &tasks, stop);
     match pages {
         Some(pages) => {
             let address = pages.address();

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 
 use models::LOCAL_MODEL_FILES;
 use secrecy::ExposeSecret as _;
-use service::settings::AnySetting as _;
 
 use super::settings::{ALL, TABLE};
 use super::*;

@@ -1,6 +1,7 @@
 //! Signing in: through an OIDC provider, or by name alone where the operator runs the demo on their own machine.
 
 use maud::{Markup, html};
+use url::form_urlencoded;
 
 use super::layout::{Chrome, Frame};
 use super::parts::{csrf, form_trouble};
@@ -32,10 +33,7 @@ pub fn page(chrome: &Chrome, view: &SignInPage) -> Markup {
                 p.lead { "Your first sign-in makes your workspace, with a database of its own." }
                 (form_trouble(view.trouble.as_deref()))
                 @if let Some(provider) = &view.provider {
-                    form.stack method="get" action="/sign-in/start" data-once {
-                        (return_to(view))
-                        button.button.primary.wide type="submit" { "Continue with " (provider) }
-                    }
+                    a.button.primary.wide href=(start_path(view)) { "Continue with " (provider) }
                 }
                 @if view.provider.is_some() && view.local { p.or { span { "or" } } }
                 @if view.local { (local(chrome, view)) }
@@ -44,6 +42,19 @@ pub fn page(chrome: &Chrome, view: &SignInPage) -> Markup {
                 }
             }
         })
+}
+
+/// A link and no form: the policy on forms would stop the redirect to the provider.
+fn start_path(view: &SignInPage) -> String {
+    match &view.return_to {
+        None => "/sign-in/start".to_owned(),
+        Some(path) => {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("return_to", path)
+                .finish();
+            format!("/sign-in/start?{query}")
+        }
+    }
 }
 
 fn return_to(view: &SignInPage) -> Markup {

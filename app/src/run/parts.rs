@@ -61,121 +61,114 @@ pub enum StartError {
     Program(#[source] io::Error),
 }
 
-/// The parts, started.
-pub(super) struct Started(App);
-
-impl Started {
-    /// Starts them. Whatever they stand on may still be away.
-    pub(super) async fn new(
-        config: Arc<Config>,
-        metrics: Arc<Metrics>,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> Result<Self, StartError> {
-        let client = connect::client().await?;
-        let database = database::pool(&config.database)?;
-        let tenants = Tenants::start(client, &config.tenants.namespace, tasks, stop);
-        let pools = Pools::start(tenants.clone(), PoolLimits::default(), tasks, stop);
-        let oidc = match &config.sign_in {
-            SignIn::Oidc(settings) => Some(Oidc::new(settings, &config.http.public_url)?),
-            SignIn::Local => None,
-        };
-        let models = Arc::new(Models::start(config.models.clone())?);
-        let app = App::new(Parts {
-            objects: Objects::start(&config.objects).await?,
-            ask: Ask::start(pools.clone(), Arc::clone(&models), tasks.clone(), stop.clone()),
-            models,
-            oidc,
-            events: Events::start(database.clone(), stop.clone()),
-            limits: Limits::start(&config.limits)?,
-            streams: Streams::default(),
-            headers: Headers::new(&config),
-            metrics,
-            stop: stop.clone(),
-            config,
-            database,
-            tenants,
-            pools,
-        });
-        Ok(Self(app))
-    }
-
-    pub(super) fn app(&self) -> &App {
-        &self.0
-    }
-
-    /// Does jobs, and looks for work that lost its process.
-    pub(super) fn work(
-        &self,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> Result<(), StartError> {
-        let app = &self.0;
-        let reader = ExtractorConfig::of_this_program(ReadingLimits::default())
-            .map_err(StartError::Program)?;
-        let workshop = Workshop::new(
-            app.database.clone(),
-            app.objects.clone(),
-            Arc::new(app.pools.clone()),
-            Extractor::new(reader),
-            Arc::clone(&app.models) as Arc<_>,
-        );
-        let remover = Remover {
-            database: app.database.clone(),
-            tenants: app.tenants.clone(),
-            pools: app.pools.clone(),
-            files: app.objects.clone(),
-        };
-        let registry = ingestion::jobs(&workshop, app.config.sessions, Registry::new());
-        let registry = removal::jobs(&remover, registry);
-        let settings = WorkerSettings {
-            concurrency: NonZeroUsize::new(app.config.workers).unwrap_or(NonZeroUsize::MIN),
-            times: Times {
-                grace: app.config.shutdown_grace,
-                ..Times::default()
-            },
-        };
-        tasks.spawn(Worker::new(&app.database, registry, settings).run(stop.clone()));
-        tasks.spawn(apply::recover(
-            app.database.clone(),
-            app.tenants.clone(),
+/// Starts the parts over this cluster and puts them together. Whatever they stand on may still be away.
+pub async fn compose(
+    config: Arc<Config>,
+    cluster: kube::Client,
+    metrics: Arc<Metrics>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<App, StartError> {
+    let database = database::pool(&config.database)?;
+    let tenants = Tenants::start(cluster, &config.tenants.namespace, tasks, stop);
+    let pools = Pools::start(tenants.clone(), PoolLimits::default(), tasks, stop);
+    let oidc = match &config.sign_in {
+        SignIn::Oidc(settings) => Some(Oidc::new(settings, &config.http.public_url)?),
+        SignIn::Local => None,
+    };
+    let models = Arc::new(Models::start(config.models.clone())?);
+    Ok(App::new(Parts {
+        objects: Objects::start(&config.objects).await?,
+        ask: Ask::start(
+            pools.clone(),
+            Arc::clone(&models),
+            tasks.clone(),
             stop.clone(),
-        ));
-        let database = app.database.clone();
-        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-            loop {
-                if let Err(error) = removal::resume(&database).await {
-                    warn!(error = %service::chain(&error), "Removals without a job could not be looked for");
-                }
-                sleep(RESUME_INTERVAL).await;
-            }
-        }));
-        Ok(())
-    }
+        ),
+        models,
+        oidc,
+        events: Events::start(database.clone(), stop.clone()),
+        limits: Limits::start(&config.limits)?,
+        streams: Streams::default(),
+        headers: Headers::new(&config),
+        metrics,
+        stop: stop.clone(),
+        config,
+        database,
+        tenants,
+        pools,
+    }))
+}
 
-    /// Brings the metrics that are counted elsewhere up to date.
-    pub(super) fn observe(&self, tasks: &TaskTracker, stop: &CancellationToken) {
-        let app = &self.0;
-        let (tenants, pools, limits) = (app.tenants.clone(), app.pools.clone(), app.limits.clone());
-        app.metrics.before_read(move |metrics| {
-            let state = tenants.watch_state();
-            metrics.set_tenants(state.tenants, state.interrupted_since.is_some());
-            let counts = pools.counts();
-            metrics.set_pools(counts.open, counts.connections);
-            metrics.set_redis_failures(limits.redis_failures());
-        });
-        let (database, metrics) = (app.database.clone(), Arc::clone(&app.metrics));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-            loop {
-                // While the database is away the last counts stand; others tell that it is.
-                if let Ok(kinds) = backlog(&database).await {
-                    for kind in kinds {
-                        let waiting = kind.due + kind.later + kind.running;
-                        metrics.set_jobs(&kind.kind, waiting, kind.dead);
-                    }
-                }
-                sleep(BACKLOG_INTERVAL).await;
+/// Does jobs, and looks for work that lost its process.
+pub(super) fn work(
+    app: &App,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), StartError> {
+    let reader =
+        ExtractorConfig::of_this_program(ReadingLimits::default()).map_err(StartError::Program)?;
+    let workshop = Workshop::new(
+        app.database.clone(),
+        app.objects.clone(),
+        Arc::new(app.pools.clone()),
+        Extractor::new(reader),
+        Arc::clone(&app.models) as Arc<_>,
+    );
+    let remover = Remover {
+        database: app.database.clone(),
+        tenants: app.tenants.clone(),
+        pools: app.pools.clone(),
+        files: app.objects.clone(),
+    };
+    let registry = ingestion::jobs(&workshop, app.config.sessions, Registry::new());
+    let registry = removal::jobs(&remover, registry);
+    let settings = WorkerSettings {
+        concurrency: NonZeroUsize::new(app.config.workers).unwrap_or(NonZeroUsize::MIN),
+        times: Times {
+            grace: app.config.shutdown_grace,
+            ..Times::default()
+        },
+    };
+    tasks.spawn(Worker::new(&app.database, registry, settings).run(stop.clone()));
+    tasks.spawn(apply::recover(
+        app.database.clone(),
+        app.tenants.clone(),
+        stop.clone(),
+    ));
+    let database = app.database.clone();
+    tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+        loop {
+            if let Err(error) = removal::resume(&database).await {
+                warn!(error = %service::chain(&error), "Removals without a job could not be looked for");
             }
-        }));
-    }
+            sleep(RESUME_INTERVAL).await;
+        }
+    }));
+    Ok(())
+}
+
+/// Brings the metrics that are counted elsewhere up to date.
+pub(super) fn observe(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (tenants, pools, limits) = (app.tenants.clone(), app.pools.clone(), app.limits.clone());
+    app.metrics.before_read(move |metrics| {
+        let state = tenants.watch_state();
+        metrics.set_tenants(state.tenants, state.interrupted_since.is_some());
+        let counts = pools.counts();
+        metrics.set_pools(counts.open, counts.connections);
+        metrics.set_redis_failures(limits.redis_failures());
+    });
+    let (database, metrics) = (app.database.clone(), Arc::clone(&app.metrics));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+        loop {
+            // While the database is away the last counts stand; others tell that it is.
+            if let Ok(kinds) = backlog(&database).await {
+                for kind in kinds {
+                    let waiting = kind.due + kind.later + kind.running;
+                    metrics.set_jobs(&kind.kind, waiting, kind.dead);
+                }
+            }
+            sleep(BACKLOG_INTERVAL).await;
+        }
+    }));
 }

@@ -149,11 +149,11 @@ pub fn table() -> Vec<Route> {
 
 /// The app as axum serves it.
 pub fn router(app: &App) -> Router {
-    serve(app, table())
+    router_of(app, table())
 }
 
-/// As [`router`], with these routes.
-fn serve(app: &App, routes: Vec<Route>) -> Router {
+/// As [`router`], with these routes: tests bring handlers of their own.
+pub fn router_of(app: &App, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
     for route in routes {
         let guard = from_fn_with_state((app.clone(), route.rules), guard::guard);

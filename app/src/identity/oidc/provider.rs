@@ -24,14 +24,14 @@ use crate::config;
 
 /// How long what the provider said is taken for true.
 const FRESH_FOR: Duration = Duration::from_hours(1);
-/// Shortest time between two fetches that unknown keys ask for: made-up tokens must not make us a burden.
+/// Shortest time between two fetches that unknown keys ask for, so that tokens with made-up keys make us no burden.
 const REFETCH_PAUSE: Duration = Duration::from_secs(10);
 /// How far the provider's clock and ours may differ.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 /// How old a token may be: it comes straight from the token endpoint.
 const TOKEN_AGE_MAX: Duration = Duration::from_mins(10);
 /// Signatures that are believed: made with the provider's own keys, never with a secret that we know too.
-const ALGORITHMS: [CoreJwsSigningAlgorithm; 8] = [
+const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
@@ -40,6 +40,7 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 8] = [
     CoreJwsSigningAlgorithm::RsaSsaPssSha512,
     CoreJwsSigningAlgorithm::EcdsaP256Sha256,
     CoreJwsSigningAlgorithm::EcdsaP384Sha384,
+    CoreJwsSigningAlgorithm::EdDsa,
 ];
 
 /// The client of a discovered provider.
@@ -68,6 +69,8 @@ pub(super) struct Provider {
 struct Known {
     client: Arc<Client>,
     fetched: Instant,
+    /// When an unknown key last had it fetched before its time.
+    asked_anew: Option<Instant>,
 }
 
 impl Provider {
@@ -116,12 +119,24 @@ impl Provider {
         }
     }
 
-    /// The client with the keys that are there now, unless they were fetched just before.
+    /// The client with the keys that are there now, unless an unknown key asked for them just before.
     pub(super) async fn refetched(&self) -> Result<Arc<Client>, OidcError> {
         let mut known = self.known.lock().await;
         match &*known {
-            Some(known) if known.fetched.elapsed() < REFETCH_PAUSE => Ok(Arc::clone(&known.client)),
-            _ => Ok(remember(&mut known, self.discover().await?)),
+            Some(known)
+                if known
+                    .asked_anew
+                    .is_some_and(|asked| asked.elapsed() < REFETCH_PAUSE) =>
+            {
+                Ok(Arc::clone(&known.client))
+            }
+            _ => {
+                let client = remember(&mut known, self.discover().await?);
+                if let Some(known) = known.as_mut() {
+                    known.asked_anew = Some(Instant::now());
+                }
+                Ok(client)
+            }
         }
     }
 
@@ -154,6 +169,7 @@ fn remember(known: &mut Option<Known>, client: Client) -> Arc<Client> {
     *known = Some(Known {
         client: Arc::clone(&client),
         fetched: Instant::now(),
+        asked_anew: None,
     });
     client
 }

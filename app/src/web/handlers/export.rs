@@ -16,7 +16,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/w/{workspace}/export", Access::Member, archive)
             .budget(Budget::Heavy)
-            .stream(),
+            .download(),
     ]
 }
 
