@@ -151,8 +151,10 @@
     if (seconds < 30 * 86_400) return ago(Math.floor(seconds / 86_400), "day");
     return null;
   };
+  // The browser's clock may be wrong; the page says what the server's was when it was made.
+  const clockAheadMs = Date.now() - Number(document.body.dataset.now);
   setInterval(() => each("time[data-age]", (time) => {
-    const words = ageWords((Date.now() - Date.parse(time.dateTime)) / 1_000);
+    const words = ageWords((Date.now() - clockAheadMs - Date.parse(time.dateTime)) / 1_000);
     if (words && words !== time.textContent) time.textContent = words;
   }), AGE_REFRESH_MS);
 

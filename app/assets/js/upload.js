@@ -179,6 +179,7 @@
         throw error;
       }
     });
+    row.progress(file.size);
     row.say("Finishing\u2026");
     await persist(row, () => post(`${form.action}/${target.document}/complete`, {}, signal));
   };

@@ -46,7 +46,7 @@ pub struct IdentityView {
 pub struct SessionView {
     /// Names it in its form's URL.
     pub id: SessionId,
-    /// The browser, as it names itself.
+    /// The browser, as it names itself: the `User-Agent` of its requests.
     pub browser: String,
     /// When it began.
     pub created_at: Timestamp,
@@ -87,7 +87,10 @@ fn identity(view: &AccountPage) -> Markup {
             dl.facts {
                 div { dt { "Here since" } dd { (format::day(view.created_at)) } }
                 @for identity in &view.identities {
-                    div { dt { "Signs in through" } dd { (identity.issuer) } }
+                    div { dt { "Signs in through" } dd {
+                        // Issuers are URLs; the demo's sign-in by name is none.
+                        @if identity.issuer.contains("://") { (identity.issuer) } @else { "their name, on this machine" }
+                    } }
                     div.grow { dt { "Known there as" } dd { code { (identity.subject) } } }
                 }
             }
@@ -107,7 +110,7 @@ fn sessions(chrome: &Chrome, view: &AccountPage) -> Markup {
                     li.row {
                         span.row-icon { (icons::DISPLAY) }
                         div.row-main {
-                            p.row-title { (session.browser) @if session.current { span.you { "this one" } } }
+                            p.row-title title=(session.browser) { (browser_name(&session.browser)) @if session.current { span.you { "this one" } } }
                             p.row-meta {
                                 span { "last used " (format::time(session.last_seen_at, chrome.now)) }
                                 span { "since " (format::day(session.created_at)) }
@@ -124,6 +127,41 @@ fn sessions(chrome: &Chrome, view: &AccountPage) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// What a `User-Agent` is commonly called. The first that matches is it: later ones are named by those before, too.
+fn browser_name(user_agent: &str) -> String {
+    const BROWSERS: [(&str, &str); 8] = [
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("SamsungBrowser/", "Samsung Internet"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("CriOS/", "Chrome"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 7] = [
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("CrOS", "ChromeOS"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "Mac"),
+        ("Linux", "Linux"),
+    ];
+    let called = |names: &[(&str, &'static str)]| {
+        names
+            .iter()
+            .find(|(mark, _)| user_agent.contains(mark))
+            .map(|(_, name)| *name)
+    };
+    match (called(&BROWSERS), called(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(name), None) | (None, Some(name)) => name.to_owned(),
+        (None, None) if user_agent.trim().is_empty() => "Unknown browser".to_owned(),
+        (None, None) => user_agent.to_owned(),
     }
 }
 
@@ -146,6 +184,37 @@ fn removal(chrome: &Chrome, view: &AccountPage) -> Markup {
                 trouble: view.remove_trouble.as_deref(),
                 button: "Remove account",
             })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_called_what_people_call_them() {
+        for (user_agent, name) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+                "Chrome on Linux",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+                "Edge on Windows",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1",
+                "Safari on iPhone",
+            ),
+            (
+                "Mozilla/5.0 (Android 16; Mobile; rv:144.0) Gecko/144.0 Firefox/144.0",
+                "Firefox on Android",
+            ),
+            ("curl/8.9.1", "curl/8.9.1"),
+            ("", "Unknown browser"),
+        ] {
+            assert_eq!(browser_name(user_agent), name);
         }
     }
 }

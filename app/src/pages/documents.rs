@@ -243,11 +243,6 @@ pub fn list_update(place: Place<'_>, view: &DocumentsView) -> Markup {
 
 /// What is inside `#document-list`: all rows, or how to begin.
 pub fn list(place: Place<'_>, view: &DocumentsView) -> Markup {
-    let ready = view
-        .documents
-        .iter()
-        .filter(|document| document.state == DocumentState::Ready)
-        .count();
     html! {
         @if view.documents.is_empty() {
             (parts::empty(icons::DOCUMENTS, "No documents yet",
@@ -255,7 +250,7 @@ pub fn list(place: Place<'_>, view: &DocumentsView) -> Markup {
         } @else {
             div.list-head {
                 h2 { "All documents" }
-                p.hint { (format::count(view.documents.len() as u64, "document", "documents")) ", " (ready) " ready" }
+                p.hint { (format::count(view.documents.len() as u64, "document", "documents")) }
             }
             ul.rows {
                 @for document in &view.documents { (row(place, document)) }

@@ -258,7 +258,7 @@ impl<'a> Frame<'a> {
             (DOCTYPE)
             html lang="en" data-theme=[chrome.theme.attribute()] {
                 (self.head())
-                body hx-headers={ "{\"X-CSRF-Token\":\"" (chrome.csrf) "\"}" } .signed-in[chrome.user.is_some()] {
+                body data-now=(chrome.now.as_millisecond()) hx-headers={ "{\"X-CSRF-Token\":\"" (chrome.csrf) "\"}" } .signed-in[chrome.user.is_some()] {
                     a.skip href="#main" { "Skip to content" }
                     @if chrome.user.is_some() { (sidebar(chrome, self.section)) } @else { (bar(chrome)) }
                     main #main .(self.class) tabindex="-1" {

@@ -448,8 +448,16 @@ fn account_page() -> account::AccountPage {
         }],
         created_at: ago(86_400 * 90),
         sessions: vec![
-            session(31, "Firefox on Linux", true),
-            session(32, "Safari on iPhone", false),
+            session(
+                31,
+                "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0",
+                true,
+            ),
+            session(
+                32,
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604.1",
+                false,
+            ),
         ],
         owned_alone: vec![link("House purchase", Role::Owner)],
         remove_trouble: None,

@@ -122,7 +122,7 @@ fn pending(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup 
 fn ended(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
     html! {
         article.message.answer id={ "message-" (view.id) } {
-            (author(&view.author))
+            @if view.state == AnswerState::NotFound { (nobody()) } @else { (author(&view.author)) }
             @match &view.state {
                 AnswerState::NotFound => (not_found(view)),
                 AnswerState::Pending | AnswerState::Complete | AnswerState::Stopped | AnswerState::Failed { .. } => {
@@ -153,6 +153,11 @@ fn author(author: &Author) -> Markup {
             }
         }
     }
+}
+
+/// Above what neither a model nor a document says.
+fn nobody() -> Markup {
+    html! { header.message-head { (icons::LOGO) strong { (PRODUCT) } } }
 }
 
 /// What is being done, in words: sent with [`super::EVENT_STATUS`].
