@@ -17,7 +17,7 @@ pub(super) fn render(text: &str, reference: Reference<'_>) -> Markup {
                 Block::Heading(line) => p.prose-heading { (spans(line, reference)) },
                 Block::Bullets(items) => ul { @for item in &items { li { (lines_of(item, reference)) } } },
                 Block::Numbers(first, items) => ol start=[(first != 1).then_some(first)] { @for item in &items { li { (lines_of(item, reference)) } } },
-                Block::Code(lines) => pre { code { (lines.join("\n")) } },
+                Block::Code(lines) => pre tabindex="0" { code { (lines.join("\n")) } },
             }
         }
     }
@@ -174,7 +174,7 @@ mod tests {
         );
         assert_eq!(
             shown("## Rent\n```\na < b\n```\nafter"),
-            "<p class=\"prose-heading\">Rent</p><pre><code>a &lt; b</code></pre><p>after</p>"
+            "<p class=\"prose-heading\">Rent</p><pre tabindex=\"0\"><code>a &lt; b</code></pre><p>after</p>"
         );
     }
 
@@ -190,7 +190,10 @@ mod tests {
     fn text_that_is_cut_off_is_shown_as_far_as_it_goes() {
         assert_eq!(shown("It is **bo"), "<p>It is **bo</p>");
         assert_eq!(shown("See ["), "<p>See [</p>");
-        assert_eq!(shown("```\ncode"), "<pre><code>code</code></pre>");
+        assert_eq!(
+            shown("```\ncode"),
+            "<pre tabindex=\"0\"><code>code</code></pre>"
+        );
     }
 
     proptest! {
@@ -198,7 +201,7 @@ mod tests {
         fn no_markup_of_the_text_reaches_the_page(text in "(<script>|<img onerror=x>|\"|'|&|\\[1\\]|\\*\\*|`|```|\n|- |1\\. |# |[a-z ]{0,4}|é|\u{202e})*") {
             let html = shown(&text);
             prop_assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
-            for (open, close) in [("<p", "</p>"), ("<li>", "</li>"), ("<strong>", "</strong>"), ("<code>", "</code>"), ("<pre>", "</pre>")] {
+            for (open, close) in [("<p", "</p>"), ("<li>", "</li>"), ("<strong>", "</strong>"), ("<code>", "</code>"), ("<pre ", "</pre>")] {
                 let opened = if open == "<p" { html.matches("<p>").count() + html.matches("<p ").count() } else { html.matches(open).count() };
                 prop_assert_eq!(opened, html.matches(close).count(), "{} in {}", open, html);
             }
