@@ -91,7 +91,7 @@ async function person(browser, name, findings) {
 async function signIn(page, name, path = '/sign-in') {
   await page.goto(APP_URL + path);
   if (new URL(page.url()).pathname !== '/sign-in') await page.goto(`${APP_URL}/sign-in`);
-  await page.getByRole('button', { name: /^Continue with/ }).click();
+  await page.getByRole('link', { name: /^Continue with/ }).click();
   await page.locator('input[name=login]').fill(name);
   await page.locator('input[name=password]').fill('anything');
   await page.locator('button[type=submit]').click();

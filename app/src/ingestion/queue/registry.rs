@@ -43,6 +43,8 @@ impl Registry {
     pub fn with_every_minute<J: Job>(mut self, state: J::State, key: &str) -> Self {
         self.crontabs.push(
             Cron::every_minute::<Task<J>>()
+                // A job without fields is an empty object; without a payload the queue would hand over `null`.
+                .payload_value(serde_json::json!({}))
                 .job_key(key)
                 .job_key_mode(CronJobKeyMode::Replace)
                 .build(),
