@@ -247,4 +247,73 @@ mod tests {
         cache.take_secret(Event::Delete(("s".into(), "6".into())));
         assert_eq!(cache.secret_version("s"), None);
     }
+
+    /// A Tenant as the controller leaves one behind.
+    fn typical(number: usize) -> crds::Tenant {
+        let condition = |kind: &str| {
+            serde_json::json!({
+                "type": kind, "status": "True", "reason": "Succeeded", "observedGeneration": 1,
+                "message": "as wished", "lastTransitionTime": "2026-01-02T03:04:05Z",
+            })
+        };
+        let kinds = [
+            "Ready",
+            "Available",
+            "ProjectReady",
+            "SchemaReady",
+            "CredentialsReady",
+        ];
+        let id = format!("quiet-river-{number:08}");
+        let name = format!("ws-{number:012}");
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "dbpertenant.dev/v1alpha1", "kind": "Tenant",
+            "metadata": {
+                "name": name, "namespace": "tenants", "uid": format!("5b0e5a53-7a0b-4f0f-9f0a-{number:012}"),
+                "labels": { "chat.dbpertenant.dev/workspace": format!("{number:012}") },
+            },
+            "spec": { "className": "default", "displayName": "A workspace" },
+            "status": {
+                "conditions": kinds.map(condition), "phase": "Ready",
+                "project": { "id": id, "region": "aws-eu-central-1", "name": name },
+                "connection": {
+                    "host": format!("ep-{id}.eu-central-1.aws.neon.tech"),
+                    "pooledHost": format!("ep-{id}-pooler.eu-central-1.aws.neon.tech"),
+                    "port": 5432, "database": "neondb", "role": "neondb_owner", "sslMode": "require",
+                },
+                "binding": { "name": format!("{name}-connection") },
+                "schema": { "version": 2, "target": 2 },
+                "timings": { "projectMs": 612, "schemaMs": 301, "readyMs": 941 },
+            },
+        }))
+        .expect("a Tenant")
+    }
+
+    fn resident_bytes() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+        let pages: usize = statm
+            .split_whitespace()
+            .nth(1)
+            .and_then(|pages| pages.parse().ok())
+            .expect("a number");
+        pages * 4096
+    }
+
+    #[test]
+    #[ignore = "a measurement of the whole process: run it alone"]
+    fn ten_thousand_tenants_and_their_secrets_take_a_few_megabytes() {
+        const TENANTS: usize = 10_000;
+        let cache = Cache::default();
+        let before = resident_bytes();
+        cache.take_tenant(Event::Init);
+        for number in 0..TENANTS {
+            cache.take_tenant(Event::InitApply(TenantView::of(typical(number))));
+            let secret = format!("ws-{number:012}-connection");
+            cache.take_secret(Event::Apply((secret.into(), "123456789".into())));
+        }
+        cache.take_tenant(Event::InitDone);
+        let bytes = resident_bytes() - before;
+        println!("{} bytes a Tenant", bytes / TENANTS);
+        assert!(bytes < 20 << 20, "{bytes} bytes");
+        assert_eq!(cache.tenant_count(), TENANTS);
+    }
 }

@@ -1,18 +1,21 @@
 //! The two watches that fill the cache: Tenants, and the metadata of their Secrets.
 
+use std::fmt::Debug;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crds::{Tenant, labels};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, ResourceExt as _};
-use tokio::time::Instant;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,62 +24,80 @@ use super::view::TenantView;
 
 /// Objects of one page when a watch begins.
 const PAGE_OBJECTS: u32 = 500;
-/// For so long after its last error a watch counts as interrupted: longer than it waits between two attempts, which is up to 30
-/// seconds, and an attempt.
-const INTERRUPTED_FOR: Duration = Duration::from_secs(45);
+/// While a watch is interrupted, the API server is asked so often whether it is back: the watch itself says nothing until something
+/// changes.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// How long such an answer may take.
+const ANSWER_TAKES: Duration = Duration::from_secs(5);
 
 /// How a watch is doing.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    state: Mutex<State>,
+    /// Since when.
+    interrupted: Mutex<Option<Timestamp>>,
     /// Cancelled once the first list is complete.
     pub(super) filled: CancellationToken,
 }
 
-#[derive(Debug, Default, Clone)]
-struct State {
-    failed: Option<Instant>,
-    since: Option<Timestamp>,
-}
-
 impl Health {
     fn took<T>(&self, what: &str, event: &Event<T>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.failed.is_some() {
-            info!("The watch on {what} is back");
-            *state = State::default();
-        }
-        drop(state);
+        self.is_back(what);
         if matches!(event, Event::InitDone) {
             self.filled.cancel();
         }
     }
 
+    fn is_back(&self, what: &str) {
+        if self.lock().take().is_some() {
+            info!("The watch on {what} is back");
+        }
+    }
+
     fn failed(&self, what: &str, error: &watcher::Error) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.is_interrupted() {
+        let mut since = self.lock();
+        if since.is_none() {
             // Once an outage, not once an attempt.
             warn!(
                 error = error as &dyn std::error::Error,
                 "The watch on {what} was interrupted"
             );
-            state.since = Some(Timestamp::now());
+            *since = Some(Timestamp::now());
         }
-        state.failed = Some(Instant::now());
     }
 
     /// Since when nothing new was heard; `None` while all is well.
     pub(super) fn interrupted_since(&self) -> Option<Timestamp> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.since.filter(|_| state.is_interrupted())
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.interrupted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// A watch that came back says nothing until something changes, so an error is forgotten by the clock as well.
-    fn is_interrupted(&self) -> bool {
-        self.failed
-            .is_some_and(|failed| failed.elapsed() < INTERRUPTED_FOR)
+/// What the watch says next. In between, an interrupted one is asked after.
+async fn next<K>(
+    events: &mut (impl Stream<Item = watcher::Result<Event<K>>> + Unpin),
+    api: &Api<K>,
+    what: &str,
+    health: &Health,
+) -> Option<watcher::Result<Event<K>>>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    loop {
+        if health.interrupted_since().is_none() {
+            return events.next().await;
+        }
+        if let Ok(event) = timeout(ASK_EVERY, events.next()).await {
+            return event;
+        }
+        let one = ListParams::default().limit(1);
+        if let Ok(Ok(_)) = timeout(ANSWER_TAKES, api.list(&one)).await {
+            health.is_back(what);
+        }
     }
 }
 
@@ -84,8 +105,8 @@ impl State {
 pub(super) async fn tenants(client: Client, namespace: &str, cache: &Cache, health: &Health) {
     let api: Api<Tenant> = Api::namespaced(client, namespace);
     let config = watcher::Config::default().page_size(PAGE_OBJECTS);
-    let mut events = pin!(watch(api, config).default_backoff());
-    while let Some(event) = events.next().await {
+    let mut events = pin!(watch(api.clone(), config).default_backoff());
+    while let Some(event) = next(&mut events, &api, "Tenants", health).await {
         match event {
             Ok(event) => {
                 let event = map(event, TenantView::of);
@@ -111,8 +132,8 @@ pub(super) async fn secrets(client: Client, namespace: &str, cache: &Cache, heal
     let config = watcher::Config::default()
         .page_size(PAGE_OBJECTS)
         .labels(&selector);
-    let mut events = pin!(watch(api, config).default_backoff());
-    while let Some(event) = events.next().await {
+    let mut events = pin!(watch(api.clone(), config).default_backoff());
+    while let Some(event) = next(&mut events, &api, "Secrets", health).await {
         match event {
             Ok(event) => {
                 health.took("Secrets", &event);

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use sqlx::PgPool;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Workspace, WorkspaceState, store};
+use super::{Workspace, WorkspaceState, store, strays};
 use crate::ids::WorkspaceId;
 use crate::tenants::{ClusterError, Tenants};
 
 /// How often workspaces are looked for whose Tenant was not applied.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How often Tenants are looked for that outlived their workspace.
+const STRAYS_EVERY: Duration = Duration::from_mins(5);
 /// Workspaces of one round.
 const ROUND_MAX: i64 = 200;
 /// Workspaces of a round whose Tenants are applied at once.
@@ -33,7 +36,7 @@ pub enum ApplyError {
 /// gone or another process is at it this moment.
 ///
 /// The row is held meanwhile, for [`crate::tenants::CALL_DEADLINE`] twice at most: whoever takes the workspace away waits for the outcome, so that no Tenant comes
-/// into being behind a removal's back.
+/// into being behind a removal's back. (A process may die with its request on the way: see [`super::strays`].)
 pub async fn ensure_tenant(
     database: &PgPool,
     tenants: &Tenants,
@@ -70,12 +73,33 @@ pub async fn ensure_tenant(
     }))
 }
 
-/// Applies what was left unapplied, now and every [`LOOK_EVERY`], until `stop`.
+/// Applies what was left unapplied, now and every [`LOOK_EVERY`], and now and then looks for Tenants that outlived their workspace, until
+/// `stop`.
 pub async fn recover(database: PgPool, tenants: Tenants, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        stop.run_until_cancelled(round(&database, &tenants)).await;
-        // Cancelled or not, the loop looks.
-        let _ = tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await;
+    let both = futures::future::join(
+        unfinished(&database, &tenants),
+        outlived(&database, &tenants),
+    );
+    stop.run_until_cancelled(both).await;
+}
+
+async fn unfinished(database: &PgPool, tenants: &Tenants) {
+    loop {
+        round(database, tenants).await;
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn outlived(database: &PgPool, tenants: &Tenants) {
+    tenants.filled().await;
+    loop {
+        if let Err(error) = strays::look(database, tenants).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Tenants that outlived their workspace could not be looked for"
+            );
+        }
+        sleep(STRAYS_EVERY).await;
     }
 }
 

@@ -11,6 +11,7 @@ pub mod invitations;
 pub mod members;
 pub mod removal;
 pub mod store;
+pub mod strays;
 
 use jiff::Timestamp;
 

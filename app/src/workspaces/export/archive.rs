@@ -127,3 +127,61 @@ impl Writing<'_> {
         Ok(entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::outlet::outlet;
+    use super::*;
+    use async_zip::base::read::mem::ZipFileReader;
+    use bytes::Bytes;
+    use futures::{AsyncReadExt as _, TryStreamExt as _};
+
+    #[tokio::test]
+    async fn what_was_written_is_read_back_whole_and_its_digests_are_right() {
+        let (outlet, pieces) = outlet();
+        let contents: Vec<(&str, Vec<u8>)> = vec![
+            ("documents/001 \u{dc}bersicht.pdf", vec![7; 300_000]),
+            ("text/001 \u{dc}bersicht.txt", Vec::new()),
+            ("manifest.json", b"{}".to_vec()),
+        ];
+        let written = contents.clone();
+        let writing = tokio::spawn(async move {
+            let mut archive = Archive::new(outlet, 1_000);
+            for (path, content) in &written {
+                let mut entry = archive.entry((*path).to_owned()).await.expect("an entry");
+                entry.copy(content.as_slice()).await.expect("copies");
+                entry.close().await.expect("closes");
+            }
+            let entries = archive.entries().to_vec();
+            archive.finish().await.expect("finishes");
+            entries
+        });
+        let blocks: Vec<Bytes> = pieces.try_collect().await.expect("whole");
+        let entries = writing.await.expect("no panic");
+        let reader = ZipFileReader::new(blocks.concat()).await.expect("a zip");
+        assert_eq!(reader.file().entries().len(), contents.len());
+        for (at, (path, content)) in contents.iter().enumerate() {
+            let stored = &reader.file().entries()[at];
+            assert_eq!(stored.filename().as_str().ok(), Some(*path));
+            let mut entry = reader.reader_with_entry(at).await.expect("an entry");
+            let mut read = Vec::new();
+            entry.read_to_end(&mut read).await.expect("reads");
+            assert_eq!(read, *content);
+            assert_eq!(entries[at].path, *path);
+            assert_eq!(entries[at].bytes, content.len() as u64);
+            assert_eq!(entries[at].sha256, hex::encode(Sha256::digest(content)));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_nobody_finished_is_none() {
+        let (outlet, pieces) = outlet();
+        let mut archive = Archive::new(outlet, 1_000);
+        let mut entry = archive.entry("a".to_owned()).await.expect("an entry");
+        entry.write(b"half").await.expect("writes");
+        drop(entry);
+        drop(archive);
+        let read: io::Result<Vec<Bytes>> = pieces.try_collect().await;
+        assert!(read.is_err());
+    }
+}

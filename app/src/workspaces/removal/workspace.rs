@@ -1,12 +1,11 @@
 //! The steps of a workspace: files, database, rows.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tracing::info;
 
 use super::job::SweepLateFiles;
@@ -14,7 +13,7 @@ use super::progress::{Progress, RemovedDatabase, Step};
 use super::{Files, Next, Removal, RemovalError, Remover, finish, write};
 use crate::ids::WorkspaceId;
 use crate::ingestion::queue;
-use crate::tenants::{Deletion, TenantName, TenantView};
+use crate::tenants::{TenantName, TenantView};
 use crate::web::events::{self, Event};
 use crate::workspaces::{Workspace, store};
 
@@ -97,14 +96,20 @@ async fn database<F: Files>(
         // What it was is written down before it goes: afterwards nobody knows.
         write(&remover.database, removal.id, &progress).await?;
     }
-    if !tenant.is_deleting && remover.tenants.delete(&name, &tenant.uid).await? == Deletion::Gone {
-        return Ok(Next::Step);
+    if !tenant.is_deleting {
+        remover.tenants.delete(&name, &tenant.uid).await?;
     }
-    if went(remover, &name, &tenant.uid).await {
-        Ok(Next::Step)
-    } else {
-        Ok(Next::Wait(LOOK_AGAIN))
+    went(remover, &name, &tenant.uid).await;
+    // The watch may be late, or not have begun: the API server has the last word.
+    let still_there = remover.tenants.look(&name).await?;
+    if still_there.is_some_and(|still| still.uid == tenant.uid) {
+        return Ok(Next::Wait(LOOK_AGAIN));
     }
+    let removal = Removal {
+        progress,
+        ..removal.clone()
+    };
+    gone(remover, &removal).await
 }
 
 /// What the receipt will say of the Tenant. What was known before stays known: a Tenant that is going may say less.
@@ -129,18 +134,18 @@ fn noted(tenant: &TenantView, before: Option<RemovedDatabase>) -> RemovedDatabas
     }
 }
 
-/// Waits until the watch says that the Tenant is gone. It may be late, never early: the next step asks the API server.
-async fn went<F: Files>(remover: &Remover<F>, name: &TenantName, uid: &str) -> bool {
-    let until = Instant::now() + GOING_TAKES;
+/// Waits until the watch does not show the Tenant (any more), for [`GOING_TAKES`] at most.
+async fn went<F: Files>(remover: &Remover<F>, name: &TenantName, uid: &str) {
     let mut changes = pin!(remover.tenants.changes(name));
-    let is_it = |view: &Arc<TenantView>| *view.uid == *uid;
-    loop {
-        match timeout_at(until, changes.next()).await {
-            Ok(Some(view)) if view.as_ref().is_some_and(is_it) => {}
-            Ok(_) => return true,
-            Err(_) => return false,
+    let going = async {
+        while let Some(Some(view)) = changes.next().await {
+            if *view.uid != *uid {
+                return;
+            }
         }
-    }
+    };
+    // Not in time: whoever asked looks again later.
+    let _ = timeout(GOING_TAKES, going).await;
 }
 
 async fn gone<F: Files>(remover: &Remover<F>, removal: &Removal) -> Result<Next, RemovalError> {

@@ -1,0 +1,353 @@
+//! A Kubernetes API server for Tenants and Secrets of one namespace, in memory: enough of it for lists, watches, apply, merge, delete with a uid
+//! and outages. What a real one does is tried elsewhere, with a real one.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http::{Method, Request, Response, StatusCode};
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tower::BoxError;
+use uuid::Uuid;
+
+pub(crate) const NAMESPACE: &str = "tenants";
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<(String, String), Value>,
+    /// Kind, type and object of every change; its place is its version.
+    log: Vec<(String, &'static str, Value)>,
+    is_away: bool,
+    /// Deleted Tenants stay, with a time of deletion, until somebody lets them go.
+    holds_deletions: bool,
+    requests: Vec<String>,
+}
+
+/// The server.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    state: Arc<Mutex<State>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Arc::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let cluster = self.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let cluster = cluster.clone();
+            async move { cluster.answer(request).await }
+        });
+        Client::new(service, NAMESPACE)
+    }
+
+    /// From now on nobody gets an answer; watches end.
+    pub(crate) fn goes_away(&self) {
+        self.state().is_away = true;
+        self.tell();
+    }
+
+    pub(crate) fn comes_back(&self) {
+        self.state().is_away = false;
+        self.tell();
+    }
+
+    pub(crate) fn hold_deletions(&self, hold: bool) {
+        let mut state = self.state();
+        state.holds_deletions = hold;
+        if !hold {
+            let going: Vec<_> = state
+                .objects
+                .iter()
+                .filter(|(_, object)| object["metadata"]["deletionTimestamp"].is_string())
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in going {
+                remove(&mut state, &key);
+            }
+        }
+        drop(state);
+        self.tell();
+    }
+
+    /// Requests so far that begin like this, such as `PATCH tenants/`.
+    pub(crate) fn requests(&self, beginning: &str) -> usize {
+        let state = self.state();
+        state
+            .requests
+            .iter()
+            .filter(|request| request.starts_with(beginning))
+            .count()
+    }
+
+    pub(crate) fn tenant(&self, name: &str) -> Option<Value> {
+        self.state()
+            .objects
+            .get(&("tenants".to_owned(), name.to_owned()))
+            .cloned()
+    }
+
+    pub(crate) fn tenant_count(&self) -> usize {
+        let state = self.state();
+        state
+            .objects
+            .keys()
+            .filter(|(kind, _)| kind == "tenants")
+            .count()
+    }
+
+    /// Puts an object there as somebody else would.
+    pub(crate) fn put(&self, kind: &str, name: &str, mut object: Value) -> String {
+        let mut state = self.state();
+        let key = (kind.to_owned(), name.to_owned());
+        let before = state.objects.get(&key).cloned();
+        let uid = before
+            .as_ref()
+            .and_then(|before| before["metadata"]["uid"].as_str())
+            .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+        object["metadata"]["name"] = json!(name);
+        object["metadata"]["namespace"] = json!(NAMESPACE);
+        object["metadata"]["uid"] = json!(uid);
+        let what = if before.is_some() {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        store(&mut state, &key, what, object);
+        drop(state);
+        self.tell();
+        uid
+    }
+
+    /// Takes an object away as somebody else would.
+    pub(crate) fn take(&self, kind: &str, name: &str) {
+        remove(&mut self.state(), &(kind.to_owned(), name.to_owned()));
+        self.tell();
+    }
+
+    /// Makes the Tenant what the controller makes of one: available, with this Secret.
+    pub(crate) fn make_available(&self, name: &str, secret: &str, schema: i64) {
+        let mut tenant = self.tenant(name).expect("a Tenant");
+        let conditions = ["Available", "Ready"].map(|kind| {
+            json!({
+                "type": kind, "status": "True", "reason": "Succeeded", "message": "",
+                "lastTransitionTime": "2026-01-02T03:04:05Z",
+            })
+        });
+        tenant["status"] = json!({
+            "phase": "Ready",
+            "conditions": conditions,
+            "project": { "id": format!("project-{name}"), "region": "aws-eu-central-1", "name": name },
+            "binding": { "name": secret },
+            "schema": { "version": schema, "target": schema },
+            "timings": { "projectMs": 500, "schemaMs": 300, "readyMs": 900 },
+        });
+        self.put("tenants", name, tenant);
+    }
+
+    async fn answer(
+        &self,
+        request: Request<kube::client::Body>,
+    ) -> Result<Response<Body>, BoxError> {
+        let (head, body) = request.into_parts();
+        let body = body.collect_bytes().await?;
+        let path = head.uri.path().to_owned();
+        let rest = path
+            .split_once(&format!("/namespaces/{NAMESPACE}/"))
+            .map(|(_, rest)| rest.to_owned())
+            .ok_or_else(|| BoxError::from(format!("an unknown path: {path}")))?;
+        let (kind, name) = match rest.split_once('/') {
+            Some((kind, name)) => (kind.to_owned(), Some(name.to_owned())),
+            None => (rest, None),
+        };
+        let query: BTreeMap<String, String> =
+            url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        {
+            let mut state = self.state();
+            let name = name.as_deref().unwrap_or_default();
+            state
+                .requests
+                .push(format!("{} {kind}/{name}", head.method));
+            if state.is_away {
+                return Err("the API server is away".into());
+            }
+        }
+        if query.get("watch").is_some_and(|watch| watch == "true") {
+            let from = query
+                .get("resourceVersion")
+                .and_then(|version| version.parse().ok());
+            return Ok(Response::new(self.watch(kind, from.unwrap_or(0))));
+        }
+        let answer = match (&head.method, name) {
+            (&Method::GET, None) => Ok(self.list(&kind)),
+            (method, Some(name)) => self.one(method, (kind, name), &body),
+            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "not here")),
+        };
+        self.tell();
+        Ok(match answer {
+            Ok(object) => response(StatusCode::OK, &object),
+            Err((status, message)) => response(
+                status,
+                &json!({
+                    "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message,
+                    "reason": reason(status), "code": status.as_u16(),
+                }),
+            ),
+        })
+    }
+
+    fn list(&self, kind: &str) -> Value {
+        let state = self.state();
+        let items: Vec<_> = state
+            .objects
+            .iter()
+            .filter(|((of, _), _)| of == kind)
+            .map(|(_, object)| object.clone())
+            .collect();
+        json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": state.log.len().to_string() }, "items": items })
+    }
+
+    fn one(
+        &self,
+        method: &Method,
+        key: (String, String),
+        body: &Bytes,
+    ) -> Result<Value, (StatusCode, &'static str)> {
+        let mut state = self.state();
+        let there = state.objects.get(&key).cloned();
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        match *method {
+            Method::GET => there.ok_or((StatusCode::NOT_FOUND, "not found")),
+            Method::PATCH => {
+                let asked = body["metadata"]["uid"].as_str();
+                match &there {
+                    Some(there) if asked.is_some_and(|uid| there["metadata"]["uid"] != uid) => {
+                        return Err((StatusCode::CONFLICT, "another uid"));
+                    }
+                    None if body["apiVersion"].is_null() || asked.is_some() => {
+                        return Err((StatusCode::NOT_FOUND, "not found"));
+                    }
+                    _ => {}
+                }
+                let what = if there.is_some() { "MODIFIED" } else { "ADDED" };
+                let mut object = there.unwrap_or_else(|| {
+                    json!({ "metadata": { "uid": Uuid::new_v4().to_string(), "namespace": NAMESPACE } })
+                });
+                merge(&mut object, &body);
+                Ok(store(&mut state, &key, what, object))
+            }
+            Method::DELETE => {
+                let there = there.ok_or((StatusCode::NOT_FOUND, "not found"))?;
+                let asked = body["preconditions"]["uid"].as_str();
+                if asked.is_some_and(|uid| there["metadata"]["uid"] != uid) {
+                    return Err((StatusCode::CONFLICT, "another uid"));
+                }
+                if state.holds_deletions {
+                    let mut going = there;
+                    going["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
+                    Ok(store(&mut state, &key, "MODIFIED", going))
+                } else {
+                    remove(&mut state, &key);
+                    Ok(json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }))
+                }
+            }
+            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "not here")),
+        }
+    }
+
+    fn watch(&self, kind: String, from: usize) -> Body {
+        let (cluster, changed) = (self.clone(), self.changed.subscribe());
+        let events = stream::unfold(
+            (cluster, changed, from),
+            move |(cluster, mut changed, mut at)| {
+                let kind = kind.clone();
+                async move {
+                    loop {
+                        {
+                            let state = cluster.state();
+                            if state.is_away {
+                                return None;
+                            }
+                            while let Some((of, what, object)) = state.log.get(at) {
+                                at += 1;
+                                if *of == kind {
+                                    let line =
+                                        format!("{}\n", json!({ "type": what, "object": object }));
+                                    drop(state);
+                                    return Some((line, (cluster, changed, at)));
+                                }
+                            }
+                        }
+                        changed.changed().await.ok()?;
+                    }
+                }
+            },
+        );
+        Body::from_stream(events.map(|line| Ok::<_, Infallible>(Bytes::from(line))))
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic before")
+    }
+}
+
+fn reason(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::CONFLICT => "Conflict",
+        _ => "BadRequest",
+    }
+}
+
+fn response(status: StatusCode, body: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response
+}
+
+fn store(
+    state: &mut State,
+    key: &(String, String),
+    what: &'static str,
+    mut object: Value,
+) -> Value {
+    object["metadata"]["resourceVersion"] = json!((state.log.len() + 1).to_string());
+    state.objects.insert(key.clone(), object.clone());
+    state.log.push((key.0.clone(), what, object.clone()));
+    object
+}
+
+fn remove(state: &mut State, key: &(String, String)) {
+    if let Some(mut object) = state.objects.remove(key) {
+        object["metadata"]["resourceVersion"] = json!((state.log.len() + 1).to_string());
+        state.log.push((key.0.clone(), "DELETED", object));
+    }
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}

@@ -1,0 +1,16 @@
+//! Workspaces, members, removals and tenants' databases against a real PostgreSQL server.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they expect"
+)]
+
+mod cluster;
+mod create;
+mod members;
+mod pools;
+mod removal;
+mod watch;
+mod world;

@@ -1,0 +1,311 @@
+//! Pools over the emulator's data plane: TLS, endpoints, passwords, as the real one has them.
+
+use std::time::Duration;
+
+use app::tenants::{PoolLimits, TenantDatabase, Unavailable};
+use app::workspaces::Workspace;
+use crds::{Connection, ConnectionDetails, SSL_MODE};
+use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
+use neon_emulator::{Config, Emulator};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::time::timeout;
+
+use crate::world::{SOON, World, postgres, until};
+
+static EMULATORS: AtomicU32 = AtomicU32::new(0);
+
+struct Plane {
+    world: World,
+    emulator: Emulator,
+    http: reqwest::Client,
+}
+
+impl Plane {
+    async fn start(limits: PoolLimits) -> Self {
+        let server = postgres().await;
+        let config = Config {
+            control_database: format!("emulator_{}", EMULATORS.fetch_add(1, Ordering::Relaxed)),
+            ..Config::new(server.uri())
+        };
+        Self {
+            world: World::with(limits).await,
+            emulator: Emulator::start(config).await.expect("the emulator starts"),
+            http: reqwest::Client::builder().timeout(SOON).build().unwrap(),
+        }
+    }
+
+    async fn call<T: serde::de::DeserializeOwned>(&self, path: &str, body: &Value) -> T {
+        let url = format!("{}{path}", self.emulator.api_url());
+        let request = self.http.post(url).bearer_auth(self.emulator.api_key());
+        let response = request.json(body).send().await.expect("an answer");
+        assert!(response.status().is_success(), "{response:?}");
+        response.json().await.expect("JSON")
+    }
+
+    /// A workspace whose database is there.
+    async fn workspace(&self) -> (Workspace, CreatedProject) {
+        let workspace = self.world.workspace(self.world.user("Ada").await).await;
+        let body = serde_json::to_value(ProjectEnvelope {
+            project: CreateProject::named(workspace.id.as_str()),
+        })
+        .unwrap();
+        let project: CreatedProject = self.call("/projects", &body).await;
+        self.write_secret(&workspace, &project, &password(&project));
+        self.world
+            .cluster
+            .make_available(&format!("ws-{}", workspace.id), &secret(&workspace), 2);
+        until("the watch's word", || async {
+            self.world.tenants.available(&workspace).is_ok()
+        })
+        .await;
+        (workspace, project)
+    }
+
+    fn write_secret(&self, workspace: &Workspace, project: &CreatedProject, password: &str) {
+        self.put_secret(&secret(workspace), &self.details(project, password));
+    }
+
+    fn details(&self, project: &CreatedProject, password: &str) -> ConnectionDetails {
+        let endpoint = &project.endpoints[0].id;
+        ConnectionDetails {
+            connection: Connection {
+                host: "127.0.0.1".to_owned(),
+                pooled_host: "127.0.0.1".to_owned(),
+                port: i32::from(self.emulator.data_addr().port()),
+                database: "neondb".to_owned(),
+                role: "neondb_owner".to_owned(),
+                ssl_mode: SSL_MODE.to_owned(),
+                options: Some(format!("endpoint={endpoint}")),
+            },
+            pooled_options: Some(format!("endpoint={endpoint}-pooler")),
+            password: password.to_owned(),
+            ca_crt: Some(self.emulator.ca_pem().to_owned()),
+        }
+    }
+
+    fn put_secret(&self, name: &str, details: &ConnectionDetails) {
+        self.world.cluster.put(
+            "secrets",
+            name,
+            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
+        );
+    }
+
+    async fn new_password(&self, project: &CreatedProject) -> String {
+        let path = format!(
+            "/projects/{}/branches/{}/roles/neondb_owner/reset_password",
+            project.project.id, project.branch.id
+        );
+        let answer: Value = self.call(&path, &json!({})).await;
+        answer["role"]["password"].as_str().unwrap().to_owned()
+    }
+
+    async fn open_connections(&self) -> u64 {
+        let projects = self.emulator.projects().await.unwrap();
+        projects
+            .iter()
+            .map(|project| project.connections_open)
+            .sum()
+    }
+}
+
+fn password(project: &CreatedProject) -> String {
+    let parameters = &project.connection_uris[0].connection_parameters;
+    parameters.password.expose_secret().to_owned()
+}
+
+fn secret(workspace: &Workspace) -> String {
+    format!("ws-{}-connection", workspace.id)
+}
+
+async fn ask(database: &TenantDatabase) -> i32 {
+    sqlx::query_scalar("SELECT 41 + 1")
+        .fetch_one(database.pool())
+        .await
+        .expect("an answer")
+}
+
+fn few(pools_max: usize) -> PoolLimits {
+    PoolLimits {
+        pools_max,
+        room_timeout: Duration::from_millis(200),
+        ..PoolLimits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_database_is_opened_once_for_all_who_come_at_once() {
+    let plane = Plane::start(PoolLimits::default()).await;
+    let (workspace, _) = plane.workspace().await;
+    let reads = plane.world.cluster.requests("GET secrets/ws-");
+    let (one, two, three) = tokio::join!(
+        plane.world.pools.get(&workspace),
+        plane.world.pools.get(&workspace),
+        plane.world.pools.get(&workspace),
+    );
+    for database in [one, two, three] {
+        assert_eq!(ask(&database.expect("open")).await, 42);
+    }
+    assert_eq!(plane.world.cluster.requests("GET secrets/ws-"), reads + 1);
+    assert_eq!(plane.world.pools.counts().open, 1);
+}
+
+#[tokio::test]
+async fn the_pool_that_was_idle_longest_gives_way_and_those_in_use_do_not() {
+    let plane = Plane::start(few(2)).await;
+    let (first, _) = plane.workspace().await;
+    let (second, _) = plane.workspace().await;
+    let (third, _) = plane.workspace().await;
+    let pools = &plane.world.pools;
+    let held = pools.get(&first).await.expect("open");
+    drop(pools.get(&second).await.expect("open"));
+    let also_held = pools.get(&third).await.expect("room was made");
+    assert_eq!(ask(&held).await, 42, "the one in use was left alone");
+    assert_eq!(pools.counts().open, 2);
+    let refused = pools.get(&second).await.map(|_| ());
+    assert_eq!(refused, Err(Unavailable::Busy), "both are in use");
+    let waiting = tokio::spawn({
+        let (pools, second) = (pools.clone(), second.clone());
+        async move {
+            loop {
+                match pools.get(&second).await {
+                    Err(Unavailable::Busy) => {}
+                    other => return other,
+                }
+            }
+        }
+    });
+    drop(also_held);
+    let database = timeout(SOON, waiting).await.unwrap().unwrap();
+    assert_eq!(ask(&database.expect("its turn came")).await, 42);
+}
+
+#[tokio::test]
+async fn what_nobody_uses_is_closed_so_that_computes_can_sleep() {
+    let plane = Plane::start(PoolLimits {
+        idle_timeout: Duration::from_millis(200),
+        ..PoolLimits::default()
+    })
+    .await;
+    let (workspace, _) = plane.workspace().await;
+    let database = plane.world.pools.get(&workspace).await.expect("open");
+    assert_eq!(ask(&database).await, 42);
+    drop(database);
+    until("the end of all connections", || async {
+        plane.open_connections().await == 0 && plane.world.pools.counts().open == 0
+    })
+    .await;
+    let again = plane.world.pools.get(&workspace).await.expect("open again");
+    assert_eq!(ask(&again).await, 42);
+}
+
+#[tokio::test]
+async fn a_new_password_is_picked_up_without_a_restart() {
+    let plane = Plane::start(PoolLimits::default()).await;
+    let (workspace, project) = plane.workspace().await;
+    let pools = &plane.world.pools;
+    assert_eq!(ask(&pools.get(&workspace).await.expect("open")).await, 42);
+    let password = plane.new_password(&project).await;
+    plane.write_secret(&workspace, &project, &password);
+    let reads = plane.world.cluster.requests("GET secrets/ws-");
+    until("a look at the new Secret", || async {
+        drop(pools.get(&workspace).await);
+        plane.world.cluster.requests("GET secrets/ws-") > reads
+    })
+    .await;
+    assert_eq!(ask(&pools.get(&workspace).await.expect("open")).await, 42);
+    let reads = plane.world.cluster.requests("GET secrets/ws-");
+    for _ in 0..5 {
+        drop(pools.get(&workspace).await.expect("open"));
+    }
+    assert_eq!(
+        plane.world.cluster.requests("GET secrets/ws-"),
+        reads,
+        "the Secret is read when it changed, and not otherwise"
+    );
+}
+
+#[tokio::test]
+async fn queries_that_run_finish_on_the_old_connection() {
+    let plane = Plane::start(PoolLimits::default()).await;
+    let (workspace, project) = plane.workspace().await;
+    let pools = &plane.world.pools;
+    let old = pools.get(&workspace).await.expect("open");
+    let mut running = old.begin().await.expect("a transaction");
+    // Another address of the same database.
+    let name = secret(&workspace);
+    let password = password(&project);
+    let mut details = plane.details(&project, &password);
+    details.pooled_options = None;
+    plane.put_secret(&name, &details);
+    until("another pool", || async {
+        drop(pools.get(&workspace).await.expect("open"));
+        pools.counts().open == 2
+    })
+    .await;
+    assert_eq!(ask(&pools.get(&workspace).await.expect("open")).await, 42);
+    let number: i32 = sqlx::query_scalar("SELECT 7")
+        .fetch_one(&mut *running)
+        .await
+        .expect("the old one still answers");
+    assert_eq!(number, 7);
+    drop((running, old));
+    until("the end of the old pool", || async {
+        pools.counts().open == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_login_that_fails_with_the_newest_secret_asks_the_controller_to_look() {
+    let plane = Plane::start(PoolLimits::default()).await;
+    let (workspace, project) = plane.workspace().await;
+    let password = plane.new_password(&project).await;
+    let pools = &plane.world.pools;
+    let refused = pools.get(&workspace).await.map(|_| ());
+    assert!(
+        matches!(refused, Err(Unavailable::Unreachable { .. })),
+        "{refused:?}"
+    );
+    let tenant = plane
+        .world
+        .cluster
+        .tenant(&format!("ws-{}", workspace.id))
+        .unwrap();
+    assert!(tenant["metadata"]["annotations"]["dbpertenant.dev/reconcile-at"].is_string());
+    // The controller puts it right.
+    plane.write_secret(&workspace, &project, &password);
+    let database = pools.get(&workspace).await.expect("open");
+    assert_eq!(ask(&database).await, 42);
+}
+
+#[tokio::test]
+async fn a_label_on_the_secret_costs_one_look_and_no_connection() {
+    let plane = Plane::start(PoolLimits::default()).await;
+    let (workspace, project) = plane.workspace().await;
+    let pools = &plane.world.pools;
+    drop(pools.get(&workspace).await.expect("open"));
+    let logins = || async {
+        let projects = plane.emulator.projects().await.unwrap();
+        projects
+            .iter()
+            .map(|project| project.connections_opened)
+            .sum::<u64>()
+    };
+    // The emulator writes its counts down a little later.
+    until("the first connection's count", || async {
+        logins().await > 0
+    })
+    .await;
+    let before = logins().await;
+    let reads = plane.world.cluster.requests("GET secrets/ws-");
+    plane.write_secret(&workspace, &project, &password(&project));
+    until("a look at the Secret", || async {
+        drop(pools.get(&workspace).await.expect("open"));
+        plane.world.cluster.requests("GET secrets/ws-") > reads
+    })
+    .await;
+    assert_eq!(logins().await, before);
+}

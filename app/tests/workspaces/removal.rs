@@ -1,0 +1,345 @@
+//! Removals, cut off after every effect.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use app::identity::Token;
+use app::ids::{DocumentId, RemovalId, UserId, WorkspaceId};
+use app::objects::{ObjectsError, Removed, Trouble};
+use app::workspaces::removal::{self, Files, Next, Progress, Remover, Step, begin};
+use app::workspaces::{Role, apply, store, strays};
+use sqlx::types::Json;
+
+use crate::world::{World, wish};
+
+/// Files that are only counted.
+#[derive(Clone, Default)]
+struct Counted {
+    left: Arc<AtomicU64>,
+    is_away: Arc<AtomicBool>,
+}
+
+impl Files for Counted {
+    async fn remove_all(
+        &self,
+        _region: Option<&str>,
+        _workspace: &WorkspaceId,
+    ) -> Result<Removed, ObjectsError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(ObjectsError::Away(Trouble::Unreachable));
+        }
+        let objects = self.left.swap(0, Ordering::SeqCst);
+        Ok(Removed {
+            objects,
+            byte_count: objects * 1_000,
+        })
+    }
+}
+
+fn remover(world: &World, files: &Counted) -> Remover<Counted> {
+    Remover {
+        database: world.database.clone(),
+        tenants: world.tenants.clone(),
+        pools: world.pools.clone(),
+        files: files.clone(),
+    }
+}
+
+async fn document(world: &World, workspace: &WorkspaceId) {
+    let id = DocumentId::random();
+    sqlx::query(
+        "INSERT INTO documents (id, workspace_id, file_name, title, media_type, byte_count, content_sha256, state, failure, upload_deadline)
+         VALUES ($1, $2, 'a.pdf', 'A', 'application/pdf', 5, sha256($3), 'failed', 'broken', now())",
+    )
+    .bind(id.0)
+    .bind(workspace.as_str())
+    .bind(id.0.as_bytes().as_slice())
+    .execute(&world.database)
+    .await
+    .expect("a document");
+}
+
+async fn progress(world: &World, id: RemovalId) -> Progress {
+    removal::find(&world.database, id)
+        .await
+        .unwrap()
+        .unwrap()
+        .progress
+}
+
+async fn to_the_end(remover: &Remover<Counted>, id: RemovalId) {
+    for _ in 0..50 {
+        match removal::step(remover, id).await.expect("a step") {
+            Next::Done => return,
+            Next::Step => {}
+            Next::Wait(_) => tokio::task::yield_now().await,
+        }
+    }
+    panic!("no end");
+}
+
+#[tokio::test]
+async fn a_workspace_goes_with_all_it_holds_and_leaves_a_receipt() {
+    let world = World::start().await;
+    let owner = world.user("Ada").await;
+    let workspace = world.workspace(owner).await;
+    world.join(&workspace.id, Role::Member).await;
+    let name = format!("ws-{}", workspace.id);
+    world.cluster.make_available(&name, "secret", 2);
+    document(&world, &workspace.id).await;
+    document(&world, &workspace.id).await;
+    let files = Counted::default();
+    files.left.store(2, Ordering::SeqCst);
+    let token = Token::random();
+    let id = begin::workspace(&world.database, &workspace.id, &token)
+        .await
+        .unwrap()
+        .expect("begun");
+    let found = store::for_member(&world.database, owner, &workspace.id).await;
+    assert_eq!(found.unwrap(), None, "from now on it is gone for everybody");
+    let again = begin::workspace(&world.database, &workspace.id, &Token::random()).await;
+    assert_eq!(again.unwrap(), None, "it is removed once");
+    assert_eq!(
+        world
+            .count("SELECT count(*) FROM graphile_worker.jobs WHERE task_identifier = 'remove_workspace'")
+            .await,
+        1
+    );
+    to_the_end(&remover(&world, &files), id).await;
+    assert_eq!(world.cluster.tenant_count(), 0);
+    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM documents").await, 0);
+    let receipt = removal::by_token(&world.database, &token)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(receipt.finished_at.is_some());
+    let told = receipt.progress;
+    assert_eq!((told.documents, told.members, told.files), (2, 2, 2));
+    let database = told.database.unwrap();
+    assert_eq!(database.project, Some(format!("project-{name}")));
+    assert_eq!(database.region.as_deref(), Some("aws-eu-central-1"));
+    assert!(database.recoverable_until() > database.gone_at);
+}
+
+#[tokio::test]
+async fn a_removal_that_is_cut_off_after_any_effect_comes_to_the_same_end() {
+    // After each effect the row says what it said before: the process died in between.
+    for cut in [Step::Files, Step::Database, Step::Rows] {
+        let world = World::start().await;
+        let workspace = world.workspace(world.user("Ada").await).await;
+        let files = Counted::default();
+        files.left.store(3, Ordering::SeqCst);
+        let remover = remover(&world, &files);
+        let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+            .await
+            .unwrap()
+            .unwrap();
+        loop {
+            let before = progress(&world, id).await;
+            let next = removal::step(&remover, id).await.unwrap();
+            if before.step == cut {
+                sqlx::query("UPDATE removals SET progress = $2, finished_at = NULL WHERE id = $1")
+                    .bind(id.0)
+                    .bind(Json(&before))
+                    .execute(&world.database)
+                    .await
+                    .unwrap();
+                break;
+            }
+            assert_ne!(next, Next::Done);
+        }
+        to_the_end(&remover, id).await;
+        assert_eq!(world.cluster.tenant_count(), 0, "{cut:?}");
+        assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 0);
+        assert_eq!(files.left.load(Ordering::SeqCst), 0);
+        assert_eq!(progress(&world, id).await.step, Step::Nothing, "{cut:?}");
+    }
+}
+
+#[tokio::test]
+async fn rows_stay_until_the_tenant_is_really_gone() {
+    let world = World::start().await;
+    let workspace = world.workspace(world.user("Ada").await).await;
+    world.cluster.hold_deletions(true);
+    let remover = remover(&world, &Counted::default());
+    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Step);
+    let waiting = tokio::spawn({
+        let remover = remover.clone();
+        async move { removal::step(&remover, id).await }
+    });
+    world
+        .until_seen(&workspace.id, |view| {
+            view.is_some_and(|view| view.is_deleting)
+        })
+        .await;
+    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 1);
+    world.cluster.hold_deletions(false);
+    assert_eq!(
+        waiting.await.unwrap().unwrap(),
+        Next::Step,
+        "the watch told of it"
+    );
+    to_the_end(&remover, id).await;
+    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 0);
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_is_told_and_waited_out() {
+    let world = World::start().await;
+    let workspace = world.workspace(world.user("Ada").await).await;
+    let files = Counted::default();
+    let remover = remover(&world, &files);
+    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    files.is_away.store(true, Ordering::SeqCst);
+    removal::step(&remover, id).await.expect_err("no files");
+    assert!(progress(&world, id).await.held.is_some());
+    files.is_away.store(false, Ordering::SeqCst);
+    world.cluster.goes_away();
+    assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Step);
+    removal::step(&remover, id).await.expect_err("no cluster");
+    assert!(progress(&world, id).await.held.is_some());
+    world.cluster.comes_back();
+    to_the_end(&remover, id).await;
+    assert_eq!(progress(&world, id).await.held, None);
+}
+
+#[tokio::test]
+async fn a_workspace_whose_tenant_s_uid_was_never_written_down_takes_it_along() {
+    let world = World::start().await;
+    let user = world.user("Ada").await;
+    let made = app::workspaces::create::reserve(&world.database, &world.offer, user, &wish("A"))
+        .await
+        .unwrap();
+    world.tenants.apply(&made).await.unwrap();
+    let id = begin::workspace(&world.database, &made.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        apply::round(&world.database, &world.tenants).await,
+        0,
+        "it is not taken up again"
+    );
+    to_the_end(&remover(&world, &Counted::default()), id).await;
+    assert_eq!(world.cluster.tenant_count(), 0);
+}
+
+#[tokio::test]
+async fn another_tenant_of_the_name_survives_the_removal() {
+    let world = World::start().await;
+    let workspace = world.workspace(world.user("Ada").await).await;
+    let name = format!("ws-{}", workspace.id);
+    let mut other = world.cluster.tenant(&name).unwrap();
+    world.cluster.take("tenants", &name);
+    other["metadata"]["uid"] = serde_json::Value::Null;
+    world.cluster.put("tenants", &name, other);
+    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    to_the_end(&remover(&world, &Counted::default()), id).await;
+    assert_eq!(world.cluster.tenant_count(), 1);
+    assert_eq!(progress(&world, id).await.database, None);
+}
+
+#[tokio::test]
+async fn a_tenant_that_lands_after_its_workspace_was_removed_is_deleted_and_no_other() {
+    let world = World::start().await;
+    let user = world.user("Ada").await;
+    let stays = world.workspace(user).await;
+    let made = app::workspaces::create::reserve(&world.database, &world.offer, user, &wish("A"))
+        .await
+        .unwrap();
+    let id = begin::workspace(&world.database, &made.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    to_the_end(&remover(&world, &Counted::default()), id).await;
+    // The request of a process that died meanwhile.
+    world.tenants.apply(&made).await.unwrap();
+    // And one that nothing is known of.
+    let mut unknown = made.clone();
+    unknown.id = WorkspaceId::random();
+    world.tenants.apply(&unknown).await.unwrap();
+    world.until_seen(&unknown.id, |view| view.is_some()).await;
+    let found = strays::look(&world.database, &world.tenants).await.unwrap();
+    assert_eq!((found.deleted, found.unknown), (1, 1));
+    assert!(world.cluster.tenant(&format!("ws-{}", made.id)).is_none());
+    assert!(world.cluster.tenant(&format!("ws-{}", stays.id)).is_some());
+    assert!(
+        world
+            .cluster
+            .tenant(&format!("ws-{}", unknown.id))
+            .is_some()
+    );
+}
+
+async fn drain(remover: &Remover<Counted>, world: &World, account: RemovalId) {
+    for _ in 0..100 {
+        let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
+            "SELECT id FROM removals WHERE finished_at IS NULL AND kind = 'workspace'",
+        )
+        .fetch_all(&world.database)
+        .await
+        .unwrap();
+        for id in ids {
+            removal::step(remover, RemovalId(id)).await.unwrap();
+        }
+        if removal::step(remover, account).await.unwrap() == Next::Done {
+            return;
+        }
+    }
+    panic!("no end");
+}
+
+#[tokio::test]
+async fn an_account_takes_along_what_nobody_else_owns_and_leaves_the_rest() {
+    let world = World::start().await;
+    let user = world.user("Ada").await;
+    let alone = world.workspace(user).await;
+    world.join(&alone.id, Role::Member).await;
+    let shared = world.workspace(user).await;
+    world.join(&shared.id, Role::Owner).await;
+    let going = world.workspace(user).await;
+    begin::workspace(&world.database, &going.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    let token = Token::random();
+    let account = begin::account(&world.database, user, &token)
+        .await
+        .unwrap()
+        .unwrap();
+    let again = begin::account(&world.database, user, &Token::random()).await;
+    assert_eq!(again.unwrap(), None);
+    drain(&remover(&world, &Counted::default()), &world, account).await;
+    let left = store::find(&world.database, &shared.id).await.unwrap();
+    assert!(left.is_some());
+    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 1);
+    assert_eq!(world.cluster.tenant_count(), 1);
+    assert!(!exists(&world, user).await);
+    let receipt = removal::by_token(&world.database, &token)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(receipt.progress.left, 1);
+    let parts = removal::parts_of(&world.database, account).await.unwrap();
+    assert_eq!(parts.len(), 2, "also the one that was under way before");
+    assert!(parts.iter().all(|part| part.finished_at.is_some()));
+}
+
+async fn exists(world: &World, user: UserId) -> bool {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)")
+        .bind(user.0)
+        .fetch_one(&world.database)
+        .await
+        .unwrap()
+}

@@ -1,0 +1,174 @@
+//! What the tests share: one PostgreSQL server for all, a database and a cluster of its own for each.
+
+use std::str::FromStr as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use app::ids::{UserId, WorkspaceId};
+use app::ingestion::queue;
+use app::tenants::{PoolLimits, Pools, TenantName, Tenants};
+use app::workspaces::create::{NewWorkspace, Offer, reserve};
+use app::workspaces::{Role, Workspace, apply};
+use neon_emulator::postgres::Server;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::cluster::{Cluster, NAMESPACE};
+
+/// How long anything may take that is waited for.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(10);
+
+/// The server of all tests. It ends with the test program.
+static POSTGRES: OnceCell<Server> = OnceCell::const_new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) async fn postgres() -> &'static Server {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    POSTGRES
+        .get_or_init(|| async { Server::builder().start().await.expect("PostgreSQL starts") })
+        .await
+}
+
+/// The app's parts over a database and a cluster of their own.
+pub(crate) struct World {
+    pub(crate) database: PgPool,
+    pub(crate) cluster: Cluster,
+    pub(crate) tenants: Tenants,
+    pub(crate) pools: Pools,
+    pub(crate) offer: Offer,
+    _stop: DropGuard,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with(PoolLimits::default()).await
+    }
+
+    pub(crate) async fn with(limits: PoolLimits) -> Self {
+        let database = database().await;
+        let cluster = Cluster::new();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let tenants = Tenants::start(cluster.client(), NAMESPACE, &tasks, &stop);
+        tenants.filled().await;
+        let pools = Pools::start(tenants.clone(), limits, &tasks, &stop);
+        Self {
+            database,
+            cluster,
+            tenants,
+            pools,
+            offer: Offer {
+                classes: vec!["default".to_owned()],
+                regions: vec!["aws-eu-central-1".to_owned()],
+                workspaces_per_user_max: 3,
+                members_max: 4,
+            },
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    pub(crate) async fn user(&self, name: &str) -> UserId {
+        let id = UserId::random();
+        sqlx::query("INSERT INTO users (id, display_name) VALUES ($1, $2)")
+            .bind(id.0)
+            .bind(name)
+            .execute(&self.database)
+            .await
+            .expect("a user");
+        id
+    }
+
+    /// A workspace with its Tenant applied.
+    pub(crate) async fn workspace(&self, owner: UserId) -> Workspace {
+        let made = reserve(&self.database, &self.offer, owner, &wish("Acme"))
+            .await
+            .expect("rows");
+        apply::ensure_tenant(&self.database, &self.tenants, &made.id)
+            .await
+            .expect("applied")
+            .expect("there")
+    }
+
+    /// A second member, by the row.
+    pub(crate) async fn join(&self, workspace: &WorkspaceId, role: Role) -> UserId {
+        let user = self.user("another").await;
+        sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)")
+            .bind(workspace.as_str())
+            .bind(user.0)
+            .bind(role)
+            .execute(&self.database)
+            .await
+            .expect("a member");
+        user
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(&self.database)
+            .await
+            .expect("a number")
+    }
+
+    /// Waits until the watch has told of the Tenant what `holds` wants.
+    pub(crate) async fn until_seen(
+        &self,
+        workspace: &WorkspaceId,
+        holds: impl Fn(Option<&app::tenants::TenantView>) -> bool,
+    ) {
+        let name = TenantName::of(workspace);
+        until("the watch's word", || async {
+            holds(self.tenants.view(&name).as_deref())
+        })
+        .await;
+    }
+}
+
+pub(crate) fn wish(name: &str) -> NewWorkspace {
+    NewWorkspace {
+        request: Uuid::new_v4(),
+        name: name.parse().expect("a name"),
+        class_name: None,
+        region: None,
+        is_personal: false,
+    }
+}
+
+/// A database of its own, with the app's tables and the queue's.
+async fn database() -> PgPool {
+    let server = postgres().await;
+    let options = PgConnectOptions::from_str(server.uri()).expect("a URI");
+    let name = format!("app_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let mut connection = PgConnection::connect_with(&options)
+        .await
+        .expect("connects");
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .expect("a database");
+    connection.close().await.expect("closes");
+    let database = PgPoolOptions::new()
+        .max_connections(12)
+        .connect_with(options.database(&name))
+        .await
+        .expect("connects");
+    sqlx::migrate!("./migrations")
+        .run(&database)
+        .await
+        .expect("tables");
+    queue::migrate(&database).await.expect("the queue's tables");
+    database
+}
+
+/// Waits until something holds.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let limit = Instant::now() + SOON;
+    while !holds().await {
+        assert!(Instant::now() < limit, "{what} did not come");
+        sleep(POLL).await;
+    }
+}
