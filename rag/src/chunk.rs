@@ -1,8 +1,9 @@
 //! A document's pages -> chunks that an embedding model reads whole, each with its place.
 //!
-//! The pages' texts are joined, the joined text is cut by meaning (pages, paragraphs, lines, sentences, words, in this order of
-//! preference) into stretches, and each stretch is given some of what stands before it on the same page. The same pages and rules
-//! always give the same chunks.
+//! The pages' texts are joined, so that every chunk has its offset in one text. Each page is cut by meaning (paragraphs, lines, sentences,
+//! words, in this order of preference) into stretches, and each stretch is given some of what stands before it on its page. No chunk
+//! goes over a page's end: who follows a citation is to find what was cited on the page that it names. The same pages and rules always
+//! give the same chunks.
 
 mod boxes;
 mod joined;
@@ -121,7 +122,7 @@ pub struct Chunk {
     pub ordinal: i32,
     /// The page it begins on, from 1.
     pub page_from: u32,
-    /// The page it ends on.
+    /// The page it ends on: by these rules the same.
     pub page_to: u32,
     /// Where it begins in the [`document_text`], in characters.
     pub char_offset: usize,
@@ -140,10 +141,12 @@ pub fn chunk(pages: &[Page<'_>], rules: &Rules) -> Vec<Chunk> {
     let joined = Joined::new(pages);
     let text = joined.text();
     let tokens = Tokens::new();
-    let stretches = split::split(text, rules.max_tokens - rules.overlap_tokens, &tokens);
+    let stretches = joined.pages().flat_map(|page| {
+        split::split(text, page, rules.max_tokens - rules.overlap_tokens, &tokens)
+    });
     let mut place = CharOffset::default();
     let mut before: Option<Range<usize>> = None;
-    let mut chunks = Vec::with_capacity(stretches.len());
+    let mut chunks = Vec::new();
     for (ordinal, stretch) in (0..).zip(stretches) {
         let first = before.map_or(stretch.start, |before| {
             let earliest = before.start.max(joined.page_start(stretch.start));

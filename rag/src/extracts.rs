@@ -23,6 +23,8 @@ const WORD_CHARS_MIN: usize = 3;
 pub struct Extract {
     /// The passage's number.
     pub number: u32,
+    /// The page where it begins.
+    pub page: u32,
     /// Its own words, with all white space made single spaces.
     pub quote: String,
 }
@@ -36,16 +38,18 @@ pub fn extracts(question: &str, passages: &[Passage]) -> Vec<Extract> {
         .iter()
         .take(MAX_EXTRACTS)
         .filter_map(|passage| {
-            let quote = quote(passage, &asked)?;
+            let (start, quote) = quote(passage, &asked)?;
             Some(Extract {
                 number: passage.number,
+                page: passage.page_at(start),
                 quote,
             })
         })
         .collect()
 }
 
-fn quote(passage: &Passage, asked: &HashSet<String>) -> Option<String> {
+/// Where in the passage the quote begins, and what it says.
+fn quote(passage: &Passage, asked: &HashSet<String>) -> Option<(usize, String)> {
     let sentences = sentences(&passage.text);
     let mut best: Option<(f32, usize)> = None;
     for (index, sentence) in sentences.iter().enumerate() {
@@ -58,8 +62,10 @@ fn quote(passage: &Passage, asked: &HashSet<String>) -> Option<String> {
         }
     }
     let (_, first) = best?;
-    let start = sentences.get(first)?.start;
-    let mut end = sentences.get(first)?.end;
+    let Range { start, mut end } = sentences.get(first)?.clone();
+    // The space before a sentence may stand on the page before.
+    let start =
+        start + passage.text[start..end].len() - passage.text[start..end].trim_start().len();
     for sentence in &sentences[first + 1..] {
         if passage.text[start..end].chars().count() >= QUOTE_CHARS_ENOUGH
             || passage.text[start..sentence.end].chars().count() > QUOTE_CHARS_MAX
@@ -72,7 +78,7 @@ fn quote(passage: &Passage, asked: &HashSet<String>) -> Option<String> {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
-    (!text.is_empty()).then(|| shortened(&text))
+    (!text.is_empty()).then(|| (start, shortened(&text)))
 }
 
 fn shortened(text: &str) -> String {

@@ -17,10 +17,8 @@ pub struct Candidate {
     pub document: Uuid,
     /// Which of its chunks.
     pub ordinal: i32,
-    /// First page, from 1.
-    pub page_from: u32,
-    /// Last page.
-    pub page_to: u32,
+    /// Its page, from 1.
+    pub page: u32,
     /// Where it begins in the document's text, in characters.
     pub char_offset: usize,
     /// What it says.
@@ -36,7 +34,7 @@ pub struct Passage {
     pub number: u32,
     /// Whose text it is.
     pub document: Uuid,
-    /// The page where the best of it begins: where a citation leads.
+    /// The page of what was found: where a citation leads.
     pub page: u32,
     /// First page, from 1.
     pub page_from: u32,
@@ -46,10 +44,22 @@ pub struct Passage {
     pub text: String,
     /// The bytes of the text that were found; the rest stands around them.
     pub found: Range<usize>,
+    /// Where in the text a page begins, and which.
+    pub pages: Vec<(usize, u32)>,
     /// How near the best of it is to the question.
     pub score: f32,
     /// Its tokens.
     pub token_count: usize,
+}
+
+impl Passage {
+    /// The page on which this byte of the text stands.
+    pub fn page_at(&self, byte: usize) -> u32 {
+        let after = self.pages.partition_point(|(start, _)| *start <= byte);
+        self.pages
+            .get(after.saturating_sub(1))
+            .map_or(self.page, |(_, page)| *page)
+    }
 }
 
 type Place = (Uuid, i32);
@@ -167,6 +177,7 @@ fn join(run: &[&Candidate], tokens: &Tokens) -> Option<Passage> {
     let mut text = String::new();
     let mut found = 0..0;
     let mut end = first.char_offset;
+    let mut pages: Vec<(usize, u32)> = Vec::new();
     for candidate in run {
         let fresh = if candidate.char_offset > end {
             text.push_str(GAP);
@@ -176,6 +187,9 @@ fn join(run: &[&Candidate], tokens: &Tokens) -> Option<Passage> {
         };
         let start = text.len();
         text.push_str(fresh);
+        if pages.last().is_none_or(|(_, page)| *page != candidate.page) {
+            pages.push((start, candidate.page));
+        }
         if candidate.ordinal == best.ordinal {
             found = start..text.len();
         }
@@ -184,9 +198,10 @@ fn join(run: &[&Candidate], tokens: &Tokens) -> Option<Passage> {
     Some(Passage {
         number: 0,
         document: first.document,
-        page: best.page_from,
-        page_from: run.iter().map(|candidate| candidate.page_from).min()?,
-        page_to: run.iter().map(|candidate| candidate.page_to).max()?,
+        page: best.page,
+        page_from: run.iter().map(|candidate| candidate.page).min()?,
+        page_to: run.iter().map(|candidate| candidate.page).max()?,
+        pages,
         token_count: tokens.count(&text),
         text,
         found,

@@ -109,8 +109,7 @@ async fn vector(models: &Models, model: Option<&str>, question: &str) -> Option<
     }
 }
 
-const CHUNK_COLUMNS: &str =
-    "c.document_id, c.ordinal, c.page_from, c.page_to, c.char_offset, c.text, d.title";
+const CHUNK_COLUMNS: &str = "c.document_id, c.ordinal, c.page_from, c.char_offset, c.text, d.title";
 
 /// The neighbours of what was found, behind it.
 fn with_neighbours(hits: &str) -> String {
@@ -196,9 +195,8 @@ fn terms(question: &str) -> Vec<String> {
 
 fn found(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
     let number = |column: &str| row.try_get::<i32, _>(column);
-    let (Ok(page_from), Ok(page_to), Ok(char_offset)) = (
+    let (Ok(page), Ok(char_offset)) = (
         u32::try_from(number("page_from")?),
-        u32::try_from(number("page_to")?),
         usize::try_from(number("char_offset")?),
     ) else {
         // The schema forbids it.
@@ -207,8 +205,7 @@ fn found(row: &PgRow) -> Result<Option<(Candidate, String)>, sqlx::Error> {
     let candidate = Candidate {
         document: row.try_get("document_id")?,
         ordinal: number("ordinal")?,
-        page_from,
-        page_to,
+        page,
         char_offset,
         text: row.try_get("text")?,
         score: row.try_get("score")?,

@@ -300,6 +300,9 @@ fn quote(question: &str, found: &Found, writing: &Writing) {
                 .iter()
                 .find(|quote| quote.number == citation.number)?;
             Some(Citation {
+                page: quote.page,
+                page_from: quote.page,
+                page_to: quote.page,
                 cited: true,
                 quote: quote.quote.clone(),
                 ..citation.clone()

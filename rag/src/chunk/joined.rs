@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::Page;
 
-/// Stands between two pages: more empty lines than within one, so that a page's end is the first place to cut at.
-pub const PAGE_BREAK: &str = "\n\n\n";
+/// Stands between two pages.
+pub const PAGE_BREAK: &str = "\n\n";
 
 pub(super) struct Joined<'page> {
     text: String,
@@ -38,6 +38,11 @@ impl<'page> Joined<'page> {
 
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The bytes of each page that says anything, in order.
+    pub(super) fn pages(&self) -> impl Iterator<Item = Range<usize>> {
+        self.pages.iter().map(|(place, _)| place.clone())
     }
 
     pub(super) fn into_text(self) -> String {

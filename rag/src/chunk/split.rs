@@ -1,6 +1,6 @@
-//! The text, cut by meaning into stretches that hold a number of tokens at most.
+//! A page, cut by meaning into stretches that hold a number of tokens at most.
 //!
-//! `text-splitter` decides where. It looks at all that is left for every stretch, which takes the square of the text's length, so it is shown a
+//! `text-splitter` decides where. It looks at all that is left for every stretch, which takes the square of the page's length, so of a long page it is shown a
 //! window at a time; what it cuts near a window's end, where it cannot see how a paragraph goes on, is cut again in the next.
 
 use std::ops::Range;
@@ -27,8 +27,14 @@ impl ChunkSizer for Sizer<'_> {
     }
 }
 
-/// The stretches, in order and apart from each other: together they hold all that is not white space.
-pub(super) fn split(text: &str, max_tokens: usize, tokens: &Tokens) -> Vec<Range<usize>> {
+/// The stretches of a page, by their bytes in the text: in order and apart from each other, and together all that is not white space.
+pub(super) fn split(
+    text: &str,
+    page: Range<usize>,
+    max_tokens: usize,
+    tokens: &Tokens,
+) -> Vec<Range<usize>> {
+    let text = &text[..page.end];
     let sizer = Sizer {
         tokens,
         // The splitter asks whether something is a quarter too large.
@@ -36,7 +42,7 @@ pub(super) fn split(text: &str, max_tokens: usize, tokens: &Tokens) -> Vec<Range
     };
     let splitter = TextSplitter::new(ChunkConfig::new(max_tokens).with_sizer(sizer));
     let mut stretches = Vec::new();
-    let mut cursor = 0;
+    let mut cursor = page.start;
     while let Some(start) = after_white_space(text, cursor) {
         let end = text.floor_char_boundary(start + WINDOW_BYTES);
         let window = &text[start..end];

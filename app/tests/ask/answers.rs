@@ -1,0 +1,281 @@
+//! What is answered, from what, and what is kept of it.
+
+use std::time::Duration;
+
+use app::ask::threads::{self, Place};
+use app::ask::{Author, Failure, MessageState, NotAQuestion, Question};
+use openai_stub::{Fault, Route};
+
+use crate::support::{ANSWERS, Stage};
+
+const PUMP: [&str; 3] = [
+    "This manual describes the circulation pump model seven. Keep the manual near the pump.",
+    "The filter must be changed every 500 hours of operation. Close both valves before opening the filter housing.",
+    "Technical data. The motor draws 2.4 kilowatts at 400 volts.",
+];
+const LEASE: [&str; 2] = [
+    "The tenant pays the monthly rent of 1,200 euros before the fifth day of each month.",
+    "Notice of termination must be given in writing three months ahead.",
+];
+
+#[tokio::test]
+async fn an_answer_cites_its_pages_and_is_kept() {
+    let stage = Stage::start().await;
+    let pump = stage.document("Pump manual", &PUMP).await;
+    stage.document("Lease", &LEASE).await;
+    let process = stage.process();
+    let asked = stage
+        .ask(
+            "How often must the pump filter be changed?",
+            Place::New(None),
+        )
+        .await
+        .unwrap();
+    let (shown, answer) = stage.read(&process, &asked).await;
+    assert_eq!(answer.state, MessageState::Complete);
+    assert_eq!(answer.author, Author::Model(ANSWERS.to_owned()));
+    assert!(
+        answer
+            .text
+            .contains("The filter must be changed every 500 hours of operation. [1]"),
+        "{}",
+        answer.text
+    );
+    assert!(
+        shown.iter().all(|text| answer.text.starts_with(text)),
+        "{shown:?}"
+    );
+    let first = &answer.citations[0];
+    assert_eq!((first.number, first.document, first.page), (1, pump, 2));
+    assert_eq!(first.title, "Pump manual");
+    assert!(first.cited && first.quote.contains("500 hours") && !first.is_gone);
+    let kept = threads::messages(&stage.database, asked.thread)
+        .await
+        .unwrap();
+    assert_eq!(kept.len(), 2);
+    assert_eq!(kept[0].text, "How often must the pump filter be changed?");
+    assert_eq!(kept[0].created_by, Some(stage.user));
+    assert_eq!(kept[1], answer);
+    let threads = threads::list(&stage.database).await.unwrap();
+    assert_eq!(
+        threads[0].title,
+        "How often must the pump filter be changed?"
+    );
+}
+
+#[tokio::test]
+async fn what_the_documents_do_not_speak_of_is_not_found_and_no_model_is_asked() {
+    let stage = Stage::start().await;
+    let process = stage.process();
+    let nothing = stage
+        .answered(&process, "Who won the chess championship?")
+        .await;
+    assert_eq!(nothing.state, MessageState::NotFound, "no document at all");
+    stage.document("Pump manual", &PUMP).await;
+    let far = stage
+        .answered(&process, "Who won the chess championship?")
+        .await;
+    assert_eq!((far.state, far.text.as_str()), (MessageState::NotFound, ""));
+    assert_eq!(stage.stub.counts().chat_requests, 0);
+    stage.stub.fail_next(Route::Chat, Fault::NotFound);
+    let judged = stage
+        .answered(&process, "What does the pump filter cost?")
+        .await;
+    assert_eq!(
+        judged.state,
+        MessageState::NotFound,
+        "near in words, and yet no answer"
+    );
+    assert_eq!(judged.text, "The passages say nothing of this.");
+}
+
+#[tokio::test]
+async fn without_a_model_for_answers_the_passages_are_quoted() {
+    let stage = Stage::start().await;
+    stage.document("Pump manual", &PUMP).await;
+    let process = stage.process_with(None);
+    assert!(process.ask.extracts_only());
+    let answer = stage
+        .answered(&process, "How often must the filter be changed?")
+        .await;
+    assert_eq!(
+        (answer.state, &answer.author),
+        (MessageState::Complete, &Author::Extracts)
+    );
+    assert_eq!(answer.text, "");
+    let quote = &answer.citations[0];
+    assert!(
+        quote
+            .quote
+            .starts_with("The filter must be changed every 500 hours"),
+        "{quote:?}"
+    );
+    assert_eq!((quote.page, quote.cited), (2, true));
+    assert_eq!(stage.stub.counts().chat_requests, 0);
+}
+
+#[tokio::test]
+async fn a_conversation_about_one_document_stays_with_it() {
+    let stage = Stage::start().await;
+    let pump = stage.document("Pump manual", &PUMP).await;
+    let lease = stage.document("Lease", &LEASE).await;
+    let process = stage.process();
+    let asked = stage
+        .ask("When is the monthly rent paid?", Place::New(Some(lease)))
+        .await
+        .unwrap();
+    let (_, answer) = stage.read(&process, &asked).await;
+    assert_eq!(answer.state, MessageState::Complete);
+    assert!(
+        answer
+            .citations
+            .iter()
+            .all(|citation| citation.document == lease)
+    );
+    let again = stage
+        .ask(
+            "How often must the filter be changed?",
+            Place::Thread(asked.thread),
+        )
+        .await
+        .unwrap();
+    assert_eq!(again.question.ordinal, 2);
+    let (_, other) = stage.read(&process, &again).await;
+    assert!(
+        other
+            .citations
+            .iter()
+            .all(|citation| citation.document != pump)
+    );
+    assert_eq!(other.state, MessageState::NotFound);
+    // Removed: what it said is no longer quoted, and its questions do not go to all others.
+    sqlx::query("DELETE FROM documents WHERE id = $1")
+        .bind(lease.0)
+        .execute(stage.database.pool())
+        .await
+        .unwrap();
+    threads::forget_document(&stage.database, lease)
+        .await
+        .unwrap();
+    let row = stage.row(&asked).await;
+    assert!(
+        row.citations
+            .iter()
+            .all(|citation| citation.is_gone && citation.quote.is_empty())
+    );
+    assert_eq!(row.citations.len(), answer.citations.len());
+    let kept: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM messages WHERE citations::text LIKE '%1,200%'")
+            .fetch_one(stage.database.pool())
+            .await
+            .unwrap();
+    assert_eq!(kept, 0, "quotes are gone from the rows too");
+    let last = stage
+        .ask(
+            "How often must the filter be changed?",
+            Place::Thread(asked.thread),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        stage.read(&process, &last).await.1.state,
+        MessageState::NotFound
+    );
+    assert!(
+        stage
+            .ask("And now?", Place::New(Some(lease)))
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn citations_of_passages_that_were_not_given_are_taken_out() {
+    let stage = Stage::start().await;
+    stage.document("Pump manual", &PUMP).await;
+    stage.stub.fail_next(Route::Chat, Fault::InvalidCitation);
+    let answer = stage
+        .answered(
+            &stage.process(),
+            "How often must the pump filter be changed?",
+        )
+        .await;
+    assert_eq!(answer.state, MessageState::Complete);
+    assert!(
+        answer.text.contains("[1]") && answer.text.contains("That is all"),
+        "{}",
+        answer.text
+    );
+    assert!(
+        !answer.text.contains("99") && !answer.text.contains("77"),
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn where_the_vectors_model_cannot_be_had_the_words_are_looked_for() {
+    let mut stage = Stage::start().await;
+    stage.document("Pump manual", &PUMP).await;
+    stage.workspace.embedding_model = Some("a-model-of-old".to_owned());
+    let answer = stage
+        .answered(&stage.process(), "How often must the filter be changed?")
+        .await;
+    assert_eq!(answer.state, MessageState::Complete);
+    assert!(answer.text.contains("500 hours"), "{}", answer.text);
+    assert_eq!(stage.stub.counts().embedding_requests, 0);
+    let far = stage
+        .answered(&stage.process(), "Who won the chess championship?")
+        .await;
+    assert_eq!(far.state, MessageState::NotFound);
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_says_why_and_keeps_what_was_written() {
+    let stage = Stage::start().await;
+    stage.document("Pump manual", &PUMP).await;
+    let process = stage.process();
+    let question = "How often must the pump filter be changed?";
+    stage.stub.fail_next(Route::Chat, Fault::CutAfter(3));
+    let cut = stage.answered(&process, question).await;
+    assert_eq!(cut.state, MessageState::Failed(Failure::BrokenOff));
+    assert_eq!(cut.text, "The filter must");
+    for (fault, failure) in [
+        (Fault::InsufficientQuota, Failure::ModelAccount),
+        (Fault::Status(400), Failure::ModelRefused),
+    ] {
+        stage.stub.fail_next(Route::Chat, fault);
+        let failed = stage.answered(&process, question).await;
+        assert_eq!(failed.state, MessageState::Failed(failure));
+    }
+    stage
+        .stub
+        .fail_always(Route::Chat, Some(Fault::Status(503)));
+    let busy = stage.answered(&process, question).await;
+    assert_eq!(busy.state, MessageState::Failed(Failure::ModelBusy));
+}
+
+#[tokio::test]
+async fn an_answer_that_stalls_is_ended() {
+    let stage = Stage::slow(Duration::from_millis(1)).await;
+    stage.document("Pump manual", &PUMP).await;
+    stage.stub.fail_next(Route::Chat, Fault::StallAfter(2));
+    let stalled = stage
+        .answered(
+            &stage.process(),
+            "How often must the pump filter be changed?",
+        )
+        .await;
+    assert_eq!(stalled.state, MessageState::Failed(Failure::BrokenOff));
+    assert_eq!(stalled.text, "The filter");
+}
+
+#[test]
+fn a_question_has_words_and_an_end() {
+    assert_eq!("  \n\0 ".parse::<Question>(), Err(NotAQuestion::Empty));
+    assert_eq!(
+        "\u{e9}".repeat(2_001).parse::<Question>(),
+        Err(NotAQuestion::TooLong)
+    );
+    assert!("\u{e9}".repeat(2_000).parse::<Question>().is_ok());
+}

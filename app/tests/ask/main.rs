@@ -1,0 +1,25 @@
+//! Questions and answers over a tenant's database behind the emulator's data plane, with the deterministic endpoint in the models' place.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test, as tests do"
+)]
+
+#[expect(
+    dead_code,
+    reason = "shared with the tests of workspaces, which use the rest"
+)]
+#[path = "../workspaces/cluster.rs"]
+mod cluster;
+#[expect(
+    dead_code,
+    reason = "shared with the tests of workspaces, which use the rest"
+)]
+#[path = "../workspaces/world.rs"]
+mod world;
+
+mod answers;
+mod support;
+mod writers;

@@ -1,0 +1,312 @@
+//! A workspace with documents, processes that answer questions over it, and people who read along.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use app::ask::threads::{self, Asked, Message, MessageState, Place};
+use app::ask::{Ask, AskError, Followed};
+use app::ids::{DocumentId, UserId};
+use app::tenants::{PoolLimits, Pools, TenantDatabase};
+use app::workspaces::Workspace;
+use crds::{Connection, ConnectionDetails, SSL_MODE};
+use futures::{Stream, StreamExt as _};
+use models::{EmbeddingModel, EndpointConfig, Models, ModelsConfig, Quota};
+use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
+use neon_emulator::{Config, Emulator};
+use openai_stub::Stub;
+use rag::{Page, Rules};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use sqlx::types::Json;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::world::{SOON, World, postgres, until};
+
+pub(crate) const EMBEDDINGS: &str = "text-embedding-3-small";
+pub(crate) const ANSWERS: &str = "gpt-4o-mini";
+const DIMENSIONS: u32 = 1_536;
+
+static EMULATORS: AtomicU32 = AtomicU32::new(0);
+
+/// A workspace, its database, and the endpoint of the models.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) stub: Stub,
+    pub(crate) workspace: Workspace,
+    pub(crate) database: TenantDatabase,
+    pub(crate) user: UserId,
+    _emulator: Emulator,
+}
+
+/// One process that answers.
+pub(crate) struct Process {
+    pub(crate) ask: Ask,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Stage {
+    pub(crate) async fn start() -> Self {
+        Self::with(openai_stub::Config::default()).await
+    }
+
+    /// With time between the pieces of an answer.
+    pub(crate) async fn slow(piece_delay: Duration) -> Self {
+        Self::with(openai_stub::Config {
+            piece_delay,
+            ..openai_stub::Config::default()
+        })
+        .await
+    }
+
+    async fn with(config: openai_stub::Config) -> Self {
+        let server = postgres().await;
+        let emulator = Emulator::start(Config {
+            control_database: format!("ask_{}", EMULATORS.fetch_add(1, Ordering::Relaxed)),
+            ..Config::new(server.uri())
+        })
+        .await
+        .expect("the emulator starts");
+        let world = World::with(PoolLimits::default()).await;
+        let user = world.user("Ada").await;
+        let mut workspace = world.workspace(user).await;
+        provide(&world, &emulator, &workspace).await;
+        workspace.embedding_model = Some(EMBEDDINGS.to_owned());
+        let database = world.pools.get(&workspace).await.expect("a database");
+        for migration in [
+            include_str!("../../../tenant-migrations/0001_documents.sql"),
+            include_str!("../../../tenant-migrations/0002_conversations.sql"),
+        ] {
+            sqlx::raw_sql(migration)
+                .execute(database.pool())
+                .await
+                .expect("the schema");
+        }
+        Self {
+            world,
+            stub: Stub::start(config).await.expect("the endpoint starts"),
+            workspace,
+            database,
+            user,
+            _emulator: emulator,
+        }
+    }
+
+    /// A process with a model for answers.
+    pub(crate) fn process(&self) -> Process {
+        self.process_with(Some(ANSWERS))
+    }
+
+    pub(crate) fn process_with(&self, answers: Option<&str>) -> Process {
+        self.process_over(self.world.pools.clone(), answers)
+    }
+
+    fn process_over(&self, pools: Pools, answers: Option<&str>) -> Process {
+        let models = Models::start(ModelsConfig {
+            endpoint: Some(EndpointConfig {
+                base_url: self.stub.base_url().parse().unwrap(),
+                api_key: None,
+                embeddings: Some(EmbeddingModel::new(EMBEDDINGS, DIMENSIONS).unwrap()),
+                answers: answers.map(str::to_owned),
+                quota: Quota {
+                    attempts: 2,
+                    backoff: Duration::from_millis(5),
+                    attempt_limit: Duration::from_secs(10),
+                    ..Quota::default()
+                },
+            }),
+            local: None,
+        })
+        .unwrap();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        Process {
+            ask: Ask::start(pools, Arc::new(models), tasks.clone(), stop.clone()),
+            tasks,
+            stop,
+        }
+    }
+
+    /// A document as ingestion would leave it.
+    pub(crate) async fn document(&self, title: &str, pages: &[&str]) -> DocumentId {
+        let id = DocumentId::random();
+        sqlx::query(
+            "INSERT INTO documents (id, file_name, title, media_type, byte_count, content_sha256, page_count, chunking)
+             VALUES ($1, $2, $2, 'application/pdf', 1, sha256(convert_to($3, 'UTF8')), $4, $5)",
+        )
+        .bind(id.0)
+        .bind(title)
+        .bind(id.to_string())
+        .bind(i32::try_from(pages.len()).unwrap())
+        .bind(rag::CHUNKING)
+        .execute(self.database.pool())
+        .await
+        .unwrap();
+        let pages: Vec<Page<'_>> = (1..)
+            .zip(pages)
+            .map(|(number, text)| Page {
+                number,
+                text,
+                words: &[],
+            })
+            .collect();
+        for chunk in rag::chunk(&pages, &Rules::default()) {
+            let chunk_id = rag::chunk_id(id.0, chunk.ordinal);
+            sqlx::query(
+                "INSERT INTO chunks (id, document_id, ordinal, page_from, page_to, char_offset, text, token_count, boxes, content_sha256)
+                 VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9)",
+            )
+            .bind(chunk_id)
+            .bind(id.0)
+            .bind(chunk.ordinal)
+            .bind(i32::try_from(chunk.page_from).unwrap())
+            .bind(i32::try_from(chunk.char_offset).unwrap())
+            .bind(&chunk.text)
+            .bind(i32::try_from(chunk.token_count).unwrap())
+            .bind(Json(&chunk.boxes))
+            .bind(chunk.content_sha256.as_slice())
+            .execute(self.database.pool())
+            .await
+            .unwrap();
+            sqlx::query(
+                "INSERT INTO chunk_embeddings (chunk_id, model, embedding) VALUES ($1, $2, $3)",
+            )
+            .bind(chunk_id)
+            .bind(EMBEDDINGS)
+            .bind(pgvector::Vector::from(openai_stub::vector(
+                &chunk.text,
+                DIMENSIONS as usize,
+            )))
+            .execute(self.database.pool())
+            .await
+            .unwrap();
+        }
+        id
+    }
+
+    /// Asks, and begins no answer.
+    pub(crate) async fn ask(&self, question: &str, place: Place) -> Result<Asked, AskError> {
+        let question = question.parse().unwrap();
+        threads::ask(&self.database, self.user, &question, place, Some(ANSWERS)).await
+    }
+
+    /// Asks in a new conversation with all documents, and reads the answer to its end.
+    pub(crate) async fn answered(&self, process: &Process, question: &str) -> Message {
+        let asked = self.ask(question, Place::New(None)).await.unwrap();
+        self.read(process, &asked).await.1
+    }
+
+    /// Reads along to the end: every text that was shown, and the answer.
+    pub(crate) async fn read(&self, process: &Process, asked: &Asked) -> (Vec<String>, Message) {
+        let mut following = Box::pin(self.follow(process, asked));
+        let mut shown = Vec::new();
+        loop {
+            match timeout(SOON, following.next()).await.expect("news") {
+                Some(Followed::Text(message)) => shown.push(message.text),
+                Some(Followed::Progress(_)) => {}
+                Some(Followed::Ended(message)) => {
+                    assert!(following.next().await.is_none());
+                    return (shown, *message);
+                }
+                None => panic!("the answer ended without a word"),
+            }
+        }
+    }
+
+    pub(crate) fn follow(
+        &self,
+        process: &Process,
+        asked: &Asked,
+    ) -> impl Stream<Item = Followed> + Send + use<> {
+        process
+            .ask
+            .follow(&self.workspace, asked.thread, asked.answer.id)
+    }
+
+    /// The answer's row.
+    pub(crate) async fn row(&self, asked: &Asked) -> Message {
+        threads::message(&self.database, asked.thread, asked.answer.id)
+            .await
+            .unwrap()
+            .expect("an answer")
+    }
+
+    pub(crate) async fn until_ended(&self, asked: &Asked) -> Message {
+        until("the answer's end", || async {
+            self.row(asked).await.state != MessageState::Pending
+        })
+        .await;
+        self.row(asked).await
+    }
+
+    /// Until some of the answer has been read here.
+    pub(crate) async fn until_text(
+        &self,
+        following: &mut (impl Stream<Item = Followed> + Unpin),
+    ) -> String {
+        loop {
+            match timeout(SOON, following.next()).await.expect("news") {
+                Some(Followed::Text(message)) => return message.text,
+                Some(Followed::Progress(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// A database of its own at the emulator, as the controller would make it.
+async fn provide(world: &World, emulator: &Emulator, workspace: &Workspace) {
+    let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
+    let created: CreatedProject = http
+        .post(format!("{}/projects", emulator.api_url()))
+        .bearer_auth(emulator.api_key())
+        .json(&ProjectEnvelope {
+            project: CreateProject::named(workspace.id.as_str()),
+        })
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let endpoint = &created.endpoints[0].id;
+    let details = ConnectionDetails {
+        connection: Connection {
+            host: "127.0.0.1".to_owned(),
+            pooled_host: "127.0.0.1".to_owned(),
+            port: i32::from(emulator.data_addr().port()),
+            database: "neondb".to_owned(),
+            role: "neondb_owner".to_owned(),
+            ssl_mode: SSL_MODE.to_owned(),
+            options: Some(format!("endpoint={endpoint}")),
+        },
+        pooled_options: Some(format!("endpoint={endpoint}-pooler")),
+        password: created.connection_uris[0]
+            .connection_parameters
+            .password
+            .expose_secret()
+            .to_owned(),
+        ca_crt: Some(emulator.ca_pem().to_owned()),
+    };
+    let secret = format!("ws-{}-connection", workspace.id);
+    world.cluster.put(
+        "secrets",
+        &secret,
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
+    );
+    world
+        .cluster
+        .make_available(&format!("ws-{}", workspace.id), &secret, 2);
+    until("the watch's word", || async {
+        world.tenants.available(workspace).is_ok()
+    })
+    .await;
+}

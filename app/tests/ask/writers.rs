@@ -1,0 +1,246 @@
+//! Who writes an answer: one at a time, whatever is closed, stopped or killed meanwhile.
+
+use std::time::Duration;
+
+use app::ask::threads::{self, Place};
+use app::ask::{ANSWERS_PER_WORKSPACE_MAX, AskError, Followed, MessageState};
+use futures::StreamExt as _;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::support::Stage;
+use crate::world::SOON;
+
+const QUESTION: &str = "How often must the pump filter be changed?";
+const PAGES: [&str; 2] = [
+    "The pump filter must be changed every 500 hours of operation and after every flood of the basement, whichever comes first in the year.",
+    "The pump filter housing is opened with the changed key number nine.",
+];
+/// Between two pieces of an answer: long enough to do something in between.
+const PIECE: Duration = Duration::from_millis(60);
+
+#[tokio::test]
+async fn all_who_read_along_see_one_answer_that_is_written_once() {
+    let stage = Stage::slow(PIECE).await;
+    stage.document("Pump", &PAGES).await;
+    let (one, other) = (stage.process(), stage.process());
+    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let (first, second, elsewhere) = tokio::join!(
+        stage.read(&one, &asked),
+        stage.read(&one, &asked),
+        stage.read(&other, &asked),
+    );
+    assert_eq!(first.1.state, MessageState::Complete);
+    assert_eq!((&first.1, &first.1), (&second.1, &elsewhere.1));
+    assert!(first.0.len() > 3, "piece by piece: {:?}", first.0);
+    assert_eq!(stage.stub.counts().chat_requests, 1);
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_when_nobody_reads_it_any_more() {
+    let stage = Stage::slow(PIECE).await;
+    stage.document("Pump", &PAGES).await;
+    let process = stage.process();
+    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let mut following = Box::pin(stage.follow(&process, &asked));
+    stage.until_text(&mut following).await;
+    drop(following);
+    let answer = stage.until_ended(&asked).await;
+    assert_eq!(answer.state, MessageState::Complete);
+    assert_eq!(stage.stub.counts().chat_requests, 1);
+    assert_eq!(stage.read(&process, &asked).await.1, answer);
+}
+
+#[tokio::test]
+async fn stopping_keeps_what_was_written_wherever_it_is_stopped() {
+    let stage = Stage::slow(PIECE).await;
+    stage.document("Pump", &PAGES).await;
+    for elsewhere in [false, true] {
+        let (writing, other) = (stage.process(), stage.process());
+        let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+        let mut following = Box::pin(stage.follow(&writing, &asked));
+        let seen = stage.until_text(&mut following).await;
+        let stopping = if elsewhere { &other } else { &writing };
+        let row = stage.row(&asked).await;
+        let stopped = stopping
+            .ask
+            .end(&stage.workspace, &stage.database, &row)
+            .await;
+        assert!(stopped.unwrap());
+        let ended = loop {
+            match timeout(SOON, following.next()).await.unwrap() {
+                Some(Followed::Ended(message)) => break message,
+                Some(_) => {}
+                None => panic!("no word of the end"),
+            }
+        };
+        assert_eq!(ended.state, MessageState::Stopped);
+        if !elsewhere {
+            writing.tasks.close();
+            timeout(SOON, writing.tasks.wait()).await.unwrap();
+            let row = stage.row(&asked).await;
+            assert!(row.text.starts_with(&seen), "{:?} {seen:?}", row.text);
+        }
+        assert!(
+            !stage.row(&asked).await.text.ends_with("[1]"),
+            "not to its end"
+        );
+        assert!(
+            !stopping
+                .ask
+                .end(&stage.workspace, &stage.database, &row)
+                .await
+                .unwrap()
+        );
+    }
+    assert_eq!(stage.stub.counts().answers, 0);
+}
+
+#[tokio::test]
+async fn a_process_that_ends_leaves_its_answer_to_the_next_at_once() {
+    let stage = Stage::slow(PIECE).await;
+    stage.document("Pump", &PAGES).await;
+    let ending = stage.process();
+    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let mut following = Box::pin(stage.follow(&ending, &asked));
+    stage.until_text(&mut following).await;
+    ending.stop.cancel();
+    ending.tasks.close();
+    timeout(SOON, ending.tasks.wait()).await.unwrap();
+    assert!(
+        !ending
+            .ask
+            .take_up(&stage.workspace, asked.answer.id)
+            .await
+            .unwrap()
+    );
+    assert_eq!(stage.row(&asked).await.state, MessageState::Pending);
+    let next = stage.process();
+    let (_, answer) = stage.read(&next, &asked).await;
+    assert_eq!(answer.state, MessageState::Complete);
+    assert_eq!(
+        answer.text.matches("500 hours").count(),
+        1,
+        "written anew, not behind the old"
+    );
+    assert_eq!(stage.stub.counts().answers, 1);
+}
+
+/// What a killed process leaves: a claim that nobody renews.
+async fn leave_claimed(stage: &Stage, message: app::ids::MessageId, seconds: f64, takes: i32) {
+    sqlx::query("UPDATE messages SET claimed_by = $2, claimed_until = now() + $3 * interval '1 second', text = 'half', takes = $4 WHERE id = $1")
+        .bind(message.0)
+        .bind(Uuid::new_v4())
+        .bind(seconds)
+        .bind(takes)
+        .execute(stage.database.pool())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_whose_writer_was_killed_is_taken_up_when_its_lease_is_over() {
+    let stage = Stage::start().await;
+    stage.document("Pump", &PAGES).await;
+    let process = stage.process();
+    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    leave_claimed(&stage, asked.answer.id, 1.5, 1).await;
+    assert!(
+        !process
+            .ask
+            .take_up(&stage.workspace, asked.answer.id)
+            .await
+            .unwrap(),
+        "believed alive"
+    );
+    let (shown, answer) = stage.read(&process, &asked).await;
+    assert_eq!(shown[0], "half", "what is there is shown meanwhile");
+    assert_eq!(answer.state, MessageState::Complete);
+    assert!(!answer.text.contains("half"));
+}
+
+#[tokio::test]
+async fn an_answer_that_kills_its_writers_is_given_up() {
+    let stage = Stage::start().await;
+    let process = stage.process();
+    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    leave_claimed(&stage, asked.answer.id, -1.0, 5).await;
+    let (_, answer) = stage.read(&process, &asked).await;
+    assert_eq!(
+        answer.state,
+        MessageState::Failed(app::ask::Failure::Abandoned)
+    );
+    assert_eq!(stage.stub.counts().embedding_requests, 0);
+}
+
+#[tokio::test]
+async fn a_writer_that_lost_its_claim_changes_nothing_any_more() {
+    let stage = Stage::slow(PIECE).await;
+    stage.document("Pump", &PAGES).await;
+    let process = stage.process();
+    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    assert!(
+        process
+            .ask
+            .take_up(&stage.workspace, asked.answer.id)
+            .await
+            .unwrap()
+    );
+    leave_claimed(&stage, asked.answer.id, 60.0, 2).await;
+    process.tasks.close();
+    timeout(SOON, process.tasks.wait()).await.unwrap();
+    let row = stage.row(&asked).await;
+    assert_eq!(
+        (row.state, row.text.as_str()),
+        (MessageState::Pending, "half")
+    );
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_removed_takes_its_answer_along() {
+    let stage = Stage::slow(PIECE).await;
+    stage.document("Pump", &PAGES).await;
+    let process = stage.process();
+    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let mut following = Box::pin(stage.follow(&process, &asked));
+    stage.until_text(&mut following).await;
+    assert!(
+        threads::remove(&stage.database, asked.thread)
+            .await
+            .unwrap()
+    );
+    while let Some(followed) = timeout(SOON, following.next()).await.unwrap() {
+        assert!(!matches!(followed, Followed::Ended(_)), "{followed:?}");
+    }
+    process.tasks.close();
+    timeout(SOON, process.tasks.wait()).await.unwrap();
+    assert!(
+        !threads::remove(&stage.database, asked.thread)
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        stage.stub.counts().answers,
+        0,
+        "not written to its end for nobody"
+    );
+}
+
+#[tokio::test]
+async fn a_workspace_has_so_many_answers_under_way_and_no_more() {
+    let stage = Stage::start().await;
+    for _ in 0..ANSWERS_PER_WORKSPACE_MAX {
+        let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+        leave_claimed(&stage, asked.answer.id, 60.0, 1).await;
+    }
+    let refused = stage.ask(QUESTION, Place::New(None)).await;
+    assert!(
+        matches!(refused, Err(AskError::TooManyAnswers)),
+        "{refused:?}"
+    );
+    assert_eq!(
+        threads::list(&stage.database).await.unwrap().len(),
+        4,
+        "nothing is left of it"
+    );
+}
