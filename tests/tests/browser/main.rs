@@ -85,11 +85,24 @@ async fn the_first_day_from_sign_up_to_the_receipt_in_a_browser(site: &Site) -> 
     Ok(())
 }
 
+async fn uploads_on_a_bad_line_go_on_and_pages_are_reached_by_keyboard(site: &Site) -> Result<()> {
+    let found = tell(site, "bad_line.mjs", &[]).await?;
+    suite::say(&format!("a bad line: {found}"));
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    let tests = vec![suite::test_site(
-        "browser::the_first_day_from_sign_up_to_the_receipt_in_a_browser",
-        &SITE,
-        the_first_day_from_sign_up_to_the_receipt_in_a_browser,
-    )];
+    let tests = vec![
+        suite::test_site(
+            "browser::the_first_day_from_sign_up_to_the_receipt_in_a_browser",
+            &SITE,
+            the_first_day_from_sign_up_to_the_receipt_in_a_browser,
+        ),
+        suite::test_site(
+            "browser::uploads_on_a_bad_line_go_on_and_pages_are_reached_by_keyboard",
+            &SITE,
+            uploads_on_a_bad_line_go_on_and_pages_are_reached_by_keyboard,
+        ),
+    ];
     suite::run_and_then(tests, SITE.end())
 }
