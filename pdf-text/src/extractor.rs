@@ -114,8 +114,7 @@ impl Extractor {
                 },
             }
         };
-        let complete = matches!(outcome, Outcome::Read(Ok(()))) && answer.end.is_some();
-        if !complete && !matches!(outcome, Outcome::Read(Ok(()))) {
+        if !matches!(outcome, Outcome::Read(Ok(()))) {
             let _ = child.start_kill(); // it may be gone already, which is as good
         }
         let status = match timeout(limits.wall_time_max, child.wait()).await {

@@ -39,7 +39,7 @@ async fn what_is_no_pdf_is_told_so() {
         b"<!doctype html><html><body>404</body></html>",
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
         b"PK\x03\x04 a document of another program",
-        &[0; 100_000],
+        &vec![0; 100_000],
     ] {
         assert_eq!(read(file).await, Err(Refusal::NotPdf));
     }

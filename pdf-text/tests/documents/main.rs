@@ -1,7 +1,6 @@
 //! Documents from end to end: through the confined child, as the app reads them.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"

@@ -1,5 +1,7 @@
 //! What a reader gets: words with their places, lines in order, clean text.
 
+use std::fmt::Write as _;
+
 use pdf_text::{Extraction, Limits, Page, Progress, Word};
 
 use crate::pdf::{Pdf, document, line};
@@ -300,8 +302,9 @@ async fn every_word_is_in_the_text_and_on_the_page() {
     for step in 0..40 {
         let step = f64::from(step);
         // Some of it runs over each of the edges, some is turned, some is tiny.
-        content += &format!(
-            "BT /F {} Tf {} {} {} {} {} {} Tm (turned words \\(and marks\\)) Tj ET\n",
+        let _ = writeln!(
+            content,
+            "BT /F {} Tf {} {} {} {} {} {} Tm (turned words \\(and marks\\)) Tj ET",
             1.0 + step / 4.0,
             (step * 9.0).to_radians().cos(),
             (step * 9.0).to_radians().sin(),
