@@ -85,8 +85,6 @@ pub struct TenantView {
     pub phase: Option<Phase>,
     /// Whether it can be served now, on its last good schema.
     pub is_available: bool,
-    /// Whether the newest spec and schema are in effect.
-    pub is_ready: bool,
     /// Why work is under way.
     pub reconciling: Option<Box<Note>>,
     /// What a person has to mend.
@@ -137,7 +135,6 @@ impl TenantView {
                 .and_then(|id| id.parse().ok()),
             phase: status.phase,
             is_available: is_true(&status.conditions, ConditionType::Available),
-            is_ready: is_true(&status.conditions, ConditionType::Ready),
             reconciling: note(ConditionType::Reconciling),
             stalled: note(ConditionType::Stalled),
             project: status.project.map(|project| {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
+use axum::http::header;
 use axum::response::Response;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
@@ -74,11 +75,21 @@ pub(super) fn ending(
     if !response.status().is_success() {
         return response;
     }
+    // Events may end anywhere. An archive may not: cut off, it has to be seen to be.
+    let may_end = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == "text/event-stream");
     let stop = stop.clone();
     response.map(|body| {
+        let cut_off = stream::once(std::future::ready(stop.clone())).filter_map(move |stop| {
+            let error = || axum::Error::new(std::io::Error::other("the process stops"));
+            std::future::ready((!may_end && stop.is_cancelled()).then(|| Err(error())))
+        });
         let until_stop = body
             .into_data_stream()
             .take_until(stop.cancelled_owned())
+            .chain(cut_off)
             .map(move |chunk| {
                 let _held = &place;
                 chunk
@@ -104,18 +115,21 @@ mod tests {
         assert_eq!(streams.open(), 0, "nobody is remembered for nothing");
     }
 
+    fn endless(kind: &'static str) -> Response {
+        let chunks = stream::iter(["data: 1\n\n"])
+            .chain(stream::pending())
+            .map(Ok::<_, std::convert::Infallible>);
+        let mut answer = Response::new(Body::from_stream(chunks));
+        let kind = axum::http::HeaderValue::from_static(kind);
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        answer
+    }
+
     #[tokio::test]
     async fn events_end_when_the_process_is_asked_to_stop() {
         let (streams, stop) = (Streams::default(), CancellationToken::new());
         let place = streams.enter(UserId::random()).expect("a place");
-        let endless = futures::stream::iter(["data: 1\n\n"])
-            .chain(futures::stream::pending())
-            .map(Ok::<_, std::convert::Infallible>);
-        let answer = ending(
-            Response::new(Body::from_stream(endless)),
-            &stop,
-            Some(place),
-        );
+        let answer = ending(endless("text/event-stream"), &stop, Some(place));
         let mut body = answer.into_body().into_data_stream();
         assert!(body.next().await.is_some());
         assert_eq!(streams.open(), 1);
@@ -123,5 +137,15 @@ mod tests {
         assert!(body.next().await.is_none());
         drop(body);
         assert_eq!(streams.open(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_is_cut_off_does_not_look_complete() {
+        let stop = CancellationToken::new();
+        let answer = ending(endless("application/zip"), &stop, None);
+        let mut body = answer.into_body().into_data_stream();
+        assert!(matches!(body.next().await, Some(Ok(_))));
+        stop.cancel();
+        assert!(matches!(body.next().await, Some(Err(_))));
     }
 }

@@ -14,7 +14,7 @@ use crate::ids::{UserId, WorkspaceId};
 /// What may be chosen and had, from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// TenantClasses that a workspace may name; the first is taken when none is asked for.
+    /// Names of a `TenantClass` that a workspace may have; the first is taken when none is asked for.
     pub classes: Vec<String>,
     /// Regions that may be chosen. Empty: there is nothing to choose, the class's default stands.
     pub regions: Vec<String>,

@@ -49,14 +49,14 @@ async fn files<F: Files>(
     workspace: &Workspace,
 ) -> Result<Next, RemovalError> {
     remover.pools.forget(&workspace.id);
-    let removed = remover
+    let taken = remover
         .files
         .remove_all(workspace.region.as_deref(), &workspace.id)
         .await?;
     let progress = Progress {
         step: Step::Database,
-        files: removal.progress.files + removed.objects,
-        file_bytes: removal.progress.file_bytes + removed.byte_count,
+        files: removal.progress.files + taken.objects,
+        file_bytes: removal.progress.file_bytes + taken.byte_count,
         held: None,
         ..removal.progress.clone()
     };
