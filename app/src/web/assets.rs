@@ -30,10 +30,6 @@ pub fn find(file: &str) -> Option<&'static Asset> {
 }
 
 /// Handler of `GET /assets/{file}`.
-#[expect(
-    clippy::unused_async,
-    reason = "axum takes handlers that are async functions"
-)]
 pub async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Response {
     let Some(asset) = find(&file) else {
         return StatusCode::NOT_FOUND.into_response();
