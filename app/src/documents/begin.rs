@@ -146,36 +146,43 @@ async fn reserve(
     .bind(&upload.sha256[..])
     .fetch_optional(&mut *transaction)
     .await?;
-    let document = match same {
-        Some(same) => {
-            let document = DocumentId(same.try_get("id")?);
-            if !is_without_file(same.try_get("state")?, same.try_get("failure")?) {
-                return Err(BeginError::Duplicate {
-                    document,
-                    title: same.try_get("title")?,
-                });
-            }
-            take_up(&mut transaction, document, user).await?;
-            document
+    let document = if let Some(same) = same {
+        let document = DocumentId(same.try_get("id")?);
+        if !is_without_file(same.try_get("state")?, same.try_get("failure")?) {
+            return Err(BeginError::Duplicate {
+                document,
+                title: same.try_get("title")?,
+            });
         }
-        None => {
-            let held: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM documents WHERE workspace_id = $1 AND state <> 'removing'",
-            )
-            .bind(workspace.id.as_str())
-            .fetch_one(&mut *transaction)
-            .await?;
-            if held >= i64::from(plan.documents_max) {
-                return Err(BeginError::TooMany {
-                    documents_max: plan.documents_max,
-                });
-            }
-            insert(&mut transaction, workspace, user, upload).await?
-        }
+        take_up(&mut transaction, document, user).await?;
+        document
+    } else {
+        count(&mut transaction, plan, workspace).await?;
+        insert(&mut transaction, workspace, user, upload).await?
     };
     note_event(&mut *transaction, &workspace.id, document).await?;
     transaction.commit().await?;
     Ok(document)
+}
+
+/// Whether there is room for one more.
+async fn count(
+    transaction: &mut sqlx::PgConnection,
+    plan: &Plan,
+    workspace: &Workspace,
+) -> Result<(), BeginError> {
+    let held: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM documents WHERE workspace_id = $1 AND state <> 'removing'",
+    )
+    .bind(workspace.id.as_str())
+    .fetch_one(transaction)
+    .await?;
+    if held >= i64::from(plan.documents_max) {
+        return Err(BeginError::TooMany {
+            documents_max: plan.documents_max,
+        });
+    }
+    Ok(())
 }
 
 /// Whether the row waits for its file, or has failed for want of it.

@@ -17,6 +17,8 @@ const SEARCH_LIMIT_MS: u32 = 5_000;
 /// taken for markup. They are noncharacters, which no text of ours holds: a passage that has them all the same is shown without.
 const FOUND_FROM: char = '\u{fdd0}';
 const FOUND_TO: char = '\u{fdd1}';
+/// Stands for `<` meanwhile: what looks like a tag would be left out of the snippet, and documents are full of `a < b` and `Vec<T>`.
+const ANGLE: char = '\u{fdd2}';
 
 /// What somebody looks for, as `websearch_to_tsquery` understands it: words, "phrases", or, -without.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,16 +98,17 @@ pub async fn search(tenant: &PgPool, query: &SearchQuery) -> sqlx::Result<(Vec<H
                   ORDER BY c.document_id, c.page_from, rank DESC, c.ordinal),
               best AS (SELECT * FROM found ORDER BY rank DESC, document_id, page_from LIMIT $2)
          SELECT b.document_id, d.title, b.page_from, b.page_to,
-                ts_headline('simple', translate(b.text, $3, ''), q,
+                ts_headline('simple', translate(b.text, $3, $6), q,
                     'MaxFragments=2, MinWords=8, MaxWords=28, FragmentDelimiter=\" … \", StartSel=' || $4 || ', StopSel=' || $5) AS snippet
          FROM best b JOIN documents d ON d.id = b.document_id, query
          ORDER BY b.rank DESC, b.document_id, b.page_from",
     )
     .bind(query.as_str())
     .bind(i64::try_from(HITS_MAX + 1).unwrap_or(i64::MAX))
-    .bind(format!("{FOUND_FROM}{FOUND_TO}"))
+    .bind(format!("<{FOUND_FROM}{FOUND_TO}{ANGLE}"))
     .bind(FOUND_FROM.to_string())
     .bind(FOUND_TO.to_string())
+    .bind(ANGLE.to_string())
     .persistent(false)
     .fetch_all(&mut *transaction)
     .await?;
@@ -141,7 +144,7 @@ fn pieces(marked: &str) -> Vec<Piece> {
     }) {
         if !part.is_empty() {
             pieces.push(Piece {
-                text: part.replace(FOUND_TO, ""),
+                text: part.replace(FOUND_TO, "").replace(ANGLE, "<"),
                 is_found,
             });
         }

@@ -78,7 +78,8 @@ impl Job for Ingest {
             document.reading = self.reading,
             job.attempt = turn.attempt,
         );
-        ingest(&self, &workshop, turn).instrument(span).await
+        // Boxed: with all steps in it, it is larger than a stack should carry through the queue.
+        Box::pin(ingest(&self, &workshop, turn).instrument(span)).await
     }
 }
 
@@ -139,14 +140,17 @@ async fn ingest(job: &Ingest, workshop: &Workshop, turn: Turn) -> Result<(), Set
     let work = claim.guard(async |meter| steps(workshop, &workspace, &claim, &row, &meter).await);
     let outcome = work.await.unwrap_or(Err(StepError::Unwanted));
     let trouble = match outcome {
-        Ok(()) => return Ok(()),
+        Ok(()) => {
+            workshop.count(|metrics| metrics.document_read("ready"));
+            return Ok(());
+        }
         Err(StepError::Unwanted) => {
             info!("The document is not wanted any more; its reading stops");
             return Ok(());
         }
         Err(StepError::Failed(failure)) => {
             info!(failure = failure.code(), "The document cannot be read");
-            claim.fail(&failure).await.map_err(main_away)?;
+            fail(workshop, &claim, &failure).await.map_err(main_away)?;
             return Ok(());
         }
         Err(StepError::Main(error)) => return Err(main_away(error)),
@@ -164,7 +168,7 @@ async fn ingest(job: &Ingest, workshop: &Workshop, turn: Turn) -> Result<(), Set
     if turn.attempt >= ATTEMPTS_MAX {
         warn!(error = why, "The trouble lasts; the document fails with it");
         let failure = trouble.when_it_lasts();
-        claim.fail(&failure).await.map_err(main_away)?;
+        fail(workshop, &claim, &failure).await.map_err(main_away)?;
         return Ok(());
     }
     let after = after.unwrap_or_default().max(backoff(turn.attempt));
@@ -194,25 +198,26 @@ async fn steps(
         .document(claim.document);
 
     meter.set(Step::Fetch, 0);
-    // The database first: nothing is worth reading that cannot be kept. It wakes up while the file is read.
-    drop(open(workshop, workspace).await?);
-    fetch(&tools.objects, &place, row).await?;
-    workshop.reached(Checkpoint::Done(Step::Fetch)).await;
+    let looked = async {
+        // The database first: nothing is worth reading that cannot be kept. It wakes up while the file is read.
+        drop(open(workshop, workspace).await?);
+        fetch(&tools.objects, &place, row).await
+    };
+    timed(workshop, Step::Fetch, looked).await?;
 
     meter.set(Step::Extract, 0);
-    let extraction = extract(&tools.extractor, &tools.objects, &place, row, meter).await?;
+    let extracted = extract(&tools.extractor, &tools.objects, &place, row, meter);
+    let extraction = timed(workshop, Step::Extract, extracted).await?;
     let page_count = i32::try_from(extraction.page_count).unwrap_or(i32::MAX);
-    workshop.reached(Checkpoint::Done(Step::Extract)).await;
 
     meter.set(Step::Chunk, 0);
-    let chunks = chunk(extraction).await?;
-    workshop.reached(Checkpoint::Done(Step::Chunk)).await;
+    let chunks = timed(workshop, Step::Chunk, chunk(extraction)).await?;
 
     meter.set(Step::Embed, 0);
     let tenant = open(workshop, workspace).await?;
     let models = models_for(workshop, workspace);
-    super::embed::embed(workshop, tenant.pool(), claim, &chunks, &models, meter).await?;
-    workshop.reached(Checkpoint::Done(Step::Embed)).await;
+    let embedded = super::embed::embed(workshop, tenant.pool(), claim, &chunks, &models, meter);
+    timed(workshop, Step::Embed, embedded).await?;
 
     meter.set(Step::Store, 0);
     let models: Vec<String> = models.iter().map(|model| model.name().to_owned()).collect();
@@ -221,8 +226,13 @@ async fn steps(
         page_count,
         models: &models,
     };
-    store(workshop, tenant.pool(), claim, &reading).await?;
-    workshop.reached(Checkpoint::Stored).await;
+    timed(
+        workshop,
+        Step::Store,
+        store(workshop, tenant.pool(), claim, &reading),
+    )
+    .await?;
+    drop(tenant);
 
     let chunk_count = i32::try_from(chunks.len()).unwrap_or(i32::MAX);
     finish(workshop, claim, page_count, chunk_count, &models).await?;
@@ -232,6 +242,28 @@ async fn steps(
         "The document is ready after {} ms",
         began.elapsed().as_millis()
     );
+    Ok(())
+}
+
+/// A step with its span and its time.
+async fn timed<T>(
+    workshop: &Workshop,
+    step: Step,
+    work: impl Future<Output = Result<T, StepError>>,
+) -> Result<T, StepError> {
+    let began = Instant::now();
+    let done = work
+        .instrument(info_span!("ingest_step", step = step.as_str()))
+        .await?;
+    workshop.count(|metrics| metrics.document_step(step.as_str(), began.elapsed()));
+    workshop.reached(Checkpoint::Done(step)).await;
+    Ok(done)
+}
+
+async fn fail(workshop: &Workshop, claim: &Claim, failure: &Failure) -> sqlx::Result<()> {
+    if claim.fail(failure).await? {
+        workshop.count(|metrics| metrics.document_read(failure.code()));
+    }
     Ok(())
 }
 

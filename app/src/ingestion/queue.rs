@@ -9,6 +9,7 @@
 
 mod backlog;
 mod registry;
+mod trace;
 mod worker;
 
 use std::time::Duration;
@@ -75,6 +76,10 @@ pub struct Setback {
 
 impl Setback {
     /// To go on after [`backoff`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "so that errors can be handed over as they come"
+    )]
     pub fn backoff(turn: Turn, why: impl ToString) -> Self {
         Self {
             after: backoff(turn.attempt),
@@ -86,7 +91,7 @@ impl Setback {
 /// The first wait after trouble; each further one is twice as long.
 pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(120);
+pub const BACKOFF_MAX: Duration = Duration::from_mins(2);
 
 /// How long to wait after the attempt of this number (from 1) met trouble.
 pub fn backoff(attempt: u32) -> Duration {
@@ -104,7 +109,7 @@ pub async fn migrate(database: &PgPool) -> Result<(), QueueError> {
 
 /// Adds a job, to be begun as soon as a worker is free: with the caller's transaction or not at all.
 pub async fn add<J: Job>(executor: impl PgExecutor<'_>, job: &J) -> Result<(), QueueError> {
-    put(executor, job, 1, Duration::ZERO).await
+    put(executor, job, 1, Duration::ZERO, trace::current()).await
 }
 
 /// Adds a job that begins after `delay`.
@@ -113,7 +118,7 @@ pub async fn add_after<J: Job>(
     job: &J,
     delay: Duration,
 ) -> Result<(), QueueError> {
-    put(executor, job, 1, delay).await
+    put(executor, job, 1, delay, trace::current()).await
 }
 
 /// Takes a waiting job of this key away. One that runs is not begun again, but stops only when it looks whether it is still
@@ -141,10 +146,12 @@ async fn put<J: Job>(
     job: &J,
     attempt: u32,
     delay: Duration,
+    trace: Option<String>,
 ) -> Result<(), QueueError> {
     let payload = serde_json::to_value(Envelope {
         job: job.clone(),
         attempt,
+        trace,
     })
     .map_err(QueueError::Payload)?;
     let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);

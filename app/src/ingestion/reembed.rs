@@ -21,7 +21,7 @@ use crate::web::events::{self, Event};
 use crate::workspaces::{self, Workspace, WorkspaceState};
 
 /// How long the old vectors stay after the new ones serve.
-pub const VECTORS_KEPT_AFTER_FLIP: Duration = Duration::from_secs(60);
+pub const VECTORS_KEPT_AFTER_FLIP: Duration = Duration::from_mins(1);
 /// Chunks embedded and kept together.
 const SLICE_CHUNKS: i64 = 64;
 /// Slices of one turn; then others have theirs.

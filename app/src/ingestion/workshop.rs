@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use super::vectors::{Embedders, Embeds};
 use crate::documents::Step;
 use crate::objects::Objects;
+use crate::telemetry::Metrics;
 use crate::tenants::{Pools, TenantDatabase, Unavailable};
 use crate::workspaces::Workspace;
 
@@ -17,6 +18,7 @@ use crate::workspaces::Workspace;
 #[derive(Clone)]
 pub struct Workshop(Arc<Tools>);
 
+#[derive(Clone)]
 pub(super) struct Tools {
     /// The app's own database.
     pub(super) database: PgPool,
@@ -24,6 +26,7 @@ pub(super) struct Tools {
     pub(super) tenants: Arc<dyn TenantDatabases>,
     pub(super) extractor: Extractor,
     pub(super) models: Arc<dyn Embedders>,
+    metrics: Option<Arc<Metrics>>,
     checkpoints: Option<Arc<dyn Checkpoints>>,
 }
 
@@ -42,21 +45,26 @@ impl Workshop {
             tenants,
             extractor,
             models,
+            metrics: None,
             checkpoints: None,
+        }))
+    }
+
+    /// The same, with its work counted.
+    #[must_use]
+    pub fn counted_by(&self, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Tools {
+            metrics: Some(metrics),
+            ..Tools::clone(&self.0)
         }))
     }
 
     /// The same, told about every effect: tests of crashes stop there.
     #[must_use]
     pub fn with_checkpoints(&self, checkpoints: Arc<dyn Checkpoints>) -> Self {
-        let tools = &*self.0;
         Self(Arc::new(Tools {
-            database: tools.database.clone(),
-            objects: tools.objects.clone(),
-            tenants: Arc::clone(&tools.tenants),
-            extractor: tools.extractor.clone(),
-            models: Arc::clone(&tools.models),
             checkpoints: Some(checkpoints),
+            ..Tools::clone(&self.0)
         }))
     }
 
@@ -71,6 +79,12 @@ impl Workshop {
 
     pub(super) fn embeds(&self, model: &str) -> Option<Arc<dyn Embeds>> {
         self.0.models.named(model)
+    }
+
+    pub(super) fn count(&self, count: impl FnOnce(&Metrics)) {
+        if let Some(metrics) = &self.0.metrics {
+            count(metrics);
+        }
     }
 
     pub(super) async fn reached(&self, checkpoint: Checkpoint) {
@@ -97,8 +111,6 @@ pub enum Checkpoint {
     Drafted,
     /// All rows are written and not committed.
     Written,
-    /// The rows are committed; the document's row does not say so yet.
-    Stored,
     /// A removal has taken the rows in the tenant's database.
     RowsRemoved,
     /// A removal has taken the file.

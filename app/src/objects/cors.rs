@@ -1,6 +1,10 @@
 //! Leave for browsers to send files from the app's pages: a rule of the bucket, put there if these keys may.
 
+use std::time::Duration;
+
 use aws_sdk_s3::types::{CorsConfiguration, CorsRule};
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use super::{Objects, ObjectsError};
 
@@ -22,7 +26,48 @@ pub enum Cors {
     NotOurs,
 }
 
+/// Wait before a store that was away is asked again, at first and at most.
+const WAIT_MIN: Duration = Duration::from_secs(2);
+const WAIT_MAX: Duration = Duration::from_mins(1);
+
 impl Objects {
+    /// As [`Objects::allow_uploads_from`], until it is done, and says how each bucket was found: to be run when the app starts.
+    pub async fn open_to_uploads_from(self, origin: String) {
+        let mut wait = WAIT_MIN;
+        loop {
+            match self.allow_uploads_from(&origin).await {
+                Ok(found) => {
+                    for (bucket, cors) in found {
+                        match cors {
+                            Cors::Present => {
+                                info!(bucket, "The bucket takes uploads from the app's pages")
+                            }
+                            Cors::Added => info!(
+                                bucket,
+                                "The bucket takes uploads from the app's pages from now on"
+                            ),
+                            Cors::NotOurs => warn!(
+                                bucket,
+                                "The bucket's rules for browsers (CORS) can be neither seen nor set with these keys; it must allow PUT from {origin} \
+                                 with the headers {} and {}, or uploads fail",
+                                HEADERS[0],
+                                HEADERS[1],
+                            ),
+                        }
+                    }
+                    return;
+                }
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "The buckets cannot be looked at; trying again in {} s",
+                    wait.as_secs()
+                ),
+            }
+            sleep(wait).await;
+            wait = wait.saturating_mul(2).min(WAIT_MAX);
+        }
+    }
+
     /// Sees to it that pages of this origin (`https://host[:port]`) may send files to every bucket. Rules of others stay.
     pub async fn allow_uploads_from(
         &self,

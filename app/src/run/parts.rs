@@ -114,7 +114,11 @@ pub(super) fn work(
         Arc::new(app.pools.clone()),
         Extractor::new(reader),
         Arc::clone(&app.models) as Arc<_>,
-    );
+    )
+    .counted_by(Arc::clone(&app.metrics));
+    let origin = app.config.http.public_url.origin().to_owned();
+    let opened = app.objects.clone().open_to_uploads_from(origin);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(opened));
     let remover = Remover {
         database: app.database.clone(),
         tenants: app.tenants.clone(),

@@ -25,6 +25,9 @@ const PAGE_BUCKETS_S: [f64; 11] = [
     0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
+/// Bounds of what the steps of reading a document take. In seconds.
+const STEP_BUCKETS_S: [f64; 10] = [0.01, 0.05, 0.2, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
+
 /// Something to bring up to date before metrics are read.
 type BeforeRead = Box<dyn Fn(&Metrics) + Send + Sync>;
 
@@ -49,6 +52,16 @@ struct Refused {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Jobs {
     kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Step {
+    step: &'static str,
 }
 
 /// Why the guard let a request not through.
@@ -85,6 +98,8 @@ pub struct Metrics {
     pool_connections: Gauge,
     jobs_waiting: Family<Jobs, Gauge>,
     jobs_failed: Family<Jobs, Gauge>,
+    documents_read: Family<Outcome, Counter>,
+    document_step_seconds: Family<Step, Histogram, Buckets>,
 }
 
 impl fmt::Debug for Metrics {
@@ -116,6 +131,8 @@ impl Metrics {
             pool_connections: Gauge::default(),
             jobs_waiting: Family::default(),
             jobs_failed: Family::default(),
+            documents_read: Family::default(),
+            document_step_seconds: Family::new_with_constructor(Buckets(&STEP_BUCKETS_S)),
         };
         metrics.register();
         metrics
@@ -179,6 +196,17 @@ impl Metrics {
             self.jobs_failed.clone(),
         );
         own.register(
+            "documents_read",
+            "Documents whose reading came to an end: ready, or the reason why not",
+            self.documents_read.clone(),
+        );
+        own.register_with_unit(
+            "document_step",
+            "How long the steps of reading a document took",
+            Unit::Seconds,
+            self.document_step_seconds.clone(),
+        );
+        own.register(
             "build",
             "The build that runs",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
@@ -237,6 +265,20 @@ impl Metrics {
         };
         self.jobs_waiting.get_or_create(&jobs).set(waiting);
         self.jobs_failed.get_or_create(&jobs).set(failed);
+    }
+
+    /// Reading a document came to an end: `ready`, or the code of its failure.
+    pub fn document_read(&self, outcome: &'static str) {
+        self.documents_read
+            .get_or_create(&Outcome { outcome })
+            .inc();
+    }
+
+    /// A step of reading a document is done.
+    pub fn document_step(&self, step: &'static str, took: Duration) {
+        self.document_step_seconds
+            .get_or_create(&Step { step })
+            .observe(took.as_secs_f64());
     }
 
     /// Has `update` called whenever the metrics are about to be read: for gauges that are counted rather than kept.

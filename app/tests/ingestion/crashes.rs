@@ -20,7 +20,7 @@ const EVERY: [Checkpoint; 8] = [
     Checkpoint::Drafted,
     Checkpoint::Done(Step::Embed),
     Checkpoint::Written,
-    Checkpoint::Stored,
+    Checkpoint::Done(Step::Store),
 ];
 
 /// Stands still for ever at one checkpoint, as a process that is killed there, until it is let go on.

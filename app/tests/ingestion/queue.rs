@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use app::documents::State;
+use app::documents::{Failure, OwnFailure, State};
 use app::ingestion::queue::{self, Job, Registry, Setback, Times, Turn, Worker, WorkerSettings};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -74,6 +74,13 @@ fn settings() -> WorkerSettings {
             poll: Duration::from_millis(100),
             grace: Duration::from_millis(200),
         },
+    }
+}
+
+fn sessions() -> app::config::Sessions {
+    app::config::Sessions {
+        idle: Duration::from_hours(1),
+        absolute: Duration::from_hours(1),
     }
 }
 
@@ -236,14 +243,7 @@ async fn a_worker_that_is_stopped_gives_its_jobs_back_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_is_read_by_workers_from_its_upload_to_ready() {
     let world = World::start().await;
-    let registry = app::ingestion::jobs(
-        &world.workshop,
-        app::config::Sessions {
-            idle: Duration::from_secs(3600),
-            absolute: Duration::from_secs(3600),
-        },
-        Registry::new(),
-    );
+    let registry = app::ingestion::jobs(&world.workshop, sessions(), Registry::new());
     let worker = start(&world.database, registry);
     let document = world.bring("a.pdf", &pdf(3, "worker")).await;
     until("the document is ready", || async {
@@ -261,5 +261,43 @@ async fn a_document_is_read_by_workers_from_its_upload_to_ready() {
     // Its place is looked at once more when no URL for it is good any more.
     assert_eq!(world.jobs().await, [format!("stray:{document}")]);
     worker.stop().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_whose_job_was_lost_is_read_and_one_that_kills_its_workers_is_given_up() {
+    let world = World::start().await;
+    let lost = world.bring("lost.pdf", &pdf(1, "lost")).await;
+    let deadly = world.bring("deadly.pdf", &pdf(1, "deadly")).await;
+    let fresh = world.bring("fresh.pdf", &pdf(1, "fresh")).await;
+    let jobs = "graphile_worker._private_jobs";
+    for sql in [
+        format!("DELETE FROM {jobs} WHERE key IN ('ingest:{lost}', 'ingest:{fresh}')"),
+        format!("UPDATE {jobs} SET attempts = max_attempts WHERE key = 'ingest:{deadly}'"),
+        format!(
+            "UPDATE documents SET updated_at = now() - interval '1 hour' WHERE id <> '{fresh}'"
+        ),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(&world.database)
+            .await
+            .unwrap();
+    }
+    let state = app::ingestion::SweepState {
+        workshop: world.workshop.clone(),
+        sessions: sessions(),
+    };
+    app::ingestion::Sweep {}
+        .run(state, Turn { attempt: 1 })
+        .await
+        .unwrap();
+    assert_eq!(
+        world.state(deadly).await,
+        State::Failed(Failure::Own(OwnFailure::WorkerDied))
+    );
+    assert_eq!(world.state(lost).await, State::Queued);
+    assert!(world.jobs().await.contains(&format!("ingest:{lost}")));
+    // One that changed a moment ago may have its job in a transaction that is not committed yet.
+    assert!(!world.jobs().await.contains(&format!("ingest:{fresh}")));
     world.stop().await;
 }

@@ -8,9 +8,9 @@ use graphile_worker::{
     WorkerContext, WorkerOptions,
 };
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, info_span, warn};
 
-use super::{Job, Turn, put};
+use super::{Job, Turn, put, trace};
 
 /// The kinds of jobs, each with what it needs. Every part of the app adds its own.
 #[derive(Default)]
@@ -94,6 +94,9 @@ pub(super) struct Envelope<J> {
     /// Jobs that are added by the clock have none.
     #[serde(default = "first")]
     pub(super) attempt: u32,
+    /// The `traceparent` of whoever added it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<String>,
 }
 
 fn first() -> u32 {
@@ -114,11 +117,18 @@ impl<J: Job> TaskHandler for Task<J> {
     const IDENTIFIER: &'static str = J::NAME;
 
     async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
-        let Envelope { job, attempt } = self.envelope;
+        let Envelope {
+            job,
+            attempt,
+            trace,
+        } = self.envelope;
+        let span = info_span!("job", job.kind = J::NAME, job.attempt = attempt);
+        trace::continue_in(&span, trace.as_deref());
         let Some(Held(state)) = context.get_ext::<Held<J::State>>().cloned() else {
             return Err("the worker was started without this job's state".to_owned());
         };
-        let Err(setback) = job.clone().run(state, Turn { attempt }).await else {
+        let done = job.clone().run(state, Turn { attempt });
+        let Err(setback) = done.instrument(span).await else {
             return Ok(());
         };
         let Some(database) = context.try_pg_pool() else {
@@ -140,8 +150,14 @@ impl<J: Job> TaskHandler for Task<J> {
         }
         // A new row takes the key; this one is done. If the process ends between the two, this one is without a key and
         // without further attempts, and is swept away.
-        put(database, &job, attempt.saturating_add(1), setback.after)
-            .await
-            .map_err(|error| error.to_string())
+        put(
+            database,
+            &job,
+            attempt.saturating_add(1),
+            setback.after,
+            trace,
+        )
+        .await
+        .map_err(|error| error.to_string())
     }
 }

@@ -64,7 +64,7 @@ struct DocumentPath {
     document: DocumentId,
 }
 
-fn place<'a>(access: &'a WorkspaceAccess, now: Timestamp) -> Place<'a> {
+fn place(access: &WorkspaceAccess, now: Timestamp) -> Place<'_> {
     Place {
         workspace: &access.workspace.id,
         csrf: access.session.csrf.as_str(),
