@@ -172,6 +172,10 @@ pub(crate) struct Serve {
     )]
     pub(crate) spare_databases: u32,
 
+    /// The API's own document (OpenAPI, YAML or JSON), to hold every call against; `GET /_emulator/violations` tells what did not fit.
+    #[arg(long, env = neon_emulator::document::DOCUMENT_VARIABLE, value_name = "FILE")]
+    pub(crate) document: Option<PathBuf>,
+
     /// A fault, armed from the start: ROUTE:EFFECT[:KEY=VALUE]...; may be given several times.
     ///
     /// ROUTE is an operation of the API (createProject), * for all, or data-plane. EFFECT is a status (429, 423, 503),

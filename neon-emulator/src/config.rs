@@ -1,9 +1,11 @@
 //! How an emulator is to be.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::Document;
 use crate::faults::Fault;
 
 /// The placeholder in a host template that the endpoint's id takes.
@@ -34,6 +36,9 @@ pub struct Config {
     /// Databases to make in advance, before the emulator is ready (about 30 ms each): first connections to so many
     /// projects then only rename one. For benchmarks of what stands before the emulator; otherwise 0.
     pub spare_databases: u32,
+    /// The API's document, to hold every answer and every accepted request against. See
+    /// [`Emulator::violations`](crate::Emulator::violations).
+    pub document: Option<Arc<Document>>,
     /// Faults that are armed from the start.
     pub faults: Vec<Fault>,
     /// The seed of the faults' dice and of the latencies, so that a run can be had again.
@@ -61,6 +66,7 @@ impl Config {
             latency: Latency::instant(),
             limits: Limits::default(),
             spare_databases: 0,
+            document: None,
             faults: Vec::new(),
             seed: 0,
         }

@@ -19,7 +19,9 @@ use crate::api::own::{ProjectSummary, summaries};
 use crate::api::{self, Api, ApiError, Calls};
 use crate::clock::{Clock, Micros, timestamp};
 use crate::config::Config;
+use crate::data_plane::scram::SaltedPasswords;
 use crate::data_plane::{Backend, DataPlane, Sessions};
+use crate::document::Conformance;
 use crate::faults::Faults;
 use crate::hosts::{HostTemplateError, Hosts};
 use crate::provision::Provisioner;
@@ -134,7 +136,9 @@ impl Emulator {
             faults: faults.clone(),
             sessions: sessions.clone(),
             backend,
-            tls: TlsAcceptor::from(certificates.server_config()?),
+            tls: TlsAcceptor::from(certificates.clone().server_config()?),
+            certificates,
+            passwords: SaltedPasswords::default(),
             limits: config.limits,
             latency: config.latency,
             clock: clock.clone(),
@@ -156,6 +160,7 @@ impl Emulator {
                 .collect(),
             clock,
             calls: Calls::default(),
+            conformance: Conformance::new(config.document),
             tasks: TaskTracker::new(),
             dice: Mutex::new(StdRng::seed_from_u64(config.seed)),
         });
@@ -214,6 +219,17 @@ impl Emulator {
     /// Starts counting calls again from zero.
     pub fn reset_calls(&self) {
         self.api.calls.reset();
+    }
+
+    /// What did not fit the API's document so far, where [one was named](Config::document): answers of the emulator, and requests that
+    /// it accepted.
+    pub fn violations(&self) -> Vec<String> {
+        self.api.conformance.found()
+    }
+
+    /// The same, to be asked when the emulator is gone.
+    pub fn conformance(&self) -> Conformance {
+        self.api.conformance.clone()
     }
 
     /// Every password that was ever given out, also by emulators before this one over the same PostgreSQL.

@@ -23,6 +23,7 @@ mod clock;
 mod compute;
 mod config;
 mod data_plane;
+pub mod document;
 mod emulator;
 pub mod faults;
 mod hosts;
@@ -33,6 +34,7 @@ mod provision;
 mod store;
 mod tls;
 
+pub use api::OPERATIONS;
 pub use api::create::SeededProject;
 pub use api::own::ProjectSummary;
 pub use config::{

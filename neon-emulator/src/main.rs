@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::Parser;
+use neon_emulator::document::Document;
 use neon_emulator::postgres::Server;
 use neon_emulator::{Config, Emulator};
 use serde::Serialize;
@@ -77,7 +78,12 @@ async fn start(serve: &Serve) -> anyhow::Result<(Option<Server>, Emulator)> {
         let uri = server.uri().to_owned();
         (Some(server), uri)
     };
+    let document = match &serve.document {
+        Some(path) => Some(Document::read(path)?),
+        None => None,
+    };
     let config = Config {
+        document,
         control_database: serve.control_database.clone(),
         api_listen: serve.api_listen,
         data_listen: serve.data_listen,

@@ -114,6 +114,16 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
+    /// The certificate that a client is shown who asks for this name.
+    pub(crate) fn end_entity(&self, name: Option<&str>) -> CertificateDer<'static> {
+        let shown = name
+            .filter(|name| self.is_ours(name))
+            .and_then(|name| self.for_name(name))
+            .unwrap_or_else(|| self.common.clone());
+        let first = shown.cert.first().cloned();
+        first.unwrap_or_else(|| CertificateDer::from(Vec::new()))
+    }
+
     fn is_ours(&self, name: &str) -> bool {
         name.ends_with(".localhost")
             || self

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use jiff::Timestamp;
 use neon::ids::{BranchId, ProjectId};
 use neon::model::{
     Branch, BranchEnvelope, BranchOperations, BranchPage, CursorPagination, Endpoint, EndpointList,
@@ -226,7 +227,7 @@ pub(super) async fn update(
         row.protected = protected;
     }
     if let Some(expires_at) = changes.expires_at {
-        let at = expires_at.map(|at| at.as_microsecond());
+        let at = expires_at.map(Timestamp::as_microsecond);
         validate::expiry(&row, has_children(&rows, &branch), at, now)?;
         row.expires_at_us = at;
         row.expires_set_us = at.map(|_| now);

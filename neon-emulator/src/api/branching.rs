@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use jiff::Timestamp;
 use neon::ids::{BranchId, EndpointId, ProjectId};
 use neon::model::{
     BranchEndpoint, BranchOperations, ConnectionDetails, ConnectionParameters, CreateBranch,
@@ -56,9 +57,9 @@ pub(super) async fn create(
     unused(&rows, &name, &ids)?;
     api.branch_limit(&rows)?;
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
-    let moment = wanted.parent_timestamp.map(|at| at.as_microsecond());
+    let moment = wanted.parent_timestamp.map(Timestamp::as_microsecond);
     can_be_had(&api, parent_row, &endpoints, moment, wanted.parent_lsn, now)?;
-    let expires = wanted.expires_at.map(|at| at.as_microsecond());
+    let expires = wanted.expires_at.map(Timestamp::as_microsecond);
 
     let timeline = from_millis(api.latency.create_timeline_ms);
     let is_child = what == What::SchemaAndData;
@@ -106,16 +107,14 @@ async fn parent(
     wanted: Option<&BranchId>,
 ) -> Result<BranchId, ApiError> {
     api.store.project(project).await?;
-    match wanted {
-        Some(id) => Ok(api.store.branch(project, id).await?.branch_id()?),
-        None => {
-            let rows = api.store.branches(project).await?;
-            let default = rows.iter().find(|row| row.is_default);
-            Ok(default
-                .ok_or_else(|| ApiError::not_found("branch"))?
-                .branch_id()?)
-        }
+    if let Some(id) = wanted {
+        return Ok(api.store.branch(project, id).await?.branch_id()?);
     }
+    let rows = api.store.branches(project).await?;
+    let default = rows.iter().find(|row| row.is_default);
+    Ok(default
+        .ok_or_else(|| ApiError::not_found("branch"))?
+        .branch_id()?)
 }
 
 /// Whether what a branch held at a moment can be had. PostgreSQL keeps no history, so it can only if nobody has been connected to the
@@ -324,7 +323,7 @@ pub(super) async fn restore(
     let source_row = alive(&rows, &source)?;
     let mut row = alive(&rows, &branch)?.clone();
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
-    let moment = request.source_timestamp.map(|at| at.as_microsecond());
+    let moment = request.source_timestamp.map(Timestamp::as_microsecond);
     can_be_had(
         &api,
         source_row,
@@ -340,16 +339,15 @@ pub(super) async fn restore(
     }
     api.sessions.cut_branch(project.as_str(), branch.as_str());
     api.sessions.cut_branch(project.as_str(), source.as_str());
-    let from = match kept_name {
-        Some(name) => {
-            let kept = keep(&api, &mut tx, &rows, &row, name, now).await?;
-            if own_past { kept } else { source.clone() }
+    let mut from = source.clone();
+    if let Some(name) = kept_name {
+        let kept = keep(&api, &mut tx, &rows, &row, name, now).await?;
+        if own_past {
+            from = kept;
         }
-        None => {
-            Store::doom_contents(&mut tx, &branch).await?;
-            source.clone()
-        }
-    };
+    } else {
+        Store::doom_contents(&mut tx, &branch).await?;
+    }
     api.provisioner
         .copy(
             &mut admin,

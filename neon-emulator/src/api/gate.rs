@@ -10,8 +10,9 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use neon::model::ErrorBody;
 use rand::RngExt;
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use super::error::ApiError;
 use super::extract::BODY_BYTES_MAX;
 use super::listener::Cut;
 use super::{Api, operations};
+use crate::document::Exchange;
 use crate::faults::{Effect, Verdict};
 
 /// The header with the request's id.
@@ -84,6 +86,13 @@ pub(super) async fn api(
     );
     tokio::time::sleep(latency(&api, &verdict)).await;
     request.extensions_mut().insert(verdict.clone());
+    let heard = match hear(&api, request, path).await {
+        Ok((heard, whole)) => {
+            request = whole;
+            heard
+        }
+        Err(error) => return finish(error.into_response(), &request_id),
+    };
     let response = match &verdict.outcome {
         Some(Effect::Status {
             status,
@@ -109,7 +118,74 @@ pub(super) async fn api(
         }
         _ => next.run(request).await,
     };
-    finish(response, &request_id)
+    let response = finish(response, &request_id);
+    match heard {
+        // A page of a gateway is none of the API's answers, and one that comes later is not known yet.
+        Some(heard)
+            if !matches!(
+                verdict.outcome,
+                Some(Effect::Html524 | Effect::WorkLate { .. })
+            ) =>
+        {
+            heard.check(&api, response).await
+        }
+        _ => response,
+    }
+}
+
+/// A request, as it is held against the document once its answer is known.
+struct Heard {
+    method: Method,
+    template: String,
+    query: String,
+    body: Bytes,
+}
+
+/// Keeps a copy of a request, if it will be held against the document.
+async fn hear(
+    api: &Api,
+    request: Request,
+    path: Option<String>,
+) -> Result<(Option<Heard>, Request), ApiError> {
+    let template = path
+        .as_deref()
+        .and_then(|path| path.strip_prefix(operations::PREFIX))
+        .map(|path| path.strip_suffix('/').unwrap_or(path).to_owned());
+    let (true, Some(template)) = (api.conformance.is_checked(), template) else {
+        return Ok((None, request));
+    };
+    if operations::name(request.method(), &template) == operations::UNKNOWN {
+        return Ok((None, request));
+    }
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+    let heard = Heard {
+        method: parts.method.clone(),
+        template,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        body: body.clone(),
+    };
+    Ok((Some(heard), Request::from_parts(parts, Body::from(body))))
+}
+
+impl Heard {
+    async fn check(self, api: &Api, response: Response) -> Response {
+        let (parts, body) = response.into_parts();
+        let Ok(answer) = axum::body::to_bytes(body, usize::MAX).await else {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        };
+        api.conformance.check(&Exchange {
+            method: &self.method,
+            template: &self.template,
+            query: &self.query,
+            request: &self.body,
+            status: parts.status,
+            answer: &answer,
+        });
+        Response::from_parts(parts, Body::from(answer))
+    }
 }
 
 /// The gate of the calls about the emulator itself: only the key.

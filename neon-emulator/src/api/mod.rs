@@ -40,10 +40,12 @@ pub(crate) use self::branches::expire;
 pub(crate) use self::error::ApiError;
 pub(crate) use self::gate::Calls;
 use self::listener::{Cut, CuttableListener};
+pub use self::operations::OPERATIONS;
 use crate::clock::{Clock, Micros, SECOND};
 use crate::compute::Compute;
 use crate::config::{Latency, Limits};
 use crate::data_plane::{DataPlane, Sessions};
+use crate::document::Conformance;
 use crate::faults::Faults;
 use crate::hosts::Hosts;
 use crate::provision::Provisioner;
@@ -62,6 +64,7 @@ pub(crate) struct Api {
     pub(crate) keys: Vec<String>,
     pub(crate) clock: Clock,
     pub(crate) calls: Calls,
+    pub(crate) conformance: Conformance,
     /// Work that goes on after its call was answered.
     pub(crate) tasks: TaskTracker,
     pub(crate) dice: Mutex<StdRng>,
@@ -145,6 +148,7 @@ fn router(api: &Arc<Api>) -> Router {
         .route("/passwords", get(own::passwords))
         .route("/projects", get(own::projects).post(own::seed_projects))
         .route("/purge", post(own::purge))
+        .route("/violations", get(own::violations))
         .route("/clock", get(own::clock).post(own::turn_clock))
         .route(
             "/faults",

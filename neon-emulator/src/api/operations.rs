@@ -23,8 +23,8 @@ pub(super) const UNKNOWN: &str = "unknown";
 /// Where the API begins.
 pub(super) const PREFIX: &str = "/api/v2";
 
-/// The calls that the emulator has, under the names of the API's document.
-pub(crate) const NAMES: &[(Method, &str, &str)] = &[
+/// The calls that the emulator has: method, path below the base URL, and name, as the API's document writes them.
+pub const OPERATIONS: &[(Method, &str, &str)] = &[
     (Method::GET, "/projects", "listProjects"),
     (Method::POST, "/projects", "createProject"),
     (Method::GET, "/projects/shared", "listSharedProjects"),
@@ -220,7 +220,7 @@ pub(crate) const NAMES: &[(Method, &str, &str)] = &[
 /// The name of a call in the API's document.
 pub(super) fn name(method: &Method, path: &str) -> &'static str {
     let path = path.strip_prefix(PREFIX).unwrap_or(path);
-    NAMES
+    OPERATIONS
         .iter()
         .find(|(known, of, _)| known == method && *of == path)
         .map_or(UNKNOWN, |(_, _, name)| name)
@@ -230,7 +230,7 @@ pub(super) fn name(method: &Method, path: &str) -> &'static str {
 pub(super) fn is_route(name: &str) -> bool {
     name == crate::faults::EVERY_ROUTE
         || name == crate::faults::DATA_PLANE
-        || NAMES.iter().any(|(_, _, known)| *known == name)
+        || OPERATIONS.iter().any(|(_, _, known)| *known == name)
 }
 
 #[derive(Debug, Deserialize)]

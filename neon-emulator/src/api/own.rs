@@ -234,3 +234,18 @@ pub(super) async fn turn_clock(
     crate::emulator::turn_clock(&api, Duration::from_secs(turn.advance_seconds)).await?;
     Ok(clock(State(api)).await)
 }
+
+/// What did not fit the API's document.
+#[derive(Debug, Serialize)]
+pub(super) struct Violations {
+    /// Whether there is a document to hold calls against.
+    checked: bool,
+    violations: Vec<String>,
+}
+
+pub(super) async fn violations(State(api): State<Arc<Api>>) -> Json<Violations> {
+    Json(Violations {
+        checked: api.conformance.is_checked(),
+        violations: api.conformance.found(),
+    })
+}

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use neon::ids::{BranchId, DatabaseName, EndpointId, RoleName};
 use neon::model::{OperationAction, Quota};
+use secrecy::SecretString;
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio_rustls::server::TlsStream;
 
 use super::admission::{self, Exhausted};
-use super::relay::{self, Stream, Watched};
+use super::relay::{self, SignedIn, Stream, Watched};
 use super::target::{self, TargetError};
 use super::wire::{self, First, Startup};
 use super::{Backend, DataPlane};
@@ -44,6 +45,13 @@ impl Refusal {
         Self {
             code: "XX000",
             message: message.into(),
+        }
+    }
+
+    fn password(user: &str) -> Self {
+        Self {
+            code: "28P01",
+            message: format!("password authentication failed for user '{user}'"),
         }
     }
 
@@ -192,10 +200,7 @@ impl DataPlane {
         }
         let route = self.awake(&target.endpoint).await?;
         let entered = self.sessions.enter(&route.endpoint.branch_id).await;
-        let no_role = || Refusal {
-            code: "28P01",
-            message: format!("password authentication failed for user '{user}'"),
-        };
+        let no_role = || Refusal::password(&user);
         let no_database = || Refusal {
             code: "3D000",
             message: format!("database \"{wanted}\" does not exist"),
@@ -224,7 +229,9 @@ impl DataPlane {
             route,
             startup,
             verdict,
-            names: names(real, user, wanted),
+            password: real.password.clone(),
+            names: names(real, user.clone(), wanted),
+            user,
         })
     }
 
@@ -361,15 +368,27 @@ impl DataPlane {
         // From here on whoever closes the branch cuts the session.
         drop(ready.entered);
         backend.write_all(&ready.startup.encode()).await?;
+        let certificate = self
+            .certificates
+            .end_entity(client.get_ref().1.server_name());
+        let binding = relay::Binding {
+            certificate: &certificate,
+            password: &ready.password,
+            passwords: &self.passwords,
+        };
         let signed_in = tokio::select! {
             signed_in = tokio::time::timeout(
                 SIGN_IN_TIMEOUT,
-                relay::sign_in(client, &mut backend, &ready.names),
+                relay::sign_in(client, &mut backend, &ready.names, &binding),
             ) => signed_in,
             () = session.cut() => return refuse(client, &Refusal::stopped()).await,
         };
-        if !signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            return Ok(());
+        match signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            SignedIn::Yes => {}
+            SignedIn::No => return Ok(()),
+            SignedIn::WrongPassword => {
+                return refuse(client, &Refusal::password(&ready.user)).await;
+            }
         }
         // The session is known by now, so a deletion either finds it or is found here.
         let watched = &Watched {
@@ -436,6 +455,8 @@ struct Ready {
     startup: Startup,
     verdict: Verdict,
     names: Vec<(String, String)>,
+    user: String,
+    password: SecretString,
 }
 
 /// What stands for what in messages to the client. The service puts a user's name in other quotes than PostgreSQL.

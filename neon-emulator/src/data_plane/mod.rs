@@ -1,12 +1,13 @@
 //! The data plane: one TLS port for all databases.
 //!
 //! A connection is led by the endpoint it names to its project's own database and role: the startup message is rewritten,
-//! the sign-in passes through (the password never stands here), and what follows is passed on as it comes. Plain text is
+//! the sign-in passes through unless it is bound to the TLS connection, and what follows is passed on as it comes. Plain text is
 //! refused. A connection to a compute that is starting waits for it.
 
 pub(crate) mod admission;
 mod connection;
 mod relay;
+pub(crate) mod scram;
 mod sessions;
 mod suspension;
 mod target;
@@ -28,6 +29,7 @@ use crate::config::{Latency, Limits};
 use crate::faults::Faults;
 use crate::provision::Provisioner;
 use crate::store::Store;
+use crate::tls::Certificates;
 
 /// How long the listener rests after the system refused it a connection, such as for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -60,6 +62,8 @@ pub(crate) struct DataPlane {
     pub(crate) sessions: Sessions,
     pub(crate) backend: Backend,
     pub(crate) tls: TlsAcceptor,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) passwords: scram::SaltedPasswords,
     pub(crate) limits: Limits,
     pub(crate) latency: Latency,
     pub(crate) clock: Clock,

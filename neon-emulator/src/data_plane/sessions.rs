@@ -41,13 +41,13 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    pub(crate) fn from_client(&self, now: Micros) {
+    pub(crate) fn client_sent(&self, now: Micros) {
         self.last_us.store(now, Ordering::Relaxed);
         self.busy.store(true, Ordering::Relaxed);
     }
 
     /// Bytes for the client; `idle` if they end with the word that nothing runs.
-    pub(crate) fn to_client(&self, bytes: usize, idle: bool, now: Micros) {
+    pub(crate) fn server_sent(&self, bytes: usize, idle: bool, now: Micros) {
         self.last_us.store(now, Ordering::Relaxed);
         self.busy.store(!idle, Ordering::Relaxed);
         self.to_client_bytes

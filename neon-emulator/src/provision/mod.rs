@@ -11,6 +11,7 @@ mod spare;
 use std::time::Duration;
 
 use neon::ids::{BranchId, DatabaseName, RoleName};
+use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
 
@@ -42,10 +43,12 @@ impl From<sqlx::Error> for ProvisionError {
 }
 
 /// The names that PostgreSQL knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Real {
     pub(crate) database: String,
     pub(crate) role: String,
+    /// The role's password, as it holds now.
+    pub(crate) password: SecretString,
 }
 
 /// Makes and drops databases and roles.
@@ -139,7 +142,7 @@ impl Provisioner {
             database,
         )?;
         if found.is_ready(now) {
-            return Ok(found.real());
+            return Ok(found.real(now));
         }
         // Taken before a connection of the state, so that those that wait here do not hold what the API needs.
         let mut admin = self.admin.acquire().await?;
@@ -167,7 +170,7 @@ impl Provisioner {
             self.make_database(&mut admin, &mut tx, &found, now).await?;
         }
         if found.role.number != found.owner.number {
-            let real = found.real();
+            let real = found.real(now);
             let grant = format!(
                 "GRANT CONNECT, TEMPORARY ON DATABASE \"{}\" TO \"{}\"",
                 real.database, real.role
@@ -175,7 +178,7 @@ impl Provisioner {
             execute(&mut admin, grant).await?;
         }
         tx.commit().await?;
-        Ok(found.real())
+        Ok(found.real(now))
     }
 
     async fn make_database(
@@ -275,10 +278,11 @@ impl Found {
         self.database.provisioned_at_us.is_some() && applied(&self.owner) && applied(&self.role)
     }
 
-    fn real(&self) -> Real {
+    fn real(&self, now: Micros) -> Real {
         Real {
             database: self.database.real_name(),
             role: self.role.real_name(),
+            password: self.role.password_at(now).into(),
         }
     }
 }

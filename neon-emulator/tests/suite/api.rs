@@ -290,7 +290,7 @@ async fn wrong_requests_are_refused_with_a_code_a_message_and_the_id_of_the_requ
     );
     assert_eq!(
         world.call(Method::PUT, "/projects", None).await.0,
-        StatusCode::METHOD_NOT_ALLOWED
+        StatusCode::NOT_IMPLEMENTED
     );
     assert!(world.project_names().await.is_empty());
 }

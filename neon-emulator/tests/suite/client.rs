@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use crate::common::{World, connect, password, uri};
 
-fn client(world: &World) -> Neon {
+pub(crate) fn client(world: &World) -> Neon {
     client_with(world, world.emulator.api_key())
 }
 

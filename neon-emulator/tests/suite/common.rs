@@ -1,9 +1,11 @@
 //! What the tests of the emulator share: one PostgreSQL server for all, and an emulator with a state of its own for each.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use neon::model::{CreateProject, CreatedProject, Operation, OperationEnvelope, ProjectEnvelope};
+use neon_emulator::document::{Conformance, DOCUMENT_VARIABLE, Document};
 use neon_emulator::postgres::Server;
 use neon_emulator::{Config, Emulator};
 use reqwest::{Method, Response, StatusCode};
@@ -26,6 +28,35 @@ pub(crate) struct World {
     pub(crate) http: reqwest::Client,
     pub(crate) postgres: &'static Server,
     pub(crate) control_database: String,
+    /// Fails the test if anything did not fit the API's document.
+    pub(crate) _kept: Kept,
+}
+
+/// The API's document, read once for all tests.
+static DOCUMENT: OnceLock<Option<Arc<Document>>> = OnceLock::new();
+
+/// The document that every call of every test is held against. Without one, only the tests of `document` fail, and say how to get it.
+pub(crate) fn document() -> Option<Arc<Document>> {
+    let read = || {
+        let path = std::env::var_os(DOCUMENT_VARIABLE)?;
+        Some(Document::read(path.as_ref()).expect("the API's document"))
+    };
+    DOCUMENT.get_or_init(read).clone()
+}
+
+/// Whether every call so far kept to the API's document; asked when the test is over.
+pub(crate) struct Kept(Conformance);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(
+                self.0.found(),
+                Vec::<String>::new(),
+                "the document is not kept to"
+            );
+        }
+    }
 }
 
 impl World {
@@ -40,6 +71,7 @@ impl World {
         let control_database = format!("emulator_{}", WORLDS.fetch_add(1, Ordering::Relaxed));
         let mut config = Config {
             control_database: control_database.clone(),
+            document: document(),
             ..Config::new(postgres.uri())
         };
         change(&mut config);
@@ -48,11 +80,13 @@ impl World {
             .timeout(SOON)
             .build()
             .expect("a client");
+        let kept = Kept(emulator.conformance());
         Self {
             emulator,
             http,
             postgres,
             control_database,
+            _kept: kept,
         }
     }
 
@@ -61,12 +95,18 @@ impl World {
         self.emulator.shutdown().await;
         let config = Config {
             control_database: self.control_database.clone(),
+            document: document(),
             ..Config::new(self.postgres.uri())
         };
         let emulator = Emulator::start(config)
             .await
             .expect("the emulator starts again");
-        Self { emulator, ..self }
+        let kept = Kept(emulator.conformance());
+        Self {
+            emulator,
+            _kept: kept,
+            ..self
+        }
     }
 
     pub(crate) async fn try_call(

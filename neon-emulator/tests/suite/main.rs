@@ -4,10 +4,13 @@
 #![expect(clippy::expect_used, reason = "what fails here fails the test")]
 
 mod api;
+mod branches;
 mod cli;
 mod client;
 mod common;
+mod computes;
 mod data_plane;
+mod document;
 mod faults;
 mod postgres;
 mod process;

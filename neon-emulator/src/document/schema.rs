@@ -1,0 +1,451 @@
+//! Values against schemas of OpenAPI 3.0: the part of JSON Schema that the API's document is written in.
+//!
+//! It is stricter than the standard in two ways. A property that no schema of an object names is a mistake, because the document is to
+//! describe all there is. And a keyword that is not known here is one too, so that nothing goes unchecked when the document learns a new one.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use regex_lite::Regex;
+use serde_json::{Map, Value};
+
+/// Keywords that say nothing about values.
+const ANNOTATIONS: &[&str] = &[
+    "default",
+    "deprecated",
+    "description",
+    "discriminator",
+    "example",
+    "examples",
+    "externalDocs",
+    "title",
+    "readOnly",
+    "writeOnly",
+];
+/// Keywords that are checked.
+const CHECKED: &[&str] = &[
+    "$ref",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "enum",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "nullable",
+    "oneOf",
+    "pattern",
+    "properties",
+    "required",
+    "type",
+];
+/// Schemas within schemas at most: a document that leads back to itself must end.
+const DEPTH_MAX: usize = 64;
+
+/// Checks values against the schemas of one document.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checker<'a> {
+    pub(super) root: &'a Value,
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Default)]
+pub(super) struct Mistakes(pub(super) Vec<String>);
+
+impl Mistakes {
+    fn add(&mut self, at: &str, what: impl AsRef<str>) {
+        self.0.push(format!("{at}: {}", what.as_ref()));
+    }
+}
+
+impl<'a> Checker<'a> {
+    /// What a reference leads to; other objects are themselves.
+    pub(super) fn resolve(self, mut object: &'a Value) -> &'a Value {
+        for _ in 0..DEPTH_MAX {
+            let Some(path) = object.get("$ref").and_then(Value::as_str) else {
+                return object;
+            };
+            let Some(found) = path
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer))
+            else {
+                return &Value::Null;
+            };
+            object = found;
+        }
+        &Value::Null
+    }
+
+    /// Checks a value that stands at `at`.
+    pub(super) fn check(self, schema: &'a Value, value: &Value, at: &str, mistakes: &mut Mistakes) {
+        self.check_within(schema, value, at, mistakes, true, DEPTH_MAX);
+    }
+
+    fn check_within(
+        self,
+        schema: &'a Value,
+        value: &Value,
+        at: &str,
+        mistakes: &mut Mistakes,
+        whole: bool,
+        depth: usize,
+    ) {
+        let Some(schema) = self.resolve(schema).as_object() else {
+            return mistakes.add(at, "the document has no schema for it");
+        };
+        let Some(depth) = depth.checked_sub(1) else {
+            return mistakes.add(at, "the document nests too deeply");
+        };
+        for keyword in schema.keys() {
+            let known = ANNOTATIONS.contains(&keyword.as_str())
+                || CHECKED.contains(&keyword.as_str())
+                || keyword.starts_with("x-");
+            if !known {
+                mistakes.add(at, format!("the keyword {keyword} is not understood"));
+            }
+        }
+        if value.is_null() {
+            if schema.get("nullable") != Some(&Value::Bool(true)) {
+                mistakes.add(at, "it is null");
+            }
+            return;
+        }
+        for part in list(schema, "allOf") {
+            self.check_within(part, value, at, mistakes, false, depth);
+        }
+        for keyword in ["oneOf", "anyOf"] {
+            let choices = list(schema, keyword);
+            let fits = |choice: &'a Value| {
+                let mut tried = Mistakes::default();
+                self.check_within(choice, value, at, &mut tried, true, depth);
+                tried.0.is_empty()
+            };
+            if !choices.is_empty() && !choices.iter().any(fits) {
+                mistakes.add(at, format!("it fits none of {keyword}"));
+            }
+        }
+        if let Some(wanted) = schema.get("type").and_then(Value::as_str)
+            && !is_of_type(value, wanted)
+        {
+            return mistakes.add(at, format!("it is not of type {wanted}"));
+        }
+        if let Some(words) = schema.get("enum").and_then(Value::as_array)
+            && !words.contains(value)
+        {
+            mistakes.add(
+                at,
+                format!("{value} is none of the words that the document has"),
+            );
+        }
+        match value {
+            Value::String(text) => check_text(schema, text, at, mistakes),
+            Value::Number(number) => check_number(schema, number, at, mistakes),
+            Value::Array(values) => {
+                bounds(schema, ["minItems", "maxItems"], values.len(), at, mistakes);
+                if let Some(items) = schema.get("items") {
+                    for (place, value) in values.iter().enumerate() {
+                        let at = format!("{at}[{place}]");
+                        self.check_within(items, value, &at, mistakes, true, depth);
+                    }
+                }
+            }
+            Value::Object(object) => {
+                self.check_object(schema, object, at, mistakes, whole, depth);
+            }
+            _ => {}
+        }
+    }
+
+    fn check_object(
+        self,
+        schema: &'a Map<String, Value>,
+        object: &Map<String, Value>,
+        at: &str,
+        mistakes: &mut Mistakes,
+        whole: bool,
+        depth: usize,
+    ) {
+        bounds(
+            schema,
+            ["minProperties", "maxProperties"],
+            object.len(),
+            at,
+            mistakes,
+        );
+        for name in list(schema, "required").iter().filter_map(Value::as_str) {
+            if !object.contains_key(name) {
+                mistakes.add(at, format!("{name} is missing"));
+            }
+        }
+        if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+            for (name, property) in properties {
+                if let Some(value) = object.get(name) {
+                    let at = format!("{at}.{name}");
+                    self.check_within(property, value, &at, mistakes, true, depth);
+                }
+            }
+        }
+        // Only the whole of an `allOf` knows all the names that an object may have.
+        let mut known = Known::default();
+        if whole {
+            self.names(schema, &mut known, depth);
+        }
+        if let Some(rest) = schema
+            .get("additionalProperties")
+            .filter(|rest| rest.is_object())
+        {
+            let named = schema.get("properties").and_then(Value::as_object);
+            for (name, value) in object {
+                if named.is_none_or(|named| !named.contains_key(name)) {
+                    let at = format!("{at}.{name}");
+                    self.check_within(rest, value, &at, mistakes, true, depth);
+                }
+            }
+        } else if whole && !known.open {
+            for name in object
+                .keys()
+                .filter(|name| !known.names.contains(name.as_str()))
+            {
+                mistakes.add(at, format!("the document knows no property {name}"));
+            }
+        }
+    }
+
+    /// The names of properties that a schema has, with those of its parts.
+    fn names(self, schema: &'a Map<String, Value>, known: &mut Known<'a>, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else {
+            return;
+        };
+        let properties = schema.get("properties").and_then(Value::as_object);
+        known.names.extend(
+            properties
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.as_str()),
+        );
+        let parts: Vec<&Value> = ["allOf", "oneOf", "anyOf"]
+            .iter()
+            .flat_map(|keyword| list(schema, keyword))
+            .collect();
+        known.open |= match schema.get("additionalProperties") {
+            Some(Value::Bool(open)) => *open,
+            Some(_) => true,
+            // An object of which nothing is said may hold anything.
+            None => properties.is_none() && parts.is_empty(),
+        };
+        for part in parts {
+            if let Some(part) = self.resolve(part).as_object() {
+                self.names(part, known, depth);
+            }
+        }
+    }
+}
+
+/// The names that an object may have.
+#[derive(Default)]
+struct Known<'a> {
+    names: BTreeSet<&'a str>,
+    /// Any name will do.
+    open: bool,
+}
+
+fn list<'a>(schema: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
+    schema
+        .get(keyword)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+fn is_of_type(value: &Value, wanted: &str) -> bool {
+    match wanted {
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => false,
+    }
+}
+
+fn check_text(schema: &Map<String, Value>, text: &str, at: &str, mistakes: &mut Mistakes) {
+    bounds(
+        schema,
+        ["minLength", "maxLength"],
+        text.chars().count(),
+        at,
+        mistakes,
+    );
+    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
+        match Regex::new(pattern) {
+            Ok(pattern) if pattern.is_match(text) => {}
+            Ok(_) => mistakes.add(at, format!("{text:?} does not fit {pattern}")),
+            Err(_) => mistakes.add(at, format!("the pattern {pattern} is not understood")),
+        }
+    }
+    let fits = match schema.get("format").and_then(Value::as_str) {
+        Some("date-time") => text.parse::<Timestamp>().is_ok(),
+        Some("uuid") => uuid::Uuid::parse_str(text).is_ok(),
+        Some("email") => text.contains('@'),
+        Some("uri") => url::Url::parse(text).is_ok(),
+        _ => true,
+    };
+    if !fits {
+        mistakes.add(at, format!("{text:?} is not of its format"));
+    }
+}
+
+fn check_number(
+    schema: &Map<String, Value>,
+    number: &serde_json::Number,
+    at: &str,
+    mistakes: &mut Mistakes,
+) {
+    let value = number.as_f64().unwrap_or(f64::NAN);
+    let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
+    let too_small = limit("minimum").is_some_and(|least| value < least);
+    let too_great = limit("maximum").is_some_and(|most| value > most);
+    if too_small || too_great {
+        mistakes.add(at, format!("{number} is out of bounds"));
+    }
+    let fits = match schema.get("format").and_then(Value::as_str) {
+        Some("int32") => number
+            .as_i64()
+            .is_some_and(|value| i32::try_from(value).is_ok()),
+        Some("int64") => number.is_i64(),
+        Some("uint64") => number.is_u64(),
+        _ => true,
+    };
+    if !fits {
+        mistakes.add(at, format!("{number} is not of its format"));
+    }
+}
+
+fn bounds(
+    schema: &Map<String, Value>,
+    [least, most]: [&str; 2],
+    count: usize,
+    at: &str,
+    mistakes: &mut Mistakes,
+) {
+    let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_u64);
+    let count = count as u64;
+    if limit(least).is_some_and(|limit| count < limit)
+        || limit(most).is_some_and(|limit| count > limit)
+    {
+        mistakes.add(at, format!("it has {count}, which is out of bounds"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mistakes(schema: &Value, value: &Value) -> Vec<String> {
+        let root = json!({
+            "components": {"schemas": {"Id": {"type": "string", "pattern": "^[a-z]{1,3}$"}}},
+            "schema": schema
+        });
+        let mut mistakes = Mistakes::default();
+        Checker { root: &root }.check(&root["schema"], value, "it", &mut mistakes);
+        mistakes.0
+    }
+
+    #[test]
+    fn what_fits_has_no_mistakes() {
+        let schema = json!({"allOf": [
+            {"type": "object", "required": ["id"], "properties": {"id": {"$ref": "#/components/schemas/Id"}}},
+            {"type": "object", "properties": {"at": {"type": "string", "format": "date-time", "nullable": true},
+                                               "n": {"type": "integer", "format": "int32", "minimum": 1}}}
+        ]});
+        for value in [
+            json!({"id": "a"}),
+            json!({"id": "abc", "at": null, "n": 7}),
+            json!({"id": "a", "at": "2026-01-02T03:04:05Z"}),
+        ] {
+            assert_eq!(mistakes(&schema, &value), Vec::<String>::new(), "{value}");
+        }
+    }
+
+    #[test]
+    fn every_way_not_to_fit_is_found_and_named() {
+        let object = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "enum": ["x"]}}});
+        let table = [
+            (object.clone(), json!({}), "it: a is missing"),
+            (
+                object.clone(),
+                json!({"a": "x", "b": 1}),
+                "it: the document knows no property b",
+            ),
+            (
+                object.clone(),
+                json!({"a": "y"}),
+                "it.a: \"y\" is none of the words that the document has",
+            ),
+            (object.clone(), json!({"a": null}), "it.a: it is null"),
+            (object, json!([]), "it: it is not of type object"),
+            (
+                json!({"type": "array", "items": {"type": "integer"}, "maxItems": 1}),
+                json!([1, 2]),
+                "it: it has 2, which is out of bounds",
+            ),
+            (
+                json!({"type": "array", "items": {"type": "integer"}}),
+                json!([1, "a"]),
+                "it[1]: it is not of type integer",
+            ),
+            (
+                json!({"type": "number", "minimum": 0.25}),
+                json!(0.1),
+                "it: 0.1 is out of bounds",
+            ),
+            (
+                json!({"type": "integer", "format": "int32"}),
+                json!(3_000_000_000_u32),
+                "it: 3000000000 is not of its format",
+            ),
+            (
+                json!({"type": "string", "format": "uuid"}),
+                json!("x"),
+                "it: \"x\" is not of its format",
+            ),
+            (
+                json!({"$ref": "#/components/schemas/Id"}),
+                json!("abcd"),
+                "it: \"abcd\" does not fit ^[a-z]{1,3}$",
+            ),
+            (
+                json!({"type": "object", "additionalProperties": {"type": "string"}}),
+                json!({"a": 1}),
+                "it.a: it is not of type string",
+            ),
+            (
+                json!({"type": "string", "frobnicate": 1}),
+                json!("x"),
+                "it: the keyword frobnicate is not understood",
+            ),
+            (
+                json!({"$ref": "#/nowhere"}),
+                json!("x"),
+                "it: the document has no schema for it",
+            ),
+            (
+                json!({"oneOf": [{"type": "string"}, {"type": "integer"}]}),
+                json!(true),
+                "it: it fits none of oneOf",
+            ),
+        ];
+        for (schema, value, expected) in table {
+            assert_eq!(mistakes(&schema, &value), [expected]);
+        }
+    }
+}
