@@ -61,7 +61,7 @@ await tell(async ({ person }) => {
   await ada.shoot('search');
   await page.fill('#q', '');
 
-  await rows.first().locator('.row-title a').click();
+  await rows.filter({ hasText: basename(manuals[0], '.pdf') }).locator('.row-title a').click();
   await page.locator('.passages').waitFor();
   await ada.shoot('document');
 

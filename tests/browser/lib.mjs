@@ -75,6 +75,8 @@ async function person(browser, name, findings) {
   const ours = new URL(APP_URL).origin;
   context.on('request', (request) => {
     const url = new URL(request.url());
+    // Of the app's pages; what the provider's own pages ask for is its affair.
+    if (!request.isNavigationRequest() && !request.frame().url().startsWith(ours)) return;
     if (url.protocol.startsWith('http') && !allowed.has(url.origin)) findings.push(`a request leaves for ${url.origin}`);
   });
   context.on('console', (message) => {
