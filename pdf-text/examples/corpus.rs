@@ -92,11 +92,12 @@ async fn read(extractor: &Extractor, path: &Path) -> Result<Outcome> {
     let between = children_cpu_seconds()?;
     let theirs = poppler::text(path)?;
     let after = children_cpu_seconds()?;
-    let ours: String = extraction
+    let ours: Vec<&str> = extraction
         .iter()
         .flat_map(|extraction| &extraction.pages)
-        .map(|page| format!("{}\n", page.text))
+        .map(|page| page.text.as_str())
         .collect();
+    let ours = ours.join("\n");
     Ok(Outcome {
         name: path
             .file_name()

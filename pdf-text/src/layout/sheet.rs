@@ -191,6 +191,16 @@ impl Sheet {
         });
     }
 
+    /// Whether level text stands in this part of the page, in points from its upper left corner.
+    pub(crate) fn shows_text_in(&self, across: Range<f64>, down: Range<f64>) -> bool {
+        self.words.iter().any(|word| {
+            word.angle == 0
+                && down.contains(&f64::from(word.baseline))
+                && f64::from(word.from) < across.end
+                && f64::from(word.to) > across.start
+        })
+    }
+
     /// The page's lines, in reading order.
     pub(crate) fn lay_out(self) -> LaidOut {
         lay_out(self)

@@ -15,6 +15,7 @@ use hayro_interpret::{
     InterpreterCache, InterpreterSettings, SoftMask, interpret_page,
 };
 
+use super::fields::write_undrawn;
 use super::{Reader, Sink, page_number};
 use crate::layout::{Glyph, Sheet};
 use crate::refusal::Refusal;
@@ -70,6 +71,7 @@ fn read_page<'a>(page: &Page<'a>, pdf: &'a Pdf, cache: &InterpreterCache<'a>) ->
         InterpreterSettings::default(),
     );
     interpret_page(page, &mut context, &mut device);
+    write_undrawn(page, &mut device.sheet);
     Some(device.sheet)
 }
 

@@ -358,3 +358,35 @@ async fn progress_is_told_from_the_first_page_to_the_last() {
     let of = |read| Progress { read, pages: 70 };
     assert_eq!(told, [of(0), of(32), of(64), of(70)]);
 }
+
+#[tokio::test]
+async fn values_of_a_form_are_read_whether_the_file_draws_them_or_not() {
+    let mut pdf = Pdf::default();
+    let font = pdf.helvetica();
+    let drawn = pdf.stream(
+        &format!("/Type /XObject /Subtype /Form /BBox [0 0 200 20] /Resources << /Font << /F {font} >> >>"),
+        line(2.0, 5.0, 10.0, "drawn").as_bytes(),
+    );
+    let parent = pdf.object("<< /FT /Tx /V <FEFF0041006C006900630065> >>");
+    let fields = [
+        format!("/Rect [100 600 300 620] /FT /Tx /V (drawn) /AP << /N {drawn} >>"),
+        format!("/Rect [100 500 300 520] /Parent {parent}"),
+        "/Rect [100 400 300 420] /FT /Tx /V (unseen) /F 2".to_owned(),
+        "/Rect [100 300 300 320] /FT /Tx /V (secret) /Ff 8192".to_owned(),
+        "/Rect [100 200 300 240] /FT /Ch /V [(first choice) (second)]".to_owned(),
+    ]
+    .map(|field| {
+        pdf.object(format!("<< /Type /Annot /Subtype /Widget {field} >>"))
+            .to_string()
+    });
+    let page = pdf.page(
+        &line(72.0, 700.0, 12.0, "Name:"),
+        "",
+        &format!("/Annots [{}]", fields.join(" ")),
+    );
+    let extraction = read(&pdf.finish(&[page])).await;
+    let page = extraction.pages.first().unwrap();
+    let lines: Vec<&str> = page.text.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines, ["Name:", "drawn", "Alice", "first choice second"]);
+    assert_near(word(page, "Alice"), 100.0, 282.2, 25.0, 10.0);
+}
