@@ -54,8 +54,8 @@ test-e2e: servers ## End-to-end tests against real servers, in their short form
 	$(WITH_SERVERS) $(CARGO) test --workspace $(E2E) -- $(TEST)
 
 .PHONY: test-long
-test-long: servers deny ## End-to-end tests in their full form, and the licences of dependencies
-	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace $(E2E) -- --include-ignored $(TEST)
+test-long: servers deny ## End-to-end tests in their full form, the corpus of PDFs, and the licences of dependencies
+	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace $(E2E) --test corpus -- --include-ignored $(TEST)
 
 .PHONY: lint
 lint: programs ## Formatting, clippy, documentation, chart, Go; nothing is changed
