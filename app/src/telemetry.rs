@@ -19,4 +19,5 @@ pub const PROGRAM: Program = Program {
         ("models", LevelFilter::DEBUG),
         ("pdf_text", LevelFilter::DEBUG),
     ],
+    silenced: models::SILENCED_LOG_TARGETS,
 };

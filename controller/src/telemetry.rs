@@ -17,4 +17,5 @@ pub const PROGRAM: Program = Program {
         ("controller", LevelFilter::DEBUG),
         ("neon", LevelFilter::DEBUG),
     ],
+    silenced: &[],
 };

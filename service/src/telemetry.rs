@@ -22,6 +22,8 @@ pub struct Program {
     pub version: &'static str,
     /// Its own crates, whose spans become traces; those of libraries would be the exporter's own calls too.
     pub targets: &'static [(&'static str, LevelFilter)],
+    /// Libraries that quote what they receive: no line of theirs is ever written, whatever the filter says.
+    pub silenced: &'static [&'static str],
 }
 
 /// Log lines.
@@ -68,6 +70,6 @@ pub fn start(
     identity: &str,
 ) -> Result<Traces, TelemetryError> {
     let traces = Traces::start(program, trace, identity)?;
-    logs::install(log, &traces)?;
+    logs::install(program, log, &traces)?;
     Ok(traces)
 }

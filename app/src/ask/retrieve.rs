@@ -3,6 +3,8 @@
 //! By meaning where the model that made the workspace's vectors can be had: exact cosine over the vectors of that model, which is right as
 //! long as a workspace's chunks are counted in ten thousands. By words where it cannot: PostgreSQL's full text.
 
+use std::collections::HashMap;
+
 use models::{Models, Purpose};
 use pgvector::Vector;
 use rag::{Candidate, Passage, Relevance};
@@ -35,32 +37,24 @@ pub(super) async fn passages(
     question: &str,
     document: Option<DocumentId>,
 ) -> Result<Found, sqlx::Error> {
-    let rows = match vector(models, model, question).await {
-        Some((model, vector)) => {
-            let relevance = Relevance::of_model(&model);
-            let rows = nearest(database, &model, vector, document).await?;
-            let mut near = Vec::with_capacity(rows.len());
-            for row in &rows {
-                near.extend(found(row)?.filter(|found| {
-                    found
-                        .0
-                        .score
-                        .is_none_or(|cosine_similarity| relevance.is_near(cosine_similarity))
-                }));
-            }
-            (near, false)
+    let mut candidates = Vec::new();
+    let embedded = vector(models, model, question).await;
+    let by_words = embedded.is_none();
+    if let Some((model, vector)) = embedded {
+        let relevance = Relevance::of_model(&model);
+        for row in &nearest(database, &model, vector, document).await? {
+            candidates.extend(found(row)?.filter(|(candidate, _)| {
+                candidate
+                    .score
+                    .is_none_or(|cosine| relevance.is_near(cosine))
+            }));
         }
-        None => {
-            let rows = with_words(database, question, document).await?;
-            let mut near = Vec::with_capacity(rows.len());
-            for row in &rows {
-                near.extend(found(row)?);
-            }
-            (near, true)
+    } else {
+        for row in &with_words(database, question, document).await? {
+            candidates.extend(found(row)?);
         }
-    };
-    let (candidates, by_words) = rows;
-    let titles_by_document: std::collections::HashMap<Uuid, String> = candidates
+    }
+    let titles_by_document: HashMap<Uuid, String> = candidates
         .iter()
         .map(|(candidate, title)| (candidate.document, title.clone()))
         .collect();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgPool, Postgres, Row as _, Transaction};
+use sqlx::{FromRow, PgExecutor, PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
 use super::{ANSWERS_PER_WORKSPACE_MAX, AskError, Failure, Question};
@@ -271,7 +271,10 @@ pub async fn remove(database: &PgPool, thread: ThreadId) -> Result<bool, sqlx::E
 }
 
 /// Takes what answers quote of a document out of them; for when the document is removed. Safe to do again.
-pub async fn forget_document(database: &PgPool, document: DocumentId) -> Result<(), sqlx::Error> {
+pub async fn forget_document(
+    executor: impl PgExecutor<'_>,
+    document: DocumentId,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE messages SET citations = (
              SELECT jsonb_agg(CASE WHEN citation ->> 'document' = $1 THEN citation || '{\"quote\": \"\"}' ELSE citation END ORDER BY place)
@@ -279,7 +282,7 @@ pub async fn forget_document(database: &PgPool, document: DocumentId) -> Result<
          WHERE citations @> jsonb_build_array(jsonb_build_object('document', $1::text))",
     )
     .bind(document.to_string())
-    .execute(database)
+    .execute(executor)
     .await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::embed::lock;
 use super::ingest::lane;
 use super::queue::{self, Job, Setback, Turn};
 use super::workshop::{Checkpoint, Workshop};
+use crate::ask::threads;
 use crate::documents::{self, State};
 use crate::ids::{DocumentId, WorkspaceId};
 use crate::tenants::Unavailable;
@@ -134,6 +135,8 @@ async fn remove_rows(
                 .execute(&mut *transaction)
                 .await?;
         }
+        // What answers quoted of it goes with it.
+        threads::forget_document(&mut *transaction, document).await?;
         transaction.commit().await
     };
     if let Err(error) = removed.await {

@@ -154,7 +154,7 @@ async fn a_conversation_about_one_document_stays_with_it() {
         .execute(stage.database.pool())
         .await
         .unwrap();
-    threads::forget_document(&stage.database, lease)
+    threads::forget_document(stage.database.pool(), lease)
         .await
         .unwrap();
     let row = stage.row(&asked).await;

@@ -7,7 +7,7 @@ use std::panic;
 use jiff::Zoned;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{
     self as lines, FmtContext, FormatEvent, FormatFields, FormattedFields,
@@ -16,13 +16,18 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-use super::Log;
 use super::traces::Traces;
+use super::{Log, Program};
 use crate::settings::LogFormat;
 
 /// Sets the process's subscriber, and has panics told as log lines, so that whoever collects those sees them.
-pub(super) fn install(log: &Log, traces: &Traces) -> Result<(), TryInitError> {
-    let filter = EnvFilter::new(log.filter.as_str());
+pub(super) fn install(program: &Program, log: &Log, traces: &Traces) -> Result<(), TryInitError> {
+    let silenced = program.silenced;
+    let filter = EnvFilter::new(log.filter.as_str()).and(filter_fn(move |metadata| {
+        !silenced
+            .iter()
+            .any(|library| metadata.target().starts_with(library))
+    }));
     let registry = tracing_subscriber::registry();
     match log.format {
         LogFormat::Json => registry

@@ -18,6 +18,7 @@ const PROGRAM: Program = Program {
     name: "own-program",
     version: "1.2.3",
     targets: &[("own_crate", LevelFilter::DEBUG)],
+    silenced: &[],
 };
 
 #[test]
