@@ -63,7 +63,8 @@ impl Visitor {
 
     /// A page, wherever it redirects to.
     pub async fn get(&self, path: &str) -> Result<Page> {
-        self.follow(self.request(Method::GET, path)).await
+        self.follow(navigating(self.request(Method::GET, path)))
+            .await
     }
 
     /// Sends a form, with the token that the last page had.
@@ -76,7 +77,7 @@ impl Visitor {
             .request(Method::POST, path)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form.finish());
-        self.follow(request).await
+        self.follow(navigating(request)).await
     }
 
     /// What a script of the pages sends: JSON, with the token in a header. An empty answer is `null`.
@@ -168,7 +169,8 @@ impl Visitor {
             if !next.as_str().starts_with(&self.origin) {
                 bail!("{} leads away from the app", next.path());
             }
-            answer = self.send(self.request(Method::GET, next.as_str())).await?;
+            let next = navigating(self.request(Method::GET, next.as_str()));
+            answer = self.send(next).await?;
         }
         let page = Page::read(answer).await?;
         if let Some(token) = page.csrf() {
@@ -357,6 +359,14 @@ impl Visitor {
             .await
             .with_context(|| format!("no answer within {} s", limit.as_secs()))?
     }
+}
+
+/// As browsers ask when people follow a link or send a form, and scripts do not.
+fn navigating(request: RequestBuilder) -> RequestBuilder {
+    request
+        .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+        .header("sec-fetch-mode", "navigate")
+        .header("sec-fetch-dest", "document")
 }
 
 /// A panic elsewhere cannot leave a value half written.
