@@ -162,19 +162,19 @@ impl Pools {
         self.lock().remove(workspace);
     }
 
-    /// To be told of an error that a query of the workspace failed with: if it says that the credentials or the connection are no good, the next
-    /// [`Self::get`] begins anew. Returns whether it was such an error, that is whether trying again may help.
+    /// To be told of an error that a query of the workspace failed with. If it says that the credentials are no good, the database is opened
+    /// anew with what the Secret says now, and if that is no better, the controller is asked to look. Returns whether trying again may
+    /// help.
     pub async fn failed(&self, workspace: &Workspace, error: &sqlx::Error) -> bool {
-        let Some(failure) = failure::of(error) else {
-            return false;
-        };
-        self.forget(&workspace.id);
-        if failure == Failure::Credentials
-            && let Ok(tenant) = self.0.tenants.available(workspace)
-        {
-            self.0.tenants.ask_for_reconcile(&tenant).await;
+        match failure::of(error) {
+            Some(Failure::Credentials) => {
+                self.forget(&workspace.id);
+                self.get(workspace).await.is_ok()
+            }
+            // A pool mends its connections by itself.
+            Some(Failure::ForNow) => true,
+            None => false,
         }
-        true
     }
 
     /// How many there are.
