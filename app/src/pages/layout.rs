@@ -1,11 +1,17 @@
-//! What every page has around it: head, navigation, the switch between workspaces, the menu of the person.
+//! What every page has around it: its head, the navigation, what was just done.
+
+mod navigation;
+mod notice;
 
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
+pub(super) use navigation::initial;
+pub use notice::Notice;
+
 use super::PRODUCT;
 use super::icons::{self, Icon};
-use super::parts::{Role, button_form};
+use super::parts::Role;
 use crate::ids::WorkspaceId;
 use crate::web::assets;
 
@@ -39,84 +45,6 @@ impl Theme {
             Self::Device => None,
             Self::Light => Some("light"),
             Self::Dark => Some("dark"),
-        }
-    }
-}
-
-/// What was just done, said once at the top of the page that a form led to: `?notice=renamed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// Something has its new name.
-    Renamed,
-    /// A document is on its way out.
-    DocumentRemoved,
-    /// A document is being read again.
-    ReadingAgain,
-    /// A conversation is gone.
-    ThreadRemoved,
-    /// An invitation is good no more.
-    InvitationRevoked,
-    /// Somebody is no member any more.
-    MemberRemoved,
-    /// Somebody's role is another.
-    RoleChanged,
-    /// The person joined the workspace.
-    Joined,
-    /// The person is no member any more.
-    Left,
-    /// A session was ended.
-    SessionEnded,
-}
-
-impl Notice {
-    /// The query parameter that carries it.
-    pub const PARAMETER: &str = "notice";
-    const ALL: [Self; 10] = [
-        Self::Renamed,
-        Self::DocumentRemoved,
-        Self::ReadingAgain,
-        Self::ThreadRemoved,
-        Self::InvitationRevoked,
-        Self::MemberRemoved,
-        Self::RoleChanged,
-        Self::Joined,
-        Self::Left,
-        Self::SessionEnded,
-    ];
-
-    /// As the query parameter says it.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Renamed => "renamed",
-            Self::DocumentRemoved => "document-removed",
-            Self::ReadingAgain => "reading-again",
-            Self::ThreadRemoved => "thread-removed",
-            Self::InvitationRevoked => "invitation-revoked",
-            Self::MemberRemoved => "member-removed",
-            Self::RoleChanged => "role-changed",
-            Self::Joined => "joined",
-            Self::Left => "left",
-            Self::SessionEnded => "session-ended",
-        }
-    }
-
-    /// From the query parameter.
-    pub fn parse(key: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|notice| notice.key() == key)
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Renamed => "The new name is saved.",
-            Self::DocumentRemoved => "The document is being removed, with everything made from it.",
-            Self::ReadingAgain => "The document is being read again.",
-            Self::ThreadRemoved => "The conversation is gone.",
-            Self::InvitationRevoked => "That invitation link lets nobody in any more.",
-            Self::MemberRemoved => "They are no longer a member.",
-            Self::RoleChanged => "The role is changed.",
-            Self::Joined => "Welcome. You are a member now.",
-            Self::Left => "You have left the workspace.",
-            Self::SessionEnded => "That session is signed out.",
         }
     }
 }
@@ -260,7 +188,7 @@ impl<'a> Frame<'a> {
                 (self.head())
                 body data-now=(chrome.now.as_millisecond()) hx-headers={ "{\"X-CSRF-Token\":\"" (chrome.csrf) "\"}" } .signed-in[chrome.user.is_some()] {
                     a.skip href="#main" { "Skip to content" }
-                    @if chrome.user.is_some() { (sidebar(chrome, self.section)) } @else { (bar(chrome)) }
+                    @if chrome.user.is_some() { (navigation::sidebar(chrome, self.section)) } @else { (navigation::bar(chrome)) }
                     main #main .(self.class) tabindex="-1" {
                         div #problems {}
                         @if let Some(notice) = chrome.notice {
@@ -271,7 +199,7 @@ impl<'a> Frame<'a> {
                         }
                         (body)
                     }
-                    @if chrome.user.is_none() { (footer()) }
+                    @if chrome.user.is_none() { (navigation::footer()) }
                     p #announcer .visually-hidden role="status" {}
                     p #connection .connection role="status" hidden {
                         (icons::CLOCK) "Connection lost. Trying again\u{2026}"
@@ -316,123 +244,3 @@ const HTMX_CONFIG: &str = concat!(
     r#""historyCacheSize":0,"refreshOnHistoryMiss":true,"scrollBehavior":"auto","timeout":30000,"responseHandling":["#,
     r##"{"code":"204","swap":false},{"code":"[23]..","swap":true},{"code":"[45]..","swap":true,"error":true,"target":"#problems"}]}"##
 );
-
-/// The bar above pages that nobody is signed in for.
-fn bar(chrome: &Chrome) -> Markup {
-    html! {
-        header.bar {
-            (brand())
-            div.bar-end {
-                (theme_switch(chrome.theme))
-                a.button.quiet href="/sign-in" { "Sign in" }
-            }
-        }
-    }
-}
-
-fn brand() -> Markup {
-    html! { a.brand href="/" { (icons::LOGO) span { (PRODUCT) } } }
-}
-
-/// Where everything is found once somebody is signed in: a column on wide screens; on a phone a bar above and tabs below.
-fn sidebar(chrome: &Chrome, section: Option<Section>) -> Markup {
-    html! {
-        header.sidebar {
-            div.sidebar-top {
-                (brand())
-                (workspace_switch(chrome))
-            }
-            @if let Some(workspace) = &chrome.workspace {
-                nav.sections aria-label="Workspace" {
-                    @for entry in Section::ALL {
-                        @let (path, label, icon) = entry.shown();
-                        a href={ "/w/" (workspace.id) "/" (path) } aria-current=[(section == Some(entry)).then_some("page")] {
-                            (icon) span { (label) }
-                        }
-                    }
-                }
-            }
-            div.sidebar-end { (person_menu(chrome)) }
-        }
-    }
-}
-
-fn workspace_switch(chrome: &Chrome) -> Markup {
-    let current = chrome.workspace.as_ref();
-    html! {
-        details.menu.workspace-switch data-menu {
-            summary {
-                span.workspace-mark aria-hidden="true" { (initial(current.map_or("+", |workspace| &workspace.name))) }
-                span.workspace-name {
-                    span.visually-hidden { "Workspace: " }
-                    (current.map_or("Workspaces", |workspace| &workspace.name))
-                }
-                (icons::SWITCH)
-            }
-            div.menu-items {
-                p.menu-label { "Workspaces" }
-                @for workspace in &chrome.workspaces {
-                    a.menu-item href={ "/w/" (workspace.id) } aria-current=[(current.map(|at| &at.id) == Some(&workspace.id)).then_some("true")] {
-                        span.workspace-mark aria-hidden="true" { (initial(&workspace.name)) }
-                        span.grow { (workspace.name) small { (workspace.role.label()) } }
-                    }
-                }
-                a.menu-item.separate href="/workspaces/new" { (icons::PLUS) span { "New workspace" } }
-            }
-        }
-    }
-}
-
-/// The first letter of a name, as a mark.
-pub(super) fn initial(name: &str) -> String {
-    name.trim()
-        .chars()
-        .next()
-        .map_or_else(|| "?".to_owned(), |letter| letter.to_uppercase().collect())
-}
-
-fn person_menu(chrome: &Chrome) -> Markup {
-    html! {
-        @if let Some(user) = &chrome.user {
-            details.menu.person-menu data-menu {
-                summary {
-                    span.avatar aria-hidden="true" { (initial(&user.name)) }
-                    span.person-name { span.visually-hidden { "Account of " } (user.name) }
-                }
-                div.menu-items {
-                    div.menu-person {
-                        strong { (user.name) }
-                        @if let Some(email) = &user.email { small { (email) } }
-                    }
-                    a.menu-item href="/account" { (icons::USER) span { "Account" } }
-                    (theme_switch(chrome.theme))
-                    (button_form("/sign-out", &chrome.csrf, "menu-item separate", html! { (icons::OUT) span { "Sign out" } }))
-                }
-            }
-        }
-    }
-}
-
-/// Three buttons; the script shows them, since they do nothing without it.
-fn theme_switch(theme: Theme) -> Markup {
-    html! {
-        div.theme-switch role="group" aria-label="Theme" data-theme-switch hidden {
-            @for (value, of, label, icon) in [
-                ("light", Theme::Light, "Light", icons::SUN),
-                ("device", Theme::Device, "As the device", icons::DISPLAY),
-                ("dark", Theme::Dark, "Dark", icons::MOON),
-            ] {
-                button type="button" value=(value) aria-pressed=(if theme == of { "true" } else { "false" }) aria-label=(label) title=(label) { (icon) }
-            }
-        }
-    }
-}
-
-fn footer() -> Markup {
-    html! {
-        footer.footer {
-            p { (PRODUCT) " keeps each workspace in a database of its own." }
-            p { a href=(assets::LICENCES_TXT) { "Licences" } }
-        }
-    }
-}
