@@ -1,0 +1,140 @@
+//! Coming in: the front page, signing in, a new workspace, an invitation.
+
+use app::pages::{Choice, Role, invitation, landing, new_workspace, sign_in};
+use maud::Markup;
+
+use super::{HOSTILE, ahead, signed_in, stranger, uuid, workspace};
+
+pub(super) fn entry() -> Vec<(&'static str, Markup)> {
+    let sign_in = sign_in::SignInPage {
+        provider: Some("Google".to_owned()),
+        return_to: Some("/w/k3v9x2m7q0za/chat".to_owned()),
+        ..Default::default()
+    };
+    let new = new_workspace::NewWorkspacePage {
+        request_id: uuid(1).to_string(),
+        name: String::new(),
+        regions: vec![
+            choice("aws-eu-central-1", "Frankfurt", Some("Europe"), true),
+            choice("aws-us-east-1", "Virginia", Some("United States"), false),
+            choice("aws-ap-southeast-1", "Singapore", Some("Asia"), false),
+        ],
+        classes: vec![
+            choice(
+                "default",
+                "Standard",
+                Some("Up to 2 CUs; sleeps when nobody asks"),
+                true,
+            ),
+            choice("large", "Large", Some("Up to 8 CUs"), false),
+        ],
+        trouble: None,
+    };
+    vec![
+        ("landing", landing::page(&stranger())),
+        ("sign-in", sign_in::page(&stranger(), &sign_in)),
+        (
+            "sign-in-local",
+            sign_in::page(
+                &stranger(),
+                &sign_in::SignInPage {
+                    local: true,
+                    trouble: Some("Type a name of 1 to 80 characters.".to_owned()),
+                    name: HOSTILE.to_owned(),
+                    ..sign_in.clone()
+                },
+            ),
+        ),
+        (
+            "sign-in-local-only",
+            sign_in::page(
+                &stranger(),
+                &sign_in::SignInPage {
+                    local: true,
+                    ..Default::default()
+                },
+            ),
+        ),
+        ("new-workspace", new_workspace::page(&signed_in(), &new)),
+        (
+            "new-workspace-refused",
+            new_workspace::page(
+                &signed_in(),
+                &new_workspace::NewWorkspacePage {
+                    name: HOSTILE.to_owned(),
+                    trouble: Some("You are in 20 workspaces, which is as many as there may be. Leave or remove one first.".to_owned()),
+                    regions: Vec::new(),
+                    classes: vec![choice("default", "Standard", None, true)],
+                    ..new
+                },
+            ),
+        ),
+    ]
+}
+
+pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
+    vec![
+        (
+            "invitation",
+            invitation::page(
+                &stranger(),
+                &invitation::InvitationPage {
+                    token: "c2FtcGxl".to_owned(),
+                    state: invitation::InvitationState::Open {
+                        workspace: "House purchase".to_owned(),
+                        invited_by: Some("Mira Halvorsen".to_owned()),
+                        role: Role::Member,
+                        expires_at: ahead(600_000),
+                    },
+                },
+            ),
+        ),
+        (
+            "invitation-signed-in",
+            invitation::page(
+                &signed_in(),
+                &invitation::InvitationPage {
+                    token: "c2FtcGxl".to_owned(),
+                    state: invitation::InvitationState::Open {
+                        workspace: HOSTILE.to_owned(),
+                        invited_by: None,
+                        role: Role::Owner,
+                        expires_at: ahead(600_000),
+                    },
+                },
+            ),
+        ),
+        (
+            "invitation-already",
+            invitation::page(
+                &signed_in(),
+                &invitation::InvitationPage {
+                    token: "c2FtcGxl".to_owned(),
+                    state: invitation::InvitationState::AlreadyMember {
+                        workspace: workspace(),
+                        name: "House purchase".to_owned(),
+                    },
+                },
+            ),
+        ),
+        (
+            "invitation-closed",
+            invitation::page(
+                &signed_in(),
+                &invitation::InvitationPage {
+                    token: "c2FtcGxl".to_owned(),
+                    state: invitation::InvitationState::Closed,
+                },
+            ),
+        ),
+    ]
+}
+
+fn choice(value: &str, label: &str, note: Option<&str>, chosen: bool) -> Choice {
+    Choice {
+        value: value.to_owned(),
+        label: label.to_owned(),
+        note: note.map(str::to_owned),
+        chosen,
+    }
+}

@@ -1,0 +1,212 @@
+//! A database that comes up, a removal, and what goes wrong.
+
+use app::pages::{problem, provisioning, receipt};
+use maud::Markup;
+
+use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, signed_in, stranger, workspace};
+
+pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
+    use provisioning::ProvisioningState as State;
+    let page = |state| {
+        provisioning::page(
+            &inside(),
+            &provisioning::ProvisioningView {
+                workspace: workspace(),
+                since: ago(2),
+                now: now(),
+                state,
+                owner: true,
+            },
+        )
+    };
+    vec![
+        (
+            "provisioning",
+            page(State::Working {
+                step: provisioning::Step::Credentials,
+            }),
+        ),
+        (
+            "provisioning-ready",
+            page(State::Ready {
+                ready_ms: Some(3_412),
+                project_ms: Some(2_150),
+                schema_ms: Some(840),
+                region: "aws-eu-central-1".to_owned(),
+                schema: 2,
+            }),
+        ),
+        (
+            "provisioning-behind",
+            page(State::SchemaBehind {
+                has: Some(1),
+                needs: 2,
+            }),
+        ),
+        (
+            "provisioning-stalled",
+            page(State::Stalled {
+                reason: "RegionNotAllowed".to_owned(),
+                message: "Class default does not allow the region azure-eastus2. Allowed are aws-eu-central-1 and aws-us-east-1.".to_owned(),
+                next: "Whoever runs this service has to allow the region. It is tried again as soon as that changes, and every 10 minutes.".to_owned(),
+            }),
+        ),
+        ("provisioning-removed", page(State::Removed)),
+        ("provisioning-unknown", page(State::Unknown)),
+    ]
+}
+
+pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
+    let step = |label: &str, state, note: Option<&str>| receipt::RemovalStep {
+        label: label.to_owned(),
+        state,
+        note: note.map(str::to_owned),
+    };
+    let view = receipt::ReceiptView {
+        token: "c2FtcGxl".to_owned(),
+        subject: receipt::Subject::Workspace {
+            id: "k3v9x2m7q0za".to_owned(),
+        },
+        requested_at: ago(9),
+        finished_at: None,
+        steps: vec![
+            step("Stop work under way", receipt::StepState::Done, None),
+            step("Files", receipt::StepState::Done, Some("14 files, 31 MB")),
+            step(
+                "Database",
+                receipt::StepState::Now,
+                Some("Waiting until it is gone"),
+            ),
+            step("Entries", receipt::StepState::Waiting, None),
+        ],
+        removed: Vec::new(),
+        databases: Vec::new(),
+    };
+    let mut held = view.clone();
+    if let Some(step) = held.steps.get_mut(2) {
+        step.state = receipt::StepState::Held;
+        step.note = Some(
+            "The cluster does not answer. It is tried again in 8 s; nothing is lost.".to_owned(),
+        );
+    }
+    let finished = receipt::ReceiptView {
+        finished_at: Some(now()),
+        removed: [
+            ("Documents", "14"),
+            ("Files", "14, 31 MB"),
+            ("Conversations", "with the database"),
+            ("Members", "3"),
+            ("Open invitations", "1"),
+        ]
+        .map(|(label, amount)| receipt::RemovedItem {
+            label: label.to_owned(),
+            amount: amount.to_owned(),
+        })
+        .to_vec(),
+        databases: vec![receipt::RemovedDatabase {
+            tenant: "ws-k3v9x2m7q0za".to_owned(),
+            region: Some("aws-eu-central-1".to_owned()),
+            removed_at: now(),
+            recoverable_until: Some(ahead(7 * 86_400)),
+        }],
+        ..view.clone()
+    };
+    vec![
+        ("removal", receipt::page(&stranger(), &view)),
+        ("removal-held", receipt::page(&signed_in(), &held)),
+        ("receipt", receipt::page(&stranger(), &finished)),
+        (
+            "receipt-account",
+            receipt::page(
+                &stranger(),
+                &receipt::ReceiptView {
+                    subject: receipt::Subject::Account,
+                    ..finished
+                },
+            ),
+        ),
+    ]
+}
+
+pub(super) fn problems() -> Vec<(&'static str, Markup)> {
+    let view = |status, title: &str, what_to_do: &str, code: &str| problem::ProblemView {
+        status,
+        title: title.to_owned(),
+        what_to_do: what_to_do.to_owned(),
+        code: code.to_owned(),
+        sign_in: None,
+        request_id: Some("7f3a9c12".to_owned()),
+        retry_after_seconds: None,
+    };
+    vec![
+        (
+            "not-found",
+            problem::page(
+                &signed_in(),
+                &view(
+                    404,
+                    "There is nothing here",
+                    "The link may be old, or what it showed belongs to a workspace that you are not a member of.",
+                    "not_found",
+                ),
+            ),
+        ),
+        (
+            "error",
+            problem::page(
+                &stranger(),
+                &view(
+                    500,
+                    "Something went wrong on our side",
+                    "Try again in a moment. If it stays like this, tell whoever runs this site the number of this request.",
+                    "internal",
+                ),
+            ),
+        ),
+        (
+            "too-many-requests",
+            problem::page(
+                &stranger(),
+                &problem::ProblemView {
+                    retry_after_seconds: Some(12),
+                    ..view(
+                        429,
+                        "That was a little too much at once",
+                        "Wait 12 seconds, and try again.",
+                        "too_many_requests",
+                    )
+                },
+            ),
+        ),
+        (
+            "signed-out",
+            problem::page(
+                &stranger(),
+                &problem::ProblemView {
+                    sign_in: Some("/sign-in?return_to=/w/k3v9x2m7q0za".to_owned()),
+                    ..view(
+                        401,
+                        "You are not signed in",
+                        "Sign in, and you come back to where you were.",
+                        "signed_out",
+                    )
+                },
+            ),
+        ),
+        (
+            "problem-hostile",
+            problem::page(
+                &hostile_inside(),
+                &view(422, HOSTILE, HOSTILE, "wrong_input"),
+            ),
+        ),
+        (
+            "problem-fragment",
+            app::pages::layout(
+                &inside(),
+                "A problem at the top",
+                &maud::html! { h1 { "A problem at the top" } (problem::fragment(&view(409, "This document is being read already", "Wait until it is done.", "busy"))) },
+            ),
+        ),
+    ]
+}
