@@ -20,6 +20,14 @@ mod cluster;
 #[path = "../workspaces/world.rs"]
 mod world;
 
+#[expect(
+    dead_code,
+    reason = "shared with the tests of the web, which use the rest"
+)]
+#[path = "../web/browser.rs"]
+mod browser;
+
 mod answers;
+mod pages;
 mod support;
 mod writers;

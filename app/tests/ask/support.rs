@@ -7,7 +7,7 @@ use std::time::Duration;
 use app::ask::threads::{self, Asked, Message, MessageState, Place};
 use app::ask::{Ask, AskError, Followed};
 use app::ids::{DocumentId, UserId};
-use app::tenants::{PoolLimits, Pools, TenantDatabase};
+use app::tenants::{PoolLimits, Pools, TenantDatabase, Tenants};
 use app::workspaces::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use futures::{Stream, StreamExt as _};
@@ -19,17 +19,24 @@ use rag::{Page, Rules};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::types::Json;
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::Cluster;
 use crate::world::{SOON, World, postgres, until};
 
 pub(crate) const EMBEDDINGS: &str = "text-embedding-3-small";
 pub(crate) const ANSWERS: &str = "gpt-4o-mini";
 const DIMENSIONS: u32 = 1_536;
 
-static EMULATORS: AtomicU32 = AtomicU32::new(0);
+static NAMES: AtomicU32 = AtomicU32::new(0);
+
+/// A name that no other test of this program uses.
+pub(crate) fn name(what: &str) -> String {
+    format!("{what}_{}", NAMES.fetch_add(1, Ordering::Relaxed))
+}
 
 /// A workspace, its database, and the endpoint of the models.
 pub(crate) struct Stage {
@@ -71,7 +78,7 @@ impl Stage {
     async fn with(config: openai_stub::Config) -> Self {
         let server = postgres().await;
         let emulator = Emulator::start(Config {
-            control_database: format!("ask_{}", EMULATORS.fetch_add(1, Ordering::Relaxed)),
+            control_database: name("ask_emulator"),
             ..Config::new(server.uri())
         })
         .await
@@ -79,18 +86,10 @@ impl Stage {
         let world = World::with(PoolLimits::default()).await;
         let user = world.user("Ada").await;
         let mut workspace = world.workspace(user).await;
-        provide(&world, &emulator, &workspace).await;
+        provide(&world.cluster, &world.tenants, &emulator, &workspace).await;
         workspace.embedding_model = Some(EMBEDDINGS.to_owned());
         let database = world.pools.get(&workspace).await.expect("a database");
-        for migration in [
-            include_str!("../../../tenant-migrations/0001_documents.sql"),
-            include_str!("../../../tenant-migrations/0002_conversations.sql"),
-        ] {
-            sqlx::raw_sql(migration)
-                .execute(database.pool())
-                .await
-                .expect("the schema");
-        }
+        migrate(&database).await;
         Self {
             world,
             stub: Stub::start(config).await.expect("the endpoint starts"),
@@ -135,61 +134,8 @@ impl Stage {
         }
     }
 
-    /// A document as ingestion would leave it.
     pub(crate) async fn document(&self, title: &str, pages: &[&str]) -> DocumentId {
-        let id = DocumentId::random();
-        sqlx::query(
-            "INSERT INTO documents (id, file_name, title, media_type, byte_count, content_sha256, page_count, chunking)
-             VALUES ($1, $2, $2, 'application/pdf', 1, sha256(convert_to($3, 'UTF8')), $4, $5)",
-        )
-        .bind(id.0)
-        .bind(title)
-        .bind(id.to_string())
-        .bind(i32::try_from(pages.len()).unwrap())
-        .bind(rag::CHUNKING)
-        .execute(self.database.pool())
-        .await
-        .unwrap();
-        let pages: Vec<Page<'_>> = (1..)
-            .zip(pages)
-            .map(|(number, text)| Page {
-                number,
-                text,
-                words: &[],
-            })
-            .collect();
-        for chunk in rag::chunk(&pages, &Rules::default()) {
-            let chunk_id = rag::chunk_id(id.0, chunk.ordinal);
-            sqlx::query(
-                "INSERT INTO chunks (id, document_id, ordinal, page_from, page_to, char_offset, text, token_count, boxes, content_sha256)
-                 VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9)",
-            )
-            .bind(chunk_id)
-            .bind(id.0)
-            .bind(chunk.ordinal)
-            .bind(i32::try_from(chunk.page_from).unwrap())
-            .bind(i32::try_from(chunk.char_offset).unwrap())
-            .bind(&chunk.text)
-            .bind(i32::try_from(chunk.token_count).unwrap())
-            .bind(Json(&chunk.boxes))
-            .bind(chunk.content_sha256.as_slice())
-            .execute(self.database.pool())
-            .await
-            .unwrap();
-            sqlx::query(
-                "INSERT INTO chunk_embeddings (chunk_id, model, embedding) VALUES ($1, $2, $3)",
-            )
-            .bind(chunk_id)
-            .bind(EMBEDDINGS)
-            .bind(pgvector::Vector::from(openai_stub::vector(
-                &chunk.text,
-                DIMENSIONS as usize,
-            )))
-            .execute(self.database.pool())
-            .await
-            .unwrap();
-        }
-        id
+        document(&self.database, title, pages).await
     }
 
     /// Asks, and begins no answer.
@@ -262,8 +208,97 @@ impl Stage {
     }
 }
 
+/// The URL of a main database of its own, with the app's tables.
+pub(crate) async fn main_database(name: &str) -> String {
+    let server = postgres().await;
+    let mut connection = PgConnection::connect(server.uri()).await.expect("connects");
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .expect("a database");
+    connection.close().await.expect("closes");
+    let mut url = url::Url::parse(server.uri()).expect("a URL");
+    url.set_path(name);
+    url.into()
+}
+
+/// The schema that the controller would have brought.
+pub(crate) async fn migrate(database: &TenantDatabase) {
+    for migration in [
+        include_str!("../../../tenant-migrations/0001_documents.sql"),
+        include_str!("../../../tenant-migrations/0002_conversations.sql"),
+    ] {
+        sqlx::raw_sql(migration)
+            .execute(database.pool())
+            .await
+            .expect("the schema");
+    }
+}
+
+/// A document as ingestion would leave it.
+pub(crate) async fn document(database: &TenantDatabase, title: &str, pages: &[&str]) -> DocumentId {
+    let id = DocumentId::random();
+    sqlx::query(
+        "INSERT INTO documents (id, file_name, title, media_type, byte_count, content_sha256, page_count, chunking)
+         VALUES ($1, $2, $2, 'application/pdf', 1, sha256(convert_to($3, 'UTF8')), $4, $5)",
+    )
+    .bind(id.0)
+    .bind(title)
+    .bind(id.to_string())
+    .bind(i32::try_from(pages.len()).unwrap())
+    .bind(rag::CHUNKING)
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let pages: Vec<Page<'_>> = (1..)
+        .zip(pages)
+        .map(|(number, text)| Page {
+            number,
+            text,
+            words: &[],
+        })
+        .collect();
+    for chunk in rag::chunk(&pages, &Rules::default()) {
+        let chunk_id = rag::chunk_id(id.0, chunk.ordinal);
+        sqlx::query(
+            "INSERT INTO chunks (id, document_id, ordinal, page_from, page_to, char_offset, text, token_count, boxes, content_sha256)
+             VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(chunk_id)
+        .bind(id.0)
+        .bind(chunk.ordinal)
+        .bind(i32::try_from(chunk.page_from).unwrap())
+        .bind(i32::try_from(chunk.char_offset).unwrap())
+        .bind(&chunk.text)
+        .bind(i32::try_from(chunk.token_count).unwrap())
+        .bind(Json(&chunk.boxes))
+        .bind(chunk.content_sha256.as_slice())
+        .execute(database.pool())
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO chunk_embeddings (chunk_id, model, embedding) VALUES ($1, $2, $3)",
+        )
+        .bind(chunk_id)
+        .bind(EMBEDDINGS)
+        .bind(pgvector::Vector::from(openai_stub::vector(
+            &chunk.text,
+            DIMENSIONS as usize,
+        )))
+        .execute(database.pool())
+        .await
+        .unwrap();
+    }
+    id
+}
+
 /// A database of its own at the emulator, as the controller would make it.
-async fn provide(world: &World, emulator: &Emulator, workspace: &Workspace) {
+pub(crate) async fn provide(
+    cluster: &Cluster,
+    tenants: &Tenants,
+    emulator: &Emulator,
+    workspace: &Workspace,
+) {
     let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
     let created: CreatedProject = http
         .post(format!("{}/projects", emulator.api_url()))
@@ -297,16 +332,14 @@ async fn provide(world: &World, emulator: &Emulator, workspace: &Workspace) {
         ca_crt: Some(emulator.ca_pem().to_owned()),
     };
     let secret = format!("ws-{}-connection", workspace.id);
-    world.cluster.put(
+    cluster.put(
         "secrets",
         &secret,
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
     );
-    world
-        .cluster
-        .make_available(&format!("ws-{}", workspace.id), &secret, 2);
+    cluster.make_available(&format!("ws-{}", workspace.id), &secret, 2);
     until("the watch's word", || async {
-        world.tenants.available(workspace).is_ok()
+        tenants.available(workspace).is_ok()
     })
     .await;
 }

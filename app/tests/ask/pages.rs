@@ -1,0 +1,265 @@
+//! A conversation as a browser has it: the pages, the stream of an answer, its stop, its removal.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::ask::QUESTION_CHARS_MAX;
+use app::config;
+use app::ids::{DocumentId, ThreadId};
+use app::run::compose;
+use app::telemetry::Metrics;
+use app::web::App;
+use app::web::router::router;
+use app::workspaces::{Workspace, store};
+use axum::http::StatusCode;
+use neon_emulator::{Config, Emulator};
+use openai_stub::Stub;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::browser::Browser;
+use crate::cluster::Cluster;
+use crate::support::{EMBEDDINGS, document, main_database, migrate, name, provide};
+use crate::world::{postgres, until};
+
+const QUESTION: &str = "How often must the pump filter be changed?";
+const PAGES: [&str; 2] = [
+    "This manual describes the circulation pump model seven.",
+    "The filter must be changed every 500 hours of operation & after floods. Close both valves before the housing is opened.",
+];
+
+/// The app with somebody signed in, whose workspace has a document.
+struct Desk {
+    app: App,
+    ada: Browser,
+    workspace: Workspace,
+    manual: DocumentId,
+    stub: Stub,
+    _emulator: Emulator,
+    _stop: DropGuard,
+}
+
+impl Desk {
+    async fn start(piece_delay: Duration) -> Self {
+        let stub = Stub::start(openai_stub::Config {
+            piece_delay,
+            ..openai_stub::Config::default()
+        })
+        .await
+        .unwrap();
+        let database = main_database(&name("ask_main")).await;
+        let emulator = Emulator::start(Config {
+            control_database: name("ask_emulator"),
+            ..Config::new(postgres().await.uri())
+        })
+        .await
+        .expect("the emulator starts");
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let cluster = Cluster::new();
+        let config = settings(&database, &stub);
+        app::database::migrate(&config.database)
+            .await
+            .expect("migrated");
+        let app = compose(
+            Arc::new(config),
+            cluster.client(),
+            Arc::new(Metrics::new()),
+            &tasks,
+            &stop,
+        )
+        .await
+        .expect("parts");
+        app.tenants.filled().await;
+        let mut ada = Browser::new(router(&app));
+        ada.sign_in("Ada").await;
+        let workspace = first_workspace(&app).await;
+        provide(&cluster, &app.tenants, &emulator, &workspace).await;
+        let tenant = app.pools.get(&workspace).await.expect("a database");
+        migrate(&tenant).await;
+        let manual = document(&tenant, "Pump manual", &PAGES).await;
+        sqlx::query("UPDATE workspaces SET embedding_model = $1")
+            .bind(EMBEDDINGS)
+            .execute(&app.database)
+            .await
+            .unwrap();
+        Self {
+            app,
+            ada,
+            workspace,
+            manual,
+            stub,
+            _emulator: emulator,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    fn chat(&self) -> String {
+        format!("/w/{}/chat", self.workspace.id)
+    }
+
+    /// Asks in a new conversation, and returns the conversation's address and the answer's.
+    async fn ask(&mut self) -> (String, String) {
+        let asked = self
+            .ada
+            .post(&self.chat(), &[("question", QUESTION), ("document", "")])
+            .await;
+        assert_eq!(asked.status, StatusCode::SEE_OTHER, "{}", asked.text);
+        let thread = asked.location().to_owned();
+        let page = self.ada.get(&thread).await;
+        assert_eq!(page.status, StatusCode::OK);
+        let events = page
+            .after("sse-connect=\"")
+            .expect("an answer to come")
+            .to_owned();
+        (thread, events.trim_end_matches("/events").to_owned())
+    }
+}
+
+fn settings(database: &str, stub: &Stub) -> config::Config {
+    let args = [
+        "chat-app".to_owned(),
+        "serve".to_owned(),
+        "--bucket=files".to_owned(),
+        "--public-url=http://127.0.0.1:8000".to_owned(),
+        "--sign-in=local".to_owned(),
+        "--database-connections-max=4".to_owned(),
+        format!("--openai-base-url={}", stub.base_url()),
+    ];
+    let env = BTreeMap::from([
+        ("DATABASE_URL".to_owned(), database.to_owned()),
+        ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned()),
+    ]);
+    config::load(args.map(OsString::from), &env)
+        .expect("settings")
+        .1
+}
+
+/// The only user's, once its Tenant was applied.
+async fn first_workspace(app: &App) -> Workspace {
+    let user: uuid::Uuid = sqlx::query_scalar("SELECT id FROM users")
+        .fetch_one(&app.database)
+        .await
+        .unwrap();
+    let look = || async {
+        let all = store::of_user(&app.database, app::ids::UserId(user))
+            .await
+            .unwrap();
+        all.into_iter()
+            .map(|(workspace, _)| workspace)
+            .find(|workspace| workspace.tenant_uid.is_some())
+    };
+    until("a Tenant", || async { look().await.is_some() }).await;
+    look().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_question_is_asked_its_answer_streamed_and_the_citation_opens_its_page() {
+    let mut desk = Desk::start(Duration::from_millis(10)).await;
+    let empty = desk.ada.get(&desk.chat()).await;
+    assert_eq!(empty.status, StatusCode::OK);
+    assert!(empty.text.contains("Pump manual") && empty.text.contains("maxlength=\"2000\""));
+    let (thread, answer) = desk.ask().await;
+    let stream = desk.ada.get(&format!("{answer}/events")).await;
+    assert_eq!(stream.header("content-type"), "text/event-stream");
+    for event in ["event: status", "event: text", "event: done"] {
+        assert!(stream.text.contains(event), "no {event} in {}", stream.text);
+    }
+    let link = format!(
+        "/w/{}/documents/{}/file#page=2",
+        desk.workspace.id, desk.manual
+    );
+    let done = stream.text.split_once("event: done").unwrap().1;
+    assert!(done.contains(&link), "{done}");
+    assert!(
+        done.contains("operation &amp; after floods"),
+        "escaped: {done}"
+    );
+    let reopened = desk.ada.get(&thread).await;
+    assert!(reopened.text.contains(&link) && reopened.text.contains("Ada"));
+    assert!(!reopened.text.contains("sse-connect"), "it has ended");
+    let again = desk.ada.get(&format!("{answer}/events")).await;
+    assert!(
+        again.text.contains("event: done"),
+        "who comes late sees the end at once"
+    );
+    assert_eq!(desk.stub.counts().chat_requests, 1);
+}
+
+#[tokio::test]
+async fn a_question_from_the_open_page_is_answered_with_its_pieces_alone() {
+    let mut desk = Desk::start(Duration::ZERO).await;
+    let (thread, _) = desk.ask().await;
+    let id = thread.rsplit('/').next().unwrap().to_owned();
+    let mut page = desk.ada.clone().with("hx-request", "true");
+    let piece = page
+        .post(&desk.chat(), &[("question", QUESTION), ("thread", &id)])
+        .await;
+    assert_eq!(piece.status, StatusCode::OK, "{}", piece.text);
+    assert!(piece.text.contains("sse-connect") && !piece.text.contains("<html"));
+    let refused = page
+        .post(&desk.chat(), &[("question", " "), ("thread", &id)])
+        .await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_asked_is_given_back_with_the_reason() {
+    let mut desk = Desk::start(Duration::ZERO).await;
+    let long = "why ".repeat(QUESTION_CHARS_MAX / 4 + 1) + "?";
+    let refused = desk.ada.post(&desk.chat(), &[("question", &long)]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("at most 2000 characters") && refused.text.contains("why why"));
+    let unknown = DocumentId::random().to_string();
+    let refused = desk
+        .ada
+        .post(
+            &desk.chat(),
+            &[("question", "Why?"), ("document", &unknown)],
+        )
+        .await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for thread in [ThreadId::random().to_string(), "no-id".to_owned()] {
+        let lost = desk
+            .ada
+            .post(&desk.chat(), &[("question", "Why?"), ("thread", &thread)])
+            .await;
+        assert_eq!(lost.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            desk.ada
+                .get(&format!("{}/{thread}", desk.chat()))
+                .await
+                .status,
+            StatusCode::NOT_FOUND
+        );
+    }
+    let threads: i64 = sqlx::query_scalar("SELECT count(*) FROM threads")
+        .fetch_one(desk.app.pools.get(&desk.workspace).await.unwrap().pool())
+        .await
+        .unwrap();
+    assert_eq!(threads, 0);
+}
+
+#[tokio::test]
+async fn an_answer_is_stopped_and_a_conversation_removed() {
+    let mut desk = Desk::start(Duration::from_millis(150)).await;
+    let (thread, answer) = desk.ask().await;
+    let mut page = desk.ada.clone().with("hx-request", "true");
+    let stopped = page.post(&format!("{answer}/stop"), &[]).await;
+    assert_eq!(stopped.status, StatusCode::NO_CONTENT, "{}", stopped.text);
+    let end = desk.ada.get(&format!("{answer}/events")).await;
+    assert!(
+        end.text.contains("event: done") && end.text.contains("Stopped"),
+        "{}",
+        end.text
+    );
+    assert_eq!(desk.stub.counts().answers, 0);
+    let removed = desk.ada.post(&format!("{thread}/remove"), &[]).await;
+    assert_eq!(removed.status, StatusCode::SEE_OTHER);
+    for gone in [thread.clone(), format!("{answer}/events")] {
+        assert_eq!(desk.ada.get(&gone).await.status, StatusCode::NOT_FOUND);
+    }
+    let again = desk.ada.post(&format!("{thread}/remove"), &[]).await;
+    assert_eq!(again.status, StatusCode::NOT_FOUND);
+}
