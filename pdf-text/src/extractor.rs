@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::limits::Limits;
-use crate::page::Extraction;
+use crate::page::{Extraction, Page};
 use crate::refusal::Refusal;
 use crate::wire::{LINE_BYTES_MAX, Line, Opinion};
 
@@ -290,7 +290,7 @@ impl Answer {
 }
 
 /// Whether the child's page is what a page has to be, so that nothing after this has to look again.
-fn is_sound(page: &crate::page::Page) -> bool {
+pub(crate) fn is_sound(page: &Page) -> bool {
     let mut end = 0;
     page.words.iter().all(|word| {
         let range = word.range();

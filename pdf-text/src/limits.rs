@@ -11,7 +11,7 @@ const MIB: u64 = 1024 * 1024;
 pub struct Limits {
     /// The file itself.
     pub input_bytes_max: u64,
-    /// Pages of a document. The largest manual of the corpus has 3,900.
+    /// Pages of a document. The longest manual of the corpus has 2,415.
     pub pages_max: u32,
     /// Clean text of a document, in UTF-8. A full page has 2 to 3 KB.
     pub text_bytes_max: u64,
