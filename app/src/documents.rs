@@ -1,7 +1,7 @@
 //! Documents as rows of the main database: what was promised, what arrived, and how far reading it came. What they say is in the
 //! tenant's database and nowhere else.
 //!
-//! A document's way: [`begin`] (row and quota at once, a URL to send the file with) -> [`complete`] (what arrived is looked at,
+//! A document's way: [`begin()`] (row and quota at once, a URL to send the file with) -> [`complete()`] (what arrived is looked at,
 //! the job is added) -> ingestion -> `ready`, or `failed` with words. [`cancel`], [`retry`], [`rename`] and [`remove`] change the
 //! row and add the job that carries it out, in one transaction; whatever dies in between, the job goes on. Every query names
 //! the workspace beside the document.

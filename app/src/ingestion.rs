@@ -9,6 +9,9 @@
 //! document that another works on is refused), and a lock on the document in the tenant's database, under which it is looked at again
 //! whether the document is still wanted: removal takes the same lock.
 //!
+//! What it costs: pages and chunks of a document are held at once, its file and its vectors never are. R's reference manual (6.5 MB, 2,415
+//! pages, 9,497 chunks, vectors of 1,536 dimensions) adds some 75 MB to the worker's memory, beside the child's own limit.
+//!
 //! Text passes through here and is never logged: ids only.
 
 mod claim;

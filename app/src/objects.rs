@@ -1,6 +1,6 @@
 //! The files themselves, in S3 or what speaks like it.
 //!
-//! Browsers send a file straight to its place with a URL that is signed for exactly its length, type and checksum ([`presign`]),
+//! Browsers send a file straight to its place with a URL that is signed for exactly its length, type and checksum ([`Objects::presign_put`]),
 //! and read it back by one that is good for minutes. This process looks at what arrived, streams it to the reader of PDFs, and
 //! takes it away with all its versions ([`Objects::remove`]). A workspace's files lie under one prefix, in the bucket of its
 //! region; a place is made from ids alone, never from a file's name.

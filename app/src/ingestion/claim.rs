@@ -103,8 +103,8 @@ impl Claim {
     /// Does `work` and writes its progress; drops it when the document is no longer wanted.
     pub(super) async fn guard<T>(&self, work: impl AsyncFnOnce(Meter) -> T) -> Result<T, Unwanted> {
         let (sender, mut progress) = watch::channel((Step::Fetch, 0));
-        let work = work(Meter(sender));
-        tokio::pin!(work);
+        // Boxed: all steps together are larger than a stack should carry through the queue.
+        let mut work = Box::pin(work(Meter(sender)));
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.reset();

@@ -78,8 +78,7 @@ impl Job for Ingest {
             document.reading = self.reading,
             job.attempt = turn.attempt,
         );
-        // Boxed: with all steps in it, it is larger than a stack should carry through the queue.
-        Box::pin(ingest(&self, &workshop, turn).instrument(span)).await
+        ingest(&self, &workshop, turn).instrument(span).await
     }
 }
 

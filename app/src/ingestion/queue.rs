@@ -5,7 +5,7 @@
 //! another, whichever process they run in. A job that meets trouble says when it wants to go on ([`Setback`]) and is put back
 //! for then. A worker that dies is noticed by its heartbeat, and its jobs begin again elsewhere within seconds
 //! ([`Times`]); a job that takes its worker with it every time is given up after [`Job::STARTS_MAX`] and stays in the
-//! table as a dead letter ([`backlog`]). The queue runs a job at least once: what it does must bear a repetition.
+//! table as a dead letter ([`backlog()`]). The queue runs a job at least once: what it does must bear a repetition.
 
 mod backlog;
 mod registry;

@@ -38,22 +38,7 @@ impl Objects {
             match self.allow_uploads_from(&origin).await {
                 Ok(found) => {
                     for (bucket, cors) in found {
-                        match cors {
-                            Cors::Present => {
-                                info!(bucket, "The bucket takes uploads from the app's pages")
-                            }
-                            Cors::Added => info!(
-                                bucket,
-                                "The bucket takes uploads from the app's pages from now on"
-                            ),
-                            Cors::NotOurs => warn!(
-                                bucket,
-                                "The bucket's rules for browsers (CORS) can be neither seen nor set with these keys; it must allow PUT from {origin} \
-                                 with the headers {} and {}, or uploads fail",
-                                HEADERS[0],
-                                HEADERS[1],
-                            ),
-                        }
+                        tell(&bucket, cors, &origin);
                     }
                     return;
                 }
@@ -121,6 +106,22 @@ impl Objects {
             .await
             .map_err(ObjectsError::from_sdk)?;
         Ok(Cors::Added)
+    }
+}
+
+fn tell(bucket: &str, cors: Cors, origin: &str) {
+    match cors {
+        Cors::Present => info!(bucket, "The bucket takes uploads from the app's pages"),
+        Cors::Added => info!(
+            bucket,
+            "The bucket takes uploads from the app's pages from now on"
+        ),
+        Cors::NotOurs => warn!(
+            bucket,
+            "The bucket's rules for browsers (CORS) can be neither seen nor set with these keys; it must allow PUT from {origin} with the \
+             headers {}, or uploads fail",
+            HEADERS.join(" and "),
+        ),
     }
 }
 
