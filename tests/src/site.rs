@@ -2,7 +2,6 @@
 //! OpenAI-compatible endpoint; the chart as helm installs it, and the app's processes with the rights that the chart gives.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -276,7 +275,8 @@ impl Site {
         if self.separate_worker {
             options
                 .arguments
-                .extend(["--workers", "0"].map(OsString::from));
+                .retain(|argument| !argument.to_string_lossy().starts_with("--workers"));
+            options.arguments.push("--workers=0".into());
         }
         self.start_process("app", &options, Role::Serve).await
     }

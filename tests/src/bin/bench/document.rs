@@ -47,6 +47,17 @@ const MEANINGS: &[(&str, &str, &str)] = &[
          once, under the same quota, on the same machine in the same run.",
     ),
     (
+        "app",
+        "The chat app",
+        "`sign_up_to_ready` is the median from the form that signs somebody up to the event that tells their page that the database is \
+         ready; `added_to_the_controller` the median of that less `status.timings.readyMs` of the Tenant, with the emulator's times like \
+         Neon's. `pdf_pages_a_cpu_second` counts all processor time of the app while three manuals (357 pages, by Apache FOP, XeTeX and \
+         pdfTeX) go from upload to searchable, the confined processes that read them included, with an endpoint that embeds elsewhere; \
+         the floor of `pdf_cpu` is what `pdftotext` needs for the same files in the same run, for their text alone. `outside_the_model` is that \
+         processor time as a share of the same with the local model. `rss` is the app's memory after it came up over so many known Tenants \
+         and was quiet.",
+    ),
+    (
         "idle",
         "Ten thousand idle Tenants",
         "Tenants with a status and a Secret as the controller itself writes them, over projects that the emulator lists and that have no \

@@ -36,18 +36,35 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
 
 /// Processor time that a process used so far, in its own code and in the kernel.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
+    ticks(&format!("/proc/{pid}/stat"), &[11, 12])
+}
+
+/// The same with that of its children which have ended.
+pub(crate) fn cpu_with_children(pid: u32) -> Result<Duration> {
+    ticks(&format!("/proc/{pid}/stat"), &[11, 12, 13, 14])
+}
+
+/// Processor time of this process' own children which have ended.
+pub(crate) fn cpu_of_children() -> Result<Duration> {
+    ticks("/proc/self/stat", &[13, 14])
+}
+
+/// The sum of these fields, counted from behind the name.
+fn ticks(stat: &str, fields: &[usize]) -> Result<Duration> {
+    let text = fs::read_to_string(stat).context("the process is gone")?;
     // The second field is the name in parentheses, which may hold anything.
-    let fields: Vec<&str> = text
+    let all: Vec<&str> = text
         .rsplit(')')
         .next()
         .unwrap_or_default()
         .split_whitespace()
         .collect();
-    let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("a short line")?.parse()?) };
-    Ok(Duration::from_secs_f64(
-        (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,
-    ))
+    let mut sum = 0.0;
+    for at in fields {
+        let ticks: f64 = all.get(*at).context("a short line")?.parse()?;
+        sum += ticks;
+    }
+    Ok(Duration::from_secs_f64(sum / TICKS_PER_SECOND))
 }
 
 /// Processes that ran or wanted to, on the average of the last minute.

@@ -1,10 +1,11 @@
 //! Measures what the project promises: how much the controller adds to the bare work, how near to the account's quota a
-//! crowd of new Tenants comes, and what ten thousand idle ones cost.
+//! crowd of new Tenants comes, what ten thousand idle ones cost; and the chat app's sign-up, PDFs and memory.
 //!
 //! Each benchmark starts a cluster of its own, the emulator and the controller as processes of their own, and gives
 //! figures. They go to `target/bench/results.json`, and from there to `docs/benchmarks.md`; a run of some of them (`--only`)
 //! keeps the others' figures. `--quick` is for trying the benchmarks out: small numbers, and nothing is written to `docs`.
 
+mod app;
 mod bare;
 mod crowd;
 mod document;
@@ -57,13 +58,16 @@ enum Benchmark {
     FleetTenfold,
     /// Ten thousand Tenants that are ready.
     Idle,
+    /// The chat app: sign-up, PDFs, memory.
+    App,
 }
 
-const ALL: [Benchmark; 4] = [
+const ALL: [Benchmark; 5] = [
     Benchmark::Ready,
     Benchmark::Fleet,
     Benchmark::FleetTenfold,
     Benchmark::Idle,
+    Benchmark::App,
 ];
 
 #[tokio::main]
@@ -143,6 +147,10 @@ fn known(file: &PathBuf) -> Result<Vec<Figure>> {
 async fn measure(benchmark: Benchmark, quick: bool) -> Result<Vec<Figure>> {
     // On the heap: each holds a whole cluster.
     match benchmark {
+        Benchmark::App => {
+            let (sign_ups, tenants) = if quick { (3, 200) } else { (20, 10_000) };
+            Box::pin(app::measure(&app::Form { sign_ups, tenants })).await
+        }
         Benchmark::Ready => Box::pin(ready::measure(if quick { 4 } else { 40 })).await,
         Benchmark::Fleet => {
             Box::pin(fleet::measure(

@@ -1,0 +1,40 @@
+"""A project's life through neon-api and psycopg."""
+
+import os
+from urllib.parse import urlsplit
+
+import psycopg
+from neon_api import NeonAPI
+
+neon = NeonAPI(os.environ["API_KEY"], base_url=os.environ["API_URL"] + "/")
+
+
+def query(uri, statement):
+    # Every host is this machine; the name goes into TLS as it stands.
+    with psycopg.connect(uri, hostaddr="127.0.0.1", autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def by_options(uri):
+    """The same database, named by the option instead of the host."""
+    parts = urlsplit(uri)
+    endpoint = parts.hostname.split(".")[0]
+    return uri.replace(parts.hostname, "127.0.0.1") + f"&options=endpoint%3D{endpoint}"
+
+
+created = neon.project_create(project={"name": "by-python"})
+project = created.project.id
+main = neon.connection_uri(project, database_name="neondb", role_name="neondb_owner").uri
+query(main, "CREATE TABLE notes AS SELECT 'of main' AS text")
+assert query(by_options(main), "SELECT text FROM notes") == [("of main",)]
+assert neon.project(project).project.name == "by-python"
+assert any(listed.id == project for listed in neon.projects().projects)
+
+made = neon.branch_create(project, branch={"name": "preview"}, endpoints=[{"type": "read_write"}])
+branch = made.branch.id
+assert [database.name for database in neon.databases(project, branch).databases] == ["neondb"]
+role = neon.role_password_reset(project, branch, "neondb_owner").role
+assert role.password
+neon.branch_delete(project, branch)
+neon.project_delete(project)
