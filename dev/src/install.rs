@@ -3,7 +3,7 @@
 //!
 //! What a developer already has wins over the recipes: `KUBEBUILDER_ASSETS`, `KUBECTL`, `HELM`, `PSQL`, `VERSITYGW`,
 //! `REDIS_SERVER`, `CHROMIUM`, `LOCAL_MODEL_DIR`, `BROWSER_MODULES`,
-//! `MANUALS_DIR`. Something of theirs that cannot be used is an error that says
+//! `MANUALS_DIR`, `NEON_TOOLS`. Something of theirs that cannot be used is an error that says
 //! so, never a silent fall-back to another one.
 
 mod chromium;
@@ -13,6 +13,7 @@ mod debian;
 mod go;
 mod manuals;
 mod model;
+mod neon_tools;
 mod node;
 mod postgres;
 mod psql;
@@ -26,6 +27,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use neon_emulator::document::DOCUMENT_VARIABLE;
 use neon_emulator::postgres::BIN_DIR_VARIABLE;
 
 pub use clients::Clients;
@@ -57,15 +59,18 @@ pub enum Server {
     BrowserModules,
     /// PDFs for the browser tests.
     Manuals,
+    /// Neon's own tools and the API's document.
+    NeonTools,
 }
 
 impl Server {
     /// All of them, quickest first: a missing tool shows before the long build.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Clients,
         Self::Postgres,
         Self::Psql,
         Self::BrowserModules,
+        Self::NeonTools,
         Self::Manuals,
         Self::Redis,
         Self::Model,
@@ -75,11 +80,12 @@ impl Server {
     ];
 
     /// Those that tests find by variables.
-    pub const FOR_TESTS: [Self; 9] = [
+    pub const FOR_TESTS: [Self; 10] = [
         Self::Clients,
         Self::Postgres,
         Self::Psql,
         Self::BrowserModules,
+        Self::NeonTools,
         Self::Manuals,
         Self::Redis,
         Self::Model,
@@ -113,6 +119,13 @@ impl Server {
             Self::Chromium => vec![(chromium::CHROMIUM, chromium()?)],
             Self::Manuals => vec![(manuals::MANUALS_DIR, manuals()?)],
             Self::BrowserModules => vec![(node::BROWSER_MODULES, browser_modules()?)],
+            Self::NeonTools => {
+                let cache = Cache::of_user()?;
+                vec![
+                    (neon_tools::NEON_TOOLS, neon_tools::folder(&cache)?),
+                    (DOCUMENT_VARIABLE, neon_tools::document(&cache)?),
+                ]
+            }
         })
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
-use super::extract::{Body, Injected, Path, Query};
+use super::extract::{Body, Injected, Path, Query, flag};
 use super::{Api, change, validate, view};
 use crate::clock::Micros;
 use crate::store::{BranchRow, Deleted, Store, StoreError};
@@ -40,7 +40,7 @@ pub(super) struct Listing {
     sort_order: SortOrder,
     cursor: Option<String>,
     limit: Option<usize>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     include_deleted: bool,
 }
 
@@ -272,7 +272,7 @@ pub(super) async fn set_as_default(
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Deleting {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     hard_delete: bool,
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::request::Parts;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 
 use super::error::ApiError;
 use crate::faults::Verdict;
@@ -73,4 +74,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| {
         ApiError::bad_request(format!("the body is not what this call takes: {error}"))
     })
+}
+
+/// Reads a flag in a query in the spellings that the service takes: some clients write `True`.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::document::flag(&text)
+        .ok_or_else(|| D::Error::custom(format_args!("{text:?} is neither true nor false")))
 }

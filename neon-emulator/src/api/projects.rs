@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
-use super::extract::{Body, Injected, Path, Query};
+use super::extract::{Body, Injected, Path, Query, flag};
 use super::{Api, branches, change, validate, view};
 use crate::clock::from_millis;
 use crate::faults::Verdict;
@@ -30,7 +30,7 @@ pub(super) struct Page {
     limit: Option<i64>,
     search: Option<String>,
     org_id: Option<OrgId>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     recoverable: bool,
 }
 

@@ -14,7 +14,7 @@ use neon::model::{
 use serde::Deserialize;
 
 use super::error::ApiError;
-use super::extract::{Body, Injected, Path, Query};
+use super::extract::{Body, Injected, Path, Query, flag};
 use super::{Api, change, validate, view};
 use crate::clock::Micros;
 use crate::names::new_password;
@@ -244,7 +244,7 @@ pub(super) struct Wanted {
     endpoint_id: Option<EndpointId>,
     database_name: DatabaseName,
     role_name: RoleName,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     pooled: bool,
 }
 

@@ -214,6 +214,15 @@ impl Document {
     }
 }
 
+/// What a flag in a query means, in the spellings that the service takes.
+pub(crate) fn flag(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(true),
+        "false" | "False" | "FALSE" | "f" | "F" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 /// What stands in a query, as the value that its schema means.
 fn query_value(checker: Checker<'_>, schema: &Value, values: &[&str]) -> Value {
     if schema["type"] == "array" {
@@ -228,9 +237,8 @@ fn query_value(checker: Checker<'_>, schema: &Value, values: &[&str]) -> Value {
 
 fn scalar(schema: &Value, text: &str) -> Value {
     match schema["type"].as_str() {
-        Some("integer" | "number" | "boolean") => {
-            serde_json::from_str(text).unwrap_or_else(|_| text.into())
-        }
+        Some("boolean") => flag(text).map_or_else(|| text.into(), Value::Bool),
+        Some("integer" | "number") => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
         _ => text.into(),
     }
 }

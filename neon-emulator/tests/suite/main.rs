@@ -14,3 +14,4 @@ mod document;
 mod faults;
 mod postgres;
 mod process;
+mod tools;
