@@ -1,0 +1,457 @@
+//! Every route as a stranger. The table that the router is made from is gone over, so no route can be forgotten; a new kind of id in a
+//! path fails here until somebody says what a stranger's would be.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use app::ids::{DocumentId, InvitationId, MessageId, ThreadId, UserId, WorkspaceId};
+use app::tenants::SCHEMA_NEEDED;
+use app::web::router::{Access, Route, table};
+use app::workspaces::{Role, Workspace};
+use axum::http::{Method, StatusCode};
+use crds::{Connection, ConnectionDetails, SSL_MODE};
+use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
+use neon_emulator::{Config, Emulator};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::time::{Instant, sleep};
+
+use crate::browser::{Answer, Browser};
+use crate::site::{SOON, Site, postgres};
+
+static EMULATORS: AtomicU32 = AtomicU32::new(0);
+
+/// What lies in a workspace.
+#[derive(Clone, Copy)]
+struct Things {
+    document: DocumentId,
+    invitation: InvitationId,
+    thread: ThreadId,
+    message: MessageId,
+    user: UserId,
+}
+
+/// Workspace A with Alice and Bob, workspace B with Carol; both with a database.
+struct Matrix {
+    site: Site,
+    alice: Browser,
+    bob: Browser,
+    a: Workspace,
+    b: Workspace,
+    of_b: Things,
+    _emulator: Emulator,
+}
+
+/// What routes need to be read at all, all of it: a stranger's request must fail at who they are and at nothing before.
+const FIELDS: [(&str, &str); 6] = [
+    ("name", "New name"),
+    ("title", "New title"),
+    ("role", "member"),
+    ("question", "What is it about?"),
+    ("confirm", "anything"),
+    ("confirmation", "anything"),
+];
+
+impl Matrix {
+    async fn start() -> Self {
+        let site = Site::with(&[
+            "--rate-pages=50000/1m,50000/1m",
+            "--rate-changes=50000/1m,50000/1m",
+            "--rate-heavy=50000/1m,50000/1m",
+            "--rate-uploads=50000/1m,50000/1m",
+            "--rate-questions=50000/1m,50000/1m",
+            "--rate-searches=50000/1m,50000/1m",
+            "--rate-sign-ins=50000/1m,50000/1m",
+        ])
+        .await;
+        let alice = site.signed_in("alice").await;
+        let bob = site.signed_in("bob").await;
+        site.signed_in("carol").await;
+        let carol = site.user("carol").await;
+        let a = site.workspace_of(site.user("alice").await).await;
+        let b = site.workspace_of(carol).await;
+        // Bob's own workspace is of no interest: he is a member of A and of nothing else.
+        sqlx::query("DELETE FROM workspaces WHERE id NOT IN ($1, $2)")
+            .bind(a.id.as_str())
+            .bind(b.id.as_str())
+            .execute(&site.app.database)
+            .await
+            .unwrap();
+        site.join(site.user("bob").await, &a.id, Role::Member).await;
+        let emulator = Emulator::start(Config {
+            control_database: format!("emulator_{}", EMULATORS.fetch_add(1, Ordering::Relaxed)),
+            ..Config::new(postgres().await.uri())
+        })
+        .await
+        .expect("the emulator starts");
+        for workspace in [&a, &b] {
+            give_database(&site, &emulator, workspace).await;
+        }
+        let of_b = things(&site, &b, carol).await;
+        Self {
+            site,
+            alice,
+            bob,
+            a,
+            b,
+            of_b,
+            _emulator: emulator,
+        }
+    }
+
+    /// The route's path in this workspace, with the ids of B's things.
+    fn path(&self, route: &Route, workspace: &WorkspaceId) -> String {
+        fill(route.path, |name| match name {
+            "workspace" => workspace.to_string(),
+            "document" => self.of_b.document.to_string(),
+            "invitation" => self.of_b.invitation.to_string(),
+            "thread" => self.of_b.thread.to_string(),
+            "message" => self.of_b.message.to_string(),
+            "user" => self.of_b.user.to_string(),
+            other => panic!("{}: what is a stranger's {other}?", route.path),
+        })
+    }
+}
+
+/// The pattern with its parameters filled in.
+fn fill(pattern: &str, value: impl Fn(&str) -> String) -> String {
+    pattern
+        .split('/')
+        .map(|part| {
+            let name = part
+                .strip_prefix('{')
+                .and_then(|part| part.strip_suffix('}'));
+            name.map_or_else(|| part.to_owned(), &value)
+        })
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+fn parameters(route: &Route) -> impl Iterator<Item = &'static str> {
+    route
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn in_workspaces() -> impl Iterator<Item = Route> {
+    table()
+        .into_iter()
+        .filter(|route| parameters(route).any(|name| name == "workspace"))
+}
+
+/// Sends a request of the route's method; scripts' routes get their token in the header.
+async fn send(browser: &Browser, route: &Route, path: &str) -> Answer {
+    let token = browser.csrf.clone();
+    let mut browser = browser.clone().with("x-csrf-token", &token);
+    if route.method == Method::GET {
+        browser.get(path).await
+    } else {
+        browser.post(path, &FIELDS).await
+    }
+}
+
+/// A project of the emulator's with the tenant's schema, and what the controller would tell of it.
+async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) {
+    let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
+    let project: CreatedProject = http
+        .post(format!("{}/projects", emulator.api_url()))
+        .bearer_auth(emulator.api_key())
+        .json(&ProjectEnvelope {
+            project: CreateProject::named(workspace.id.as_str()),
+        })
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status)
+        .expect("a project")
+        .json()
+        .await
+        .expect("JSON");
+    let parameters = &project.connection_uris[0].connection_parameters;
+    let endpoint = &project.endpoints[0].id;
+    let details = ConnectionDetails {
+        connection: Connection {
+            host: "127.0.0.1".to_owned(),
+            pooled_host: "127.0.0.1".to_owned(),
+            port: i32::from(emulator.data_addr().port()),
+            database: "neondb".to_owned(),
+            role: "neondb_owner".to_owned(),
+            ssl_mode: SSL_MODE.to_owned(),
+            options: Some(format!("endpoint={endpoint}")),
+        },
+        pooled_options: Some(format!("endpoint={endpoint}-pooler")),
+        password: parameters.password.expose_secret().to_owned(),
+        ca_crt: Some(emulator.ca_pem().to_owned()),
+    };
+    let secret = format!("ws-{}-connection", workspace.id);
+    site.cluster.put(
+        "secrets",
+        &secret,
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
+    );
+    let tenant = Site::tenant_name(&workspace.id);
+    site.cluster.make_available(&tenant, &secret, SCHEMA_NEEDED);
+    let limit = Instant::now() + SOON;
+    while site.app.tenants.available(workspace).is_err() {
+        assert!(
+            Instant::now() < limit,
+            "the Tenant does not become available"
+        );
+        sleep(Duration::from_millis(10)).await;
+    }
+    let database = site.app.pools.get(workspace).await.expect("a database");
+    migrate(database.pool()).await;
+}
+
+async fn migrate(database: &PgPool) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tenant-migrations");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "sql"))
+        .collect();
+    files.sort();
+    for file in files {
+        let sql = std::fs::read_to_string(&file).unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(database)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
+/// A document, an invitation and a conversation in the workspace.
+async fn things(site: &Site, workspace: &Workspace, user: UserId) -> Things {
+    let things = Things {
+        document: DocumentId::random(),
+        invitation: InvitationId::random(),
+        thread: ThreadId::random(),
+        message: MessageId::random(),
+        user,
+    };
+    let main = &site.app.database;
+    sqlx::query(
+        "INSERT INTO documents (id, workspace_id, file_name, title, media_type, byte_count, content_sha256, state, upload_deadline)
+         VALUES ($1, $2, 'b.pdf', 'Of B', 'application/pdf', 10, sha256('b'), 'ready', now())",
+    )
+    .bind(things.document.0)
+    .bind(workspace.id.as_str())
+    .execute(main)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO invitations (id, workspace_id, token_sha256, created_by, expires_at)
+         VALUES ($1, $2, sha256('b'), $3, now() + interval '1 day')",
+    )
+    .bind(things.invitation.0)
+    .bind(workspace.id.as_str())
+    .bind(user.0)
+    .execute(main)
+    .await
+    .unwrap();
+    let tenant = site.app.pools.get(workspace).await.expect("a database");
+    sqlx::query("INSERT INTO threads (id, title, created_by) VALUES ($1, 'Of B', $2)")
+        .bind(things.thread.0)
+        .bind(user.0)
+        .execute(tenant.pool())
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO messages (id, thread_id, ordinal, author, state, text) VALUES ($1, $2, 0, 'person', 'complete', 'Why?')",
+    )
+    .bind(things.message.0)
+    .bind(things.thread.0)
+    .execute(tenant.pool())
+    .await
+    .unwrap();
+    things
+}
+
+#[tokio::test]
+async fn every_route_of_a_workspace_is_not_there_for_those_who_are_no_members() {
+    let matrix = Matrix::start().await;
+    let mut tried = 0;
+    for route in in_workspaces() {
+        let nowhere = WorkspaceId::random();
+        for workspace in [&matrix.b.id, &nowhere] {
+            let path = matrix.path(&route, workspace);
+            for (who, browser) in [("alice", &matrix.alice), ("bob", &matrix.bob)] {
+                let answer = send(browser, &route, &path).await;
+                assert_eq!(answer.status, StatusCode::NOT_FOUND, "{who}: {route:?}");
+                tried += 1;
+            }
+        }
+        let malformed = fill(route.path, |_| "..%2F..%2Fetc".to_owned());
+        let answer = send(&matrix.alice, &route, &malformed).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{malformed}");
+    }
+    assert!(tried > 80, "only {tried} were tried");
+}
+
+#[tokio::test]
+async fn every_thing_of_another_workspace_is_not_there_in_ones_own() {
+    let matrix = Matrix::start().await;
+    let mut tried = 0;
+    for route in in_workspaces().filter(|route| parameters(route).count() > 1) {
+        let path = matrix.path(&route, &matrix.a.id);
+        let answer = send(&matrix.alice, &route, &path).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::NOT_FOUND,
+            "{route:?}: {}",
+            answer.text
+        );
+        tried += 1;
+    }
+    assert!(tried >= 12, "only {tried} were tried");
+    // And nothing of B was touched on the way.
+    let kept = "SELECT (SELECT count(*) FROM documents WHERE state = 'ready' AND title = 'Of B')
+                     + (SELECT count(*) FROM invitations) + (SELECT count(*) FROM members)";
+    assert_eq!(matrix.site.count(kept).await, 1 + 1 + 3);
+    let tenant = matrix.site.app.pools.get(&matrix.b).await.unwrap();
+    let messages: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM messages JOIN threads ON threads.id = thread_id")
+            .fetch_one(tenant.pool())
+            .await
+            .unwrap();
+    assert_eq!(messages, 1);
+}
+
+#[tokio::test]
+async fn a_question_cannot_name_another_workspaces_conversation_or_document() {
+    let matrix = Matrix::start().await;
+    let (thread, document) = (
+        matrix.of_b.thread.to_string(),
+        matrix.of_b.document.to_string(),
+    );
+    let path = format!("/w/{}/chat", matrix.a.id);
+    for field in [("thread", thread.as_str()), ("document", &document)] {
+        let answer = matrix
+            .alice
+            .clone()
+            .post(&path, &[("question", "What is it?"), field])
+            .await;
+        assert!(
+            answer.status.is_client_error(),
+            "{field:?}: {} {}",
+            answer.status,
+            answer.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn owners_routes_are_refused_to_members_and_members_routes_are_not() {
+    let matrix = Matrix::start().await;
+    let (mut owners, mut members) = (0, 0);
+    for route in in_workspaces() {
+        let path = matrix.path(&route, &matrix.a.id);
+        let answer = send(&matrix.bob, &route, &path).await;
+        if route.rules.access == Access::Owner {
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{route:?}");
+            assert!(answer.text.contains("Only an owner"), "{route:?}");
+            owners += 1;
+        } else {
+            assert_ne!(answer.status, StatusCode::FORBIDDEN, "{route:?}");
+            members += 1;
+        }
+        if route.path.ends_with("/leave") {
+            // Bob has just left.
+            let bob = matrix.site.user("bob").await;
+            matrix.site.join(bob, &matrix.a.id, Role::Member).await;
+        }
+    }
+    assert!(owners >= 5 && members >= 15, "{owners} {members}");
+}
+
+#[tokio::test]
+async fn whoever_is_not_signed_in_gets_no_further_than_the_sign_in_page() {
+    let matrix = Matrix::start().await;
+    let visitor = matrix.site.browser();
+    let script = visitor.clone().with("accept", "application/json");
+    for route in table() {
+        if route.rules.access == Access::Public {
+            continue;
+        }
+        let path = fill(route.path, |name| match name {
+            "token" => "AAAA".to_owned(),
+            "session" => uuid::Uuid::new_v4().to_string(),
+            "workspace" => matrix.a.id.to_string(),
+            _ => matrix.of_b.document.to_string(),
+        });
+        let page = send(&visitor, &route, &path).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER, "{route:?}");
+        assert!(page.location().starts_with("/sign-in"), "{route:?}");
+        let json = send(&script, &route, &path).await;
+        assert_eq!(json.status, StatusCode::UNAUTHORIZED, "{route:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_route_that_changes_something_wants_its_token() {
+    let matrix = Matrix::start().await;
+    let mut tried = 0;
+    for route in table()
+        .into_iter()
+        .filter(|route| route.method != Method::GET)
+    {
+        let path = fill(route.path, |name| match name {
+            "token" => "AAAA".to_owned(),
+            "session" => uuid::Uuid::new_v4().to_string(),
+            "workspace" => matrix.a.id.to_string(),
+            _ => matrix.of_b.document.to_string(),
+        });
+        let answer = matrix.alice.clone().post_bare(&path, &FIELDS).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{route:?}");
+        assert!(answer.text.contains("can no longer be sent"), "{route:?}");
+        tried += 1;
+    }
+    assert!(tried >= 15, "only {tried} were tried");
+}
+
+#[tokio::test]
+async fn every_answer_bears_the_headers_that_keep_browsers_safe_and_tell_of_budgets() {
+    let matrix = Matrix::start().await;
+    for route in table() {
+        let path = fill(route.path, |name| match name {
+            "workspace" => matrix.a.id.to_string(),
+            "token" | "file" => "AAAA".to_owned(),
+            _ => uuid::Uuid::new_v4().to_string(),
+        });
+        let visitor = matrix.site.browser();
+        let answer = send(&visitor, &route, &path).await;
+        let policy = answer.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{route:?}: {policy}"
+        );
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), value, "{route:?}");
+        }
+        for name in [
+            "permissions-policy",
+            "ratelimit-limit",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+            "cache-control",
+            "x-request-id",
+        ] {
+            assert!(!answer.header(name).is_empty(), "{route:?}: {name}");
+        }
+    }
+}
+
+#[test]
+fn the_table_says_what_its_paths_say() {
+    for route in table() {
+        let in_workspace = parameters(&route).any(|name| name == "workspace");
+        let for_members = matches!(route.rules.access, Access::Member | Access::Owner);
+        assert_eq!(in_workspace, for_members, "{route:?}");
+        assert_eq!(in_workspace, route.path.starts_with("/w/"), "{route:?}");
+    }
+}

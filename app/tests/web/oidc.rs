@@ -1,0 +1,266 @@
+//! Signing in with a provider: the way that works, and every way that must not.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::browser::{Answer, Browser};
+use crate::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
+use crate::site::Site;
+
+async fn site(issuer: &str) -> (Site, tempfile::NamedTempFile) {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), CLIENT_SECRET).unwrap();
+    let flags = [
+        "--sign-in=oidc".to_owned(),
+        format!("--oidc-issuer={issuer}"),
+        format!("--oidc-client-id={CLIENT_ID}"),
+        format!("--oidc-client-secret-file={}", secret.path().display()),
+        "--rate-sign-ins=1000/1m,1000/1m".to_owned(),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    (Site::with(&flags).await, secret)
+}
+
+/// Up to the provider; answers where it sends the browser back to.
+async fn to_the_provider(
+    issuer: &Issuer,
+    browser: &mut Browser,
+    change: impl FnOnce(&mut Value),
+) -> String {
+    let start = browser.get("/sign-in/start?return_to=%2Faccount").await;
+    assert_eq!(start.status, StatusCode::SEE_OTHER, "{}", start.text);
+    issuer.agree(start.location(), change)
+}
+
+async fn sign_in(
+    issuer: &Issuer,
+    browser: &mut Browser,
+    change: impl FnOnce(&mut Value),
+) -> Answer {
+    let back = to_the_provider(issuer, browser, change).await;
+    browser.get(&back).await
+}
+
+fn is_signed_in(browser: &Browser) -> bool {
+    browser.cookies.contains_key("session")
+}
+
+#[tokio::test]
+async fn who_the_provider_vouches_for_is_signed_in_and_where_they_wanted_to_be() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    let mut browser = site.browser();
+    let page = browser.get("/sign-in?return_to=/account").await;
+    assert!(
+        page.text.contains("/sign-in/start?return_to=%2Faccount"),
+        "{}",
+        page.text
+    );
+    let answer = sign_in(&issuer, &mut browser, |_| {}).await;
+    assert_eq!(answer.location(), "/account", "{}", answer.text);
+    let account = browser.get("/account").await;
+    for text in ["Ada Lovelace", "ada@example.com", "person-1", &issuer.url] {
+        assert!(account.text.contains(text), "{text}");
+    }
+    assert_eq!(site.count("SELECT count(*) FROM sign_ins").await, 0);
+    assert_eq!(site.count("SELECT count(*) FROM workspaces").await, 1);
+}
+
+#[tokio::test]
+async fn a_person_is_their_issuers_subject_and_never_an_address() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    let mut ada = site.browser();
+    sign_in(&issuer, &mut ada, |_| {}).await;
+    let mut again = site.browser();
+    sign_in(&issuer, &mut again, |claims| {
+        claims["email"] = json!("new@example.com");
+    })
+    .await;
+    assert_eq!(site.count("SELECT count(*) FROM users").await, 1);
+    let mut mallory = site.browser();
+    let answer = sign_in(&issuer, &mut mallory, |claims| {
+        claims["sub"] = json!("person-2");
+        claims["email_verified"] = json!(false);
+    })
+    .await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.count("SELECT count(*) FROM users").await, 2);
+    let account = mallory.get("/account").await;
+    assert!(account.text.contains("Not verified"), "{}", account.text);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_for_this_sign_in_signs_nobody_in() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    let spoil: [(&str, fn(&mut Value)); 8] = [
+        ("another nonce", |claims| claims["nonce"] = json!("other")),
+        ("no nonce", |claims| claims["nonce"] = Value::Null),
+        ("another audience", |claims| {
+            claims["aud"] = json!("other-app")
+        }),
+        ("a second audience", |claims| {
+            claims["aud"] = json!([CLIENT_ID, "other-app"]);
+        }),
+        ("another issuer", |claims| {
+            claims["iss"] = json!("https://evil.example");
+        }),
+        ("expired", |claims| {
+            claims["exp"] = json!(claims["iat"].as_i64().unwrap() - 120);
+        }),
+        ("from the future", |claims| {
+            claims["iat"] = json!(claims["iat"].as_i64().unwrap() + 3600);
+        }),
+        ("made long ago", |claims| {
+            claims["iat"] = json!(claims["iat"].as_i64().unwrap() - 3600);
+        }),
+    ];
+    for (what, change) in spoil {
+        let mut browser = site.browser();
+        let answer = sign_in(&issuer, &mut browser, change).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{what}");
+        assert!(answer.text.contains("could not be verified"), "{what}");
+        assert!(!is_signed_in(&browser), "{what}");
+    }
+    assert_eq!(site.count("SELECT count(*) FROM users").await, 0);
+}
+
+#[tokio::test]
+async fn a_minute_between_the_clocks_does_no_harm() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    let mut browser = site.browser();
+    sign_in(&issuer, &mut browser, |claims| {
+        let issued = claims["iat"].as_i64().unwrap();
+        claims["iat"] = json!(issued + 30);
+        claims["exp"] = json!(issued - 30);
+    })
+    .await;
+    assert!(is_signed_in(&browser));
+}
+
+#[tokio::test]
+async fn what_the_provider_did_not_sign_is_not_believed() {
+    for forge in [Issuer::forge, Issuer::sign_nothing] {
+        let issuer = Issuer::start().await;
+        let (site, _secret) = site(&issuer.url).await;
+        forge(&issuer);
+        let mut browser = site.browser();
+        let answer = sign_in(&issuer, &mut browser, |_| {}).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert!(!is_signed_in(&browser));
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_of_the_provider_is_fetched_and_made_up_ones_are_no_burden() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    sign_in(&issuer, &mut site.browser(), |_| {}).await;
+    assert_eq!(issuer.key_fetches(), 1);
+    issuer.rotate("second");
+    let mut browser = site.browser();
+    sign_in(&issuer, &mut browser, |_| {}).await;
+    assert!(is_signed_in(&browser));
+    assert_eq!(issuer.key_fetches(), 2);
+    issuer.forge();
+    for _ in 0..3 {
+        sign_in(&issuer, &mut site.browser(), |_| {}).await;
+    }
+    assert_eq!(issuer.key_fetches(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_is_good_once_in_the_browser_that_asked_and_with_its_state() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    let mut browser = site.browser();
+    let back = to_the_provider(&issuer, &mut browser, |_| {}).await;
+
+    let mut elsewhere = site.browser();
+    elsewhere.get("/sign-in").await;
+    let (path, _) = back.split_once("&state=").unwrap();
+    let wrong_state = format!("{path}&state=AAAA");
+    for (browser, path) in [
+        (&elsewhere, back.as_str()),
+        (&browser, path),
+        (&browser, &wrong_state),
+    ] {
+        let mut browser = browser.clone();
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert!(
+            answer.text.contains("Begin it again here"),
+            "{}",
+            answer.text
+        );
+        assert!(!is_signed_in(&browser));
+    }
+
+    let answer = browser.get(&back).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let replay = browser.clone().get(&back).await;
+    assert_eq!(replay.status, StatusCode::BAD_REQUEST);
+    assert_eq!(site.count("SELECT count(*) FROM sessions").await, 1);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_took_too_long_is_over() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    let mut browser = site.browser();
+    let back = to_the_provider(&issuer, &mut browser, |_| {}).await;
+    site.execute("UPDATE sign_ins SET expires_at = now()").await;
+    assert_eq!(browser.get(&back).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn who_says_no_at_the_provider_is_told_that_nothing_happened() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    let mut browser = site.browser();
+    let back = to_the_provider(&issuer, &mut browser, |_| {}).await;
+    let (_, state) = back.split_once("&state=").unwrap();
+    let path = format!("/sign-in/callback?error=access_denied&state={state}");
+    let answer = browser.get(&path).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.text.contains("Nothing was changed"));
+    let mixed = to_the_provider(&issuer, &mut browser, |_| {}).await;
+    let answer = browser
+        .get(&format!("{mixed}&iss=https%3A%2F%2Fevil.example"))
+        .await;
+    assert_eq!(
+        answer.status,
+        StatusCode::BAD_REQUEST,
+        "another issuer answered"
+    );
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_told_and_found_again() {
+    let issuer = Issuer::start().await;
+    let address = issuer.url.trim_start_matches("http://").parse().unwrap();
+    let url = issuer.url.clone();
+    drop(issuer);
+    let (site, _secret) = site(&url).await;
+    let mut browser = site.browser();
+    let answer = browser.get("/sign-in/start").await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert!(answer.text.contains("cannot be reached right now"));
+    let issuer = Issuer::at(address).await;
+    sign_in(&issuer, &mut browser, |_| {}).await;
+    assert!(is_signed_in(&browser));
+}
+
+#[tokio::test]
+async fn without_the_local_mode_a_name_signs_nobody_in() {
+    let issuer = Issuer::start().await;
+    let (site, _secret) = site(&issuer.url).await;
+    let mut browser = site.browser();
+    browser.get("/sign-in").await;
+    let token: app::identity::Token = browser.cookies["visitor"].parse().unwrap();
+    browser.csrf = token.csrf().as_str().to_owned();
+    let answer = browser.post("/sign-in/local", &[("name", "Ada")]).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}

@@ -1,0 +1,138 @@
+//! What people see when something is not as they wished.
+
+use std::time::Duration;
+
+use app::web::App;
+use app::web::router::{Access, Route};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode, header};
+use futures::StreamExt as _;
+
+use crate::site::Site;
+
+#[tokio::test]
+async fn what_is_not_there_is_told_as_a_page_a_fragment_or_json() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let page = browser.clone().get("/nothing/here").await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(page.text.starts_with("<!DOCTYPE html>"), "{}", page.text);
+    let number = page.header("x-request-id");
+    assert!(!number.is_empty() && page.text.contains(number));
+    let fragment = browser.clone().with("hx-request", "true").get("/no").await;
+    assert!(
+        fragment.text.starts_with("<div") && fragment.text.contains("role=\"alert\""),
+        "{}",
+        fragment.text
+    );
+    let json = browser.with("accept", "application/json").get("/no").await;
+    let value: serde_json::Value = serde_json::from_str(&json.text).unwrap();
+    assert_eq!(value["code"], "not_found");
+    assert_eq!(value["status"], 404);
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_is_led_to_the_sign_in_page_as_fits_what_they_use() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let page = browser.clone().get("/account?x=1").await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER);
+    assert_eq!(page.location(), "/sign-in?return_to=/account%3Fx%3D1");
+    let mut htmx = browser.clone().with("hx-request", "true").with(
+        "hx-current-url",
+        "http://127.0.0.1:8000/w/abcdefghijkl/chat?q=1",
+    );
+    let fragment = htmx.get("/account").await;
+    assert_eq!(fragment.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        fragment.header("hx-redirect"),
+        "/sign-in?return_to=/w/abcdefghijkl/chat%3Fq%3D1"
+    );
+    let script = browser
+        .with("accept", "text/event-stream")
+        .get("/account")
+        .await;
+    assert_eq!(script.status, StatusCode::UNAUTHORIZED);
+    assert!(script.text.contains("signed_out"), "{}", script.text);
+}
+
+#[tokio::test]
+async fn a_method_that_an_address_does_not_take_is_refused_in_words() {
+    let site = Site::start().await;
+    let answer = site.browser().post("/account", &[]).await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(answer.text.starts_with("<!DOCTYPE html>"));
+}
+
+#[tokio::test]
+async fn a_body_longer_than_its_route_takes_is_refused_announced_or_not() {
+    let site = Site::start().await;
+    let mut browser = site.signed_in("Ada").await;
+    let long = "a".repeat(70 * 1024);
+    let answer = browser.post("/sign-out", &[("x", &long)]).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let chunk = "a".repeat(40 * 1024);
+    let chunks = futures::stream::iter([chunk.clone(), chunk]).map(Ok::<_, std::io::Error>);
+    let request = Request::post("/sign-out")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from_stream(chunks))
+        .unwrap();
+    let answer = browser.ask(request).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(browser.get("/account").await.status, StatusCode::OK);
+}
+
+async fn panics() -> &'static str {
+    panic!("on purpose")
+}
+
+async fn hangs() -> &'static str {
+    std::future::pending().await
+}
+
+async fn reads_the_database(State(app): State<App>) -> Result<String, app::web::Problem> {
+    let one: i32 = sqlx::query_scalar("SELECT 1")
+        .fetch_one(&app.database)
+        .await?;
+    Ok(one.to_string())
+}
+
+async fn odd() -> Site {
+    let routes = vec![
+        Route::get("/panics", Access::Public, panics),
+        Route::get("/hangs", Access::Public, hangs),
+        Route::get("/reads", Access::Public, reads_the_database),
+    ];
+    Site::of(&["--request-timeout=1s"], Some(routes)).await
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_ends_its_request_and_nothing_else() {
+    let site = odd().await;
+    let mut browser = site.browser();
+    let answer = browser.get("/panics").await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!answer.text.contains("on purpose"), "{}", answer.text);
+    assert!(answer.text.contains(answer.header("x-request-id")));
+    assert_eq!(browser.get("/reads").await.status, StatusCode::OK);
+    let metrics = site.app.metrics.encode().unwrap();
+    assert!(metrics.contains("chat_app_http_panics_total 1"));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_given_up() {
+    let answer = odd().await.browser().get("/hangs").await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_as_that_and_not_as_a_defect() {
+    let site = odd().await;
+    let closing = tokio::time::timeout(Duration::from_secs(10), site.app.database.close());
+    closing.await.unwrap();
+    let answer = site.browser().get("/reads").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("retry-after"), "5");
+    assert!(answer.text.contains("database is away"), "{}", answer.text);
+}
