@@ -57,6 +57,10 @@ test-e2e: servers ## End-to-end tests against real servers, in their short form
 test-long: servers deny ## End-to-end tests in their full form, the corpus of PDFs, and the licences of dependencies
 	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace $(E2E) --test corpus -- --include-ignored $(TEST)
 
+.PHONY: test-live
+test-live: servers ## One real project with NEON_API_KEY: made, compared with the emulator's, removed; skipped without the key
+	$(WITH_SERVERS) $(CARGO) test -p neon-emulator --test live -- --nocapture
+
 .PHONY: lint
 lint: programs ## Formatting, clippy, documentation, chart, Go; nothing is changed
 	$(CARGO) fmt --all -- --check
@@ -96,15 +100,27 @@ bench: servers ## Measure; writes target/bench/results.json and docs/benchmarks.
 doc: ## The crates' documentation, as HTML
 	$(CARGO) doc --workspace --no-deps
 
+# Values of the app's chart for `make kind`: its database, bucket and OpenID provider are yours to name (charts/chat-app/README.md).
+CHAT_VALUES ?=
+
 .PHONY: kind
-kind: programs ## A cluster in Docker with the chart installed (needs docker and kind)
+kind: programs ## A cluster in Docker with the charts installed (needs docker and kind; the app with CHAT_VALUES=file)
 	@command -v docker >/dev/null || { echo "make kind needs Docker; make demo does not"; exit 1; }
 	@command -v kind >/dev/null || { echo "make kind needs kind: go install sigs.k8s.io/kind@latest"; exit 1; }
 	kind create cluster --config kind-config.yaml
-	docker build --tag tenant-controller:dev .
-	kind load docker-image tenant-controller:dev --name db-per-tenant
+	docker build --target tenant-controller --tag tenant-controller:dev .
+	docker build --target chat-app-local-model --tag chat-app:dev .
+	kind load docker-image tenant-controller:dev chat-app:dev --name db-per-tenant
 	@$(WITH_SERVERS) "$$HELM" upgrade --install tenant-controller charts/tenant-controller \
 		--namespace tenant-system --create-namespace --set image.repository=tenant-controller --set image.tag=dev --wait
+	@$(WITH_SERVERS) for name in chat tenants; do "$$KUBECTL" create namespace $$name; done
+	@if [ -z "$(CHAT_VALUES)" ]; then \
+		echo "The app's image is loaded. Make its Secrets in the namespace chat as charts/chat-app/README.md says, then:"; \
+		echo "  helm install chat-app charts/chat-app -n chat --set image.repository=chat-app --set image.tag=dev -f your-values.yaml"; \
+	else \
+		$(WITH_SERVERS) "$$HELM" upgrade --install chat-app charts/chat-app --namespace chat \
+			--set image.repository=chat-app --set image.tag=dev --values "$(CHAT_VALUES)"; \
+	fi
 
 .PHONY: clean
 clean: demo-down ## Remove the build and what dead runs left; the installed servers stay
