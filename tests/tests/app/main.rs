@@ -12,9 +12,6 @@ use std::process::ExitCode;
 use dbpertenant_tests::site::Shared;
 use dbpertenant_tests::{SiteOptions, suite};
 
-/// Set to anything for the full form of these tests.
-const LONG: &str = "TEST_LONG";
-
 /// For tests that leave each other alone.
 static QUIET: Shared = Shared::new(SiteOptions::default);
 /// For tests that take things away.
@@ -27,10 +24,6 @@ fn disturbed() -> SiteOptions {
         cluster: dbpertenant_tests::ClusterOptions::default().proxied(),
         ..SiteOptions::default()
     }
-}
-
-fn is_long() -> bool {
-    std::env::var_os(LONG).is_some()
 }
 
 /// Makes a list of tests on a site from functions, each under the name of its module and its own.
