@@ -34,7 +34,6 @@ pub async fn passages(
     .bind(document.0)
     .bind(i32::try_from(from).unwrap_or(i32::MAX))
     .bind(i64::from(PASSAGES_A_PAGE) + 1)
-    .persistent(false)
     .fetch_all(tenant)
     .await?;
     let shown = usize::try_from(PASSAGES_A_PAGE).unwrap_or(usize::MAX);

@@ -139,7 +139,6 @@ async fn embed_slice(tenant: &PgPool, model: &dyn Embeds) -> Result<usize, Troub
     )
     .bind(model.name())
     .bind(SLICE_CHUNKS)
-    .persistent(false)
     .execute(tenant)
     .await
     .map_err(Trouble::Tenant)?;
@@ -150,7 +149,6 @@ async fn embed_slice(tenant: &PgPool, model: &dyn Embeds) -> Result<usize, Troub
     )
     .bind(model.name())
     .bind(SLICE_CHUNKS)
-    .persistent(false)
     .fetch_all(tenant)
     .await
     .map_err(Trouble::Tenant)?;
@@ -181,7 +179,6 @@ async fn embed_slice(tenant: &PgPool, model: &dyn Embeds) -> Result<usize, Troub
     .bind(model.name())
     .bind(&ids)
     .bind(&vectors)
-    .persistent(false)
     .execute(tenant)
     .await
     .map_err(Trouble::Tenant)?;
@@ -220,7 +217,6 @@ async fn complete(
         )
         .bind(model)
         .bind(DELETE_BATCH)
-        .persistent(false)
         .execute(tenant)
         .await
         .map_err(Trouble::Tenant)?;

@@ -312,8 +312,12 @@ mod tests {
         }
         cache.take_tenant(Event::InitDone);
         let bytes = resident_bytes() - before;
-        println!("{} bytes a Tenant", bytes / TENANTS);
-        assert!(bytes < 20 << 20, "{bytes} bytes");
+        // 1,200 bytes a Tenant when it was last measured.
+        assert!(
+            bytes / TENANTS < 2_000,
+            "{} bytes a Tenant",
+            bytes / TENANTS
+        );
         assert_eq!(cache.tenant_count(), TENANTS);
     }
 }

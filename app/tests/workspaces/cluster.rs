@@ -193,7 +193,7 @@ impl Cluster {
         }
         let answer = match (&head.method, name) {
             (&Method::GET, None) => Ok(self.list(&kind)),
-            (method, Some(name)) => self.one(method, (kind, name), &body),
+            (method, Some(name)) => self.one(method, &(kind, name), &body),
             _ => Err((StatusCode::METHOD_NOT_ALLOWED, "not here")),
         };
         self.tell();
@@ -223,11 +223,11 @@ impl Cluster {
     fn one(
         &self,
         method: &Method,
-        key: (String, String),
+        key: &(String, String),
         body: &Bytes,
     ) -> Result<Value, (StatusCode, &'static str)> {
         let mut state = self.state();
-        let there = state.objects.get(&key).cloned();
+        let there = state.objects.get(key).cloned();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         match *method {
             Method::GET => there.ok_or((StatusCode::NOT_FOUND, "not found")),
@@ -247,7 +247,7 @@ impl Cluster {
                     json!({ "metadata": { "uid": Uuid::new_v4().to_string(), "namespace": NAMESPACE } })
                 });
                 merge(&mut object, &body);
-                Ok(store(&mut state, &key, what, object))
+                Ok(store(&mut state, key, what, object))
             }
             Method::DELETE => {
                 let there = there.ok_or((StatusCode::NOT_FOUND, "not found"))?;
@@ -258,9 +258,9 @@ impl Cluster {
                 if state.holds_deletions {
                     let mut going = there;
                     going["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
-                    Ok(store(&mut state, &key, "MODIFIED", going))
+                    Ok(store(&mut state, key, "MODIFIED", going))
                 } else {
-                    remove(&mut state, &key);
+                    remove(&mut state, key);
                     Ok(json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }))
                 }
             }
