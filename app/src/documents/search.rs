@@ -86,6 +86,7 @@ pub async fn search(tenant: &PgPool, query: &SearchQuery) -> sqlx::Result<(Vec<H
     let mut transaction = tenant.begin().await?;
     sqlx::query("SELECT set_config('statement_timeout', $1, true)")
         .bind(SEARCH_LIMIT_MS.to_string())
+        .persistent(false)
         .execute(&mut *transaction)
         .await?;
     // Neighbours overlap, so the same words are found in both: of each document's pages, the best passage stands for the page.

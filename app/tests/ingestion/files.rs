@@ -20,7 +20,7 @@ async fn a_signed_url_shows_the_pdf_as_a_pdf_under_its_name() {
     };
     let url = world
         .objects
-        .presign_get(&place, &disposition, Duration::from_secs(60))
+        .presign_get(&place, &disposition, Duration::from_mins(1))
         .await
         .unwrap();
     let answer = reqwest::get(&url).await.unwrap();

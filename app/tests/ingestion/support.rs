@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 pub(crate) const BUCKET: &str = "files";
 /// No wait of a test is longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct World {
