@@ -64,15 +64,20 @@ impl Passage {
 
 type Place = (Uuid, i32);
 
+/// Of so many visible characters one is a dot at least in the lines of a table of contents, and in no prose.
+const LEADER_EVERY: usize = 4;
+
 /// Makes passages of what was found: the nearest first, numbered from 1, together no more than `max_tokens`. Neighbours are taken while
-/// there is room for them, those of the nearest first. Of chunks that say the same only the nearest is taken.
+/// there is room for them, those of the nearest first. Of chunks that say the same only the nearest is taken. Tables of contents, which
+/// name everything and say nothing of it, are not.
 pub fn passages(candidates: Vec<Candidate>, max_tokens: usize) -> Vec<Passage> {
     let tokens = Tokens::new();
     let mut found: Vec<(f32, Place)> = candidates
         .iter()
         .filter_map(|candidate| {
             let score = candidate.score.filter(|score| score.is_finite())?;
-            Some((score, (candidate.document, candidate.ordinal)))
+            (!is_contents(&candidate.text))
+                .then_some((score, (candidate.document, candidate.ordinal)))
         })
         .collect();
     found.sort_by(|(left_score, left), (right_score, right)| {
@@ -146,6 +151,19 @@ impl<'all> Choice<'_, 'all> {
             self.chosen.insert(place, candidate);
         }
     }
+}
+
+/// Whether it is lines of titles with dots up to their page numbers.
+fn is_contents(text: &str) -> bool {
+    let visible = text
+        .chars()
+        .filter(|character| !character.is_whitespace())
+        .count();
+    let dots = text
+        .chars()
+        .filter(|character| matches!(character, '.' | '\u{2024}' | '\u{b7}'))
+        .count();
+    dots * LEADER_EVERY > visible
 }
 
 /// Chunks that follow each other in their document.

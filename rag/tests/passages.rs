@@ -94,6 +94,14 @@ fn nothing_found_gives_no_passages_and_neighbours_alone_are_none() {
     );
 }
 
+#[test]
+fn a_table_of_contents_is_no_passage() {
+    let contents = "5.4 Registering native routines . . . . . . . . . . . . . 137\n5.5 Fortran I/O ...................... 151";
+    assert_eq!(passages(candidates(1, contents, &[(0, 0.9)]), BUDGET), []);
+    let prose = "See sections 5.4 and 5.5. Native routines are registered with R_registerRoutines, e.g. in R_init_mypkg.";
+    assert_eq!(passages(candidates(1, prose, &[(0, 0.9)]), BUDGET).len(), 1);
+}
+
 proptest! {
     #[test]
     fn passages_keep_the_budget_and_are_numbered_from_one(
