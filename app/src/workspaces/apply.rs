@@ -56,9 +56,17 @@ pub async fn ensure_tenant(
         return Ok(None);
     };
     if found.state != WorkspaceState::Creating {
+        transaction.rollback().await?;
         return Ok(Some(found));
     }
-    let tenant = tenants.apply(&found).await?;
+    let tenant = match tenants.apply(&found).await {
+        Ok(tenant) => tenant,
+        Err(error) => {
+            // At once, so that whoever comes next finds the row free.
+            transaction.rollback().await?;
+            return Err(error.into());
+        }
+    };
     sqlx::query("UPDATE workspaces SET tenant_uid = $2, state = 'active' WHERE id = $1")
         .bind(workspace.as_str())
         .bind(&*tenant.uid)
