@@ -194,6 +194,10 @@ fn an_error_body_may_lack_anything() {
     );
 }
 
+#[expect(
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect shall fail on the spot"
+)]
 mod properties {
     use neon::model::{CreateBranch, CreateDatabase, Lsn, RestoreBranch, UpdateBranch};
     use proptest::prelude::*;
