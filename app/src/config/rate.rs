@@ -35,7 +35,7 @@ impl Rate {
         let count = NonZeroU32::new(count)
             .filter(|count| count.get() <= COUNT_MAX)
             .ok_or(NotARate)?;
-        let whole = period.subsec_nanos() % 1_000_000 == 0;
+        let whole = period.subsec_nanos().is_multiple_of(1_000_000);
         let fine = period.as_millis() >= u128::from(count.get());
         if PERIOD.contains(&period) && whole && fine {
             Ok(Self { count, period })

@@ -145,7 +145,7 @@ impl Events {
                     warn!(error = %error, "Events of workspaces cannot be listened for");
                 }
                 Err(_) => {
-                    warn!("Events of workspaces cannot be listened for: no connection in time")
+                    warn!("Events of workspaces cannot be listened for: no connection in time");
                 }
             }
             sleep(RECONNECT_WAIT).await;

@@ -140,6 +140,7 @@ impl Verdict {
     }
 
     /// Tells the client of its budget; of two, the one that binds first.
+    #[must_use]
     pub fn tighter(self, other: Self) -> Self {
         if (other.allowed, other.remaining) < (self.allowed, self.remaining) {
             other

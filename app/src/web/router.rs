@@ -154,13 +154,12 @@ pub fn router(app: &App) -> Router {
 
 /// As [`router`], with these routes: tests bring handlers of their own.
 pub fn router_of(app: &App, routes: Vec<Route>) -> Router {
-    let mut router = Router::new();
+    let mut made = Router::new();
     for route in routes {
         let guard = from_fn_with_state((app.clone(), route.rules), guard::guard);
-        router = router.route(route.path, route.answer.route_layer(guard));
+        made = made.route(route.path, route.answer.route_layer(guard));
     }
-    router
-        .fallback(guard::unknown_path)
+    made.fallback(guard::unknown_path)
         .method_not_allowed_fallback(outer::method_not_allowed)
         .layer(from_fn_with_state(app.clone(), outer::around))
         .with_state(app.clone())

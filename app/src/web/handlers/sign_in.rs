@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tracing::{info, warn};
 
 use crate::config::SignIn;
-use crate::identity::oidc::{Answer, OidcError};
+use crate::identity::oidc::{Answer, Oidc, OidcError};
 use crate::identity::{Session, local};
 use crate::pages::Chrome;
 use crate::pages::sign_in::{SignInPage, page};
@@ -72,7 +72,7 @@ fn shown(
 
 fn offer(app: &App, return_to: &ReturnTo) -> SignInPage {
     SignInPage {
-        provider: app.oidc.as_ref().map(|oidc| oidc.display_name()),
+        provider: app.oidc.as_ref().map(Oidc::display_name),
         local: matches!(app.config.sign_in, SignIn::Local),
         return_to: Some(return_to.as_str().to_owned()),
         name: String::new(),
@@ -173,16 +173,14 @@ async fn by_name(
         return Err(Problem::not_found());
     }
     let return_to = form.wish.path();
-    match local::claims(&form.name) {
-        Some(claims) => arrival::welcome(&app, &headers, &claims, &return_to).await,
-        None => {
-            let view = SignInPage {
-                name: form.name,
-                trouble: Some("Write a name to be called by.".to_owned()),
-                ..offer(&app, &return_to)
-            };
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Ok(shown(&app, &visitor, chrome, status, &view))
-        }
+    if let Some(claims) = local::claims(&form.name) {
+        return arrival::welcome(&app, &headers, &claims, &return_to).await;
     }
+    let view = SignInPage {
+        name: form.name,
+        trouble: Some("Write a name to be called by.".to_owned()),
+        ..offer(&app, &return_to)
+    };
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    Ok(shown(&app, &visitor, chrome, status, &view))
 }

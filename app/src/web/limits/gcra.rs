@@ -23,12 +23,12 @@ pub(super) fn take(rate: Rate, whole_at: Duration, now: Duration) -> (Verdict, D
             allowed: false,
             limit: rate.count.get(),
             remaining: 0,
-            reset: base - now,
-            retry_after: after - latest,
+            reset: base.saturating_sub(now),
+            retry_after: after.saturating_sub(latest),
         };
         return (verdict, whole_at);
     }
-    (allowed(rate, after - now), after)
+    (allowed(rate, after.saturating_sub(now)), after)
 }
 
 /// What a request is told that was let through and left the budget whole after `reset`.
