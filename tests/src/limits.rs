@@ -32,7 +32,7 @@ pub const SEARCHABLE: Duration = Duration::from_mins(2);
 /// The same for a manual of some hundred pages, several at once, read by a program that is not optimised.
 pub const MANUALS: Duration = Duration::from_mins(8);
 /// From a question to the end of its answer.
-pub const ANSWER: Duration = Duration::from_secs(60);
+pub const ANSWER: Duration = Duration::from_mins(1);
 /// A workspace or an account with its database, its files and its rows.
 pub const REMOVAL: Duration = Duration::from_mins(2);
 /// A test with a site: several of the above in a row.

@@ -38,8 +38,12 @@ const CONNECTIONS_MAX: u32 = 4;
 /// The variable with the main database's URI.
 const DATABASE_VARIABLE: &str = "CHAT_APP_DATABASE_URL";
 
-/// What a site should be like.
-#[derive(Debug, Clone)]
+/// What a site should be like; by default: sign-in by name, the endpoint, everything in one process.
+#[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each names a server that is there or not, and all combinations make sense"
+)]
 pub struct SiteOptions {
     /// What is underneath.
     pub cluster: ClusterOptions,
@@ -55,21 +59,6 @@ pub struct SiteOptions {
     pub separate_worker: bool,
     /// Further settings of the app, by their names.
     pub settings: BTreeMap<String, Value>,
-}
-
-impl Default for SiteOptions {
-    /// Sign-in by name, the endpoint, everything in one process, generous rate limits.
-    fn default() -> Self {
-        Self {
-            cluster: ClusterOptions::default(),
-            openid: false,
-            redis: false,
-            local_model: false,
-            proxied: false,
-            separate_worker: false,
-            settings: BTreeMap::new(),
-        }
-    }
 }
 
 impl SiteOptions {
@@ -131,9 +120,10 @@ impl Site {
             ..openai_stub::Config::default()
         })
         .await?;
-        let local_model = match options.local_model {
-            true => Some(tokio::task::spawn_blocking(install::local_model).await??),
-            false => None,
+        let local_model = if options.local_model {
+            Some(tokio::task::spawn_blocking(install::local_model).await??)
+        } else {
+            None
         };
         let stub_url = stub.base_url();
         let mut settings = generous_limits();
@@ -339,10 +329,10 @@ impl Site {
     /// The last lines of the app's logs, for a report of a failure.
     pub async fn log_tails(&self, lines: usize) -> String {
         let processes = self.processes.lock().await;
-        processes
+        let tails = processes
             .iter()
-            .map(|(name, process)| format!("--- {name}\n{}\n", process.log_tail(lines)))
-            .collect()
+            .map(|(name, process)| format!("--- {name}\n{}\n", process.log_tail(lines)));
+        tails.collect::<Vec<_>>().concat()
     }
 
     /// Every log of the app there ever was.
