@@ -190,10 +190,7 @@ async fn an_endpoint_that_asks_for_more_time_than_anybody_waits_is_not_waited_fo
         },
     );
     let error = embed(&models(config(&stub)), &texts(1)).await.unwrap_err();
-    assert_eq!(
-        error.retry(),
-        Retry::Later(Some(Duration::from_hours(1)))
-    );
+    assert_eq!(error.retry(), Retry::Later(Some(Duration::from_hours(1))));
     assert_eq!(stub.counts().embedding_requests, 1);
 }
 

@@ -27,15 +27,8 @@ fn main() -> anyhow::Result<()> {
     }
     let pages = samples::all();
     for (name, page) in &pages {
-        fs::write(
-            folder.join(format!("{name}.html")),
-            page.0.as_bytes(),
-        )?;
+        fs::write(folder.join(format!("{name}.html")), page.0.as_bytes())?;
     }
-    eprintln!(
-        "{} pages are in {}",
-        pages.len(),
-        folder.display()
-    );
+    eprintln!("{} pages are in {}", pages.len(), folder.display());
     Ok(())
 }

@@ -33,6 +33,12 @@ impl Answer {
         self.header("location")
     }
 
+    /// The token of the page's first form.
+    pub(crate) fn token(&self) -> String {
+        let token = self.after("name=\"csrf\" value=\"");
+        token.expect("a form with a token").to_owned()
+    }
+
     /// The value of the first attribute or field after `marker`.
     pub(crate) fn after(&self, marker: &str) -> Option<&str> {
         let rest = self.text.split_once(marker)?.1;
@@ -143,10 +149,7 @@ impl Browser {
     /// Signs in by name, through the page.
     pub(crate) async fn sign_in(&mut self, name: &str) -> Answer {
         let page = self.get("/sign-in").await;
-        self.csrf = page
-            .after("name=\"csrf\" value=\"")
-            .expect("a form with a token")
-            .to_owned();
+        self.csrf = page.token();
         let answer = self.post("/sign-in/local", &[("name", name)]).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         self.learn_token().await;
@@ -156,10 +159,7 @@ impl Browser {
     /// Reads the session's token off a page.
     pub(crate) async fn learn_token(&mut self) {
         let page = self.get("/account").await;
-        self.csrf = page
-            .after("name=\"csrf\" value=\"")
-            .expect("a form with a token")
-            .to_owned();
+        self.csrf = page.token();
     }
 }
 

@@ -260,7 +260,7 @@ async fn without_the_local_mode_a_name_signs_nobody_in() {
     let mut browser = site.browser();
     browser.get("/sign-in").await;
     let token: app::identity::Token = browser.cookies["visitor"].parse().unwrap();
-    browser.csrf = token.csrf().as_str().to_owned();
+    token.csrf().as_str().clone_into(&mut browser.csrf);
     let answer = browser.post("/sign-in/local", &[("name", "Ada")]).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }

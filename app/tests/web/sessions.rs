@@ -144,7 +144,7 @@ async fn who_is_leaving_is_not_let_in_again() {
         .await;
     let mut browser = site.browser();
     let page = browser.get("/sign-in").await;
-    browser.csrf = page.after("name=\"csrf\" value=\"").unwrap().to_owned();
+    browser.csrf = page.token();
     let answer = browser.post("/sign-in/local", &[("name", "Ada")]).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
     assert!(!browser.cookies.contains_key("session"));
@@ -160,7 +160,7 @@ async fn after_signing_in_one_is_where_one_wanted_to_be_and_never_elsewhere() {
     ] {
         let mut browser = site.browser();
         let page = browser.get("/sign-in").await;
-        browser.csrf = page.after("name=\"csrf\" value=\"").unwrap().to_owned();
+        browser.csrf = page.token();
         let fields = [("name", "Ada"), ("return_to", wished)];
         let answer = browser.post("/sign-in/local", &fields).await;
         assert_eq!(answer.location(), target);
