@@ -95,10 +95,10 @@ impl Issuer {
         let url = url::Url::parse(authorize).expect("a URL");
         assert!(authorize.starts_with(&format!("{}/authorize?", self.url)));
         let asked = |name: &str| {
-            url.query_pairs()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.into_owned())
-                .unwrap_or_else(|| panic!("no {name} in {authorize}"))
+            url.query_pairs().find(|(key, _)| key == name).map_or_else(
+                || panic!("no {name} in {authorize}"),
+                |(_, value)| value.into_owned(),
+            )
         };
         assert_eq!(asked("response_type"), "code");
         assert_eq!(asked("code_challenge_method"), "S256");
@@ -126,7 +126,7 @@ impl Issuer {
     /// Signs with a new key, and publishes that alone.
     pub(crate) fn rotate(&self, kid: &str) {
         let mut holder = self.holder();
-        holder.kid = kid.to_owned();
+        kid.clone_into(&mut holder.kid);
         holder.key = random_key(kid);
     }
 

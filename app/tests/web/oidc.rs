@@ -41,6 +41,9 @@ async fn sign_in(
     browser.get(&back).await
 }
 
+/// What is wrong with a token.
+type Spoil = fn(&mut Value);
+
 fn is_signed_in(browser: &Browser) -> bool {
     browser.cookies.contains_key("session")
 }
@@ -94,11 +97,11 @@ async fn a_person_is_their_issuers_subject_and_never_an_address() {
 async fn a_token_that_is_not_for_this_sign_in_signs_nobody_in() {
     let issuer = Issuer::start().await;
     let (site, _secret) = site(&issuer.url).await;
-    let spoil: [(&str, fn(&mut Value)); 8] = [
+    let spoil: [(&str, Spoil); 8] = [
         ("another nonce", |claims| claims["nonce"] = json!("other")),
         ("no nonce", |claims| claims["nonce"] = Value::Null),
         ("another audience", |claims| {
-            claims["aud"] = json!("other-app")
+            claims["aud"] = json!("other-app");
         }),
         ("a second audience", |claims| {
             claims["aud"] = json!([CLIENT_ID, "other-app"]);
@@ -132,9 +135,9 @@ async fn a_minute_between_the_clocks_does_no_harm() {
     let (site, _secret) = site(&issuer.url).await;
     let mut browser = site.browser();
     sign_in(&issuer, &mut browser, |claims| {
-        let issued = claims["iat"].as_i64().unwrap();
-        claims["iat"] = json!(issued + 30);
-        claims["exp"] = json!(issued - 30);
+        let made = claims["iat"].as_i64().unwrap();
+        claims["iat"] = json!(made + 30);
+        claims["exp"] = json!(made - 30);
     })
     .await;
     assert!(is_signed_in(&browser));
