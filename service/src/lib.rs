@@ -1,4 +1,4 @@
-//! What every long-running program of this workspace has: [`settings`] from flags, environment and file, [`telemetry`] (log lines,
+//! What every long-running program of this workspace has: [`mod@settings`] from flags, environment and file, [`telemetry`] (log lines,
 //! traces, what the system knows of the process), and an [`http`] port with a limit on everything. It knows none of the programs.
 
 use std::error::Error;

@@ -262,7 +262,7 @@ impl From<sqlx::Error> for Problem {
 }
 
 impl IntoResponse for Problem {
-    /// The status, with the problem beside it: its looks come later, in [`render`].
+    /// The status, with the problem beside it: its looks come later, in `render`.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
