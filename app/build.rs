@@ -40,6 +40,11 @@ fn main() -> anyhow::Result<()> {
         sources.join("package-lock.json").display()
     ));
     rerun_if(&format!("env-changed={NODE_MODULES_VARIABLE}"));
+    // A migration that is new is embedded by a macro, which cannot see that it came.
+    rerun_if(&format!(
+        "changed={}",
+        manifest.join("migrations").display()
+    ));
 
     let packages = match env::var_os(NODE_MODULES_VARIABLE) {
         Some(folder) => PathBuf::from(folder),

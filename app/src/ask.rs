@@ -1,8 +1,8 @@
 //! Questions to a workspace's documents: asked, searched, answered while somebody reads along, and kept in the tenant's database.
 //!
-//! In the order of the data: [`threads`] keeps questions and their answers; an answer that is `pending` is written by whoever holds its
-//! [`claim`], one writer at a time in all processes; [`write`] is the writer's way from the question over [`retrieve`] to the last word;
-//! [`live`] lets those who read along in this process see every piece of it; [`follow`] shows an answer to one reader, and takes it up
+//! In the order of the data: `threads` keeps questions and their answers; an answer that is `pending` is written by whoever holds its
+//! `claim`, one writer at a time in all processes; `write` is the writer's way from the question over `retrieve` to the last word;
+//! `live` lets those who read along in this process see every piece of it; `follow` shows an answer to one reader, and takes it up
 //! if nobody writes it.
 //!
 //! An answer does not belong to the page that asked: a tab that closes ends nothing, and a process that ends leaves the answer to be

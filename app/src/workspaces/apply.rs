@@ -81,7 +81,7 @@ pub async fn ensure_tenant(
     }))
 }
 
-/// Applies what was left unapplied, now and every [`LOOK_EVERY`], and now and then looks for Tenants that outlived their workspace, until
+/// Applies what was left unapplied, now and every `LOOK_EVERY`, and now and then looks for Tenants that outlived their workspace, until
 /// `stop`.
 pub async fn recover(database: PgPool, tenants: Tenants, stop: CancellationToken) {
     let both = futures::future::join(

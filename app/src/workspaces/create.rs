@@ -2,7 +2,7 @@
 //!
 //! [`reserve`] writes the rows in one transaction that holds the user's row, so a form that is sent twice, from two tabs or two
 //! replicas, makes one workspace, and the limit holds. Applying the Tenant can be repeated until its uid stands in the row;
-//! [`super::recover`] repeats it where a process died before that.
+//! [`super::apply::recover`] repeats it where a process died before that.
 
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
