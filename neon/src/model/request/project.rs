@@ -88,7 +88,7 @@ pub struct UpdateProject {
     /// New settings; those not named stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<ProjectSettings>,
-    /// What new computes start with. Computes that exist keep theirs: see [`UpdateEndpoint`].
+    /// What new computes start with. Computes that exist keep theirs: see [`UpdateEndpoint`](crate::model::UpdateEndpoint).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_endpoint_settings: Option<DefaultEndpointSettings>,
     /// Seconds of history that can be restored.
