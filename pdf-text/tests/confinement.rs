@@ -81,6 +81,8 @@ fn main() -> ExitCode {
 fn run(name: &str) -> ExitStatus {
     Command::new(std::env::current_exe().unwrap())
         .args([PROBE, name])
+        // As the extractor starts its child: a panic that is told to print where it came from would look for files.
+        .env_clear()
         .stderr(Stdio::null())
         .status()
         .expect("this program can be run again")
