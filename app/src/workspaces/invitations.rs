@@ -3,7 +3,7 @@
 //! The database keeps the hash of a link's token, so a link is shown once, to the owner who made it, and can be revoked but not read again.
 
 use jiff::Timestamp;
-use sqlx::{PgPool, Row as _};
+use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::members::{self, Added, MemberError};
 use super::store::moment;
@@ -74,6 +74,13 @@ pub async fn create(
     let (id, token) = (InvitationId::random(), Token::random());
     let mut transaction = database.begin().await?;
     members::hold(&mut transaction, workspace).await?;
+    // Looked at again under the lock: whoever was taken out in the meantime makes no way back for themselves.
+    if !members::role_of(&mut transaction, workspace, by)
+        .await?
+        .is_owner()
+    {
+        return Err(InvitationError::NotGood);
+    }
     // What ran out or was used goes when somebody comes by.
     sqlx::query(
         "DELETE FROM invitations WHERE workspace_id = $1 AND (expires_at <= now() OR accepted_at IS NOT NULL)",
@@ -128,6 +135,22 @@ pub async fn open(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Ve
             })
         })
         .collect()
+}
+
+/// Takes back all links of somebody who is no owner any more, with the workspace held: a link that they kept must not let them in again.
+pub(super) async fn revoke_all_of(
+    transaction: &mut PgConnection,
+    workspace: &WorkspaceId,
+    user: UserId,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "DELETE FROM invitations WHERE workspace_id = $1 AND created_by = $2 AND accepted_at IS NULL",
+    )
+    .bind(workspace.as_str())
+    .bind(user.0)
+    .execute(transaction)
+    .await?;
+    Ok(())
 }
 
 /// Takes a link back. False when there is none of that id in the workspace.

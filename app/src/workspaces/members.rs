@@ -6,7 +6,7 @@
 use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::store::moment;
-use super::{Role, WorkspaceState};
+use super::{Role, WorkspaceState, invitations};
 use crate::ids::{UserId, WorkspaceId};
 use jiff::Timestamp;
 
@@ -98,6 +98,9 @@ pub async fn change_role(
         .bind(role)
         .execute(&mut *transaction)
         .await?;
+    if !role.is_owner() {
+        invitations::revoke_all_of(&mut transaction, workspace, user).await?;
+    }
     transaction.commit().await?;
     Ok(())
 }
@@ -118,6 +121,7 @@ pub async fn remove(
         .bind(user.0)
         .execute(&mut *transaction)
         .await?;
+    invitations::revoke_all_of(&mut transaction, workspace, user).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -177,7 +181,7 @@ pub(super) async fn hold(
     }
 }
 
-async fn role_of(
+pub(super) async fn role_of(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
     user: UserId,

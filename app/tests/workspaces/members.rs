@@ -168,6 +168,39 @@ async fn another_workspace_s_owner_cannot_revoke_a_link() {
 }
 
 #[tokio::test]
+async fn an_owner_who_is_taken_out_or_made_a_member_keeps_no_link_and_makes_none() {
+    let world = World::start().await;
+    let owner = world.user("Ada").await;
+    let workspace = world.workspace(owner).await;
+    for demote in [true, false] {
+        let second = world.user("Bea").await;
+        let make = |by, role| invitations::create(&world.database, &workspace.id, by, role);
+        let (_, token) = make(owner, Role::Owner).await.unwrap();
+        invitations::accept(&world.database, &token, second, 10)
+            .await
+            .unwrap();
+        let (_, kept) = make(second, Role::Owner).await.unwrap();
+        if demote {
+            members::change_role(&world.database, &workspace.id, second, Role::Member)
+                .await
+                .unwrap();
+        } else {
+            members::remove(&world.database, &workspace.id, second)
+                .await
+                .unwrap();
+        }
+        assert!(make(second, Role::Owner).await.is_err());
+        assert!(invitations::look(&world.database, &kept).await.is_err());
+        let guest = world.user("Cleo").await;
+        assert!(
+            invitations::accept(&world.database, &kept, guest, 10)
+                .await
+                .is_err()
+        );
+    }
+}
+
+#[tokio::test]
 async fn strangers_and_workspaces_on_their_way_out_look_the_same() {
     let world = World::start().await;
     let owner = world.user("Ada").await;

@@ -30,14 +30,15 @@ pub(super) fn limited(headers: &HeaderMap, body: Body, bytes_max: usize) -> Resu
 }
 
 /// Refuses what brings no token, or another one than was given to this session (or, before sign-in, to this visitor). Answers the body,
-/// which may have had to be read for it.
+/// which was read to its end: what its sender may do is looked at afterwards, so that nobody can hold a request back until they no
+/// longer might.
 pub(super) async fn check_token(app: &App, parts: &mut Parts, body: Body) -> Result<Body, Problem> {
     let Some(expected) = expected(app, parts).await? else {
         return Err(Problem::forged());
     };
     if let Some(brought) = parts.headers.get(HEADER) {
         return match brought.to_str() {
-            Ok(brought) if expected.matches(brought) => Ok(body),
+            Ok(brought) if expected.matches(brought) => Ok(Body::from(read(app, body).await?)),
             _ => Err(Problem::forged()),
         };
     }

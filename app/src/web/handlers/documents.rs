@@ -47,7 +47,9 @@ pub(super) fn routes() -> Vec<Route> {
         .budget(Budget::Uploads),
         Route::post("/w/{workspace}/documents/{document}/cancel", member, cancel),
         Route::post("/w/{workspace}/documents/{document}/rename", member, rename),
-        Route::post("/w/{workspace}/documents/{document}/retry", member, retry),
+        // Reading again costs as much as reading.
+        Route::post("/w/{workspace}/documents/{document}/retry", member, retry)
+            .budget(Budget::Heavy),
         Route::post("/w/{workspace}/documents/{document}/remove", member, remove),
         Route::get("/w/{workspace}/documents/{document}/file", member, file),
         Route::get(

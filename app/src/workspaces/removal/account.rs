@@ -9,6 +9,7 @@ use super::progress::{Progress, Step};
 use super::{Files, Next, Removal, RemovalError, Remover, begin, finish, parts_of, write};
 use crate::identity::token::Token;
 use crate::ids::{UserId, WorkspaceId};
+use crate::workspaces::invitations;
 
 /// When to look again whether its workspaces are gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -119,6 +120,7 @@ async fn part_from<F: Files>(
             .bind(user.0)
             .execute(&mut *transaction)
             .await?;
+        invitations::revoke_all_of(&mut transaction, workspace, user).await?;
         was_left = true;
     } else {
         let token = Token::random();
