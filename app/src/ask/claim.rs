@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::Failure;
@@ -73,6 +73,8 @@ impl Claim {
         text: &str,
         citations: &[Citation],
     ) -> Result<bool, sqlx::Error> {
+        let mut transaction = database.begin().await?;
+        let citations = without_gone(&mut transaction, citations).await?;
         let done = sqlx::query(
             "UPDATE messages SET text = $3, citations = $4, claimed_until = now() + $5 * interval '1 second'
              WHERE id = $1 AND claimed_by = $2 AND state = 'pending'",
@@ -82,8 +84,9 @@ impl Claim {
         .bind(text)
         .bind(Json(citations))
         .bind(LEASE.as_secs_f64())
-        .execute(database)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -100,6 +103,8 @@ impl Claim {
             End::NotFound => ("not_found", None),
             End::Failed(failure) => ("failed", Some(failure.as_str())),
         };
+        let mut transaction = database.begin().await?;
+        let citations = without_gone(&mut transaction, citations).await?;
         sqlx::query(
             "UPDATE messages SET text = $3, citations = $4, claimed_until = NULL,
                  state = CASE WHEN state = 'stopped' THEN state ELSE $5 END, failure = CASE WHEN state = 'stopped' THEN NULL ELSE $6 END
@@ -111,9 +116,9 @@ impl Claim {
         .bind(Json(citations))
         .bind(state)
         .bind(failure)
-        .execute(database)
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        transaction.commit().await
     }
 
     /// Leaves the answer to whoever takes it up next, at once.
@@ -127,6 +132,34 @@ impl Claim {
         .await?;
         Ok(())
     }
+}
+
+/// The citations without what they quote of documents that were removed since they were found: the removal has taken the quotes out of
+/// the row once, and they must not come back. A document that is still there is held till the transaction ends, so that one that is
+/// removed at the same time is removed after what is written here.
+async fn without_gone(
+    transaction: &mut PgConnection,
+    citations: &[Citation],
+) -> Result<Vec<Citation>, sqlx::Error> {
+    let mut citations = citations.to_vec();
+    if citations.is_empty() {
+        return Ok(citations);
+    }
+    let cited: Vec<Uuid> = citations
+        .iter()
+        .map(|citation| citation.document.0)
+        .collect();
+    let there: Vec<Uuid> =
+        sqlx::query_scalar("SELECT id FROM documents WHERE id = ANY($1) ORDER BY id FOR KEY SHARE")
+            .bind(&cited)
+            .fetch_all(transaction)
+            .await?;
+    for citation in &mut citations {
+        if !there.contains(&citation.document.0) {
+            citation.quote.clear();
+        }
+    }
+    Ok(citations)
 }
 
 /// Ends a pending answer where it is, whoever writes it. Returns whether it was pending.

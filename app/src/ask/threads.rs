@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor, PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
-use super::{ANSWERS_PER_WORKSPACE_MAX, AskError, Failure, Question};
+use super::{ANSWER_LIMIT, ANSWERS_PER_WORKSPACE_MAX, AskError, Failure, Question};
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 use crate::workspaces::store::moment;
 
@@ -17,6 +17,8 @@ pub const THREADS_LISTED_MAX: i64 = 100;
 pub const MESSAGES_SHOWN_MAX: i64 = 200;
 /// Documents to choose from at most, the newest.
 pub const DOCUMENTS_LISTED_MAX: i64 = 200;
+/// The advisory lock of whoever counts answers under way and adds one.
+const COUNT_LOCK: &str = "answers_under_way";
 /// Characters of a conversation's title, which its first question gives.
 const TITLE_CHARS_MAX: usize = 120;
 
@@ -219,9 +221,18 @@ pub async fn ask(
 ) -> Result<Asked, AskError> {
     let failed = AskError::Database;
     let mut transaction = database.begin().await.map_err(failed)?;
+    // Until the commit, so that questions asked at once count each other.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(COUNT_LOCK)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    // One that nobody writes yet counts too: whoever asked is about to open it. One left lying longer than an answer takes does not.
     let under_way: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM messages WHERE state = 'pending' AND claimed_until > now()",
+        "SELECT count(*) FROM messages WHERE state = 'pending'
+           AND (claimed_until > now() OR created_at > now() - $1 * interval '1 second')",
     )
+    .bind(ANSWER_LIMIT.as_secs_f64())
     .fetch_one(&mut *transaction)
     .await
     .map_err(failed)?;

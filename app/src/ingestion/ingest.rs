@@ -350,15 +350,12 @@ async fn finish(
             }
             let job = Reembed {
                 workspace: claim.workspace.clone(),
+                model: Some(current),
             };
-            let is_under_way = queue::has_live_job(&mut *transaction, &job.key())
+            // Also if one runs: it may have looked for the last time, or be of another model. This one then comes behind it.
+            queue::add(&mut *transaction, &job)
                 .await
                 .map_err(of_queue)?;
-            if !is_under_way {
-                queue::add(&mut *transaction, &job)
-                    .await
-                    .map_err(of_queue)?;
-            }
         }
     }
     let wanted = claim

@@ -22,13 +22,15 @@ pub use backlog::{Backlog, backlog};
 pub use registry::Registry;
 pub use worker::{Times, Worker, WorkerSettings};
 
-pub(in crate::ingestion) use backlog::{collect_garbage, has_live_job};
+pub(in crate::ingestion) use backlog::collect_garbage;
 use registry::Envelope;
 
 /// The schema of the queue's tables in the main database.
 pub const SCHEMA: &str = "graphile_worker";
 /// How often a job may be begun that never comes to an end by itself, unless the job says otherwise.
 pub const STARTS_MAX: i16 = 25;
+/// How long one turn of a job may take, unless the job says otherwise: far longer than the longest document needs.
+pub const LIMIT: Duration = Duration::from_mins(30);
 
 /// Something to be done later, and for certain.
 pub trait Job: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
@@ -40,6 +42,9 @@ pub trait Job: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     const PRIORITY: i16 = 0;
     /// How often it may be begun without coming to an end (a panic, or its process killed) before it is given up.
     const STARTS_MAX: i16 = STARTS_MAX;
+    /// How long one turn may take before it is dropped and begun anew later. A connection that is lost without a word is waited on for
+    /// ever, while the worker's heartbeats go by another one: without this limit the job would keep its lane until the process ends.
+    const LIMIT: Duration = LIMIT;
 
     /// One job of a key waits at a time.
     fn key(&self) -> String;
@@ -49,7 +54,7 @@ pub trait Job: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
         None
     }
 
-    /// Does it. It may be dropped at any await (shutdown) and is then begun anew.
+    /// Does it. It may be dropped at any await (shutdown, [`Job::LIMIT`]) and is then begun anew.
     fn run(
         self,
         state: Self::State,

@@ -20,8 +20,12 @@ use crate::tenants::Unavailable;
 use crate::web::events::{self, Event};
 use crate::workspaces::{self, Workspace, WorkspaceState};
 
-/// How long the old vectors stay after the new ones serve.
-pub const VECTORS_KEPT_AFTER_FLIP: Duration = Duration::from_mins(1);
+/// How long the old vectors stay after the new ones serve. Whoever looks on at an answer keeps the workspace as it was then, for up to
+/// four minutes, and an answer taken up at the end of that may wait two more for its turn before it searches.
+pub const VECTORS_KEPT_AFTER_FLIP: Duration = Duration::from_mins(10);
+/// A job that came so far and finds a worker with another model is let go of. If its model is still some worker's, that one's sweep adds
+/// it again; if it is nobody's any more, it no longer keeps the others' from coming.
+const ATTEMPTS_FOR_ITS_MODEL: u32 = 20;
 /// Chunks embedded and kept together.
 const SLICE_CHUNKS: i64 = 64;
 /// Slices of one turn; then others have theirs.
@@ -35,11 +39,15 @@ const DELETE_BATCH: i64 = 2_000;
 /// People's own documents go first.
 const PRIORITY: i16 = 50;
 
-/// Brings a workspace to the model that is configured.
+/// Brings a workspace to another model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reembed {
     /// Which workspace.
     pub workspace: WorkspaceId,
+    /// The model to bring it to, as it was configured where the job was added: only workers with that one do it, so that workers with two
+    /// models do not undo each other's work. `None`, as in jobs from before it was named: whichever the worker has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 impl Reembed {
@@ -70,6 +78,16 @@ impl Job for Reembed {
 
     async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {
         let tools = workshop.tools();
+        let model = tools.models.current();
+        if self.model.is_some_and(|wanted| wanted != model.name()) {
+            if turn.attempt >= ATTEMPTS_FOR_ITS_MODEL {
+                return Ok(());
+            }
+            return Err(Setback::backoff(
+                turn,
+                "this worker embeds with another model",
+            ));
+        }
         let workspace = workspaces::store::find(&tools.database, &self.workspace)
             .await
             .map_err(|error| Setback::backoff(turn, error))?;
@@ -82,7 +100,6 @@ impl Job for Reembed {
             Err(Unavailable::Gone | Unavailable::NotOurs) => return Ok(()),
             Err(reason) => return Err(Setback::backoff(turn, reason)),
         };
-        let model = tools.models.current();
         match advance(&workshop, &workspace, lease.pool(), &*model).await {
             Ok(None) => Ok(()),
             Ok(Some(after)) => Err(Setback {

@@ -179,7 +179,11 @@ async fn other_models(database: &PgPool, model: &str) -> Result<(), QueueError> 
     .await?;
     for workspace in workspaces {
         if let Ok(workspace) = workspace.parse() {
-            queue::add(database, &Reembed { workspace }).await?;
+            let job = Reembed {
+                workspace,
+                model: Some(model.to_owned()),
+            };
+            queue::add(database, &job).await?;
         }
     }
     Ok(())

@@ -227,11 +227,47 @@ async fn a_conversation_that_is_removed_takes_its_answer_along() {
 }
 
 #[tokio::test]
+async fn a_document_removed_while_an_answer_cites_it_leaves_no_quote_behind() {
+    let stage = Stage::slow(PIECE).await;
+    let document = stage.document("Pump", &PAGES).await;
+    let process = stage.process();
+    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let mut following = Box::pin(stage.follow(&process, &asked));
+    stage.until_text(&mut following).await;
+    let mut removal = stage.database.begin().await.unwrap();
+    sqlx::query("DELETE FROM documents WHERE id = $1")
+        .bind(document.0)
+        .execute(&mut *removal)
+        .await
+        .unwrap();
+    threads::forget_document(&mut *removal, document)
+        .await
+        .unwrap();
+    removal.commit().await.unwrap();
+    assert_eq!(
+        stage.until_ended(&asked).await.state,
+        MessageState::Complete
+    );
+    // As the row has it: what is shown has no quotes of removed documents in any case.
+    let quotes: Vec<String> = sqlx::query_scalar(
+        "SELECT citation ->> 'quote' FROM messages, jsonb_array_elements(citations) citation WHERE id = $1",
+    )
+    .bind(asked.answer.id.0)
+    .fetch_all(stage.database.pool())
+    .await
+    .unwrap();
+    assert!(!quotes.is_empty());
+    assert!(quotes.iter().all(String::is_empty), "{quotes:?}");
+}
+
+#[tokio::test]
 async fn a_workspace_has_so_many_answers_under_way_and_no_more() {
     let stage = Stage::start().await;
-    for _ in 0..ANSWERS_PER_WORKSPACE_MAX {
-        let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
-        leave_claimed(&stage, asked.answer.id, 60.0, 1).await;
+    // One is being written, and the others are about to be.
+    let first = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    leave_claimed(&stage, first.answer.id, 60.0, 1).await;
+    for _ in 1..ANSWERS_PER_WORKSPACE_MAX {
+        stage.ask(QUESTION, Place::New(None)).await.unwrap();
     }
     let refused = stage.ask(QUESTION, Place::New(None)).await;
     assert!(
@@ -243,4 +279,10 @@ async fn a_workspace_has_so_many_answers_under_way_and_no_more() {
         4,
         "nothing is left of it"
     );
+    // Those that nobody took up in all that time keep nobody from asking.
+    sqlx::query("UPDATE messages SET created_at = created_at - interval '1 hour'")
+        .execute(stage.database.pool())
+        .await
+        .unwrap();
+    stage.ask(QUESTION, Place::New(None)).await.unwrap();
 }

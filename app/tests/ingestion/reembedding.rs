@@ -40,10 +40,24 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     assert_eq!(serving(&world).await.as_deref(), Some("first"));
     let job = Reembed {
         workspace: world.workspace.id.clone(),
+        model: Some("second".to_owned()),
     };
     assert!(world.jobs().await.contains(&job.key()));
 
     let turn = Turn { attempt: 1 };
+    let elsewhere = Reembed {
+        model: Some("third".to_owned()),
+        ..job.clone()
+    };
+    elsewhere
+        .run(world.workshop.clone(), turn)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        serving(&world).await.as_deref(),
+        Some("first"),
+        "a worker with another model leaves it as it is"
+    );
     let waits = job
         .clone()
         .run(world.workshop.clone(), turn)

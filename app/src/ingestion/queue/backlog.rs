@@ -36,20 +36,6 @@ pub async fn backlog(executor: impl PgExecutor<'_>) -> Result<Vec<Backlog>, Queu
     .await?)
 }
 
-/// Whether a job of this key waits or runs. A dead letter is neither.
-pub(in crate::ingestion) async fn has_live_job(
-    executor: impl PgExecutor<'_>,
-    key: &str,
-) -> Result<bool, QueueError> {
-    Ok(sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM graphile_worker._private_jobs
-                         WHERE key = $1 AND (is_available OR locked_at IS NOT NULL))",
-    )
-    .bind(key)
-    .fetch_one(executor)
-    .await?)
-}
-
 /// Removes rows that nothing will ever ask for: jobs whose place another has taken, and lanes without jobs.
 pub(in crate::ingestion) async fn collect_garbage(database: &PgPool) -> Result<(), QueueError> {
     sqlx::query(

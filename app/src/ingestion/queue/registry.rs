@@ -10,7 +10,7 @@ use graphile_worker::{
 use serde::{Deserialize, Serialize};
 use tracing::{Instrument as _, info, info_span, warn};
 
-use super::{Job, Turn, put, trace};
+use super::{Job, Setback, Turn, put, trace};
 
 /// The kinds of jobs, each with what it needs. Every part of the app adds its own.
 #[derive(Default)]
@@ -127,8 +127,18 @@ impl<J: Job> TaskHandler for Task<J> {
         let Some(Held(state)) = context.get_ext::<Held<J::State>>().cloned() else {
             return Err("the worker was started without this job's state".to_owned());
         };
-        let done = job.clone().run(state, Turn { attempt });
-        let Err(setback) = done.instrument(span).await else {
+        let turn = Turn { attempt };
+        let done = job.clone().run(state, turn).instrument(span);
+        let done = tokio::time::timeout(J::LIMIT, done)
+            .await
+            .unwrap_or_else(|_| {
+                let limit = J::LIMIT.as_secs();
+                Err(Setback::backoff(
+                    turn,
+                    format!("it was not done after {limit} s"),
+                ))
+            });
+        let Err(setback) = done else {
             return Ok(());
         };
         let Some(database) = context.try_pg_pool() else {
