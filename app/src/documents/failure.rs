@@ -84,13 +84,15 @@ impl Failure {
         }
     }
 
-    /// Whether the file is still kept. Without it, only bringing it again helps.
+    /// Whether the file is still kept. Without it, only bringing it again helps. What is no PDF is not kept: that is seen
+    /// when it arrives.
     pub fn has_file(&self) -> bool {
         !matches!(
             self,
-            Self::Own(
-                OwnFailure::UploadMissing | OwnFailure::UploadMismatch | OwnFailure::FileGone
-            )
+            Self::File(Refusal::NotPdf)
+                | Self::Own(
+                    OwnFailure::UploadMissing | OwnFailure::UploadMismatch | OwnFailure::FileGone
+                )
         )
     }
 }
@@ -261,6 +263,21 @@ mod tests {
         assert!(!Failure::File(Refusal::Encrypted).is_worth_a_retry());
         assert!(Failure::Own(OwnFailure::ModelAway).is_worth_a_retry());
         assert!(Failure::Own(OwnFailure::Cancelled).is_worth_a_retry());
+    }
+
+    #[test]
+    fn a_file_is_kept_unless_it_never_came_is_gone_or_is_no_pdf() {
+        for failure in [
+            Failure::File(Refusal::NotPdf),
+            Failure::Own(OwnFailure::UploadMissing),
+            Failure::Own(OwnFailure::UploadMismatch),
+            Failure::Own(OwnFailure::FileGone),
+        ] {
+            assert!(!failure.has_file(), "{failure:?}");
+            assert!(!failure.is_worth_a_retry(), "{failure:?}");
+        }
+        assert!(Failure::File(Refusal::Encrypted).has_file());
+        assert!(Failure::Own(OwnFailure::Cancelled).has_file());
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Job for RemoveDocument {
             .await
             .map_err(|error| Setback::backoff(turn, error))?;
         workshop.reached(Checkpoint::FileRemoved).await;
-        self.remove_row(&tools.database, row.upload_deadline)
+        self.remove_row(&tools.database, workspace.region, row.upload_deadline)
             .await
             .map_err(|error| Setback::backoff(turn, error))?;
         info!(document.id = %self.document, "The document is removed");
@@ -81,6 +81,7 @@ impl RemoveDocument {
     async fn remove_row(
         &self,
         database: &PgPool,
+        region: Option<String>,
         upload_deadline: jiff::Timestamp,
     ) -> Result<(), queue::QueueError> {
         let mut transaction = database.begin().await?;
@@ -99,6 +100,7 @@ impl RemoveDocument {
             let job = RemoveStrayFile {
                 workspace: self.workspace.clone(),
                 document: self.document,
+                region,
             };
             queue::add_after(&mut *transaction, &job, rest).await?;
         }
@@ -153,6 +155,9 @@ pub struct RemoveStrayFile {
     pub workspace: WorkspaceId,
     /// Which it was.
     pub document: DocumentId,
+    /// Region of its workspace, which says in which bucket the place is: the workspace may be gone by then.
+    #[serde(default)]
+    pub region: Option<String>,
 }
 
 impl Job for RemoveStrayFile {
@@ -165,16 +170,9 @@ impl Job for RemoveStrayFile {
 
     async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {
         let tools = workshop.tools();
-        let workspace = workspaces::store::find(&tools.database, &self.workspace)
-            .await
-            .map_err(|error| Setback::backoff(turn, error))?;
-        // Without the workspace nobody knows the region; its removal has taken the prefix.
-        let Some(workspace) = workspace else {
-            return Ok(());
-        };
         let place = tools
             .objects
-            .prefix(workspace.region.as_deref(), &workspace.id)
+            .prefix(self.region.as_deref(), &self.workspace)
             .document(self.document);
         tools
             .objects

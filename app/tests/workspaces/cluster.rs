@@ -23,6 +23,7 @@ struct State {
     /// Kind, type and object of every change; its place is its version.
     log: Vec<(String, &'static str, Value)>,
     is_away: bool,
+    refuses_deletions: bool,
     /// Deleted Tenants stay, with a time of deletion, until somebody lets them go.
     holds_deletions: bool,
     requests: Vec<String>,
@@ -61,6 +62,11 @@ impl Cluster {
     pub(crate) fn comes_back(&self) {
         self.state().is_away = false;
         self.tell();
+    }
+
+    /// Deletions are answered with 403, all else as ever.
+    pub(crate) fn refuse_deletions(&self, refuse: bool) {
+        self.state().refuses_deletions = refuse;
     }
 
     pub(crate) fn hold_deletions(&self, hold: bool) {
@@ -248,6 +254,9 @@ impl Cluster {
                 });
                 merge(&mut object, &body);
                 Ok(store(&mut state, key, what, object))
+            }
+            Method::DELETE if state.refuses_deletions => {
+                Err((StatusCode::FORBIDDEN, "deletions are not allowed"))
             }
             Method::DELETE => {
                 let there = there.ok_or((StatusCode::NOT_FOUND, "not found"))?;

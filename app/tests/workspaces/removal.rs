@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use app::identity::Token;
 use app::ids::{DocumentId, RemovalId, UserId, WorkspaceId};
 use app::objects::{ObjectsError, Removed, Trouble};
+use app::tenants::TenantName;
 use app::workspaces::removal::{self, Files, Next, Progress, Remover, Step, begin};
 use app::workspaces::{Role, apply, store, strays};
 use sqlx::types::Json;
@@ -72,7 +73,7 @@ async fn to_the_end(remover: &Remover<Counted>, id: RemovalId) {
         match removal::step(remover, id).await.expect("a step") {
             Next::Done => return,
             Next::Step => {}
-            Next::Wait(_) => tokio::task::yield_now().await,
+            Next::Wait(_) | Next::Later => tokio::task::yield_now().await,
         }
     }
     panic!("no end");
@@ -209,6 +210,89 @@ async fn what_is_in_the_way_is_told_and_waited_out() {
     world.cluster.comes_back();
     to_the_end(&remover, id).await;
     assert_eq!(progress(&world, id).await.held, None);
+}
+
+#[tokio::test]
+async fn what_a_step_noted_before_it_failed_stays_in_the_receipt() {
+    let world = World::start().await;
+    let workspace = world.workspace(world.user("Ada").await).await;
+    let name = format!("ws-{}", workspace.id);
+    world.cluster.make_available(&name, "secret", 2);
+    let remover = remover(&world, &Counted::default());
+    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Step);
+    world.cluster.refuse_deletions(true);
+    removal::step(&remover, id).await.expect_err("refused");
+    let held = progress(&world, id).await;
+    assert!(held.held.is_some());
+    assert_eq!(
+        held.database.unwrap().project,
+        Some(format!("project-{name}"))
+    );
+    // Meanwhile somebody else sees to it: now only the note tells what it was.
+    world.cluster.take("tenants", &name);
+    to_the_end(&remover, id).await;
+    let told = progress(&world, id).await;
+    assert_eq!(told.held, None);
+    assert_eq!(
+        told.database.unwrap().project,
+        Some(format!("project-{name}"))
+    );
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_going_already_is_only_looked_at() {
+    let world = World::start().await;
+    let workspace = world.workspace(world.user("Ada").await).await;
+    let name = TenantName::of(&workspace.id);
+    world.cluster.hold_deletions(true);
+    let tenant = world.tenants.look(&name).await.unwrap().unwrap();
+    world.tenants.delete(&name, &tenant.uid).await.unwrap();
+    let remover = remover(&world, &Counted::default());
+    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Step);
+    for _ in 0..2 {
+        assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Later);
+    }
+    assert_eq!(world.cluster.requests("DELETE tenants/"), 1);
+    world.cluster.hold_deletions(false);
+    to_the_end(&remover, id).await;
+    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 0);
+}
+
+#[tokio::test]
+async fn files_that_came_while_the_removal_took_its_time_are_swept_even_when_no_more_can_come() {
+    let world = World::start().await;
+    let workspace = world.workspace(world.user("Ada").await).await;
+    let remover = remover(&world, &Counted::default());
+    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    // When it began an upload was still possible; that was long ago.
+    let begun = Progress {
+        uploads_until: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+        ..progress(&world, id).await
+    };
+    sqlx::query("UPDATE removals SET progress = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(Json(&begun))
+        .execute(&world.database)
+        .await
+        .unwrap();
+    to_the_end(&remover, id).await;
+    assert_eq!(
+        world
+            .count("SELECT count(*) FROM graphile_worker.jobs WHERE task_identifier = 'sweep_late_files'")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::Workspace;
+use crate::documents::Failure;
 use crate::ids::DocumentId;
 use crate::objects::{Objects, ObjectsError};
 use crate::tenants::{TenantDatabase, Unavailable};
@@ -99,6 +100,7 @@ struct Document {
     byte_count: u64,
     sha256: String,
     state: String,
+    has_file: bool,
     page_count: Option<i32>,
 }
 
@@ -121,7 +123,9 @@ struct DocumentEntry {
     title: String,
     state: String,
     page_count: Option<i32>,
-    pdf: String,
+    /// Not there where there is no file: it never came, is no PDF, or is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdf: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
 }
@@ -132,10 +136,10 @@ struct ThreadEntry {
     path: String,
 }
 
-/// Those whose file has arrived, the oldest first.
+/// Those whose upload has ended, well or not, the oldest first.
 async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Document>, ExportError> {
     let rows = sqlx::query(
-        "SELECT id, file_name, title, byte_count, encode(content_sha256, 'hex') AS sha256, state::text AS state, page_count
+        "SELECT id, file_name, title, byte_count, encode(content_sha256, 'hex') AS sha256, state::text AS state, failure, page_count
          FROM documents
          WHERE workspace_id = $1 AND state NOT IN ('uploading', 'removing')
          ORDER BY created_at, id",
@@ -145,7 +149,9 @@ async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Docum
     .await?;
     rows.iter()
         .map(|row| {
+            let failure: Option<String> = row.try_get("failure")?;
             Ok(Document {
+                has_file: failure.is_none_or(|text| Failure::from_column(&text).has_file()),
                 id: DocumentId(row.try_get("id")?),
                 file_name: row.try_get("file_name")?,
                 title: row.try_get("title")?,
@@ -166,7 +172,11 @@ async fn write(
     outlet: outlet::Outlet,
     _place: SemaphorePermit<'static>,
 ) {
-    let expected_bytes = documents.iter().map(|document| document.byte_count).sum();
+    let expected_bytes = documents
+        .iter()
+        .filter(|document| document.has_file)
+        .map(|document| document.byte_count)
+        .sum();
     let archive = Archive::new(outlet, expected_bytes);
     let writing = fill(archive, &sources, &workspace, documents);
     let written = tokio::time::timeout(WRITING_TAKES_MAX, writing)
@@ -194,19 +204,30 @@ async fn fill(
         .prefix(workspace.region.as_deref(), &workspace.id);
     let mut listed = Vec::with_capacity(documents.len());
     for (at, document) in documents.into_iter().enumerate() {
-        let file = match sources.objects.read(&prefix.document(document.id)).await {
-            Ok(file) => file,
-            // Somebody removed it since we began.
-            Err(ObjectsError::Missing) if is_gone(sources, workspace, document.id).await? => {
-                continue;
+        let file = if document.has_file {
+            match sources.objects.read(&prefix.document(document.id)).await {
+                Ok(file) => Some(file),
+                Err(ObjectsError::Missing) => {
+                    match without_file(sources, workspace, &document).await? {
+                        WithoutFile::Listed => None,
+                        WithoutFile::LeftOut => continue,
+                        WithoutFile::Lost => return Err(ObjectsError::Missing.into()),
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
+        } else {
+            None
         };
-        let pdf = names::entry("documents", at + 1, &document.title, "pdf");
-        let mut entry = archive.entry(pdf.clone()).await?;
-        entry.copy(file).await?;
-        if entry.close().await?.sha256 != document.sha256 {
-            return Err(ExportError::Changed);
+        let mut pdf = None;
+        if let Some(file) = file {
+            let path = names::entry("documents", at + 1, &document.title, "pdf");
+            let mut entry = archive.entry(path.clone()).await?;
+            entry.copy(file).await?;
+            if entry.close().await?.sha256 != document.sha256 {
+                return Err(ExportError::Changed);
+            }
+            pdf = Some(path);
         }
         let mut text = None;
         if document.state == "ready" {
@@ -266,17 +287,31 @@ async fn threads(archive: &mut Archive, tenant: &PgPool) -> Result<Vec<ThreadEnt
     }
 }
 
-async fn is_gone(
+/// What becomes of a document whose file turns out not to be there.
+enum WithoutFile {
+    /// It has failed, and its row says so: the manifest does too.
+    Listed,
+    /// Somebody removed it since we began, or brings it anew.
+    LeftOut,
+    /// It should be there.
+    Lost,
+}
+
+async fn without_file(
     sources: &Sources,
     workspace: &Workspace,
-    document: DocumentId,
-) -> Result<bool, ExportError> {
-    let is_there: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM documents WHERE workspace_id = $1 AND id = $2 AND state <> 'removing')",
-    )
-    .bind(workspace.id.as_str())
-    .bind(document.0)
-    .fetch_one(&sources.database)
-    .await?;
-    Ok(!is_there)
+    document: &Document,
+) -> Result<WithoutFile, ExportError> {
+    let state: Option<String> =
+        sqlx::query_scalar("SELECT state::text FROM documents WHERE workspace_id = $1 AND id = $2")
+            .bind(workspace.id.as_str())
+            .bind(document.id.0)
+            .fetch_optional(&sources.database)
+            .await?;
+    Ok(match state.as_deref() {
+        None | Some("uploading" | "removing") => WithoutFile::LeftOut,
+        _ if document.state == "failed" => WithoutFile::Listed,
+        Some("failed") => WithoutFile::Listed,
+        Some(_) => WithoutFile::Lost,
+    })
 }

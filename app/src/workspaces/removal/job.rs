@@ -9,6 +9,9 @@ use super::{Files, Kind, Next, Remover, step};
 use crate::ids::{RemovalId, WorkspaceId};
 use crate::ingestion::queue::{self, Job, QueueError, Registry, Setback, Turn};
 
+/// Why a removal comes back that met no trouble.
+const WAITING: &str = "the removal waits for something to go";
+
 /// Takes a workspace away.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RemoveWorkspace {
@@ -104,9 +107,10 @@ async fn walk(remover: &Remover, removal: RemovalId, turn: Turn) -> Result<(), S
             Ok(Next::Wait(after)) => {
                 return Err(Setback {
                     after,
-                    why: "the removal waits for something to go".to_owned(),
+                    why: WAITING.to_owned(),
                 });
             }
+            Ok(Next::Later) => return Err(Setback::backoff(turn, WAITING)),
             Err(error) => {
                 tracing::warn!(
                     removal.id = %removal,

@@ -105,6 +105,8 @@ pub enum Next {
     Step,
     /// The same step, after a while: something has to happen elsewhere first.
     Wait(Duration),
+    /// The same step, after a wait that becomes longer each time: it may be long until that happens.
+    Later,
     /// Nothing: all is gone.
     Done,
 }
@@ -159,12 +161,8 @@ pub async fn step<F: Files>(remover: &Remover<F>, id: RemovalId) -> Result<Next,
         Kind::Account => account::step(remover, &removal).await,
     };
     if let Err(error) = &taken {
-        let held = Progress {
-            held: Some(error.words().to_owned()),
-            ..removal.progress
-        };
         // If this fails as well, the page says what it said before.
-        let _ = write(&remover.database, id, &held).await;
+        let _ = hold(&remover.database, id, error.words()).await;
     }
     taken
 }
@@ -225,6 +223,19 @@ async fn write(
         .bind(sqlx::types::Json(progress))
         .execute(executor)
         .await?;
+    Ok(())
+}
+
+/// Writes down what is in the way, and nothing else: the step may have noted something before it failed.
+async fn hold(executor: impl PgExecutor<'_>, id: RemovalId, words: &str) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE removals SET progress = jsonb_set(progress, '{held}', to_jsonb($2::text))
+         WHERE id = $1 AND finished_at IS NULL",
+    )
+    .bind(id.0)
+    .bind(words)
+    .execute(executor)
+    .await?;
     Ok(())
 }
 

@@ -17,10 +17,9 @@ use crate::tenants::{TenantName, TenantView};
 use crate::web::events::{self, Event};
 use crate::workspaces::{Workspace, store};
 
-/// How long one step waits for a Tenant to go before it gives its worker to others.
+/// How long the step that asks for a Tenant's deletion waits for it before it gives its worker to others. Later steps only look:
+/// many removals that are held up must not take the workers from everything else.
 const GOING_TAKES: Duration = Duration::from_secs(20);
-/// When to look again after that.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Clocks differ, and an upload that began in time may end later.
 const UPLOAD_SLACK: Duration = Duration::from_mins(5);
 
@@ -96,14 +95,15 @@ async fn database<F: Files>(
         // What it was is written down before it goes: afterwards nobody knows.
         write(&remover.database, removal.id, &progress).await?;
     }
-    if !tenant.is_deleting {
-        remover.tenants.delete(&name, &tenant.uid).await?;
+    if tenant.is_deleting {
+        return Ok(Next::Later);
     }
+    remover.tenants.delete(&name, &tenant.uid).await?;
     went(remover, &name, &tenant.uid).await;
     // The watch may be late, or not have begun: the API server has the last word.
     let still_there = remover.tenants.look(&name).await?;
     if still_there.is_some_and(|still| still.uid == tenant.uid) {
-        return Ok(Next::Wait(LOOK_AGAIN));
+        return Ok(Next::Later);
     }
     let removal = Removal {
         progress,
@@ -178,10 +178,10 @@ async fn rows<F: Files>(
     .bind(id.as_str())
     .fetch_optional(&mut *transaction)
     .await?;
-    if let Some(until) = progress.uploads_until
-        && let Ok(wait) = Duration::try_from(until.duration_since(Timestamp::now()))
-    {
-        // A URL that was signed before may still be used: whatever arrives is taken away once none is good any more.
+    if let Some(until) = progress.uploads_until {
+        // A URL that was signed before may be used still, or was since the files were taken: whatever arrives is taken away
+        // once none is good any more. Where that is so already, nothing is left of the wait.
+        let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
         let sweep = SweepLateFiles {
             workspace: id.clone(),
             region: region.flatten(),
