@@ -117,6 +117,14 @@ pub async fn find(
     }))
 }
 
+/// Whether a session goes on: for answers that are longer than the look at it with which they began.
+pub async fn goes_on(database: &PgPool, id: SessionId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND expires_at > now())")
+        .bind(id.0)
+        .fetch_one(database)
+        .await
+}
+
 /// Ends the session of a token, if there is one.
 pub async fn end(executor: impl PgExecutor<'_>, token: &Token) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM sessions WHERE token_sha256 = $1")

@@ -20,6 +20,7 @@ use crate::identity::{Session, Token, sessions};
 pub use body::{Form, Json, Path, Query};
 pub(in crate::web) use chrome::{Around, link, theme};
 pub use visitor::Visitor;
+pub(in crate::web) use workspace::Standing;
 pub use workspace::{OwnerAccess, WorkspaceAccess};
 
 /// What was found of the request's session, so that it is looked for once.

@@ -1,10 +1,13 @@
 //! The one way from a request to a workspace: the id in the path, checked against the memberships of whoever is signed in.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use tokio::time::Instant;
 
 use super::super::{App, Problem};
-use crate::identity::{Session, User};
+use crate::identity::{Session, User, sessions};
 use crate::ids::WorkspaceId;
 use crate::workspaces::{Role, Workspace, store};
 
@@ -22,6 +25,48 @@ pub struct WorkspaceAccess {
     pub role: Role,
     /// Their session.
     pub session: Session,
+}
+
+impl WorkspaceAccess {
+    /// The same, looked up anew, for streams that outlast a request's look: `None` once the session was ended or the membership is gone.
+    pub async fn renewed(&self, app: &App) -> sqlx::Result<Option<Self>> {
+        if !sessions::goes_on(&app.database, self.session.id).await? {
+            return Ok(None);
+        }
+        let found = store::for_member(&app.database, self.user.id, &self.workspace.id).await?;
+        Ok(found.map(|(workspace, role)| Self {
+            workspace,
+            role,
+            ..self.clone()
+        }))
+    }
+}
+
+/// Somebody's access while a stream of events goes to them, looked up anew now and then.
+#[derive(Debug)]
+pub(in crate::web) struct Standing {
+    looked_at: Instant,
+}
+
+impl Standing {
+    /// So often at most: whoever was taken out, or signed out elsewhere, hears no more after this.
+    const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+    /// From the look with which the request began.
+    pub(in crate::web) fn new() -> Self {
+        Self {
+            looked_at: Instant::now(),
+        }
+    }
+
+    /// Whether it still holds. Where that cannot be found out, it does not.
+    pub(in crate::web) async fn holds(&mut self, app: &App, access: &WorkspaceAccess) -> bool {
+        if self.looked_at.elapsed() < Self::LOOK_EVERY {
+            return true;
+        }
+        self.looked_at = Instant::now();
+        matches!(access.renewed(app).await, Ok(Some(_)))
+    }
 }
 
 /// An owner at one of their workspaces.

@@ -32,7 +32,9 @@ async fn archive(State(app): State<App>, access: WorkspaceAccess) -> Result<Resp
             .map_err(|reason| unavailable::problem(&reason))?,
         objects: app.objects.clone(),
     };
-    let pieces = export::export(sources, workspace).await.map_err(problem)?;
+    let pieces = export::export(sources, workspace, access.user.id)
+        .await
+        .map_err(problem)?;
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),
         (
@@ -49,8 +51,8 @@ fn problem(error: ExportError) -> Problem {
         ExportError::Busy => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "exports_busy",
-            "Other exports are being written",
-            "Try again in a few minutes.",
+            "An export is being written already",
+            "You can have one at a time. Let it finish, or try again in a few minutes.",
         ),
         ExportError::Unavailable(reason) => unavailable::problem(&reason),
         ExportError::Database(error) => error.into(),

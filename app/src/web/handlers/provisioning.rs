@@ -57,14 +57,9 @@ async fn events(
         }
         // The first item is the state as it is now.
         let _ = timeout_at(until.min(Instant::now() + TOLD_AGAIN), news.next()).await;
-        // Looked up anew: whoever is no member any more hears no more.
-        let found = store::for_member(&app.database, access.user.id, &access.workspace.id).await;
-        let access = match found {
-            Ok(Some((workspace, role))) => WorkspaceAccess {
-                workspace,
-                role,
-                ..access
-            },
+        // Whoever is no member any more hears no more.
+        let access = match access.renewed(&app).await {
+            Ok(Some(access)) => access,
             Ok(None) => return None,
             // The main database is away: what was known is told again.
             Err(_) => access,

@@ -6,6 +6,7 @@
 mod archive;
 mod names;
 mod outlet;
+mod places;
 mod text;
 
 use std::io;
@@ -16,31 +17,29 @@ use futures::Stream;
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::{PgPool, Row as _};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::Workspace;
 use crate::documents::Failure;
-use crate::ids::DocumentId;
+use crate::ids::{DocumentId, UserId};
 use crate::objects::{Objects, ObjectsError};
 use crate::tenants::{TenantDatabase, Unavailable};
 use archive::{Archive, ArchiveError, Entry};
+use places::Place;
 
-/// Archives that one process writes at once.
-pub const AT_ONCE: usize = 4;
+/// Archives that one process writes at once, each for another person. One costs some blocks of memory and a tenant's pool.
+pub const AT_ONCE: usize = 16;
 /// Limit on writing one: a reader that hardly reads does not hold its place for ever.
 pub const WRITING_TAKES_MAX: Duration = Duration::from_hours(1);
 /// Version of the manifest's form.
 const MANIFEST_VERSION: u32 = 1;
 
-static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
-
 /// Why there is no archive, or only half of one.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// So many are being written already.
-    #[error("{AT_ONCE} archives are being written already")]
+    /// So many are being written already, or one for this person.
+    #[error("{AT_ONCE} archives are being written already, or one for this person")]
     Busy,
     /// The workspace's database cannot be used now.
     #[error(transparent)]
@@ -79,12 +78,13 @@ pub struct Sources {
     pub objects: Objects,
 }
 
-/// Begins to write the workspace's archive, and returns it as it comes.
+/// Begins to write the workspace's archive for a member, and returns it as it comes.
 pub async fn export(
     sources: Sources,
     workspace: Workspace,
+    user: UserId,
 ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, ExportError> {
-    let place = PLACES.try_acquire().map_err(|_| ExportError::Busy)?;
+    let place = Place::take(user).ok_or(ExportError::Busy)?;
     let documents = documents(&sources.database, &workspace).await?;
     let (outlet, pieces) = outlet::outlet();
     tokio::spawn(write(sources, workspace, documents, outlet, place));
@@ -170,7 +170,7 @@ async fn write(
     workspace: Workspace,
     documents: Vec<Document>,
     outlet: outlet::Outlet,
-    _place: SemaphorePermit<'static>,
+    _place: Place,
 ) {
     let expected_bytes = documents
         .iter()

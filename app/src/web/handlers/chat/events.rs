@@ -9,21 +9,17 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{self, Stream, StreamExt as _};
 use jiff::Timestamp;
 use maud::Markup;
-use tokio::time::Instant;
 
 use super::{MessagePath, failed, place, views};
 use crate::ask::{Author, Followed, Message, Progress, threads};
 use crate::ids::ThreadId;
 use crate::pages;
 use crate::pages::chat::{EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
-use crate::web::extract::{Path, WorkspaceAccess};
+use crate::web::extract::{Path, Standing, WorkspaceAccess};
 use crate::web::{App, Problem};
-use crate::workspaces::store;
 
 use super::super::unavailable;
 
-/// How often it is looked whether the person is still a member, when there is something to tell.
-const MEMBERSHIP_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Keeps proxies from taking the connection for dead while the model thinks.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -35,7 +31,7 @@ struct Watch {
     asked: String,
     news: Pin<Box<dyn Stream<Item = Followed> + Send>>,
     last_progress: Option<Progress>,
-    looked_at: Instant,
+    standing: Standing,
 }
 
 pub(super) async fn events(
@@ -71,7 +67,7 @@ pub(super) async fn events(
         thread: path.thread,
         asked,
         last_progress: None,
-        looked_at: Instant::now(),
+        standing: Standing::new(),
     };
     let events = stream::unfold(watch, |mut watch| async move {
         let event = watch.next().await?;
@@ -84,7 +80,7 @@ impl Watch {
     async fn next(&mut self) -> Option<Event> {
         loop {
             let followed = self.news.next().await?;
-            if !self.is_member().await {
+            if !self.standing.holds(&self.app, &self.access).await {
                 return None;
             }
             match followed {
@@ -118,19 +114,6 @@ impl Watch {
 
     fn place(&self) -> pages::chat::ChatPlace<'_> {
         place(&self.access, Timestamp::now())
-    }
-
-    async fn is_member(&mut self) -> bool {
-        if self.looked_at.elapsed() < MEMBERSHIP_LOOK_EVERY {
-            return true;
-        }
-        self.looked_at = Instant::now();
-        let found = store::for_member(
-            &self.app.database,
-            self.access.user.id,
-            &self.access.workspace.id,
-        );
-        matches!(found.await, Ok(Some(_)))
     }
 }
 

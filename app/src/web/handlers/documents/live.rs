@@ -23,13 +23,10 @@ use crate::pages::documents::{EVENT_DOCUMENT, EVENT_LIST};
 use crate::web::App;
 use crate::web::Problem;
 use crate::web::events::{Signal, What};
-use crate::web::extract::WorkspaceAccess;
-use crate::workspaces::store;
+use crate::web::extract::{Standing, WorkspaceAccess};
 
 /// After so long the browser has to ask anew, with its session looked at again.
 const STREAM_LIMIT: Duration = Duration::from_mins(10);
-/// How often it is looked whether the person is still a member, when there is something to tell.
-const MEMBERSHIP_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Keeps proxies from taking the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -42,7 +39,7 @@ struct Watch {
     /// Documents whose rows the page has.
     shown: HashSet<DocumentId>,
     ends_at: Instant,
-    looked_at: Instant,
+    standing: Standing,
     is_first: bool,
 }
 
@@ -59,7 +56,7 @@ pub(super) async fn events(
         signals,
         shown: HashSet::new(),
         ends_at: now + STREAM_LIMIT,
-        looked_at: now,
+        standing: Standing::new(),
         is_first: true,
     };
     let events = stream::unfold(watch, |mut watch| async move {
@@ -77,7 +74,7 @@ impl Watch {
         }
         loop {
             let signal = timeout_at(self.ends_at, self.signals.next()).await.ok()??;
-            if !self.is_member().await {
+            if !self.standing.holds(&self.app, &self.access).await {
                 return None;
             }
             let event = match signal {
@@ -91,19 +88,6 @@ impl Watch {
                 return Some(event);
             }
         }
-    }
-
-    async fn is_member(&mut self) -> bool {
-        if self.looked_at.elapsed() < MEMBERSHIP_LOOK_EVERY {
-            return true;
-        }
-        self.looked_at = Instant::now();
-        let found = store::for_member(
-            &self.app.database,
-            self.access.user.id,
-            &self.access.workspace.id,
-        );
-        matches!(found.await, Ok(Some(_)))
     }
 
     async fn document(&mut self, id: DocumentId) -> Result<Event, Problem> {
