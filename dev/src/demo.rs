@@ -23,7 +23,7 @@ use anyhow::{Context as _, Result, bail};
 use crds::Tenant;
 use kube::Api;
 use kube::api::ListParams;
-use neon_emulator::{Config, Emulator, Latency};
+use neon_emulator::{Emulator, Latency};
 
 use self::cluster::Cluster;
 use self::table::Table;
@@ -109,11 +109,11 @@ impl Demo {
         let path = folder.path().to_owned();
         let database = async {
             let postgres = Postgres::start(&path).await?;
-            let config = Config {
-                latency: Latency::neon(),
-                ..Config::new(postgres.uri())
-            };
-            let emulator = Emulator::start(config).await?;
+            let emulator = Emulator::builder()
+                .postgres(postgres.uri())
+                .latency(Latency::neon())
+                .start()
+                .await?;
             anyhow::Ok((postgres, emulator))
         };
         let (cluster, (postgres, emulator), s3) =

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use neon_emulator::faults::Fault;
-use neon_emulator::{Latency, Limits};
+use neon_emulator::postgres::{self, Server};
+use neon_emulator::{Latency, Limits, RateLimits};
 
 /// The Neon API and its data plane over a plain PostgreSQL server.
 #[derive(Debug, Parser)]
@@ -28,7 +29,7 @@ pub(crate) struct Source {
     /// URI of a superuser of a running PostgreSQL server.
     #[arg(
         long,
-        env = "NEON_EMULATOR_POSTGRES",
+        env = neon_emulator::POSTGRES_VARIABLE,
         hide_env_values = true,
         value_name = "URI"
     )]
@@ -145,6 +146,27 @@ pub(crate) struct Serve {
     /// Most branches of a project; more are refused with 422.
     #[arg(long, env = "NEON_EMULATOR_BRANCHES_MAX", value_name = "NUMBER")]
     pub(crate) branches_max: Option<u32>,
+    /// Most calls of the account in any 60 seconds; more are refused with 429. The service answers 700.
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_CALLS_PER_MINUTE_MAX",
+        value_name = "NUMBER"
+    )]
+    pub(crate) calls_per_minute_max: Option<u32>,
+    /// Most calls of one route in any second; more are refused with 429. The service answers 40.
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_ROUTE_CALLS_PER_SECOND_MAX",
+        value_name = "NUMBER"
+    )]
+    pub(crate) route_calls_per_second_max: Option<u32>,
+    /// Most questions about consumption in any 60 seconds; more are refused with 429. The service answers about 30.
+    #[arg(
+        long,
+        env = "NEON_EMULATOR_CONSUMPTION_CALLS_PER_MINUTE_MAX",
+        value_name = "NUMBER"
+    )]
+    pub(crate) consumption_calls_per_minute_max: Option<u32>,
     /// Most connections of the data plane at one time.
     #[arg(
         long,
@@ -178,10 +200,10 @@ pub(crate) struct Serve {
 
     /// A fault, armed from the start: ROUTE:EFFECT[:KEY=VALUE]...; may be given several times.
     ///
-    /// ROUTE is an operation of the API (createProject), * for all, or data-plane. EFFECT is a status (429, 423, 503),
-    /// 524-html, delay, answer-lost, work-late, operation-fails, operation-errors, unavailable, refuse-connections or
-    /// cut-connection. Keys: times, skip, p, project; retry-after (s), ms, error, first, after. For example
-    /// createProject:answer-lost:times=1 or *:503:p=0.05.
+    /// ROUTE is an operation of the API (createProject), * for all, account, or data-plane. EFFECT is a status (429, 423, 503),
+    /// 524-html, delay, answer-lost, work-late, operation-fails, operation-errors, unavailable, refuse-connections,
+    /// does-not-wake or cut-connection. Keys: times, skip, p, project; retry-after (s), ms, error, first, after; per-minute and
+    /// for (ms) with account:429. For example createProject:answer-lost:times=1, *:503:p=0.05 or account:429:for=5000.
     #[arg(
         long,
         env = "NEON_EMULATOR_FAULT",
@@ -224,6 +246,18 @@ impl Serve {
         }
     }
 
+    /// The server of its own.
+    pub(crate) fn server(&self) -> postgres::Builder {
+        let mut builder = Server::builder().max_connections(self.pg_max_connections);
+        if let Some(folder) = &self.pg_bin_dir {
+            builder = builder.bin_dir(folder);
+        }
+        if let Some(folder) = &self.data_dir {
+            builder = builder.data_dir(folder);
+        }
+        builder
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         let default = Limits::default();
         Limits {
@@ -236,6 +270,11 @@ impl Serve {
             recoverable_seconds: self
                 .recoverable_seconds
                 .unwrap_or(default.recoverable_seconds),
+            rate: RateLimits {
+                account_per_minute: self.calls_per_minute_max,
+                route_per_second: self.route_calls_per_second_max,
+                consumption_per_minute: self.consumption_calls_per_minute_max,
+            },
         }
     }
 }

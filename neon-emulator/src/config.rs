@@ -1,77 +1,15 @@
-//! How an emulator is to be.
-
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+//! How long things take in an emulator, and what it refuses as too much.
 
 use serde::{Deserialize, Serialize};
-
-use crate::document::Document;
-use crate::faults::Fault;
 
 /// The placeholder in a host template that the endpoint's id takes.
 pub const ENDPOINT_PLACEHOLDER: &str = "{endpoint}";
 
-/// How an [`Emulator`](crate::Emulator) is to be.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The PostgreSQL server under it: a URI of a superuser. The emulator keeps a database of its own there.
-    pub postgres_uri: String,
-    /// The name of that database. Emulators with different ones can share a server.
-    pub control_database: String,
-    /// Where the API listens.
-    pub api_listen: SocketAddr,
-    /// Where the data plane listens.
-    pub data_listen: SocketAddr,
-    /// The port in connection URIs, where it is not the one that is listened on.
-    pub advertised_data_port: Option<u16>,
-    /// The host in connection URIs, such as `{endpoint}.localhost`. Without it the host is 127.0.0.1 and the endpoint
-    /// stands in the option `endpoint`, which works without any name service.
-    pub host_template: Option<String>,
-    /// The API keys that are accepted.
-    pub api_keys: Vec<String>,
-    /// How long things take.
-    pub latency: Latency,
-    /// What is refused as too much.
-    pub limits: Limits,
-    /// Databases to make in advance, before the emulator is ready (about 30 ms each): first connections to so many
-    /// projects then only rename one. For benchmarks of what stands before the emulator; otherwise 0.
-    pub spare_databases: u32,
-    /// The API's document, to hold every answer and every accepted request against. See
-    /// [`Emulator::violations`](crate::Emulator::violations).
-    pub document: Option<Arc<Document>>,
-    /// Faults that are armed from the start.
-    pub faults: Vec<Fault>,
-    /// The seed of the faults' dice and of the latencies, so that a run can be had again.
-    pub seed: u64,
-}
-
-/// The database of [`Config::new`] that holds the emulator's state.
+/// The database that holds the emulator's state in a server that was named, unless another is.
 pub const DEFAULT_CONTROL_DATABASE: &str = "neon_emulator";
 
-/// The API key of [`Config::new`].
+/// The API key that is accepted unless others are named.
 pub const DEFAULT_API_KEY: &str = "napi_emulator";
-
-impl Config {
-    /// An emulator over this server, on free loopback ports, with no latency, no limits, no faults, and the API key
-    /// [`DEFAULT_API_KEY`].
-    pub fn new(postgres_uri: impl Into<String>) -> Self {
-        Self {
-            postgres_uri: postgres_uri.into(),
-            control_database: DEFAULT_CONTROL_DATABASE.to_owned(),
-            api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            data_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            advertised_data_port: None,
-            host_template: None,
-            api_keys: vec![DEFAULT_API_KEY.to_owned()],
-            latency: Latency::instant(),
-            limits: Limits::default(),
-            spare_databases: 0,
-            document: None,
-            faults: Vec::new(),
-            seed: 0,
-        }
-    }
-}
 
 /// How long calls and operations take, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +78,41 @@ pub struct Limits {
     pub compute_wait_ms: u64,
     /// How long a deleted project can be recovered, in seconds; then its database is dropped.
     pub recoverable_seconds: u64,
+    /// Calls of the API in a time; more are refused with 429.
+    pub rate: RateLimits,
+}
+
+/// How many calls of the API are answered in a time, by the emulator's clock. What is over is refused with 429 and the seconds after
+/// which there is room again; refused calls do not count. No limit when absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RateLimits {
+    /// Calls of the account in any 60 seconds.
+    pub account_per_minute: Option<u32>,
+    /// Calls of one route in any second.
+    pub route_per_second: Option<u32>,
+    /// Questions about consumption in any 60 seconds.
+    pub consumption_per_minute: Option<u32>,
+}
+
+impl RateLimits {
+    /// Every call is answered.
+    pub const fn none() -> Self {
+        Self {
+            account_per_minute: None,
+            route_per_second: None,
+            consumption_per_minute: None,
+        }
+    }
+
+    /// Those of the real service: 700 a minute, 40 a second of one route, and about 30 a minute about consumption.
+    pub const fn neon() -> Self {
+        Self {
+            account_per_minute: Some(700),
+            route_per_second: Some(40),
+            consumption_per_minute: Some(30),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -150,6 +123,7 @@ impl Default for Limits {
             data_connections: 1_000,
             compute_wait_ms: 30_000,
             recoverable_seconds: 7 * 24 * 3_600,
+            rate: RateLimits::none(),
         }
     }
 }

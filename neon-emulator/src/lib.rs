@@ -2,13 +2,11 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use neon_emulator::{Config, Emulator, postgres::Server};
+//! use neon_emulator::Emulator;
 //!
-//! let postgres = Server::builder().start().await?;
-//! let emulator = Emulator::start(Config::new(postgres.uri())).await?;
+//! let emulator = Emulator::start().await?;
 //! // A client of the Neon API goes to `emulator.api_url()` with `emulator.api_key()`.
 //! emulator.shutdown().await;
-//! postgres.stop().await;
 //! # Ok(())
 //! # }
 //! ```
@@ -31,6 +29,7 @@ mod names;
 pub mod postgres;
 pub mod process;
 mod provision;
+mod rate;
 mod store;
 mod tls;
 
@@ -38,9 +37,9 @@ pub use api::OPERATIONS;
 pub use api::create::SeededProject;
 pub use api::own::ProjectSummary;
 pub use config::{
-    Config, DEFAULT_API_KEY, DEFAULT_CONTROL_DATABASE, ENDPOINT_PLACEHOLDER, Latency, Limits,
+    DEFAULT_API_KEY, DEFAULT_CONTROL_DATABASE, ENDPOINT_PLACEHOLDER, Latency, Limits, RateLimits,
 };
-pub use emulator::{Emulator, EmulatorError, StartError};
+pub use emulator::{Builder, Emulator, EmulatorError, POSTGRES_VARIABLE, StartError};
 pub use hosts::HostTemplateError;
 pub use store::OpenError;
 pub use tls::TlsError;

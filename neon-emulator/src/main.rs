@@ -7,9 +7,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::Parser;
+use neon_emulator::Emulator;
 use neon_emulator::document::Document;
-use neon_emulator::postgres::Server;
-use neon_emulator::{Config, Emulator};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -37,7 +36,7 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let starting = start(&serve);
-    let (server, emulator) = tokio::select! {
+    let emulator = tokio::select! {
         started = starting => started?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
@@ -53,54 +52,32 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(path);
     }
     emulator.shutdown().await;
-    if let Some(server) = server {
-        server.stop().await;
-    }
     Ok(())
 }
 
-async fn start(serve: &Serve) -> anyhow::Result<(Option<Server>, Emulator)> {
-    let (server, uri) = if let Some(uri) = &serve.source.postgres {
-        (None, uri.clone())
-    } else {
-        let mut builder = Server::builder().max_connections(serve.pg_max_connections);
-        if let Some(folder) = &serve.pg_bin_dir {
-            builder = builder.bin_dir(folder);
-        }
-        if let Some(folder) = &serve.data_dir {
-            builder = builder.data_dir(folder);
-        }
-        let server = builder
-            .start()
-            .await
-            .context("cannot start the embedded PostgreSQL server")?;
-        info!("PostgreSQL listens on 127.0.0.1:{}", server.port());
-        let uri = server.uri().to_owned();
-        (Some(server), uri)
+async fn start(serve: &Serve) -> anyhow::Result<Emulator> {
+    let mut builder = Emulator::builder()
+        .control_database(&serve.control_database)
+        .api_listen(serve.api_listen)
+        .data_listen(serve.data_listen)
+        .advertised_data_port(serve.advertised_data_port)
+        .api_keys(&serve.api_key)
+        .latency(serve.latency())
+        .limits(serve.limits())
+        .spare_databases(serve.spare_databases)
+        .faults(serve.fault.iter().cloned())
+        .seed(serve.seed);
+    if let Some(template) = &serve.host_template {
+        builder = builder.host_template(template);
+    }
+    if let Some(path) = &serve.document {
+        builder = builder.document(Document::read(path)?);
+    }
+    builder = match &serve.source.postgres {
+        Some(uri) => builder.postgres(uri),
+        None => builder.embedded(serve.server()),
     };
-    let document = match &serve.document {
-        Some(path) => Some(Document::read(path)?),
-        None => None,
-    };
-    let config = Config {
-        document,
-        control_database: serve.control_database.clone(),
-        api_listen: serve.api_listen,
-        data_listen: serve.data_listen,
-        advertised_data_port: serve.advertised_data_port,
-        host_template: serve.host_template.clone(),
-        api_keys: serve.api_key.clone(),
-        latency: serve.latency(),
-        limits: serve.limits(),
-        spare_databases: serve.spare_databases,
-        faults: serve.fault.clone(),
-        seed: serve.seed,
-        ..Config::new(uri)
-    };
-    let emulator = Emulator::start(config)
-        .await
-        .context("cannot start the emulator")?;
-    Ok((server, emulator))
+    builder.start().await.context("cannot start the emulator")
 }
 
 /// What the ready file holds.
@@ -130,9 +107,10 @@ fn announce(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
         write_whole(path, &serde_json::to_vec_pretty(&ready)?)?;
     }
     info!(
-        "The API is at {}, the data plane at {}",
+        "The API is at {}, the data plane at {}; what happens is shown at {}",
         emulator.api_url(),
-        emulator.data_addr()
+        emulator.data_addr(),
+        emulator.page_url()
     );
     Ok(())
 }

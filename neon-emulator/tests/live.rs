@@ -13,8 +13,7 @@ use std::time::Duration;
 use neon::Neon;
 use neon::ids::ProjectId;
 use neon::model::CreateProject;
-use neon_emulator::postgres::Server;
-use neon_emulator::{Config, Emulator};
+use neon_emulator::Emulator;
 use serde_json::Value;
 
 /// The organization that the key's projects belong to, where it is needed.
@@ -134,10 +133,7 @@ async fn the_service_answers_with_every_field_that_the_emulator_has() {
         .ok()
         .map(|id| id.parse().expect("an organization's id"));
 
-    let postgres = Server::builder().start().await.expect("PostgreSQL starts");
-    let emulator = Emulator::start(Config::new(postgres.uri()))
-        .await
-        .expect("the emulator starts");
+    let emulator = Emulator::start().await.expect("the emulator starts");
     let ours = Api::new(emulator.api_url(), emulator.api_key())
         .shapes(project.clone())
         .await;

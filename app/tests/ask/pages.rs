@@ -14,7 +14,7 @@ use app::web::App;
 use app::web::router::router;
 use app::workspaces::{Workspace, store};
 use axum::http::StatusCode;
-use neon_emulator::{Config, Emulator};
+use neon_emulator::Emulator;
 use openai_stub::Stub;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -50,12 +50,12 @@ impl Desk {
         .await
         .unwrap();
         let database = main_database(&name("ask_main")).await;
-        let emulator = Emulator::start(Config {
-            control_database: name("ask_emulator"),
-            ..Config::new(postgres().await.uri())
-        })
-        .await
-        .expect("the emulator starts");
+        let emulator = Emulator::builder()
+            .postgres(postgres().await.uri())
+            .control_database(name("ask_emulator"))
+            .start()
+            .await
+            .expect("the emulator starts");
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let cluster = Cluster::new();
         let config = settings(&database, &stub);

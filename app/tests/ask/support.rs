@@ -13,7 +13,7 @@ use crds::{Connection, ConnectionDetails, SSL_MODE};
 use futures::{Stream, StreamExt as _};
 use models::{EmbeddingModel, EndpointConfig, Models, ModelsConfig, Quota};
 use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
-use neon_emulator::{Config, Emulator};
+use neon_emulator::Emulator;
 use openai_stub::Stub;
 use rag::{Page, Rules};
 use secrecy::ExposeSecret as _;
@@ -77,12 +77,12 @@ impl Stage {
 
     async fn with(config: openai_stub::Config) -> Self {
         let server = postgres().await;
-        let emulator = Emulator::start(Config {
-            control_database: name("ask_emulator"),
-            ..Config::new(server.uri())
-        })
-        .await
-        .expect("the emulator starts");
+        let emulator = Emulator::builder()
+            .postgres(server.uri())
+            .control_database(name("ask_emulator"))
+            .start()
+            .await
+            .expect("the emulator starts");
         let world = World::with(PoolLimits::default()).await;
         let user = world.user("Ada").await;
         let mut workspace = world.workspace(user).await;

@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
-use neon_emulator::{Config, Emulator};
+use neon_emulator::Emulator;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::PgPool;
@@ -80,12 +80,15 @@ impl Matrix {
             .await
             .unwrap();
         site.join(site.user("bob").await, &a.id, Role::Member).await;
-        let emulator = Emulator::start(Config {
-            control_database: format!("emulator_{}", EMULATORS.fetch_add(1, Ordering::Relaxed)),
-            ..Config::new(postgres().await.uri())
-        })
-        .await
-        .expect("the emulator starts");
+        let emulator = Emulator::builder()
+            .postgres(postgres().await.uri())
+            .control_database(format!(
+                "emulator_{}",
+                EMULATORS.fetch_add(1, Ordering::Relaxed)
+            ))
+            .start()
+            .await
+            .expect("the emulator starts");
         for workspace in [&a, &b] {
             give_database(&site, &emulator, workspace).await;
         }

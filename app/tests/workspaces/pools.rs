@@ -6,7 +6,7 @@ use app::tenants::{PoolLimits, TenantDatabase, Unavailable};
 use app::workspaces::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
-use neon_emulator::{Config, Emulator};
+use neon_emulator::Emulator;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,13 +25,15 @@ struct Plane {
 impl Plane {
     async fn start(limits: PoolLimits) -> Self {
         let server = postgres().await;
-        let config = Config {
-            control_database: format!("emulator_{}", EMULATORS.fetch_add(1, Ordering::Relaxed)),
-            ..Config::new(server.uri())
-        };
+        let emulator = Emulator::builder()
+            .postgres(server.uri())
+            .control_database(format!(
+                "emulator_{}",
+                EMULATORS.fetch_add(1, Ordering::Relaxed)
+            ));
         Self {
             world: World::with(limits).await,
-            emulator: Emulator::start(config).await.expect("the emulator starts"),
+            emulator: emulator.start().await.expect("the emulator starts"),
             http: reqwest::Client::builder().timeout(SOON).build().unwrap(),
         }
     }

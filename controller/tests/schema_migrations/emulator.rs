@@ -6,7 +6,7 @@ use std::time::Duration;
 use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate};
 use neon::Neon;
 use neon::model::CreateProject;
-use neon_emulator::{Config, Emulator};
+use neon_emulator::Emulator;
 use secrecy::ExposeSecret as _;
 use url::Url;
 
@@ -32,7 +32,9 @@ fn target(uri: &str, emulator: &Emulator) -> DatabaseTarget {
 async fn a_new_project_is_migrated_through_its_data_plane() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let postgres = server().await;
-    let emulator = Emulator::start(Config::new(postgres.uri()))
+    let emulator = Emulator::builder()
+        .postgres(postgres.uri())
+        .start()
         .await
         .expect("the emulator starts");
     let neon = Neon::builder()

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
@@ -20,9 +20,11 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::extract::BODY_BYTES_MAX;
 use super::listener::Cut;
+use super::requests::Request as Seen;
 use super::{Api, operations};
 use crate::document::Exchange;
 use crate::faults::{Effect, Verdict};
+use crate::rate::retry_after_seconds;
 
 /// The header with the request's id.
 const REQUEST_ID: &str = "x-request-id";
@@ -32,6 +34,10 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 const TIMEOUT_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>524: A timeout occurred</title></head>\
                             <body><h1>A timeout occurred</h1></body></html>\n";
 const TIMEOUT_STATUS: u16 = 524;
+/// What is told of a request that a fault of the whole account refused.
+const ACCOUNT_FAULT: &str = "account:429";
+/// What is told of one that was too many.
+const RATE_LIMIT: &str = "rate limit";
 
 /// How often each operation of the API was called. Clones share the counts.
 #[derive(Debug, Clone, Default)]
@@ -67,26 +73,49 @@ impl Calls {
 pub(super) async fn api(
     State(api): State<Arc<Api>>,
     ConnectInfo(cut): ConnectInfo<Cut>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let request_id = request_id(request.headers());
+    let came = Instant::now();
     let path = request
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
-    let operation = operations::name(request.method(), path.as_deref().unwrap_or_default());
-    api.calls.count(operation);
-    if !is_allowed(&api, request.headers()) {
+    let mut seen = Seen {
+        at: api.clock.now(),
+        operation: operations::name(request.method(), path.as_deref().unwrap_or_default()),
+        method: request.method().clone(),
+        project: project_of(request.uri().path()).and_then(|id| id.parse().ok()),
+        status: None,
+        took_ms: 0,
+        faults: Vec::new(),
+    };
+    api.calls.count(seen.operation);
+    let response = pass(&api, &cut, request, next, path, &mut seen).await;
+    seen.took_ms = u64::try_from(came.elapsed().as_millis()).unwrap_or(u64::MAX);
+    seen.status = (!cut.is_cut()).then_some(response.status().as_u16());
+    api.requests.add(seen);
+    response
+}
+
+/// The gate itself: the key, the limits, latency and faults; then the handler.
+async fn pass(
+    api: &Arc<Api>,
+    cut: &Cut,
+    mut request: Request,
+    next: Next,
+    path: Option<String>,
+    seen: &mut Seen,
+) -> Response {
+    let request_id = request_id(request.headers());
+    if !is_allowed(api, request.headers()) {
         return finish(unauthorized().into_response(), &request_id);
     }
-    let verdict = Arc::new(
-        api.faults
-            .for_call(operation, project_of(request.uri().path())),
-    );
-    tokio::time::sleep(latency(&api, &verdict)).await;
+    let verdict = Arc::new(verdict(api, seen.operation, request.uri().path()));
+    seen.faults.clone_from(&verdict.words);
+    tokio::time::sleep(latency(api, &verdict)).await;
     request.extensions_mut().insert(verdict.clone());
-    let heard = match hear(&api, request, path).await {
+    let heard = match hear(api, request, path).await {
         Ok((heard, whole)) => {
             request = whole;
             heard
@@ -110,7 +139,7 @@ pub(super) async fn api(
         }
         Some(Effect::WorkLate { ms }) => {
             let delay = Duration::from_millis(*ms);
-            match work_late(&api, request, next, delay).await {
+            match work_late(api, request, next, delay).await {
                 Ok(()) => cut.now(),
                 Err(error) => return finish(error.into_response(), &request_id),
             }
@@ -127,10 +156,22 @@ pub(super) async fn api(
                 Some(Effect::Html524 | Effect::WorkLate { .. })
             ) =>
         {
-            heard.check(&api, response).await
+            heard.check(api, response).await
         }
         _ => response,
     }
+}
+
+/// What becomes of a call: the limits of the account come before what happens to single calls.
+fn verdict(api: &Api, operation: &'static str, path: &str) -> Verdict {
+    let now = api.clock.now();
+    if let Some(seconds) = api.faults.account_limited(now) {
+        return Verdict::refused(seconds, ACCOUNT_FAULT);
+    }
+    if let Err(wait) = api.rate.admit(operation, now) {
+        return Verdict::refused(retry_after_seconds(wait), RATE_LIMIT);
+    }
+    api.faults.for_call(operation, project_of(path))
 }
 
 /// A request, as it is held against the document once its answer is known.
@@ -217,7 +258,7 @@ async fn work_late(
     Ok(())
 }
 
-fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
+pub(super) fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
     headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

@@ -18,11 +18,13 @@ mod listener;
 mod operations;
 pub(crate) mod own;
 mod projects;
+mod requests;
 mod roles;
 mod validate;
 pub(crate) mod view;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -41,6 +43,7 @@ pub(crate) use self::error::ApiError;
 pub(crate) use self::gate::Calls;
 use self::listener::{Cut, CuttableListener};
 pub use self::operations::OPERATIONS;
+pub(crate) use self::requests::Requests;
 use crate::clock::{Clock, Micros, SECOND};
 use crate::compute::Compute;
 use crate::config::{Latency, Limits};
@@ -49,6 +52,7 @@ use crate::document::Conformance;
 use crate::faults::Faults;
 use crate::hosts::Hosts;
 use crate::provision::Provisioner;
+pub(crate) use crate::rate::RateLimiter;
 use crate::store::{BranchRow, Store, StoreError};
 
 /// What handlers share.
@@ -64,6 +68,12 @@ pub(crate) struct Api {
     pub(crate) keys: Vec<String>,
     pub(crate) clock: Clock,
     pub(crate) calls: Calls,
+    pub(crate) requests: Requests,
+    pub(crate) rate: RateLimiter,
+    /// Where the API listens.
+    pub(crate) address: SocketAddr,
+    /// Where the data plane listens.
+    pub(crate) data_address: SocketAddr,
     pub(crate) conformance: Conformance,
     /// Work that goes on after its call was answered.
     pub(crate) tasks: TaskTracker,

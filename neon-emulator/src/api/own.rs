@@ -152,6 +152,11 @@ pub(super) async fn add_fault(
             fault.route
         )));
     }
+    if !fault.fits_its_route() {
+        return Err(ApiError::bad_request(
+            "the account can only be refused with 429 (account:429), and nothing else can",
+        ));
+    }
     match api.faults.add(fault) {
         Some(id) => Ok((StatusCode::CREATED, Json(Armed { id }))),
         None => Err(ApiError::invalid(

@@ -1,6 +1,6 @@
 //! Faults on demand: what goes wrong, where, and when.
 //!
-//! A [`Fault`] names a route (the operation's name in the API, `*` for all of them, or [`DATA_PLANE`]), an effect, and when
+//! A [`Fault`] names a route (the operation's name in the API, `*` for all of them, [`ACCOUNT`] or [`DATA_PLANE`]), an effect, and when
 //! it comes up: after some calls, so many times, or by a die with a seed. Faults are armed through [`Faults`], by the flag
 //! `--fault`, or by `POST /_emulator/faults`.
 
@@ -14,18 +14,26 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 pub use self::spec::FaultSpecError;
+use crate::clock::{Micros, from_millis};
+use crate::rate::{MINUTE, Window, retry_after_seconds};
 
 /// The route of faults that meet connections to databases.
 pub const DATA_PLANE: &str = "data-plane";
 /// The route of faults that meet every call of the API.
 pub const EVERY_ROUTE: &str = "*";
+/// The route of faults that meet the whole account: every call of the API, before anything else.
+pub const ACCOUNT: &str = "account";
+/// The status of a refusal for want of room.
+const TOO_MANY_REQUESTS: u16 = 429;
+/// Seconds in the `Retry-After` header of a refusal whose end nothing else says.
+const RETRY_AFTER_SECONDS: u32 = 1;
 /// Faults that can be armed at one time.
 pub const FAULTS_MAX: usize = 256;
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The operation of the API (`createProject`), `*`, or `data-plane`.
+    /// The operation of the API (`createProject`), `*`, `account`, or `data-plane`.
     pub route: String,
     /// What happens.
     pub effect: Effect,
@@ -48,6 +56,21 @@ fn always() -> f64 {
 }
 
 impl Fault {
+    /// The whole account is refused with 429.
+    pub fn account_limited() -> Self {
+        let effect = Effect::AccountLimited {
+            per_minute: None,
+            for_ms: None,
+            retry_after_seconds: None,
+        };
+        Self::new(ACCOUNT, effect)
+    }
+
+    /// Whether the effect can come up on the route: the account can only be limited, and only the account can be.
+    pub(crate) fn fits_its_route(&self) -> bool {
+        (self.route == ACCOUNT) == matches!(self.effect, Effect::AccountLimited { .. })
+    }
+
     /// A fault that happens at every call of a route.
     pub fn new(route: impl Into<String>, effect: Effect) -> Self {
         Self {
@@ -101,6 +124,19 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_seconds: Option<u32>,
     },
+    /// The account's rate limit is used up: every call of the API, whatever it is about, is answered with 429 and `Retry-After`, and
+    /// meets no other fault. Only on the route [`ACCOUNT`].
+    AccountLimited {
+        /// Calls that are answered all the same, in any 60 seconds. Without it, none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        per_minute: Option<u32>,
+        /// Milliseconds until it is over, from the first call that it meets. Without it, it stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_ms: Option<u64>,
+        /// Seconds in the `Retry-After` header. Without it, as many as there will be no room for; 1 where nobody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_seconds: Option<u32>,
+    },
     /// Nothing is done; a gateway's HTML page with status 524 is answered.
     Html524,
     /// The call goes on after this time. Other faults of the same call still happen.
@@ -147,12 +183,36 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The word that stands for it in a line.
+    pub(crate) fn word(&self) -> String {
+        let word = match self {
+            Self::Status { status, .. } => return status.to_string(),
+            Self::AccountLimited { .. } => "429",
+            Self::Html524 => "524-html",
+            Self::Delay { .. } => "delay",
+            Self::AnswerLost => "answer-lost",
+            Self::WorkLate { .. } => "work-late",
+            Self::OperationFails { .. } => "operation-fails",
+            Self::OperationErrors { .. } => "operation-errors",
+            Self::Unavailable { .. } => "unavailable",
+            Self::RefuseConnections => "refuse-connections",
+            Self::DoesNotWake { .. } => "does-not-wake",
+            Self::CutConnection { .. } => "cut-connection",
+        };
+        word.to_owned()
+    }
+
     /// Whether it happens to connections, and not to calls.
     fn is_of_data_plane(&self) -> bool {
         matches!(
             self,
             Self::RefuseConnections | Self::DoesNotWake { .. } | Self::CutConnection { .. }
         )
+    }
+
+    /// Whether it happens to one call by itself.
+    fn is_of_calls(&self) -> bool {
+        !self.is_of_data_plane() && !matches!(self, Self::AccountLimited { .. })
     }
 }
 
@@ -170,6 +230,19 @@ pub struct ArmedFault {
     pub happened: u64,
 }
 
+impl ArmedFault {
+    /// Whether it can still happen.
+    fn is_left(&self) -> bool {
+        self.fault.times.is_none_or(|times| self.happened < times)
+    }
+
+    /// Whether it is to happen to the next call, which is counted.
+    fn is_due(&mut self, dice: &mut StdRng) -> bool {
+        self.seen += 1;
+        self.seen > self.fault.skip && dice.random_bool(self.fault.probability.clamp(0.0, 1.0))
+    }
+}
+
 /// What happens to one call.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Verdict {
@@ -182,6 +255,22 @@ pub(crate) struct Verdict {
     /// Projects of a page that are unavailable: by place, or by id.
     pub(crate) unavailable_first: usize,
     pub(crate) unavailable: Vec<ProjectId>,
+    /// What came up, in the words of a line, for people.
+    pub(crate) words: Vec<String>,
+}
+
+impl Verdict {
+    /// The call is one too many. `word` says why, to people.
+    pub(crate) fn refused(retry_after_seconds: u32, word: &str) -> Self {
+        Self {
+            outcome: Some(Effect::Status {
+                status: TOO_MANY_REQUESTS,
+                retry_after_seconds: Some(retry_after_seconds),
+            }),
+            words: vec![word.to_owned()],
+            ..Self::default()
+        }
+    }
 }
 
 /// What becomes of the last operation that a call starts.
@@ -198,9 +287,53 @@ pub struct Faults(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    armed: Vec<ArmedFault>,
+    armed: Vec<Armed>,
     next_id: u64,
     dice: StdRng,
+}
+
+/// A fault with what it remembers of the calls it met.
+#[derive(Debug)]
+struct Armed {
+    told: ArmedFault,
+    /// When it met the first.
+    since: Option<Micros>,
+    /// The calls that it let through.
+    window: Option<Window>,
+}
+
+impl Armed {
+    /// How many seconds the account is refused for, if this is what it does to a call at this moment.
+    fn limits(&mut self, now: Micros) -> Option<u32> {
+        let Effect::AccountLimited {
+            per_minute,
+            for_ms,
+            retry_after_seconds: told,
+        } = self.told.fault.effect
+        else {
+            return None;
+        };
+        let since = *self.since.get_or_insert(now);
+        let left = for_ms.map(|ms| since.saturating_add(from_millis(ms)).saturating_sub(now));
+        if left.is_some_and(|left| left <= 0) {
+            return None;
+        }
+        let wait = match per_minute {
+            Some(calls_max) => {
+                let window = self
+                    .window
+                    .get_or_insert_with(|| Window::new(calls_max, MINUTE));
+                let wait = window.wait(now);
+                if wait == 0 {
+                    window.count(now);
+                    return None;
+                }
+                Some(left.map_or(wait, |left| left.min(wait)))
+            }
+            None => left,
+        };
+        Some(told.unwrap_or_else(|| wait.map_or(RETRY_AFTER_SECONDS, retry_after_seconds)))
+    }
 }
 
 impl Faults {
@@ -226,25 +359,33 @@ impl Faults {
         }
         let id = state.next_id;
         state.next_id += 1;
-        state.armed.push(ArmedFault {
-            id,
-            fault,
-            seen: 0,
-            happened: 0,
+        state.armed.push(Armed {
+            told: ArmedFault {
+                id,
+                fault,
+                seen: 0,
+                happened: 0,
+            },
+            since: None,
+            window: None,
         });
         Some(id)
     }
 
     /// What is armed, and what it has done.
     pub fn list(&self) -> Vec<ArmedFault> {
-        self.state().armed.clone()
+        self.state()
+            .armed
+            .iter()
+            .map(|armed| armed.told.clone())
+            .collect()
     }
 
     /// Takes a fault away; whether it was there.
     pub fn remove(&self, id: u64) -> bool {
         let mut state = self.state();
         let before = state.armed.len();
-        state.armed.retain(|armed| armed.id != id);
+        state.armed.retain(|armed| armed.told.id != id);
         state.armed.len() < before
     }
 
@@ -253,11 +394,31 @@ impl Faults {
         self.state().armed.clear();
     }
 
+    /// For how many seconds the whole account is refused at this moment, if it is.
+    pub(crate) fn account_limited(&self, now: Micros) -> Option<u32> {
+        let mut state = self.state();
+        let State { armed, dice, .. } = &mut *state;
+        let limits = armed
+            .iter_mut()
+            .filter(|armed| armed.told.fault.route == ACCOUNT && armed.told.is_left());
+        for armed in limits {
+            if !armed.told.is_due(dice) {
+                continue;
+            }
+            if let Some(seconds) = armed.limits(now) {
+                armed.told.happened += 1;
+                return Some(seconds);
+            }
+        }
+        None
+    }
+
     /// Rolls the dice for one call of the API.
     pub(crate) fn for_call(&self, route: &str, project: Option<&str>) -> Verdict {
         let mut verdict = Verdict::default();
-        self.state()
-            .each(route, project, |fault| match &fault.effect {
+        let mut words = Vec::new();
+        self.state().each(route, project, |fault| {
+            let happens = match &fault.effect {
                 Effect::Delay { ms } => {
                     verdict.delay_ms += ms;
                     true
@@ -283,12 +444,18 @@ impl Faults {
                     }
                     true
                 }
-                effect if effect.is_of_data_plane() || verdict.outcome.is_some() => false,
+                effect if !effect.is_of_calls() || verdict.outcome.is_some() => false,
                 effect => {
                     verdict.outcome = Some(effect.clone());
                     true
                 }
-            });
+            };
+            if happens {
+                words.push(fault.effect.word());
+            }
+            happens
+        });
+        verdict.words = words;
         verdict
     }
 
@@ -318,7 +485,7 @@ impl Faults {
 impl State {
     /// Offers a call to every fault of its route whose time has come; `apply` says whether it made use of it.
     fn each(&mut self, route: &str, project: Option<&str>, mut apply: impl FnMut(&Fault) -> bool) {
-        for armed in &mut self.armed {
+        for Armed { told: armed, .. } in &mut self.armed {
             let fault = &armed.fault;
             let of_route =
                 fault.route == route || (fault.route == EVERY_ROUTE && route != DATA_PLANE);
@@ -328,13 +495,10 @@ impl State {
                     .project
                     .as_ref()
                     .is_none_or(|wanted| Some(wanted.as_str()) == project);
-            if !of_route || !of_project || fault.times.is_some_and(|times| armed.happened >= times)
-            {
+            if !of_route || !of_project || !armed.is_left() {
                 continue;
             }
-            armed.seen += 1;
-            let due = armed.seen > fault.skip;
-            if due && self.dice.random_bool(fault.probability.clamp(0.0, 1.0)) && apply(fault) {
+            if armed.is_due(&mut self.dice) && apply(&armed.fault) {
                 armed.happened += 1;
             }
         }

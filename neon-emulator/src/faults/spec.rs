@@ -3,16 +3,20 @@
 //! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`, `work-late`, `operation-fails`,
 //! `operation-errors`, `unavailable`, `refuse-connections`, `does-not-wake` and `cut-connection`. Keys are `times`, `skip`, `p`, `project` for
 //! all of them; `retry-after` (seconds) for a status; `ms` for delays and late things; `error` for operations; `first` for
-//! `unavailable`; `after` (messages) for `cut-connection`.
+//! `unavailable`; `after` (messages) for `cut-connection`. `account:429` refuses the whole account: `per-minute` (calls that are answered
+//! all the same), `for` (milliseconds from the first call) and `retry-after`.
 
 use std::str::FromStr;
 
-use super::{Effect, Fault};
+use super::{ACCOUNT, Effect, Fault};
 
 /// How long a failed operation stays failed when nothing else is said, in milliseconds.
 const RETRIED_AFTER_MS: u64 = 1_000;
 /// What a failed operation says when nothing else is said.
 const ERROR: &str = "injected: the compute did not come up";
+
+/// What can happen to the whole account.
+const ACCOUNT_EFFECT: &str = "429";
 
 /// Why a line is no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +39,8 @@ struct Keys {
     error: Option<String>,
     first: Option<usize>,
     after: Option<u64>,
+    per_minute: Option<u32>,
+    for_ms: Option<u64>,
 }
 
 impl FromStr for Fault {
@@ -61,9 +67,22 @@ impl FromStr for Fault {
             keys.set(key, value)
                 .ok_or_else(|| wrong(format!("{piece:?} is not understood")))?;
         }
-        let effect = keys
-            .effect(effect)
-            .ok_or_else(|| wrong(format!("there is no effect {effect:?}")))?;
+        if route == ACCOUNT && effect != ACCOUNT_EFFECT {
+            return Err(wrong(format!(
+                "all that can happen to the account is {ACCOUNT_EFFECT}; the route * is every call"
+            )));
+        }
+        if route != ACCOUNT && (keys.per_minute.is_some() || keys.for_ms.is_some()) {
+            return Err(wrong(format!(
+                "per-minute and for are only for {ACCOUNT}:{ACCOUNT_EFFECT}"
+            )));
+        }
+        let effect = if route == ACCOUNT {
+            keys.limit()
+        } else {
+            keys.effect(effect)
+                .ok_or_else(|| wrong(format!("there is no effect {effect:?}")))?
+        };
         Ok(Self {
             route: route.to_owned(),
             effect,
@@ -87,9 +106,19 @@ impl Keys {
             "error" => self.error = Some(value.to_owned()),
             "first" => self.first = Some(value.parse().ok()?),
             "after" => self.after = Some(value.parse().ok()?),
+            "per-minute" => self.per_minute = Some(value.parse().ok()?),
+            "for" => self.for_ms = Some(value.parse().ok()?),
             _ => return None,
         }
         Some(())
+    }
+
+    fn limit(&self) -> Effect {
+        Effect::AccountLimited {
+            per_minute: self.per_minute,
+            for_ms: self.for_ms,
+            retry_after_seconds: self.retry_after,
+        }
     }
 
     fn effect(&mut self, word: &str) -> Option<Effect> {

@@ -3,7 +3,7 @@
 //! A change that leaves some writes their names down in its own transaction; they are dropped after it, and by every purge, so that a
 //! crash between the two leaves nothing for ever.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::{ProvisionError, Provisioner, execute};
 use crate::clock::Micros;
@@ -70,6 +70,26 @@ impl Provisioner {
         tx.commit().await?;
         self.bury().await?;
         Ok(purged)
+    }
+
+    /// Drops the databases and roles of all projects, and those in stock, for good.
+    pub(crate) async fn erase(&self) -> Result<(), ProvisionError> {
+        self.store.delete_everything().await?;
+        self.purge(Micros::MAX).await?;
+        Ok(())
+    }
+
+    /// Drops the state itself. Nobody may be connected to it any more.
+    pub(crate) async fn drop_state(&self) -> Result<(), ProvisionError> {
+        let mut connection = self.options.connect().await?;
+        let name = self.store.name();
+        execute(
+            &mut connection,
+            format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
+        )
+        .await?;
+        connection.close().await?;
+        Ok(())
     }
 
     /// Takes everything away that a role owns or may do in the databases of its branch, so that it can be dropped. What it owned belongs

@@ -140,6 +140,12 @@ impl Store {
         &self.pool
     }
 
+    /// The name of the database that holds the state.
+    pub(crate) fn name(&self) -> String {
+        let options = self.pool.connect_options();
+        options.get_database().unwrap_or_default().to_owned()
+    }
+
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         self.pool.begin().await.map_err(StoreError::Unavailable)
     }

@@ -192,6 +192,22 @@ impl Store {
         Ok(())
     }
 
+    /// Deletes every project, beyond recovery, and dooms the databases in stock.
+    pub(crate) async fn delete_everything(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE projects SET deleted_at_us = 0")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "WITH stock AS (DELETE FROM spare_databases RETURNING name)
+             INSERT INTO doomed (kind, name) SELECT 'database', name FROM stock",
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Every password that was ever given out.
     pub(crate) async fn passwords_given(&self) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(

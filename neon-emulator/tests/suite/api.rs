@@ -5,7 +5,7 @@ use neon::model::{
     CreateProject, OperationStatus, ProjectEnvelope, ProjectPage, RecoveredProject, RoleOperations,
 };
 use neon_emulator::postgres::Server;
-use neon_emulator::{Config, Emulator, Latency};
+use neon_emulator::{Emulator, Latency, Limits};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -297,7 +297,13 @@ async fn wrong_requests_are_refused_with_a_code_a_message_and_the_id_of_the_requ
 
 #[tokio::test]
 async fn a_project_is_locked_while_its_operations_run() {
-    let world = World::start_with(|config| config.latency.start_compute_ms = 1_500).await;
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            start_compute_ms: 1_500,
+            ..Latency::instant()
+        })
+    })
+    .await;
     let created = world.create("busy").await;
     let path = format!("/projects/{}", created.project.id);
     let endpoint = format!("{path}/endpoints/{}", created.endpoints[0].id);
@@ -423,7 +429,13 @@ async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
 
 #[tokio::test]
 async fn a_project_past_its_recovery_is_purged_with_its_database_and_role() {
-    let world = World::start_with(|config| config.limits.recoverable_seconds = 0).await;
+    let world = World::start_with(|emulator| {
+        emulator.limits(Limits {
+            recoverable_seconds: 0,
+            ..Limits::default()
+        })
+    })
+    .await;
     let created = world.create("gone").await;
     connect(&uri(&created)).await.expect("connects");
     let mut admin = connect(world.postgres.uri()).await.expect("connects");
@@ -515,7 +527,13 @@ async fn passwords_that_are_not_stored_are_not_revealed() {
 
 #[tokio::test]
 async fn the_limit_of_projects_is_told_as_such() {
-    let world = World::start_with(|config| config.limits.projects = Some(1)).await;
+    let world = World::start_with(|emulator| {
+        emulator.limits(Limits {
+            projects: Some(1),
+            ..Limits::default()
+        })
+    })
+    .await;
     let created = world.create("one").await;
     let (status, body) = world
         .call(Method::POST, "/projects", Some(json!({"project": {}})))
@@ -534,7 +552,13 @@ async fn the_limit_of_projects_is_told_as_such() {
 
 #[tokio::test]
 async fn a_restart_forgets_nothing() {
-    let world = World::start_with(|config| config.latency.apply_config_ms = 60_000).await;
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            apply_config_ms: 60_000,
+            ..Latency::instant()
+        })
+    })
+    .await;
     let created = world.create("kept").await;
     let ca = world.emulator.ca_pem().to_owned();
     let path = format!("/projects/{}", created.project.id);
@@ -618,12 +642,11 @@ async fn ten_thousand_projects_are_listed_in_full_pages_without_a_gap() {
 #[tokio::test]
 async fn an_emulator_without_a_key_does_not_start() {
     let world = World::start().await;
-    let config = Config {
-        api_keys: Vec::new(),
-        latency: Latency::instant(),
-        ..Config::new(world.postgres.uri())
-    };
-    assert!(Emulator::start(config).await.is_err());
+    let none: [String; 0] = [];
+    let emulator = Emulator::builder()
+        .postgres(world.postgres.uri())
+        .api_keys(none);
+    assert!(emulator.start().await.is_err());
 }
 
 #[tokio::test]
@@ -637,7 +660,9 @@ async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as
         .expect("starts");
     let port = postgres.port();
     let world = World::start().await;
-    let emulator = Emulator::start(Config::new(postgres.uri()))
+    let emulator = Emulator::builder()
+        .postgres(postgres.uri())
+        .start()
         .await
         .expect("starts");
     let world = World { emulator, ..world };

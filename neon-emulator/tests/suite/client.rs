@@ -3,6 +3,7 @@
 
 use neon::model::{ComputeUnits, CreateProject, OperationStatus, UpdateEndpoint, UpdateProject};
 use neon::{ErrorKind, Neon};
+use neon_emulator::Limits;
 use neon_emulator::faults::Fault;
 use secrecy::ExposeSecret;
 
@@ -149,7 +150,13 @@ async fn the_client_reveals_resets_deletes_and_recovers() {
 
 #[tokio::test]
 async fn the_client_reads_every_fault_as_what_it_is() {
-    let world = World::start_with(|config| config.limits.projects = Some(2)).await;
+    let world = World::start_with(|emulator| {
+        emulator.limits(Limits {
+            projects: Some(2),
+            ..Limits::default()
+        })
+    })
+    .await;
     let neon = client(&world);
     let create = || neon.projects().create(CreateProject::named("one")).send();
 

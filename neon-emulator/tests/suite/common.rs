@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use neon::model::{CreateProject, CreatedProject, Operation, OperationEnvelope, ProjectEnvelope};
 use neon_emulator::document::{Conformance, DOCUMENT_VARIABLE, Document};
 use neon_emulator::postgres::Server;
-use neon_emulator::{Config, Emulator};
+use neon_emulator::{Builder, Emulator};
 use reqwest::{Method, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -61,21 +61,19 @@ impl Drop for Kept {
 
 impl World {
     pub(crate) async fn start() -> Self {
-        Self::start_with(|_| {}).await
+        Self::start_with(|emulator| emulator).await
     }
 
-    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(Builder) -> Builder) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let start = || async { Server::builder().start().await.expect("PostgreSQL starts") };
         let postgres = POSTGRES.get_or_init(start).await;
         let control_database = format!("emulator_{}", WORLDS.fetch_add(1, Ordering::Relaxed));
-        let mut config = Config {
-            control_database: control_database.clone(),
-            document: document(),
-            ..Config::new(postgres.uri())
-        };
-        change(&mut config);
-        let emulator = Emulator::start(config).await.expect("the emulator starts");
+        let emulator = Emulator::builder()
+            .postgres(postgres.uri())
+            .control_database(&control_database)
+            .document(document());
+        let emulator = change(emulator).start().await.expect("the emulator starts");
         let http = reqwest::Client::builder()
             .timeout(SOON)
             .build()
@@ -93,12 +91,11 @@ impl World {
     /// Stops the emulator and starts another over the same PostgreSQL.
     pub(crate) async fn restart(self) -> Self {
         self.emulator.shutdown().await;
-        let config = Config {
-            control_database: self.control_database.clone(),
-            document: document(),
-            ..Config::new(self.postgres.uri())
-        };
-        let emulator = Emulator::start(config)
+        let emulator = Emulator::builder()
+            .postgres(self.postgres.uri())
+            .control_database(&self.control_database)
+            .document(document())
+            .start()
             .await
             .expect("the emulator starts again");
         let kept = Kept(emulator.conformance());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use neon::model::{
     AllowedIps, CreateProject, EndpointState, ProjectSettings, Quota, UpdateProject,
 };
+use neon_emulator::Latency;
 use sqlx::Connection;
 
 use crate::client::client;
@@ -23,7 +24,13 @@ async fn state(world: &World, created: &neon::model::CreatedProject) -> Endpoint
 
 #[tokio::test]
 async fn a_compute_that_nobody_uses_sleeps_and_the_next_connection_waits_until_it_is_awake() {
-    let world = World::start_with(|config| config.latency.cold_start_ms = 300).await;
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            cold_start_ms: 300,
+            ..Latency::instant()
+        })
+    })
+    .await;
     let created = world.create("one").await;
     let mut idle = connect(&uri(&created)).await.expect("connects");
     assert_eq!(state(&world, &created).await, EndpointState::Active);

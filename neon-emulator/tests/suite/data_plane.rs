@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::common::{World, connect, password, refused, until, uri};
 use neon::model::RoleOperations;
 use neon_emulator::faults::Fault;
+use neon_emulator::{Latency, Limits};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -51,9 +52,7 @@ async fn a_client_with_the_endpoint_in_its_options_reaches_its_own_database() {
 
 #[tokio::test]
 async fn a_client_that_checks_the_certificate_finds_its_endpoint_by_the_host_name() {
-    let world =
-        World::start_with(|config| config.host_template = Some("{endpoint}.localhost".into()))
-            .await;
+    let world = World::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await;
     let created = world.create("one").await;
     let endpoint = created.endpoints[0].id.as_str();
     assert!(
@@ -259,7 +258,13 @@ async fn a_deleted_project_loses_its_connections_at_once_and_takes_none() {
 
 #[tokio::test]
 async fn a_connection_waits_for_a_compute_that_is_starting() {
-    let world = World::start_with(|config| config.latency.start_compute_ms = 700).await;
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            start_compute_ms: 700,
+            ..Latency::instant()
+        })
+    })
+    .await;
     let before = Instant::now();
     let created = world.create("one").await;
     connect(&uri(&created)).await.expect("connects");
@@ -269,9 +274,16 @@ async fn a_connection_waits_for_a_compute_that_is_starting() {
         before.elapsed()
     );
 
-    let world = World::start_with(|config| {
-        config.latency.start_compute_ms = 60_000;
-        config.limits.compute_wait_ms = 50;
+    let world = World::start_with(|emulator| {
+        emulator
+            .latency(Latency {
+                start_compute_ms: 60_000,
+                ..Latency::instant()
+            })
+            .limits(Limits {
+                compute_wait_ms: 50,
+                ..Limits::default()
+            })
     })
     .await;
     let created = world.create("one").await;
@@ -280,7 +292,13 @@ async fn a_connection_waits_for_a_compute_that_is_starting() {
 
 #[tokio::test]
 async fn a_new_password_holds_when_the_operation_has_ended_and_the_old_one_until_then() {
-    let world = World::start_with(|config| config.latency.apply_config_ms = 1_000).await;
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            apply_config_ms: 1_000,
+            ..Latency::instant()
+        })
+    })
+    .await;
     let created = world.create("one").await;
     let mut open = connect(&uri(&created)).await.expect("connects");
     let path = format!(
@@ -421,7 +439,7 @@ async fn connections_can_be_refused_and_cut_on_demand() {
 
 #[tokio::test]
 async fn databases_made_in_advance_are_used_first_and_are_like_the_others() {
-    let world = World::start_with(|config| config.spare_databases = 1).await;
+    let world = World::start_with(|emulator| emulator.spare_databases(1)).await;
     let stock = "SELECT count(*) FROM spare_databases";
     let mut state = PgConnectOptions::from_str(world.postgres.uri())
         .expect("a URI")

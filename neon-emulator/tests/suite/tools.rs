@@ -27,7 +27,7 @@ fn script(name: &str) -> PathBuf {
 }
 
 async fn world() -> World {
-    World::start_with(|config| config.host_template = Some("{endpoint}.localhost".to_owned())).await
+    World::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await
 }
 
 /// Runs a command to its end, with what it needs to find the emulator.

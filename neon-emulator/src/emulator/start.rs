@@ -1,0 +1,163 @@
+//! The start of an emulator: its parts, put together in the order in which they need each other.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::builder::Settings;
+use super::server::{Source, Under};
+use super::{Emulator, upkeep};
+use crate::api::{self, Api, Calls, RateLimiter, Requests};
+use crate::clock::Clock;
+use crate::data_plane::scram::SaltedPasswords;
+use crate::data_plane::{Backend, DataPlane, Sessions};
+use crate::document::Conformance;
+use crate::faults::Faults;
+use crate::hosts::{HostTemplateError, Hosts};
+use crate::postgres::PostgresError;
+use crate::provision::Provisioner;
+use crate::store::{OpenError, Store, connect_options};
+use crate::tls::{Certificates, TlsError};
+
+/// Why an emulator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No key would be accepted.
+    #[error("at least one API key is needed")]
+    NoApiKey,
+    /// The host template gives no host to an endpoint.
+    #[error(transparent)]
+    HostTemplate(#[from] HostTemplateError),
+    /// No PostgreSQL server was named, and none could be started.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The PostgreSQL server under it cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The state of the emulator before this one cannot be read.
+    #[error("cannot read the emulator's state: {0}")]
+    State(String),
+    /// There are no certificates for the data plane.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Databases could not be made in advance.
+    #[error("cannot make databases in advance: {0}")]
+    Stock(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Starts an emulator; when this returns, the API and the data plane take connections.
+pub(super) async fn start(source: Source, settings: Settings) -> Result<Emulator, StartError> {
+    if settings.api_keys.iter().all(String::is_empty) {
+        return Err(StartError::NoApiKey);
+    }
+    let api_listener = listen(settings.api_listen).await?;
+    let data_listener = listen(settings.data_listen).await?;
+    let api_address = address(&api_listener, settings.api_listen)?;
+    let data_address = address(&data_listener, settings.data_listen)?;
+    let port = settings.advertised_data_port.unwrap_or(data_address.port());
+    let hosts = Hosts::new(settings.host_template.clone(), port)?;
+
+    let (under, control_database) = Under::find(source, settings.control_database).await?;
+    let uri = under.uri();
+    let store = Store::open(uri, &control_database).await?;
+    let provisioner = Provisioner::open(uri, store.clone()).await?;
+    provisioner
+        .stock(settings.spare_databases)
+        .await
+        .map_err(|error| StartError::Stock(error.to_string()))?;
+    let certificates = Certificates::open(&store, hosts.are_own().then(|| hosts.suffix())).await?;
+    let ca_pem = certificates.ca_pem().to_owned();
+    let backend = Backend::of(&connect_options(uri).map_err(OpenError::from)?);
+    let faults = Faults::new(settings.faults, settings.seed);
+    let sessions = Sessions::default();
+    let clock = Clock::ahead_by(upkeep::ahead(&store).await?);
+
+    let plane = Arc::new(DataPlane {
+        store: store.clone(),
+        provisioner: provisioner.clone(),
+        faults: faults.clone(),
+        sessions: sessions.clone(),
+        backend,
+        tls: TlsAcceptor::from(certificates.clone().server_config()?),
+        certificates,
+        passwords: SaltedPasswords::default(),
+        limits: settings.limits,
+        latency: settings.latency,
+        clock: clock.clone(),
+        places: Arc::new(Semaphore::new(settings.limits.data_connections as usize)),
+    });
+    let api = Arc::new(Api {
+        store,
+        plane: plane.clone(),
+        provisioner,
+        faults,
+        sessions,
+        hosts,
+        latency: settings.latency,
+        limits: settings.limits,
+        rate: RateLimiter::new(settings.limits.rate),
+        requests: Requests::default(),
+        address: api_address,
+        data_address,
+        keys: settings
+            .api_keys
+            .into_iter()
+            .filter(|key| !key.is_empty())
+            .collect(),
+        clock,
+        calls: Calls::default(),
+        conformance: Conformance::new(settings.document),
+        tasks: TaskTracker::new(),
+        dice: Mutex::new(StdRng::seed_from_u64(settings.seed)),
+    });
+
+    let stop = CancellationToken::new();
+    let servers = TaskTracker::new();
+    servers.spawn(serve_api(api.clone(), api_listener, stop.clone()));
+    servers.spawn(upkeep::look_after(api.clone(), stop.clone()));
+    servers.spawn(plane.serve(data_listener, stop.clone()));
+    servers.spawn(upkeep::purge(api.clone(), stop.clone()));
+    Ok(Emulator {
+        api,
+        api_address,
+        data_address,
+        ca_pem,
+        stop,
+        servers,
+        under,
+    })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
+}
+
+fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: wanted,
+        source,
+    })
+}
+
+async fn serve_api(api: Arc<Api>, listener: TcpListener, stop: CancellationToken) {
+    if let Err(error) = api::serve(api, listener, stop).await {
+        tracing::error!(%error, "The API stopped listening");
+    }
+}

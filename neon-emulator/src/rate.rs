@@ -1,0 +1,170 @@
+//! How many calls there may be in a time, by the emulator's clock: counted in a window that slides.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::{Micros, SECOND};
+use crate::config::RateLimits;
+
+/// Microseconds of a minute.
+pub(crate) const MINUTE: Micros = 60 * SECOND;
+
+/// The calls that were let in lately. It holds as many moments as calls are let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Window {
+    calls_max: usize,
+    lasts: Micros,
+    let_in: VecDeque<Micros>,
+}
+
+impl Window {
+    /// So many calls in any time that lasts so long.
+    pub(crate) fn new(calls_max: u32, lasts: Micros) -> Self {
+        Self {
+            calls_max: calls_max as usize,
+            lasts,
+            let_in: VecDeque::new(),
+        }
+    }
+
+    /// How long a call must wait for room; nothing if there is room now.
+    pub(crate) fn wait(&mut self, now: Micros) -> Micros {
+        while self
+            .let_in
+            .front()
+            .is_some_and(|first| now.saturating_sub(*first) >= self.lasts)
+        {
+            self.let_in.pop_front();
+        }
+        if self.let_in.len() < self.calls_max {
+            return 0;
+        }
+        self.let_in
+            .front()
+            .map_or(self.lasts, |first| first.saturating_add(self.lasts) - now)
+    }
+
+    /// Counts a call that was let in.
+    pub(crate) fn count(&mut self, now: Micros) {
+        self.let_in.push_back(now);
+    }
+}
+
+/// What a `Retry-After` header says of a wait: whole seconds, and never so few that the call would come too early.
+pub(crate) fn retry_after_seconds(wait: Micros) -> u32 {
+    let seconds = wait.max(1).saturating_add(SECOND - 1) / SECOND;
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// The limits of an account.
+#[derive(Debug)]
+pub(crate) struct RateLimiter {
+    limits: RateLimits,
+    windows: Mutex<Windows>,
+}
+
+#[derive(Debug, Default)]
+struct Windows {
+    account: Option<Window>,
+    consumption: Option<Window>,
+    routes: HashMap<&'static str, Window>,
+}
+
+impl RateLimiter {
+    pub(crate) fn new(limits: RateLimits) -> Self {
+        let minute = |limit: Option<u32>| limit.map(|calls_max| Window::new(calls_max, MINUTE));
+        Self {
+            limits,
+            windows: Mutex::new(Windows {
+                account: minute(limits.account_per_minute),
+                consumption: minute(limits.consumption_per_minute),
+                routes: HashMap::new(),
+            }),
+        }
+    }
+
+    /// Lets a call in, or says how long it must wait. A call that is refused anywhere counts nowhere.
+    pub(crate) fn admit(&self, operation: &'static str, now: Micros) -> Result<(), Micros> {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Windows {
+            account,
+            consumption,
+            routes,
+        } = &mut *windows;
+        let consumption = consumption
+            .as_mut()
+            .filter(|_| operation.starts_with("getConsumptionHistory"));
+        let route = self.limits.route_per_second.map(|calls_max| {
+            routes
+                .entry(operation)
+                .or_insert_with(|| Window::new(calls_max, SECOND))
+        });
+        let mut met: Vec<&mut Window> = account
+            .as_mut()
+            .into_iter()
+            .chain(consumption)
+            .chain(route)
+            .collect();
+        let wait = met.iter_mut().map(|window| window.wait(now)).max();
+        match wait {
+            Some(wait) if wait > 0 => Err(wait),
+            _ => {
+                met.into_iter().for_each(|window| window.count(now));
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_slides_and_says_when_there_is_room_again() {
+        let mut window = Window::new(2, MINUTE);
+        for at in [0, 10 * SECOND] {
+            assert_eq!(window.wait(at), 0);
+            window.count(at);
+        }
+        assert_eq!(window.wait(15 * SECOND), 45 * SECOND);
+        assert_eq!(window.wait(60 * SECOND), 0, "the first is a minute old");
+        window.count(60 * SECOND);
+        assert_eq!(window.wait(60 * SECOND), 10 * SECOND);
+        assert_eq!(Window::new(0, MINUTE).wait(7), MINUTE, "nobody is let in");
+    }
+
+    #[test]
+    fn a_call_that_its_route_refuses_costs_the_account_nothing() {
+        let limiter = RateLimiter::new(RateLimits {
+            account_per_minute: Some(3),
+            route_per_second: Some(1),
+            consumption_per_minute: None,
+        });
+        assert_eq!(limiter.admit("listProjects", 0), Ok(()));
+        assert_eq!(limiter.admit("listProjects", SECOND / 2), Err(SECOND / 2));
+        assert_eq!(limiter.admit("getProject", SECOND / 2), Ok(()));
+        assert_eq!(limiter.admit("listProjects", SECOND), Ok(()));
+        assert_eq!(limiter.admit("getProject", 2 * SECOND), Err(58 * SECOND));
+        assert_eq!(limiter.admit("getProject", MINUTE), Ok(()));
+    }
+
+    #[test]
+    fn only_questions_about_consumption_meet_their_own_limit() {
+        let limiter = RateLimiter::new(RateLimits {
+            consumption_per_minute: Some(1),
+            ..RateLimits::none()
+        });
+        let asked = "getConsumptionHistoryPerProjectV2";
+        assert_eq!(limiter.admit(asked, 0), Ok(()));
+        assert_eq!(limiter.admit(asked, SECOND), Err(59 * SECOND));
+        assert_eq!(limiter.admit("listProjects", SECOND), Ok(()));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_that_are_enough() {
+        for (wait, seconds) in [(0, 1), (1, 1), (SECOND, 1), (SECOND + 1, 2), (MINUTE, 60)] {
+            assert_eq!(retry_after_seconds(wait), seconds);
+        }
+    }
+}
