@@ -1,16 +1,22 @@
 //! The data plane: one TLS port for all databases.
 //!
 //! A connection is led by the endpoint it names to its project's own database and role: the startup message is rewritten,
-//! the sign-in passes through unless it is bound to the TLS connection, and what follows is passed on as it comes. Plain text is
-//! refused. A connection to a compute that is starting waits for it.
+//! the sign-in passes through unless it is bound to the TLS connection, and what follows is passed on as it comes, or for a `-pooler`
+//! host with a look at its statements (`pooler`). Plain text is refused. A connection to a compute that is starting waits for it.
 
 pub(crate) mod admission;
 mod connection;
+mod hello;
+mod pooler;
+mod prepare;
+mod refusal;
 mod relay;
 pub(crate) mod scram;
 mod sessions;
+mod sign_in;
 mod suspension;
 mod target;
+mod waking;
 mod wire;
 
 use std::sync::Arc;

@@ -20,6 +20,7 @@ struct State {
     next: u64,
     by_project: HashMap<String, Vec<Open>>,
     gates: HashMap<String, Arc<RwLock<()>>>,
+    cold_starts: u64,
 }
 
 #[derive(Debug)]
@@ -113,6 +114,16 @@ impl Sessions {
             cut,
             activity,
         }
+    }
+
+    /// Notes that a connection woke a compute.
+    pub(crate) fn count_cold_start(&self) {
+        self.lock().cold_starts += 1;
+    }
+
+    /// How many connections woke a compute so far.
+    pub(crate) fn cold_starts(&self) -> u64 {
+        self.lock().cold_starts
     }
 
     /// How many connections to a project are open.

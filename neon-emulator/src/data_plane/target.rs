@@ -27,6 +27,8 @@ pub(super) enum TargetError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) endpoint: EndpointId,
+    /// Whether the endpoint's pooler is meant.
+    pub(super) pooled: bool,
     pub(super) options: Option<String>,
 }
 
@@ -42,20 +44,24 @@ pub(super) fn find(
     let from_name = from_name.transpose()?;
     let (named, rest) = split(options.unwrap_or_default());
     let from_options = named.as_deref().map(endpoint).transpose()?;
-    let endpoint = match (from_name, from_options) {
-        (Some(one), Some(other)) if one != other => return Err(TargetError::Differ),
-        (Some(endpoint), _) | (None, Some(endpoint)) => endpoint,
+    let (endpoint, pooled) = match (from_name, from_options) {
+        (Some((one, pooled)), Some((other, also))) if one == other => (one, pooled || also),
+        (Some(_), Some(_)) => return Err(TargetError::Differ),
+        (Some(named), None) | (None, Some(named)) => named,
         (None, None) => return Err(TargetError::Missing),
     };
     Ok(Target {
         endpoint,
+        pooled,
         options: rest,
     })
 }
 
-fn endpoint(label: &str) -> Result<EndpointId, TargetError> {
-    let id = label.strip_suffix(POOLER_SUFFIX).unwrap_or(label);
-    id.parse()
+/// The endpoint of that name, and whether its pooler is named.
+fn endpoint(label: &str) -> Result<(EndpointId, bool), TargetError> {
+    let pooled = label.strip_suffix(POOLER_SUFFIX);
+    let id = pooled.unwrap_or(label).parse();
+    id.map(|id| (id, pooled.is_some()))
         .map_err(|_| TargetError::NotAnId(label.chars().take(80).collect()))
 }
 
@@ -134,6 +140,27 @@ mod tests {
         }
         assert_eq!(find(Some("localhost"), None), Err(TargetError::Missing));
         assert_eq!(find(None, None), Err(TargetError::Missing));
+    }
+
+    #[test]
+    fn the_pooler_is_named_by_its_mark_in_either_place() {
+        let pooled = |name, options| find(name, options).unwrap().pooled;
+        let (direct, pooler) = (
+            "ep-still-lake-00000001.localhost",
+            "ep-still-lake-00000001-pooler.localhost",
+        );
+        assert!(pooled(Some(pooler), None));
+        assert!(!pooled(Some(direct), None));
+        assert!(pooled(None, Some("endpoint=ep-still-lake-00000001-pooler")));
+        assert!(!pooled(None, Some("endpoint=ep-still-lake-00000001")));
+        assert!(pooled(
+            Some(direct),
+            Some("endpoint=ep-still-lake-00000001-pooler")
+        ));
+        assert!(pooled(
+            Some(pooler),
+            Some("endpoint=ep-still-lake-00000001")
+        ));
     }
 
     #[test]

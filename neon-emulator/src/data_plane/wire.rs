@@ -153,9 +153,7 @@ impl Message {
     }
 
     pub(super) fn put(&self, buffer: &mut BytesMut) {
-        buffer.put_u8(self.kind);
-        buffer.put_u32(u32::try_from(self.body.len() + 4).unwrap_or(u32::MAX));
-        buffer.extend_from_slice(&self.body);
+        put_message(buffer, self.kind, &[&self.body]);
     }
 
     /// The same message with texts replaced in it, where it is one that people read.
@@ -183,25 +181,26 @@ impl Message {
     }
 }
 
-/// An error that ends a connection.
-pub(super) fn fatal(code: &str, message: &str) -> Bytes {
+/// Puts a message whose body has these parts.
+pub(super) fn put_message(buffer: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    buffer.put_u8(kind);
+    buffer.put_u32(u32::try_from(length + 4).unwrap_or(u32::MAX));
+    for part in parts {
+        buffer.extend_from_slice(part);
+    }
+}
+
+/// An error, with each field's kind.
+pub(super) fn error(fields: &[(u8, &str)]) -> Bytes {
     let mut body = BytesMut::new();
-    for (field, value) in [
-        (b'S', "FATAL"),
-        (b'V', "FATAL"),
-        (b'C', code),
-        (b'M', message),
-    ] {
-        body.put_u8(field);
+    for (kind, value) in fields {
+        body.put_u8(*kind);
         put_text(&mut body, value);
     }
     body.put_u8(0);
     let mut packet = BytesMut::new();
-    Message {
-        kind: b'E',
-        body: body.freeze(),
-    }
-    .put(&mut packet);
+    put_message(&mut packet, b'E', &[&body]);
     packet.freeze()
 }
 
@@ -270,10 +269,10 @@ mod tests {
     #[test]
     fn errors_name_what_the_client_knows() {
         let mut packet = BytesMut::from(
-            &fatal(
-                "28P01",
+            &error(&[(
+                b'M',
                 "password authentication failed for user \"role_br_1\"",
-            )[..],
+            )])[..],
         );
         let message = Message::take(&mut packet).unwrap().unwrap();
         let shown = message.with_names(&[("role_br_1".into(), "neondb_owner".into())]);

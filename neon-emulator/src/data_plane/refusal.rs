@@ -1,0 +1,89 @@
+//! What a client is told that is not let in.
+
+use tokio::io::{self, AsyncWriteExt as _};
+
+use super::pooler::{self, UnsupportedParameter};
+use super::relay::Stream;
+use super::target::TargetError;
+use super::wire;
+use crate::store::StoreError;
+
+/// A refusal, in the words that the client gets.
+pub(super) struct Refusal {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    /// What to do about it.
+    pub(super) hint: Option<&'static str>,
+}
+
+impl Refusal {
+    /// What the proxy itself refuses; the real service uses this class for all of it.
+    pub(super) fn proxy(message: impl Into<String>) -> Self {
+        Self {
+            code: "XX000",
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn password(user: &str) -> Self {
+        Self {
+            code: "28P01",
+            message: format!("password authentication failed for user '{user}'"),
+            hint: None,
+        }
+    }
+
+    pub(super) fn stopped() -> Self {
+        Self {
+            code: "57P01",
+            message: "the compute was stopped".to_owned(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self {
+            code: "57P03",
+            message: message.into(),
+            hint: None,
+        }
+    }
+}
+
+impl From<TargetError> for Refusal {
+    fn from(error: TargetError) -> Self {
+        Self::proxy(error.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(error = %error, "A connection could not be led to its database");
+        Self::unavailable("the control plane did not answer; try again")
+    }
+}
+
+impl From<UnsupportedParameter> for Refusal {
+    fn from(error: UnsupportedParameter) -> Self {
+        Self {
+            code: "08P01",
+            message: error.to_string(),
+            hint: Some(pooler::HINT),
+        }
+    }
+}
+
+/// Says so, and ends the connection.
+pub(super) async fn refuse(client: &mut impl Stream, refusal: &Refusal) -> io::Result<()> {
+    let mut fields = vec![
+        (b'S', "FATAL"),
+        (b'V', "FATAL"),
+        (b'C', refusal.code),
+        (b'M', refusal.message.as_str()),
+    ];
+    fields.extend(refusal.hint.map(|hint| (b'H', hint)));
+    client.write_all(&wire::error(&fields)).await?;
+    client.flush().await?;
+    client.shutdown().await
+}

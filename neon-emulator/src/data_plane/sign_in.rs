@@ -1,0 +1,235 @@
+//! Signing in, message by message: what PostgreSQL and a client say passes through, unless the client binds its sign-in to the TLS
+//! connection.
+
+use bytes::BytesMut;
+use secrecy::SecretString;
+use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::relay::{BUFFER_BYTES, READY_FOR_QUERY, Stream};
+use super::scram::{self, BOUND, SaltedPasswords, ScramError, UNBOUND};
+use super::wire::{Message, put_message};
+
+/// The kind of messages about signing in from the server, and of the client's.
+const AUTHENTICATION: u8 = b'R';
+const SASL_RESPONSE: u8 = b'p';
+/// How messages about signing in begin.
+const SASL: [u8; 4] = [0, 0, 0, 10];
+const SASL_CONTINUE: [u8; 4] = [0, 0, 0, 11];
+const SASL_FINAL: [u8; 4] = [0, 0, 0, 12];
+
+/// What a client that binds its sign-in to the TLS connection signs in with here.
+pub(super) struct Binding<'a> {
+    /// The certificate of the connection (DER).
+    pub(super) certificate: &'a [u8],
+    pub(super) password: &'a SecretString,
+    pub(super) passwords: &'a SaltedPasswords,
+}
+
+/// How a sign-in ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SignedIn {
+    Yes,
+    /// PostgreSQL refused, and said so, or somebody went away.
+    No,
+    /// The password is wrong. The client has not been told.
+    WrongPassword,
+}
+
+/// Both sides of a sign-in, with what has come and was not used yet.
+struct Talk<'a, C, B> {
+    client: &'a mut C,
+    backend: &'a mut B,
+    from_client: BytesMut,
+    from_backend: BytesMut,
+}
+
+/// Signs a client in, with the names that it knows in what it is told.
+pub(super) async fn sign_in(
+    client: &mut impl Stream,
+    backend: &mut impl Stream,
+    names: &[(String, String)],
+    binding: &Binding<'_>,
+) -> io::Result<SignedIn> {
+    let mut talk = Talk {
+        client,
+        backend,
+        from_client: BytesMut::with_capacity(BUFFER_BYTES),
+        from_backend: BytesMut::with_capacity(BUFFER_BYTES),
+    };
+    // PostgreSQL speaks first: it says how it wants the client to sign in.
+    let Some(first) = next(talk.backend, &mut talk.from_backend).await? else {
+        return Ok(SignedIn::No);
+    };
+    if first.kind == AUTHENTICATION && first.body.starts_with(&SASL) {
+        match talk.authenticate(binding).await? {
+            SignedIn::Yes => {}
+            refused => return Ok(refused),
+        }
+    } else {
+        let mut packet = BytesMut::new();
+        first.with_names(names).put(&mut packet);
+        talk.client.write_all(&packet).await?;
+        talk.client.flush().await?;
+    }
+    let ready = talk.pass_until_ready(names).await?;
+    Ok(if ready { SignedIn::Yes } else { SignedIn::No })
+}
+
+/// The next whole message; `None` when the other side went away.
+async fn next(stream: &mut impl Stream, buffer: &mut BytesMut) -> io::Result<Option<Message>> {
+    loop {
+        if let Some(message) = Message::take(buffer)? {
+            return Ok(Some(message));
+        }
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+async fn send(stream: &mut impl Stream, kind: u8, parts: &[&[u8]]) -> io::Result<()> {
+    let mut packet = BytesMut::new();
+    put_message(&mut packet, kind, parts);
+    stream.write_all(&packet).await?;
+    stream.flush().await
+}
+
+fn malformed(error: ScramError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+impl<C: Stream, B: Stream> Talk<'_, C, B> {
+    /// Offers both mechanisms. What a client does that does not bind is PostgreSQL's from here on.
+    async fn authenticate(&mut self, binding: &Binding<'_>) -> io::Result<SignedIn> {
+        let offered = format!("{BOUND}\0{UNBOUND}\0\0");
+        send(self.client, AUTHENTICATION, &[&SASL, offered.as_bytes()]).await?;
+        let Some(chosen) = next(self.client, &mut self.from_client).await? else {
+            return Ok(SignedIn::No);
+        };
+        let (mechanism, client_first) = chosen_mechanism(&chosen)
+            .ok_or(ScramError::Malformed)
+            .map_err(malformed)?;
+        if mechanism != BOUND {
+            let mut packet = BytesMut::new();
+            chosen.put(&mut packet);
+            self.backend.write_all(&packet).await?;
+            self.backend.flush().await?;
+            return Ok(SignedIn::Yes);
+        }
+        let server = scram::Server::begin(
+            client_first,
+            binding.certificate,
+            binding.password,
+            binding.passwords,
+        )
+        .map_err(malformed)?;
+        send(
+            self.client,
+            AUTHENTICATION,
+            &[&SASL_CONTINUE, server.first().as_bytes()],
+        )
+        .await?;
+        let Some(last) = next(self.client, &mut self.from_client).await? else {
+            return Ok(SignedIn::No);
+        };
+        match server.finish(text(&last.body)?) {
+            Ok(signature) => {
+                send(
+                    self.client,
+                    AUTHENTICATION,
+                    &[&SASL_FINAL, signature.as_bytes()],
+                )
+                .await?;
+            }
+            Err(ScramError::WrongPassword) => return Ok(SignedIn::WrongPassword),
+            Err(error) => return Err(malformed(error)),
+        }
+        self.authenticate_to_backend(binding).await
+    }
+
+    /// Signs in to PostgreSQL with the password that the client proved to know.
+    async fn authenticate_to_backend(&mut self, binding: &Binding<'_>) -> io::Result<SignedIn> {
+        let own = scram::Client::begin();
+        let first = own.first();
+        let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let mechanism = format!("{UNBOUND}\0");
+        let initial: [&[u8]; 3] = [mechanism.as_bytes(), &length, first.as_bytes()];
+        send(self.backend, SASL_RESPONSE, &initial).await?;
+        let Some(answer) = next(self.backend, &mut self.from_backend).await? else {
+            return Ok(SignedIn::No);
+        };
+        let server_first = answer
+            .body
+            .strip_prefix(&SASL_CONTINUE)
+            .ok_or(ScramError::Malformed)
+            .map_err(malformed)?;
+        let last = own
+            .finish(text(server_first)?, binding.password, binding.passwords)
+            .map_err(malformed)?;
+        send(self.backend, SASL_RESPONSE, &[last.as_bytes()]).await?;
+        match next(self.backend, &mut self.from_backend).await? {
+            Some(answer) if answer.kind == AUTHENTICATION => Ok(SignedIn::Yes),
+            // The password was changed a moment ago: what the client proved is not true any more.
+            Some(_) => Ok(SignedIn::WrongPassword),
+            None => Ok(SignedIn::No),
+        }
+    }
+
+    /// Passes messages on until PostgreSQL is ready for statements. Whether it was.
+    async fn pass_until_ready(mut self, names: &[(String, String)]) -> io::Result<bool> {
+        let mut to_client = BytesMut::with_capacity(BUFFER_BYTES);
+        loop {
+            let mut ready = false;
+            while !ready && let Some(message) = Message::take(&mut self.from_backend)? {
+                ready = message.kind == READY_FOR_QUERY;
+                message.with_names(names).put(&mut to_client);
+            }
+            if ready {
+                to_client.extend_from_slice(&self.from_backend);
+            }
+            if !to_client.is_empty() {
+                self.client.write_all(&to_client).await?;
+                self.client.flush().await?;
+                to_client.clear();
+            }
+            if !self.from_client.is_empty() {
+                self.backend.write_all(&self.from_client).await?;
+                self.backend.flush().await?;
+                self.from_client.clear();
+            }
+            if ready {
+                return Ok(true);
+            }
+            tokio::select! {
+                read = self.client.read_buf(&mut self.from_client) => {
+                    if read? == 0 {
+                        return Ok(false);
+                    }
+                }
+                read = self.backend.read_buf(&mut self.from_backend) => {
+                    if read? == 0 {
+                        // What it said last may be half a message, which is all there is.
+                        self.client.write_all(&self.from_backend).await?;
+                        self.client.flush().await?;
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The mechanism that a client chose, and its first message.
+fn chosen_mechanism(message: &Message) -> Option<(&str, &str)> {
+    if message.kind != SASL_RESPONSE {
+        return None;
+    }
+    let end = message.body.iter().position(|byte| *byte == 0)?;
+    let mechanism = std::str::from_utf8(&message.body[..end]).ok()?;
+    let first = message.body.get(end + 5..)?;
+    Some((mechanism, std::str::from_utf8(first).ok()?))
+}
+
+fn text(bytes: &[u8]) -> io::Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
