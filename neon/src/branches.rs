@@ -76,11 +76,20 @@ impl Branches {
     }
 
     /// Removes one, with its computes: `DELETE /projects/{project_id}/branches/{branch_id}`. `None` says that it was gone already. The
-    /// default branch, and one with children, cannot be removed.
+    /// default branch, and one with children, cannot be removed. The platform may keep what was removed for a while.
     pub fn delete(&self, branch: &BranchId) -> Call<Option<BranchOperations>> {
         let request = self
             .neon
             .request(Route::DeleteBranch, &self.parameters(branch));
+        Call::new(self.neon.clone(), request, read_unless_gone)
+    }
+
+    /// As [`delete`](Self::delete), for good: it cannot be brought back.
+    pub fn delete_for_good(&self, branch: &BranchId) -> Call<Option<BranchOperations>> {
+        let mut request = self
+            .neon
+            .request(Route::DeleteBranch, &self.parameters(branch));
+        request.query([("hard_delete", Some("true"))]);
         Call::new(self.neon.clone(), request, read_unless_gone)
     }
 

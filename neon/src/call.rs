@@ -153,18 +153,14 @@ async fn attempts<T>(
         neon.observer()
             .request(route, Outcome::Failure(error.kind()), elapsed);
         debug!(neon.route = %route, neon.request_id = %request_id, neon.outcome = %error.kind(), "A request to Neon failed");
-        let pause = match again {
-            Again::Never => return Err(error),
-            Again::Backoff { at_least } => retry::backoff(requests, at_least, rand::random()),
-            Again::NextTurn { pause } => {
-                let fraction = neon.quota().slow(granted_at, pause);
-                neon.observer().slowed(route, fraction);
-                pause
-            }
-        };
-        if requests >= retry::REQUESTS_MAX || Instant::now() + pause >= deadline {
-            return Err(error);
+        if let Again::NextTurn { pause } = again {
+            let fraction = neon.quota().slow(granted_at, pause);
+            neon.observer().slowed(route, fraction);
         }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(pause) = retry::pause(again, requests, left, rand::random()) else {
+            return Err(error);
+        };
         sleep(pause).await;
         permit = match timeout_at(deadline, turn(neon, request)).await {
             Ok(permit) => permit,

@@ -139,6 +139,13 @@ pub(crate) async fn send(
 
 /// The whole body, or `None` where it is larger than any answer should be.
 async fn read(response: &mut reqwest::Response) -> Result<Option<Bytes>, reqwest::Error> {
+    // What an answer says of its length spares reading it; what it does not say is counted.
+    if response
+        .content_length()
+        .is_some_and(|bytes| bytes > ANSWER_BYTES_MAX as u64)
+    {
+        return Ok(None);
+    }
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -236,6 +243,7 @@ impl http_body::Body for WatchedBody {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tokio::{io::AsyncReadExt, net::TcpListener};
 
     use super::*;
@@ -288,6 +296,25 @@ mod tests {
         drop(http);
         let received = server.await.unwrap();
         assert!(!received.contains("the-body"), "{received}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_query_is_read_as_it_was_given(given in prop::collection::vec((".{1,9}", prop::option::of(any::<String>())), 0..6)) {
+            let url = "http://127.0.0.1:1/projects".parse().unwrap();
+            let mut request = Request { authorization: HeaderValue::from_static("Bearer napi"), route: Route::ListProjects, url, body: None };
+            request.query(given.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
+            let read: Vec<(String, String)> = request.url.query_pairs().into_owned().collect();
+            let with_value = |(name, value): &(String, Option<String>)| Some((name.clone(), value.clone()?));
+            prop_assert_eq!(read, given.iter().filter_map(with_value).collect::<Vec<_>>());
+            prop_assert_eq!(request.url.path(), "/projects");
+            prop_assert!(request.url.fragment().is_none() && request.url.query() != Some(""));
+        }
+
+        #[test]
+        fn what_a_retry_after_says_is_never_a_panic_and_never_too_long(value in "[ -~]{0,40}") {
+            prop_assert!(asked(&value).is_none_or(|pause| pause <= RETRY_AFTER_MAX));
+        }
     }
 
     #[test]

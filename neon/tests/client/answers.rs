@@ -1,4 +1,4 @@
-//! Every way a call can end, against a real socket: what the error says, and how often the request was sent.
+//! What bounds a call, and what its errors tell, against a real socket. How each request ends stands in `error_table`.
 
 use std::{
     error::Error as _,
@@ -6,164 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use neon::{
-    AccountQuota, Error, ErrorKind, Observer, Outcome, Priority, Route,
-    model::{CreateProject, CreatedProject, Project},
+use neon::{AccountQuota, ErrorKind, Observer, Outcome, Priority, Route, model::CreateProject};
+
+use crate::{
+    calls::{create, created, get, got},
+    support::{Reply, Server},
 };
-use serde_json::{Value, json};
-
-use crate::support::{Reply, Server, builder_for};
-
-const AT: &str = "2026-02-03T04:05:06Z";
-
-fn project() -> Value {
-    json!({"id": "calm-sea-1", "name": "tenant-1", "region_id": "aws-eu-central-1", "pg_version": 18, "created_at": AT, "updated_at": AT})
-}
-
-fn got() -> Reply {
-    Reply::json(200, &json!({"project": project()}))
-}
-
-fn created() -> Reply {
-    let branch = json!({"id": "br-a-1", "project_id": "calm-sea-1", "name": "main", "current_state": "init", "created_at": AT, "updated_at": AT});
-    Reply::json(201, &json!({"project": project(), "branch": branch}))
-}
-
-async fn get(server: &Server) -> Result<Project, Error> {
-    server
-        .neon()
-        .projects()
-        .get(&"calm-sea-1".parse().unwrap())
-        .send()
-        .await
-}
-
-async fn create(server: &Server) -> Result<CreatedProject, Error> {
-    server
-        .neon()
-        .projects()
-        .create(CreateProject::named("tenant-1"))
-        .send()
-        .await
-}
-
-#[tokio::test]
-async fn an_answer_that_only_somebody_else_can_mend_is_an_error_at_once_with_the_words_of_the_api()
-{
-    let table = [
-        (400, "", ErrorKind::Invalid),
-        (401, "", ErrorKind::Auth),
-        (402, "", ErrorKind::LimitExceeded),
-        (403, "", ErrorKind::Auth),
-        (404, "", ErrorKind::NotFound),
-        (409, "CONFLICT", ErrorKind::Conflict),
-        (412, "", ErrorKind::PreconditionFailed),
-        (422, "", ErrorKind::Invalid),
-        (422, "PROJECTS_LIMIT_EXCEEDED", ErrorKind::LimitExceeded),
-    ];
-    for (status, code, kind) in table {
-        let reply = Reply::error(status, code, "the words of the API");
-        let server = Server::replying([reply.clone(), reply]).await;
-        for error in [
-            get(&server).await.unwrap_err(),
-            create(&server).await.unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), kind, "{error}");
-            assert_eq!(
-                (
-                    error.status().unwrap().as_u16(),
-                    error.code(),
-                    error.requests()
-                ),
-                (status, code, 1)
-            );
-            assert!(
-                error.to_string().contains("the words of the API"),
-                "{error}"
-            );
-        }
-        let ids: Vec<_> = server
-            .received()
-            .iter()
-            .map(|request| request.header("x-request-id").unwrap().to_owned())
-            .collect();
-        assert_eq!(ids.len(), 2, "each was sent once");
-        assert_ne!(ids[0], ids[1]);
-    }
-}
 
 #[tokio::test]
 async fn the_error_names_the_id_of_the_request_that_failed() {
     let server = Server::replying([Reply::error(404, "", "not found")]).await;
-    let error = get(&server).await.unwrap_err();
+    let error = get(&server.neon()).await.unwrap_err();
     assert_eq!(
         server.received()[0].header("x-request-id").unwrap(),
         error.request_id().unwrap().to_string()
     );
-}
-
-#[tokio::test]
-async fn what_was_refused_without_being_done_is_sent_again_even_if_it_cannot_be_repeated() {
-    for refusal in [
-        Reply::error(423, "", "locked"),
-        Reply::error(503, "", ""),
-        Reply::html(503),
-    ] {
-        let server = Server::replying([refusal.clone(), refusal, created()]).await;
-        create(&server).await.unwrap();
-        let received = server.received();
-        assert_eq!(received.len(), 3);
-        assert!(
-            received
-                .iter()
-                .all(|request| request.body == received[0].body && !request.body.is_empty())
-        );
-    }
-}
-
-#[tokio::test]
-async fn what_may_have_been_done_is_never_sent_again_if_it_cannot_be_repeated() {
-    let half = Reply::Half {
-        status: 201,
-        body: project().to_string(),
-    };
-    let no_project = Reply::json(201, &json!({"project": 7}));
-    let unknown = [
-        Reply::error(500, "", "oops"),
-        Reply::html(502),
-        Reply::html(504),
-        Reply::html(524),
-        Reply::Close,
-        half,
-        Reply::html(200),
-        no_project,
-    ];
-    for reply in unknown {
-        let server = Server::replying([reply.clone(), created()]).await;
-        let error = create(&server).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Ambiguous, "{reply:?}: {error}");
-        assert_eq!(server.count(), 1, "{reply:?}");
-    }
-}
-
-#[tokio::test]
-async fn an_idempotent_call_goes_on_after_failures_that_pass() {
-    let passing = [
-        Reply::error(500, "", ""),
-        Reply::html(524),
-        Reply::Close,
-        Reply::Half {
-            status: 200,
-            body: project().to_string(),
-        },
-    ];
-    for reply in passing {
-        let server = Server::replying([reply.clone(), got()]).await;
-        get(&server)
-            .await
-            .unwrap_or_else(|error| panic!("{reply:?}: {error}"));
-        assert_eq!(server.count(), 2, "{reply:?}");
-    }
 }
 
 #[tokio::test]
@@ -182,52 +39,9 @@ async fn a_deletion_that_is_sent_again_and_finds_nothing_tells_that_it_was() {
 #[tokio::test]
 async fn an_answer_of_success_that_is_no_json_is_not_tried_again() {
     let server = Server::replying([Reply::html(200)]).await;
-    let error = get(&server).await.unwrap_err();
+    let error = get(&server.neon()).await.unwrap_err();
     assert_eq!((error.kind(), server.count()), (ErrorKind::NotJson, 1));
     assert!(error.source().is_some());
-}
-
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let elsewhere = Reply::with_headers(307, "location: /elsewhere\r\n");
-    let server = Server::replying([elsewhere.clone(), elsewhere]).await;
-    assert_eq!(get(&server).await.unwrap_err().kind(), ErrorKind::NotJson);
-    assert_eq!(
-        create(&server).await.unwrap_err().kind(),
-        ErrorKind::NotJson
-    );
-    assert_eq!(server.count(), 2);
-}
-
-#[tokio::test]
-async fn without_a_connection_nothing_was_sent() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let neon = builder_for(address)
-        .call_deadline(Duration::from_millis(600))
-        .build()
-        .unwrap();
-    let error = neon
-        .projects()
-        .create(CreateProject::named("tenant-1"))
-        .send()
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable { sent: false });
-    assert!(error.requests() > 1, "to try again is safe");
-    assert!(error.source().is_some());
-    let role = "neondb_owner".parse().unwrap();
-    let reset = neon
-        .roles(&"calm-sea-1".parse().unwrap(), &"br-a-1".parse().unwrap())
-        .reset_password(&role)
-        .send()
-        .await;
-    assert_eq!(
-        reset.unwrap_err().kind(),
-        ErrorKind::Unavailable { sent: false },
-        "also for a request without a body"
-    );
 }
 
 #[tokio::test]
@@ -287,7 +101,7 @@ async fn a_429_is_waited_out_as_long_as_it_asks_even_if_the_call_cannot_be_repea
     let server =
         Server::replying([Reply::with_headers(429, "retry-after: 1\r\n"), created()]).await;
     let begun = Instant::now();
-    create(&server).await.unwrap();
+    create(&server.neon()).await.unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert_eq!(server.count(), 2);
 }
@@ -296,7 +110,7 @@ async fn a_429_is_waited_out_as_long_as_it_asks_even_if_the_call_cannot_be_repea
 async fn a_429_that_asks_for_longer_than_the_deadline_is_an_error_at_once() {
     let server = Server::replying([Reply::with_headers(429, "retry-after: 60\r\n")]).await;
     let begun = Instant::now();
-    let error = get(&server).await.unwrap_err();
+    let error = get(&server.neon()).await.unwrap_err();
     assert_eq!(
         error.kind(),
         ErrorKind::RateLimited {
@@ -405,7 +219,7 @@ async fn no_secret_stands_in_an_error_even_if_the_api_repeats_it() {
     let body = r#"{"project": {"id": "calm-sea-1", "pg_version": "npg_hunter4"}}"#;
     let server = Server::replying([Reply::error(403, "", message), Reply::json(200, &body)]).await;
     for _ in 0..2 {
-        let error = get(&server).await.unwrap_err();
+        let error = get(&server.neon()).await.unwrap_err();
         let mut text = format!("{error} {error:?} {error:#?}");
         let mut cause = error.source();
         while let Some(error) = cause {

@@ -5,5 +5,10 @@
 )]
 
 mod answers;
+mod calls;
+mod connections;
+mod encoding;
+mod error_table;
+mod lists;
 mod requests;
 mod support;

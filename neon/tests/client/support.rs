@@ -13,17 +13,26 @@ use tokio::{
     task::JoinSet,
 };
 
+/// What a body without an end is sent in.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// What the server does with one request.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// Answers.
     Answer {
         status: u16,
-        headers: &'static str,
+        headers: String,
         body: String,
     },
     /// Answers half, and closes.
     Half { status: u16, body: String },
+    /// Begins an answer, and closes within its head.
+    HalfHead,
+    /// Says that its body is longer than any answer should be, and sends none of it.
+    TooLong { status: u16 },
+    /// Answers with a body that does not end.
+    Endless { status: u16 },
     /// Closes without an answer.
     Close,
     /// Never answers.
@@ -34,7 +43,7 @@ impl Reply {
     pub(crate) fn json(status: u16, body: &impl ToString) -> Self {
         Self::Answer {
             status,
-            headers: "content-type: application/json\r\n",
+            headers: "content-type: application/json\r\n".into(),
             body: body.to_string(),
         }
     }
@@ -49,15 +58,15 @@ impl Reply {
     pub(crate) fn html(status: u16) -> Self {
         Self::Answer {
             status,
-            headers: "content-type: text/html\r\n",
+            headers: "content-type: text/html\r\n".into(),
             body: "<html><h1>A timeout occurred</h1></html>".into(),
         }
     }
 
-    pub(crate) fn with_headers(status: u16, headers: &'static str) -> Self {
+    pub(crate) fn with_headers(status: u16, headers: impl Into<String>) -> Self {
         Self::Answer {
             status,
-            headers,
+            headers: headers.into(),
             body: String::new(),
         }
     }
@@ -98,6 +107,11 @@ impl Server {
     /// A server that gives these replies in turn, and 599 after the last.
     pub(crate) async fn replying(replies: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, replies)
+    }
+
+    /// The same on a socket that is there.
+    pub(crate) fn on(listener: TcpListener, replies: impl IntoIterator<Item = Reply>) -> Self {
         let address = listener.local_addr().unwrap();
         let script = Arc::new(Script {
             replies: Mutex::new(replies.into_iter().collect()),
@@ -153,27 +167,44 @@ async fn converse(mut stream: TcpStream, script: Arc<Script>) {
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
         script.received.lock().unwrap().push(request);
         let reply = script.replies.lock().unwrap().pop_front();
-        let (status, headers, body, cut) = match reply
-            .unwrap_or_else(|| Reply::error(599, "", "the script has no more replies"))
-        {
-            Reply::Answer {
-                status,
-                headers,
-                body,
-            } => (status, headers, body, 0),
-            Reply::Half { status, body } => (status, "", body.clone(), body.len() / 2),
-            Reply::Close => return,
-            Reply::Silence => return std::future::pending().await,
-        };
-        let head = format!(
-            "HTTP/1.1 {status} Told\r\ncontent-length: {}\r\n{headers}\r\n",
-            body.len()
-        );
-        let answer = head + &body[..body.len() - cut];
-        if stream.write_all(answer.as_bytes()).await.is_err() || cut > 0 {
+        let reply =
+            reply.unwrap_or_else(|| Reply::error(599, "", "the script has no more replies"));
+        if !answer(&mut stream, reply).await {
             return;
         }
     }
+}
+
+/// Says whether the connection goes on.
+async fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
+    let head = |status, length, headers: &str| {
+        format!("HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\n{headers}\r\n")
+    };
+    let (text, goes_on) = match reply {
+        Reply::Answer {
+            status,
+            headers,
+            body,
+        } => (head(status, body.len(), &headers) + &body, true),
+        Reply::Half { status, body } => {
+            let half = &body[..body.len() / 2];
+            (head(status, body.len(), "") + half, false)
+        }
+        Reply::HalfHead => ("HTTP/1.1 20".to_owned(), false),
+        Reply::TooLong { status } => (head(status, usize::MAX >> 1, ""), true),
+        Reply::Endless { status } => {
+            let piece = vec![b' '; PIECE_BYTES];
+            let head = format!("HTTP/1.1 {status} Told\r\nconnection: close\r\n\r\n");
+            let mut going = stream.write_all(head.as_bytes()).await;
+            while going.is_ok() {
+                going = stream.write_all(&piece).await;
+            }
+            return false;
+        }
+        Reply::Close => return false,
+        Reply::Silence => return std::future::pending().await,
+    };
+    stream.write_all(text.as_bytes()).await.is_ok() && goes_on
 }
 
 async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> {
