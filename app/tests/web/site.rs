@@ -211,4 +211,4 @@ impl Site {
 }
 
 /// The namespace of the tests' Tenants, which is the settings' default.
-const _: () = assert!(matches!(NAMESPACE.as_bytes(), b"tenants"));
+const _: () = assert!(matches!(NAMESPACE.as_bytes(), b"chat-tenants"));
