@@ -251,6 +251,7 @@ fn availability(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> State {
                 | Reason::RecoveringProject
                 | Reason::Deleting
                 | Reason::PasswordUnknown
+                | Reason::QuotaExceeded
         ) || finding.area == Area::Credentials && !seen.credentials
     });
     if served && seen.credentials && !away {

@@ -101,6 +101,8 @@ reasons! {
     SchemaAhead,
     /// The database does not answer, or refuses the connection.
     DatabaseUnreachable,
+    /// A quota of the project is used up: Neon suspended its compute until the quota is raised or the next billing period begins.
+    QuotaExceeded,
     /// The Secret is being written.
     WritingSecret,
     /// A Secret of that name exists and is not this Tenant's; it is not touched.

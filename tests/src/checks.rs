@@ -1,5 +1,5 @@
-//! What must hold of a cluster whatever the tests did with it: the controller was never refused anything, and no password
-//! stands where people can read it.
+//! What must hold of a cluster whatever the tests did with it: the controller was never refused anything, no password stands
+//! where people can read it, whatever went between the controller and Neon fits the API's document, and computes slept.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,11 +15,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cluster::SYSTEM_NAMESPACE;
-use crate::{Cluster, Site};
+use crate::emulator::Computes;
+use crate::{Cluster, Site, suite};
 use dev::chat_app::release::NAMESPACE;
 
 /// How many findings an error lists.
 const FINDINGS_MAX: usize = 10;
+/// Connections of which one at least must have found its compute asleep. A single test may have met none.
+const CONNECTIONS_MANY: u64 = 20;
 /// Shorter texts could stand anywhere by chance.
 const PASSWORD_BYTES_MIN: usize = 8;
 
@@ -33,6 +36,24 @@ pub async fn whole(cluster: &Cluster) -> Result<()> {
     );
     let shown = places_with_passwords(cluster).await?;
     ensure!(shown.is_empty(), "passwords are shown:\n{}", list(&shown));
+    cluster.emulator().kept_to_the_document()?;
+    computes_slept(cluster).await
+}
+
+/// Among many connections there are some that had to wake somebody, where computes fall asleep.
+async fn computes_slept(cluster: &Cluster) -> Result<()> {
+    let tally = cluster.tally().await?;
+    ensure!(
+        cluster.computes() == Computes::StayAwake
+            || tally.cold_starts > 0
+            || tally.connections < CONNECTIONS_MANY,
+        "none of {} connections found its compute asleep: cold starts were not tested",
+        tally.connections
+    );
+    suite::say(&format!(
+        "{} connections to databases, {} cold starts",
+        tally.connections, tally.cold_starts
+    ));
     Ok(())
 }
 

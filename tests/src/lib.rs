@@ -5,6 +5,7 @@
 //! - [`Cluster`] is everything that runs; tests that need other settings start one of their own;
 //! - [`Site`] is the chat app and everything it stands on, a cluster among it;
 //! - [`Case`] is what one test has for itself: a namespace, classes, and the ways to apply, wait and look;
+//! - [`emulator`] stands in Neon's place: every exchange is held against the API's document, and computes fall asleep;
 //! - [`gate`] cuts a controller off at the effect that a test names;
 //! - [`proxy`] stands in front of servers that a test cuts off;
 //! - [`limits`] is the table of all limits of time.
@@ -15,6 +16,7 @@ pub mod case;
 pub mod checks;
 pub mod cluster;
 pub mod command;
+pub mod emulator;
 pub mod files;
 pub mod gate;
 pub mod limits;

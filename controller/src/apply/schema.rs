@@ -157,10 +157,15 @@ async fn explain(pass: &Pass<'_>, id: &ProjectId, failure: &MigrateFailure) -> F
     {
         return Failure::passing(Area::Project, Reason::OperationFailed, operation);
     }
+    let mut message = chain(error);
+    if let Some(advice) = error.advice() {
+        message.push_str(": ");
+        message.push_str(advice);
+    }
     Failure {
         area: Area::Schema,
         reason: error.reason(),
-        message: chain(error),
+        message,
         retry: if error.is_transient() {
             Retry::Backoff
         } else {

@@ -274,6 +274,10 @@ fn a_tenant_whose_database_is_away_is_not_available() {
             true,
         ),
         (
+            Verdict::Stalled(finding(Area::Schema, Reason::QuotaExceeded)),
+            true,
+        ),
+        (
             Verdict::Stalled(finding(Area::Credentials, Reason::SecretNotOurs)),
             false,
         ),

@@ -9,6 +9,15 @@ use crds::Reason;
 
 use super::server_error::ServerError;
 
+/// What to do about a quota that is used up.
+const QUOTA_ADVICE: &str = "raise spec.quota (or what the class gives where the Tenant leaves it out), or wait for the next billing \
+                            period; the annotation dbpertenant.dev/reconcile-at has it looked at at once";
+/// What to do where the project keeps a list of addresses: a change in Neon would be undone.
+const ADDRESS_ADVICE: &str = "add the controller's address to spec.allowedIPs";
+/// What to do about a compute that does not wake, or a network that does not lead there.
+const UNREACHABLE_ADVICE: &str =
+    "it is tried again by itself; if it lasts, see in Neon whether the project's compute starts";
+
 /// A migration that did not reach its end, with how far it came.
 #[derive(Debug)]
 pub struct MigrateFailure {
@@ -179,9 +188,22 @@ impl MigrateError {
         }
     }
 
+    /// What to do about it, where the error itself does not say.
+    pub fn advice(&self) -> Option<&'static str> {
+        let Self::Unreachable { source, .. } = self else {
+            return None;
+        };
+        Some(match source.as_ref() {
+            ConnectError::Server(server) if server.is_about_quota() => QUOTA_ADVICE,
+            ConnectError::Server(server) if server.is_about_address() => ADDRESS_ADVICE,
+            _ => UNREACHABLE_ADVICE,
+        })
+    }
+
     /// The reason for the condition and the metric.
     pub fn reason(&self) -> Reason {
         match self {
+            Self::Unreachable { source, .. } if source.is_about_quota() => Reason::QuotaExceeded,
             Self::PlaintextRefused { .. }
             | Self::InvalidHost { .. }
             | Self::Unreachable { .. }
@@ -219,6 +241,10 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    fn is_about_quota(&self) -> bool {
+        matches!(self, Self::Server(server) if server.is_about_quota())
+    }
+
     fn may_pass(&self) -> bool {
         match self {
             Self::Io(_) | Self::TimedOut(_) | Self::Protocol(_) => true,
@@ -302,5 +328,25 @@ mod tests {
         };
         assert!(unreachable("the endpoint could not be found").is_transient());
         assert!(!unreachable("Your project has exceeded the compute time quota.").is_transient());
+        for (words, reason, advice) in [
+            (
+                "Your project has exceeded the active time quota.",
+                Reason::QuotaExceeded,
+                QUOTA_ADVICE,
+            ),
+            (
+                "This IP address 192.0.2.1 is not allowed to connect to this endpoint.",
+                Reason::DatabaseUnreachable,
+                ADDRESS_ADVICE,
+            ),
+            (
+                "Couldn't connect to compute node",
+                Reason::DatabaseUnreachable,
+                UNREACHABLE_ADVICE,
+            ),
+        ] {
+            let error = unreachable(words);
+            assert_eq!((error.reason(), error.advice()), (reason, Some(advice)));
+        }
     }
 }

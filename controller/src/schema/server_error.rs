@@ -51,12 +51,23 @@ impl ServerError {
         self.is_any(&["08", "57P01", "57P02", "57P03", "57P05"])
     }
 
-    /// Words of a Neon proxy for which it has no code: limits and address rules that only a person changes.
+    /// Whether it is one of Neon's limits and address rules, which only a person changes.
     pub(super) fn needs_a_person(&self) -> bool {
-        let message = self.message.to_ascii_lowercase();
-        ["quota", "not allowed to connect"]
-            .iter()
-            .any(|words| message.contains(words))
+        self.is_about_quota() || self.is_about_address()
+    }
+
+    /// Whether the project has used up a quota. The proxy has words for that, and no code.
+    pub(super) fn is_about_quota(&self) -> bool {
+        self.says("quota")
+    }
+
+    /// Whether the project lets nobody in from this address. The same.
+    pub(super) fn is_about_address(&self) -> bool {
+        self.says("not allowed to connect")
+    }
+
+    fn says(&self, words: &str) -> bool {
+        self.message.to_ascii_lowercase().contains(words)
     }
 
     pub(super) fn may_pass(&self) -> bool {

@@ -1,16 +1,18 @@
 //! The whole way of a new tenant: a project of the Neon API, reached through its data plane with the endpoint in the
 //! startup options.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate};
 use neon::Neon;
 use neon::model::CreateProject;
-use neon_emulator::Emulator;
+use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
+use neon_emulator::{Emulator, Latency};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use crate::support::{limits, server};
+use crate::support::{WAIT_MAX, limits, server};
 
 fn target(uri: &str, emulator: &Emulator) -> DatabaseTarget {
     let uri: Url = uri.parse().expect("a URI");
@@ -28,12 +30,28 @@ fn target(uri: &str, emulator: &Emulator) -> DatabaseTarget {
     }
 }
 
+/// How long a compute that sleeps lets a connection wait.
+const COLD_START_MS: u64 = 1_500;
+/// Longer than a compute stays awake that nobody uses.
+const NIGHT: Duration = Duration::from_mins(10);
+
+/// The document that every call is held against, where one is named.
+fn document() -> Option<Arc<Document>> {
+    let path = std::env::var_os(DOCUMENT_VARIABLE)?;
+    Some(Document::read(path.as_ref()).expect("the API's document"))
+}
+
 #[tokio::test]
 async fn a_new_project_is_migrated_through_its_data_plane() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let postgres = server().await;
     let emulator = Emulator::builder()
         .postgres(postgres.uri())
+        .latency(Latency {
+            cold_start_ms: COLD_START_MS,
+            ..Latency::instant()
+        })
+        .document(document())
         .start()
         .await
         .expect("the emulator starts");
@@ -71,6 +89,22 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
             .is_empty()
     );
 
+    // Asleep, it is woken and waited for; also by somebody who has too little patience for it the first time.
+    emulator.turn_clock(NIGHT).await.expect("turned");
+    let patient = migrate(&target, &set, &limits()).await.expect("migrated");
+    assert_eq!(
+        (patient.version, emulator.cold_starts()),
+        (first.version, 1)
+    );
+    emulator.turn_clock(NIGHT).await.expect("turned");
+    let impatient = MigrationLimits {
+        connect_timeout: Duration::from_millis(COLD_START_MS / 3),
+        connect_total: WAIT_MAX,
+        ..limits()
+    };
+    let woken = migrate(&target, &set, &impatient).await.expect("migrated");
+    assert_eq!((woken.version, emulator.cold_starts()), (first.version, 2));
+
     let wrong = DatabaseTarget {
         password: "wrong".to_owned().into(),
         ..target.clone()
@@ -97,5 +131,10 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
     );
     assert!(failure.error.is_transient(), "{failure:?}");
 
+    assert_eq!(
+        emulator.violations(),
+        Vec::<String>::new(),
+        "the API's document is not kept to"
+    );
     emulator.shutdown().await;
 }

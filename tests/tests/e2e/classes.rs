@@ -180,6 +180,14 @@ async fn a_missing_key_is_named_and_its_coming_is_noticed(case: &Case) -> Result
     Ok(())
 }
 
+/// Waits until a class says that it can be used, as a person does.
+async fn can_be_used(case: &Case, class: &str) -> Result<()> {
+    let class = format!("tnc/{class}");
+    case.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", &class])
+        .await?;
+    Ok(())
+}
+
 fn keys(case: &Case) -> Api<Secret> {
     Api::namespaced(case.cluster().client(), SYSTEM_NAMESPACE)
 }
@@ -198,13 +206,7 @@ async fn a_key_can_be_changed_at_any_time(case: &Case) -> Result<()> {
         .apply_api_key(&key, case.cluster().emulator().api_key())
         .await?;
     let tenant = case.ready("acme").await?;
-    case.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        "--timeout=60s",
-        &format!("tnc/{class}"),
-    ])
-    .await?;
+    can_be_used(case, &class).await?;
     // And back: what is there stays, what is asked for waits for the key.
     case.cluster()
         .apply_api_key(&key, "napi_the_wrong_key")
@@ -263,13 +265,7 @@ async fn a_class_counts_its_tenants_and_says_that_it_is_ready(case: &Case) -> Re
         |class| counted(class, 2),
     )
     .await?;
-    case.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        "--timeout=60s",
-        &format!("tnc/{class}"),
-    ])
-    .await?;
+    can_be_used(case, &class).await?;
     let table = case.kubectl(&["get", "tnc", &class]).await?;
     let row: Vec<&str> = table
         .lines()
@@ -292,7 +288,7 @@ async fn a_class_counts_its_tenants_and_says_that_it_is_ready(case: &Case) -> Re
 }
 
 async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({}), |_| {}).await?;
+    let (class, emulator) = case.class_with_account(json!({})).await?;
     let account = dbpertenant_tests::neon::Account(&emulator);
     case.apply_ready("acme", json!({"className": class}))
         .await?;

@@ -105,7 +105,7 @@ async fn a_tenant_deleted_while_its_project_appears_late_leaves_no_project(
 }
 
 async fn half_created(case: &Case, effect: Effect) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({}), |_| {}).await?;
+    let (class, emulator) = case.class_with_account(json!({})).await?;
     emulator
         .faults()
         .add(Fault::new("createProject", effect).times(1))

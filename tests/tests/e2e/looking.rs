@@ -72,7 +72,7 @@ async fn a_database_is_opened_when_somebody_asks_and_at_no_other_time(case: &Cas
 }
 
 async fn a_quiet_tenant_costs_no_calls_of_its_own(case: &Case) -> Result<()> {
-    let (class, emulator) = case.class_with_account(json!({}), |_| {}).await?;
+    let (class, emulator) = case.class_with_account(json!({})).await?;
     let account = Account(&emulator);
     case.apply_ready("acme", json!({"className": class}))
         .await?;

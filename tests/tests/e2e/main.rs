@@ -2,6 +2,7 @@
 
 mod adoption;
 mod classes;
+mod computes;
 mod deletion;
 mod drift;
 mod edits;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         specs::tests(),
         lifecycle::tests(),
         edits::tests(),
+        computes::tests(),
         adoption::tests(),
         secrets::tests(),
         classes::tests(),

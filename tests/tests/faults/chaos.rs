@@ -14,8 +14,8 @@ use dbpertenant_tests::{Case, Cluster, ClusterOptions, limits, wait};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
-use neon_emulator::Emulator;
 use neon_emulator::faults::{DATA_PLANE, EVERY_ROUTE, Effect, Fault};
+use neon_emulator::{Emulator, Limits};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
@@ -102,7 +102,7 @@ async fn run(case: &Case, seed: u64) -> Result<()> {
         TENANTS_SHORT
     };
     let (class, emulator) = case
-        .class_with_account(json!({}), |config| config.seed = seed)
+        .class_with_limits(json!({}), seed, Limits::default())
         .await?;
     for fault in faults() {
         emulator

@@ -2,8 +2,8 @@
 //! in the end it is as if nothing had been.
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{ConditionType, Reason, Tenant};
-use dbpertenant_tests::case::{condition, is_available, project_id};
+use crds::Reason;
+use dbpertenant_tests::case::{is_available, project_id};
 use dbpertenant_tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
 use dbpertenant_tests::suite::{self, Trial};
 use dbpertenant_tests::{Case, ClusterOptions, command, limits, wait};
@@ -53,14 +53,14 @@ async fn neon_is_away(case: &Case) -> Result<()> {
     .await?;
     case.delete("going").await?;
     for name in ["coming", STEADY, "going"] {
-        says(case, name, Reason::AccountUnreachable).await?;
+        case.says(name, Reason::AccountUnreachable).await?;
     }
     still_served(case, STEADY).await?;
     neon.open();
     case.ready(STEADY).await?;
     case.gone("going").await?;
     let coming = case.ready("coming").await?;
-    opens(case, &coming).await?;
+    case.opens(&coming).await?;
     one_project_each(case, 2).await
 }
 
@@ -70,7 +70,7 @@ async fn databases_are_away(case: &Case) -> Result<()> {
     case.apply("unmigrated", json!({})).await?;
     case.ask_for_a_close_look(STEADY).await?;
     for name in ["unmigrated", STEADY] {
-        says(case, name, Reason::DatabaseUnreachable).await?;
+        case.says(name, Reason::DatabaseUnreachable).await?;
     }
     still_served(case, STEADY).await?;
     ensure!(
@@ -80,7 +80,7 @@ async fn databases_are_away(case: &Case) -> Result<()> {
     data.open();
     case.ready(STEADY).await?;
     let unmigrated = case.ready("unmigrated").await?;
-    opens(case, &unmigrated).await?;
+    case.opens(&unmigrated).await?;
     one_project_each(case, 3).await
 }
 
@@ -106,7 +106,7 @@ async fn kubernetes_is_away(case: &Case) -> Result<()> {
     rights_are_read(case).await?;
     way.open();
     let interrupted = case.ready("interrupted").await?;
-    opens(case, &interrupted).await?;
+    case.opens(&interrupted).await?;
     still_served(case, STEADY).await?;
     one_project_each(case, 4).await
 }
@@ -144,31 +144,12 @@ async fn rights_are_read(case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the Tenant gives this reason for not being ready.
-async fn says(case: &Case, name: &str, reason: Reason) -> Result<()> {
-    let what = format!("saying {reason}");
-    let says = |tenant: &Tenant| {
-        condition(tenant, ConditionType::Ready).is_some_and(|ready| ready.reason == reason.as_str())
-    };
-    case.until(name, limits::CONVERGE, &what, says)
-        .await
-        .map(drop)
-}
-
 async fn still_served(case: &Case, name: &str) -> Result<()> {
     ensure!(
         is_available(&case.tenant(name).await?),
         "{name} is not Available any more"
     );
     ensure!(case.cluster().runs("one").await?, "the controller ended");
-    Ok(())
-}
-
-async fn opens(case: &Case, tenant: &Tenant) -> Result<()> {
-    let count = case
-        .psql(tenant, crds::keys::URI, "select count(*) from documents")
-        .await?;
-    ensure!(count == "0", "{count}");
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 
 async fn frozen(case: &Case) -> Result<()> {
     let cluster = case.cluster();
-    let (class, emulator) = case.class_with_account(json!({}), |_| {}).await?;
+    let (class, emulator) = case.class_with_account(json!({})).await?;
     case.apply_ready("before", json!({"className": class}))
         .await?;
     let leader = holder(case).await?.context("nobody holds the Lease")?;

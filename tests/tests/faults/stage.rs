@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use dbpertenant_tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
+use dbpertenant_tests::emulator::Watched;
 use dbpertenant_tests::gate::Gate;
 use dbpertenant_tests::gate::data::DataRelay;
 use dbpertenant_tests::gate::http::{HttpRelay, Upstream, kubernetes_effect, neon_effect};
 use dbpertenant_tests::{Cluster, ClusterOptions, command, suite};
 use hyper::{Method, Uri};
-use neon_emulator::{Config, Emulator};
+use neon_emulator::{Emulator, Latency, Limits};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -31,7 +32,7 @@ pub(crate) struct Stage {
 /// A way from one controller to the servers, through a gate; and an account of its own behind it.
 pub(crate) struct Lane {
     pub(crate) gate: Gate,
-    pub(crate) emulator: Emulator,
+    pub(crate) emulator: Watched,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) neon: HttpRelay,
     /// The one class that the controller gets to see; the others belong to the other lanes.
@@ -69,8 +70,9 @@ pub(crate) async fn end() -> Result<()> {
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
     {
-        stage.cluster.note_passwords(&lane.emulator).await?;
-        lane.emulator.shutdown().await;
+        lane.emulator.kept_to_the_document()?;
+        stage.cluster.note(&lane.emulator).await?;
+        lane.emulator.stop().await;
     }
     suite::end(stage.cluster).await
 }
@@ -114,10 +116,17 @@ impl Lane {
     async fn new(cluster: &Cluster, number: usize) -> Result<Self> {
         let gate = Gate::default();
         let data = DataRelay::start(gate.clone()).await?;
-        let mut config = Config::new(cluster.postgres_uri());
-        config.control_database = format!("lane_{number}");
-        config.advertised_data_port = Some(data.port());
-        let emulator = Emulator::start(config).await?;
+        let builder = Emulator::builder()
+            .postgres(cluster.postgres_uri())
+            .control_database(format!("lane_{number}"))
+            .advertised_data_port(data.port());
+        let emulator = Watched::start(
+            builder,
+            cluster.computes(),
+            Latency::instant(),
+            Limits::default(),
+        )
+        .await?;
         data.lead_to(emulator.data_addr().port());
         let neon = HttpRelay::start(
             gate.clone(),

@@ -1,0 +1,91 @@
+//! Reading what Kubernetes shows: statuses, conditions, Secrets; and changing values by merge patches.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use crds::{ConditionType, Tenant, TenantStatus, find_condition, is_true};
+use k8s_openapi::api::core::v1::Secret;
+use neon::ids::ProjectId;
+use serde_json::{Value, json};
+
+/// A JSON merge patch (RFC 7396).
+pub fn merge(into: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *into = patch;
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in patch {
+        if value.is_null() {
+            if let Some(object) = into.as_object_mut() {
+                object.remove(&key);
+            }
+        } else {
+            merge(&mut into[key], value);
+        }
+    }
+}
+
+/// A Secret's data as text.
+pub fn text(secret: &Secret) -> Result<BTreeMap<String, String>> {
+    let data = secret.data.iter().flatten();
+    data.map(|(key, value)| Ok((key.clone(), String::from_utf8(value.0.clone())?)))
+        .collect()
+}
+
+/// The status, if there is one.
+pub fn status(tenant: &Tenant) -> Option<&TenantStatus> {
+    tenant.status.as_ref()
+}
+
+/// A condition of a Tenant.
+pub fn condition(
+    tenant: &Tenant,
+    kind: ConditionType,
+) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    find_condition(&status(tenant)?.conditions, kind)
+}
+
+/// Whether the status speaks of the newest spec.
+pub fn is_current(tenant: &Tenant) -> bool {
+    status(tenant).is_some_and(|status| status.observed_generation == tenant.metadata.generation)
+}
+
+/// Whether the newest spec is in effect.
+pub fn is_ready(tenant: &Tenant) -> bool {
+    is_current(tenant)
+        && status(tenant).is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
+}
+
+/// Whether the tenant can be served.
+pub fn is_available(tenant: &Tenant) -> bool {
+    status(tenant).is_some_and(|status| is_true(&status.conditions, ConditionType::Available))
+}
+
+/// The project of a Tenant.
+pub fn project_id(tenant: &Tenant) -> Result<ProjectId> {
+    let project = status(tenant)
+        .and_then(|status| status.project.as_ref())
+        .context("the status names no project")?;
+    project.id.parse().context("status.project.id is no id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_adds_replaces_and_removes() {
+        let mut value = json!({"kept": 1, "gone": 2, "deep": {"kept": 3, "other": 4}});
+        merge(
+            &mut value,
+            json!({"gone": null, "new": {"a": [1]}, "deep": {"other": 5}}),
+        );
+        assert_eq!(
+            value,
+            json!({"kept": 1, "new": {"a": [1]}, "deep": {"kept": 3, "other": 5}})
+        );
+    }
+}
