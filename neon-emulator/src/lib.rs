@@ -26,6 +26,7 @@ mod emulator;
 pub mod faults;
 mod hosts;
 mod names;
+mod page;
 pub mod postgres;
 pub mod process;
 mod provision;

@@ -22,7 +22,7 @@ use crate::names;
 use crate::store::{EndpointRow, ProjectRow, Store, StoreError, Tx};
 
 /// The kind of compute that a branch has one of at most.
-pub(super) const READ_WRITE: &str = "read_write";
+pub(crate) const READ_WRITE: &str = "read_write";
 
 pub(super) async fn list(
     State(api): State<Arc<Api>>,

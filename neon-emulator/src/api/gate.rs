@@ -258,7 +258,7 @@ async fn work_late(
     Ok(())
 }
 
-pub(super) fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
+pub(crate) fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
     headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::Request as HttpRequest;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use http::StatusCode;
@@ -39,11 +39,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::branches::expire;
+pub(crate) use self::endpoints::READ_WRITE;
 pub(crate) use self::error::ApiError;
 pub(crate) use self::gate::Calls;
+pub(crate) use self::gate::is_allowed;
 use self::listener::{Cut, CuttableListener};
 pub use self::operations::OPERATIONS;
-pub(crate) use self::requests::Requests;
+pub(crate) use self::requests::{Request, Requests};
 use crate::clock::{Clock, Micros, SECOND};
 use crate::compute::Compute;
 use crate::config::{Latency, Limits};
@@ -172,6 +174,7 @@ fn router(api: &Arc<Api>) -> Router {
     Router::new()
         .nest(operations::PREFIX, calls)
         .nest("/_emulator", own)
+        .merge(crate::page::routes(api))
         .with_state(api.clone())
 }
 
@@ -277,7 +280,7 @@ fn of_account() -> Router<Arc<Api>> {
         .route("/auth", get(account::auth))
 }
 
-async fn unknown(request: Request) -> ApiError {
+async fn unknown(request: HttpRequest) -> ApiError {
     let (method, path) = (request.method(), request.uri().path());
     ApiError::new(
         StatusCode::NOT_IMPLEMENTED,

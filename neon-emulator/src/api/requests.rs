@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
+use jiff::Timestamp;
 use neon::ids::ProjectId;
 
-use crate::clock::Micros;
+use crate::clock::{Micros, timestamp};
 
 /// Requests that are remembered.
 pub(crate) const REQUESTS_MAX: usize = 200;
@@ -28,6 +29,12 @@ pub(crate) struct Request {
     pub(crate) took_ms: u64,
     /// The faults that came up, in the words of a line.
     pub(crate) faults: Vec<String>,
+}
+
+impl Request {
+    pub(crate) fn at(&self) -> Timestamp {
+        timestamp(self.at)
+    }
 }
 
 /// The last requests, at most [`REQUESTS_MAX`]. Clones share them.

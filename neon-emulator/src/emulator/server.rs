@@ -111,3 +111,63 @@ async fn shared() -> Result<Arc<Server>, StartError> {
     *shared = Arc::downgrade(&server);
     Ok(server)
 }
+
+#[cfg(test)]
+mod tests {
+    use neon::model::CreateProject;
+    use sqlx::{Connection, PgConnection};
+
+    use super::*;
+    use crate::Emulator;
+
+    /// Databases and roles in a server, but for its own.
+    const MADE: &str = "SELECT (SELECT count(*) FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1'))
+                            + (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'role%')";
+
+    #[tokio::test]
+    async fn the_state_of_one_emulator_alone_goes_with_it_and_with_all_that_it_made() {
+        let server = Server::builder().start().await.unwrap();
+        let mut admin = PgConnection::connect(server.uri()).await.unwrap();
+        let mut made = async || {
+            let count: i64 = sqlx::query_scalar(MADE)
+                .fetch_one(&mut admin)
+                .await
+                .unwrap();
+            count
+        };
+        let before = made().await;
+        let mut emulator = Emulator::builder()
+            .postgres(server.uri())
+            .control_database("alone")
+            .spare_databases(1)
+            .start()
+            .await
+            .unwrap();
+        emulator.under.passing = true;
+        let names = ["one", "two"].map(str::to_owned);
+        let seeded = emulator
+            .seed_projects(&CreateProject::default(), names)
+            .await
+            .unwrap();
+        for project in &seeded {
+            PgConnection::connect(&project.uri).await.unwrap();
+        }
+        assert!(made().await > before + 2);
+        emulator.shutdown().await;
+        assert_eq!(made().await, before);
+    }
+
+    #[tokio::test]
+    async fn emulators_that_are_told_of_no_server_share_one_and_see_nothing_of_each_other() {
+        let (one, other) = tokio::join!(Emulator::start(), Emulator::start());
+        let (one, other) = (one.unwrap(), other.unwrap());
+        one.seed_projects(&CreateProject::default(), ["mine".to_owned()])
+            .await
+            .unwrap();
+        assert_eq!(one.projects().await.unwrap().len(), 1);
+        assert_eq!(other.projects().await.unwrap().len(), 0);
+        one.shutdown().await;
+        assert_eq!(other.projects().await.unwrap().len(), 0, "it still serves");
+        other.shutdown().await;
+    }
+}

@@ -6,6 +6,7 @@
 //! `unavailable`; `after` (messages) for `cut-connection`. `account:429` refuses the whole account: `per-minute` (calls that are answered
 //! all the same), `for` (milliseconds from the first call) and `retry-after`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::{ACCOUNT, Effect, Fault};
@@ -26,6 +27,53 @@ const ACCOUNT_EFFECT: &str = "429";
 pub struct FaultSpecError {
     spec: String,
     problem: String,
+}
+
+/// The line that it can be read from again.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.route, self.effect.word())?;
+        let (mut ms, mut error, mut first, mut after) = (None, None, None, None);
+        let (mut retry_after, mut per_minute, mut for_ms) = (None, None, None);
+        match &self.effect {
+            Effect::Status {
+                retry_after_seconds,
+                ..
+            } => retry_after = *retry_after_seconds,
+            Effect::AccountLimited {
+                per_minute: calls,
+                for_ms: lasts,
+                retry_after_seconds,
+            } => (per_minute, for_ms, retry_after) = (*calls, *lasts, *retry_after_seconds),
+            Effect::Delay { ms: takes }
+            | Effect::WorkLate { ms: takes }
+            | Effect::DoesNotWake { ms: takes } => ms = Some(*takes),
+            Effect::OperationFails {
+                ms: lasts,
+                error: text,
+            } => (ms, error) = (Some(*lasts), Some(text)),
+            Effect::OperationErrors { error: text } => error = Some(text),
+            Effect::Unavailable { first: count } => first = Some(*count),
+            Effect::CutConnection { after_messages } => after = Some(*after_messages),
+            Effect::Html524 | Effect::AnswerLost | Effect::RefuseConnections => {}
+        }
+        key(f, "ms", ms)?;
+        key(f, "error", error)?;
+        key(f, "first", first)?;
+        key(f, "after", after)?;
+        key(f, "per-minute", per_minute)?;
+        key(f, "for", for_ms)?;
+        key(f, "retry-after", retry_after)?;
+        key(f, "skip", (self.skip > 0).then_some(self.skip))?;
+        key(f, "times", self.times)?;
+        let sometimes = self.probability < 1.0;
+        key(f, "p", sometimes.then_some(self.probability))?;
+        key(f, "project", self.project.as_ref())
+    }
+}
+
+fn key(f: &mut fmt::Formatter<'_>, name: &str, value: Option<impl fmt::Display>) -> fmt::Result {
+    value.map_or(Ok(()), |value| write!(f, ":{name}={value}"))
 }
 
 #[derive(Default)]

@@ -113,3 +113,63 @@ fn faults_of_connections_do_not_meet_calls_and_the_other_way_round() {
         Some(Effect::Status { status: 500, .. })
     ));
 }
+
+#[test]
+fn an_account_is_refused_until_its_time_is_over_and_says_how_long_that_is() {
+    use crate::clock::{MILLISECOND, SECOND};
+    let faults = Faults::new(vec![fault("account:429:for=2500")], 0);
+    assert_eq!(faults.account_limited(10 * SECOND), Some(3));
+    assert_eq!(faults.account_limited(12 * SECOND), Some(1));
+    assert_eq!(
+        faults.account_limited(12 * SECOND + 500 * MILLISECOND),
+        None
+    );
+    let armed = &faults.list()[0];
+    assert_eq!((armed.seen, armed.happened), (3, 2));
+}
+
+#[test]
+fn an_account_can_be_left_some_calls_a_minute_or_be_refused_so_many_times() {
+    use crate::clock::SECOND;
+    let faults = Faults::new(vec![fault("account:429:per-minute=2")], 0);
+    let told = [0, 1, 2, 59, 60].map(|second| faults.account_limited(second * SECOND));
+    assert_eq!(told, [None, None, Some(58), Some(1), None]);
+
+    let faults = Faults::new(vec![fault("account:429:times=2:skip=1")], 0);
+    let told = [(); 4].map(|()| faults.account_limited(0));
+    assert_eq!(told, [None, Some(1), Some(1), None]);
+}
+
+#[test]
+fn a_fault_is_told_in_the_line_that_it_can_be_read_from() {
+    for line in [
+        "createProject:503:retry-after=3:skip=1:times=2",
+        "*:delay:ms=5",
+        "*:429:p=0.25",
+        "account:429",
+        "account:429:per-minute=5:for=100:retry-after=2:times=9",
+        "getProject:work-late:ms=7:project=still-lake-00000001",
+        "*:operation-fails:ms=4:error=no room",
+        "*:operation-errors:error=gone",
+        "listProjects:unavailable:first=2",
+        "data-plane:cut-connection:after=3",
+        "data-plane:does-not-wake:ms=10",
+        "data-plane:refuse-connections",
+        "*:524-html",
+        "*:answer-lost",
+    ] {
+        assert_eq!(fault(line).to_string(), line);
+    }
+}
+
+#[test]
+fn all_that_can_happen_to_an_account_is_to_be_limited() {
+    for line in [
+        "account:503",
+        "account:delay:ms=5",
+        "*:429:per-minute=3",
+        "createProject:429:for=10",
+    ] {
+        assert!(line.parse::<Fault>().is_err(), "{line}");
+    }
+}
