@@ -17,7 +17,7 @@ pub struct Limits {
     pub text_bytes_max: u64,
     /// Address space of the child process, in bytes: its program, its stack, the file, everything unpacked from it.
     pub memory_bytes_max: u64,
-    /// CPU time of the child process, in seconds. 1,000 pages take about half a second.
+    /// CPU time of the child process, in seconds. What pages take stands in `docs/pdf-corpus.md`: well under a second for 1,000.
     pub cpu_seconds_max: u64,
     /// How long the child process may take from the last byte of the file to the last page.
     pub wall_time_max: Duration,

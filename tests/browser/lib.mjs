@@ -1,7 +1,7 @@
 // What the stories share: Chromium, people in windows of their own, screenshots of every page in both themes and two widths,
 // and a watch over what must never happen on any page.
 import { createRequire } from 'node:module';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const { BROWSER_MODULES, CHROMIUM, APP_URL, SCREENSHOTS } = process.env;
@@ -49,7 +49,7 @@ export async function tell(story) {
   } catch (error) {
     for (const { name, page } of people) {
       console.error(`${name} was at ${page.url()}:\n${await page.innerText('body').catch(() => '(no page)')}\n`);
-      await page.screenshot({ path: join(folder(), `failed-${name}.png`), fullPage: true }).catch(() => {});
+      await page.screenshot({ path: failed(name), fullPage: true }).catch(() => {});
     }
     console.error(findings.join('\n'));
     console.error(error.stack ?? error);
@@ -64,8 +64,14 @@ function folder() {
   return SCREENSHOTS;
 }
 
+/** Where somebody was when a story failed. */
+function failed(name) {
+  return join(folder(), `failed-${name}.png`);
+}
+
 /** Somebody with a browser of their own. */
 async function person(browser, name, findings) {
+  rmSync(failed(name), { force: true }); // an earlier run's
   const context = await browser.newContext({ viewport: SIZES.wide, reducedMotion: 'reduce' });
   context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();

@@ -66,7 +66,7 @@ async fn the_odd_files_of_one_package_end_with_text_or_a_reason() {
 }
 
 #[tokio::test]
-#[ignore = "downloads 60 MB and reads 7,500 pages: make test-long"]
+#[ignore = "downloads tens of megabytes and reads ten thousand pages: make test-long"]
 async fn every_file_of_the_corpus_ends_with_text_or_a_reason() {
     let mut count = 0;
     let mut wrong = Vec::new();
@@ -80,7 +80,7 @@ async fn every_file_of_the_corpus_ends_with_text_or_a_reason() {
 }
 
 #[tokio::test]
-#[ignore = "downloads 45 MB and needs pdftotext: make test-long"]
+#[ignore = "downloads tens of megabytes and needs pdftotext: make test-long"]
 async fn the_manuals_text_agrees_with_popplers() {
     let mut agreement = Vec::new();
     for file in Part::Manuals.files().expect("the corpus can be had") {
