@@ -1,28 +1,34 @@
 //! A zip that is written as it goes, with a digest of every entry.
+//!
+//! The zip is written into memory, and what came to stand there is handed over before more of it is made: a block or two at most. Entries and
+//! archives may be longer than 4 GiB; only what needs 64-bit lengths has them, for some programs do not read those.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_zip::base::write::EntryStreamWriter;
-use async_zip::tokio::write::ZipFileWriter;
-use async_zip::{Compression, ZipEntryBuilder};
-use futures::AsyncWriteExt as _;
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio_util::compat::Compat;
+use zip::write::{SimpleFileOptions, StreamWriter};
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::outlet::Outlet;
 
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 32 * 1024;
-/// Up to here an archive needs no 64-bit lengths, which some programs do not read; a margin is left for what is not files.
-const PLAIN_BYTES_MAX: u64 = 3 << 30;
+/// Bytes that are handed over at once, or a little more.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// An entry of so many bytes needs 64-bit lengths.
+const LONG_ENTRY_BYTES: u64 = u32::MAX as u64;
 
 /// An archive cannot be written (further).
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArchiveError {
     #[error("the archive could not be written")]
-    Zip(#[from] async_zip::error::ZipError),
+    Zip(#[from] zip::result::ZipError),
     #[error("the archive could not be handed over")]
     Io(#[from] io::Error),
 }
@@ -40,41 +46,50 @@ pub(super) struct Entry {
 
 /// An archive under way.
 pub(super) struct Archive {
-    zip: ZipFileWriter<Outlet>,
+    zip: ZipWriter<StreamWriter<Written>>,
+    written: Written,
+    outlet: Outlet,
+    made_at: DateTime,
     entries: Vec<Entry>,
 }
 
 /// An entry under way.
 pub(super) struct Writing<'a> {
-    stream: EntryStreamWriter<'a, Compat<Outlet>>,
-    entries: &'a mut Vec<Entry>,
+    archive: &'a mut Archive,
     path: String,
     bytes: u64,
     sha256: Sha256,
 }
 
 impl Archive {
-    /// `expected_bytes` is about how long it will be.
-    pub(super) fn new(outlet: Outlet, expected_bytes: u64) -> Self {
-        let zip = ZipFileWriter::with_tokio(outlet);
+    /// Its entries bear the time at which it was made, in UTC.
+    pub(super) fn new(outlet: Outlet, made_at: Timestamp) -> Self {
+        let written = Written::default();
         Self {
-            zip: if expected_bytes < PLAIN_BYTES_MAX {
-                zip.force_no_zip64()
-            } else {
-                zip
-            },
+            zip: ZipWriter::new_stream(written.clone()),
+            written,
+            outlet,
+            made_at: date_time(made_at),
             entries: Vec::new(),
         }
     }
 
-    /// Begins an entry. Its length need not be known. It is kept as it is: PDFs are compressed already.
-    pub(super) async fn entry(&mut self, path: String) -> Result<Writing<'_>, ArchiveError> {
-        let builder = ZipEntryBuilder::new(path.clone().into(), Compression::Stored)
+    /// Begins an entry. `expected_bytes` is its length where that is known; one of 4 GiB that did not say so beforehand cannot be written.
+    /// It is kept as it is: PDFs are compressed already.
+    pub(super) async fn entry(
+        &mut self,
+        path: String,
+        expected_bytes: Option<u64>,
+    ) -> Result<Writing<'_>, ArchiveError> {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .large_file(expected_bytes.is_some_and(|bytes| bytes >= LONG_ENTRY_BYTES))
+            .last_modified_time(self.made_at)
             // Readable files, and no folders: whoever unpacks it can read what they got.
-            .unix_permissions(0o100_644);
+            .unix_permissions(0o644);
+        self.zip.start_file(path.as_str(), options)?;
         Ok(Writing {
-            stream: self.zip.write_entry_stream(builder).await?,
-            entries: &mut self.entries,
+            archive: self,
             path,
             bytes: 0,
             sha256: Sha256::new(),
@@ -88,14 +103,21 @@ impl Archive {
 
     /// Writes the archive's own list and says that this was all.
     pub(super) async fn finish(self) -> Result<(), ArchiveError> {
-        let outlet = self.zip.close().await?.into_inner();
-        Ok(outlet.finish().await?)
+        self.zip.finish()?;
+        self.outlet.send(self.written.take()).await?;
+        Ok(self.outlet.finish().await?)
     }
 }
 
 impl Writing<'_> {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        self.stream.write_all(bytes).await?;
+        let archive = &mut *self.archive;
+        for piece in bytes.chunks(COPY_BYTES) {
+            archive.zip.write_all(piece)?;
+            if archive.written.len() >= BLOCK_BYTES {
+                archive.outlet.send(archive.written.take()).await?;
+            }
+        }
         self.sha256.update(bytes);
         self.bytes += bytes.len() as u64;
         Ok(())
@@ -116,75 +138,62 @@ impl Writing<'_> {
         }
     }
 
-    pub(super) async fn close(self) -> Result<Entry, ArchiveError> {
-        self.stream.close().await?;
+    /// Ends the entry; the zip writes its end with the next one, or with its list.
+    pub(super) fn close(self) -> Entry {
         let entry = Entry {
             path: self.path,
             bytes: self.bytes,
             sha256: hex::encode(self.sha256.finalize()),
         };
-        self.entries.push(entry.clone());
-        Ok(entry)
+        self.archive.entries.push(entry.clone());
+        entry
     }
+}
+
+/// What the zip has written and nobody was given yet.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<BytesMut>>);
+
+impl Written {
+    fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn take(&self) -> Bytes {
+        self.lock().split().freeze()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BytesMut> {
+        // Nothing here can panic half way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// As zips have it: in whole seconds from 1980 on, and of no time zone.
+fn date_time(at: Timestamp) -> DateTime {
+    let at = at.to_zoned(TimeZone::UTC);
+    let small = |number: i8| number.unsigned_abs();
+    DateTime::from_date_and_time(
+        at.year().unsigned_abs(),
+        small(at.month()),
+        small(at.day()),
+        small(at.hour()),
+        small(at.minute()),
+        small(at.second()),
+    )
+    .unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::outlet::outlet;
-    use super::*;
-    use async_zip::base::read1::seek::ZipArchiveReader;
-    use bytes::Bytes;
-    use futures::io::Cursor;
-    use futures::{AsyncReadExt as _, TryStreamExt as _};
-
-    #[tokio::test]
-    async fn what_was_written_is_read_back_whole_and_its_digests_are_right() {
-        let (outlet, pieces) = outlet();
-        let contents: Vec<(&str, Vec<u8>)> = vec![
-            ("documents/001 \u{dc}bersicht.pdf", vec![7; 300_000]),
-            ("text/001 \u{dc}bersicht.txt", Vec::new()),
-            ("manifest.json", b"{}".to_vec()),
-        ];
-        let written = contents.clone();
-        let writing = tokio::spawn(async move {
-            let mut archive = Archive::new(outlet, 1_000);
-            for (path, content) in &written {
-                let mut entry = archive.entry((*path).to_owned()).await.expect("an entry");
-                entry.copy(content.as_slice()).await.expect("copies");
-                entry.close().await.expect("closes");
-            }
-            let entries = archive.entries().to_vec();
-            archive.finish().await.expect("finishes");
-            entries
-        });
-        let blocks: Vec<Bytes> = pieces.try_collect().await.expect("whole");
-        let entries = writing.await.expect("no panic");
-        let mut reader = ZipArchiveReader::open(Cursor::new(blocks.concat()))
-            .await
-            .expect("a zip");
-        assert_eq!(reader.cdrs().len(), contents.len());
-        for (at, (path, content)) in contents.iter().enumerate() {
-            let found = reader.find(path.as_bytes()).expect("a list").next();
-            assert_eq!(found, Some(at), "{path}");
-            let mut entry = reader.file(at).await.expect("an entry");
-            let mut read = Vec::new();
-            entry.read_to_end(&mut read).await.expect("reads");
-            assert_eq!(read, *content);
-            assert_eq!(entries[at].path, *path);
-            assert_eq!(entries[at].bytes, content.len() as u64);
-            assert_eq!(entries[at].sha256, hex::encode(Sha256::digest(content)));
-        }
-    }
-
-    #[tokio::test]
-    async fn an_archive_that_nobody_finished_is_none() {
-        let (outlet, pieces) = outlet();
-        let mut archive = Archive::new(outlet, 1_000);
-        let mut entry = archive.entry("a".to_owned()).await.expect("an entry");
-        entry.write(b"half").await.expect("writes");
-        drop(entry);
-        drop(archive);
-        let read: io::Result<Vec<Bytes>> = pieces.try_collect().await;
-        assert!(read.is_err());
-    }
-}
+mod tests;

@@ -172,13 +172,9 @@ async fn write(
     outlet: outlet::Outlet,
     _place: Place,
 ) {
-    let expected_bytes = documents
-        .iter()
-        .filter(|document| document.has_file)
-        .map(|document| document.byte_count)
-        .sum();
-    let archive = Archive::new(outlet, expected_bytes);
-    let writing = fill(archive, &sources, &workspace, documents);
+    let exported_at = Timestamp::now();
+    let archive = Archive::new(outlet, exported_at);
+    let writing = fill(archive, &sources, &workspace, documents, exported_at);
     let written = tokio::time::timeout(WRITING_TAKES_MAX, writing)
         .await
         .unwrap_or(Err(ExportError::TooSlow));
@@ -198,6 +194,7 @@ async fn fill(
     sources: &Sources,
     workspace: &Workspace,
     documents: Vec<Document>,
+    exported_at: Timestamp,
 ) -> Result<(), ExportError> {
     let prefix = sources
         .objects
@@ -222,9 +219,11 @@ async fn fill(
         let mut pdf = None;
         if let Some(file) = file {
             let path = names::entry("documents", at + 1, &document.title, "pdf");
-            let mut entry = archive.entry(path.clone()).await?;
+            let mut entry = archive
+                .entry(path.clone(), Some(document.byte_count))
+                .await?;
             entry.copy(file).await?;
-            if entry.close().await?.sha256 != document.sha256 {
+            if entry.close().sha256 != document.sha256 {
                 return Err(ExportError::Changed);
             }
             pdf = Some(path);
@@ -232,9 +231,9 @@ async fn fill(
         let mut text = None;
         if document.state == "ready" {
             let path = names::entry("text", at + 1, &document.title, "txt");
-            let mut entry = archive.entry(path.clone()).await?;
+            let mut entry = archive.entry(path.clone(), None).await?;
             text::document(&sources.tenant, document.id, &mut entry).await?;
-            entry.close().await?;
+            entry.close();
             text = Some(path);
         }
         listed.push(DocumentEntry {
@@ -253,15 +252,15 @@ async fn fill(
         version: MANIFEST_VERSION,
         workspace: workspace.id.as_str(),
         name: &workspace.name,
-        exported_at: Timestamp::now(),
+        exported_at,
         documents: listed,
         threads,
         entries: &entries,
     })
     .map_err(|error| ExportError::Archive(Box::new(error)))?;
-    let mut entry = archive.entry("manifest.json".to_owned()).await?;
+    let mut entry = archive.entry("manifest.json".to_owned(), None).await?;
     entry.write(&manifest).await?;
-    entry.close().await?;
+    entry.close();
     Ok(archive.finish().await?)
 }
 
@@ -276,9 +275,9 @@ async fn threads(archive: &mut Archive, tenant: &PgPool) -> Result<Vec<ThreadEnt
         after = last.id;
         for thread in &page {
             let path = names::entry("threads", listed.len() + 1, &thread.title, "json");
-            let mut entry = archive.entry(path.clone()).await?;
+            let mut entry = archive.entry(path.clone(), None).await?;
             text::thread(tenant, thread, &mut entry).await?;
-            entry.close().await?;
+            entry.close();
             listed.push(ThreadEntry {
                 id: thread.id,
                 path,

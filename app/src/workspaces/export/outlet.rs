@@ -4,17 +4,11 @@
 //! cut-off archive never looks complete.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{Stream, stream};
-use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
-use tokio_util::sync::PollSender;
 
-/// Bytes that are handed over at once.
-const BLOCK_BYTES: usize = 64 * 1024;
 /// Blocks that may wait for the reader.
 const BLOCKS_MAX: usize = 4;
 
@@ -23,19 +17,12 @@ enum Piece {
     End,
 }
 
-/// Where the archive is written to.
-pub(super) struct Outlet {
-    sender: PollSender<Piece>,
-    block: BytesMut,
-}
+/// Where the archive goes.
+pub(super) struct Outlet(mpsc::Sender<Piece>);
 
 /// An outlet, and what comes out of it. Dropping the stream makes writing fail.
 pub(super) fn outlet() -> (Outlet, impl Stream<Item = io::Result<Bytes>> + Send + use<>) {
     let (sender, receiver) = mpsc::channel(BLOCKS_MAX);
-    let outlet = Outlet {
-        sender: PollSender::new(sender),
-        block: BytesMut::with_capacity(BLOCK_BYTES),
-    };
     let pieces = stream::unfold(Some(receiver), |receiver| async move {
         let mut receiver: mpsc::Receiver<Piece> = receiver?;
         match receiver.recv().await {
@@ -47,93 +34,64 @@ pub(super) fn outlet() -> (Outlet, impl Stream<Item = io::Result<Bytes>> + Send 
             }
         }
     });
-    (outlet, pieces)
+    (Outlet(sender), pieces)
 }
 
 impl Outlet {
+    /// Hands a block over, once there is room for it.
+    pub(super) async fn send(&self, block: Bytes) -> io::Result<()> {
+        self.hand_over(Piece::Block(block)).await
+    }
+
     /// Says that this was all. Without it, the reader learns that something is missing.
-    pub(super) async fn finish(mut self) -> io::Result<()> {
-        std::future::poll_fn(|context| self.poll_hand_over(context)).await?;
-        std::future::poll_fn(|context| self.poll_send(context, Piece::End)).await
+    pub(super) async fn finish(self) -> io::Result<()> {
+        self.hand_over(Piece::End).await
     }
 
-    fn poll_hand_over(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.block.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        ready!(self.sender.poll_reserve(context)).map_err(|_| gone())?;
-        let block = self.block.split().freeze();
-        self.block.reserve(BLOCK_BYTES);
-        Poll::Ready(
-            self.sender
-                .send_item(Piece::Block(block))
-                .map_err(|_| gone()),
-        )
-    }
-
-    fn poll_send(&mut self, context: &mut Context<'_>, piece: Piece) -> Poll<io::Result<()>> {
-        ready!(self.sender.poll_reserve(context)).map_err(|_| gone())?;
-        Poll::Ready(self.sender.send_item(piece).map_err(|_| gone()))
-    }
-}
-
-fn gone() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::BrokenPipe,
-        "nobody reads the archive any more",
-    )
-}
-
-impl AsyncWrite for Outlet {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.block.len() >= BLOCK_BYTES {
-            ready!(self.poll_hand_over(context))?;
-        }
-        let count = bytes.len().min(BLOCK_BYTES - self.block.len());
-        self.block.extend_from_slice(&bytes[..count]);
-        Poll::Ready(Ok(count))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Blocks are handed over when they are full: a zip has nobody who waits for half of one.
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    async fn hand_over(&self, piece: Piece) -> io::Result<()> {
+        self.0.send(piece).await.map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "nobody reads the archive any more",
+            )
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::TryStreamExt as _;
-    use tokio::io::AsyncWriteExt as _;
+    use futures::{FutureExt as _, TryStreamExt as _};
 
     #[tokio::test]
     async fn what_was_finished_arrives_whole() {
-        let (mut outlet, pieces) = outlet();
-        let sent: Vec<u8> = (0..BLOCK_BYTES * 3 + 7)
-            .map(|at| u8::try_from(at % 251).expect("small"))
-            .collect();
-        let written = sent.clone();
+        let (outlet, pieces) = outlet();
         let writing = tokio::spawn(async move {
-            outlet.write_all(&written).await.expect("writes");
+            for at in 0..20_u8 {
+                outlet.send(vec![at; 3].into()).await.expect("sends");
+            }
             outlet.finish().await.expect("finishes");
         });
         let blocks: Vec<Bytes> = pieces.try_collect().await.expect("no error");
         writing.await.expect("no panic");
+        let sent: Vec<u8> = (0..20_u8).flat_map(|at| [at; 3]).collect();
         assert_eq!(blocks.concat(), sent);
     }
 
     #[tokio::test]
+    async fn a_reader_that_does_not_read_holds_the_writer_up() {
+        let (outlet, _pieces) = outlet();
+        let block = Bytes::from_static(b"block");
+        for _ in 0..BLOCKS_MAX {
+            outlet.send(block.clone()).await.expect("room");
+        }
+        assert!(outlet.send(block).now_or_never().is_none(), "it waits");
+    }
+
+    #[tokio::test]
     async fn what_was_cut_off_ends_in_an_error() {
-        let (mut outlet, pieces) = outlet();
-        outlet.write_all(b"half of it").await.expect("writes");
+        let (outlet, pieces) = outlet();
+        outlet.send("half of it".into()).await.expect("sends");
         drop(outlet);
         let read: io::Result<Vec<Bytes>> = pieces.try_collect().await;
         assert!(read.is_err(), "{read:?}");
@@ -141,12 +99,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_whose_reader_left_is_told() {
-        let (mut outlet, pieces) = outlet();
+        let (outlet, pieces) = outlet();
         drop(pieces);
-        let error = outlet
-            .write_all(&vec![0; BLOCK_BYTES * 2])
-            .await
-            .expect_err("nobody reads");
+        let error = outlet.send("a".into()).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 }
