@@ -22,6 +22,7 @@ use secrecy::SecretString;
 use service::telemetry::{Log, Trace};
 use url::Url;
 
+use crate::tenants::PoolLimits;
 pub use build::{Command, load};
 pub use public_url::{NotAPublicUrl, PublicUrl};
 pub use rate::{Allowance, NotARate, Rate, Rates};
@@ -35,6 +36,8 @@ pub struct Config {
     pub database: Database,
     /// Where Tenants are made, and of which kinds.
     pub tenants: Tenants,
+    /// What connections to their databases may take.
+    pub pools: PoolLimits,
     /// Where files lie.
     pub objects: Objects,
     /// Embeddings and answers.

@@ -13,6 +13,7 @@ use super::settings::{SignInMode, TABLE};
 use super::{
     Buckets, Config, Database, Http, Limits, Objects, Oidc, Plan, Rates, Sessions, SignIn, Tenants,
 };
+use crate::tenants::PoolLimits;
 
 /// What the process is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,7 @@ fn config(said: &Said) -> Result<Config, LoadError> {
             classes: said.need(&set::TENANT_CLASSES)?,
             regions: said.need(&set::TENANT_REGIONS)?,
         },
+        pools: pools(said)?,
         objects: objects(said)?,
         models: models(said)?,
         plan: Plan {
@@ -149,6 +151,18 @@ fn sign_in(said: &Said, http: &Http) -> Result<SignIn, LoadError> {
         )),
         SignInMode::Local => Ok(SignIn::Local),
     }
+}
+
+fn pools(said: &Said) -> Result<PoolLimits, LoadError> {
+    Ok(PoolLimits {
+        pools_max: said.need(&set::TENANT_POOLS_MAX)?.get(),
+        connections_per_pool_max: said.need(&set::TENANT_POOL_CONNECTIONS_MAX)?.get(),
+        idle_timeout: said.need(&set::TENANT_POOL_IDLE_TIMEOUT)?,
+        connect_timeout: said.need(&set::TENANT_CONNECT_TIMEOUT)?,
+        acquire_timeout: said.need(&set::TENANT_ACQUIRE_TIMEOUT)?,
+        room_timeout: said.need(&set::TENANT_ROOM_TIMEOUT)?,
+        wakes_ahead: said.need(&set::TENANT_WAKE_AHEAD)?,
+    })
 }
 
 fn objects(said: &Said) -> Result<Objects, LoadError> {

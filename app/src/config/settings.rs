@@ -74,7 +74,7 @@ service::settings! {
             |text| parse::duration(text, SECOND, HOUR);
     }
     "Workspaces" {
-        TENANTS_NAMESPACE: String = "tenants-namespace", "NAME", Some("tenants"),
+        TENANTS_NAMESPACE: String = "tenants-namespace", "NAME", Some("chat-tenants"),
             "The namespace of the app's Tenants and of nothing else",
             parse::namespace;
         TENANT_CLASSES: Vec<Choice> = "tenant-classes", "CLASSES", Some("default=Standard"),
@@ -95,6 +95,29 @@ service::settings! {
         MEMBERS_MAX: NonZeroU32 = "members-max", "MEMBERS", Some("50"),
             "Members of a workspace at most, 1 to 10000",
             |text| parse::count(text, 10_000);
+    }
+    "Databases of tenants" {
+        TENANT_POOLS_MAX: NonZeroUsize = "tenant-pools-max", "POOLS", Some("100"),
+            "Tenants' databases that this process has open at once, 1 to 10000; the one that was idle longest gives way",
+            |text| parse::size(text, 10_000);
+        TENANT_POOL_CONNECTIONS_MAX: NonZeroU32 = "tenant-pool-connections-max", "CONNECTIONS", Some("4"),
+            "Connections to each of them at most, 1 to 100",
+            |text| parse::count(text, 100);
+        TENANT_POOL_IDLE_TIMEOUT: Duration = "tenant-pool-idle-timeout", "DURATION", Some("1m"),
+            "How long one stays open that nobody uses, 1s to 1h; a compute sleeps only when nobody is connected",
+            |text| parse::duration(text, SECOND, HOUR);
+        TENANT_CONNECT_TIMEOUT: Duration = "tenant-connect-timeout", "DURATION", Some("15s"),
+            "Limit on opening one, 100ms to 5m; a compute that sleeps has to wake within it",
+            |text| parse::duration(text, 100 * MS, 5 * MINUTE);
+        TENANT_ACQUIRE_TIMEOUT: Duration = "tenant-acquire-timeout", "DURATION", Some("10s"),
+            "Limit on getting a connection of one that is open, 100ms to 5m",
+            |text| parse::duration(text, 100 * MS, 5 * MINUTE);
+        TENANT_ROOM_TIMEOUT: Duration = "tenant-room-timeout", "DURATION", Some("5s"),
+            "Limit on waiting for room while all are in use, 0s to 1m",
+            |text| parse::duration(text, Duration::ZERO, MINUTE);
+        TENANT_WAKE_AHEAD: bool = "tenant-wake-ahead", "BOOL", Some("true"),
+            "Whether opening a workspace's page wakes its database, so that the first question does not wait: true or false",
+            values::yes_or_no;
     }
     "Files" {
         BUCKET: String = "bucket", "NAME", None,

@@ -38,7 +38,8 @@ fn with_what_is_needed_the_rest_is_as_documented() {
     assert_eq!(config.plan.upload_bytes_max, 25_000_000);
     assert_eq!(config.plan.documents_max, 20);
     assert_eq!(config.workers, 2);
-    assert_eq!(config.tenants.namespace, "tenants");
+    assert_eq!(config.tenants.namespace, "chat-tenants");
+    assert_eq!(config.pools, PoolLimits::default());
     let endpoint = config.models.endpoint.expect("an endpoint");
     assert_eq!(endpoint.answers.as_deref(), Some("gpt-4o-mini"));
     assert_eq!(
@@ -56,6 +57,31 @@ fn with_what_is_needed_the_rest_is_as_documented() {
         config.database.url.expose_secret(),
         "postgres://app:secret@localhost/app"
     );
+}
+
+#[test]
+fn what_connections_to_tenants_may_take_is_set_like_everything_else() {
+    let config = read(
+        &["--tenant-pools-max=7", "--tenant-wake-ahead=false"],
+        &[("CHAT_APP_TENANT_POOL_IDLE_TIMEOUT", "30s")],
+    )
+    .expect("settings");
+    let expected = PoolLimits {
+        pools_max: 7,
+        idle_timeout: std::time::Duration::from_secs(30),
+        wakes_ahead: false,
+        ..PoolLimits::default()
+    };
+    assert_eq!(config.pools, expected);
+    for (flag, advice) in [
+        ("--tenant-pools-max=0", "1 to 10000"),
+        ("--tenant-pool-connections-max=101", "1 to 100"),
+        ("--tenant-pool-idle-timeout=10", "unit"),
+        ("--tenant-wake-ahead=perhaps", "true"),
+    ] {
+        let told = read(&[flag], &[]).expect_err(flag);
+        assert!(told.contains(advice), "{flag}: {told}");
+    }
 }
 
 #[test]

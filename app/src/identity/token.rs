@@ -12,6 +12,8 @@ use sha2::{Digest as _, Sha256};
 const TOKEN_BYTES: usize = 32;
 /// What sets a [`CsrfToken`] apart from every other hash of a token.
 const CSRF_DOMAIN: &[u8] = b"csrf\0";
+/// What sets a receipt's token apart from every other hash of a token.
+const RECEIPT_DOMAIN: &[u8] = b"receipt\0";
 
 /// A secret that lets in whoever has it: of a session, a sign-in under way, an invitation, a receipt.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +46,18 @@ impl Token {
             .chain_update(self.0)
             .finalize();
         CsrfToken(URL_SAFE_NO_PAD.encode(hash))
+    }
+
+    /// The token of the receipt for removing `subject`, asked for with this token's session. Asking twice leads to the same receipt, without
+    /// anything kept for that, and to nobody but who asked. Whoever reads it learns nothing of the session.
+    #[must_use]
+    pub fn receipt(&self, subject: &str) -> Self {
+        let hash = Sha256::new()
+            .chain_update(RECEIPT_DOMAIN)
+            .chain_update(self.0)
+            .chain_update(subject)
+            .finalize();
+        Self(hash.into())
     }
 
     /// As it stands in a cookie or a link.
@@ -123,6 +137,15 @@ mod tests {
         );
         assert_ne!(token.csrf().as_str(), token.reveal());
         assert!(!token.csrf().matches(Token::random().csrf().as_str()));
+    }
+
+    #[test]
+    fn a_receipt_is_of_one_subject_and_one_session() {
+        let session = Token::random();
+        assert_eq!(session.receipt("a"), session.receipt("a"));
+        assert_ne!(session.receipt("a"), session.receipt("b"));
+        assert_ne!(session.receipt("a"), Token::random().receipt("a"));
+        assert_ne!(session.receipt("a").reveal(), session.csrf().as_str());
     }
 
     #[test]

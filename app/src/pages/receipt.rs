@@ -1,6 +1,7 @@
 //! The removal of a workspace or an account: its steps while they are done, then what was removed.
 //!
-//! The panel fetches itself anew until the removal is finished, so that it goes on over a restart of the server.
+//! The panel is sent anew with the event [`EVENT_CHANGED`]; after [`EVENT_ENDED`], which also carries it, the stream closes. A browser without
+//! script loads the page again.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -9,6 +10,10 @@ use super::layout::{Chrome, Frame};
 use super::parts::{self, Tone};
 use super::{format, icons};
 
+/// The event that carries the panel while something is still to come.
+pub const EVENT_CHANGED: &str = "removal";
+/// The event that carries the panel when all is gone.
+pub const EVENT_ENDED: &str = "ended";
 /// How often a browser without script looks again.
 const RELOAD_SECONDS: u32 = 3;
 
@@ -100,20 +105,24 @@ pub fn page(chrome: &Chrome, view: &ReceiptView) -> Markup {
     if view.finished_at.is_none() {
         frame = frame.reload(RELOAD_SECONDS);
     }
-    frame.render(&panel(view))
+    frame.render(&html! {
+        @if view.finished_at.is_some() {
+            section #removal { (panel(view)) }
+        } @else {
+            div hx-ext="sse" sse-connect={ "/receipts/" (view.token) "/events" } sse-close=(EVENT_ENDED) {
+                section #removal sse-swap={ (EVENT_CHANGED) "," (EVENT_ENDED) } { (panel(view)) }
+            }
+        }
+    })
 }
 
-/// The panel `#removal`, as the page holds it and fetches it anew.
+/// What is inside `#removal`: sent with both events. What changed in it is read out, not all of it again.
 pub fn panel(view: &ReceiptView) -> Markup {
-    let path = format!("/receipts/{}", view.token);
-    let open = view.finished_at.is_none();
     html! {
-        section #removal data-announce=(news(view)) hx-get=[open.then_some(&path)] hx-trigger=[open.then_some("every 1s")]
-            hx-select=[open.then_some("#removal")] hx-swap=[open.then_some("outerHTML")] {
-            @match view.finished_at {
-                None => (under_way(view)),
-                Some(finished_at) => (receipt(view, finished_at)),
-            }
+        span #removal-news hidden data-announce=(news(view)) {}
+        @match view.finished_at {
+            None => (under_way(view)),
+            Some(finished_at) => (receipt(view, finished_at)),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::ingestion::queue::{Registry, Times, Worker, WorkerSettings, backlog};
 use crate::ingestion::{self, Workshop};
 use crate::objects::{self, Objects};
 use crate::telemetry::Metrics;
-use crate::tenants::{PoolLimits, Pools, Tenants, connect};
+use crate::tenants::{Pools, Tenants, connect};
 use crate::web::App;
 use crate::web::events::Events;
 use crate::web::limits::Limits;
@@ -71,7 +71,7 @@ pub async fn compose(
 ) -> Result<App, StartError> {
     let database = database::pool(&config.database)?;
     let tenants = Tenants::start(cluster, &config.tenants.namespace, tasks, stop);
-    let pools = Pools::start(tenants.clone(), PoolLimits::default(), tasks, stop);
+    let pools = Pools::start(tenants.clone(), config.pools, tasks, stop);
     let oidc = match &config.sign_in {
         SignIn::Oidc(settings) => Some(Oidc::new(settings, &config.http.public_url)?),
         SignIn::Local => None,
@@ -82,6 +82,7 @@ pub async fn compose(
         ask: Ask::start(
             pools.clone(),
             Arc::clone(&models),
+            Arc::clone(&metrics),
             tasks.clone(),
             stop.clone(),
         ),
@@ -140,6 +141,11 @@ pub(super) fn work(
         app.tenants.clone(),
         stop.clone(),
     ));
+    let noting = ingestion::wanted_model::keep_noting(
+        app.database.clone(),
+        workshop.embedding_model(),
+    );
+    tasks.spawn(stop.clone().run_until_cancelled_owned(noting));
     let database = app.database.clone();
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
         loop {

@@ -1,4 +1,4 @@
-//! What happens in workspaces, told to every process and every open page.
+//! What happens in workspaces, and how far removals are, told to every process and every open page.
 //!
 //! PostgreSQL carries it: [`notify`] runs in the transaction that makes it true, so nobody hears of what was rolled back; one connection
 //! a process listens and hands on. Whoever may have missed something (the connection was away, the receiver was slow) gets
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::stream::{self, Stream};
+use futures::stream::{self, Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
 use sqlx::{PgExecutor, PgPool};
@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::ids::{DocumentId, WorkspaceId};
+use crate::ids::{DocumentId, RemovalId, WorkspaceId};
 
 /// The channel in PostgreSQL.
 const CHANNEL: &str = "workspace_events";
@@ -71,6 +71,21 @@ impl Event {
     }
 }
 
+/// As PostgreSQL carries it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Payload {
+    Workspace(Event),
+    Removal { removal: RemovalId },
+}
+
+/// What is subscribed to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Topic {
+    Workspace(WorkspaceId),
+    Removal(RemovalId),
+}
+
 /// What a subscriber gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -80,10 +95,12 @@ pub enum Signal {
     Resync,
 }
 
+type Channels = HashMap<Topic, broadcast::Sender<Signal>>;
+
 /// Handle on the events of this process; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Events {
-    channels: Arc<Mutex<HashMap<WorkspaceId, broadcast::Sender<Signal>>>>,
+    channels: Arc<Mutex<Channels>>,
 }
 
 impl Events {
@@ -111,14 +128,26 @@ impl Events {
 
     /// What happens in this workspace from now on. Ends never; drop it to end it.
     pub fn subscribe(&self, workspace: &WorkspaceId) -> impl Stream<Item = Signal> + Send + use<> {
+        self.follow(Topic::Workspace(workspace.clone()))
+    }
+
+    /// An item whenever the removal's row, or one of its parts', may say something new. Ends never; drop it to end it.
+    pub fn subscribe_to_removal(
+        &self,
+        removal: RemovalId,
+    ) -> impl Stream<Item = ()> + Send + use<> {
+        self.follow(Topic::Removal(removal)).map(drop)
+    }
+
+    fn follow(&self, topic: Topic) -> impl Stream<Item = Signal> + Send + use<> {
         let receiver = self
             .lock()
-            .entry(workspace.clone())
+            .entry(topic.clone())
             .or_insert_with(|| broadcast::channel(BACKLOG_EVENTS_MAX).0)
             .subscribe();
         let subscription = Subscription {
             receiver: Some(receiver),
-            workspace: workspace.clone(),
+            topic,
             events: self.clone(),
         };
         stream::unfold(subscription, |mut subscription| async move {
@@ -172,12 +201,14 @@ impl Events {
     }
 
     fn publish(&self, payload: &str) {
-        match serde_json::from_str::<Event>(payload) {
-            Ok(event) => {
-                if let Some(channel) = self.lock().get(&event.workspace) {
-                    // Without receivers there is nobody to tell.
-                    let _ = channel.send(Signal::Event(event));
-                }
+        match serde_json::from_str::<Payload>(payload) {
+            Ok(Payload::Workspace(event)) => {
+                let topic = Topic::Workspace(event.workspace.clone());
+                self.tell(&topic, Signal::Event(event));
+            }
+            // How far it is stands in its row, and there alone.
+            Ok(Payload::Removal { removal }) => {
+                self.tell(&Topic::Removal(removal), Signal::Resync);
             }
             // An event of a newer version, perhaps: what it says stands in the rows as well.
             Err(error) => {
@@ -187,21 +218,40 @@ impl Events {
         }
     }
 
+    fn tell(&self, topic: &Topic, signal: Signal) {
+        if let Some(channel) = self.lock().get(topic) {
+            // Without receivers there is nobody to tell.
+            let _ = channel.send(signal);
+        }
+    }
+
     fn resync(&self) {
         for channel in self.lock().values() {
             let _ = channel.send(Signal::Resync);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, broadcast::Sender<Signal>>> {
+    fn lock(&self) -> MutexGuard<'_, Channels> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// As [`Events::notify`], for those who only tell.
 pub async fn notify(executor: impl PgExecutor<'_>, event: &Event) -> Result<(), sqlx::Error> {
+    send(executor, &Payload::Workspace(event.clone())).await
+}
+
+/// Tells every process, once the transaction (if `executor` is one) has been committed, that the removal's row says something new.
+pub async fn notify_removal(
+    executor: impl PgExecutor<'_>,
+    removal: RemovalId,
+) -> Result<(), sqlx::Error> {
+    send(executor, &Payload::Removal { removal }).await
+}
+
+async fn send(executor: impl PgExecutor<'_>, payload: &Payload) -> Result<(), sqlx::Error> {
     let payload =
-        serde_json::to_string(event).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        serde_json::to_string(payload).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query("SELECT pg_notify($1, $2)")
         .bind(CHANNEL)
         .bind(payload)
@@ -218,10 +268,10 @@ async fn connect(database: &PgPool) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// Forgets the workspace's channel with its last receiver.
+/// Forgets the channel with its last receiver.
 struct Subscription {
     receiver: Option<broadcast::Receiver<Signal>>,
-    workspace: WorkspaceId,
+    topic: Topic,
     events: Events,
 }
 
@@ -230,10 +280,10 @@ impl Drop for Subscription {
         self.receiver = None;
         let mut channels = self.events.lock();
         if channels
-            .get(&self.workspace)
+            .get(&self.topic)
             .is_some_and(|channel| channel.receiver_count() == 0)
         {
-            channels.remove(&self.workspace);
+            channels.remove(&self.topic);
         }
     }
 }
@@ -242,7 +292,7 @@ impl Drop for Subscription {
 mod tests {
     use std::pin::pin;
 
-    use futures::{FutureExt as _, StreamExt as _};
+    use futures::FutureExt as _;
 
     use super::*;
 
@@ -284,6 +334,17 @@ mod tests {
             events.publish(&payload);
         }
         assert_eq!(signals.next().await, Some(Signal::Resync));
+    }
+
+    #[tokio::test]
+    async fn a_removal_is_told_of_to_those_who_follow_it() {
+        let (events, removal) = (Events::default(), RemovalId::random());
+        let mut news = pin!(events.subscribe_to_removal(removal));
+        let payload = |removal| serde_json::to_string(&Payload::Removal { removal });
+        events.publish(&payload(RemovalId::random()).expect("JSON"));
+        assert_eq!(news.next().now_or_never(), None, "another one");
+        events.publish(&payload(removal).expect("JSON"));
+        assert_eq!(news.next().now_or_never(), Some(Some(())));
     }
 
     #[tokio::test]

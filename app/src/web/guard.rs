@@ -13,8 +13,10 @@ use tracing::Span;
 
 use super::error::{Frame, Wants};
 use super::extract::{self, Around, OwnerAccess, WorkspaceAccess};
+use super::handlers::removal::Late;
 use super::limits::{Budget, Subject, Verdict};
 use super::router::{Access, Pace, Rules};
+use super::streams::Listener;
 use super::{App, Problem, security, streams};
 use crate::identity::Session;
 use crate::telemetry::Refusal;
@@ -38,9 +40,15 @@ pub(super) async fn guard(
             access: None,
         },
     };
-    let mut response = pass(&app, &rules, request, next, &mut known)
-        .await
-        .unwrap_or_else(Problem::into_response);
+    let late = rules
+        .leads_to_receipt
+        .then(|| Late::of(&app, &request))
+        .flatten();
+    let mut response = match (pass(&app, &rules, request, next, &mut known).await, late) {
+        (Ok(response), _) => response,
+        (Err(problem), Some(late)) => late.receipt_or(&app, problem).await,
+        (Err(problem), None) => problem.into_response(),
+    };
     if let Some(verdict) = known.verdict {
         verdict.add_to(response.headers_mut());
     }
@@ -130,7 +138,7 @@ async fn pass(
                 .around
                 .session
                 .as_ref()
-                .map(|session| app.streams.enter(session.user.id))
+                .map(|session| app.streams.enter(Listener::User(session.user.id)))
                 .transpose()?;
             Ok(streams::ending(answer.await, &app.stop, place))
         }

@@ -8,7 +8,7 @@ mod home;
 mod invitations;
 mod members;
 mod provisioning;
-mod removal;
+pub(in crate::web) mod removal;
 mod roles;
 mod sign_in;
 mod unavailable;

@@ -40,6 +40,8 @@ pub struct Rules {
     pub body_bytes_max: usize,
     /// How long the answer may take.
     pub pace: Pace,
+    /// Whether it removes something: who asks again, when it is going already and nothing is theirs any more, is led to its receipt.
+    pub leads_to_receipt: bool,
 }
 
 /// How long an answer may take.
@@ -79,6 +81,7 @@ impl Route {
                 budget: Budget::Pages,
                 body_bytes_max: 0,
                 pace: Pace::Prompt,
+                leads_to_receipt: false,
             },
             answer: get(handler),
         }
@@ -98,6 +101,7 @@ impl Route {
                 budget: Budget::Changes,
                 body_bytes_max: FORM_BYTES_MAX,
                 pace: Pace::Prompt,
+                leads_to_receipt: false,
             },
             answer: post(handler),
         }
@@ -114,6 +118,13 @@ impl Route {
     #[must_use]
     pub fn body_bytes_max(mut self, bytes: usize) -> Self {
         self.rules.body_bytes_max = bytes;
+        self
+    }
+
+    /// Removes what its receipt is then of.
+    #[must_use]
+    pub fn leads_to_receipt(mut self) -> Self {
+        self.rules.leads_to_receipt = true;
         self
     }
 

@@ -1,4 +1,4 @@
-//! Streams of events: a bounded number for each user, and an end when the process stops.
+//! Streams of events: a bounded number for each listener, and an end when the process stops.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,36 +10,45 @@ use futures::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
-use crate::ids::UserId;
+use crate::ids::{RemovalId, UserId};
 
-/// Streams of one user that are open at once. Browsers open one or two a tab.
-pub const STREAMS_PER_USER_MAX: usize = 40;
+/// Streams of one listener that are open at once. Browsers open one or two a tab.
+pub const STREAMS_PER_LISTENER_MAX: usize = 40;
 /// When somebody with too many of them may try again.
 const RETRY_AFTER_S: u64 = 10;
 
 /// Who has how many streams open; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Streams(Arc<Mutex<HashMap<UserId, usize>>>);
+pub struct Streams(Arc<Mutex<HashMap<Listener, usize>>>);
 
-/// A place among a user's streams, given back when it is dropped.
+/// Whose streams are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Listener {
+    /// Whoever is signed in.
+    User(UserId),
+    /// Whoever has the link to this removal's receipt: they need not be signed in, and most are not any more.
+    Receipt(RemovalId),
+}
+
+/// A place among a listener's streams, given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    user: UserId,
+    listener: Listener,
     streams: Streams,
 }
 
 impl Streams {
     /// Takes a place, if there is one left.
-    pub(super) fn enter(&self, user: UserId) -> Result<Place, Problem> {
+    pub(super) fn enter(&self, listener: Listener) -> Result<Place, Problem> {
         let mut open = self.lock();
-        let count = open.entry(user).or_default();
-        if *count >= STREAMS_PER_USER_MAX {
+        let count = open.entry(listener).or_default();
+        if *count >= STREAMS_PER_LISTENER_MAX {
             return Err(Problem::too_many(RETRY_AFTER_S));
         }
         *count += 1;
         drop(open);
         Ok(Place {
-            user,
+            listener,
             streams: self.clone(),
         })
     }
@@ -49,7 +58,7 @@ impl Streams {
         self.lock().values().sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Listener, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,10 +66,10 @@ impl Streams {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.streams.lock();
-        if let Some(count) = open.get_mut(&self.user) {
+        if let Some(count) = open.get_mut(&self.listener) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.user);
+                open.remove(&self.listener);
             }
         }
     }
@@ -103,13 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_so_many_streams_and_gets_places_back() {
-        let (streams, user) = (Streams::default(), UserId::random());
-        let places: Vec<Place> = (0..STREAMS_PER_USER_MAX)
+    fn a_listener_has_so_many_streams_and_gets_places_back() {
+        let (streams, user) = (Streams::default(), Listener::User(UserId::random()));
+        let places: Vec<Place> = (0..STREAMS_PER_LISTENER_MAX)
             .map(|_| streams.enter(user).expect("a place"))
             .collect();
         assert!(streams.enter(user).is_err());
-        assert!(streams.enter(UserId::random()).is_ok());
+        let receipt = Listener::Receipt(RemovalId::random());
+        assert!(streams.enter(receipt).is_ok());
         drop(places);
         assert!(streams.enter(user).is_ok());
         assert_eq!(streams.open(), 0, "nobody is remembered for nothing");
@@ -128,7 +138,9 @@ mod tests {
     #[tokio::test]
     async fn events_end_when_the_process_is_asked_to_stop() {
         let (streams, stop) = (Streams::default(), CancellationToken::new());
-        let place = streams.enter(UserId::random()).expect("a place");
+        let place = streams
+            .enter(Listener::User(UserId::random()))
+            .expect("a place");
         let answer = ending(endless("text/event-stream"), &stop, Some(place));
         let mut body = answer.into_body().into_data_stream();
         assert!(body.next().await.is_some());

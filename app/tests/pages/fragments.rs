@@ -8,7 +8,7 @@ use app::pages::documents::{
 use app::pages::problem::{self, ProblemView};
 use app::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
 use app::pages::receipt::{self, ReceiptView, Subject};
-use app::pages::{Notice, Theme};
+use app::pages::{Chrome, Notice, Theme};
 use jiff::Timestamp;
 
 use crate::elements::{Tag, tags};
@@ -32,6 +32,7 @@ fn document(state: DocumentState) -> DocumentView {
         file_name: "lease.pdf".to_owned(),
         byte_count: 1_000,
         page_count: None,
+        unreadable: None,
         chunk_count: None,
         added_at: now(),
         added_by: None,
@@ -228,7 +229,7 @@ fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is
 }
 
 #[test]
-fn a_removal_is_looked_at_again_until_it_is_finished() {
+fn a_removal_is_followed_until_it_is_finished() {
     let view = ReceiptView {
         token: "t0k3n".to_owned(),
         subject: Subject::Account,
@@ -238,14 +239,18 @@ fn a_removal_is_looked_at_again_until_it_is_finished() {
         removed: Vec::new(),
         databases: Vec::new(),
     };
-    let open = first(receipt::panel(&view));
-    assert_eq!(open.get("hx-get"), Some("/receipts/t0k3n"));
-    let finished = first(receipt::panel(&ReceiptView {
+    let chrome = Chrome::anonymous(Theme::Device, "csrf".to_owned(), now());
+    let open = receipt::page(&chrome, &view).into_string();
+    assert!(open.contains("sse-connect=\"/receipts/t0k3n/events\""));
+    assert!(open.contains("sse-close=\"ended\""));
+    assert!(open.contains("http-equiv=\"refresh\""), "without script");
+    let finished = ReceiptView {
         finished_at: Some(now()),
         ..view
-    }));
-    assert_eq!(finished.get("hx-get"), None);
-    assert_eq!(open.get("id"), finished.get("id"));
+    };
+    let finished = receipt::page(&chrome, &finished).into_string();
+    assert!(!finished.contains("sse-connect") && !finished.contains("http-equiv=\"refresh\""));
+    assert!(finished.contains("id=\"removal\"") && open.contains("id=\"removal\""));
 }
 
 #[test]

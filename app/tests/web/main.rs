@@ -14,6 +14,8 @@ mod browser;
 #[path = "../workspaces/cluster.rs"]
 #[expect(dead_code, reason = "these tests need less of the cluster than others")]
 mod cluster;
+#[path = "../shared/emulator.rs"]
+mod emulator;
 mod events;
 mod forgery;
 mod issuer;
@@ -22,5 +24,6 @@ mod matrix;
 mod migrations;
 mod oidc;
 mod problems;
+mod removals;
 mod sessions;
 mod site;

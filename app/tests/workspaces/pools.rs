@@ -6,34 +6,29 @@ use app::tenants::{PoolLimits, TenantDatabase, Unavailable};
 use app::workspaces::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
-use neon_emulator::Emulator;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::timeout;
 
+use crate::emulator::Emulated;
 use crate::world::{SOON, World, postgres, until};
 
 static EMULATORS: AtomicU32 = AtomicU32::new(0);
 
-struct Plane {
-    world: World,
-    emulator: Emulator,
+pub(crate) struct Plane {
+    pub(crate) world: World,
+    emulator: Emulated,
     http: reqwest::Client,
 }
 
 impl Plane {
-    async fn start(limits: PoolLimits) -> Self {
+    pub(crate) async fn start(limits: PoolLimits) -> Self {
         let server = postgres().await;
-        let emulator = Emulator::builder()
-            .postgres(server.uri())
-            .control_database(format!(
-                "emulator_{}",
-                EMULATORS.fetch_add(1, Ordering::Relaxed)
-            ));
+        let name = format!("emulator_{}", EMULATORS.fetch_add(1, Ordering::Relaxed));
         Self {
             world: World::with(limits).await,
-            emulator: emulator.start().await.expect("the emulator starts"),
+            emulator: Emulated::start(server.uri(), &name).await,
             http: reqwest::Client::builder().timeout(SOON).build().unwrap(),
         }
     }
@@ -47,7 +42,7 @@ impl Plane {
     }
 
     /// A workspace whose database is there.
-    async fn workspace(&self) -> (Workspace, CreatedProject) {
+    pub(crate) async fn workspace(&self) -> (Workspace, CreatedProject) {
         let workspace = self.world.workspace(self.world.user("Ada").await).await;
         let body = serde_json::to_value(ProjectEnvelope {
             project: CreateProject::named(workspace.id.as_str()),

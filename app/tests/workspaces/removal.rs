@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use app::identity::Token;
 use app::ids::{DocumentId, RemovalId, UserId, WorkspaceId};
 use app::objects::{ObjectsError, Removed, Trouble};
-use app::tenants::TenantName;
-use app::workspaces::removal::{self, Files, Next, Progress, Remover, Step, begin};
-use app::workspaces::{Role, apply, store, strays};
+use app::tenants::{PoolLimits, TenantName};
+use app::workspaces::removal::{self, Conversations, Files, Next, Progress, Remover, Step, begin};
+use app::workspaces::{Role, Workspace, apply, store, strays};
 use sqlx::types::Json;
 
+use crate::pools::Plane;
 use crate::world::{World, wish};
 
 /// Files that are only counted.
@@ -426,4 +427,71 @@ async fn exists(world: &World, user: UserId) -> bool {
         .fetch_one(&world.database)
         .await
         .unwrap()
+}
+
+/// A workspace with a database and these conversations in it: a number of messages each.
+async fn with_conversations(plane: &Plane, conversations: &[i32]) -> Workspace {
+    let (workspace, _) = plane.workspace().await;
+    let tenant = plane.world.pools.get(&workspace).await.expect("open");
+    for migration in [
+        include_str!("../../../tenant-migrations/0001_documents.sql"),
+        include_str!("../../../tenant-migrations/0002_conversations.sql"),
+    ] {
+        sqlx::raw_sql(migration)
+            .execute(tenant.pool())
+            .await
+            .expect("the tenant's tables");
+    }
+    for messages in conversations {
+        sqlx::query(
+            "WITH thread AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'A', gen_random_uuid()) RETURNING id)
+             INSERT INTO messages (id, thread_id, ordinal, author, state)
+             SELECT gen_random_uuid(), thread.id, ordinal, 'person', 'complete' FROM thread, generate_series(1, $1) AS ordinal",
+        )
+        .bind(messages)
+        .execute(tenant.pool())
+        .await
+        .expect("a conversation");
+    }
+    workspace
+}
+
+#[tokio::test]
+async fn conversations_are_counted_before_their_database_goes_and_only_once() {
+    let plane = Plane::start(PoolLimits::default()).await;
+    let workspace = with_conversations(&plane, &[2, 3]).await;
+    let world = &plane.world;
+    let files = Counted::default();
+    let remover = remover(world, &files);
+    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    // The store of files is away: what was counted is written down all the same.
+    files.is_away.store(true, Ordering::SeqCst);
+    removal::step(&remover, id).await.expect_err("no files");
+    let counted = Conversations::Counted {
+        threads: 2,
+        messages: 5,
+    };
+    assert_eq!(progress(world, id).await.conversations, counted);
+    let reads = world.cluster.requests("GET secrets/ws-");
+    files.is_away.store(false, Ordering::SeqCst);
+    to_the_end(&remover, id).await;
+    assert_eq!(progress(world, id).await.conversations, counted);
+    assert_eq!(world.cluster.requests("GET secrets/ws-"), reads);
+    assert_eq!(world.pools.counts().open, 0);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_holds_no_removal_up() {
+    let world = World::start().await;
+    let workspace = world.workspace(world.user("Ada").await).await;
+    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap();
+    to_the_end(&remover(&world, &Counted::default()), id).await;
+    let told = progress(&world, id).await.conversations;
+    assert_eq!(told, Conversations::Unknown);
 }

@@ -47,6 +47,8 @@ pub struct PoolLimits {
     pub acquire_timeout: Duration,
     /// Limit on waiting for room when all pools are in use.
     pub room_timeout: Duration,
+    /// Whether a database is opened before somebody asks it something.
+    pub wakes_ahead: bool,
 }
 
 impl Default for PoolLimits {
@@ -58,6 +60,7 @@ impl Default for PoolLimits {
             connect_timeout: Duration::from_secs(15),
             acquire_timeout: Duration::from_secs(10),
             room_timeout: Duration::from_secs(5),
+            wakes_ahead: true,
         }
     }
 }
@@ -147,8 +150,11 @@ impl Pools {
         Ok(database)
     }
 
-    /// Opens the workspace's database in the background, so that it is awake when the first question comes.
+    /// Opens the workspace's database in the background, so that it is awake when the first question comes; unless the limits say not to.
     pub fn warm(&self, workspace: &Workspace) {
+        if !self.0.limits.wakes_ahead {
+            return;
+        }
         let (pools, workspace) = (self.clone(), workspace.clone());
         tokio::spawn(async move {
             if let Err(reason) = pools.get(&workspace).await {

@@ -145,7 +145,7 @@ async fn rows<F: Files>(
         .bind(user.0)
         .execute(&mut *transaction)
         .await?;
-    finish(&mut *transaction, removal.id, &progress).await?;
+    finish(&mut transaction, removal.id, &progress).await?;
     transaction.commit().await?;
     info!(user.id = %user, removal.id = %removal.id, "The account is removed");
     Ok(Next::Done)

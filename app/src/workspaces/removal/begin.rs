@@ -114,6 +114,7 @@ async fn count(
     let row = sqlx::query(
         "SELECT (SELECT count(*) FROM members WHERE workspace_id = $1) AS members,
                 count(*) AS documents,
+                coalesce(sum(chunk_count), 0)::bigint AS passages,
                 (extract(epoch FROM max(upload_deadline)) * 1000000)::bigint AS uploads_us
          FROM documents WHERE workspace_id = $1",
     )
@@ -125,6 +126,7 @@ async fn count(
     Ok(Progress {
         step: Step::Files,
         documents: number("documents")?,
+        passages: number("passages")?,
         members: number("members")?,
         uploads_until: uploads_until.filter(|until| *until > Timestamp::now()),
         ..Progress::default()
@@ -149,7 +151,10 @@ async fn insert(
     .bind(parent.map(|parent| parent.0))
     .bind(token.hash().as_bytes())
     .bind(Json(progress))
-    .execute(transaction)
+    .execute(&mut *transaction)
     .await?;
+    if let Some(parent) = parent {
+        events::notify_removal(transaction, parent).await?;
+    }
     Ok(id)
 }

@@ -6,6 +6,7 @@
 
 mod account;
 pub mod begin;
+mod conversations;
 mod job;
 mod progress;
 mod workspace;
@@ -14,16 +15,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgExecutor, PgPool, Row as _};
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool, Row as _};
+use uuid::Uuid;
 
 pub use job::{RemoveAccount, RemoveWorkspace, SweepLateFiles, jobs, resume};
-pub use progress::{Progress, RECOVERABLE_FOR_DAYS, RemovedDatabase, Step};
+pub use progress::{Conversations, Progress, RECOVERABLE_FOR_DAYS, RemovedDatabase, Step};
 
 use super::store::{moment, optional_moment};
 use crate::identity::token::Token;
 use crate::ids::{RemovalId, WorkspaceId};
 use crate::objects::{Objects, ObjectsError, Removed};
 use crate::tenants::{ClusterError, Pools, Tenants};
+use crate::web::events;
 
 /// What is taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
@@ -213,44 +216,59 @@ pub async fn parts_of(
 }
 
 /// Writes down how far it came.
-async fn write(
-    executor: impl PgExecutor<'_>,
-    id: RemovalId,
-    progress: &Progress,
-) -> sqlx::Result<()> {
-    sqlx::query("UPDATE removals SET progress = $2 WHERE id = $1 AND finished_at IS NULL")
-        .bind(id.0)
-        .bind(sqlx::types::Json(progress))
-        .execute(executor)
-        .await?;
-    Ok(())
+async fn write(database: &PgPool, id: RemovalId, progress: &Progress) -> sqlx::Result<()> {
+    let mut connection = database.acquire().await?;
+    let written = sqlx::query_scalar(
+        "UPDATE removals SET progress = $2 WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
+    )
+    .bind(id.0)
+    .bind(sqlx::types::Json(progress))
+    .fetch_optional(&mut *connection)
+    .await?;
+    tell(&mut connection, id, written).await
 }
 
 /// Writes down what is in the way, and nothing else: the step may have noted something before it failed.
-async fn hold(executor: impl PgExecutor<'_>, id: RemovalId, words: &str) -> sqlx::Result<()> {
-    sqlx::query(
+async fn hold(database: &PgPool, id: RemovalId, words: &str) -> sqlx::Result<()> {
+    let mut connection = database.acquire().await?;
+    let written = sqlx::query_scalar(
         "UPDATE removals SET progress = jsonb_set(progress, '{held}', to_jsonb($2::text))
-         WHERE id = $1 AND finished_at IS NULL",
+         WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
     .bind(id.0)
     .bind(words)
-    .execute(executor)
+    .fetch_optional(&mut *connection)
     .await?;
-    Ok(())
+    tell(&mut connection, id, written).await
 }
 
 /// Writes down that all is gone.
 async fn finish(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     id: RemovalId,
     progress: &Progress,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE removals SET progress = $2, finished_at = now() WHERE id = $1 AND finished_at IS NULL",
+    let written = sqlx::query_scalar(
+        "UPDATE removals SET progress = $2, finished_at = now() WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
     .bind(id.0)
     .bind(sqlx::types::Json(progress))
-    .execute(executor)
+    .fetch_optional(&mut *connection)
     .await?;
+    tell(connection, id, written).await
+}
+
+/// Tells the pages that show the removal: its own, and that of the account's it is a part of. `written`: the account's, of a row that was
+/// written to.
+async fn tell(
+    connection: &mut PgConnection,
+    id: RemovalId,
+    written: Option<Option<Uuid>>,
+) -> sqlx::Result<()> {
+    let Some(parent) = written else { return Ok(()) };
+    events::notify_removal(&mut *connection, id).await?;
+    if let Some(parent) = parent {
+        events::notify_removal(connection, RemovalId(parent)).await?;
+    }
     Ok(())
 }

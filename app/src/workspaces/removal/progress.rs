@@ -31,6 +31,10 @@ pub struct Progress {
     pub step: Step,
     /// Documents that the workspace had.
     pub documents: u64,
+    /// Passages that these were cut into.
+    pub passages: u64,
+    /// Conversations in its database.
+    pub conversations: Conversations,
     /// Members that it had.
     pub members: u64,
     /// Files that were removed.
@@ -45,6 +49,24 @@ pub struct Progress {
     pub left: u64,
     /// What it waits for or what is in the way, for people.
     pub held: Option<String>,
+}
+
+/// What people had asked in a workspace; it is in the tenant's database alone, so it is counted before that goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conversations {
+    /// Not looked at, or not yet.
+    #[default]
+    NotCounted,
+    /// The database could not be read, and was not waited for.
+    Unknown,
+    /// Counted.
+    Counted {
+        /// Conversations.
+        threads: u64,
+        /// Questions and answers in them.
+        messages: u64,
+    },
 }
 
 /// A database on its way out.
@@ -121,12 +143,18 @@ mod tests {
     fn a_row_of_an_older_version_is_still_read() {
         let progress: Progress = serde_json::from_str("{}").expect("defaults");
         assert_eq!(progress, Progress::default());
+        let conversations = Conversations::Counted {
+            threads: 2,
+            messages: 7,
+        };
         let text = serde_json::to_string(&Progress {
+            conversations,
             database: Some(database()),
             ..Progress::default()
         })
         .expect("JSON");
         let read: Progress = serde_json::from_str(&text).expect("read back");
         assert_eq!(read.database, Some(database()));
+        assert_eq!(read.conversations, conversations);
     }
 }

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::job::SweepLateFiles;
-use super::progress::{Progress, RemovedDatabase, Step};
-use super::{Files, Next, Removal, RemovalError, Remover, finish, write};
+use super::progress::{Conversations, Progress, RemovedDatabase, Step};
+use super::{Files, Next, Removal, RemovalError, Remover, conversations, finish, write};
 use crate::ids::WorkspaceId;
 use crate::ingestion::queue;
 use crate::tenants::{TenantName, TenantView};
@@ -48,19 +48,37 @@ async fn files<F: Files>(
     workspace: &Workspace,
 ) -> Result<Next, RemovalError> {
     remover.pools.forget(&workspace.id);
+    let counted = counted(remover, removal, workspace).await?;
     let taken = remover
         .files
         .remove_all(workspace.region.as_deref(), &workspace.id)
         .await?;
     let progress = Progress {
         step: Step::Database,
-        files: removal.progress.files + taken.objects,
-        file_bytes: removal.progress.file_bytes + taken.byte_count,
+        files: counted.files + taken.objects,
+        file_bytes: counted.file_bytes + taken.byte_count,
         held: None,
-        ..removal.progress.clone()
+        ..counted
     };
     write(&remover.database, removal.id, &progress).await?;
     Ok(Next::Step)
+}
+
+/// The progress with what only the database knows, written down before anything goes.
+async fn counted<F: Files>(
+    remover: &Remover<F>,
+    removal: &Removal,
+    workspace: &Workspace,
+) -> Result<Progress, RemovalError> {
+    if removal.progress.conversations != Conversations::NotCounted {
+        return Ok(removal.progress.clone());
+    }
+    let progress = Progress {
+        conversations: conversations::count(&remover.pools, workspace).await,
+        ..removal.progress.clone()
+    };
+    write(&remover.database, removal.id, &progress).await?;
+    Ok(progress)
 }
 
 async fn database<F: Files>(
@@ -188,7 +206,7 @@ async fn rows<F: Files>(
         };
         queue::add_after(&mut *transaction, &sweep, wait + UPLOAD_SLACK).await?;
     }
-    finish(&mut *transaction, removal.id, &progress).await?;
+    finish(&mut transaction, removal.id, &progress).await?;
     events::notify(&mut *transaction, &Event::workspace(id.clone())).await?;
     transaction.commit().await?;
     info!(workspace.id = %id, removal.id = %removal.id, "The workspace is removed");
