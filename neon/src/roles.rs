@@ -63,7 +63,8 @@ impl Roles {
         Call::new(self.neon.clone(), request, read_unless_gone)
     }
 
-    /// Gives a role a new password: `POST .../roles/{role_name}/reset_password`. It is never sent again when its fate is unknown: a late one would undo the password of a newer.
+    /// Gives a role a new password: `POST /projects/{project_id}/branches/{branch_id}/roles/{role_name}/reset_password`. It is never
+    /// sent again when its fate is unknown: a late one would undo the password of a newer.
     pub fn reset_password(&self, role: &RoleName) -> Call<RoleOperations> {
         let request = self
             .neon
@@ -71,7 +72,8 @@ impl Roles {
         Call::new(self.neon.clone(), request, read)
     }
 
-    /// A role's password: `GET .../roles/{role_name}/reveal_password`. [`PreconditionFailed`](crate::ErrorKind::PreconditionFailed) where the project does not store passwords.
+    /// A role's password: `GET /projects/{project_id}/branches/{branch_id}/roles/{role_name}/reveal_password`.
+    /// [`PreconditionFailed`](crate::ErrorKind::PreconditionFailed) where the project does not store passwords.
     pub fn reveal_password(&self, role: &RoleName) -> Call<RevealedPassword> {
         let request = self
             .neon

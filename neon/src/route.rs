@@ -185,6 +185,29 @@ mod tests {
         }
     }
 
+    /// Where the calls are.
+    const SOURCES: [&str; 8] = [
+        include_str!("account.rs"),
+        include_str!("branches.rs"),
+        include_str!("consumption.rs"),
+        include_str!("databases.rs"),
+        include_str!("endpoints.rs"),
+        include_str!("operations.rs"),
+        include_str!("projects.rs"),
+        include_str!("roles.rs"),
+    ];
+
+    #[test]
+    fn every_route_stands_in_the_documentation_of_its_call() {
+        for route in Route::ALL {
+            let told = format!("`{} {}`", route.method(), route.template());
+            assert!(
+                SOURCES.iter().any(|source| source.contains(&told)),
+                "{route}: {told} is not documented"
+            );
+        }
+    }
+
     #[test]
     fn exactly_the_posts_are_not_idempotent() {
         for route in Route::ALL {

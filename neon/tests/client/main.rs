@@ -12,3 +12,4 @@ mod error_table;
 mod lists;
 mod requests;
 mod support;
+mod waiting;

@@ -1,5 +1,7 @@
 //! What goes over the wire: methods, paths, headers and bodies of every call.
 
+use std::time::Duration;
+
 use futures::TryStreamExt;
 use neon::{
     ConsumptionQuery, Neon, Route,
@@ -321,4 +323,27 @@ async fn what_a_request_is_built_of_is_what_is_sent() {
         json!({"endpoint": {"branch_id": "br-a-1", "type": "read_only", "name": "reports"}}),
     ];
     assert_eq!(bodies, expected);
+}
+
+#[tokio::test]
+async fn what_a_look_or_a_removal_is_asked_to_do_stands_in_its_query() {
+    let server = Server::replying(vec![Reply::error(404, "", ""); 3]).await;
+    let neon = server.neon();
+    let list = neon.projects().list().limit(9_999).recoverable();
+    let list = list.org_id(organization()).gather_within(Duration::ZERO);
+    let _ = list.all().await;
+    let branches = neon.branches(&project_id());
+    let _ = branches.list().limit(0).include_deleted().all().await;
+    let _ = branches.delete_for_good(&branch()).send().await;
+    let targets: Vec<_> = server
+        .received()
+        .into_iter()
+        .map(|request| request.target)
+        .collect();
+    let expected = [
+        "/api/v2/projects?limit=400&org_id=org-cool-sea-1&recoverable=true&timeout=100",
+        "/api/v2/projects/calm-sea-1/branches?limit=1&include_deleted=true",
+        "/api/v2/projects/calm-sea-1/branches/br-a-1?hard_delete=true",
+    ];
+    assert_eq!(targets, expected);
 }

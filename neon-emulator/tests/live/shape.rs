@@ -1,0 +1,211 @@
+//! The shape of answers: which fields stand where, and of what kind they are. Two services that speak the same API have the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+/// What stands in the place of a name that is an identifier.
+const ID: &str = "{id}";
+
+/// A kind of JSON value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Null,
+    Boolean,
+    Number,
+    Text,
+    Empty,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Number => "number",
+            Self::Text => "text",
+            Self::Empty => "empty",
+        })
+    }
+}
+
+/// Every field that answers had, with the kinds it was seen with.
+#[derive(Debug, Default)]
+pub(crate) struct Shape {
+    fields: BTreeMap<String, BTreeSet<Kind>>,
+    /// Calls that were refused: nothing can be said of their answers.
+    refused: BTreeSet<String>,
+}
+
+impl Shape {
+    /// Adds an answer to this call. Names that are among `ids` count as one.
+    pub(crate) fn add(&mut self, call: &str, answer: &Value, ids: &[&str]) {
+        match answer {
+            Value::Object(object) if !object.is_empty() => {
+                for (name, value) in object {
+                    let name = if ids.contains(&name.as_str()) {
+                        ID
+                    } else {
+                        name
+                    };
+                    self.add(&format!("{call} .{name}"), value, ids);
+                }
+            }
+            Value::Array(values) if !values.is_empty() => {
+                for value in values {
+                    self.add(&format!("{call}[]"), value, ids);
+                }
+            }
+            leaf => {
+                let kind = match leaf {
+                    Value::Null => Kind::Null,
+                    Value::Bool(_) => Kind::Boolean,
+                    Value::Number(_) => Kind::Number,
+                    Value::String(_) => Kind::Text,
+                    Value::Object(_) | Value::Array(_) => Kind::Empty,
+                };
+                self.fields.entry(call.to_owned()).or_default().insert(kind);
+            }
+        }
+    }
+
+    /// Notes that this call was refused.
+    pub(crate) fn refuse(&mut self, call: &str) {
+        self.refused.insert(call.to_owned());
+    }
+
+    /// How many fields there are.
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether nothing can be said of this field, because the call was refused, or because there was nothing in the place it stands in.
+    fn cannot_tell(&self, field: &str) -> bool {
+        let of_refused = |call: &String| field.starts_with(&format!("{call} "));
+        self.refused.iter().any(of_refused)
+            || self.fields.iter().any(|(place, kinds)| {
+                let within = field.strip_prefix(place.as_str());
+                let below =
+                    within.is_some_and(|rest| rest.starts_with(" .") || rest.starts_with("[]"));
+                below
+                    && kinds
+                        .iter()
+                        .all(|kind| matches!(kind, Kind::Null | Kind::Empty))
+            })
+    }
+
+    fn has_below(&self, place: &str) -> bool {
+        self.fields.keys().any(|field| {
+            let within = field.strip_prefix(place);
+            within.is_some_and(|rest| rest.starts_with(" .") || rest.starts_with("[]"))
+        })
+    }
+}
+
+/// What differs between a service and what stands in for it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Fields that only the service has.
+    pub(crate) missing: Vec<String>,
+    /// Fields that only the stand-in has.
+    pub(crate) invented: Vec<String>,
+    /// Fields that both have, of different kinds.
+    pub(crate) of_other_kinds: Vec<String>,
+}
+
+impl Difference {
+    pub(crate) fn between(service: &Shape, stand_in: &Shape) -> Self {
+        let only = |one: &Shape, other: &Shape| -> Vec<String> {
+            let fields = one.fields.keys().filter(|field| {
+                !other.fields.contains_key(*field)
+                    && !other.cannot_tell(field)
+                    // An empty list or object here, and a full one there.
+                    && !other.has_below(field)
+            });
+            fields.cloned().collect()
+        };
+        let of_other_kinds = service.fields.iter().filter_map(|(field, theirs)| {
+            let ours = stand_in.fields.get(field)?;
+            let said = |kinds: &BTreeSet<Kind>| -> BTreeSet<Kind> {
+                kinds
+                    .iter()
+                    .copied()
+                    .filter(|kind| *kind != Kind::Null)
+                    .collect()
+            };
+            let (theirs, ours) = (said(theirs), said(ours));
+            let differ = !theirs.is_empty() && !ours.is_empty() && theirs.is_disjoint(&ours);
+            let words = |kinds: BTreeSet<Kind>| -> Vec<String> {
+                kinds.iter().map(Kind::to_string).collect()
+            };
+            differ.then(|| {
+                let (theirs, ours) = (words(theirs).join(" or "), words(ours).join(" or "));
+                format!("{field}: {theirs} there, {ours} here")
+            })
+        });
+        Self {
+            missing: only(service, stand_in),
+            invented: only(stand_in, service),
+            of_other_kinds: of_other_kinds.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shape(answer: &Value) -> Shape {
+        let mut shape = Shape::default();
+        shape.add("GET /x", answer, &["p-1", "p-2"]);
+        shape
+    }
+
+    fn between(service: &Value, stand_in: &Value) -> Difference {
+        Difference::between(&shape(service), &shape(stand_in))
+    }
+
+    #[test]
+    fn answers_of_one_shape_do_not_differ() {
+        let service =
+            json!({"a": 1, "list": [{"b": "x"}, {"b": null}], "by_id": {"p-1": {"c": true}}});
+        let stand_in = json!({"a": 0.5, "list": [{"b": "y"}], "by_id": {"p-2": {"c": false}}});
+        assert_eq!(between(&service, &stand_in), Difference::default());
+    }
+
+    #[test]
+    fn what_only_one_has_and_what_is_of_another_kind_is_named() {
+        let difference = between(
+            &json!({"a": 1, "b": {"new": 1}}),
+            &json!({"a": "1", "b": {"old": 1}}),
+        );
+        assert_eq!(difference.missing, ["GET /x .b .new"]);
+        assert_eq!(difference.invented, ["GET /x .b .old"]);
+        assert_eq!(
+            difference.of_other_kinds,
+            ["GET /x .a: number there, text here"]
+        );
+    }
+
+    #[test]
+    fn of_what_is_empty_or_refused_nothing_is_said() {
+        for nothing in [json!([]), json!(null)] {
+            let full = json!({"list": [{"a": 1}]});
+            assert_eq!(
+                between(&json!({"list": nothing}), &full),
+                Difference::default()
+            );
+            assert_eq!(
+                between(&full, &json!({"list": nothing})),
+                Difference::default()
+            );
+        }
+        let mut refused = Shape::default();
+        refused.refuse("GET /x");
+        let full = shape(&json!({"a": 1}));
+        assert_eq!(Difference::between(&refused, &full), Difference::default());
+    }
+}
