@@ -28,6 +28,8 @@ mod world;
 mod browser;
 
 mod answers;
+#[path = "../shared/emulator.rs"]
+mod emulator;
 mod pages;
 mod support;
 mod writers;

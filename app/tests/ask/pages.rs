@@ -14,13 +14,13 @@ use app::web::App;
 use app::web::router::router;
 use app::workspaces::{Workspace, store};
 use axum::http::StatusCode;
-use neon_emulator::Emulator;
 use openai_stub::Stub;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::browser::Browser;
 use crate::cluster::Cluster;
+use crate::emulator::Emulated;
 use crate::support::{EMBEDDINGS, document, main_database, migrate, name, provide};
 use crate::world::{postgres, until};
 
@@ -37,7 +37,7 @@ struct Desk {
     workspace: Workspace,
     manual: DocumentId,
     stub: Stub,
-    _emulator: Emulator,
+    _emulator: Emulated,
     _stop: DropGuard,
 }
 
@@ -50,12 +50,7 @@ impl Desk {
         .await
         .unwrap();
         let database = main_database(&name("ask_main")).await;
-        let emulator = Emulator::builder()
-            .postgres(postgres().await.uri())
-            .control_database(name("ask_emulator"))
-            .start()
-            .await
-            .expect("the emulator starts");
+        let emulator = Emulated::start(postgres().await.uri(), &name("ask_emulator")).await;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let cluster = Cluster::new();
         let config = settings(&database, &stub);

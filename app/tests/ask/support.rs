@@ -7,6 +7,7 @@ use std::time::Duration;
 use app::ask::threads::{self, Asked, Message, MessageState, Place};
 use app::ask::{Ask, AskError, Followed};
 use app::ids::{DocumentId, UserId};
+use app::telemetry::Metrics;
 use app::tenants::{PoolLimits, Pools, TenantDatabase, Tenants};
 use app::workspaces::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Cluster;
+use crate::emulator::Emulated;
 use crate::world::{SOON, World, postgres, until};
 
 pub(crate) const EMBEDDINGS: &str = "text-embedding-3-small";
@@ -45,12 +47,13 @@ pub(crate) struct Stage {
     pub(crate) workspace: Workspace,
     pub(crate) database: TenantDatabase,
     pub(crate) user: UserId,
-    _emulator: Emulator,
+    _emulator: Emulated,
 }
 
 /// One process that answers.
 pub(crate) struct Process {
     pub(crate) ask: Ask,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
@@ -77,12 +80,7 @@ impl Stage {
 
     async fn with(config: openai_stub::Config) -> Self {
         let server = postgres().await;
-        let emulator = Emulator::builder()
-            .postgres(server.uri())
-            .control_database(name("ask_emulator"))
-            .start()
-            .await
-            .expect("the emulator starts");
+        let emulator = Emulated::start(server.uri(), &name("ask_emulator")).await;
         let world = World::with(PoolLimits::default()).await;
         let user = world.user("Ada").await;
         let mut workspace = world.workspace(user).await;
@@ -127,8 +125,16 @@ impl Stage {
         })
         .unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let metrics = Arc::new(Metrics::new());
         Process {
-            ask: Ask::start(pools, Arc::new(models), tasks.clone(), stop.clone()),
+            ask: Ask::start(
+                pools,
+                Arc::new(models),
+                Arc::clone(&metrics),
+                tasks.clone(),
+                stop.clone(),
+            ),
+            metrics,
             tasks,
             stop,
         }

@@ -19,6 +19,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 
 use crate::browser::{Answer, Browser};
+use crate::emulator::Emulated;
 use crate::site::{SOON, Site, postgres};
 
 static EMULATORS: AtomicU32 = AtomicU32::new(0);
@@ -41,7 +42,7 @@ struct Matrix {
     a: Workspace,
     b: Workspace,
     of_b: Things,
-    _emulator: Emulator,
+    _emulator: Emulated,
 }
 
 /// What routes need to be read at all, all of it: a stranger's request must fail at who they are and at nothing before.
@@ -80,15 +81,8 @@ impl Matrix {
             .await
             .unwrap();
         site.join(site.user("bob").await, &a.id, Role::Member).await;
-        let emulator = Emulator::builder()
-            .postgres(postgres().await.uri())
-            .control_database(format!(
-                "emulator_{}",
-                EMULATORS.fetch_add(1, Ordering::Relaxed)
-            ))
-            .start()
-            .await
-            .expect("the emulator starts");
+        let name = format!("emulator_{}", EMULATORS.fetch_add(1, Ordering::Relaxed));
+        let emulator = Emulated::start(postgres().await.uri(), &name).await;
         for workspace in [&a, &b] {
             give_database(&site, &emulator, workspace).await;
         }

@@ -9,6 +9,8 @@
 
 mod cluster;
 mod create;
+#[path = "../shared/emulator.rs"]
+mod emulator;
 mod members;
 mod pools;
 mod removal;

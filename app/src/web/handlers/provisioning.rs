@@ -99,9 +99,9 @@ fn state(app: &App, workspace: &Workspace) -> ProvisioningState {
         Ok(view) => return ready(&view),
         Err(Unavailable::Stalled(note)) => {
             return ProvisioningState::Stalled {
-                next: next_words(&note.reason).to_owned(),
+                next: next_words(&note.reason),
                 reason: note.reason.into(),
-                message: note.message.into(),
+                tenant: TenantName::of(&workspace.id).to_string(),
             };
         }
         Err(Unavailable::SchemaBehind { has, needs }) => {
@@ -111,9 +111,8 @@ fn state(app: &App, workspace: &Workspace) -> ProvisioningState {
         Err(Unavailable::NotOurs) => {
             return ProvisioningState::Stalled {
                 reason: "NotOurs".to_owned(),
-                message: "What bears the name of this workspace\u{2019}s database belongs to something else."
-                    .to_owned(),
-                next: "It is not touched. Whoever runs this service has to look at it.".to_owned(),
+                tenant: TenantName::of(&workspace.id).to_string(),
+                next: "What bears the name of this workspace\u{2019}s database belongs to something else, and is not touched. Whoever runs this service has to look at it.",
             };
         }
         Err(Unavailable::Busy | Unavailable::Unreachable { .. }) => {
@@ -154,7 +153,7 @@ fn step(view: Option<&TenantView>) -> Step {
     }
 }
 
-/// What happens next, and who has to do what. The message itself is the controller's.
+/// What happens next, and who has to do what, in place of the controller's own message.
 fn next_words(reason: &str) -> &'static str {
     match reason {
         "ClassNotFound" | "ClassTerminating" | "ClassLimitExceeded" | "InvalidSpec"
@@ -166,6 +165,9 @@ fn next_words(reason: &str) -> &'static str {
         }
         "AccountLimit" | "Rejected" => {
             "The database account does not allow it at the moment. It is tried again by itself, and at once when whoever runs this service has raised the limit."
+        }
+        "QuotaExceeded" => {
+            "The database has used up what it may use in this billing period, and sleeps. Whoever runs this service can raise that; otherwise it wakes when the next period begins."
         }
         "SecretNotOurs" => {
             "Something else bears the name that the credentials should have. Whoever runs this service has to make room; then it goes on by itself."
