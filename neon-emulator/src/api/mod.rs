@@ -5,7 +5,6 @@
 
 mod account;
 mod branches;
-mod branching;
 mod change;
 mod consumption;
 pub(crate) mod create;
@@ -230,7 +229,7 @@ fn of_branches() -> Router<Arc<Api>> {
                 .patch(branches::update)
                 .delete(branches::delete),
         )
-        .route("/restore", post(branching::restore))
+        .route("/restore", post(branches::restore))
         .route("/recover", post(branches::recover))
         .route("/set_as_default", post(branches::set_as_default))
         .route("/endpoints", get(branches::endpoints))
@@ -254,7 +253,7 @@ fn of_branches() -> Router<Arc<Api>> {
     Router::new()
         .route(
             "/projects/{project_id}/branches",
-            get(branches::list).post(branching::create),
+            get(branches::list).post(branches::create),
         )
         .route(
             "/projects/{project_id}/branches/count",

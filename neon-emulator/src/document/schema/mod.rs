@@ -3,11 +3,13 @@
 //! It is stricter than the standard in two ways. A property that no schema of an object names is a mistake, because the document is to
 //! describe all there is. And a keyword that is not known here is one too, so that nothing goes unchecked when the document learns a new one.
 
+mod values;
+
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use regex_lite::Regex;
 use serde_json::{Map, Value};
+
+use self::values::{bounds, check_number, check_text, is_of_type};
 
 /// Keywords that say nothing about values.
 const ANNOTATIONS: &[&str] = &[
@@ -22,6 +24,7 @@ const ANNOTATIONS: &[&str] = &[
     "readOnly",
     "writeOnly",
 ];
+
 /// Keywords that are checked.
 const CHECKED: &[&str] = &[
     "$ref",
@@ -46,18 +49,19 @@ const CHECKED: &[&str] = &[
     "required",
     "type",
 ];
+
 /// Schemas within schemas at most: a document that leads back to itself must end.
 const DEPTH_MAX: usize = 64;
 
 /// Checks values against the schemas of one document.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Checker<'a> {
-    pub(super) root: &'a Value,
+pub(in crate::document) struct Checker<'a> {
+    pub(in crate::document) root: &'a Value,
 }
 
 /// What is wrong, and where.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(pub(super) Vec<String>);
+pub(in crate::document) struct Mistakes(pub(in crate::document) Vec<String>);
 
 impl Mistakes {
     fn add(&mut self, at: &str, what: impl AsRef<str>) {
@@ -67,7 +71,7 @@ impl Mistakes {
 
 impl<'a> Checker<'a> {
     /// What a reference leads to; other objects are themselves.
-    pub(super) fn resolve(self, mut object: &'a Value) -> &'a Value {
+    pub(in crate::document) fn resolve(self, mut object: &'a Value) -> &'a Value {
         for _ in 0..DEPTH_MAX {
             let Some(path) = object.get("$ref").and_then(Value::as_str) else {
                 return object;
@@ -84,7 +88,13 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks a value that stands at `at`.
-    pub(super) fn check(self, schema: &'a Value, value: &Value, at: &str, mistakes: &mut Mistakes) {
+    pub(in crate::document) fn check(
+        self,
+        schema: &'a Value,
+        value: &Value,
+        at: &str,
+        mistakes: &mut Mistakes,
+    ) {
         self.check_within(schema, value, at, mistakes, true, DEPTH_MAX);
     }
 
@@ -263,189 +273,5 @@ fn list<'a>(schema: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-fn is_of_type(value: &Value, wanted: &str) -> bool {
-    match wanted {
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        _ => false,
-    }
-}
-
-fn check_text(schema: &Map<String, Value>, text: &str, at: &str, mistakes: &mut Mistakes) {
-    bounds(
-        schema,
-        ["minLength", "maxLength"],
-        text.chars().count(),
-        at,
-        mistakes,
-    );
-    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
-        match Regex::new(pattern) {
-            Ok(pattern) if pattern.is_match(text) => {}
-            Ok(_) => mistakes.add(at, format!("{text:?} does not fit {pattern}")),
-            Err(_) => mistakes.add(at, format!("the pattern {pattern} is not understood")),
-        }
-    }
-    let fits = match schema.get("format").and_then(Value::as_str) {
-        Some("date-time") => text.parse::<Timestamp>().is_ok(),
-        Some("uuid") => uuid::Uuid::parse_str(text).is_ok(),
-        Some("email") => text.contains('@'),
-        Some("uri") => url::Url::parse(text).is_ok(),
-        _ => true,
-    };
-    if !fits {
-        mistakes.add(at, format!("{text:?} is not of its format"));
-    }
-}
-
-fn check_number(
-    schema: &Map<String, Value>,
-    number: &serde_json::Number,
-    at: &str,
-    mistakes: &mut Mistakes,
-) {
-    let value = number.as_f64().unwrap_or(f64::NAN);
-    let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
-    let too_small = limit("minimum").is_some_and(|least| value < least);
-    let too_great = limit("maximum").is_some_and(|most| value > most);
-    if too_small || too_great {
-        mistakes.add(at, format!("{number} is out of bounds"));
-    }
-    let fits = match schema.get("format").and_then(Value::as_str) {
-        Some("int32") => number
-            .as_i64()
-            .is_some_and(|value| i32::try_from(value).is_ok()),
-        Some("int64") => number.is_i64(),
-        Some("uint64") => number.is_u64(),
-        _ => true,
-    };
-    if !fits {
-        mistakes.add(at, format!("{number} is not of its format"));
-    }
-}
-
-fn bounds(
-    schema: &Map<String, Value>,
-    [least, most]: [&str; 2],
-    count: usize,
-    at: &str,
-    mistakes: &mut Mistakes,
-) {
-    let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_u64);
-    let count = count as u64;
-    if limit(least).is_some_and(|limit| count < limit)
-        || limit(most).is_some_and(|limit| count > limit)
-    {
-        mistakes.add(at, format!("it has {count}, which is out of bounds"));
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn mistakes(schema: &Value, value: &Value) -> Vec<String> {
-        let root = json!({
-            "components": {"schemas": {"Id": {"type": "string", "pattern": "^[a-z]{1,3}$"}}},
-            "schema": schema
-        });
-        let mut mistakes = Mistakes::default();
-        Checker { root: &root }.check(&root["schema"], value, "it", &mut mistakes);
-        mistakes.0
-    }
-
-    #[test]
-    fn what_fits_has_no_mistakes() {
-        let schema = json!({"allOf": [
-            {"type": "object", "required": ["id"], "properties": {"id": {"$ref": "#/components/schemas/Id"}}},
-            {"type": "object", "properties": {"at": {"type": "string", "format": "date-time", "nullable": true},
-                                               "n": {"type": "integer", "format": "int32", "minimum": 1}}}
-        ]});
-        for value in [
-            json!({"id": "a"}),
-            json!({"id": "abc", "at": null, "n": 7}),
-            json!({"id": "a", "at": "2026-01-02T03:04:05Z"}),
-        ] {
-            assert_eq!(mistakes(&schema, &value), Vec::<String>::new(), "{value}");
-        }
-    }
-
-    #[test]
-    fn every_way_not_to_fit_is_found_and_named() {
-        let object = json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "enum": ["x"]}}});
-        let table = [
-            (object.clone(), json!({}), "it: a is missing"),
-            (
-                object.clone(),
-                json!({"a": "x", "b": 1}),
-                "it: the document knows no property b",
-            ),
-            (
-                object.clone(),
-                json!({"a": "y"}),
-                "it.a: \"y\" is none of the words that the document has",
-            ),
-            (object.clone(), json!({"a": null}), "it.a: it is null"),
-            (object, json!([]), "it: it is not of type object"),
-            (
-                json!({"type": "array", "items": {"type": "integer"}, "maxItems": 1}),
-                json!([1, 2]),
-                "it: it has 2, which is out of bounds",
-            ),
-            (
-                json!({"type": "array", "items": {"type": "integer"}}),
-                json!([1, "a"]),
-                "it[1]: it is not of type integer",
-            ),
-            (
-                json!({"type": "number", "minimum": 0.25}),
-                json!(0.1),
-                "it: 0.1 is out of bounds",
-            ),
-            (
-                json!({"type": "integer", "format": "int32"}),
-                json!(3_000_000_000_u32),
-                "it: 3000000000 is not of its format",
-            ),
-            (
-                json!({"type": "string", "format": "uuid"}),
-                json!("x"),
-                "it: \"x\" is not of its format",
-            ),
-            (
-                json!({"$ref": "#/components/schemas/Id"}),
-                json!("abcd"),
-                "it: \"abcd\" does not fit ^[a-z]{1,3}$",
-            ),
-            (
-                json!({"type": "object", "additionalProperties": {"type": "string"}}),
-                json!({"a": 1}),
-                "it.a: it is not of type string",
-            ),
-            (
-                json!({"type": "string", "frobnicate": 1}),
-                json!("x"),
-                "it: the keyword frobnicate is not understood",
-            ),
-            (
-                json!({"$ref": "#/nowhere"}),
-                json!("x"),
-                "it: the document has no schema for it",
-            ),
-            (
-                json!({"oneOf": [{"type": "string"}, {"type": "integer"}]}),
-                json!(true),
-                "it: it fits none of oneOf",
-            ),
-        ];
-        for (schema, value, expected) in table {
-            assert_eq!(mistakes(&schema, &value), [expected]);
-        }
-    }
-}
+mod tests;

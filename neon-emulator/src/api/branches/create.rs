@@ -1,4 +1,4 @@
-//! Making branches and restoring them: where real databases are copied.
+//! A new branch: a copy of its parent, with computes of its own where they are asked for.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use http::StatusCode;
 use jiff::Timestamp;
 use neon::ids::{BranchId, EndpointId, ProjectId};
 use neon::model::{
-    BranchEndpoint, BranchOperations, ConnectionDetails, ConnectionParameters, CreateBranch,
-    CreatedBranch, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, Lsn, OperationAction, RestoreBranch,
+    BranchEndpoint, ConnectionDetails, ConnectionParameters, CreateBranch, CreatedBranch,
+    INIT_FROM_PARENT, INIT_SCHEMA_ONLY, OperationAction,
 };
 
-use super::branches::{alive, has_children, one, unused};
-use super::error::ApiError;
-use super::extract::{Body, Injected, OptionalBody, Path};
-use super::{Api, change, endpoints, validate, view};
+use super::{alive, can_be_had, one, unused};
+use crate::api::error::ApiError;
+use crate::api::extract::{Injected, OptionalBody, Path};
+use crate::api::{Api, change, endpoints, validate, view};
 use crate::clock::{Micros, from_millis};
 use crate::names;
 use crate::provision::copy::What;
 use crate::store::{BranchRow, EndpointRow, ProjectRow, Store, StoreError, Tx};
 
-pub(super) async fn create(
+pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
     Injected(verdict): Injected,
@@ -115,50 +115,6 @@ async fn parent(
     Ok(default
         .ok_or_else(|| ApiError::not_found("branch"))?
         .branch_id()?)
-}
-
-/// Whether what a branch held at a moment can be had. PostgreSQL keeps no history, so it can only if nobody has been connected to the
-/// branch since: then it is what the branch holds now.
-fn can_be_had(
-    api: &Api,
-    row: &BranchRow,
-    endpoints: &[EndpointRow],
-    moment: Option<Micros>,
-    lsn: Option<Lsn>,
-    now: Micros,
-) -> Result<(), ApiError> {
-    if lsn.is_some() {
-        return Err(ApiError::invalid(
-            "the emulator keeps no history: a position in the log cannot be restored, only the head of a branch",
-        ));
-    }
-    let Some(moment) = moment else { return Ok(()) };
-    if moment > now {
-        return Err(ApiError::invalid("the moment lies in the future"));
-    }
-    if moment < row.created_at_us {
-        return Err(ApiError::invalid(
-            "the moment lies before the branch was made",
-        ));
-    }
-    let last_use = endpoints
-        .iter()
-        .filter(|endpoint| endpoint.branch_id == row.id)
-        .filter_map(|endpoint| {
-            let open = api.sessions.last_use(endpoint, now).map(|_| now);
-            open.max(endpoint.last_active_us)
-        })
-        .max();
-    let restored = row.last_reset_us;
-    if last_use
-        .max(restored)
-        .is_some_and(|changed| changed > moment)
-    {
-        return Err(ApiError::invalid(
-            "the emulator keeps no history: the branch was used after that moment, and only what it holds now can be had",
-        ));
-    }
-    Ok(())
 }
 
 /// The computes that are made with a branch.
@@ -273,171 +229,4 @@ async fn answer(
             .collect::<Result<_, _>>()?,
         connection_uris,
     })
-}
-
-pub(super) async fn restore(
-    State(api): State<Arc<Api>>,
-    Path((project, branch)): Path<(ProjectId, BranchId)>,
-    Injected(verdict): Injected,
-    Body(request): Body<RestoreBranch>,
-) -> Result<Json<BranchOperations>, ApiError> {
-    let source = request.source_branch_id.clone();
-    let own_past = source == branch;
-    let kept_name = request
-        .preserve_under_name
-        .clone()
-        .filter(|name| !name.is_empty());
-    if own_past && (request.source_timestamp.is_none() && request.source_lsn.is_none()) {
-        return Err(ApiError::bad_request(
-            "source_timestamp or source_lsn is needed where a branch is its own source",
-        ));
-    }
-    if own_past && kept_name.is_none() {
-        return Err(ApiError::bad_request(
-            "preserve_under_name is needed where a branch is its own source",
-        ));
-    }
-    api.store.project(&project).await?;
-    api.store.branch(&project, &source).await?;
-    api.store.branch(&project, &branch).await?;
-    // Always in the same order, or two restores could wait for each other.
-    let first = api
-        .sessions
-        .close(source.as_str().min(branch.as_str()))
-        .await;
-    let second = if own_past {
-        None
-    } else {
-        Some(
-            api.sessions
-                .close(source.as_str().max(branch.as_str()))
-                .await,
-        )
-    };
-
-    let mut admin = api.provisioner.acquire().await?;
-    let mut tx = api.store.begin().await?;
-    let now = api.clock.now();
-    Store::lock_project(&mut tx, &project, now).await?;
-    let rows = Store::lock_branches(&mut tx, &project).await?;
-    let source_row = alive(&rows, &source)?;
-    let mut row = alive(&rows, &branch)?.clone();
-    let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
-    let moment = request.source_timestamp.map(Timestamp::as_microsecond);
-    can_be_had(
-        &api,
-        source_row,
-        &endpoints,
-        moment,
-        request.source_lsn,
-        now,
-    )?;
-    if has_children(&rows, &branch) && kept_name.is_none() {
-        return Err(ApiError::bad_request(
-            "preserve_under_name is needed where a branch has children: they stay with what is kept",
-        ));
-    }
-    api.sessions.cut_branch(project.as_str(), branch.as_str());
-    api.sessions.cut_branch(project.as_str(), source.as_str());
-    let mut from = source.clone();
-    if let Some(name) = kept_name {
-        let kept = keep(&api, &mut tx, &rows, &row, name, now).await?;
-        if own_past {
-            from = kept;
-        }
-    } else {
-        Store::doom_contents(&mut tx, &branch).await?;
-    }
-    api.provisioner
-        .copy(
-            &mut admin,
-            &mut tx,
-            &project,
-            &from,
-            &branch,
-            What::SchemaAndData,
-            now,
-        )
-        .await?;
-    if row.parent_id.as_deref() == Some(source.as_str()) {
-        row.parent_at_us = Some(moment.unwrap_or(now));
-    }
-    row.restored_from = Some(source.to_string());
-    row.last_reset_us = Some(now);
-    row.updated_at_us = now;
-    Store::save_branch(&mut tx, &row).await?;
-    let plan = restarts(&api, &branch, &endpoints)?;
-    let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
-    tx.commit().await?;
-    drop((admin, first, second));
-    api.bury().await;
-    Ok(Json(BranchOperations {
-        branch: one(&api, &row).await?,
-        operations: change::started(&operations)?,
-    }))
-}
-
-/// Puts what a branch held into a new one, which takes its children too.
-async fn keep(
-    api: &Api,
-    tx: &mut Tx,
-    rows: &[BranchRow],
-    row: &BranchRow,
-    name: String,
-    now: Micros,
-) -> Result<BranchId, ApiError> {
-    validate::branch_name(&name)?;
-    let id = names::new_branch_id().map_err(|_| ApiError::internal())?;
-    unused(rows, &name, &id)?;
-    api.branch_limit(rows)?;
-    let kept = BranchRow {
-        id: id.to_string(),
-        name,
-        is_default: false,
-        protected: false,
-        expires_at_us: None,
-        expires_set_us: None,
-        created_at_us: now,
-        updated_at_us: now,
-        ..row.clone()
-    };
-    Store::save_branch(tx, &kept).await?;
-    Store::move_contents(tx, &row.branch_id()?, &id).await?;
-    for child in rows {
-        if child.parent_id.as_deref() == Some(&row.id) {
-            let child = BranchRow {
-                parent_id: Some(id.to_string()),
-                ..child.clone()
-            };
-            Store::save_branch(tx, &child).await?;
-        }
-    }
-    Ok(id)
-}
-
-/// The computes of a restored branch begin anew with what it holds now.
-fn restarts(
-    api: &Api,
-    branch: &BranchId,
-    endpoints: &[EndpointRow],
-) -> Result<Vec<crate::store::Planned>, StoreError> {
-    let mut plan = vec![change::step(
-        OperationAction::CreateTimeline,
-        branch,
-        None,
-        api.latency.create_timeline_ms,
-    )];
-    for row in endpoints {
-        if row.branch_id == branch.as_str() {
-            let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
-            plan.push(change::step(
-                OperationAction::StartCompute,
-                branch,
-                Some(&id),
-                api.latency.start_compute_ms,
-            ));
-        }
-    }
-    Ok(plan)
 }
