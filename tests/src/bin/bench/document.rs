@@ -68,6 +68,15 @@ const MEANINGS: &[(&str, &str, &str)] = &[
          `emulator_rss_before` that with one project.",
     ),
     (
+        "data_plane",
+        "The emulator's data plane against PgBouncer",
+        "pgbench (8 connections, 2 threads, a database of a million accounts) through the emulator and through Debian's PgBouncer in transaction \
+         mode, in turn, in the same run: TLS to the client and plain text to the same database of the same PostgreSQL server, a \
+         certificate on the same curve, the same password. Figures are microseconds a transaction, from the median of all rounds; the \
+         floor is PgBouncer's. `_pooled` is the emulator's `-pooler` host, which reads every statement before it goes on. `connect` opens \
+         a connection for each transaction. `_tps` are the same medians as transactions a second.",
+    ),
+    (
         "idle",
         "Ten thousand idle Tenants",
         "Tenants with a status and a Secret as the controller itself writes them, over projects that the emulator lists and that have no \

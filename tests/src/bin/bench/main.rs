@@ -1,5 +1,6 @@
 //! Measures what the project promises: how much the controller adds to the bare work, how near to the account's quota a
-//! crowd of new Tenants comes, what ten thousand idle ones cost; and the chat app's sign-up, PDFs and memory.
+//! crowd of new Tenants comes, what ten thousand idle ones cost; the chat app's sign-up, PDFs and memory; and the Neon client and
+//! emulator by themselves.
 //!
 //! Each benchmark starts a cluster of its own, the emulator and the controller as processes of their own, and gives
 //! figures. They go to `target/bench/results.json`, and from there to `docs/benchmarks.md`; a run of some of them (`--only`)
@@ -8,11 +9,13 @@
 mod app;
 mod bare;
 mod crowd;
+mod data_plane;
 mod document;
 mod figure;
 mod fleet;
 mod idle;
 mod machine;
+mod neon;
 mod observe;
 mod ready;
 mod seed;
@@ -60,14 +63,20 @@ enum Benchmark {
     Idle,
     /// The chat app: sign-up, PDFs, memory.
     App,
+    /// The Neon client and the emulator by themselves: ten thousand projects, and a call over bare reqwest.
+    Neon,
+    /// The emulator's data plane against PgBouncer with TLS.
+    DataPlane,
 }
 
-const ALL: [Benchmark; 5] = [
+const ALL: [Benchmark; 7] = [
     Benchmark::Ready,
     Benchmark::Fleet,
     Benchmark::FleetTenfold,
     Benchmark::Idle,
     Benchmark::App,
+    Benchmark::Neon,
+    Benchmark::DataPlane,
 ];
 
 #[tokio::main]
@@ -150,6 +159,14 @@ async fn measure(benchmark: Benchmark, quick: bool) -> Result<Vec<Figure>> {
         Benchmark::App => {
             let (sign_ups, tenants) = if quick { (3, 200) } else { (20, 10_000) };
             Box::pin(app::measure(&app::Form { sign_ups, tenants })).await
+        }
+        Benchmark::Neon => {
+            let (projects, calls) = if quick { (300, 500) } else { (10_000, 5_000) };
+            Box::pin(neon::measure(&neon::Form { projects, calls })).await
+        }
+        Benchmark::DataPlane => {
+            let (rounds, seconds) = if quick { (3, 2) } else { (6, 8) };
+            Box::pin(data_plane::measure(&data_plane::Form { rounds, seconds })).await
         }
         Benchmark::Ready => Box::pin(ready::measure(if quick { 4 } else { 40 })).await,
         Benchmark::Fleet => {
