@@ -103,6 +103,7 @@ async fn pass(class: &TenantClass, classes: &Classes) -> Result<(), ClusterError
     let unowned = unowned(ctx, &name);
     let status = status(ctx, &class, tenants, unowned.as_ref());
     announce_unowned(ctx, &class, unowned.as_ref());
+    announce_leaving(ctx, &class, &status);
     if class.status.as_ref() != Some(&status) {
         ctx.cluster.write_class_status(&class, &status).await?;
     }
@@ -181,6 +182,22 @@ fn announce_unowned(ctx: &Context, class: &TenantClass, unowned: Option<&Unowned
     }
 }
 
+/// Tells who deletes a class why it stays, once.
+fn announce_leaving(ctx: &Context, class: &TenantClass, status: &TenantClassStatus) {
+    let ready = |status: &TenantClassStatus| {
+        let mut conditions = status.conditions.iter();
+        conditions
+            .find(|one| one.type_ == ConditionType::Ready.as_str())
+            .filter(|ready| ready.reason == Reason::ClassTerminating.as_str())
+            .map(|ready| ready.message.clone())
+    };
+    let before = class.status.as_ref().and_then(ready);
+    if let (None, Some(note)) = (before, ready(status)) {
+        ctx.events
+            .warning(class.object_ref(&()), Reason::ClassTerminating, &note);
+    }
+}
+
 fn status(
     ctx: &Context,
     class: &TenantClass,
@@ -190,7 +207,7 @@ fn status(
     let mut status = class.status.clone().unwrap_or_default();
     let was_ready = status.observed_generation == class.metadata.generation
         && is_true(&status.conditions, ConditionType::Ready);
-    let trouble = trouble(ctx, &class.name_any(), was_ready);
+    let trouble = leaving(class, tenants).or_else(|| trouble(ctx, &class.name_any(), was_ready));
     let ready = Condition {
         type_: ConditionType::Ready.as_str().to_owned(),
         status: if trouble.is_none() { "True" } else { "False" }.to_owned(),
@@ -213,6 +230,18 @@ fn status(
         status.unowned_projects = Some(unowned.clone()).filter(|unowned| unowned.count > 0);
     }
     status
+}
+
+/// What keeps a class that somebody deletes.
+fn leaving(class: &TenantClass, tenants: usize) -> Option<Refusal> {
+    class.metadata.deletion_timestamp.as_ref()?;
+    Some(Refusal {
+        reason: Reason::ClassTerminating,
+        message: format!(
+            "is being deleted, and goes with the last of its Tenants ({tenants} now: kubectl get tenants -A); they keep their \
+             databases until then, and it takes no new ones"
+        ),
+    })
 }
 
 fn trouble(ctx: &Context, class: &str, was_ready: bool) -> Option<Refusal> {

@@ -39,7 +39,7 @@ impl<S: Store, C: Clock> Elector<S, C> {
         stop: &CancellationToken,
     ) -> Option<Tenure<S, C>> {
         let mut candidate = Candidate::new(&self.terms);
-        let mut troubles = Troubles::default();
+        let (mut reading, mut taking) = (Troubles::default(), Troubles::default());
         let mut known_holder: Option<String> = None;
         loop {
             let read = limited(&self.clock, self.terms.renew_deadline, self.store.read());
@@ -49,12 +49,12 @@ impl<S: Store, C: Clock> Elector<S, C> {
             };
             match read {
                 Ok(record) => {
-                    troubles.over();
+                    reading.over();
                     health.set_role(Role::Standby);
                     candidate.observe(record, self.clock.now());
                 }
                 Err(problem) => {
-                    troubles.log("The Lease cannot be read", &problem, self.clock.now());
+                    reading.log("The Lease cannot be read", &problem, self.clock.now());
                 }
             }
             let now = self.clock.now();
@@ -70,11 +70,12 @@ impl<S: Store, C: Clock> Elector<S, C> {
                         self.terms.retry_interval
                     }
                     Err(problem) => {
-                        troubles.log("The Lease cannot be taken", &problem, self.clock.now());
+                        taking.log("The Lease cannot be taken", &problem, self.clock.now());
                         self.terms.retry_interval
                     }
                 },
                 Decision::Wait { until } => {
+                    taking.over();
                     if known_holder.as_deref() != candidate.holder() {
                         known_holder = candidate.holder().map(str::to_owned);
                         let holder = known_holder.as_deref().unwrap_or("nobody");

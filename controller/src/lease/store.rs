@@ -72,6 +72,7 @@ pub(super) trait Store: Clone + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub(super) struct KubeStore {
     api: Api<Lease>,
+    namespace: String,
     name: String,
 }
 
@@ -79,6 +80,7 @@ impl KubeStore {
     pub(super) fn new(client: Client, namespace: &str, name: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
             name: name.to_owned(),
         }
     }
@@ -110,7 +112,13 @@ impl Store for KubeStore {
             };
             self.api.create(&PostParams::default(), &lease).await
         };
-        written.map(record).map_err(failed)
+        written.map(record).map_err(|error| match failed(error) {
+            StoreError::Missing if expected.is_none() => StoreError::Failed(format!(
+                "there is no namespace {}: make it, or name another with --namespace",
+                self.namespace
+            )),
+            problem => problem,
+        })
     }
 }
 

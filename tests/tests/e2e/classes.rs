@@ -90,6 +90,25 @@ async fn a_class_that_is_being_deleted_takes_no_new_tenants(case: &Case) -> Resu
     case.all_classes()
         .delete(&class, &DeleteParams::default())
         .await?;
+    // Whoever deletes it is told what it waits for.
+    wait::until(
+        &case.all_classes(),
+        &class,
+        limits::CONVERGE,
+        "said to be leaving",
+        |class| {
+            let status = class.and_then(|class| class.status.as_ref());
+            status.is_some_and(|status| {
+                status.conditions.iter().any(|one| {
+                    one.type_ == "Ready"
+                        && one.status == "False"
+                        && one.reason == Reason::ClassTerminating.as_str()
+                        && one.message.contains("1 now")
+                })
+            })
+        },
+    )
+    .await?;
     case.apply("globex", json!({"className": class})).await?;
     case.stalled("globex", Reason::ClassTerminating).await?;
     Ok(())
