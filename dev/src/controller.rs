@@ -1,25 +1,25 @@
 //! The controller as a process of its own, as it runs in a cluster: started, killed, asked to end, looked at.
 
-use std::env;
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::control_plane::free_port;
-use crate::http_process::{self, HttpProcess};
-use crate::install::variable;
+use crate::program::{Binary, Program, without};
 pub use crate::rendered::Rendered;
 
 /// Names another binary of the controller than the one built beside this program.
 pub const CONTROLLER_BIN: &str = "TENANT_CONTROLLER_BIN";
-const BINARY: &str = "tenant-controller";
+const BINARY: Binary = Binary {
+    name: "tenant-controller",
+    variable: CONTROLLER_BIN,
+};
 /// From start to `/readyz`; well under a second when nothing is wrong.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// How long it may take to finish its steps after it was asked to end.
-const STOP_GRACE: Duration = Duration::from_secs(30);
+/// What is set anew for a process of this machine, whatever the chart says.
+const SET_HERE: [&str; 2] = ["--http-listen", "--namespace"];
 
 /// How a controller is started.
 #[derive(Debug, Clone)]
@@ -49,142 +49,35 @@ impl ControllerOptions {
     }
 }
 
-/// A running controller. Dropping it asks it to end and waits.
+/// What only controllers have: nothing.
 #[derive(Debug)]
-pub struct ControllerProcess {
-    process: HttpProcess,
-    port: u16,
-}
+pub struct Controller(());
 
-impl ControllerProcess {
-    /// Starts it; see [`ControllerProcess::wait_until_ready`].
+/// A running controller. Dropping it asks it to end and waits.
+pub type ControllerProcess = Program<Controller>;
+
+impl Program<Controller> {
+    /// Starts it; see [`Program::wait_until_ready`].
     pub fn spawn(options: &ControllerOptions) -> Result<Self> {
         let port = free_port()?;
-        let mut command = Command::new(binary(BINARY, CONTROLLER_BIN)?);
+        let mut command = BINARY.command(&options.kubeconfig, &options.environment)?;
         command
-            .args(without(
-                &options.arguments,
-                &["--http-listen", "--namespace"],
-            ))
+            .args(without(&options.arguments, &SET_HERE))
             .args(["--namespace", &options.namespace])
-            .args(["--http-listen", &format!("127.0.0.1:{port}")])
-            // The controller takes every variable that begins like this for a setting of its own.
-            .env_remove(CONTROLLER_BIN)
-            .env("KUBECONFIG", &options.kubeconfig)
-            .envs(
-                options
-                    .environment
-                    .iter()
-                    .map(|(name, value)| (name, value)),
-            );
-        let process = HttpProcess::spawn("the controller", &command, &options.log, STOP_GRACE)?;
-        Ok(Self { process, port })
-    }
-
-    /// Where it serves `/livez`, `/readyz` and `/metrics`.
-    pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
-    }
-
-    /// Waits until `/readyz` says yes. An end before that is an error with the end of its log.
-    pub async fn wait_until_ready(&mut self) -> Result<()> {
-        let url = self.url("/readyz");
-        self.process.wait_until_ready(&url, READY_LIMIT).await
-    }
-
-    /// The text of `/metrics`.
-    pub async fn metrics(&self) -> Result<String> {
-        http_process::text(&self.url("/metrics")).await
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> Option<u32> {
-        self.process.pid()
-    }
-
-    /// Whether it has ended by itself.
-    pub fn ended(&mut self) -> Result<bool> {
-        self.process.ended()
-    }
-
-    /// The last lines of its log.
-    pub fn log_tail(&self, lines: usize) -> String {
-        self.process.log_tail(lines)
-    }
-
-    /// Where its log is.
-    pub fn log_file(&self) -> &Path {
-        self.process.log_file()
-    }
-
-    /// Ends it as a power cut would (SIGKILL), at once, and waits until it is gone.
-    pub async fn kill(self) -> Result<()> {
-        self.process.kill().await
-    }
-
-    /// Asks it to end (SIGTERM), as a roll-out does, and waits until it has.
-    pub async fn terminate(self) {
-        self.process.terminate().await;
-    }
-}
-
-/// A binary of this workspace: that of `variable`, else the one that cargo built beside this program.
-pub(crate) fn binary(name: &str, of_variable: &str) -> Result<PathBuf> {
-    if let Some(path) = variable(of_variable) {
-        return Ok(path.into());
-    }
-    let program = env::current_exe().context("this program does not know where it is")?;
-    // Tests lie in `deps/`, one below the binaries.
-    let found = program
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
-    found.with_context(|| {
-        format!(
-            "no {name} beside {}: build it with `cargo build -p {name}`, or set {of_variable}",
-            program.display()
+            .args(["--http-listen", &format!("127.0.0.1:{port}")]);
+        let what = "the controller";
+        Self::spawn_as(
+            what,
+            &command,
+            &options.log,
+            port,
+            READY_LIMIT,
+            Controller(()),
         )
-    })
-}
-
-/// `arguments` without these options, which are set anew: `--name value` and `--name=value`.
-pub(crate) fn without<'a>(arguments: &'a [OsString], names: &[&str]) -> Vec<&'a OsStr> {
-    let mut kept = Vec::new();
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let text = argument.to_string_lossy();
-        if names.iter().any(|name| text == *name) {
-            rest.next();
-        } else if !names.iter().any(|name| {
-            text.strip_prefix(name)
-                .is_some_and(|value| value.starts_with('='))
-        }) {
-            kept.push(argument.as_os_str());
-        }
     }
-    kept
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_that_are_set_anew_are_taken_out_in_both_forms() {
-        let arguments = [
-            "--http-listen",
-            "0.0.0.0:80",
-            "--log-format",
-            "json",
-            "--namespace=x",
-            "--namespaces=y",
-        ]
-        .map(OsString::from);
-        assert_eq!(
-            without(&arguments, &["--http-listen", "--namespace"]),
-            ["--log-format", "json", "--namespaces=y"]
-        );
+    /// Where it serves `/livez`, `/readyz` and `/metrics`: it has no other port.
+    pub fn url(&self, path: &str) -> String {
+        self.operations_url(path)
     }
 }

@@ -15,6 +15,7 @@ mod manuals;
 mod model;
 mod neon_tools;
 mod node;
+mod npm;
 mod pgbouncer;
 mod postgres;
 mod psql;

@@ -20,6 +20,7 @@ mod http_process;
 pub mod install;
 pub mod openid;
 pub mod postgres;
+pub mod program;
 pub mod progress;
 pub mod redis;
 pub mod rendered;
