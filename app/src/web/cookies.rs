@@ -1,7 +1,9 @@
 //! The two cookies: the session's, and one for visitors who have not signed in.
 //!
 //! Over TLS they bear the `__Host-` prefix, so that no neighbouring site and no plain connection can set them. Plain http is
-//! for loopback alone (see [`PublicUrl`]); browsers keep no such cookies there, so the names are bare.
+//! for loopback alone (see [`PublicUrl`]). There they are neither `Secure` nor prefixed: Chromium (156 was tried, with 127.0.0.1 and with
+//! localhost) keeps such cookies from loopback all the same, but the standard leaves that to each browser, and one that does not
+//! could not sign in.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
