@@ -4,6 +4,8 @@
 //! cargo run -p neon-emulator --example start
 //! ```
 
+#![expect(clippy::print_stdout, reason = "its figures are what it is for")]
+
 use std::time::{Duration, Instant};
 
 use neon_emulator::Emulator;

@@ -13,6 +13,9 @@ pub(crate) const SECOND: Micros = 1_000_000;
 /// Microseconds of a millisecond.
 pub(crate) const MILLISECOND: Micros = 1_000;
 
+/// How far it can be ahead: beyond, moments would soon be in no calendar.
+pub(crate) const AHEAD_MAX: Micros = 100 * 365 * 24 * 3_600 * SECOND;
+
 /// Where the emulator's time comes from: the only place that asks the system. Clones are one clock.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
@@ -34,11 +37,16 @@ impl Clock {
             .saturating_add(*self.ahead.borrow())
     }
 
-    /// Turns it ahead, and returns how far it is ahead of the system's time now. What waits for a moment that has come goes on.
-    pub(crate) fn turn(&self, by: Micros) -> Micros {
-        self.ahead
-            .send_modify(|ahead| *ahead = ahead.saturating_add(by));
-        *self.ahead.borrow()
+    /// Turns it ahead, and returns how far it is ahead of the system's time now; nothing if that would be more than [`AHEAD_MAX`]. What
+    /// waits for a moment that has come goes on.
+    pub(crate) fn turn(&self, by: Micros) -> Option<Micros> {
+        let may = |ahead: Micros| ahead.checked_add(by).filter(|ahead| *ahead <= AHEAD_MAX);
+        let turned = self.ahead.send_if_modified(|ahead| {
+            let then = may(*ahead);
+            *ahead = then.unwrap_or(*ahead);
+            then.is_some()
+        });
+        turned.then(|| *self.ahead.borrow())
     }
 
     /// Waits until a moment has come.
@@ -85,7 +93,15 @@ mod tests {
             clock.turn(year)
         };
         let ((), ahead) = tokio::join!(waits, turns);
-        assert_eq!(ahead, year);
+        assert_eq!(ahead, Some(year));
         assert!(clock.now() >= at);
+    }
+
+    #[test]
+    fn a_clock_is_not_turned_out_of_the_calendar() {
+        let clock = Clock::ahead_by(SECOND);
+        assert_eq!(clock.turn(AHEAD_MAX), None);
+        assert_eq!(clock.turn(Micros::MAX), None);
+        assert_eq!(clock.turn(AHEAD_MAX - SECOND), Some(AHEAD_MAX));
     }
 }

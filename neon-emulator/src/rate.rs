@@ -109,7 +109,9 @@ impl RateLimiter {
         match wait {
             Some(wait) if wait > 0 => Err(wait),
             _ => {
-                met.into_iter().for_each(|window| window.count(now));
+                for window in met {
+                    window.count(now);
+                }
                 Ok(())
             }
         }

@@ -174,6 +174,7 @@ fn router(api: &Arc<Api>) -> Router {
         .nest(operations::PREFIX, calls)
         .nest("/_emulator", own)
         .merge(crate::page::routes(api))
+        .fallback(nowhere)
         .with_state(api.clone())
 }
 
@@ -277,6 +278,14 @@ fn of_account() -> Router<Arc<Api>> {
         .route("/users/me/organizations", get(account::organizations))
         .route("/organizations/{org_id}", get(account::get_organization))
         .route("/auth", get(account::auth))
+}
+
+/// Paths that are none of the API's.
+async fn nowhere() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_FOUND,
+        "There is nothing here. The API begins with /api/v2, and / shows what happens.\n",
+    )
 }
 
 async fn unknown(request: HttpRequest) -> ApiError {

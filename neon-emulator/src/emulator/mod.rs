@@ -85,7 +85,6 @@ impl Emulator {
     }
 
     /// An emulator that is to be something else than [`Emulator::start`] makes it.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -176,8 +175,12 @@ impl Emulator {
 
     /// Turns the clock ahead: what waits for time to pass finds that it has. Computes that are idle for longer than they may be
     /// are asleep when this returns, and quotas that are used up have suspended theirs.
+    ///
+    /// # Errors
+    ///
+    /// Where it would be more than 100 years ahead of the system's, or PostgreSQL cannot be reached.
     pub async fn turn_clock(&self, by: Duration) -> Result<(), EmulatorError> {
-        turn_clock(&self.api, by).await.map_err(EmulatorError::new)
+        Ok(turn_clock(&self.api, by).await?)
     }
 
     /// What time it is here.

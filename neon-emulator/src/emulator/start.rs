@@ -75,12 +75,15 @@ pub(super) async fn start(source: Source, settings: Settings) -> Result<Emulator
     let (under, control_database) = Under::find(source, settings.control_database).await?;
     let uri = under.uri();
     let store = Store::open(uri, &control_database).await?;
+    tracing::debug!("The state is open");
     let provisioner = Provisioner::open(uri, store.clone()).await?;
     provisioner
         .stock(settings.spare_databases)
         .await
         .map_err(|error| StartError::Stock(error.to_string()))?;
+    tracing::debug!("Databases can be made");
     let certificates = Certificates::open(&store, hosts.are_own().then(|| hosts.suffix())).await?;
+    tracing::debug!("There are certificates");
     let ca_pem = certificates.ca_pem().to_owned();
     let backend = Backend::of(&connect_options(uri).map_err(OpenError::from)?);
     let faults = Faults::new(settings.faults, settings.seed);

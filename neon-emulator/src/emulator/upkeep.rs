@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::api::{self, Api};
+use crate::api::{self, Api, ApiError};
 use crate::clock::Micros;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// How often projects are looked for that can no longer be recovered.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
@@ -28,9 +28,11 @@ pub(super) async fn ahead(store: &Store) -> Result<Micros, StartError> {
 }
 
 /// Turns the clock, and sees to what that changes.
-pub(crate) async fn turn_clock(api: &Api, by: Duration) -> Result<(), StoreError> {
+pub(crate) async fn turn_clock(api: &Api, by: Duration) -> Result<(), ApiError> {
     let by = Micros::try_from(by.as_micros()).unwrap_or(Micros::MAX);
-    let ahead = api.clock.turn(by);
+    let ahead = api.clock.turn(by).ok_or_else(|| {
+        ApiError::invalid("the clock cannot be more than 100 years ahead of the system's")
+    })?;
     api.store.write_meta(AHEAD_KEY, &ahead.to_string()).await?;
     api.plane.look_after().await?;
     if let Err(error) = api::expire(api, api.clock.now()).await {

@@ -693,3 +693,26 @@ async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as
     assert_eq!(world.project_names().await, ["kept"]);
     connect(&uri(&created)).await.expect("connects again");
 }
+
+#[tokio::test]
+async fn a_clock_that_would_leave_the_calendar_stays_where_it_is() {
+    let world = World::start().await;
+    let url = format!("{}/clock", world.emulator.own_url());
+    let turn = |seconds: u64| {
+        let request = world.http.post(&url).bearer_auth(world.emulator.api_key());
+        let request = request.json(&json!({"advance_seconds": seconds}));
+        async { request.send().await.expect("an answer").status() }
+    };
+    assert_eq!(turn(u64::MAX).await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(turn(3_600).await, StatusCode::OK);
+    world.create("one").await;
+}
+
+#[tokio::test]
+async fn a_path_outside_the_api_says_where_the_api_is() {
+    let world = World::start().await;
+    let url = format!("{}nothing", world.emulator.page_url());
+    let answer = world.http.get(url).send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    assert!(answer.text().await.expect("text").contains("/api/v2"));
+}
