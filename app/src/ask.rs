@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::ids::MessageId;
+use crate::telemetry::Metrics;
 use crate::tenants::{Pools, TenantDatabase, Unavailable};
 use crate::workspaces::Workspace;
 use claim::Claim;
@@ -166,6 +167,7 @@ pub struct Ask(Arc<Inner>);
 struct Inner {
     pools: Pools,
     models: Arc<Models>,
+    metrics: Arc<Metrics>,
     live: Live,
     /// Bounds the answers that are being written.
     writers: Arc<Semaphore>,
@@ -178,12 +180,14 @@ impl Ask {
     pub fn start(
         pools: Pools,
         models: Arc<Models>,
+        metrics: Arc<Metrics>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
             pools,
             models,
+            metrics,
             live: Live::default(),
             writers: Arc::new(Semaphore::new(ANSWERS_PER_PROCESS_MAX)),
             tasks,

@@ -25,6 +25,7 @@ mod rename;
 mod store;
 mod sweep;
 mod vectors;
+pub mod wanted_model;
 mod workshop;
 
 pub use ingest::{ATTEMPTS_MAX, Ingest};

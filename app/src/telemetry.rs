@@ -8,7 +8,7 @@ use service::telemetry::Program;
 use tracing::level_filters::LevelFilter;
 
 pub use health::{Health, State};
-pub use metrics::{Metrics, Refusal};
+pub use metrics::{Answers, Asking, Metrics, Refusal, Voice};
 
 /// The app in its traces.
 pub const PROGRAM: Program = Program {

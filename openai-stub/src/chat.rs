@@ -13,6 +13,7 @@ use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, Route};
+use crate::opening::{Asked, Opened, open};
 use crate::refusal::{self, Refusal};
 use crate::{Shared, words};
 
@@ -43,8 +44,7 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Response {
     shared.counts().0.chat_requests += 1;
-    let fault = shared.faults.take(Route::Chat);
-    match answer(&shared, &headers, &body, fault).await {
+    match answer(&shared, &headers, &body).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     }
@@ -54,31 +54,21 @@ async fn answer(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
     body: &Bytes,
-    fault: Option<Fault>,
 ) -> Result<Response, Refusal> {
-    shared.authorise(headers)?;
-    match &fault {
-        Some(Fault::RateLimited { retry_after }) => {
-            return Err(Refusal::rate_limited(retry_after.as_deref()));
-        }
-        Some(Fault::InsufficientQuota) => return Err(Refusal::insufficient_quota()),
-        Some(Fault::Status(status)) => return Err(Refusal::status(*status)),
-        Some(Fault::NotJson) => return Ok("data: so sorry\n\n".into_response()),
-        Some(Fault::Hang) => std::future::pending().await,
-        Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
-        _ => {}
-    }
-    let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let fields = refusal::fields(&body, &FIELDS)?;
-    let model = fields
-        .get("model")
-        .and_then(Value::as_str)
-        .ok_or_else(|| Refusal::invalid(None, "you must provide a model parameter"))?;
-    if !shared.config.chat_models.iter().any(|name| name == model) {
-        return Err(Refusal::unknown_model(model));
+    let opened = open(shared, Route::Chat, headers, body, &FIELDS).await?;
+    let Asked {
+        fields,
+        model,
+        fault,
+    } = match opened {
+        Opened::Asked(asked) => asked,
+        Opened::Spoilt(response) => return Ok(response),
+    };
+    if !shared.config.chat_models.iter().any(|name| *name == model) {
+        return Err(Refusal::unknown_model(&model));
     }
     let message = last_message(fields.get("messages"))?;
-    let limit = max_tokens(fields)?;
+    let limit = max_tokens(&fields)?;
     let is_stream = fields
         .get("stream")
         .and_then(Value::as_bool)
@@ -103,7 +93,7 @@ async fn answer(
     let is_cut = pieces.len() > limit;
     pieces.truncate(limit);
     let reply = Reply {
-        model: model.to_owned(),
+        model,
         usage: json!({
             "prompt_tokens": message.chars().count() / TOKEN_CHARS,
             "completion_tokens": pieces.len(),

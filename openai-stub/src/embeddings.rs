@@ -10,6 +10,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, Route};
+use crate::opening::{Asked, Opened, open};
 use crate::refusal::{self, Refusal};
 use crate::{Shared, words};
 
@@ -46,43 +47,28 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Response {
     let _under_way = UnderWay::begin(&shared);
-    let fault = shared.faults.take(Route::Embeddings);
-    match answer(&shared, &headers, &body, fault).await {
+    match answer(&shared, &headers, &body).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn answer(
-    shared: &Shared,
-    headers: &HeaderMap,
-    body: &Bytes,
-    fault: Option<Fault>,
-) -> Result<Response, Refusal> {
-    shared.authorise(headers)?;
-    match &fault {
-        Some(Fault::RateLimited { retry_after }) => {
-            return Err(Refusal::rate_limited(retry_after.as_deref()));
-        }
-        Some(Fault::InsufficientQuota) => return Err(Refusal::insufficient_quota()),
-        Some(Fault::Status(status)) => return Err(Refusal::status(*status)),
-        Some(Fault::NotJson) => return Ok("so sorry".into_response()),
-        Some(Fault::Hang) => std::future::pending().await,
-        Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
-        _ => {}
-    }
-    let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let fields = refusal::fields(&body, &FIELDS)?;
-    let model = fields
-        .get("model")
-        .and_then(Value::as_str)
-        .ok_or_else(|| Refusal::invalid(None, "you must provide a model parameter"))?;
+async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<Response, Refusal> {
+    let opened = open(shared, Route::Embeddings, headers, body, &FIELDS).await?;
+    let Asked {
+        fields,
+        model,
+        fault,
+    } = match opened {
+        Opened::Asked(asked) => asked,
+        Opened::Spoilt(response) => return Ok(response),
+    };
     let (_, native) = shared
         .config
         .embedding_models
         .iter()
-        .find(|(name, _)| name == model)
-        .ok_or_else(|| Refusal::unknown_model(model))?;
+        .find(|(name, _)| *name == model)
+        .ok_or_else(|| Refusal::unknown_model(&model))?;
     let mut dimensions = dimensions(fields.get("dimensions"), *native)?;
     let is_base64 = match fields.get("encoding_format").map(|format| format.as_str()) {
         None | Some(Some("float")) => false,

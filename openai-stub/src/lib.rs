@@ -7,6 +7,7 @@
 mod chat;
 mod embeddings;
 mod fault;
+mod opening;
 mod refusal;
 mod words;
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::threads::Citation;
@@ -46,6 +47,8 @@ pub(super) struct Writing {
     live: Live,
     key: Key,
     draft: watch::Sender<Draft>,
+    /// When the writing began.
+    pub(super) began: Instant,
     /// Cancelled when somebody stops the answer.
     pub(super) stopped: CancellationToken,
 }
@@ -69,6 +72,7 @@ impl Live {
             live: self.clone(),
             key,
             draft,
+            began: Instant::now(),
             stopped,
         }
     }

@@ -18,6 +18,7 @@ use super::retrieve::{self, Found};
 use super::threads::{Citation, shortened};
 use super::{ANSWER_LIMIT, ANSWER_TOKENS_MAX, Failure, Inner};
 use crate::ids::DocumentId;
+use crate::telemetry::Voice;
 use crate::tenants::TenantDatabase;
 use crate::workspaces::Workspace;
 
@@ -50,7 +51,6 @@ enum Cut {
 }
 
 async fn run(ask: &Inner, workspace: &Workspace, claim: Claim, writing: Writing) {
-    let started = Instant::now();
     let database = match ask.pools.get(workspace).await {
         Ok(database) => database,
         Err(reason) => {
@@ -66,7 +66,13 @@ async fn run(ask: &Inner, workspace: &Workspace, claim: Claim, writing: Writing)
         () = ask.stop.cancelled() => Err(Cut::Leaving),
     };
     let draft = writing.draft();
-    let milliseconds = started.elapsed().as_millis();
+    let took = writing.began.elapsed();
+    let milliseconds = took.as_millis();
+    let by = match ask.models.answerer() {
+        Some(_) => Voice::Model,
+        None => Voice::Extracts,
+    };
+    ask.metrics.answers.ended(word(&outcome), by, took);
     match outcome {
         Ok(end) => {
             info!(answer.end = ?end, answer.passages = draft.citations.len(), "Answered after {milliseconds} ms");
@@ -84,6 +90,18 @@ async fn run(ask: &Inner, workspace: &Workspace, claim: Claim, writing: Writing)
             }
         }
         Err(Cut::Lost) => info!("An answer is no longer this writer's"),
+    }
+}
+
+/// How the writing ended, for the metrics.
+fn word(outcome: &Result<End, Cut>) -> &'static str {
+    match outcome {
+        Ok(End::Complete) => "complete",
+        Ok(End::NotFound) => "not_found",
+        Ok(End::Failed(failure)) => failure.as_str(),
+        Err(Cut::Stopped) => "stopped",
+        Err(Cut::Leaving) => "left",
+        Err(Cut::Lost) => "lost",
     }
 }
 
@@ -200,7 +218,7 @@ async fn answer(
         draft.citations = citations(&found);
     });
     Ok(
-        match speak(answerer, &question, &found, count, writing).await {
+        match speak(ask, answerer, &question, &found, writing).await {
             Ok(end) => end,
             Err(error) => {
                 warn!(error.kind = error.kind(), %error, "A model gave no answer");
@@ -228,22 +246,27 @@ async fn asked(
 
 /// The answer in a model's words.
 async fn speak(
+    ask: &Inner,
     answerer: &Answerer,
     question: &str,
     found: &Found,
-    passages: u32,
     writing: &Writing,
 ) -> Result<End, ModelError> {
     let prompt = rag::prompt(question, &found.passages, |passage| title(found, passage));
     let mut stream = answerer
         .answer(&prompt.system, &prompt.user, ANSWER_TOKENS_MAX)
         .await?;
+    let passages = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
     let mut reader = AnswerReader::new(passages);
+    let mut is_silent = true;
     let ended = loop {
         match stream.next().await {
             Some(Ok(AnswerEvent::Text(piece))) => {
                 let shown = reader.push(&piece);
                 if !shown.is_empty() {
+                    if std::mem::take(&mut is_silent) {
+                        ask.metrics.answers.first_words(writing.began.elapsed());
+                    }
                     writing.change(|draft| {
                         draft.progress = Progress::Writing;
                         draft.text.push_str(&shown);
@@ -251,6 +274,10 @@ async fn speak(
                 }
             }
             Some(Ok(AnswerEvent::Finished { finish, usage })) => {
+                if let Some(usage) = usage {
+                    let (prompt, answer) = (usage.prompt_tokens, usage.answer_tokens);
+                    ask.metrics.answers.tokens(prompt.into(), answer.into());
+                }
                 info!(
                     model.name = answerer.name(),
                     answer.finish = ?finish,

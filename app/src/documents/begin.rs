@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, Row as _};
 
-use super::Failure;
-use super::{FileName, MEDIA_TYPE, OwnFailure, row::note_event};
+use super::{Failure, FileName, MEDIA_TYPE, row::note_event};
 use crate::config::Plan;
 use crate::ids::{DocumentId, UserId};
 use crate::objects::{Objects, ObjectsError, PresignedPut, PutTerms, Sha256Digest};
@@ -185,16 +184,11 @@ async fn count(
     Ok(())
 }
 
-/// Whether the row waits for its file, or has failed for want of it.
+/// Whether the row waits for its file, or has failed and kept none: then bringing it again is all that can be done.
 fn is_without_file(state: &str, failure: Option<&str>) -> bool {
     match state {
         "uploading" => true,
-        "failed" => matches!(
-            failure.map(Failure::from_column),
-            Some(Failure::Own(
-                OwnFailure::UploadMissing | OwnFailure::UploadMismatch | OwnFailure::FileGone
-            ))
-        ),
+        "failed" => failure.is_some_and(|text| !Failure::from_column(text).has_file()),
         _ => false,
     }
 }

@@ -39,6 +39,8 @@ pub struct Document {
     pub page_count: Option<u32>,
     /// Chunks, once it was read.
     pub chunk_count: Option<u32>,
+    /// The numbers of the pages that are damaged and were left out when it was read.
+    pub unreadable_pages: Vec<u32>,
     /// When it came.
     pub created_at: Timestamp,
     /// When its row last changed.
@@ -127,6 +129,7 @@ macro_rules! select {
         concat!(
             "SELECT d.id, d.workspace_id, d.file_name, d.title, d.byte_count, d.content_sha256, d.state::text AS state, d.reading,
                     d.uploaded_by, u.display_name AS uploaded_by_name, d.step, d.percent, d.trouble, d.failure, d.page_count, d.chunk_count,
+                    d.unreadable_pages,
                     (extract(epoch FROM d.upload_deadline) * 1000000)::bigint AS deadline_us,
                     (extract(epoch FROM d.retry_at) * 1000000)::bigint AS retry_us,
                     (extract(epoch FROM d.created_at) * 1000000)::bigint AS created_us,
@@ -195,6 +198,11 @@ impl FromRow<'_, PgRow> for Document {
             uploaded_by_name: row.try_get("uploaded_by_name")?,
             page_count: count(row, "page_count")?,
             chunk_count: count(row, "chunk_count")?,
+            unreadable_pages: row
+                .try_get::<Vec<i32>, _>("unreadable_pages")?
+                .into_iter()
+                .filter_map(|number| u32::try_from(number).ok())
+                .collect(),
             created_at: moment(row, "created_us")?,
             updated_at: moment(row, "updated_us")?,
         })

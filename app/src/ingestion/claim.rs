@@ -32,6 +32,17 @@ pub(super) struct Claimed {
     pub(super) content_sha256: [u8; 32],
 }
 
+/// What was read of a document, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Pages that the file has.
+    pub(super) pages: i32,
+    /// Chunks that were stored.
+    pub(super) chunks: i32,
+    /// The numbers of the pages that are damaged.
+    pub(super) unreadable_pages: Vec<i32>,
+}
+
 /// The document is not wanted any more, or is another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the document is not this worker's any more")]
@@ -216,20 +227,21 @@ impl Claim {
     pub(super) async fn finish(
         &self,
         transaction: &mut PgConnection,
-        page_count: i32,
-        chunk_count: i32,
+        counts: &Counts,
     ) -> sqlx::Result<bool> {
         let done = sqlx::query(
             "UPDATE documents SET state = 'ready', claim = NULL, step = NULL, percent = NULL,
-                    trouble = NULL, retry_at = NULL, page_count = $5, chunk_count = $6, updated_at = now()
+                    trouble = NULL, retry_at = NULL, page_count = $5, chunk_count = $6,
+                    unreadable_pages = $7, updated_at = now()
              WHERE workspace_id = $1 AND id = $2 AND reading = $3 AND claim = $4 AND state = 'working'",
         )
         .bind(self.workspace.as_str())
         .bind(self.document.0)
         .bind(self.reading)
         .bind(self.id)
-        .bind(page_count)
-        .bind(chunk_count)
+        .bind(counts.pages)
+        .bind(counts.chunks)
+        .bind(&counts.unreadable_pages)
         .execute(&mut *transaction)
         .await?;
         if done.rows_affected() == 0 {

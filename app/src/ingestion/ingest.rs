@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tracing::{Instrument as _, info, info_span, warn};
 
-use super::claim::{Claim, Claimed, Meter};
+use super::claim::{Claim, Claimed, Counts, Meter};
 use super::extract::{chunk, extract, fetch};
 use super::queue::{self, Job, Setback, Turn, backoff};
 use super::reembed::Reembed;
 use super::store::{Reading, store};
 use super::vectors::Embeds;
+use super::wanted_model;
 use super::workshop::{Checkpoint, Workshop};
 use crate::documents::{Failure, Step, Trouble};
 use crate::ids::{DocumentId, WorkspaceId};
@@ -208,13 +209,22 @@ async fn steps(
     let extracted = extract(&tools.extractor, &tools.objects, &place, row, meter);
     let extraction = timed(workshop, Step::Extract, extracted).await?;
     let page_count = i32::try_from(extraction.page_count).unwrap_or(i32::MAX);
+    let unreadable_pages: Vec<i32> = extraction
+        .unreadable
+        .iter()
+        .filter_map(|number| i32::try_from(*number).ok())
+        .collect();
 
     meter.set(Step::Chunk, 0);
     let chunks = timed(workshop, Step::Chunk, chunk(extraction)).await?;
 
     meter.set(Step::Embed, 0);
     let tenant = open(workshop, workspace).await?;
-    let models = models_for(workshop, workspace);
+    let current = workshop.embedding_model();
+    let wanted = wanted_model::wanted(&tools.database, &current)
+        .await
+        .map_err(StepError::Main)?;
+    let models = models_for(workshop, workspace, &wanted);
     let embedded = super::embed::embed(workshop, tenant.pool(), claim, &chunks, &models, meter);
     timed(workshop, Step::Embed, embedded).await?;
 
@@ -233,11 +243,16 @@ async fn steps(
     .await?;
     drop(tenant);
 
-    let chunk_count = i32::try_from(chunks.len()).unwrap_or(i32::MAX);
-    finish(workshop, claim, page_count, chunk_count, &models).await?;
+    let counts = Counts {
+        pages: page_count,
+        chunks: i32::try_from(chunks.len()).unwrap_or(i32::MAX),
+        unreadable_pages,
+    };
+    finish(workshop, claim, &counts, &models, wanted).await?;
     info!(
         document.pages = page_count,
-        document.chunks = chunk_count,
+        document.pages_unreadable = counts.unreadable_pages.len(),
+        document.chunks = counts.chunks,
         "The document is ready after {} ms",
         began.elapsed().as_millis()
     );
@@ -293,26 +308,28 @@ pub(super) async fn open(
     })
 }
 
-/// The model of new documents, and the one that serves if it is another and can still be had.
-fn models_for(workshop: &Workshop, workspace: &Workspace) -> Vec<Arc<dyn Embeds>> {
+/// The model of new documents, and the one that serves if it is another and can still be had; that one alone where it is to stay.
+fn models_for(workshop: &Workshop, workspace: &Workspace, wanted: &str) -> Vec<Arc<dyn Embeds>> {
     let current = workshop.tools().models.current();
     let serving = workspace
         .embedding_model
         .as_deref()
         .filter(|serving| *serving != current.name())
         .and_then(|serving| workshop.embeds(serving));
-    std::iter::once(current).chain(serving).collect()
+    match serving {
+        Some(serving) if serving.name() == wanted => vec![serving],
+        serving => std::iter::once(current).chain(serving).collect(),
+    }
 }
 
 /// Says that it is ready, and sees to the workspace's model.
 async fn finish(
     workshop: &Workshop,
     claim: &Claim,
-    page_count: i32,
-    chunk_count: i32,
+    counts: &Counts,
     written: &[String],
+    wanted: String,
 ) -> Result<(), StepError> {
-    let current = workshop.embedding_model();
     let mut transaction = workshop
         .tools()
         .database
@@ -329,16 +346,17 @@ async fn finish(
     .map_err(StepError::Main)?;
     match serving.ok_or(StepError::Unwanted)? {
         None => {
-            workspaces::store::serve_embedding_model(
-                &mut *transaction,
-                &claim.workspace,
-                None,
-                &current,
-            )
-            .await
-            .map_err(StepError::Main)?;
+            if let Some(first) = written.first() {
+                workspaces::store::serve_embedding_model(
+                    &mut *transaction,
+                    &claim.workspace,
+                    None,
+                    first,
+                )
+                .await
+                .map_err(StepError::Main)?;
+            }
         }
-        Some(serving) if serving == current => {}
         Some(serving) => {
             if !written.contains(&serving) && workshop.embeds(&serving).is_some() {
                 // It was changed while this document was read: once more, with that one. Nothing is paid for twice.
@@ -348,18 +366,21 @@ async fn finish(
                     after: None,
                 });
             }
-            let job = Reembed {
-                workspace: claim.workspace.clone(),
-                model: Some(current),
-            };
-            // Also if one runs: it may have looked for the last time, or be of another model. This one then comes behind it.
-            queue::add(&mut *transaction, &job)
-                .await
-                .map_err(of_queue)?;
+            // Something is to be made for the wanted model, or to be cleared away of another.
+            if serving != wanted || written.iter().any(|model| *model != serving) {
+                let job = Reembed {
+                    workspace: claim.workspace.clone(),
+                    model: Some(wanted),
+                };
+                // Also if one runs: it may have looked for the last time, or be of another model. This one then comes behind it.
+                queue::add(&mut *transaction, &job)
+                    .await
+                    .map_err(of_queue)?;
+            }
         }
     }
     let wanted = claim
-        .finish(&mut transaction, page_count, chunk_count)
+        .finish(&mut transaction, counts)
         .await
         .map_err(StepError::Main)?;
     if !wanted {

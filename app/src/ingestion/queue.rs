@@ -3,7 +3,7 @@
 //! A [`Job`] is a small value (ids, never content) with a key: adding one whose key waits already replaces it, so that a
 //! double click is one job, and adding one whose key runs already puts a new one behind it. Jobs of one lane run one after
 //! another, whichever process they run in. A job that meets trouble says when it wants to go on ([`Setback`]) and is put back
-//! for then. A worker that dies is noticed by its heartbeat, and its jobs begin again elsewhere within seconds
+//! for then, unless a newer job has taken its key or it was cancelled meanwhile. A worker that dies is noticed by its heartbeat, and its jobs begin again elsewhere within seconds
 //! ([`Times`]); a job that takes its worker with it every time is given up after [`Job::STARTS_MAX`] and stays in the
 //! table as a dead letter ([`backlog()`]). The queue runs a job at least once: what it does must bear a repetition.
 

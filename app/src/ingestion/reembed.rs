@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::queue::{Job, Setback, Turn, backoff};
 use super::vectors::{Embeds, VectorsError};
+use super::wanted_model;
 use super::workshop::Workshop;
 use crate::ids::WorkspaceId;
 use crate::tenants::Unavailable;
@@ -23,9 +24,8 @@ use crate::workspaces::{self, Workspace, WorkspaceState};
 /// How long the old vectors stay after the new ones serve. Whoever looks on at an answer keeps the workspace as it was then, for up to
 /// four minutes, and an answer taken up at the end of that may wait two more for its turn before it searches.
 pub const VECTORS_KEPT_AFTER_FLIP: Duration = Duration::from_mins(10);
-/// A job that came so far and finds a worker with another model is let go of. If its model is still some worker's, that one's sweep adds
-/// it again; if it is nobody's any more, it no longer keeps the others' from coming.
-const ATTEMPTS_FOR_ITS_MODEL: u32 = 20;
+/// A job that comes to a worker with another model tries its luck again after this.
+const OTHER_WORKER_AFTER: Duration = Duration::from_secs(10);
 /// Chunks embedded and kept together.
 const SLICE_CHUNKS: i64 = 64;
 /// Slices of one turn; then others have theirs.
@@ -44,8 +44,8 @@ const PRIORITY: i16 = 50;
 pub struct Reembed {
     /// Which workspace.
     pub workspace: WorkspaceId,
-    /// The model to bring it to, as it was configured where the job was added: only workers with that one do it, so that workers with two
-    /// models do not undo each other's work. `None`, as in jobs from before it was named: whichever the worker has.
+    /// The model to bring it to, the wanted one when the job was added (see [`super::wanted_model`]): only workers with that one do it, and
+    /// only while it is wanted. `None`, as in jobs from before it was named: whichever the worker has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
@@ -79,14 +79,18 @@ impl Job for Reembed {
     async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {
         let tools = workshop.tools();
         let model = tools.models.current();
-        if self.model.is_some_and(|wanted| wanted != model.name()) {
-            if turn.attempt >= ATTEMPTS_FOR_ITS_MODEL {
-                return Ok(());
-            }
-            return Err(Setback::backoff(
-                turn,
-                "this worker embeds with another model",
-            ));
+        let wanted = wanted_model::wanted(&tools.database, model.name())
+            .await
+            .map_err(|error| Setback::backoff(turn, error))?;
+        if self.model.as_deref().unwrap_or(model.name()) != wanted {
+            // Not any more: a sweep begins the change to the one that is.
+            return Ok(());
+        }
+        if wanted != model.name() {
+            return Err(Setback {
+                after: OTHER_WORKER_AFTER,
+                why: "this worker embeds with another model".to_owned(),
+            });
         }
         let workspace = workspaces::store::find(&tools.database, &self.workspace)
             .await
@@ -226,6 +230,13 @@ async fn complete(
         transaction.commit().await.map_err(Trouble::Main)?;
         info!(workspace.id = %workspace.id, embedding.model = model, "The new vectors serve");
         return Ok(Some(VECTORS_KEPT_AFTER_FLIP));
+    }
+    // By the row and not by how this job came here: it may have been begun anew by whoever, right after the change.
+    let database = &workshop.tools().database;
+    let kept =
+        workspaces::store::vectors_kept_for(database, &workspace.id, VECTORS_KEPT_AFTER_FLIP);
+    if let Some(after) = kept.await.map_err(Trouble::Main)? {
+        return Ok(Some(after));
     }
     loop {
         let deleted = sqlx::query(

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use super::queue::{self, Job, QueueError, Setback, Turn};
 use super::reembed::Reembed;
+use super::wanted_model;
 use super::workshop::Workshop;
 use super::{Ingest, RemoveDocument};
 use crate::config;
@@ -135,9 +136,29 @@ async fn documents_without_jobs(database: &PgPool) -> Result<(), QueueError> {
                 document,
                 reading,
             };
-            queue::add(database, &job).await?;
+            add_again(database, &job).await?;
         }
     }
+    Ok(())
+}
+
+/// Adds the job if the document still waits for this very reading: looked at with its row held, so that the job of a reading that was
+/// asked for since is not replaced.
+async fn add_again(database: &PgPool, job: &Ingest) -> Result<(), QueueError> {
+    let mut transaction = database.begin().await?;
+    let waits: Option<i32> = sqlx::query_scalar(
+        "SELECT 1 FROM documents
+         WHERE workspace_id = $1 AND id = $2 AND reading = $3 AND state IN ('queued', 'working') FOR UPDATE",
+    )
+    .bind(job.workspace.as_str())
+    .bind(job.document.0)
+    .bind(job.reading)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if waits.is_some() {
+        queue::add(&mut *transaction, job).await?;
+    }
+    transaction.commit().await?;
     Ok(())
 }
 
@@ -164,8 +185,9 @@ async fn give_up(
     Ok(())
 }
 
-/// Workspaces that another model serves than the one configured begin to change over, some at a time.
-async fn other_models(database: &PgPool, model: &str) -> Result<(), QueueError> {
+/// Workspaces that another model serves than the wanted one begin to change over, some at a time.
+async fn other_models(database: &PgPool, own: &str) -> Result<(), QueueError> {
+    let model = wanted_model::wanted(database, own).await?;
     let workspaces: Vec<String> = sqlx::query_scalar(
         "SELECT w.id FROM workspaces w
          WHERE w.embedding_model <> $1 AND w.state = 'active'
@@ -173,7 +195,7 @@ async fn other_models(database: &PgPool, model: &str) -> Result<(), QueueError> 
                             WHERE j.key = 'reembed:' || w.id AND (j.is_available OR j.locked_at IS NOT NULL))
          ORDER BY w.id LIMIT $2",
     )
-    .bind(model)
+    .bind(&model)
     .bind(REEMBEDDINGS_MAX)
     .fetch_all(database)
     .await?;
@@ -181,7 +203,7 @@ async fn other_models(database: &PgPool, model: &str) -> Result<(), QueueError> 
         if let Ok(workspace) = workspace.parse() {
             let job = Reembed {
                 workspace,
-                model: Some(model.to_owned()),
+                model: Some(model.clone()),
             };
             queue::add(database, &job).await?;
         }

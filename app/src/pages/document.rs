@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::documents::{DocumentState, DocumentView, Place};
+use super::documents::{DatabaseNote, DocumentState, DocumentView, Place};
 use super::layout::{Chrome, Frame, Section};
 use super::parts::{self, csrf};
 use super::{format, icons};
@@ -16,6 +16,8 @@ pub struct DocumentPage {
     pub passages: Vec<PassageView>,
     /// Where the page with the next passages is, if there are more.
     pub more: Option<String>,
+    /// Why the database cannot be used now, if so.
+    pub database: Option<DatabaseNote>,
     /// What went wrong with a form on this page, and what to do.
     pub trouble: Option<String>,
 }
@@ -41,6 +43,7 @@ pub fn page(chrome: &Chrome, place: Place<'_>, view: &DocumentPage) -> Markup {
         .render(&html! {
             a.back href=(list) { (icons::BACK) "All documents" }
             (parts::heading(&document.title, None, Some(actions(place, document, &here))))
+            (super::documents::database(place.workspace, view.database))
             (parts::form_trouble(view.trouble.as_deref()))
             div hx-ext="sse" sse-connect={ (list) "/events" } {
                 // What is said of the document is fetched anew whenever it changed; its events carry rows of the list, which this page has not.
@@ -77,6 +80,7 @@ fn state(place: Place<'_>, document: &DocumentView) -> Markup {
                 div.grow { dt { "File" } dd.file-name { (document.file_name) } }
             }
             (super::documents::state_line(place, document))
+            @if let Some(unreadable) = document.left_out() { (super::documents::warning(&unreadable.which)) }
         }
     }
 }

@@ -4,14 +4,17 @@
 //! - [`EVENT_LIST`] carries [`list_update`]: a document came or went, or the reader was away for a while;
 //! - [`EVENT_DOCUMENT`] carries [`row_update`]: one document changed.
 
+mod database;
 mod row;
 mod search;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+pub use database::DatabaseNote;
+pub(super) use database::database;
 pub use row::{row, row_update};
-pub(super) use row::{state_badge, state_line};
+pub(super) use row::{state_badge, state_line, warning};
 pub use search::{Hit, Piece, SearchView, search_results};
 
 use super::layout::{Chrome, Frame, Section};
@@ -51,6 +54,8 @@ pub struct DocumentView {
     pub page_count: Option<u32>,
     /// Passages that can be searched; known once it was read.
     pub chunk_count: Option<u32>,
+    /// Which of its pages were left out, if any.
+    pub unreadable: Option<UnreadablePages>,
     /// When it came.
     pub added_at: Timestamp,
     /// Who brought it, unless they are gone.
@@ -59,6 +64,26 @@ pub struct DocumentView {
     pub has_file: bool,
     /// How far it is.
     pub state: DocumentState,
+}
+
+impl DocumentView {
+    /// What was left out of a document that can be asked all the same.
+    pub(super) fn left_out(&self) -> Option<&UnreadablePages> {
+        self.unreadable
+            .as_ref()
+            .filter(|_| self.state == DocumentState::Ready)
+    }
+}
+
+/// Pages that are damaged and could not be read, of a document whose others were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadablePages {
+    /// How many.
+    pub count: u32,
+    /// Of how many that the file has.
+    pub of: u32,
+    /// Which, such as `Pages 2, 5 are damaged and could not be read.`
+    pub which: String,
 }
 
 /// How far a document is.
@@ -153,6 +178,8 @@ pub struct DocumentsView {
     pub documents: Vec<DocumentView>,
     /// What the plan allows.
     pub limits: UploadLimits,
+    /// Why the database cannot be used now, if so.
+    pub database: Option<DatabaseNote>,
 }
 
 /// What may be brought; told before anything is sent.
@@ -178,6 +205,7 @@ pub fn page(
         .scripts(&[assets::UPLOAD_JS])
         .render(&html! {
             (heading("Documents", Some(html! { "PDFs you can search and ask. They and all that is made from them stay in this workspace." }), None))
+            (database(place.workspace, view.database))
             (drop_zone(place, view, &base))
             div hx-ext="sse" sse-connect={ (base) "/events" } {
                 div hidden sse-swap=(EVENT_DOCUMENT) hx-swap="none" {}
@@ -246,7 +274,7 @@ pub fn list(place: Place<'_>, view: &DocumentsView) -> Markup {
     html! {
         @if view.documents.is_empty() {
             (parts::empty(icons::DOCUMENTS, "No documents yet",
-                "Drop a few PDFs above: a contract, a manual, lecture notes. In a moment you can ask them anything, and every answer names its page.", None))
+                "Drop a few PDFs above: a contract, a manual, lecture notes. Once they are read you can ask them anything, and every answer names its page.", None))
         } @else {
             div.list-head {
                 h2 { "All documents" }

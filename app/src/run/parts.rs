@@ -141,10 +141,8 @@ pub(super) fn work(
         app.tenants.clone(),
         stop.clone(),
     ));
-    let noting = ingestion::wanted_model::keep_noting(
-        app.database.clone(),
-        workshop.embedding_model(),
-    );
+    let noting =
+        ingestion::wanted_model::keep_noting(app.database.clone(), workshop.embedding_model());
     tasks.spawn(stop.clone().run_until_cancelled_owned(noting));
     let database = app.database.clone();
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {

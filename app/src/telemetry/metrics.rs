@@ -2,6 +2,8 @@
 //!
 //! Labels are words from closed lists: patterns of routes, budgets, kinds of jobs; never a user, a workspace or a document.
 
+mod answers;
+
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use service::telemetry::Process;
 
 use crate::web::limits::Budget;
+pub use answers::{Answers, Asking, Voice};
 
 /// What every name starts with.
 const PREFIX: &str = "chat_app";
@@ -100,6 +103,8 @@ pub struct Metrics {
     jobs_failed: Family<Jobs, Gauge>,
     documents_read: Family<Outcome, Counter>,
     document_step_seconds: Family<Step, Histogram, Buckets>,
+    /// Questions and answers.
+    pub answers: Answers,
 }
 
 impl fmt::Debug for Metrics {
@@ -133,6 +138,7 @@ impl Metrics {
             jobs_failed: Family::default(),
             documents_read: Family::default(),
             document_step_seconds: Family::new_with_constructor(Buckets(&STEP_BUCKETS_S)),
+            answers: Answers::default(),
         };
         metrics.register();
         metrics
@@ -206,6 +212,7 @@ impl Metrics {
             Unit::Seconds,
             self.document_step_seconds.clone(),
         );
+        self.answers.register(own);
         own.register(
             "build",
             "The build that runs",
@@ -313,6 +320,21 @@ fn gauge(count: impl TryInto<i64>) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_family_is_in_the_documentation() {
+        const DOCS: &str = include_str!("../../../docs/metrics.md");
+        let text = Metrics::new().encode().expect("text");
+        let names = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# HELP "))
+            .filter_map(|line| line.split(' ').next())
+            .filter(|name| name.starts_with(PREFIX));
+        let missing: Vec<&str> = names
+            .filter(|name| !DOCS.contains(&format!("`{name}")))
+            .collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
 
     #[test]
     fn everything_that_happens_shows_under_its_name_and_labels() {

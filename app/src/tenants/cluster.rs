@@ -10,7 +10,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::view::{TenantName, TenantView, WORKSPACE_LABEL};
 use crate::workspaces::Workspace;
@@ -48,6 +48,30 @@ pub enum ClusterError {
     },
 }
 
+/// The workspace's Tenant, and whether it was made just now, as the workspace is called now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The Tenant.
+    pub tenant: TenantView,
+    /// False: it was there, perhaps under an older name.
+    pub is_new: bool,
+}
+
+/// A Tenant as it was at one moment, to be changed only if it still is so.
+#[derive(Debug)]
+pub struct Seen(Tenant);
+
+/// What became of a Tenant that was to get another name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renaming {
+    /// It has the name.
+    Done,
+    /// It was changed since it was seen; it has to be looked at again.
+    Changed,
+    /// It is gone, or not this workspace's: there is nothing to name.
+    NotThere,
+}
+
 /// What became of a Tenant that was to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
@@ -72,37 +96,71 @@ impl Cluster {
     }
 
     /// Makes the workspace's Tenant if it is not there, and returns it. Only for workspaces whose Tenant's uid is not known yet.
-    pub(super) async fn apply(&self, workspace: &Workspace) -> Result<TenantView, ClusterError> {
+    pub(super) async fn apply(&self, workspace: &Workspace) -> Result<Applied, ClusterError> {
         const WHAT: &str = "apply tenant";
         let name = TenantName::of(&workspace.id);
         // An apply would merge into whatever bears the name.
         if let Some(there) = self.tenant(&name).await? {
             return if there.belongs_to(&workspace.id, None) {
-                Ok(there)
+                Ok(Applied {
+                    tenant: there,
+                    is_new: false,
+                })
             } else {
                 Err(ClusterError::NotOurs { what: WHAT })
             };
         }
-        let mut spec = json!({ "className": workspace.class_name, "displayName": workspace.name });
-        if let Some(region) = &workspace.region {
-            spec["region"] = json!(region);
-        }
-        let body = json!({
-            "apiVersion": Tenant::api_version(&()),
-            "kind": Tenant::kind(&()),
-            "metadata": {
-                "name": name.as_str(),
-                "labels": {
-                    (labels::MANAGED_BY): FIELD_MANAGER,
-                    (WORKSPACE_LABEL): workspace.id.as_str(),
-                },
-            },
-            "spec": spec,
-        });
+        let body = body(
+            workspace,
+            &workspace.class_name,
+            workspace.region.as_deref(),
+        );
         let params = PatchParams::apply(FIELD_MANAGER);
         let body = Patch::Apply(&body);
         let applied = self.tenants.patch(name.as_str(), &params, &body);
-        limited(WHAT, applied).await.map(TenantView::of)
+        Ok(Applied {
+            tenant: TenantView::of(limited(WHAT, applied).await?),
+            is_new: true,
+        })
+    }
+
+    pub(super) async fn see(&self, name: &TenantName) -> Result<Option<Seen>, ClusterError> {
+        let found = limited("get tenant", self.tenants.get_opt(name.as_str())).await?;
+        Ok(found.map(Seen))
+    }
+
+    /// Gives the workspace's Tenant its display name. The rest of what the app applies stays as it was seen, so that the name is all
+    /// that can change, and uid and version make sure that it is that Tenant in that state: none is made by this.
+    pub(super) async fn rename(
+        &self,
+        workspace: &Workspace,
+        Seen(seen): Seen,
+    ) -> Result<Renaming, ClusterError> {
+        const WHAT: &str = "rename tenant";
+        let (meta, spec) = (seen.metadata.clone(), seen.spec.clone());
+        let view = TenantView::of(seen);
+        if !view.belongs_to(&workspace.id, workspace.tenant_uid.as_deref()) || view.is_deleting {
+            return Ok(Renaming::NotThere);
+        }
+        if spec.display_name.as_deref() == Some(&workspace.name) {
+            return Ok(Renaming::Done);
+        }
+        let region = workspace.region.is_some().then_some(spec.region).flatten();
+        let mut body = body(workspace, &spec.class_name, region.as_deref());
+        body["metadata"]["uid"] = json!(meta.uid);
+        body["metadata"]["resourceVersion"] = json!(meta.resource_version);
+        // What people call their workspace stands above what somebody called its Tenant.
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let body = Patch::Apply(&body);
+        let call = self.tenants.patch(view.name.as_str(), &params, &body);
+        match tokio::time::timeout(CALL_DEADLINE, call).await {
+            Ok(Ok(_)) => Ok(Renaming::Done),
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+                Ok(Renaming::Changed)
+            }
+            Ok(Err(error)) => Err(failure(WHAT, error)),
+            Err(_) => Err(timed_out(WHAT)),
+        }
     }
 
     pub(super) async fn tenant(
@@ -167,6 +225,26 @@ impl Cluster {
             data: secret.data.unwrap_or_default(),
         }))
     }
+}
+
+/// All that the app says of a Tenant: what an apply leaves out, the API server takes away.
+fn body(workspace: &Workspace, class_name: &str, region: Option<&str>) -> Value {
+    let mut spec = json!({ "className": class_name, "displayName": workspace.name });
+    if let Some(region) = region {
+        spec["region"] = json!(region);
+    }
+    json!({
+        "apiVersion": Tenant::api_version(&()),
+        "kind": Tenant::kind(&()),
+        "metadata": {
+            "name": TenantName::of(&workspace.id).as_str(),
+            "labels": {
+                (labels::MANAGED_BY): FIELD_MANAGER,
+                (WORKSPACE_LABEL): workspace.id.as_str(),
+            },
+        },
+        "spec": spec,
+    })
 }
 
 /// A Secret, as read. It holds a password: never printed.

@@ -15,16 +15,18 @@ mod view;
 mod watches;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::Stream;
 use jiff::Timestamp;
 use kube::Client;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 pub use availability::Unavailable;
-pub use cluster::{CALL_DEADLINE, ClusterError, Deletion, FIELD_MANAGER};
+pub use cluster::{Applied, CALL_DEADLINE, ClusterError, Deletion, FIELD_MANAGER, Renaming, Seen};
 pub use pools::{PoolCounts, PoolLimits, Pools, TenantDatabase};
 pub use view::{Note, Project, SCHEMA_NEEDED, TenantName, TenantView, Took, WORKSPACE_LABEL};
 
@@ -33,6 +35,12 @@ use cache::Cache;
 use cluster::{Cluster, ReadSecret};
 use throttle::Throttle;
 use watches::Health;
+
+/// Tenants that one process applies at once. Each holds its workspace's row and so a connection to the main database, for as long as the
+/// API server takes: while it does not answer, the others are left to pages and jobs.
+pub const APPLIED_AT_ONCE_MAX: usize = 4;
+/// How long a place among them is waited for. Nothing is held meanwhile.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
 
 /// The Tenants of the app's namespace. Cloning it is cheap.
 #[derive(Clone)]
@@ -44,6 +52,7 @@ struct Inner {
     tenants: Health,
     secrets: Health,
     reconciles: Throttle,
+    applying: Semaphore,
 }
 
 /// How the watches are doing, for `/readyz`.
@@ -71,6 +80,7 @@ impl Tenants {
             tenants: Health::default(),
             secrets: Health::default(),
             reconciles: Throttle::default(),
+            applying: Semaphore::new(APPLIED_AT_ONCE_MAX),
         }));
         let watching = (tenants.0.clone(), client.clone(), namespace.to_owned());
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
@@ -130,8 +140,29 @@ impl Tenants {
     }
 
     /// Makes the workspace's Tenant if there is none, and returns it. Call it only while the workspace is `creating`.
-    pub async fn apply(&self, workspace: &Workspace) -> Result<TenantView, ClusterError> {
+    pub async fn apply(&self, workspace: &Workspace) -> Result<Applied, ClusterError> {
         self.0.cluster.apply(workspace).await
+    }
+
+    /// Waits for the right to apply a Tenant while a row of the main database is held, until it is dropped: [`APPLIED_AT_ONCE_MAX`] of
+    /// this process do. `None`: the others take too long, as they do while the API server does not answer.
+    pub async fn place_to_apply(&self) -> Option<SemaphorePermit<'_>> {
+        let place = self.0.applying.acquire();
+        tokio::time::timeout(PLACE_WAIT, place).await.ok()?.ok()
+    }
+
+    /// The Tenant as the API server has it now, to be changed only if it still is so.
+    pub async fn see(&self, name: &TenantName) -> Result<Option<Seen>, ClusterError> {
+        self.0.cluster.see(name).await
+    }
+
+    /// Gives the Tenant that was seen its workspace's name.
+    pub async fn rename(
+        &self,
+        workspace: &Workspace,
+        seen: Seen,
+    ) -> Result<Renaming, ClusterError> {
+        self.0.cluster.rename(workspace, seen).await
     }
 
     /// The Tenant as the API server has it now.

@@ -1,4 +1,7 @@
 //! The step from rows to a Tenant, and those who take it again where a process died before it was done.
+//!
+//! A workspace's row says what its Tenant is to be: there (`creating`), and called like it (`tenant_display_name` is what it was last called).
+//! Whoever changes the row need do no more; rounds bring the cluster there, in whichever process.
 
 use std::time::Duration;
 
@@ -10,7 +13,7 @@ use tracing::{info, warn};
 
 use super::{Workspace, WorkspaceState, store, strays};
 use crate::ids::WorkspaceId;
-use crate::tenants::{ClusterError, Tenants};
+use crate::tenants::{Applied, ClusterError, Renaming, TenantName, Tenants};
 
 /// How often workspaces are looked for whose Tenant was not applied.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
@@ -18,8 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 const STRAYS_EVERY: Duration = Duration::from_mins(5);
 /// Workspaces of one round.
 const ROUND_MAX: i64 = 200;
-/// Workspaces of a round whose Tenants are applied at once.
-const AT_ONCE: usize = 8;
+/// Workspaces of a round at once: fewer than the process may ([`crate::tenants::APPLIED_AT_ONCE_MAX`]), so that whoever makes one now has a place.
+const AT_ONCE: usize = 2;
 
 /// Why the Tenant is not there yet. Each is tried again by [`recover`].
 #[derive(Debug, thiserror::Error)]
@@ -27,21 +30,25 @@ pub enum ApplyError {
     /// The cluster did not do it.
     #[error("the Tenant could not be applied")]
     Cluster(#[from] ClusterError),
+    /// Others of this process are at it and take too long.
+    #[error("too many Tenants are being applied")]
+    Busy,
     /// The main database did not do it.
-    #[error("the Tenant's uid could not be written down")]
+    #[error("what became of the Tenant could not be written down")]
     Database(#[from] sqlx::Error),
 }
 
 /// Applies the workspace's Tenant and writes its uid down, unless that was done. Returns the workspace as it is now, or `None` if it is
 /// gone or another process is at it this moment.
 ///
-/// The row is held meanwhile, for [`crate::tenants::CALL_DEADLINE`] twice at most: whoever takes the workspace away waits for the outcome, so that no Tenant comes
+/// Only so many do this at once, and who waits for a place holds nothing. The row is held meanwhile, for [`crate::tenants::CALL_DEADLINE`] twice at most: whoever takes the workspace away waits for the outcome, so that no Tenant comes
 /// into being behind a removal's back. (A process may die with its request on the way: see [`super::strays`].)
 pub async fn ensure_tenant(
     database: &PgPool,
     tenants: &Tenants,
     workspace: &WorkspaceId,
 ) -> Result<Option<Workspace>, ApplyError> {
+    let _place = tenants.place_to_apply().await.ok_or(ApplyError::Busy)?;
     let mut transaction = database.begin().await?;
     let is_held: Option<bool> = sqlx::query_scalar(
         "SELECT state = 'creating' FROM workspaces WHERE id = $1 FOR UPDATE SKIP LOCKED",
@@ -59,17 +66,19 @@ pub async fn ensure_tenant(
         transaction.rollback().await?;
         return Ok(Some(found));
     }
-    let tenant = match tenants.apply(&found).await {
-        Ok(tenant) => tenant,
+    let Applied { tenant, is_new } = match tenants.apply(&found).await {
+        Ok(applied) => applied,
         Err(error) => {
             // At once, so that whoever comes next finds the row free.
             transaction.rollback().await?;
             return Err(error.into());
         }
     };
-    sqlx::query("UPDATE workspaces SET tenant_uid = $2, state = 'active' WHERE id = $1")
+    // One that was there was applied by a process that died before this; the name may have changed since.
+    sqlx::query("UPDATE workspaces SET tenant_uid = $2, state = 'active', tenant_display_name = $3 WHERE id = $1")
         .bind(workspace.as_str())
         .bind(&*tenant.uid)
+        .bind(is_new.then_some(&found.name))
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await?;
@@ -79,6 +88,37 @@ pub async fn ensure_tenant(
         state: WorkspaceState::Active,
         ..found
     }))
+}
+
+/// Gives the workspace's Tenant the name that the workspace has now, and writes down that it has it. Returns whether that is done.
+///
+/// Nothing is held while the API server is asked. The Tenant is looked at first and the row read after that: of two processes with two
+/// names, the one with the older name finds the Tenant changed, and looks again. A process that dies in between leaves the row as one whose
+/// Tenant is to be named.
+pub async fn name_tenant(
+    database: &PgPool,
+    tenants: &Tenants,
+    workspace: &WorkspaceId,
+) -> Result<bool, ApplyError> {
+    let seen = tenants.see(&TenantName::of(workspace)).await?;
+    let found = store::find(database, workspace).await?;
+    let Some(found) = found.filter(|found| found.state == WorkspaceState::Active) else {
+        return Ok(false);
+    };
+    let renaming = match seen {
+        Some(seen) => tenants.rename(&found, seen).await?,
+        None => Renaming::NotThere,
+    };
+    if renaming == Renaming::Changed {
+        return Ok(false);
+    }
+    // Also of one that is not there: it is never made again, so it needs no name.
+    sqlx::query("UPDATE workspaces SET tenant_display_name = $2 WHERE id = $1")
+        .bind(workspace.as_str())
+        .bind(&found.name)
+        .execute(database)
+        .await?;
+    Ok(true)
 }
 
 /// Applies what was left unapplied, now and every `LOOK_EVERY`, and now and then looks for Tenants that outlived their workspace, until
@@ -111,9 +151,9 @@ async fn outlived(database: &PgPool, tenants: &Tenants) {
     }
 }
 
-/// One look at what was left unapplied. Returns how many Tenants were applied.
+/// One look at what was left unapplied or unnamed. Returns how many Tenants were applied or named.
 pub async fn round(database: &PgPool, tenants: &Tenants) -> usize {
-    let unfinished = match store::creating(database, ROUND_MAX).await {
+    let unfinished = match store::unapplied(database, ROUND_MAX).await {
         Ok(unfinished) => unfinished,
         Err(error) => {
             warn!(
@@ -125,14 +165,20 @@ pub async fn round(database: &PgPool, tenants: &Tenants) -> usize {
     };
     stream::iter(unfinished)
         .map(|workspace| async move {
-            match ensure_tenant(database, tenants, &workspace.id).await {
-                Ok(Some(_)) => 1,
-                Ok(None) => 0,
+            let id = &workspace.id;
+            let done = if workspace.state == WorkspaceState::Creating {
+                let ensured = ensure_tenant(database, tenants, id).await;
+                ensured.map(|workspace| workspace.is_some())
+            } else {
+                name_tenant(database, tenants, id).await
+            };
+            match done {
+                Ok(done) => usize::from(done),
                 Err(error) => {
                     warn!(
-                        workspace.id = %workspace.id,
+                        workspace.id = %id,
                         error = &error as &dyn std::error::Error,
-                        "The workspace still has no Tenant"
+                        "The workspace's Tenant is not as it should be yet"
                     );
                     0
                 }

@@ -7,7 +7,7 @@
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{Workspace, WorkspaceName, store};
+use super::{Workspace, WorkspaceName, ownership, store};
 use crate::config::{Choice, Config};
 use crate::ids::{UserId, WorkspaceId};
 
@@ -18,7 +18,7 @@ pub struct Offer {
     pub classes: Vec<String>,
     /// Regions that may be chosen. Empty: there is nothing to choose, the class's default stands.
     pub regions: Vec<String>,
-    /// Workspaces that one user may have made, counted while they exist.
+    /// Workspaces that one user may own, however they came by them.
     pub workspaces_per_user_max: u32,
     /// Members of a workspace at most.
     pub members_max: u32,
@@ -57,8 +57,8 @@ pub enum CreateError {
     /// The class or the region is none of those offered.
     #[error("this choice is not offered")]
     NotOffered,
-    /// The user has made as many as they may.
-    #[error("a person may have {limit} workspaces at most")]
+    /// The user owns as many as they may.
+    #[error("a person may own {limit} workspaces at most")]
     TooMany {
         /// How many that is.
         limit: u32,
@@ -92,21 +92,15 @@ pub async fn reserve_in(
     wish: &NewWorkspace,
 ) -> Result<Workspace, CreateError> {
     // Whoever else makes a workspace for this user waits here, so that counting and writing are one.
-    sqlx::query("SELECT 1 FROM users WHERE id = $1 AND removing_since IS NULL FOR UPDATE")
-        .bind(user.0)
-        .fetch_optional(&mut *transaction)
-        .await?
-        .ok_or(CreateError::AccountGone)?;
+    if !ownership::hold(transaction, user).await? {
+        return Err(CreateError::AccountGone);
+    }
     if let Some(made) = already_made(transaction, user, wish).await? {
         return Ok(made);
     }
     let class_name = choose_class(offer, wish.class_name.as_deref())?;
     let region = choose_region(offer, wish.region.as_deref())?;
-    let made: i64 = sqlx::query_scalar("SELECT count(*) FROM workspaces WHERE created_by = $1")
-        .bind(user.0)
-        .fetch_one(&mut *transaction)
-        .await?;
-    if made >= i64::from(offer.workspaces_per_user_max) {
+    if !ownership::has_room(transaction, user, offer.workspaces_per_user_max).await? {
         return Err(CreateError::TooMany {
             limit: offer.workspaces_per_user_max,
         });

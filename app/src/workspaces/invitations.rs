@@ -7,7 +7,8 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::members::{self, Added, MemberError};
 use super::store::moment;
-use super::{Role, Workspace, store};
+use super::{Role, Workspace, ownership, store};
+use crate::config::Plan;
 use crate::identity::token::Token;
 use crate::ids::{InvitationId, UserId, WorkspaceId};
 
@@ -81,17 +82,22 @@ pub async fn create(
     {
         return Err(InvitationError::NotGood);
     }
-    // What ran out or was used goes when somebody comes by.
+    // What ran out goes when somebody comes by. What was used stays as long as the membership: it is that person's way back.
     sqlx::query(
-        "DELETE FROM invitations WHERE workspace_id = $1 AND (expires_at <= now() OR accepted_at IS NOT NULL)",
+        "DELETE FROM invitations i
+         WHERE i.workspace_id = $1
+           AND CASE WHEN i.accepted_at IS NULL THEN i.expires_at <= now()
+                    ELSE NOT EXISTS (SELECT FROM members m WHERE m.workspace_id = $1 AND m.user_id = i.accepted_by) END",
     )
     .bind(workspace.as_str())
     .execute(&mut *transaction)
     .await?;
-    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM invitations WHERE workspace_id = $1")
-        .bind(workspace.as_str())
-        .fetch_one(&mut *transaction)
-        .await?;
+    let open: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM invitations WHERE workspace_id = $1 AND accepted_at IS NULL",
+    )
+    .bind(workspace.as_str())
+    .fetch_one(&mut *transaction)
+    .await?;
     if open >= i64::from(OPEN_MAX) {
         return Err(InvitationError::TooMany);
     }
@@ -195,18 +201,35 @@ pub async fn look(database: &PgPool, token: &Token) -> Result<Offered, Invitatio
     })
 }
 
-/// Lets the user in and uses the link up. Whoever is a member already comes in without using it.
+/// Where the link led that this very user took, while they are a member there: whoever opens it again wants to come back.
+pub async fn taken_by(
+    database: &PgPool,
+    token: &Token,
+    user: UserId,
+) -> sqlx::Result<Option<WorkspaceId>> {
+    let taken: Option<String> = sqlx::query_scalar(
+        "SELECT i.workspace_id FROM invitations i
+         JOIN members m ON m.workspace_id = i.workspace_id AND m.user_id = i.accepted_by
+         WHERE i.token_sha256 = $1 AND i.accepted_by = $2",
+    )
+    .bind(token.hash().as_bytes())
+    .bind(user.0)
+    .fetch_optional(database)
+    .await?;
+    Ok(taken.and_then(|id| id.parse().ok()))
+}
+
+/// Lets the user in and uses the link up; as an owner only while they have room for one more workspace. Whoever is a member already comes in without using it.
 pub async fn accept(
     database: &PgPool,
     token: &Token,
     user: UserId,
-    members_max: u32,
+    plan: &Plan,
 ) -> Result<WorkspaceId, InvitationError> {
     let hash = token.hash();
     let mut transaction = database.begin().await?;
-    // Workspace first, as everywhere: whoever takes the two the other way round would wait for us while we wait for them.
-    let workspace: String = sqlx::query_scalar(
-        "SELECT workspace_id FROM invitations
+    let (workspace, role): (String, Role) = sqlx::query_as(
+        "SELECT workspace_id, role FROM invitations
          WHERE token_sha256 = $1 AND expires_at > now() AND (accepted_at IS NULL OR accepted_by = $2)",
     )
     .bind(hash.as_bytes())
@@ -215,6 +238,11 @@ pub async fn accept(
     .await?
     .ok_or(InvitationError::NotGood)?;
     let workspace: WorkspaceId = workspace.parse().map_err(|_| InvitationError::NotGood)?;
+    // The person, the workspace, the link, in this order, as everywhere: whoever takes two of them the other way round would wait for us
+    // while we wait for them.
+    if role.is_owner() && !ownership::hold(&mut transaction, user).await? {
+        return Err(InvitationError::NotGood);
+    }
     members::hold(&mut transaction, &workspace)
         .await
         .map_err(|error| match error {
@@ -232,6 +260,9 @@ pub async fn accept(
     if is_member {
         return Ok(workspace);
     }
+    if role.is_owner() {
+        members::need_room(&mut transaction, user, plan).await?;
+    }
     let role: Option<Role> = sqlx::query_scalar(
         "UPDATE invitations SET accepted_by = $2, accepted_at = now()
          WHERE token_sha256 = $1 AND expires_at > now() AND accepted_at IS NULL
@@ -243,7 +274,7 @@ pub async fn accept(
     .await?;
     // Somebody else was faster.
     let role = role.ok_or(InvitationError::NotGood)?;
-    match members::add(&mut transaction, &workspace, user, role, members_max).await? {
+    match members::add(&mut transaction, &workspace, user, role, plan.members_max).await? {
         Added::Joined | Added::WasThere => transaction.commit().await?,
     }
     Ok(workspace)

@@ -6,7 +6,8 @@
 use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::store::moment;
-use super::{Role, WorkspaceState, invitations};
+use super::{Role, WorkspaceState, invitations, ownership};
+use crate::config::Plan;
 use crate::ids::{UserId, WorkspaceId};
 use jiff::Timestamp;
 
@@ -45,6 +46,12 @@ pub enum MemberError {
         /// How many that is.
         limit: u32,
     },
+    /// The person who would become an owner owns as many workspaces as they may.
+    #[error("a person may own {limit} workspaces at most")]
+    OwnsTooMany {
+        /// How many that is.
+        limit: u32,
+    },
     /// The main database did not do it.
     #[error("the members could not be changed")]
     Database(#[from] sqlx::Error),
@@ -76,14 +83,18 @@ pub async fn list(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Ve
         .collect()
 }
 
-/// Gives a member another role.
+/// Gives a member another role. Whoever becomes an owner needs room for one more workspace.
 pub async fn change_role(
     database: &PgPool,
     workspace: &WorkspaceId,
     user: UserId,
     role: Role,
+    plan: &Plan,
 ) -> Result<(), MemberError> {
     let mut transaction = database.begin().await?;
+    if role.is_owner() && !ownership::hold(&mut transaction, user).await? {
+        return Err(MemberError::NotAMember);
+    }
     hold(&mut transaction, workspace).await?;
     let before = role_of(&mut transaction, workspace, user).await?;
     if before == role {
@@ -91,6 +102,9 @@ pub async fn change_role(
     }
     if before.is_owner() {
         spare_owner(&mut transaction, workspace).await?;
+    }
+    if role.is_owner() {
+        need_room(&mut transaction, user, plan).await?;
     }
     sqlx::query("UPDATE members SET role = $3 WHERE workspace_id = $1 AND user_id = $2")
         .bind(workspace.as_str())
@@ -192,6 +206,20 @@ pub(super) async fn role_of(
         .fetch_optional(transaction)
         .await?
         .ok_or(MemberError::NotAMember)
+}
+
+/// Refuses when the user, whose row is held, owns as many workspaces as they may.
+pub(super) async fn need_room(
+    transaction: &mut PgConnection,
+    user: UserId,
+    plan: &Plan,
+) -> Result<(), MemberError> {
+    let limit = plan.workspaces_per_user_max;
+    if ownership::has_room(transaction, user, limit).await? {
+        Ok(())
+    } else {
+        Err(MemberError::OwnsTooMany { limit })
+    }
 }
 
 /// Refuses when there is one owner only.

@@ -9,6 +9,7 @@ pub mod create;
 pub mod export;
 pub mod invitations;
 pub mod members;
+mod ownership;
 pub mod removal;
 pub mod store;
 pub mod strays;

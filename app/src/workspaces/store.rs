@@ -1,10 +1,12 @@
 //! Reading and writing the rows of workspaces. Whoever asks on behalf of a person goes through [`for_member`].
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row as _};
 
-use super::{Role, Workspace, WorkspaceName, WorkspaceState};
+use super::{Role, Workspace, WorkspaceName};
 use crate::ids::{UserId, WorkspaceId};
 
 /// A member's `last_seen_at` is written again after so many seconds, so that reading a page does not write a row.
@@ -135,7 +137,7 @@ pub async fn seen(database: &PgPool, user: UserId, workspace: &WorkspaceId) -> s
     Ok(())
 }
 
-/// Gives it another name. False when it is not there any more.
+/// Gives it another name, which its Tenant gets by [`super::apply::recover`]. False when it is not there any more.
 pub async fn rename(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -168,7 +170,7 @@ pub async fn serve_embedding_model(
     model: &str,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "UPDATE workspaces SET embedding_model = $3
+        "UPDATE workspaces SET embedding_model = $3, embedding_model_since = now()
          WHERE id = $1 AND embedding_model IS NOT DISTINCT FROM $2",
     )
     .bind(workspace.as_str())
@@ -179,15 +181,33 @@ pub async fn serve_embedding_model(
     Ok(done.rows_affected() == 1)
 }
 
-/// Workspaces whose Tenant may not have been applied: the oldest first, `limit` at most.
-pub async fn creating(database: &PgPool, limit: i64) -> sqlx::Result<Vec<Workspace>> {
+/// How much longer the vectors of the model before are kept, if they stay for `kept` after another began to serve.
+pub async fn vectors_kept_for(
+    executor: impl PgExecutor<'_>,
+    workspace: &WorkspaceId,
+    kept: Duration,
+) -> sqlx::Result<Option<Duration>> {
+    let seconds: Option<f64> = sqlx::query_scalar(
+        "SELECT extract(epoch FROM embedding_model_since + make_interval(secs => $2) - now())::float8 FROM workspaces
+         WHERE id = $1 AND embedding_model_since + make_interval(secs => $2) > now()",
+    )
+    .bind(workspace.as_str())
+    .bind(kept.as_secs_f64())
+    .fetch_optional(executor)
+    .await?;
+    Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+}
+
+/// Workspaces whose Tenant may not have been applied, and then those whose Tenant has another name: the oldest first, `limit` at most.
+pub async fn unapplied(database: &PgPool, limit: i64) -> sqlx::Result<Vec<Workspace>> {
     sqlx::query_as(
         "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
                 (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
                 (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
-         FROM workspaces WHERE state = $1 ORDER BY created_at, id LIMIT $2",
+         FROM workspaces
+         WHERE state = 'creating' OR (state = 'active' AND tenant_display_name IS DISTINCT FROM name)
+         ORDER BY state, created_at, id LIMIT $1",
     )
-    .bind(WorkspaceState::Creating)
     .bind(limit)
     .fetch_all(database)
     .await

@@ -279,3 +279,44 @@ fn a_question_has_words_and_an_end() {
     );
     assert!("\u{e9}".repeat(2_000).parse::<Question>().is_ok());
 }
+
+#[tokio::test]
+async fn answers_show_in_the_metrics_as_numbers_alone() {
+    let stage = Stage::start().await;
+    stage.document("Pump manual", &PUMP).await;
+    let process = stage.process();
+    for (question, state) in [
+        (
+            "How often must the pump filter be changed?",
+            MessageState::Complete,
+        ),
+        (
+            "Who won the chess tournament in Reykjavik?",
+            MessageState::NotFound,
+        ),
+    ] {
+        assert_eq!(stage.answered(&process, question).await.state, state);
+    }
+    stage.stub.fail_next(Route::Chat, Fault::InsufficientQuota);
+    let failed = stage
+        .answered(&process, "How often must the filter be changed?")
+        .await;
+    assert_eq!(failed.state, MessageState::Failed(Failure::ModelAccount));
+    let text = process.metrics.encode().unwrap();
+    for line in [
+        r#"chat_app_answers_total{outcome="complete",by="model"} 1"#,
+        r#"chat_app_answers_total{outcome="not_found",by="model"} 1"#,
+        r#"chat_app_answers_total{outcome="model_account",by="model"} 1"#,
+        "chat_app_answer_first_words_seconds_count 1",
+        "chat_app_answer_seconds_count 3",
+    ] {
+        assert!(text.lines().any(|l| l == line), "missing: {line}\n{text}");
+    }
+    assert!(
+        text.contains(r#"chat_app_answer_tokens_total{kind="answer"}"#),
+        "{text}"
+    );
+    for word in ["filter", "chess", "500 hours"] {
+        assert!(!text.contains(word), "{word}");
+    }
+}

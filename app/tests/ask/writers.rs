@@ -1,14 +1,15 @@
 //! Who writes an answer: one at a time, whatever is closed, stopped or killed meanwhile.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use app::ask::threads::{self, Place};
+use app::ask::threads::{self, Asked, Place};
 use app::ask::{ANSWERS_PER_WORKSPACE_MAX, AskError, Followed, MessageState};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::Stage;
+use crate::support::{Process, Stage};
 use crate::world::SOON;
 
 const QUESTION: &str = "How often must the pump filter be changed?";
@@ -19,12 +20,45 @@ const PAGES: [&str; 2] = [
 /// Between two pieces of an answer: long enough to do something in between.
 const PIECE: Duration = Duration::from_millis(60);
 
-#[tokio::test]
-async fn all_who_read_along_see_one_answer_that_is_written_once() {
+/// The pump's document, and answers that take their time.
+async fn slow_stage() -> Stage {
     let stage = Stage::slow(PIECE).await;
     stage.document("Pump", &PAGES).await;
+    stage
+}
+
+impl Stage {
+    /// The question, in a new conversation with all documents; no answer is begun.
+    async fn ask_of_the_pump(&self) -> Asked {
+        self.ask(QUESTION, Place::New(None)).await.unwrap()
+    }
+
+    /// The question, with this process in the middle of its answer: who reads along there, and what they have read.
+    async fn half_answered(
+        &self,
+        process: &Process,
+    ) -> (Asked, Pin<Box<dyn Stream<Item = Followed> + Send>>, String) {
+        let asked = self.ask_of_the_pump().await;
+        let mut following: Pin<Box<dyn Stream<Item = Followed> + Send>> =
+            Box::pin(self.follow(process, &asked));
+        let seen = self.until_text(&mut following).await;
+        (asked, following, seen)
+    }
+}
+
+impl Process {
+    /// Until all that it does is done.
+    async fn idle(&self) {
+        self.tasks.close();
+        timeout(SOON, self.tasks.wait()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn all_who_read_along_see_one_answer_that_is_written_once() {
+    let stage = slow_stage().await;
     let (one, other) = (stage.process(), stage.process());
-    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let asked = stage.ask_of_the_pump().await;
     let (first, second, elsewhere) = tokio::join!(
         stage.read(&one, &asked),
         stage.read(&one, &asked),
@@ -38,12 +72,9 @@ async fn all_who_read_along_see_one_answer_that_is_written_once() {
 
 #[tokio::test]
 async fn an_answer_goes_on_when_nobody_reads_it_any_more() {
-    let stage = Stage::slow(PIECE).await;
-    stage.document("Pump", &PAGES).await;
+    let stage = slow_stage().await;
     let process = stage.process();
-    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
-    let mut following = Box::pin(stage.follow(&process, &asked));
-    stage.until_text(&mut following).await;
+    let (asked, following, _) = stage.half_answered(&process).await;
     drop(following);
     let answer = stage.until_ended(&asked).await;
     assert_eq!(answer.state, MessageState::Complete);
@@ -53,13 +84,10 @@ async fn an_answer_goes_on_when_nobody_reads_it_any_more() {
 
 #[tokio::test]
 async fn stopping_keeps_what_was_written_wherever_it_is_stopped() {
-    let stage = Stage::slow(PIECE).await;
-    stage.document("Pump", &PAGES).await;
+    let stage = slow_stage().await;
     for elsewhere in [false, true] {
         let (writing, other) = (stage.process(), stage.process());
-        let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
-        let mut following = Box::pin(stage.follow(&writing, &asked));
-        let seen = stage.until_text(&mut following).await;
+        let (asked, mut following, seen) = stage.half_answered(&writing).await;
         let stopping = if elsewhere { &other } else { &writing };
         let row = stage.row(&asked).await;
         let stopped = stopping
@@ -76,8 +104,7 @@ async fn stopping_keeps_what_was_written_wherever_it_is_stopped() {
         };
         assert_eq!(ended.state, MessageState::Stopped);
         if !elsewhere {
-            writing.tasks.close();
-            timeout(SOON, writing.tasks.wait()).await.unwrap();
+            writing.idle().await;
             let row = stage.row(&asked).await;
             assert!(row.text.starts_with(&seen), "{:?} {seen:?}", row.text);
         }
@@ -98,15 +125,11 @@ async fn stopping_keeps_what_was_written_wherever_it_is_stopped() {
 
 #[tokio::test]
 async fn a_process_that_ends_leaves_its_answer_to_the_next_at_once() {
-    let stage = Stage::slow(PIECE).await;
-    stage.document("Pump", &PAGES).await;
+    let stage = slow_stage().await;
     let ending = stage.process();
-    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
-    let mut following = Box::pin(stage.follow(&ending, &asked));
-    stage.until_text(&mut following).await;
+    let (asked, _following, _) = stage.half_answered(&ending).await;
     ending.stop.cancel();
-    ending.tasks.close();
-    timeout(SOON, ending.tasks.wait()).await.unwrap();
+    ending.idle().await;
     assert!(
         !ending
             .ask
@@ -143,7 +166,7 @@ async fn an_answer_whose_writer_was_killed_is_taken_up_when_its_lease_is_over() 
     let stage = Stage::start().await;
     stage.document("Pump", &PAGES).await;
     let process = stage.process();
-    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let asked = stage.ask_of_the_pump().await;
     leave_claimed(&stage, asked.answer.id, 1.5, 1).await;
     assert!(
         !process
@@ -163,7 +186,7 @@ async fn an_answer_whose_writer_was_killed_is_taken_up_when_its_lease_is_over() 
 async fn an_answer_that_kills_its_writers_is_given_up() {
     let stage = Stage::start().await;
     let process = stage.process();
-    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let asked = stage.ask_of_the_pump().await;
     leave_claimed(&stage, asked.answer.id, -1.0, 5).await;
     let (_, answer) = stage.read(&process, &asked).await;
     assert_eq!(
@@ -175,10 +198,9 @@ async fn an_answer_that_kills_its_writers_is_given_up() {
 
 #[tokio::test]
 async fn a_writer_that_lost_its_claim_changes_nothing_any_more() {
-    let stage = Stage::slow(PIECE).await;
-    stage.document("Pump", &PAGES).await;
+    let stage = slow_stage().await;
     let process = stage.process();
-    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let asked = stage.ask_of_the_pump().await;
     assert!(
         process
             .ask
@@ -187,8 +209,7 @@ async fn a_writer_that_lost_its_claim_changes_nothing_any_more() {
             .unwrap()
     );
     leave_claimed(&stage, asked.answer.id, 60.0, 2).await;
-    process.tasks.close();
-    timeout(SOON, process.tasks.wait()).await.unwrap();
+    process.idle().await;
     let row = stage.row(&asked).await;
     assert_eq!(
         (row.state, row.text.as_str()),
@@ -198,12 +219,9 @@ async fn a_writer_that_lost_its_claim_changes_nothing_any_more() {
 
 #[tokio::test]
 async fn a_conversation_that_is_removed_takes_its_answer_along() {
-    let stage = Stage::slow(PIECE).await;
-    stage.document("Pump", &PAGES).await;
+    let stage = slow_stage().await;
     let process = stage.process();
-    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
-    let mut following = Box::pin(stage.follow(&process, &asked));
-    stage.until_text(&mut following).await;
+    let (asked, mut following, _) = stage.half_answered(&process).await;
     assert!(
         threads::remove(&stage.database, asked.thread)
             .await
@@ -212,8 +230,7 @@ async fn a_conversation_that_is_removed_takes_its_answer_along() {
     while let Some(followed) = timeout(SOON, following.next()).await.unwrap() {
         assert!(!matches!(followed, Followed::Ended(_)), "{followed:?}");
     }
-    process.tasks.close();
-    timeout(SOON, process.tasks.wait()).await.unwrap();
+    process.idle().await;
     assert!(
         !threads::remove(&stage.database, asked.thread)
             .await
@@ -231,9 +248,7 @@ async fn a_document_removed_while_an_answer_cites_it_leaves_no_quote_behind() {
     let stage = Stage::slow(PIECE).await;
     let document = stage.document("Pump", &PAGES).await;
     let process = stage.process();
-    let asked = stage.ask(QUESTION, Place::New(None)).await.unwrap();
-    let mut following = Box::pin(stage.follow(&process, &asked));
-    stage.until_text(&mut following).await;
+    let (asked, _following, _) = stage.half_answered(&process).await;
     let mut removal = stage.database.begin().await.unwrap();
     sqlx::query("DELETE FROM documents WHERE id = $1")
         .bind(document.0)
@@ -264,10 +279,10 @@ async fn a_document_removed_while_an_answer_cites_it_leaves_no_quote_behind() {
 async fn a_workspace_has_so_many_answers_under_way_and_no_more() {
     let stage = Stage::start().await;
     // One is being written, and the others are about to be.
-    let first = stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    let first = stage.ask_of_the_pump().await;
     leave_claimed(&stage, first.answer.id, 60.0, 1).await;
     for _ in 1..ANSWERS_PER_WORKSPACE_MAX {
-        stage.ask(QUESTION, Place::New(None)).await.unwrap();
+        stage.ask_of_the_pump().await;
     }
     let refused = stage.ask(QUESTION, Place::New(None)).await;
     assert!(
@@ -284,5 +299,5 @@ async fn a_workspace_has_so_many_answers_under_way_and_no_more() {
         .execute(stage.database.pool())
         .await
         .unwrap();
-    stage.ask(QUESTION, Place::New(None)).await.unwrap();
+    stage.ask_of_the_pump().await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use app::documents::State;
 use app::objects::{Cors, Disposition};
 
 use crate::support::{BUCKET, World, pdf};
@@ -103,5 +104,30 @@ async fn browsers_on_the_apps_pages_may_send_and_others_may_not() {
             .and_then(|value| value.to_str().ok());
         assert_eq!(told == Some(from), allowed, "{from}: {told:?}");
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_in_a_file_that_can_be_read_is_kept_with_it() {
+    let world = World::start().await;
+    let whole = pdf(2, "damaged");
+    // The content of the second page is nowhere in the file.
+    let at = whole
+        .windows(15)
+        .position(|bytes| bytes == b"/Contents 7 0 R")
+        .unwrap();
+    let mut damaged = whole.clone();
+    damaged[at + 10] = b'9';
+    let document = world.bring("damaged.pdf", &damaged).await;
+    world.ingest(document).await.unwrap();
+    let row = world.row(document).await.unwrap();
+    assert_eq!(row.state, State::Ready);
+    assert_eq!(
+        (row.page_count, &row.unreadable_pages[..]),
+        (Some(2), &[2][..])
+    );
+    let other = world.bring("whole.pdf", &whole).await;
+    world.ingest(other).await.unwrap();
+    assert_eq!(world.row(other).await.unwrap().unreadable_pages, [0_u32; 0]);
     world.stop().await;
 }

@@ -25,6 +25,16 @@ struct Tally {
     begins: Arc<Notify>,
 }
 
+impl Tally {
+    /// Whose jobs begin and stand still.
+    fn stuck() -> Self {
+        Self {
+            gate: Some(Arc::new(Notify::new())),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Count {
     number: u32,
@@ -64,6 +74,16 @@ impl Job for Count {
     }
 }
 
+/// A world whose queue holds jobs of these numbers, each with so many setbacks before it.
+async fn world_with(numbers: std::ops::Range<u32>, setbacks: u32) -> World {
+    let world = World::start().await;
+    for number in numbers {
+        let job = Count { number, setbacks };
+        queue::add(&world.database, &job).await.unwrap();
+    }
+    world
+}
+
 fn settings() -> WorkerSettings {
     WorkerSettings {
         concurrency: NonZeroUsize::new(4).unwrap(),
@@ -77,11 +97,17 @@ fn settings() -> WorkerSettings {
     }
 }
 
-fn sessions() -> app::config::Sessions {
+pub(crate) fn sessions() -> app::config::Sessions {
     app::config::Sessions {
         idle: Duration::from_hours(1),
         absolute: Duration::from_hours(1),
     }
+}
+
+/// A worker that counts.
+fn counts(world: &World, tally: &Tally) -> Running {
+    let registry = Registry::new().with::<Count>(tally.clone());
+    start(&world.database, registry)
 }
 
 struct Running {
@@ -131,10 +157,7 @@ async fn a_job_comes_with_its_transaction_or_not_at_all() {
     for _ in 0..2 {
         queue::add(&world.database, &job).await.unwrap();
     }
-    let worker = start(
-        &world.database,
-        Registry::new().with::<Count>(tally.clone()),
-    );
+    let worker = counts(&world, &tally);
     done(&tally, 1).await;
     worker.stop().await;
     assert_eq!(tally.begun.load(Ordering::SeqCst), 1);
@@ -143,27 +166,10 @@ async fn a_job_comes_with_its_transaction_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_with_setbacks_come_back_and_jobs_of_a_lane_never_meet() {
-    let world = World::start().await;
+    let world = world_with(0..8, 2).await;
     let tally = Tally::default();
-    for number in 0..8 {
-        queue::add(
-            &world.database,
-            &Count {
-                number,
-                setbacks: 2,
-            },
-        )
-        .await
-        .unwrap();
-    }
-    let one = start(
-        &world.database,
-        Registry::new().with::<Count>(tally.clone()),
-    );
-    let two = start(
-        &world.database,
-        Registry::new().with::<Count>(tally.clone()),
-    );
+    let one = counts(&world, &tally);
+    let two = counts(&world, &tally);
     done(&tally, 8).await;
     one.stop().await;
     two.stop().await;
@@ -177,33 +183,61 @@ async fn jobs_with_setbacks_come_back_and_jobs_of_a_lane_never_meet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_workers_job_begins_elsewhere() {
-    let world = World::start().await;
-    let stuck = Tally {
-        gate: Some(Arc::new(Notify::new())),
-        ..Tally::default()
+async fn a_setback_does_not_take_the_place_of_a_job_that_was_added_meanwhile() {
+    // The first never comes to its end; the second, of the same key, would at once.
+    let world = world_with(1..2, u32::MAX).await;
+    let tally = Tally::stuck();
+    let worker = counts(&world, &tally);
+    tally.begins.notified().await;
+    let newer = Count {
+        number: 1,
+        setbacks: 0,
     };
-    queue::add(
-        &world.database,
-        &Count {
-            number: 1,
-            setbacks: 0,
-        },
-    )
-    .await
-    .unwrap();
-    let dies = start(
-        &world.database,
-        Registry::new().with::<Count>(stuck.clone()),
-    );
+    queue::add(&world.database, &newer).await.unwrap();
+    tally.gate.as_ref().unwrap().notify_one();
+    tally.begins.notified().await;
+    tally.gate.as_ref().unwrap().notify_one();
+    done(&tally, 1).await;
+    until("the queue is empty", || async {
+        world.jobs().await.is_empty().then_some(())
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(tally.begun.load(Ordering::SeqCst), 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_cancelled_while_it_ran_does_not_come_back_by_its_setback() {
+    let world = world_with(1..2, u32::MAX).await;
+    let tally = Tally::stuck();
+    let worker = counts(&world, &tally);
+    tally.begins.notified().await;
+    queue::cancel(&world.database, "count:1").await.unwrap();
+    tally.gate.as_ref().unwrap().notify_one();
+    until("nothing runs or waits", || async {
+        queue::backlog(&world.database)
+            .await
+            .unwrap()
+            .is_empty()
+            .then_some(())
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(tally.begun.load(Ordering::SeqCst), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_workers_job_begins_elsewhere() {
+    let world = world_with(1..2, 0).await;
+    let stuck = Tally::stuck();
+    let dies = counts(&world, &stuck);
     stuck.begins.notified().await;
     // Without a word: its heartbeats end, its lock stays.
     dies.task.abort();
     let tally = Tally::default();
-    let lives = start(
-        &world.database,
-        Registry::new().with::<Count>(tally.clone()),
-    );
+    let lives = counts(&world, &tally);
     done(&tally, 1).await;
     lives.stop().await;
     world.stop().await;
@@ -211,24 +245,9 @@ async fn a_dead_workers_job_begins_elsewhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_stopped_gives_its_jobs_back_at_once() {
-    let world = World::start().await;
-    let stuck = Tally {
-        gate: Some(Arc::new(Notify::new())),
-        ..Tally::default()
-    };
-    queue::add(
-        &world.database,
-        &Count {
-            number: 1,
-            setbacks: 0,
-        },
-    )
-    .await
-    .unwrap();
-    let stops = start(
-        &world.database,
-        Registry::new().with::<Count>(stuck.clone()),
-    );
+    let world = world_with(1..2, 0).await;
+    let stuck = Tally::stuck();
+    let stops = counts(&world, &stuck);
     stuck.begins.notified().await;
     stops.stop().await;
     let backlog = queue::backlog(&world.database).await.unwrap();

@@ -2,7 +2,9 @@
 
 use app::documents::State;
 use app::ingestion::Reembed;
-use app::ingestion::queue::{Job as _, Turn};
+use app::ingestion::queue::{self, Job as _, Turn};
+use app::ingestion::wanted_model::{note, wanted};
+use app::ingestion::{Sweep, SweepState};
 
 use crate::support::{World, pdf};
 
@@ -45,19 +47,6 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     assert!(world.jobs().await.contains(&job.key()));
 
     let turn = Turn { attempt: 1 };
-    let elsewhere = Reembed {
-        model: Some("third".to_owned()),
-        ..job.clone()
-    };
-    elsewhere
-        .run(world.workshop.clone(), turn)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        serving(&world).await.as_deref(),
-        Some("first"),
-        "a worker with another model leaves it as it is"
-    );
     let waits = job
         .clone()
         .run(world.workshop.clone(), turn)
@@ -70,10 +59,124 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     assert_eq!(both[0].1, both[1].1, "{both:?}");
     assert!(both[0].1 > chunks);
 
+    // Begun anew right after, as when the worker dies there: whoever searches may still want the old ones.
+    let waits = job
+        .clone()
+        .run(world.workshop.clone(), turn)
+        .await
+        .unwrap_err();
+    assert!(waits.after <= app::ingestion::VECTORS_KEPT_AFTER_FLIP);
+    assert_eq!(models_of_chunks(&world).await, both);
+
+    sqlx::query("UPDATE workspaces SET embedding_model_since = now() - interval '1 hour'")
+        .execute(&world.database)
+        .await
+        .unwrap();
     job.run(world.workshop.clone(), turn).await.unwrap();
     assert_eq!(
         models_of_chunks(&world).await,
         [("second".to_owned(), both[1].1)]
     );
+    world.stop().await;
+}
+
+/// Makes what was noted of the models so much older.
+async fn later(world: &World, interval: &str) {
+    let sql = format!(
+        "UPDATE embedding_models SET came_at = came_at - interval '{interval}', seen_at = seen_at - interval '{interval}'"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .execute(&world.database)
+        .await
+        .unwrap();
+}
+
+async fn wanted_now(world: &World) -> String {
+    wanted(&world.database, "own").await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_that_came_last_is_wanted_as_long_as_somebody_has_it() {
+    let world = World::start().await;
+    let database = &world.database;
+    assert_eq!(wanted_now(&world).await, "own", "nobody said anything");
+    note(database, "old").await.unwrap();
+    later(&world, "1 minute").await;
+    note(database, "new").await.unwrap();
+    for _ in 0..3 {
+        later(&world, "5 minutes").await;
+        note(database, "new").await.unwrap();
+        note(database, "old").await.unwrap();
+        assert_eq!(wanted_now(&world).await, "new", "both are there");
+    }
+    // A process with the older one restarts: that changes nothing.
+    later(&world, "1 hour").await;
+    note(database, "new").await.unwrap();
+    note(database, "old").await.unwrap();
+    assert_eq!(wanted_now(&world).await, "new");
+    // Rolled back: nobody has the newer one any more.
+    later(&world, "11 minutes").await;
+    note(database, "old").await.unwrap();
+    assert_eq!(wanted_now(&world).await, "old");
+    // Rolled out once more, at once or after it was forgotten.
+    note(database, "new").await.unwrap();
+    assert_eq!(wanted_now(&world).await, "new");
+    later(&world, "25 hours").await;
+    note(database, "new").await.unwrap();
+    later(&world, "1 minute").await;
+    note(database, "old").await.unwrap();
+    assert_eq!(wanted_now(&world).await, "old", "it came back as a new one");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_with_two_models_do_not_take_turns() {
+    let world = World::start().await;
+    let document = world.bring("a.pdf", &pdf(1, "model")).await;
+    world.ingest(document).await.unwrap();
+    note(&world.database, "first").await.unwrap();
+    later(&world, "1 minute").await;
+    note(&world.database, "second").await.unwrap();
+    let turn = Turn { attempt: 1 };
+    let key = format!("reembed:{}", world.workspace.id);
+    // Each process sweeps, and does what job there is then, several times.
+    let mut served = Vec::new();
+    for model in ["first", "second", "first", "second", "first"] {
+        *world.models.current.lock().unwrap() = Some(model);
+        let state = SweepState {
+            workshop: world.workshop.clone(),
+            sessions: crate::queue::sessions(),
+        };
+        Sweep {}.run(state, turn).await.unwrap();
+        let job = Reembed {
+            workspace: world.workspace.id.clone(),
+            model: Some("second".to_owned()),
+        };
+        if world.jobs().await.contains(&key) {
+            let _ = job.run(world.workshop.clone(), turn).await;
+        }
+        // What a process with the older model had in hand when the newer one came is let go.
+        let stale = Reembed {
+            workspace: world.workspace.id.clone(),
+            model: Some("first".to_owned()),
+        };
+        stale.run(world.workshop.clone(), turn).await.unwrap();
+        queue::cancel(&world.database, &key).await.unwrap();
+        served.push(serving(&world).await.unwrap());
+    }
+    assert_eq!(served, ["first", "second", "second", "second", "second"]);
+    // And what the other process reads comes with the vectors that serve, and with no others.
+    let other = world.bring("b.pdf", &pdf(1, "other")).await;
+    *world.models.current.lock().unwrap() = Some("first");
+    world.ingest(other).await.unwrap();
+    let models: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT e.model FROM chunk_embeddings e JOIN chunks c ON c.id = e.chunk_id WHERE c.document_id = $1",
+    )
+    .bind(other.0)
+    .fetch_all(&world.tenant)
+    .await
+    .unwrap();
+    assert_eq!(models, ["second"]);
+    assert!(!world.jobs().await.contains(&key));
     world.stop().await;
 }

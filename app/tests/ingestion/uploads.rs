@@ -152,7 +152,7 @@ async fn a_file_that_only_says_it_is_a_pdf_is_refused() {
     let world = World::start().await;
     let bytes = b"PK\x03\x04 not at all".to_vec();
     let begun = world.begin("a.pdf", &bytes).await.unwrap();
-    assert_eq!(put(&begun, bytes).await, 200);
+    assert_eq!(put(&begun, bytes.clone()).await, 200);
     let completed = documents::complete(
         &world.database,
         &world.objects,
@@ -166,6 +166,10 @@ async fn a_file_that_only_says_it_is_a_pdf_is_refused() {
         Completed::Refused(Failure::File(pdf_text::Refusal::NotPdf))
     );
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
+    // Brought once more it is looked at once more, in the same row: nothing is kept of it that could be "there already".
+    let again = world.begin("a.pdf", &bytes).await.unwrap();
+    assert_eq!(again.document, begun.document);
+    assert_eq!(world.state(again.document).await, State::Uploading);
     world.stop().await;
 }
 

@@ -3,12 +3,14 @@
 use app::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
 use app::pages::chat::{self, AnswerState, AnswerView, Author, ChatPlace};
 use app::pages::documents::{
-    self, DocumentState, DocumentView, DocumentsView, Place, ReadingStep, UploadLimits,
+    self, DocumentState, DocumentView, DocumentsView, Place, ReadingStep, UnreadablePages,
+    UploadLimits,
 };
-use app::pages::problem::{self, ProblemView};
+use app::pages::landing;
+use app::pages::problem::{self, Lead, ProblemView};
 use app::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
 use app::pages::receipt::{self, ReceiptView, Subject};
-use app::pages::{Chrome, Notice, Theme};
+use app::pages::{Chrome, Notice, PersonView, Role, Theme, WorkspaceLink};
 use jiff::Timestamp;
 
 use crate::elements::{Tag, tags};
@@ -75,6 +77,7 @@ fn an_update_of_the_list_also_says_how_much_room_is_left() {
             file_bytes_max: 25_000_000,
             documents_max: 3,
         },
+        database: None,
     };
     let update = tags(&documents::list_update(place, &view).into_string());
     let room = update
@@ -100,6 +103,90 @@ fn progress_never_runs_backwards_from_step_to_step() {
         .collect();
     assert!(all.is_sorted(), "{all:?}");
     assert_eq!((all.first(), all.last()), (Some(&0), Some(&100)));
+}
+
+#[test]
+fn the_bar_and_the_words_beside_it_say_the_same_number() {
+    let workspace = workspace();
+    let place = Place {
+        workspace: &workspace,
+        csrf: "t",
+        now: now(),
+    };
+    for (step, percent) in [
+        (ReadingStep::Fetch, 0),
+        (ReadingStep::Embed, 0),
+        (ReadingStep::Embed, 40),
+    ] {
+        let state = DocumentState::Working {
+            step,
+            percent,
+            trouble: None,
+        };
+        let tags = tags(&documents::row(place, &document(state)).into_string());
+        let bar = tags.iter().find(|tag| tag.name == "progress").unwrap();
+        let words = tags
+            .iter()
+            .find(|tag| tag.get("class") == Some("percent"))
+            .unwrap();
+        let value = bar.get("value").unwrap();
+        assert_eq!(words.text_after, format!("{value}%"), "{step:?}");
+    }
+}
+
+#[test]
+fn a_region_is_promised_only_where_one_can_be_chosen() {
+    let chrome = Chrome::anonymous(Theme::Device, "csrf".to_owned(), now());
+    for chooses in [true, false] {
+        let page = landing::page(&chrome, chooses).into_string();
+        assert_eq!(page.contains("the region you choose"), chooses);
+    }
+}
+
+#[test]
+fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
+    let view = ProblemView {
+        status: 503,
+        title: "Your database is held up".to_owned(),
+        what_to_do: "It goes on by itself.".to_owned(),
+        code: "database_stalled".to_owned(),
+        sign_in: None,
+        request_id: None,
+        retry_after_seconds: None,
+        lead: Some(Lead {
+            path: "/w/abcdefghijkl/provisioning".to_owned(),
+            label: "About your database",
+        }),
+    };
+    let chrome = Chrome {
+        user: Some(PersonView {
+            name: "Ada".to_owned(),
+            email: None,
+        }),
+        workspace: Some(WorkspaceLink {
+            id: workspace(),
+            name: "Lab".to_owned(),
+            role: Role::Owner,
+        }),
+        ..Chrome::anonymous(Theme::Device, "csrf".to_owned(), now())
+    };
+    let leads = |html: maud::Markup, to: &str| {
+        tags(&html.into_string())
+            .iter()
+            .any(|tag| tag.name == "a" && tag.get("href") == Some(to))
+    };
+    assert!(leads(
+        problem::page(&chrome, &view),
+        "/w/abcdefghijkl/provisioning"
+    ));
+    assert!(leads(
+        problem::page(&chrome, &view),
+        "/w/abcdefghijkl/documents"
+    ));
+    assert!(leads(
+        problem::fragment(&view),
+        "/w/abcdefghijkl/provisioning"
+    ));
 }
 
 fn answer(state: AnswerState) -> AnswerView {
@@ -195,8 +282,8 @@ fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is
         (
             ProvisioningState::Stalled {
                 reason: "R".to_owned(),
-                message: "M".to_owned(),
-                next: "N".to_owned(),
+                tenant: "ws-abcdefghijkl".to_owned(),
+                next: "N",
             },
             false,
         ),
@@ -263,6 +350,7 @@ fn a_problem_is_read_out_and_says_where_to_sign_in_if_that_is_what_is_missing() 
         sign_in: Some("/sign-in?return_to=/w/abcdefghijkl".to_owned()),
         request_id: None,
         retry_after_seconds: None,
+        lead: None,
     };
     let tags = tags(&problem::fragment(&view).into_string());
     assert_eq!(tags[0].get("role"), Some("alert"));
@@ -287,4 +375,29 @@ fn notices_and_themes_are_read_back_from_what_they_are_written_as() {
     assert_eq!(Theme::parse("dark"), Theme::Dark);
     assert_eq!(Theme::parse("device"), Theme::Device);
     assert_eq!(Theme::parse("\"><script>"), Theme::Device);
+}
+
+#[test]
+fn a_document_that_was_read_in_part_says_so_when_it_can_be_asked() {
+    let workspace = workspace();
+    let place = Place {
+        workspace: &workspace,
+        csrf: "token",
+        now: now(),
+    };
+    let partly = |state| DocumentView {
+        page_count: Some(14),
+        unreadable: Some(UnreadablePages {
+            count: 2,
+            of: 14,
+            which: "Pages 3, 7 are damaged and could not be read.".to_owned(),
+        }),
+        ..document(state)
+    };
+    let words = "2 of 14 pages could not be read.";
+    let ready = documents::row(place, &partly(DocumentState::Ready)).into_string();
+    assert!(ready.contains(words), "{ready}");
+    // While it is read once more, that is what there is to say.
+    let queued = documents::row(place, &partly(DocumentState::Queued)).into_string();
+    assert!(!queued.contains(words), "{queued}");
 }

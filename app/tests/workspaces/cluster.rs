@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tower::BoxError;
 use uuid::Uuid;
 
-pub(crate) const NAMESPACE: &str = "tenants";
+pub(crate) const NAMESPACE: &str = "chat-tenants";
 
 #[derive(Default)]
 struct State {
@@ -23,6 +23,8 @@ struct State {
     /// Kind, type and object of every change; its place is its version.
     log: Vec<(String, &'static str, Value)>,
     is_away: bool,
+    /// Requests are taken, and answered when it speaks again.
+    is_silent: bool,
     refuses_deletions: bool,
     /// Deleted Tenants stay, with a time of deletion, until somebody lets them go.
     holds_deletions: bool,
@@ -61,6 +63,17 @@ impl Cluster {
 
     pub(crate) fn comes_back(&self) {
         self.state().is_away = false;
+        self.tell();
+    }
+
+    /// From now on requests are taken and not answered.
+    pub(crate) fn falls_silent(&self) {
+        self.state().is_silent = true;
+        self.tell();
+    }
+
+    pub(crate) fn speaks_again(&self) {
+        self.state().is_silent = false;
         self.tell();
     }
 
@@ -191,6 +204,10 @@ impl Cluster {
                 return Err("the API server is away".into());
             }
         }
+        let mut changed = self.changed.subscribe();
+        while self.state().is_silent {
+            changed.changed().await?;
+        }
         if query.get("watch").is_some_and(|watch| watch == "true") {
             let from = query
                 .get("resourceVersion")
@@ -239,7 +256,15 @@ impl Cluster {
             Method::GET => there.ok_or((StatusCode::NOT_FOUND, "not found")),
             Method::PATCH => {
                 let asked = body["metadata"]["uid"].as_str();
+                let version = body["metadata"]["resourceVersion"].as_str();
                 match &there {
+                    Some(there)
+                        if version.is_some_and(|version| {
+                            there["metadata"]["resourceVersion"] != version
+                        }) =>
+                    {
+                        return Err((StatusCode::CONFLICT, "another version"));
+                    }
                     Some(there) if asked.is_some_and(|uid| there["metadata"]["uid"] != uid) => {
                         return Err((StatusCode::CONFLICT, "another uid"));
                     }

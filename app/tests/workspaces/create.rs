@@ -1,12 +1,14 @@
 //! How a workspace comes to be, however often it is asked for and wherever a process dies.
 
 use app::ids::UserId;
+use app::tenants::{APPLIED_AT_ONCE_MAX, Renaming, TenantName};
 use app::workspaces::create::{CreateError, NewWorkspace, reserve};
 use app::workspaces::{Workspace, WorkspaceState, apply, store};
 use futures::future::join_all;
 use serde_json::json;
+use tokio::time::timeout;
 
-use crate::world::{World, wish};
+use crate::world::{SOON, World, until, wish};
 
 async fn reserve_many(
     world: &World,
@@ -117,13 +119,15 @@ async fn what_died_before_or_after_the_tenant_was_applied_is_taken_up_again() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(row.tenant_uid.as_deref(), Some(&*applied.uid));
+    assert_eq!(row.tenant_uid.as_deref(), Some(&*applied.tenant.uid));
     let row = store::find(&world.database, &before.id)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(row.state, WorkspaceState::Active);
     assert_eq!(world.cluster.tenant_count(), 2);
+    // The one that was found there may bear a name from before: that is looked at once more.
+    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
     assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
 }
 
@@ -180,4 +184,138 @@ async fn a_stranger_s_tenant_of_the_name_is_left_alone() {
         .unwrap();
     assert_eq!(row.state, WorkspaceState::Creating);
     assert_eq!(row.tenant_uid, None);
+}
+
+#[tokio::test]
+async fn an_api_server_that_does_not_answer_holds_few_connections() {
+    const WORKSPACES: usize = 12;
+    let world = World::start().await;
+    let mut made = Vec::new();
+    for _ in 0..WORKSPACES {
+        let user = world.user("Ada").await;
+        made.push(
+            reserve(&world.database, &world.offer, user, &wish("Acme"))
+                .await
+                .unwrap()
+                .id,
+        );
+    }
+    world.cluster.falls_silent();
+    let before = world.cluster.requests("GET tenants/ws-");
+    let tasks: Vec<_> = made
+        .into_iter()
+        .map(|id| {
+            let (database, tenants) = (world.database.clone(), world.tenants.clone());
+            tokio::spawn(async move { apply::ensure_tenant(&database, &tenants, &id).await })
+        })
+        .collect();
+    until("as many ask as may", || async {
+        world.cluster.requests("GET tenants/ws-") - before == APPLIED_AT_ONCE_MAX
+    })
+    .await;
+    // All the other connections can be had.
+    let max = usize::try_from(world.database.options().get_max_connections()).unwrap();
+    let others = (0..max - APPLIED_AT_ONCE_MAX).map(|_| world.database.acquire());
+    let others = timeout(SOON, join_all(others)).await.expect("connections");
+    assert!(others.iter().all(Result::is_ok));
+    assert_eq!(
+        world.cluster.requests("GET tenants/ws-") - before,
+        APPLIED_AT_ONCE_MAX
+    );
+    drop(others);
+    world.cluster.speaks_again();
+    for task in tasks {
+        // Those that found no place in time are left to a round.
+        let _ = task.await.unwrap();
+    }
+    apply::round(&world.database, &world.tenants).await;
+    assert_eq!(world.cluster.tenant_count(), WORKSPACES);
+}
+
+#[tokio::test]
+async fn a_new_name_comes_to_the_tenant_wherever_a_process_dies() {
+    let world = World::start().await;
+    let user = world.user("Ada").await;
+    let workspace = world.workspace(user).await;
+    let tenant = format!("ws-{}", workspace.id);
+    let called = || world.cluster.tenant(&tenant).unwrap()["spec"]["displayName"].clone();
+    let patches = || world.cluster.requests(&format!("PATCH tenants/{tenant}"));
+    let rename = async |name: &str| {
+        store::rename(&world.database, &workspace.id, &name.parse().unwrap())
+            .await
+            .unwrap()
+    };
+    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
+    assert!(rename("Beta").await);
+    // The row is all that was written; the API server is away, and then back.
+    world.cluster.goes_away();
+    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
+    world.cluster.comes_back();
+    assert_eq!(called(), "Acme");
+    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
+    assert_eq!(called(), "Beta");
+    assert_eq!(apply::round(&world.database, &world.tenants).await, 0);
+    // Died between the cluster and the row: looked at again, and found done.
+    let before = patches();
+    sqlx::query("UPDATE workspaces SET tenant_display_name = 'Acme'")
+        .execute(&world.database)
+        .await
+        .unwrap();
+    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
+    assert_eq!(patches(), before);
+    // What others say of the Tenant stays.
+    let mut object = world.cluster.tenant(&tenant).unwrap();
+    object["spec"]["className"] = json!("large");
+    object["spec"]["suspend"] = json!(true);
+    world.cluster.put("tenants", &tenant, object);
+    rename("Gamma").await;
+    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
+    let object = world.cluster.tenant(&tenant).unwrap();
+    assert_eq!(object["spec"]["displayName"], "Gamma");
+    assert_eq!(object["spec"]["className"], "large");
+    assert_eq!(object["spec"]["suspend"], true);
+}
+
+#[tokio::test]
+async fn an_older_name_that_comes_late_changes_nothing() {
+    let world = World::start().await;
+    let user = world.user("Ada").await;
+    let workspace = world.workspace(user).await;
+    let name = TenantName::of(&workspace.id);
+    // One process looks, and is slow; meanwhile another brings a newer name.
+    let seen = world.tenants.see(&name).await.unwrap().unwrap();
+    let older = Workspace {
+        name: "Older".to_owned(),
+        ..workspace.clone()
+    };
+    store::rename(&world.database, &workspace.id, &"Newer".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(apply::round(&world.database, &world.tenants).await, 1);
+    assert_eq!(
+        world.tenants.rename(&older, seen).await.unwrap(),
+        Renaming::Changed
+    );
+    let tenant = world.cluster.tenant(name.as_str()).unwrap();
+    assert_eq!(tenant["spec"]["displayName"], "Newer");
+}
+
+#[tokio::test]
+async fn renaming_makes_no_tenant_that_somebody_took_away() {
+    let world = World::start().await;
+    let user = world.user("Ada").await;
+    let workspace = world.workspace(user).await;
+    world
+        .cluster
+        .take("tenants", &format!("ws-{}", workspace.id));
+    store::rename(&world.database, &workspace.id, &"Beta".parse().unwrap())
+        .await
+        .unwrap();
+    apply::round(&world.database, &world.tenants).await;
+    assert_eq!(world.cluster.tenant_count(), 0);
+    assert_eq!(
+        apply::round(&world.database, &world.tenants).await,
+        0,
+        "and asks no more"
+    );
 }

@@ -1,12 +1,14 @@
 //! Members and invitations, with everybody at once.
 
 use app::identity::Token;
+use app::ids::WorkspaceId;
+use app::workspaces::create::{CreateError, reserve};
 use app::workspaces::invitations::{self, InvitationError};
 use app::workspaces::members::{self, MemberError};
 use app::workspaces::{Role, store};
 use futures::future::join_all;
 
-use crate::world::World;
+use crate::world::{World, wish};
 
 #[tokio::test]
 async fn owners_who_all_leave_at_once_leave_one_behind() {
@@ -36,12 +38,13 @@ async fn owners_who_all_leave_at_once_leave_one_behind() {
 #[tokio::test]
 async fn two_owners_who_make_each_other_members_leave_an_owner() {
     let world = World::start().await;
+    let plan = world.plan(10);
     let one = world.user("Ada").await;
     let workspace = world.workspace(one).await;
     let other = world.join(&workspace.id, Role::Owner).await;
     let (a, b) = tokio::join!(
-        members::change_role(&world.database, &workspace.id, one, Role::Member),
-        members::change_role(&world.database, &workspace.id, other, Role::Member),
+        members::change_role(&world.database, &workspace.id, one, Role::Member, &plan),
+        members::change_role(&world.database, &workspace.id, other, Role::Member, &plan),
     );
     assert_eq!([a.is_ok(), b.is_ok()].iter().filter(|ok| **ok).count(), 1);
     assert_eq!(
@@ -55,6 +58,7 @@ async fn two_owners_who_make_each_other_members_leave_an_owner() {
 #[tokio::test]
 async fn a_link_lets_one_person_in_however_many_come_at_once() {
     let world = World::start().await;
+    let plan = world.plan(10);
     let owner = world.user("Ada").await;
     let workspace = world.workspace(owner).await;
     let (_, token) = invitations::create(&world.database, &workspace.id, owner, Role::Member)
@@ -67,14 +71,14 @@ async fn a_link_lets_one_person_in_however_many_come_at_once() {
     let came = join_all(
         people
             .iter()
-            .map(|person| invitations::accept(&world.database, &token, *person, 10)),
+            .map(|person| invitations::accept(&world.database, &token, *person, &plan)),
     )
     .await;
     assert_eq!(came.iter().filter(|came| came.is_ok()).count(), 1);
     let is_not_good = |came: &&Result<_, _>| matches!(came, Err(InvitationError::NotGood));
     assert_eq!(came.iter().filter(is_not_good).count(), 5);
     let at = came.iter().position(Result::is_ok).unwrap();
-    let again = invitations::accept(&world.database, &token, people[at], 10).await;
+    let again = invitations::accept(&world.database, &token, people[at], &plan).await;
     assert_eq!(again.expect("the same person clicked twice"), workspace.id);
     let role = store::for_member(&world.database, people[at], &workspace.id)
         .await
@@ -95,11 +99,11 @@ async fn many_links_at_once_do_not_get_past_the_limit_of_members() {
             .unwrap();
         guests.push((world.user("somebody").await, token));
     }
-    let limit = world.offer.members_max;
+    let plan = world.plan(world.offer.members_max);
     let came = join_all(
         guests
             .iter()
-            .map(|(guest, token)| invitations::accept(&world.database, token, *guest, limit)),
+            .map(|(guest, token)| invitations::accept(&world.database, token, *guest, &plan)),
     )
     .await;
     assert_eq!(came.iter().filter(|came| came.is_ok()).count(), 3);
@@ -116,6 +120,7 @@ async fn many_links_at_once_do_not_get_past_the_limit_of_members() {
 #[tokio::test]
 async fn links_that_ran_out_were_revoked_or_never_made_are_told_alike() {
     let world = World::start().await;
+    let plan = world.plan(10);
     let owner = world.user("Ada").await;
     let workspace = world.workspace(owner).await;
     let guest = world.user("Bea").await;
@@ -137,7 +142,7 @@ async fn links_that_ran_out_were_revoked_or_never_made_are_told_alike() {
             matches!(looked, Err(InvitationError::NotGood)),
             "{looked:?}"
         );
-        let came = invitations::accept(&world.database, &token, guest, 10).await;
+        let came = invitations::accept(&world.database, &token, guest, &plan).await;
         assert!(matches!(came, Err(InvitationError::NotGood)), "{came:?}");
     }
     assert!(
@@ -170,18 +175,19 @@ async fn another_workspace_s_owner_cannot_revoke_a_link() {
 #[tokio::test]
 async fn an_owner_who_is_taken_out_or_made_a_member_keeps_no_link_and_makes_none() {
     let world = World::start().await;
+    let plan = world.plan(10);
     let owner = world.user("Ada").await;
     let workspace = world.workspace(owner).await;
     for demote in [true, false] {
         let second = world.user("Bea").await;
         let make = |by, role| invitations::create(&world.database, &workspace.id, by, role);
         let (_, token) = make(owner, Role::Owner).await.unwrap();
-        invitations::accept(&world.database, &token, second, 10)
+        invitations::accept(&world.database, &token, second, &plan)
             .await
             .unwrap();
         let (_, kept) = make(second, Role::Owner).await.unwrap();
         if demote {
-            members::change_role(&world.database, &workspace.id, second, Role::Member)
+            members::change_role(&world.database, &workspace.id, second, Role::Member, &plan)
                 .await
                 .unwrap();
         } else {
@@ -193,7 +199,7 @@ async fn an_owner_who_is_taken_out_or_made_a_member_keeps_no_link_and_makes_none
         assert!(invitations::look(&world.database, &kept).await.is_err());
         let guest = world.user("Cleo").await;
         assert!(
-            invitations::accept(&world.database, &kept, guest, 10)
+            invitations::accept(&world.database, &kept, guest, &plan)
                 .await
                 .is_err()
         );
@@ -203,6 +209,7 @@ async fn an_owner_who_is_taken_out_or_made_a_member_keeps_no_link_and_makes_none
 #[tokio::test]
 async fn strangers_and_workspaces_on_their_way_out_look_the_same() {
     let world = World::start().await;
+    let plan = world.plan(10);
     let owner = world.user("Ada").await;
     let workspace = world.workspace(owner).await;
     let stranger = world.user("Bea").await;
@@ -220,6 +227,94 @@ async fn strangers_and_workspaces_on_their_way_out_look_the_same() {
             .unwrap()
             .is_empty()
     );
-    let refused = members::change_role(&world.database, &workspace.id, owner, Role::Member).await;
+    let refused =
+        members::change_role(&world.database, &workspace.id, owner, Role::Member, &plan).await;
     assert!(matches!(refused, Err(MemberError::WorkspaceGone)));
+}
+
+#[tokio::test]
+async fn handing_workspaces_on_frees_no_more_than_others_have_room_for() {
+    let world = World::start().await;
+    let plan = world.plan(10);
+    let (ada, bea) = (world.user("Ada").await, world.user("Bea").await);
+    let make = async || reserve(&world.database, &world.offer, ada, &wish("Acme")).await;
+    let hand_on = async |workspace: &WorkspaceId| {
+        sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'member')")
+            .bind(workspace.as_str())
+            .bind(bea.0)
+            .execute(&world.database)
+            .await
+            .unwrap();
+        members::change_role(&world.database, workspace, bea, Role::Owner, &plan).await?;
+        members::remove(&world.database, workspace, ada).await
+    };
+    // As many as one may own, all of them handed on, and as many once more: they are Bea's now, and she has no room.
+    for _ in 0..plan.workspaces_per_user_max {
+        let made = make().await.unwrap();
+        hand_on(&made.id).await.unwrap();
+    }
+    for _ in 0..plan.workspaces_per_user_max {
+        let made = make().await.unwrap();
+        let refused = hand_on(&made.id).await;
+        assert!(
+            matches!(refused, Err(MemberError::OwnsTooMany { limit: 3 })),
+            "{refused:?}"
+        );
+    }
+    assert!(matches!(
+        make().await,
+        Err(CreateError::TooMany { limit: 3 })
+    ));
+    let theirs = reserve(&world.database, &world.offer, bea, &wish("Hers")).await;
+    assert!(
+        matches!(theirs, Err(CreateError::TooMany { limit: 3 })),
+        "{theirs:?}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_becomes_an_owner_in_many_places_at_once_stays_within_the_limit() {
+    let world = World::start().await;
+    let plan = world.plan(10);
+    let bea = world.user("Bea").await;
+    let mut links = Vec::new();
+    for _ in 0..5 {
+        let owner = world.user("Ada").await;
+        let workspace = world.workspace(owner).await;
+        let (_, token) = invitations::create(&world.database, &workspace.id, owner, Role::Owner)
+            .await
+            .unwrap();
+        links.push(token);
+    }
+    let accept = |token: Token| {
+        let (database, plan) = (&world.database, &plan);
+        async move { invitations::accept(database, &token, bea, plan).await }
+    };
+    let came = join_all(links.iter().cloned().map(accept)).await;
+    let refused: Vec<usize> = (0..came.len())
+        .filter(|at| {
+            matches!(
+                came[*at],
+                Err(InvitationError::Members(MemberError::OwnsTooMany {
+                    limit: 3
+                }))
+            )
+        })
+        .collect();
+    assert_eq!(refused.len(), 2, "{came:?}");
+    assert_eq!(
+        world
+            .count("SELECT count(*) FROM members m JOIN users u ON u.id = m.user_id WHERE u.display_name = 'Bea'")
+            .await,
+        3
+    );
+    // With room again the link is still good.
+    let left = came.iter().find_map(|came| came.as_ref().ok()).unwrap();
+    sqlx::query("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2")
+        .bind(left.as_str())
+        .bind(bea.0)
+        .execute(&world.database)
+        .await
+        .unwrap();
+    accept(links[refused[0]].clone()).await.unwrap();
 }

@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use app::config::Plan;
 use app::ids::{UserId, WorkspaceId};
 use app::ingestion::queue;
 use app::tenants::{PoolLimits, Pools, TenantName, Tenants};
@@ -92,6 +93,16 @@ impl World {
             .await
             .expect("applied")
             .expect("there")
+    }
+
+    /// What a workspace and a user may have, with this many members.
+    pub(crate) fn plan(&self, members_max: u32) -> Plan {
+        Plan {
+            upload_bytes_max: 1_000_000,
+            documents_max: 20,
+            workspaces_per_user_max: self.offer.workspaces_per_user_max,
+            members_max,
+        }
     }
 
     /// A second member, by the row.

@@ -3,8 +3,8 @@
 use app::ids::DocumentId;
 use app::pages::document::{self, DocumentPage, PassageView};
 use app::pages::documents::{
-    self, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, Place, ReadingStep,
-    SearchView, Trouble, UploadLimits,
+    self, DatabaseNote, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, Place,
+    ReadingStep, SearchView, Trouble, UnreadablePages, UploadLimits,
 };
 use app::pages::{Chrome, Notice};
 use maud::Markup;
@@ -26,10 +26,12 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let view = DocumentsView {
         documents: every_state(),
         limits: LIMITS,
+        database: None,
     };
     let empty = DocumentsView {
         documents: Vec::new(),
         limits: LIMITS,
+        database: Some(DatabaseNote::HeldUp),
     };
     let full = DocumentsView {
         documents: every_state().into_iter().take(5).collect(),
@@ -37,6 +39,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             documents_max: 5,
             ..LIMITS
         },
+        database: Some(DatabaseNote::Gone),
     };
     let mut pages = vec![
         ("documents", documents::page(&inside(), place, &view, None)),
@@ -95,6 +98,7 @@ fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
             },
         ],
         more: Some("?from=40".to_owned()),
+        database: None,
         trouble: None,
     };
     let failed = DocumentPage {
@@ -109,12 +113,14 @@ fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
         ),
         passages: Vec::new(),
         more: None,
+        database: None,
         trouble: Some("A title has 1 to 500 characters.".to_owned()),
     };
     let working = DocumentPage {
         document: document_of(3, "Annual report", working(ReadingStep::Embed, 40, None)),
         passages: Vec::new(),
         more: None,
+        database: Some(DatabaseNote::ComingUp),
         trouble: None,
     };
     vec![
@@ -144,6 +150,7 @@ fn document_of(number: u128, title: &str, state: State) -> DocumentView {
         byte_count: 640_000 * u64::try_from(number).unwrap_or(1),
         page_count: read.then_some(18),
         chunk_count: read.then_some(64),
+        unreadable: None,
         added_at: ago(240 * i64::try_from(number * number).unwrap_or(1)),
         added_by: Some("Mira Halvorsen".to_owned()),
         has_file: !matches!(state, State::Uploading | State::Removing),
@@ -178,7 +185,14 @@ fn every_state() -> Vec<DocumentView> {
             ),
         ),
         document_of(5, "Lease agreement 2026", State::Ready),
-        document_of(6, "Statutes", State::Ready),
+        DocumentView {
+            unreadable: Some(UnreadablePages {
+                count: 2,
+                of: 18,
+                which: "Pages 3, 7 are damaged and could not be read.".to_owned(),
+            }),
+            ..document_of(6, "Statutes", State::Ready)
+        },
         document_of(
             7,
             "Scan of the old deed",

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use graphile_worker::{
     Cron, CronJobKeyMode, Crontab, IntoTaskHandlerResult, JobDefinition, TaskHandler,
     WorkerContext, WorkerOptions,
 };
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use tracing::{Instrument as _, info, info_span, warn};
 
-use super::{Job, Setback, Turn, put, trace};
+use super::{Job, QueueError, Setback, Turn, put, trace};
 
 /// The kinds of jobs, each with what it needs. Every part of the app adds its own.
 #[derive(Default)]
@@ -158,16 +160,54 @@ impl<J: Job> TaskHandler for Task<J> {
                 "Job waits: {setback}"
             );
         }
-        // A new row takes the key; this one is done. If the process ends between the two, this one is without a key and
-        // without further attempts, and is swept away.
-        put(
-            database,
-            &job,
-            attempt.saturating_add(1),
-            setback.after,
-            trace,
-        )
-        .await
-        .map_err(|error| error.to_string())
+        let row = Row {
+            id: *context.job().id(),
+            worker: context.worker_id(),
+        };
+        let attempt = attempt.saturating_add(1);
+        put_back(database, row, &job, attempt, setback.after, trace)
+            .await
+            .map_err(|error| error.to_string())
     }
+}
+
+/// The row of a job that runs, and who runs it.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    id: i64,
+    worker: &'a str,
+}
+
+/// Puts the job back for later, if nobody added one of its key, took it away or took it over since it began: a newer job of the key
+/// knows more than this one, and one that was cancelled is not wanted any more.
+async fn put_back<J: Job>(
+    database: &PgPool,
+    row: Row<'_>,
+    job: &J,
+    attempt: u32,
+    after: Duration,
+    trace: Option<String>,
+) -> Result<(), QueueError> {
+    let mut transaction = database.begin().await?;
+    // Whoever adds or cancels jobs of the key clears it in this row: held until the commit, they come before this or after it.
+    let keeps_its_key: Option<i32> = sqlx::query_scalar(
+        "SELECT 1 FROM graphile_worker._private_jobs WHERE id = $1 AND key = $2 AND locked_by = $3 FOR UPDATE",
+    )
+    .bind(row.id)
+    .bind(job.key())
+    .bind(row.worker)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if keeps_its_key.is_none() {
+        info!(
+            job.kind = J::NAME,
+            "The job is not put back: another has taken its place, or nobody wants it any more"
+        );
+        return Ok(());
+    }
+    // A new row takes the key; this one is done. If the process ends between the two, this one is without a key and
+    // without further attempts, and is swept away.
+    put(&mut *transaction, job, attempt, after, trace).await?;
+    transaction.commit().await?;
+    Ok(())
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::parts::{self, Tone};
 use super::super::{format, icons};
-use super::{DocumentState, DocumentView, Place, Trouble};
+use super::{DocumentState, DocumentView, Place, Trouble, UnreadablePages};
 
 /// The row, as it stands in the list.
 pub fn row(place: Place<'_>, document: &DocumentView) -> Markup {
@@ -32,6 +32,7 @@ fn item(place: Place<'_>, document: &DocumentView, update: bool) -> Markup {
                     @if let Some(name) = &document.added_by { span.on-wide { "by " (name) } }
                 }
                 (state_line(place, document))
+                @if let Some(unreadable) = document.left_out() { (warning(&unreadable_words(unreadable))) }
             }
             (state_badge(&document.state))
             div.row-actions {
@@ -81,9 +82,10 @@ pub(in super::super) fn state_line(place: Place<'_>, document: &DocumentView) ->
             DocumentState::Queued => p.row-state { "It is read as soon as it is its turn." },
             DocumentState::Removing => p.row-state { "Its file, text and passages are going." },
             DocumentState::Working { step, percent, trouble } => {
+                @let overall = step.overall_percent(*percent);
                 div.row-progress {
-                    progress max="100" value=(step.overall_percent(*percent)) aria-label={ "Reading " (document.title) } {}
-                    p.row-state { (step.words()) "\u{2026} " span.percent { (percent) "%" } }
+                    progress max="100" value=(overall) aria-label={ "Reading " (document.title) } {}
+                    p.row-state { (step.words()) "\u{2026} " span.percent { (overall) "%" } }
                 }
                 @if let Some(trouble) = trouble { (trouble_line(place, trouble)) }
             },
@@ -92,6 +94,19 @@ pub(in super::super) fn state_line(place: Place<'_>, document: &DocumentView) ->
             },
         }
     }
+}
+
+/// Something that a person should know, without anything being tried again.
+pub(in super::super) fn warning(words: &str) -> Markup {
+    html! { p.row-trouble { (icons::WARNING) span { (words) } } }
+}
+
+fn unreadable_words(unreadable: &UnreadablePages) -> String {
+    format!(
+        "{} of {} could not be read.",
+        format::thousands(unreadable.count.into()),
+        format::count(unreadable.of.into(), "page", "pages")
+    )
 }
 
 fn trouble_line(place: Place<'_>, trouble: &Trouble) -> Markup {

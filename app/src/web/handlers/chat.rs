@@ -16,6 +16,7 @@ use crate::ask::{ANSWERS_PER_WORKSPACE_MAX, AskError, NotAQuestion, QUESTION_CHA
 use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::pages::chat::{ChatPage, ChatPlace};
 use crate::pages::{self, Chrome, Notice};
+use crate::telemetry::Asking;
 use crate::web::error::Wants;
 use crate::web::extract::{Form, Path, Query, WorkspaceAccess};
 use crate::web::limits::Budget;
@@ -70,17 +71,15 @@ fn place(access: &WorkspaceAccess, now: Timestamp) -> ChatPlace<'_> {
 
 /// What goes wrong with the tenant's database, as people read it.
 async fn failed(app: &App, access: &WorkspaceAccess, error: sqlx::Error) -> Problem {
-    problem(app.ask.failed(&access.workspace, error).await)
+    problem(app.ask.failed(&access.workspace, error).await, access)
 }
 
-fn problem(error: AskError) -> Problem {
+fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {
     match error {
-        AskError::Unavailable(reason) => unavailable::problem(&reason),
+        AskError::Unavailable(reason) => unavailable::problem(&reason, &access.workspace.id),
         AskError::Database(error) => Problem::defect(&error),
         AskError::NoSuchThread => Problem::not_found(),
-        AskError::NoSuchDocument => {
-            Problem::wrong_input("This document cannot be asked (any more)")
-        }
+        AskError::NoSuchDocument => no_such_document(),
         AskError::TooManyAnswers => Problem {
             retry_after_seconds: Some(ANSWERS_RETRY_SECONDS),
             ..Problem::new(
@@ -91,6 +90,10 @@ fn problem(error: AskError) -> Problem {
             )
         },
     }
+}
+
+fn no_such_document() -> Problem {
+    Problem::wrong_input("This document cannot be asked (any more)")
 }
 
 fn words(refused: NotAQuestion) -> String {
@@ -149,7 +152,7 @@ async fn page(
         .ask
         .database(&access.workspace)
         .await
-        .map_err(|reason| unavailable::problem(&reason))?;
+        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
     let read = async {
         let thread = match open {
             Some(thread) => match threads::find(&database, thread).await? {
@@ -205,7 +208,7 @@ impl QuestionForm {
             (None, Some(document)) => document
                 .parse()
                 .map(|document| Place::New(Some(document)))
-                .map_err(|_| problem(AskError::NoSuchDocument)),
+                .map_err(|_| no_such_document()),
             (None, None) => Ok(Place::New(None)),
         }
     }
@@ -222,8 +225,13 @@ async fn ask(
     let is_fragment = Wants::of(&headers) == Wants::Fragment;
     let question: Question = match form.question.parse() {
         Ok(question) => question,
-        Err(refused) if is_fragment => return Err(Problem::wrong_input(words(refused))),
-        Err(refused) => return ask_better(&app, &access, &chrome, asked_in, form, refused).await,
+        Err(refused) => {
+            app.metrics.answers.question(Asking::Invalid);
+            if is_fragment {
+                return Err(Problem::wrong_input(words(refused)));
+            }
+            return ask_better(&app, &access, &chrome, asked_in, form, refused).await;
+        }
     };
     let asked = write_down(&app, &access, &question, asked_in).await?;
     // The page that follows opens the answer's stream, which takes the answer up if this could not.
@@ -250,16 +258,22 @@ async fn write_down(
     question: &Question,
     asked_in: Place,
 ) -> Result<Asked, Problem> {
-    let database = app
-        .ask
-        .database(&access.workspace)
-        .await
-        .map_err(|reason| unavailable::problem(&reason))?;
     let model = app.models.answerer().map(models::Answerer::name);
-    match threads::ask(&database, access.user.id, question, asked_in, model).await {
+    let asking = async {
+        let database = app.ask.database(&access.workspace).await?;
+        threads::ask(&database, access.user.id, question, asked_in, model).await
+    };
+    let asked = asking.await;
+    app.metrics.answers.question(match &asked {
+        Ok(_) => Asking::Asked,
+        Err(AskError::Unavailable(_) | AskError::Database(_)) => Asking::Unavailable,
+        Err(AskError::NoSuchThread | AskError::NoSuchDocument) => Asking::Invalid,
+        Err(AskError::TooManyAnswers) => Asking::TooMany,
+    });
+    match asked {
         Ok(asked) => Ok(asked),
         Err(AskError::Database(error)) => Err(failed(app, access, error).await),
-        Err(error) => Err(problem(error)),
+        Err(error) => Err(problem(error, access)),
     }
 }
 
@@ -295,7 +309,7 @@ async fn remove(
         .ask
         .database(&access.workspace)
         .await
-        .map_err(|reason| unavailable::problem(&reason))?;
+        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
     match threads::remove(&database, thread).await {
         Ok(true) => {
             let (parameter, key) = (Notice::PARAMETER, Notice::ThreadRemoved.key());
@@ -317,7 +331,7 @@ async fn stop(
         .ask
         .database(&access.workspace)
         .await
-        .map_err(|reason| unavailable::problem(&reason))?;
+        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
     let stopped = async {
         match threads::message(&database, path.thread, path.message).await? {
             Some(message) => app

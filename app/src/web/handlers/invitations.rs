@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::roles;
 use crate::identity::{Session, Token};
+use crate::ids::WorkspaceId;
 use crate::pages::invitation::{InvitationPage, InvitationState};
 use crate::pages::{self, Chrome, Notice};
 use crate::web::extract::Path;
@@ -49,17 +50,12 @@ async fn state(
     let offered = match invitations::look(&app.database, token).await {
         Ok(offered) => offered,
         Err(InvitationError::Members(MemberError::Database(error))) => return Err(error.into()),
-        Err(_) => return Ok(InvitationState::Closed),
+        Err(_) => return closed(app, session, token).await,
     };
-    if let Some(session) = session {
-        let id = &offered.workspace.id;
-        let found = store::for_member(&app.database, session.user.id, id).await?;
-        if let Some((workspace, _)) = found {
-            return Ok(InvitationState::AlreadyMember {
-                workspace: workspace.id,
-                name: workspace.name,
-            });
-        }
+    if let Some(session) = session
+        && let Some(member) = member_of(app, session, &offered.workspace.id, false).await?
+    {
+        return Ok(member);
     }
     Ok(InvitationState::Open {
         workspace: offered.workspace.name,
@@ -67,6 +63,37 @@ async fn state(
         role: roles::shown(offered.role),
         expires_at: offered.expires_at,
     })
+}
+
+/// For whoever took it, it is still the way to the workspace.
+async fn closed(
+    app: &App,
+    session: Option<&Session>,
+    token: &Token,
+) -> Result<InvitationState, Problem> {
+    let Some(session) = session else {
+        return Ok(InvitationState::Closed);
+    };
+    let taken = invitations::taken_by(&app.database, token, session.user.id).await?;
+    let member = match taken {
+        Some(workspace) => member_of(app, session, &workspace, true).await?,
+        None => None,
+    };
+    Ok(member.unwrap_or(InvitationState::Closed))
+}
+
+async fn member_of(
+    app: &App,
+    session: &Session,
+    workspace: &WorkspaceId,
+    is_used: bool,
+) -> Result<Option<InvitationState>, Problem> {
+    let found = store::for_member(&app.database, session.user.id, workspace).await?;
+    Ok(found.map(|(workspace, _)| InvitationState::AlreadyMember {
+        workspace: workspace.id,
+        name: workspace.name,
+        is_used,
+    }))
 }
 
 fn answer(chrome: &Chrome, token: String, state: InvitationState) -> Response {
@@ -88,8 +115,8 @@ async fn accept(
     let Ok(token) = path.token.parse::<Token>() else {
         return Ok(answer(&chrome, path.token, InvitationState::Closed));
     };
-    let members_max = app.config.plan.members_max;
-    let accepted = invitations::accept(&app.database, &token, session.user.id, members_max).await;
+    let plan = &app.config.plan;
+    let accepted = invitations::accept(&app.database, &token, session.user.id, plan).await;
     match accepted {
         Ok(workspace) => {
             let (parameter, key) = (Notice::PARAMETER, Notice::Joined.key());
@@ -99,6 +126,15 @@ async fn accept(
         Err(InvitationError::NotGood | InvitationError::TooMany) => {
             Ok(answer(&chrome, path.token, InvitationState::Closed))
         }
+        // The link stays good.
+        Err(InvitationError::Members(MemberError::OwnsTooMany { limit })) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "owner_of_too_many",
+            "You own as many workspaces as one person may",
+            format!(
+                "That is {limit}. Remove one of yours and open this link again, or ask to be invited as a member."
+            ),
+        )),
         Err(InvitationError::Members(error)) => Err(super::members::problem(error)),
     }
 }

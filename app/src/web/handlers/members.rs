@@ -169,7 +169,8 @@ async fn change_role(
     Form(form): Form<RoleForm>,
 ) -> Result<Redirect, Problem> {
     let role = form.role()?;
-    members::change_role(&app.database, &access.workspace.id, path.user, role)
+    let plan = &app.config.plan;
+    members::change_role(&app.database, &access.workspace.id, path.user, role, plan)
         .await
         .map_err(problem)?;
     Ok(back(&access, Notice::RoleChanged))
@@ -217,6 +218,12 @@ pub(super) fn problem(error: MemberError) -> Problem {
             "members_full",
             "The workspace is full",
             format!("It may have {limit} members. One of its owners can make room."),
+        ),
+        MemberError::OwnsTooMany { limit } => Problem::new(
+            axum::http::StatusCode::CONFLICT,
+            "owner_of_too_many",
+            "They own as many workspaces as one person may",
+            format!("That is {limit}. They can remove one of theirs, or be a member here."),
         ),
         MemberError::Database(error) => error.into(),
     }

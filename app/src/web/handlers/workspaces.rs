@@ -11,7 +11,7 @@ use crate::config;
 use crate::identity::Session;
 use crate::pages::new_workspace::NewWorkspacePage;
 use crate::pages::settings::SettingsPage;
-use crate::pages::{self, Chrome, Notice};
+use crate::pages::{self, Chrome, Notice, format};
 use crate::tenants::TenantName;
 use crate::web::extract::{Form, OwnerAccess, WorkspaceAccess};
 use crate::web::limits::Budget;
@@ -59,11 +59,7 @@ async fn make(
     let name: WorkspaceName = match form.name.parse() {
         Ok(name) => name,
         Err(wrong) => {
-            let view = new_page(
-                &app,
-                &form,
-                Some(format!("{}.", capital(&wrong.to_string()))),
-            );
+            let view = new_page(&app, &form, Some(format::sentence(&wrong)));
             return Ok(pages::new_workspace::page(&chrome, &view).into_response());
         }
     };
@@ -91,7 +87,7 @@ async fn make(
         }
         Err(CreateError::TooMany { limit }) => {
             let trouble = format!(
-                "You have made {limit} workspaces, and that is as many as one person may have. Remove one first."
+                "You own {limit} workspaces, and that is as many as one person may own. Remove one first, or leave one that has another owner."
             );
             let view = new_page(&app, &form, Some(trouble));
             Ok(pages::new_workspace::page(&chrome, &view).into_response())
@@ -198,7 +194,7 @@ async fn rename(
         Ok(name) => name,
         Err(wrong) => {
             let view = SettingsPage {
-                name_trouble: Some(format!("{}.", capital(&wrong.to_string()))),
+                name_trouble: Some(format::sentence(&wrong)),
                 ..settings_page(&app, &access)
             };
             return Ok(pages::settings::page(&chrome, &view).into_response());
@@ -214,13 +210,4 @@ async fn rename(
         Notice::Renamed.key()
     );
     Ok(Redirect::to(&back).into_response())
-}
-
-/// A sentence begins with a capital.
-fn capital(words: &str) -> String {
-    let mut letters = words.chars();
-    match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => String::new(),
-    }
 }

@@ -1,5 +1,7 @@
 //! Rows to what pages show.
 
+use pdf_text::Extraction;
+
 use crate::documents::{Document, Hit, State, Step};
 use crate::pages::documents as pages;
 
@@ -11,11 +13,26 @@ pub(super) fn document(row: &Document) -> pages::DocumentView {
         byte_count: row.byte_count,
         page_count: row.page_count,
         chunk_count: row.chunk_count,
+        unreadable: unreadable(row),
         added_at: row.created_at,
         added_by: row.uploaded_by_name.clone(),
         has_file: row.state.has_file(),
         state: state(&row.state),
     }
+}
+
+/// What a person should know about a document that was read in part.
+fn unreadable(row: &Document) -> Option<pages::UnreadablePages> {
+    let read = Extraction {
+        unreadable: row.unreadable_pages.clone(),
+        page_count: row.page_count?,
+        ..Extraction::default()
+    };
+    read.warning().map(|which| pages::UnreadablePages {
+        count: u32::try_from(read.unreadable.len()).unwrap_or(u32::MAX),
+        of: read.page_count,
+        which,
+    })
 }
 
 fn state(state: &State) -> pages::DocumentState {

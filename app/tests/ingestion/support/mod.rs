@@ -1,28 +1,27 @@
 //! A world for one test: the main database, one tenant's database, a bucket, and a model that counts what it is asked.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+mod servers;
+mod stand_ins;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use app::config;
 use app::documents::{self, Begun, Document, FileName, NewUpload, State};
-use app::ids::{DocumentId, UserId, WorkspaceId};
+use app::ids::{DocumentId, UserId};
 use app::ingestion::queue::{self, Job, Setback, Turn};
-use app::ingestion::{Embedders, Embeds, Ingest, Lease, TenantDatabases, VectorsError, Workshop};
+use app::ingestion::{Ingest, Workshop};
 use app::objects::Objects;
-use app::tenants::Unavailable;
-use app::workspaces::{self, Workspace};
+use app::workspaces::Workspace;
 use dev::postgres::Postgres;
 use dev::s3::S3;
-use futures::future::BoxFuture;
-use pdf_text::{Extractor, ExtractorConfig, Limits};
 use sha2::{Digest as _, Sha256};
-use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Executor as _, PgPool};
+use sqlx::PgPool;
 use tempfile::TempDir;
+
+use servers::{database, database_of_tenant, extractor, make_bucket, objects_config, people};
+pub(crate) use stand_ins::{CountingModels, OneTenant};
 
 pub(crate) const BUCKET: &str = "files";
 /// No wait of a test is longer.
@@ -260,183 +259,4 @@ pub(crate) fn pdf(pages: usize, subject: &str) -> Vec<u8> {
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     dev::sample_pdf(&texts)
-}
-
-/// A bucket that keeps versions and lets no page in.
-async fn make_bucket(client: &aws_sdk_s3::Client) {
-    use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-    client.create_bucket().bucket(BUCKET).send().await.unwrap();
-    let versioning = VersioningConfiguration::builder()
-        .status(BucketVersioningStatus::Enabled)
-        .build();
-    client
-        .put_bucket_versioning()
-        .bucket(BUCKET)
-        .versioning_configuration(versioning)
-        .send()
-        .await
-        .unwrap();
-}
-
-fn extractor() -> Extractor {
-    Extractor::new(ExtractorConfig {
-        program: PathBuf::from(env!("CARGO_BIN_EXE_chat-app")),
-        args: vec!["extract".into()],
-        limits: Limits::default(),
-    })
-}
-
-fn objects_config(s3: &S3) -> config::Objects {
-    config::Objects {
-        region: s3.region().to_owned(),
-        endpoint: Some(s3.endpoint().parse().unwrap()),
-        public_endpoint: None,
-        path_style: true,
-        buckets: config::Buckets {
-            default: BUCKET.to_owned(),
-            by_region: BTreeMap::new(),
-        },
-    }
-}
-
-async fn database(uri: &str, name: &str, migrations: &str) -> PgPool {
-    let options: PgConnectOptions = uri.parse().unwrap();
-    let mut server = options.connect().await.unwrap();
-    server
-        .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .await
-        .unwrap();
-    let pool = PgPoolOptions::new()
-        .max_connections(40)
-        .connect_with(options.database(name))
-        .await
-        .unwrap();
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(migrations);
-    Migrator::new(folder)
-        .await
-        .unwrap()
-        .run(&pool)
-        .await
-        .unwrap();
-    pool
-}
-
-async fn database_of_tenant(uri: &str, name: &str) -> PgPool {
-    database(uri, name, "../tenant-migrations").await
-}
-
-async fn people(database: &PgPool) -> (UserId, Workspace) {
-    let user = UserId::random();
-    let workspace = WorkspaceId::random();
-    sqlx::query("INSERT INTO users (id, display_name) VALUES ($1, 'Ada')")
-        .bind(user.0)
-        .execute(database)
-        .await
-        .unwrap();
-    sqlx::query(
-        "INSERT INTO workspaces (id, name, request_id, class_name, state, created_by)
-         VALUES ($1, 'Test', gen_random_uuid(), 'default', 'active', $2)",
-    )
-    .bind(workspace.as_str())
-    .bind(user.0)
-    .execute(database)
-    .await
-    .unwrap();
-    let workspace = workspaces::store::find(database, &workspace)
-        .await
-        .unwrap()
-        .unwrap();
-    (user, workspace)
-}
-
-/// The one tenant's database, which can be taken away.
-pub(crate) struct OneTenant {
-    pool: PgPool,
-    pub(crate) away: AtomicBool,
-}
-
-impl TenantDatabases for OneTenant {
-    fn open<'a>(&'a self, _workspace: &'a Workspace) -> BoxFuture<'a, Result<Lease, Unavailable>> {
-        Box::pin(async move {
-            if self.away.load(Ordering::SeqCst) {
-                return Err(Unavailable::Unreachable {
-                    retry_after: Duration::from_secs(1),
-                });
-            }
-            Ok(Lease::of_pool(self.pool.clone()))
-        })
-    }
-
-    fn failed<'a>(&'a self, _: &'a Workspace, _: &'a sqlx::Error) -> BoxFuture<'a, ()> {
-        Box::pin(async {})
-    }
-}
-
-/// Models whose vectors are made of their texts' checksums.
-#[derive(Default)]
-pub(crate) struct CountingModels {
-    /// Texts embedded so far, by any model.
-    pub(crate) texts: Arc<AtomicUsize>,
-    pub(crate) away: Arc<AtomicBool>,
-    /// The model of new documents, if another than `first`.
-    pub(crate) current: Mutex<Option<&'static str>>,
-}
-
-pub(crate) struct CountingModel {
-    name: String,
-    texts: Arc<AtomicUsize>,
-    away: Arc<AtomicBool>,
-}
-
-impl CountingModels {
-    fn model(&self, name: &str) -> Arc<dyn Embeds> {
-        Arc::new(CountingModel {
-            name: name.to_owned(),
-            texts: Arc::clone(&self.texts),
-            away: Arc::clone(&self.away),
-        })
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.texts.load(Ordering::SeqCst)
-    }
-}
-
-impl Embedders for CountingModels {
-    fn current(&self) -> Arc<dyn Embeds> {
-        let name = *self.current.lock().unwrap();
-        self.model(name.unwrap_or("first"))
-    }
-
-    fn named(&self, name: &str) -> Option<Arc<dyn Embeds>> {
-        Some(self.model(name))
-    }
-}
-
-impl Embeds for CountingModel {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn embed<'a>(
-        &'a self,
-        texts: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, VectorsError>> {
-        Box::pin(async move {
-            if self.away.load(Ordering::SeqCst) {
-                return Err(VectorsError::Away {
-                    why: "it was taken away".to_owned(),
-                    after: None,
-                });
-            }
-            self.texts.fetch_add(texts.len(), Ordering::SeqCst);
-            Ok(texts
-                .iter()
-                .map(|text| {
-                    let digest = Sha256::digest(format!("{}{text}", self.name));
-                    digest.iter().take(8).map(|byte| f32::from(*byte)).collect()
-                })
-                .collect())
-        })
-    }
 }

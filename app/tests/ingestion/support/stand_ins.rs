@@ -1,0 +1,104 @@
+//! What stands for the tenants' pools and for the models: both can be taken away, and the models count.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use app::ingestion::{Embedders, Embeds, Lease, TenantDatabases, VectorsError};
+use app::tenants::Unavailable;
+use app::workspaces::Workspace;
+use futures::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
+use sqlx::PgPool;
+
+/// The one tenant's database, which can be taken away.
+pub(crate) struct OneTenant {
+    pub(super) pool: PgPool,
+    pub(crate) away: AtomicBool,
+}
+
+impl TenantDatabases for OneTenant {
+    fn open<'a>(&'a self, _workspace: &'a Workspace) -> BoxFuture<'a, Result<Lease, Unavailable>> {
+        Box::pin(async move {
+            if self.away.load(Ordering::SeqCst) {
+                return Err(Unavailable::Unreachable {
+                    retry_after: Duration::from_secs(1),
+                });
+            }
+            Ok(Lease::of_pool(self.pool.clone()))
+        })
+    }
+
+    fn failed<'a>(&'a self, _: &'a Workspace, _: &'a sqlx::Error) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// Models whose vectors are made of their texts' checksums.
+#[derive(Default)]
+pub(crate) struct CountingModels {
+    /// Texts embedded so far, by any model.
+    pub(crate) texts: Arc<AtomicUsize>,
+    pub(crate) away: Arc<AtomicBool>,
+    /// The model of new documents, if another than `first`.
+    pub(crate) current: Mutex<Option<&'static str>>,
+}
+
+pub(crate) struct CountingModel {
+    name: String,
+    texts: Arc<AtomicUsize>,
+    away: Arc<AtomicBool>,
+}
+
+impl CountingModels {
+    fn model(&self, name: &str) -> Arc<dyn Embeds> {
+        Arc::new(CountingModel {
+            name: name.to_owned(),
+            texts: Arc::clone(&self.texts),
+            away: Arc::clone(&self.away),
+        })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.texts.load(Ordering::SeqCst)
+    }
+}
+
+impl Embedders for CountingModels {
+    fn current(&self) -> Arc<dyn Embeds> {
+        let name = *self.current.lock().unwrap();
+        self.model(name.unwrap_or("first"))
+    }
+
+    fn named(&self, name: &str) -> Option<Arc<dyn Embeds>> {
+        Some(self.model(name))
+    }
+}
+
+impl Embeds for CountingModel {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, VectorsError>> {
+        Box::pin(async move {
+            if self.away.load(Ordering::SeqCst) {
+                return Err(VectorsError::Away {
+                    why: "it was taken away".to_owned(),
+                    after: None,
+                });
+            }
+            self.texts.fetch_add(texts.len(), Ordering::SeqCst);
+            Ok(texts
+                .iter()
+                .map(|text| {
+                    let digest = Sha256::digest(format!("{}{text}", self.name));
+                    digest.iter().take(8).map(|byte| f32::from(*byte)).collect()
+                })
+                .collect())
+        })
+    }
+}
