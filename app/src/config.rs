@@ -23,11 +23,43 @@ use service::telemetry::{Log, Trace};
 use url::Url;
 
 use crate::tenants::PoolLimits;
-pub use build::{Command, load};
+pub use build::load;
 pub use public_url::{NotAPublicUrl, PublicUrl};
 pub use rate::{Allowance, NotARate, Rate, Rates};
 
-/// Everything that can be set, checked.
+/// What the process is to do, with the settings that this needs.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Pages, and jobs as configured.
+    Serve(Box<Config>),
+    /// Jobs alone.
+    Worker(Box<Config>),
+    /// The main database's migrations, and nothing else.
+    Migrate(Database),
+}
+
+impl Work {
+    /// The settings of pages and jobs, if it is these.
+    pub fn config(self) -> Option<Config> {
+        match self {
+            Self::Serve(config) | Self::Worker(config) => Some(*config),
+            Self::Migrate(_) => None,
+        }
+    }
+}
+
+/// The process itself, whatever it does.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Log lines.
+    pub log: Log,
+    /// Traces; `None` sends none.
+    pub trace: Option<Trace>,
+    /// Threads that run it.
+    pub worker_threads: NonZeroUsize,
+}
+
+/// Everything that can be set for pages and jobs, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The pages' own port.
@@ -52,12 +84,6 @@ pub struct Config {
     pub limits: Limits,
     /// Jobs at once in this process; 0 leaves them to other processes.
     pub workers: usize,
-    /// Log lines.
-    pub log: Log,
-    /// Traces; `None` sends none.
-    pub trace: Option<Trace>,
-    /// Threads that run the app.
-    pub worker_threads: NonZeroUsize,
     /// How long requests and jobs may take to finish when the process is asked to stop.
     pub shutdown_grace: Duration,
 }

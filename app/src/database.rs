@@ -31,8 +31,16 @@ const IDLE_TRANSACTION_TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// The database is away, or lets nobody in.
-    #[error("the main database cannot be reached")]
-    Unreachable(#[source] sqlx::Error),
+    #[error("the main database of `database-url` ({at}) cannot be reached")]
+    Unreachable {
+        /// Its host and port.
+        at: String,
+        /// What went wrong.
+        source: sqlx::Error,
+    },
+    /// Its URL is none.
+    #[error("`database-url` is no URL of a PostgreSQL database")]
+    Url(#[source] sqlx::Error),
     /// Another process migrates for too long.
     #[error("another process holds the migrations' lock for more than {} s", .0.as_secs())]
     Locked(Duration),
@@ -50,7 +58,7 @@ pub enum MigrationError {
 impl MigrationError {
     /// Whether it may pass by itself.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Locked(_))
+        matches!(self, Self::Unreachable { .. } | Self::Locked(_))
     }
 }
 
@@ -83,13 +91,22 @@ fn milliseconds(duration: Duration) -> String {
 
 /// Brings the schema up to date: the app's tables, then the queue's.
 pub async fn migrate(settings: &config::Database) -> Result<(), MigrationError> {
-    let connecting = options(settings).map_err(MigrationError::Unreachable)?;
+    let connecting = options(settings).map_err(MigrationError::Url)?;
+    let unreachable = |source| MigrationError::Unreachable {
+        at: format!("{}:{}", connecting.get_host(), connecting.get_port()),
+        source,
+    };
     let mut connection = timeout(settings.acquire_timeout, connecting.connect())
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-        .map_err(MigrationError::Unreachable)?;
-    lock(&mut connection, settings.migration_lock_timeout).await?;
-    let migrating = timeout(MIGRATION_TIMEOUT, run(&mut connection, connecting));
+        .map_err(unreachable)?;
+    if !lock(&mut connection, settings.migration_lock_timeout)
+        .await
+        .map_err(unreachable)?
+    {
+        return Err(MigrationError::Locked(settings.migration_lock_timeout));
+    }
+    let migrating = timeout(MIGRATION_TIMEOUT, run(&mut connection, connecting.clone()));
     let outcome = migrating
         .await
         .unwrap_or(Err(MigrationError::TooSlow(MIGRATION_TIMEOUT)));
@@ -98,24 +115,21 @@ pub async fn migrate(settings: &config::Database) -> Result<(), MigrationError> 
     outcome
 }
 
-/// Waits for the lock, and no longer than allowed.
-async fn lock(connection: &mut PgConnection, patience: Duration) -> Result<(), MigrationError> {
+/// Waits for the lock, and no longer than allowed; says whether it was had.
+async fn lock(connection: &mut PgConnection, patience: Duration) -> sqlx::Result<bool> {
     sqlx::query("SELECT set_config('lock_timeout', $1, false)")
         .bind(milliseconds(patience))
         .execute(&mut *connection)
-        .await
-        .map_err(MigrationError::Unreachable)?;
+        .await?;
     let locked = sqlx::query("SELECT pg_advisory_lock($1)")
         .bind(MIGRATION_LOCK)
         .execute(&mut *connection)
         .await;
     match locked {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         // lock_not_available
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
-            Err(MigrationError::Locked(patience))
-        }
-        Err(error) => Err(MigrationError::Unreachable(error)),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

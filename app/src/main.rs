@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use app::config::{self, Command, Config};
+use app::config::{self, Process, Work};
 use app::telemetry;
 use service::settings::LoadError;
 use tokio::runtime::Builder;
@@ -32,12 +32,12 @@ fn main() -> ExitCode {
     }
     // Fails only if a provider is set already, which will do as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (command, config) = match settings() {
+    let (process, work) = match settings() {
         Ok(settings) => settings,
         Err(code) => return code,
     };
     let runtime = Builder::new_multi_thread()
-        .worker_threads(config.worker_threads.get())
+        .worker_threads(process.worker_threads.get())
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()
@@ -46,13 +46,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let code = runtime.block_on(live(command, config));
+    let code = runtime.block_on(live(&process, work));
     runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
     code
 }
 
 /// What to do and the settings; prints what is wrong with them, or the help that was asked for.
-fn settings() -> Result<(Command, Config), ExitCode> {
+fn settings() -> Result<(Process, Work), ExitCode> {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -70,12 +70,12 @@ fn settings() -> Result<(Command, Config), ExitCode> {
 }
 
 /// Everything between the settings and the exit code.
-async fn live(command: Command, config: Config) -> ExitCode {
+async fn live(process: &Process, work: Work) -> ExitCode {
     let identity = format!("{:08x}", rand::random::<u32>());
     let traces = service::telemetry::start(
         &telemetry::PROGRAM,
-        &config.log,
-        config.trace.as_ref(),
+        &process.log,
+        process.trace.as_ref(),
         &identity,
     );
     let traces = match traces {
@@ -83,7 +83,7 @@ async fn live(command: Command, config: Config) -> ExitCode {
         Err(error) => return failed(&error.into()),
     };
     info!("chat-app {} starts", env!("CARGO_PKG_VERSION"));
-    let ended = app::run::run(command, config).await;
+    let ended = app::run::run(work).await;
     if let Err(error) = &ended {
         let error = service::chain(error);
         error!(error = %error, "The app ends: {error}");

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::config::{Command, Config};
+use crate::config::{Config, Work};
 use crate::database::{self, MigrationError};
 use crate::telemetry::{Health, Metrics, State};
 use crate::tenants::connect;
@@ -63,21 +63,24 @@ pub enum RunError {
 }
 
 /// Does what was asked for until it is done, or until SIGTERM or SIGINT.
-pub async fn run(command: Command, config: Config) -> Result<(), RunError> {
-    if command == Command::Migrate {
-        return Ok(database::migrate(&config.database).await?);
-    }
+pub async fn run(work: Work) -> Result<(), RunError> {
+    let (config, serves) = match work {
+        Work::Serve(config) => (config, true),
+        Work::Worker(config) => (config, false),
+        Work::Migrate(database) => return Ok(database::migrate(&database).await?),
+    };
     let (config, health, metrics) = (
-        Arc::new(config),
+        Arc::<Config>::from(config),
         Health::default(),
         Arc::new(Metrics::new()),
     );
     let operations = bind("operations-listen", config.http.operations_listen).await?;
     let address = operations.address();
     info!(operations.address = %address, "Serving /livez, /readyz and /metrics on {address}");
-    let pages = match command {
-        Command::Serve => Some(bind("http-listen", config.http.listen).await?),
-        Command::Worker | Command::Migrate => None,
+    let pages = if serves {
+        Some(bind("http-listen", config.http.listen).await?)
+    } else {
+        None
     };
     let end_of_operations = CancellationToken::new();
     let vitals = Vitals {

@@ -5,53 +5,35 @@ use std::ffi::OsString;
 
 use models::{EmbeddingModel, EndpointConfig, LocalConfig, ModelsConfig, Quota};
 use service::settings::parse::show;
-use service::settings::{LoadError, Said};
+use service::settings::{AnySetting, LoadError, Said};
 use service::telemetry::{Log, Trace};
 
 use super::settings as set;
 use super::settings::{SignInMode, TABLE};
 use super::{
-    Buckets, Config, Database, Http, Limits, Objects, Oidc, Plan, Rates, Sessions, SignIn, Tenants,
+    Buckets, Config, Database, Http, Limits, Objects, Oidc, Plan, Process, Rates, Sessions, SignIn,
+    Tenants, Work,
 };
 use crate::tenants::PoolLimits;
 
-/// What the process is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Pages, and jobs as configured.
-    Serve,
-    /// Jobs alone.
-    Worker,
-    /// The main database's migrations, and nothing else.
-    Migrate,
-}
-
-impl Command {
-    const ALL: [(Self, &'static str, &'static str); 3] = [
-        (
-            Self::Serve,
-            "serve",
-            "Serve the pages, and do jobs unless --workers is 0",
-        ),
-        (
-            Self::Worker,
-            "worker",
-            "Do jobs of ingestion, without pages",
-        ),
-        (
-            Self::Migrate,
-            "migrate",
-            "Bring the main database to this version's schema, and end",
-        ),
-    ];
-}
+/// The commands, with what the help says of each.
+const SERVE: (&str, &str) = (
+    "serve",
+    "Serve the pages, and do jobs unless --workers is 0",
+);
+const WORKER: (&str, &str) = ("worker", "Do jobs of ingestion, without pages");
+const MIGRATE: (&str, &str) = (
+    "migrate",
+    "Bring the main database to this version's schema, and end; it needs the database's settings alone",
+);
 
 /// What to do and the settings, from the arguments (the first is the program's name) and the environment.
 pub fn load(
     args: impl IntoIterator<Item = OsString>,
     env: &BTreeMap<String, String>,
-) -> Result<(Command, Config), LoadError> {
-    let commands = Command::ALL.map(|(_, name, about)| TABLE.command().name(name).about(about));
+) -> Result<(Process, Work), LoadError> {
+    let commands =
+        [SERVE, WORKER, MIGRATE].map(|(name, about)| TABLE.command().name(name).about(about));
     let matches = clap::Command::new(TABLE.program)
         .version(TABLE.version)
         .about(TABLE.about)
@@ -59,32 +41,52 @@ pub fn load(
         .arg_required_else_help(true)
         .subcommands(commands)
         .try_get_matches_from(args)?;
-    let named = matches.subcommand().and_then(|(name, flags)| {
-        let (command, ..) = Command::ALL
-            .into_iter()
-            .find(|(_, other, _)| *other == name)?;
-        Some((command, flags))
-    });
-    let Some((command, flags)) = named else {
+    let Some((command, flags)) = matches.subcommand() else {
         // clap has seen to it that there is one.
         return Err(LoadError::CommandLine(clap::Error::new(
             clap::error::ErrorKind::MissingSubcommand,
         )));
     };
-    Ok((command, config(&Said::of(&TABLE, flags, env)?)?))
+    let said = Said::of(&TABLE, flags, env)?;
+    let work = match command {
+        name if name == MIGRATE.0 => Work::Migrate(database(&said)?),
+        name if name == WORKER.0 => Work::Worker(Box::new(config(&said)?)),
+        _ => Work::Serve(Box::new(config(&said)?)),
+    };
+    Ok((process(&said)?, work))
+}
+
+fn process(said: &Said) -> Result<Process, LoadError> {
+    Ok(Process {
+        log: Log {
+            format: said.need(&set::LOG_FORMAT)?,
+            filter: said.need(&set::LOG_FILTER)?,
+        },
+        trace: trace(said)?,
+        worker_threads: said.need(&set::WORKER_THREADS)?,
+    })
+}
+
+fn database(said: &Said) -> Result<Database, LoadError> {
+    Ok(Database {
+        url: said.need(&set::DATABASE_URL)?,
+        connections_max: said.need(&set::DATABASE_CONNECTIONS_MAX)?,
+        acquire_timeout: said.need(&set::DATABASE_ACQUIRE_TIMEOUT)?,
+        migration_lock_timeout: said.need(&set::MIGRATION_LOCK_TIMEOUT)?,
+    })
 }
 
 fn config(said: &Said) -> Result<Config, LoadError> {
+    let mut needed: Vec<&dyn AnySetting> = vec![&set::PUBLIC_URL, &set::DATABASE_URL, &set::BUCKET];
+    if said.need(&set::SIGN_IN)? == SignInMode::Oidc {
+        needed.push(&set::OIDC_CLIENT_ID);
+    }
+    said.all_given(&needed)?;
     let http = http(said)?;
     Ok(Config {
         sign_in: sign_in(said, &http)?,
         http,
-        database: Database {
-            url: said.need(&set::DATABASE_URL)?,
-            connections_max: said.need(&set::DATABASE_CONNECTIONS_MAX)?,
-            acquire_timeout: said.need(&set::DATABASE_ACQUIRE_TIMEOUT)?,
-            migration_lock_timeout: said.need(&set::MIGRATION_LOCK_TIMEOUT)?,
-        },
+        database: database(said)?,
         tenants: Tenants {
             namespace: said.need(&set::TENANTS_NAMESPACE)?,
             classes: said.need(&set::TENANT_CLASSES)?,
@@ -105,12 +107,6 @@ fn config(said: &Said) -> Result<Config, LoadError> {
             rates: rates(said)?,
         },
         workers: said.need(&set::WORKERS)?,
-        log: Log {
-            format: said.need(&set::LOG_FORMAT)?,
-            filter: said.need(&set::LOG_FILTER)?,
-        },
-        trace: trace(said)?,
-        worker_threads: said.need(&set::WORKER_THREADS)?,
         shutdown_grace: said.need(&set::SHUTDOWN_GRACE)?,
     })
 }

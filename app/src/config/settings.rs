@@ -224,7 +224,7 @@ service::settings! {
         LOG_FORMAT: LogFormat = "log-format", "FORMAT", Some("json"),
             "Form of log lines: json for machines, pretty for people",
             parse::log_format;
-        LOG_FILTER: LogFilter = "log-filter", "DIRECTIVES", Some("info,kube_client=warn,kube_client::client::builder=off"),
+        LOG_FILTER: LogFilter = "log-filter", "DIRECTIVES", Some("info,kube_client=warn,kube_client::client::builder=off,graphile_worker=warn,sqlx::postgres::notice=warn"),
             "Which log lines: a level and target=level, with commas between",
             parse::log_filter;
         OTLP_ENDPOINT: Url = "otlp-endpoint", "URL", None,

@@ -27,7 +27,7 @@ fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     load(args, &env)
-        .map(|(_, config)| config)
+        .map(|(_, work)| work.config().expect("pages"))
         .map_err(|error| error.to_string())
 }
 
@@ -90,30 +90,54 @@ fn each_command_is_known_by_its_name_and_none_is_asked_for() {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let command = |name: &str| {
+    let work = |name: &str| {
         let args = ["chat-app", name, "--public-url=http://localhost:8000"];
-        load(args.map(OsString::from), &env).map(|(command, _)| command)
+        load(args.map(OsString::from), &env).map(|(_, work)| work)
     };
-    assert_eq!(command("serve").ok(), Some(Command::Serve));
-    assert_eq!(command("worker").ok(), Some(Command::Worker));
-    assert_eq!(command("migrate").ok(), Some(Command::Migrate));
+    assert!(matches!(work("serve"), Ok(Work::Serve(_))));
+    assert!(matches!(work("worker"), Ok(Work::Worker(_))));
+    assert!(matches!(work("migrate"), Ok(Work::Migrate(_))));
     assert!(load(["chat-app"].map(OsString::from), &env).is_err());
 }
 
 #[test]
-fn what_is_missing_is_told_with_what_to_write() {
-    let args = ["chat-app", "serve"].map(OsString::from);
-    let error = load(args, &BTreeMap::new())
+fn migrating_needs_the_database_alone() {
+    let args = || ["chat-app", "migrate"].map(OsString::from);
+    let env = BTreeMap::from([(
+        "DATABASE_URL".to_owned(),
+        "postgres://localhost/app".to_owned(),
+    )]);
+    assert!(matches!(load(args(), &env), Ok((_, Work::Migrate(_)))));
+    let told = load(args(), &BTreeMap::new())
         .expect_err("refused")
         .to_string();
-    assert!(error.contains("write --public-url URL"), "{error}");
-    let args = ["chat-app", "serve", "--public-url=http://localhost:8000"].map(OsString::from);
-    let env = BTreeMap::from([("CHAT_APP_SIGN_IN".to_owned(), "local".to_owned())]);
-    let error = load(args, &env).expect_err("refused").to_string();
-    assert!(
-        error.contains("write --database-url-file FILE, or set DATABASE_URL"),
-        "{error}"
+    assert_eq!(
+        told,
+        "database-url is not set: write --database-url-file FILE, or set DATABASE_URL"
     );
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once_with_what_to_write() {
+    let args = ["chat-app", "serve"].map(OsString::from);
+    let told = load(args, &BTreeMap::new())
+        .expect_err("refused")
+        .to_string();
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        [
+            "public-url is not set: write --public-url URL",
+            "database-url is not set: write --database-url-file FILE, or set DATABASE_URL",
+            "bucket is not set: write --bucket NAME",
+            "oidc-client-id is not set: write --oidc-client-id ID",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_that_is_left_empty_is_not_set() {
+    let told = read(&[], &[("OPENAI_API_KEY", "")]).expect_err("refused");
+    assert!(told.contains("something has to embed documents"), "{told}");
 }
 
 #[test]
@@ -160,7 +184,7 @@ fn without_a_key_a_local_model_has_to_embed() {
             .filter(|(name, _)| *name != "OPENAI_API_KEY")
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        load(args, &env).map(|(_, config)| config.models)
+        load(args, &env).map(|(_, work)| work.config().expect("pages").models)
     };
     let error = without_key(&[]).expect_err("refused").to_string();
     assert!(

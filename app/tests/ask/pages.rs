@@ -126,9 +126,8 @@ fn settings(database: &str, stub: &Stub) -> config::Config {
         ("DATABASE_URL".to_owned(), database.to_owned()),
         ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned()),
     ]);
-    config::load(args.map(OsString::from), &env)
-        .expect("settings")
-        .1
+    let (_, work) = config::load(args.map(OsString::from), &env).expect("settings");
+    work.config().unwrap()
 }
 
 /// The only user's, once its Tenant was applied.

@@ -88,7 +88,8 @@ pub(crate) fn settings(database: &str, flags: &[&str]) -> Config {
         ("DATABASE_URL".to_owned(), database.to_owned()),
         ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned()),
     ]);
-    config::load(args, &env).expect("settings").1
+    let (_, work) = config::load(args, &env).expect("settings");
+    work.config().expect("pages")
 }
 
 /// The app, and what it stands on.

@@ -57,7 +57,10 @@ impl fmt::Display for Wrong {
             origin,
             advice,
         } = self;
-        write!(f, "{setting} is `{value}` ({origin}): {advice}")
+        match origin {
+            Origin::Nowhere => write!(f, "{setting} is not set: {advice}"),
+            origin => write!(f, "{setting} is `{value}` ({origin}): {advice}"),
+        }
     }
 }
 
@@ -70,8 +73,10 @@ pub enum Origin {
     Variable(String),
     /// In this file.
     File(PathBuf),
-    /// Nowhere: it is the default.
+    /// It was not said: it is the default.
     Default,
+    /// It was not said, and has no default.
+    Nowhere,
 }
 
 impl fmt::Display for Origin {
@@ -81,6 +86,7 @@ impl fmt::Display for Origin {
             Self::Variable(name) => write!(f, "from the environment variable {name}"),
             Self::File(path) => write!(f, "from the file {}", path.display()),
             Self::Default => f.write_str("the default"),
+            Self::Nowhere => f.write_str("not set"),
         }
     }
 }
@@ -183,15 +189,22 @@ impl Said {
 
     /// The value of a setting that has a default, or has to be given.
     pub fn need<T>(&self, setting: &Setting<T>) -> Result<T, LoadError> {
-        self.get(setting)?.ok_or_else(|| {
-            let advice = match setting.secret {
-                Some(secret) => {
-                    format!("write --{} FILE, or set {}", secret.file, secret.customary)
-                }
-                None => format!("write --{} {}", setting.name, setting.value),
-            };
-            self.wrong(setting, advice)
-        })
+        self.get(setting)?
+            .ok_or_else(|| LoadError::Settings(vec![not_set(setting)]))
+    }
+
+    /// Makes sure that all of these were given, so that everything that is missing is told at once.
+    pub fn all_given(&self, settings: &[&dyn AnySetting]) -> Result<(), LoadError> {
+        let missing: Vec<Wrong> = settings
+            .iter()
+            .filter(|setting| !self.values.contains_key(setting.name()))
+            .map(|setting| not_set(*setting))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(LoadError::Settings(missing))
+        }
     }
 
     /// The error that this value will not do, beside the others.
@@ -200,7 +213,7 @@ impl Said {
             .values
             .get(setting.name)
             .cloned()
-            .unwrap_or_else(|| (String::new(), Origin::Default));
+            .unwrap_or_else(|| (String::new(), Origin::Nowhere));
         LoadError::Settings(vec![Wrong {
             setting: setting.name.to_owned(),
             value: shown(setting, value),
@@ -236,13 +249,15 @@ impl Sources<'_> {
         if let Some(said) = self.flag(secret.file) {
             return read(said);
         }
-        if let Some(said) = self.prefixed(setting.name()) {
+        // Compose files and CI leave variables empty where there is nothing to say.
+        let some = |said: &(String, Origin)| !said.0.is_empty();
+        if let Some(said) = self.prefixed(setting.name()).filter(some) {
             return Ok(Some(said));
         }
-        if let Some(said) = self.prefixed(secret.file) {
+        if let Some(said) = self.prefixed(secret.file).filter(some) {
             return read(said);
         }
-        if let Some(said) = self.variable(secret.customary.to_owned()) {
+        if let Some(said) = self.variable(secret.customary.to_owned()).filter(some) {
             return Ok(Some(said));
         }
         self.in_file(secret.file).map_or(Ok(None), read)
@@ -326,6 +341,20 @@ impl Sources<'_> {
             .iter()
             .find(|setting| setting.name() == name)?;
         setting.secret()
+    }
+}
+
+/// What is said of a setting that has to be given and was not.
+fn not_set(setting: &dyn AnySetting) -> Wrong {
+    let advice = match setting.secret() {
+        Some(secret) => format!("write --{} FILE, or set {}", secret.file, secret.customary),
+        None => format!("write --{} {}", setting.name(), setting.value()),
+    };
+    Wrong {
+        setting: setting.name().to_owned(),
+        value: String::new(),
+        origin: Origin::Nowhere,
+        advice,
     }
 }
 
