@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -98,13 +99,13 @@ impl DataPlane {
             ) => signed_in,
             () = session.cut() => return refuse(client, &Refusal::stopped()).await,
         };
-        match signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            SignedIn::Yes => {}
+        let ahead = match signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            SignedIn::Yes(ahead) => ahead,
             SignedIn::No => return Ok(()),
             SignedIn::WrongPassword => {
                 return refuse(client, &Refusal::password(&ready.user)).await;
             }
-        }
+        };
         // The session is known by now, so a deletion either finds it or is found here.
         let watched = &Watched {
             activity: session.activity().clone(),
@@ -112,7 +113,7 @@ impl DataPlane {
         };
         let ended = if self.touch(&ready.route, true).await {
             tokio::select! {
-                ended = pass_on(client, &mut backend, &ready, watched) => ended,
+                ended = pass_on(client, &mut backend, &ready, watched, ahead) => ended,
                 () = session.cut() => refuse(client, &Refusal::stopped()).await,
             }
         } else {
@@ -162,21 +163,29 @@ impl DataPlane {
 trait Backing: Stream + Send {}
 impl<T: Stream + Send> Backing for T {}
 
+/// Passes on what both sides say from here on, after what the client sent ahead.
 async fn pass_on(
     client: &mut impl Stream,
     backend: &mut impl Stream,
     ready: &Ready,
     watched: &Watched,
+    ahead: BytesMut,
 ) -> io::Result<()> {
-    match ready.verdict.outcome {
-        Some(Effect::CutConnection { after_messages }) => {
-            relay::relay_counted(client, backend, after_messages).await
-        }
-        _ if ready.pooled => {
-            let setting = ready.startup.get("standard_conforming_strings");
-            let backslashes = setting.is_some_and(|value| value.eq_ignore_ascii_case("off"));
-            pooler::relay(client, backend, watched, backslashes).await
-        }
-        _ => relay::relay(client, backend, watched).await,
+    let cut = match ready.verdict.outcome {
+        Some(Effect::CutConnection { after_messages }) => Some(after_messages),
+        _ => None,
+    };
+    if ready.pooled && cut.is_none() {
+        let setting = ready.startup.get("standard_conforming_strings");
+        let backslashes = setting.is_some_and(|value| value.eq_ignore_ascii_case("off"));
+        return pooler::relay(client, backend, watched, ahead, backslashes).await;
+    }
+    if !ahead.is_empty() {
+        watched.client_sent();
+        backend.write_all(&ahead).await?;
+    }
+    match cut {
+        Some(after_messages) => relay::relay_counted(client, backend, after_messages).await,
+        None => relay::relay(client, backend, watched).await,
     }
 }

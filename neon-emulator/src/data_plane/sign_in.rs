@@ -17,6 +17,9 @@ const SASL: [u8; 4] = [0, 0, 0, 10];
 const SASL_CONTINUE: [u8; 4] = [0, 0, 0, 11];
 const SASL_FINAL: [u8; 4] = [0, 0, 0, 12];
 
+/// What a client may send ahead of its sign-in before it is waited for, in bytes: more than the longest message that signs in.
+const AHEAD_BYTES_MAX: usize = 128 * 1024;
+
 /// What a client that binds its sign-in to the TLS connection signs in with here.
 pub(super) struct Binding<'a> {
     /// The certificate of the connection (DER).
@@ -26,9 +29,10 @@ pub(super) struct Binding<'a> {
 }
 
 /// How a sign-in ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum SignedIn {
-    Yes,
+    /// With what the client sent ahead, before it was told so.
+    Yes(BytesMut),
     /// PostgreSQL refused, and said so, or somebody went away.
     No,
     /// The password is wrong. The client has not been told.
@@ -62,7 +66,7 @@ pub(super) async fn sign_in(
     };
     if first.kind == AUTHENTICATION && first.body.starts_with(&SASL) {
         match talk.authenticate(binding).await? {
-            SignedIn::Yes => {}
+            SignedIn::Yes(_) => {}
             refused => return Ok(refused),
         }
     } else {
@@ -71,8 +75,8 @@ pub(super) async fn sign_in(
         talk.client.write_all(&packet).await?;
         talk.client.flush().await?;
     }
-    let ready = talk.pass_until_ready(names).await?;
-    Ok(if ready { SignedIn::Yes } else { SignedIn::No })
+    let ahead = talk.pass_until_ready(names).await?;
+    Ok(ahead.map_or(SignedIn::No, SignedIn::Yes))
 }
 
 /// The next whole message; `None` when the other side went away.
@@ -114,7 +118,7 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
             chosen.put(&mut packet);
             self.backend.write_all(&packet).await?;
             self.backend.flush().await?;
-            return Ok(SignedIn::Yes);
+            return Ok(SignedIn::Yes(BytesMut::new()));
         }
         let server = scram::Server::begin(
             client_first,
@@ -168,15 +172,18 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
             .map_err(malformed)?;
         send(self.backend, SASL_RESPONSE, &[last.as_bytes()]).await?;
         match next(self.backend, &mut self.from_backend).await? {
-            Some(answer) if answer.kind == AUTHENTICATION => Ok(SignedIn::Yes),
+            Some(answer) if answer.kind == AUTHENTICATION => Ok(SignedIn::Yes(BytesMut::new())),
             // The password was changed a moment ago: what the client proved is not true any more.
             Some(_) => Ok(SignedIn::WrongPassword),
             None => Ok(SignedIn::No),
         }
     }
 
-    /// Passes messages on until PostgreSQL is ready for statements. Whether it was.
-    async fn pass_until_ready(mut self, names: &[(String, String)]) -> io::Result<bool> {
+    /// Passes messages on until PostgreSQL is ready for statements; gives what the client sent ahead, which waits until then.
+    async fn pass_until_ready(
+        mut self,
+        names: &[(String, String)],
+    ) -> io::Result<Option<BytesMut>> {
         let mut to_client = BytesMut::with_capacity(BUFFER_BYTES);
         loop {
             let mut ready = false;
@@ -192,18 +199,18 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
                 self.client.flush().await?;
                 to_client.clear();
             }
-            if !self.from_client.is_empty() {
-                self.backend.write_all(&self.from_client).await?;
-                self.backend.flush().await?;
-                self.from_client.clear();
-            }
             if ready {
-                return Ok(true);
+                return Ok(Some(self.from_client));
+            }
+            while self.from_client.first() == Some(&SASL_RESPONSE)
+                && let Some(message) = Message::take(&mut self.from_client)?
+            {
+                send(self.backend, message.kind, &[&message.body]).await?;
             }
             tokio::select! {
-                read = self.client.read_buf(&mut self.from_client) => {
+                read = self.client.read_buf(&mut self.from_client), if self.from_client.len() < AHEAD_BYTES_MAX => {
                     if read? == 0 {
-                        return Ok(false);
+                        return Ok(None);
                     }
                 }
                 read = self.backend.read_buf(&mut self.from_backend) => {
@@ -211,7 +218,7 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
                         // What it said last may be half a message, which is all there is.
                         self.client.write_all(&self.from_backend).await?;
                         self.client.flush().await?;
-                        return Ok(false);
+                        return Ok(None);
                     }
                 }
             }
@@ -232,4 +239,40 @@ fn chosen_mechanism(message: &Message) -> Option<(&str, &str)> {
 
 fn text(bytes: &[u8]) -> io::Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn statements_that_are_sent_ahead_wait_until_the_client_is_signed_in() {
+        let (mut client, mut seen_by_client) = io::duplex(BUFFER_BYTES);
+        let (mut backend, mut postgres) = io::duplex(BUFFER_BYTES);
+        let statement = b"Q\0\0\0\x0dSELECT 1\0";
+        seen_by_client.write_all(statement).await.unwrap();
+        postgres.write_all(b"R\0\0\0\x08\0\0\0\0").await.unwrap();
+        let password = SecretString::from("npg_x");
+        let binding = Binding {
+            certificate: b"",
+            password: &password,
+            passwords: &SaltedPasswords::default(),
+        };
+        let ready = b"Z\0\0\0\x05I";
+        let (signed_in, ()) =
+            tokio::join!(sign_in(&mut client, &mut backend, &[], &binding), async {
+                // The client is told of the first message, so what it sent ahead was there to be read.
+                let mut told = [0; 9];
+                seen_by_client.read_exact(&mut told).await.unwrap();
+                postgres.write_all(ready).await.unwrap();
+            });
+        assert_eq!(
+            signed_in.unwrap(),
+            SignedIn::Yes(BytesMut::from(&statement[..]))
+        );
+        drop(backend);
+        let mut passed = Vec::new();
+        postgres.read_to_end(&mut passed).await.unwrap();
+        assert_eq!(passed, b"");
+    }
 }
