@@ -14,7 +14,7 @@ const modules = path.join(need("NEON_TOOLS"), "node_modules");
 /// A package of modules, by its main file.
 export const load = (file) => import(pathToFileURL(path.join(modules, file)));
 
-const pg = createRequire(path.join(modules, "pg/package.json"))("pg");
+export const pg = createRequire(path.join(modules, "pg/package.json"))("pg");
 
 /// Runs a statement. Every host is this machine; the name goes into TLS as it stands.
 export async function query(connectionString, statement) {

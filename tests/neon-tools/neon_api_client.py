@@ -36,5 +36,11 @@ branch = made.branch.id
 assert [database.name for database in neon.databases(project, branch).databases] == ["neondb"]
 role = neon.role_password_reset(project, branch, "neondb_owner").role
 assert role.password
+endpoint = next(each for each in neon.endpoints(project).endpoints if each.branch_id == branch)
+parts = urlsplit(main)
+own = main.replace(parts.password, role.password).replace(parts.hostname, endpoint.host)
+assert query(own, "UPDATE notes SET text = 'of the branch' RETURNING text") == [("of the branch",)]
+assert query(by_options(own), "SELECT text FROM notes") == [("of the branch",)]
+assert query(main, "SELECT text FROM notes") == [("of main",)]
 neon.branch_delete(project, branch)
 neon.project_delete(project)

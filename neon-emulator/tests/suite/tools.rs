@@ -10,17 +10,17 @@ use tokio::process::Command;
 use crate::common::World;
 
 /// How long one tool may take for all it does.
-const TOOL_LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const TOOL_LIMIT: Duration = Duration::from_mins(2);
 const ORGANIZATION: &str = "org-emulator-00000001";
 
 /// The folder that the tools are installed in.
-fn tools() -> PathBuf {
+pub(crate) fn tools() -> PathBuf {
     std::env::var_os("NEON_TOOLS").map(PathBuf::from).expect(
         "Neon's tools are missing: run `make test`, or `eval \"$(target/debug/dev env)\"` first",
     )
 }
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/neon-tools")
         .join(name)

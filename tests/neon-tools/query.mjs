@@ -1,0 +1,9 @@
+// Runs a statement through node-postgres with a connection string as it stands, and prints the first value.
+import { pg } from "./lib.mjs";
+
+const [connectionString, statement] = process.argv.slice(2);
+const client = new pg.Client({ connectionString });
+await client.connect();
+const { rows } = await client.query({ text: statement, rowMode: "array" });
+await client.end();
+console.log(rows[0][0]);

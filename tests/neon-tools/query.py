@@ -1,0 +1,9 @@
+"""Runs a statement through psycopg with a connection string as it stands, and prints the first value."""
+
+import sys
+
+import psycopg
+
+uri, statement = sys.argv[1:]
+with psycopg.connect(uri, autocommit=True) as connection:
+    print(connection.execute(statement).fetchone()[0])
