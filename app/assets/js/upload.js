@@ -29,11 +29,12 @@
 
   // ---- What goes wrong ---------------------------------------------------------------------------------------------------------
 
-  /** Trying again does not help. `told` is no failure: the file is here already. */
+  /** Trying again does not help. `told` is no failure: the file is here already. `signIn`: where to, if that is what is missing. */
   class Refused extends Error {
-    constructor(title, whatToDo = "", told = false) {
+    constructor(title, whatToDo = "", { told = false, signIn = null } = {}) {
       super(whatToDo ? `${title} ${whatToDo}` : title);
       this.told = told;
+      this.signIn = signIn;
     }
   }
   /** Trying again may help. `anew`: with a new address. */
@@ -55,7 +56,8 @@
     try {
       response = await fetch(path, {
         method: "POST",
-        headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": token },
+        // Where the browser is, so that signing in leads back here.
+        headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": token, "HX-Current-URL": location.href },
         body: JSON.stringify(body),
         signal,
       });
@@ -69,7 +71,7 @@
     if (response.status === 429 || response.status >= 500) {
       throw new Passing(title, { afterMs: 1_000 * (Number(answer.retry_after_seconds ?? response.headers.get("Retry-After")) || 0) });
     }
-    throw new Refused(title, sentence(answer.what_to_do), answer.code === "duplicate");
+    throw new Refused(title, sentence(answer.what_to_do), { told: answer.code === "duplicate", signIn: answer.sign_in });
   };
 
   /** PUTs a file to its signed address, with progress, which fetch cannot tell. */
@@ -120,8 +122,8 @@
 
   /** Says what is wrong with a file before anything is sent. */
   const look = async (file) => {
-    if (file.size === 0) throw new Refused("The file is empty.");
-    if (file.size > bytesMax) throw new Refused(`${size(file.size)} is too large.`, `A file may have ${size(bytesMax)}.`);
+    if (file.size === 0) throw new Refused("The file is empty.", "Check that its export or download was complete.");
+    if (file.size > bytesMax) throw new Refused(`${size(file.size)} is too large.`, `A file may have ${size(bytesMax)}: split it, or save it with smaller pictures.`);
     let head;
     try {
       head = new TextDecoder("latin1").decode(await file.slice(0, MAGIC_BYTES).arrayBuffer());
@@ -226,6 +228,7 @@
         if (error instanceof Passing) add([this.file]);
       });
       this.button.replaceWith(button);
+      if (error.signIn) this.words.append(" ", Object.assign(element("a", "", "Sign in"), { href: error.signIn }));
     }
   }
 

@@ -18,10 +18,6 @@ use super::workshop::{Checkpoint, Workshop};
 use crate::documents::{Failure, OwnFailure, Step, Trouble};
 use crate::ids::DocumentId;
 
-/// Texts that are embedded and then kept together.
-const SLICE_TEXTS: usize = 64;
-/// Slices of one document under way at once.
-const SLICES_AT_ONCE: usize = 4;
 /// Milliseconds that a transaction waits for another worker's hold of the document.
 const LOCK_LIMIT_MS: u32 = 30_000;
 /// Milliseconds that one statement may take in the tenant's database: storing thousands of chunks in a slow compute takes a while.
@@ -56,7 +52,10 @@ pub(super) async fn embed(
             .collect();
         let mut done = (at + 1) * texts.len() - missing.len();
         meter.share(Step::Embed, done, all);
-        let slices = missing.chunks(SLICE_TEXTS).map(|slice| async move {
+        let missing = &missing;
+        let cut = model.slices();
+        let slices = cut.of(missing.len()).into_iter().map(|slice| async move {
+            let slice = &missing[slice];
             let (ids, texts): (Vec<[u8; 32]>, Vec<String>) = slice.iter().cloned().unzip();
             let vectors = model.embed(&texts).await.map_err(of_model)?;
             if vectors.len() != texts.len() {
@@ -67,7 +66,7 @@ pub(super) async fn embed(
             Ok::<usize, StepError>(ids.len())
         });
         let slices: Vec<_> = slices.collect();
-        let mut under_way = stream::iter(slices).buffer_unordered(SLICES_AT_ONCE);
+        let mut under_way = stream::iter(slices).buffer_unordered(cut.at_once);
         while let Some(count) = under_way.try_next().await? {
             done += count;
             meter.share(Step::Embed, done, all);

@@ -116,6 +116,14 @@ pub fn pages(from: u32, to: u32) -> String {
     }
 }
 
+/// What an error says, as a sentence: errors begin in lower case and end without a full stop, since they are put together in the log.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let words = error.to_string();
+    let mut letters = words.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).chain(['.']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +158,12 @@ mod tests {
         ] {
             assert_eq!(age(at.parse().unwrap(), now), words, "{at}");
         }
+    }
+
+    #[test]
+    fn what_an_error_says_is_a_sentence_on_a_page() {
+        let error = std::io::Error::other("a search has at most 200 characters");
+        assert_eq!(sentence(&error), "A search has at most 200 characters.");
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum InvitationState {
         workspace: WorkspaceId,
         /// Its name.
         name: String,
+        /// Whether they came by this very link, which is used up by that.
+        is_used: bool,
     },
     /// Used, revoked, too old, or never made: which of these is nobody's business.
     Closed,
@@ -69,17 +71,26 @@ pub fn page(chrome: &Chrome, view: &InvitationPage) -> Markup {
                         }
                         p.hint { "Good until " (format::date_time(*expires_at)) ", for one person." }
                     },
-                    InvitationState::AlreadyMember { workspace, name } => {
+                    InvitationState::AlreadyMember { workspace, name, is_used } => {
                         span.workspace-mark.large aria-hidden="true" { (initial(name)) }
                         h1 { "You are already a member" }
-                        p.lead { "This invitation leads to " strong { (name) } ". It is still good for somebody else." }
+                        p.lead {
+                            @if *is_used { "You joined " strong { (name) } " with this invitation." }
+                            @else { "This invitation leads to " strong { (name) } ". It is still good for somebody else." }
+                        }
                         a.button.primary.wide href={ "/w/" (workspace) } { "Open the workspace" }
                     },
                     InvitationState::Closed => {
                         span.sign-in-mark { (icons::LINK) }
                         h1 { "This invitation is not good" }
                         p.lead { "It may have been used, revoked or too old. Ask whoever sent it for a new link." }
-                        a.button.wide href="/" { "To the front page" }
+                        @if chrome.user.is_some() {
+                            a.button.wide href="/" { "To your documents" }
+                        } @else {
+                            p { "If you have joined with it, sign in: it still leads you there." }
+                            a.button.primary.wide href={ "/sign-in?return_to=" (path) } { "Sign in" }
+                            a.button.wide href="/" { "To the front page" }
+                        }
                     },
                 }
             }

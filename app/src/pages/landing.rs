@@ -5,8 +5,13 @@ use maud::{Markup, html};
 use super::layout::{Chrome, Frame};
 use super::{PRODUCT, icons};
 
-/// The page.
-pub fn page(chrome: &Chrome) -> Markup {
+/// The page. `chooses_region`: whether a new workspace is asked where its database is to be.
+pub fn page(chrome: &Chrome, chooses_region: bool) -> Markup {
+    let database = if chooses_region {
+        "Each workspace gets a Postgres database for itself, in the region you choose. You watch it come up."
+    } else {
+        "Each workspace gets a Postgres database for itself. You watch it come up."
+    };
     Frame::new(chrome, "Ask your documents")
         .class("landing")
         .render(&html! {
@@ -26,8 +31,7 @@ pub fn page(chrome: &Chrome) -> Markup {
             }
             section.promises aria-labelledby="promises" {
                 h2.visually-hidden #promises { "What you can count on" }
-                (promise(icons::DATABASE, "A database of your own",
-                    "Each workspace gets a Postgres database for itself, in the region you choose. You watch it come up."))
+                (promise(icons::DATABASE, "A database of your own", database))
                 (promise(icons::QUOTE, "Answers that show their source",
                     "Every statement carries the number of a passage. One click opens the PDF at that very page."))
                 (promise(icons::DOWNLOAD, "Leave with everything",

@@ -1,9 +1,19 @@
 //! What went wrong, as a page or as a fragment at the top of one.
 
 use maud::{Markup, html};
+use serde::Serialize;
 
 use super::icons;
 use super::layout::{Chrome, Frame};
+
+/// A page that helps on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lead {
+    /// Its path on this site.
+    pub path: String,
+    /// What its link says.
+    pub label: &'static str,
+}
 
 /// A problem in words for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +32,8 @@ pub struct ProblemView {
     pub request_id: Option<String>,
     /// After how many seconds it is worth trying again.
     pub retry_after_seconds: Option<u64>,
+    /// The page that says more, if there is one.
+    pub lead: Option<Lead>,
 }
 
 /// The page: for an error, for what was not found, for too many requests.
@@ -44,12 +56,31 @@ pub fn page(chrome: &Chrome, view: &ProblemView) -> Markup {
                     @if let Some(sign_in) = &view.sign_in {
                         a.button.primary href=(sign_in) { "Sign in" }
                     } @else {
-                        a.button.primary href="/" { @if chrome.user.is_some() { "To your documents" } @else { "To the front page" } }
+                        @let back = back(chrome);
+                        @if let Some(lead) = &view.lead {
+                            a.button.primary href=(lead.path) { (lead.label) }
+                            a.button href=(back.path) { (back.label) }
+                        } @else {
+                            a.button.primary href=(back.path) { (back.label) }
+                        }
                     }
                 }
                 p.hint.problem-code { (view.status) " \u{b7} " (view.code) @if let Some(id) = &view.request_id { " \u{b7} request " (id) } }
             }
         })
+}
+
+/// Where whoever asked goes on: in the workspace that they were in, if it is known.
+fn back(chrome: &Chrome) -> Lead {
+    let (path, label) = match (&chrome.workspace, &chrome.user) {
+        (Some(workspace), _) => (
+            format!("/w/{}/documents", workspace.id),
+            "To the workspace\u{2019}s documents",
+        ),
+        (None, Some(_)) => ("/".to_owned(), "To your documents"),
+        (None, None) => ("/".to_owned(), "To the front page"),
+    };
+    Lead { path, label }
 }
 
 /// The fragment, swapped into `#problems` at the top of the page that asked.
@@ -59,7 +90,11 @@ pub fn fragment(view: &ProblemView) -> Markup {
             (icons::WARNING)
             div {
                 p.callout-title { (view.title) }
-                p { (view.what_to_do) @if let Some(sign_in) = &view.sign_in { " " a href=(sign_in) { "Sign in" } } }
+                p {
+                    (view.what_to_do)
+                    @if let Some(sign_in) = &view.sign_in { " " a href=(sign_in) { "Sign in" } }
+                    @if let Some(lead) = &view.lead { " " a href=(lead.path) { (lead.label) } }
+                }
                 (wait(view))
             }
             button.icon-button type="button" data-dismiss aria-label="Dismiss" { (icons::CROSS) }

@@ -64,10 +64,11 @@ pub enum ProvisioningState {
     Stalled {
         /// The condition's reason, such as `RegionNotAllowed`.
         reason: String,
-        /// What is wrong, in the controller's words.
-        message: String,
-        /// What happens next, and who has to do what.
-        next: String,
+        /// What the operator finds the Tenant by.
+        tenant: String,
+        /// What happens next, and who has to do what. The controller's own message names Secrets, classes and namespaces; it is for those who
+        /// may read them in the cluster, and never stands on a page.
+        next: &'static str,
     },
     /// Somebody else removed the Tenant; it is not made again.
     Removed,
@@ -108,7 +109,7 @@ impl Step {
             ),
             Self::Credentials => (
                 "Keep its keys",
-                "The credentials are put where only this app can read them.",
+                "Its credentials go into a Secret of its own. No page and no log shows them.",
             ),
             Self::Schema => (
                 "Prepare its tables",
@@ -178,14 +179,13 @@ fn shown(view: &ProvisioningView) -> Markup {
         ProvisioningState::SchemaBehind { has, needs } => schema_behind(view, *has, *needs),
         ProvisioningState::Stalled {
             reason,
-            message,
+            tenant,
             next,
         } => html! {
             (parts::heading("Your database is held up", None, None))
             div.card.stack {
-                (parts::callout(Tone::Warning, message, &html! { p.hint { "Reason: " code { (reason) } } }))
-                h2 { "What happens next" }
-                p { (next) }
+                (parts::callout(Tone::Warning, "It waits for whoever runs this service.", &html! { p { (next) } }))
+                p { "If you ask them about it, tell them the reason, " code { (reason) } ", and the Tenant, " code { (tenant) } ": the cluster tells them more." }
                 p.hint { "This page moves on by itself as soon as that is solved. You need not stay." }
                 (last_resort(view))
             }

@@ -101,6 +101,7 @@ fn database(view: &SettingsPage) -> Markup {
                 @if let Some(model) = &view.embedding_model { div { dt { "Embeddings" } dd { (model) } } }
                 div { dt { "Tenant" } dd { code { (view.tenant) } } }
             }
+            p { a href={ "/w/" (view.workspace) "/provisioning" } { "How the database is" } }
         }
     }
 }

@@ -14,7 +14,7 @@ use service::chain;
 use tracing::error;
 
 use super::return_to::ReturnTo;
-use crate::pages::problem::{self as pages, ProblemView};
+use crate::pages::problem::{self as pages, Lead, ProblemView};
 use crate::pages::{Chrome, Theme};
 
 /// What went wrong, in words for people and a code for scripts. Never holds what a library said.
@@ -36,6 +36,9 @@ pub struct Problem {
     /// After how many seconds it is worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// The page that says more, where the start would be no help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lead: Option<Lead>,
 }
 
 #[expect(
@@ -61,6 +64,7 @@ impl Problem {
             code,
             sign_in: None,
             retry_after_seconds: None,
+            lead: None,
         }
     }
 
@@ -70,7 +74,7 @@ impl Problem {
             StatusCode::NOT_FOUND,
             "not_found",
             "There is nothing here",
-            "The link may be old, or what it showed belongs to a workspace that you are not a member of.",
+            "The link may be old, what it showed may have been removed, or it belongs to a workspace that you are not a member of.",
         )
     }
 
@@ -215,6 +219,7 @@ impl Problem {
             retry_after_seconds: self.retry_after_seconds,
             request_id: request_id.map(ToOwned::to_owned),
             sign_in: self.sign_in.clone(),
+            lead: self.lead.clone(),
         }
     }
 

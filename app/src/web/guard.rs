@@ -6,6 +6,7 @@ mod body;
 use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let wants_page = Wants::of(request.headers()) == Wants::Page;
+    let page_headers = page_headers(&request);
     let mut known = Known {
         verdict: None,
         around: Around {
@@ -59,11 +60,14 @@ pub(super) async fn guard(
             _ => {}
         }
     }
-    if wants_page && response.extensions().get::<Problem>().is_some() {
-        // A problem inside a workspace keeps the workspace around it; if even that cannot be had, it is shown without.
-        if let Ok(chrome) = known.around.chrome(&app).await {
-            response.extensions_mut().insert(Frame(Box::new(chrome)));
+    if let Some(headers) = page_headers
+        && let Some(problem) = response.extensions().get::<Problem>()
+    {
+        if known.around.session.is_none() && is_about_the_path(problem) {
+            known.around = Around::of_cookies(&app, &headers).await;
         }
+        // A problem inside a workspace keeps the workspace around it; if even that cannot be had, it is shown without.
+        frame(&app, known.around, &mut response).await;
     }
     response
 }
@@ -74,12 +78,37 @@ struct Known {
     around: Around,
 }
 
+/// The headers of a request for a whole page, kept for the frame of what may go wrong with it.
+fn page_headers(request: &Request) -> Option<HeaderMap> {
+    (Wants::of(request.headers()) == Wants::Page).then(|| request.headers().clone())
+}
+
+/// Whether it is worth finding out who asked where the route did not need to know: not for those who ask too much, and not while
+/// something is away.
+fn is_about_the_path(problem: &Problem) -> bool {
+    [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&problem.status)
+}
+
+async fn frame(app: &App, around: Around, response: &mut Response) {
+    if let Ok(chrome) = around.chrome(app).await {
+        response.extensions_mut().insert(Frame(Box::new(chrome)));
+    }
+}
+
 /// Before there is a route: paths that mean nothing cost their budget too.
 pub(super) async fn unknown_path(State(app): State<App>, request: Request) -> Response {
+    let page_headers = page_headers(&request);
     let mut told = None;
     let refused = take(&app, Budget::Pages, address_of(&request), &mut told).await;
     let problem = refused.err().unwrap_or_else(Problem::not_found);
+    let around = match page_headers.filter(|_| is_about_the_path(&problem)) {
+        Some(headers) => Some(Around::of_cookies(&app, &headers).await),
+        None => None,
+    };
     let mut response = problem.into_response();
+    if let Some(around) = around {
+        frame(&app, around, &mut response).await;
+    }
     if let Some(verdict) = told {
         verdict.add_to(response.headers_mut());
     }

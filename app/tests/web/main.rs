@@ -14,10 +14,12 @@ mod browser;
 #[path = "../workspaces/cluster.rs"]
 #[expect(dead_code, reason = "these tests need less of the cluster than others")]
 mod cluster;
+mod databases;
 #[path = "../shared/emulator.rs"]
 mod emulator;
 mod events;
 mod forgery;
+mod invitations;
 mod issuer;
 mod limits;
 mod matrix;

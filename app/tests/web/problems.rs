@@ -33,6 +33,20 @@ async fn what_is_not_there_is_told_as_a_page_a_fragment_or_json() {
 }
 
 #[tokio::test]
+async fn whoever_is_signed_in_keeps_their_frame_around_an_address_that_means_nothing() {
+    let site = Site::start().await;
+    let mut ada = site.signed_in("Ada").await;
+    for path in ["/nope", "/documents", "/receipts/abc", "/assets/none.css"] {
+        let page = ada.get(path).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(page.text.contains("Account of "), "{path}: {}", page.text);
+        assert!(!page.text.contains("href=\"/sign-in\""), "{path}");
+        let stranger = site.browser().get(path).await;
+        assert!(stranger.text.contains("href=\"/sign-in\""), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_not_signed_in_is_led_to_the_sign_in_page_as_fits_what_they_use() {
     let site = Site::start().await;
     let browser = site.browser();

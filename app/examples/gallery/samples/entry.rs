@@ -31,7 +31,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
         trouble: None,
     };
     vec![
-        ("landing", landing::page(&stranger())),
+        ("landing", landing::page(&stranger(), true)),
         ("sign-in", sign_in::page(&stranger(), &sign_in)),
         (
             "sign-in-local",
@@ -113,6 +113,7 @@ pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
                     state: invitation::InvitationState::AlreadyMember {
                         workspace: workspace(),
                         name: "House purchase".to_owned(),
+                        is_used: true,
                     },
                 },
             ),

@@ -46,9 +46,9 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
         (
             "provisioning-stalled",
             page(State::Stalled {
-                reason: "RegionNotAllowed".to_owned(),
-                message: "Class default does not allow the region azure-eastus2. Allowed are aws-eu-central-1 and aws-us-east-1.".to_owned(),
-                next: "Whoever runs this service has to allow the region. It is tried again as soon as that changes, and every 10 minutes.".to_owned(),
+                reason: "ApiKeyMissing".to_owned(),
+                tenant: "ws-k3v9x2m7q0za".to_owned(),
+                next: "Whoever runs this service has to renew its key to the database account. Once they have, it goes on by itself.",
             }),
         ),
         ("provisioning-removed", page(State::Removed)),
@@ -137,6 +137,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         sign_in: None,
         request_id: Some("7f3a9c12".to_owned()),
         retry_after_seconds: None,
+        lead: None,
     };
     vec![
         (
@@ -146,7 +147,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
                 &view(
                     404,
                     "There is nothing here",
-                    "The link may be old, or what it showed belongs to a workspace that you are not a member of.",
+                    "The link may be old, what it showed may have been removed, or it belongs to a workspace that you are not a member of.",
                     "not_found",
                 ),
             ),
@@ -198,6 +199,24 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
             problem::page(
                 &hostile_inside(),
                 &view(422, HOSTILE, HOSTILE, "wrong_input"),
+            ),
+        ),
+        (
+            "database-stalled",
+            problem::page(
+                &inside(),
+                &problem::ProblemView {
+                    lead: Some(problem::Lead {
+                        path: "/w/k3v9x2m7q0za/provisioning".to_owned(),
+                        label: "About your database",
+                    }),
+                    ..view(
+                        503,
+                        "Your database is held up",
+                        "Whoever runs this service has to mend something first; then it goes on by itself. What you brought is kept.",
+                        "database_stalled",
+                    )
+                },
             ),
         ),
         (

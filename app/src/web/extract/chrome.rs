@@ -6,9 +6,9 @@ use axum::http::request::Parts;
 use axum_extra::extract::cookie::CookieJar;
 use jiff::Timestamp;
 
-use super::super::{App, Problem};
+use super::super::{App, Problem, cookies};
 use super::WorkspaceAccess;
-use crate::identity::Session;
+use crate::identity::{Session, sessions};
 use crate::pages::{Chrome, Notice, PersonView, Theme, WorkspaceLink};
 use crate::workspaces::{Role, Workspace, store};
 
@@ -44,6 +44,23 @@ pub(in crate::web) struct Around {
 }
 
 impl Around {
+    /// By the cookies alone, for answers that no route's guard has looked at. What cannot be found out is left out.
+    pub(in crate::web) async fn of_cookies(app: &App, headers: &HeaderMap) -> Self {
+        let public_url = &app.config.http.public_url;
+        let token = cookies::token(headers, cookies::Kind::Session, public_url);
+        let session = match token {
+            Some(token) => sessions::find(&app.database, &token, app.config.sessions)
+                .await
+                .unwrap_or_default(),
+            None => None,
+        };
+        Self {
+            theme: theme(headers),
+            session,
+            access: None,
+        }
+    }
+
     pub(in crate::web) async fn chrome(self, app: &App) -> Result<Chrome, Problem> {
         let Some(session) = self.session else {
             return Ok(Chrome::anonymous(

@@ -20,8 +20,9 @@ use crate::documents::{self, Document, PASSAGES_A_PAGE, SearchQuery, Title};
 use crate::ids::DocumentId;
 use crate::objects::Disposition;
 use crate::pages::document::{DocumentPage, PassageView};
-use crate::pages::documents::{DocumentsView, Place, SearchView, UploadLimits};
-use crate::pages::{self, Chrome, Notice};
+use crate::pages::documents::{DatabaseNote, DocumentsView, Place, SearchView, UploadLimits};
+use crate::pages::{self, Chrome, Notice, format};
+use crate::tenants::Unavailable;
 use crate::web::error::Wants;
 use crate::web::extract::{Form, Path, Query, WorkspaceAccess};
 use crate::web::limits::Budget;
@@ -98,7 +99,19 @@ async fn list_view(app: &App, access: &WorkspaceAccess) -> Result<DocumentsView,
             file_bytes_max: app.config.plan.upload_bytes_max,
             documents_max: app.config.plan.documents_max,
         },
+        database: database_note(app, access),
     })
+}
+
+/// What the watch knows of the database; it is not opened for that.
+fn database_note(app: &App, access: &WorkspaceAccess) -> Option<DatabaseNote> {
+    match app.tenants.available(&access.workspace).err()? {
+        Unavailable::Provisioning(_) => Some(DatabaseNote::ComingUp),
+        Unavailable::Stalled(_) | Unavailable::NotOurs => Some(DatabaseNote::HeldUp),
+        Unavailable::SchemaBehind { .. } => Some(DatabaseNote::Updating),
+        Unavailable::Gone => Some(DatabaseNote::Gone),
+        Unavailable::Busy | Unavailable::Unreachable { .. } => None,
+    }
 }
 
 #[derive(Deserialize)]
@@ -134,7 +147,10 @@ async fn look_for(app: &App, access: &WorkspaceAccess, text: &str) -> Result<Sea
         Ok(query) => query,
         Err(documents::SearchError::Empty) => return Ok(nothing(None)),
         Err(error @ documents::SearchError::TooLong) => {
-            return Ok(nothing(Some(format!("{error}. Look for fewer words."))));
+            return Ok(nothing(Some(format!(
+                "{} Look for fewer words.",
+                format::sentence(&error)
+            ))));
         }
     };
     let tenant = match app.pools.get(&access.workspace).await {
@@ -203,9 +219,11 @@ async fn page_view(
         document: views::document(document),
         passages: Vec::new(),
         more: None,
+        database: database_note(app, access),
         trouble: None,
     };
-    if wants == Wants::Fragment || document.page_count.is_none() {
+    let nothing_to_read = document.page_count.is_none() || view.database.is_some();
+    if wants == Wants::Fragment || nothing_to_read {
         return Ok(view);
     }
     let tenant = match app.pools.get(&access.workspace).await {
@@ -272,7 +290,7 @@ async fn rename(
 ) -> Result<Redirect, Problem> {
     let title: Title = title
         .parse()
-        .map_err(|error: documents::NotATitle| Problem::wrong_input(format!("{error}.")))?;
+        .map_err(|error: documents::NotATitle| Problem::wrong_input(format::sentence(&error)))?;
     documents::rename(&app.database, &access.workspace.id, path.document, &title)
         .await
         .map_err(problems::change)?;

@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::unavailable;
+use crate::ids::WorkspaceId;
 use crate::web::extract::WorkspaceAccess;
 use crate::web::limits::Budget;
 use crate::web::router::{Access, Route};
@@ -29,12 +30,13 @@ async fn archive(State(app): State<App>, access: WorkspaceAccess) -> Result<Resp
             .pools
             .get(&workspace)
             .await
-            .map_err(|reason| unavailable::problem(&reason))?,
+            .map_err(|reason| unavailable::problem(&reason, &workspace.id))?,
         objects: app.objects.clone(),
     };
+    let id = workspace.id.clone();
     let pieces = export::export(sources, workspace, access.user.id)
         .await
-        .map_err(problem)?;
+        .map_err(|error| problem(error, &id))?;
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),
         (
@@ -46,7 +48,7 @@ async fn archive(State(app): State<App>, access: WorkspaceAccess) -> Result<Resp
 }
 
 /// Only what goes wrong before the first byte can be told.
-fn problem(error: ExportError) -> Problem {
+fn problem(error: ExportError, workspace: &WorkspaceId) -> Problem {
     match error {
         ExportError::Busy => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -54,7 +56,7 @@ fn problem(error: ExportError) -> Problem {
             "An export is being written already",
             "You can have one at a time. Let it finish, or try again in a few minutes.",
         ),
-        ExportError::Unavailable(reason) => unavailable::problem(&reason),
+        ExportError::Unavailable(reason) => unavailable::problem(&reason, workspace),
         ExportError::Database(error) => error.into(),
         error @ (ExportError::Objects(_)
         | ExportError::Changed

@@ -24,7 +24,9 @@ async fn front(
     chrome: Chrome,
 ) -> Result<Response, Problem> {
     let Some(session) = session else {
-        return Ok(pages::landing::page(&chrome).into_response());
+        // A single region is no choice.
+        let chooses_region = app.config.tenants.regions.len() > 1;
+        return Ok(pages::landing::page(&chrome, chooses_region).into_response());
     };
     let workspaces = store::of_user(&app.database, session.user.id).await?;
     let target = workspaces.first().map_or_else(

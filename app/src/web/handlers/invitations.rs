@@ -123,9 +123,9 @@ async fn accept(
             let target = format!("/w/{workspace}/documents?{parameter}={key}");
             Ok(Redirect::to(&target).into_response())
         }
-        Err(InvitationError::NotGood | InvitationError::TooMany) => {
-            Ok(answer(&chrome, path.token, InvitationState::Closed))
-        }
+        Err(InvitationError::NotGood) => Ok(answer(&chrome, path.token, InvitationState::Closed)),
+        // Given only where a link is made.
+        Err(error @ InvitationError::TooMany) => Err(Problem::defect(&error)),
         // The link stays good.
         Err(InvitationError::Members(MemberError::OwnsTooMany { limit })) => Err(Problem::new(
             StatusCode::CONFLICT,

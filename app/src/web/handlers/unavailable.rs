@@ -2,14 +2,35 @@
 
 use axum::http::StatusCode;
 
+use crate::ids::WorkspaceId;
+use crate::pages::problem::Lead;
 use crate::tenants::Unavailable;
 use crate::web::Problem;
 
-/// In one place for every handler that needs the database.
-pub(super) fn problem(reason: &Unavailable) -> Problem {
+/// In one place for every handler that needs the database. Where waiting a few seconds is not all, it leads to the page about the database.
+pub(super) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> Problem {
     let of = |code, title, what_to_do| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title, what_to_do)
     };
+    let lead = match reason {
+        Unavailable::Busy | Unavailable::Unreachable { .. } => None,
+        Unavailable::Provisioning(_)
+        | Unavailable::Stalled(_)
+        | Unavailable::SchemaBehind { .. }
+        | Unavailable::Gone
+        | Unavailable::NotOurs => Some(Lead {
+            path: format!("/w/{workspace}/provisioning"),
+            label: "About your database",
+        }),
+    };
+    let words = words(reason, of);
+    Problem { lead, ..words }
+}
+
+fn words(
+    reason: &Unavailable,
+    of: impl Fn(&'static str, &'static str, &'static str) -> Problem,
+) -> Problem {
     match reason {
         Unavailable::Provisioning(_) => Problem {
             retry_after_seconds: Some(2),
@@ -22,7 +43,7 @@ pub(super) fn problem(reason: &Unavailable) -> Problem {
         Unavailable::Stalled(_) => of(
             "database_stalled",
             "Your database is held up",
-            "Somebody has to mend something first. Open the workspace\u{2019}s first page: it says what.",
+            "Whoever runs this service has to mend something first; then it goes on by itself. What you brought is kept.",
         ),
         Unavailable::SchemaBehind { .. } => Problem {
             retry_after_seconds: Some(10),
@@ -35,7 +56,7 @@ pub(super) fn problem(reason: &Unavailable) -> Problem {
         Unavailable::Gone | Unavailable::NotOurs => of(
             "database_gone",
             "Your database is gone",
-            "It was removed outside of this app. Open the workspace\u{2019}s first page: it says what you can do.",
+            "It was removed outside of this app. The page about it says what you can do.",
         ),
         Unavailable::Busy => Problem {
             retry_after_seconds: Some(5),

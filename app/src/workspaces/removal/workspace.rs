@@ -81,6 +81,13 @@ async fn counted<F: Files>(
     Ok(progress)
 }
 
+/// For a receipt, which whoever has its link reads: the controller's message names the cluster's insides, its reason does not.
+fn held_words(reason: &str) -> String {
+    format!(
+        "It waits for whoever runs this service, and goes on by itself once they have mended what is in its way (reason: {reason})."
+    )
+}
+
 async fn database<F: Files>(
     remover: &Remover<F>,
     removal: &Removal,
@@ -106,7 +113,7 @@ async fn database<F: Files>(
             .stalled
             .as_ref()
             .filter(|_| tenant.is_deleting)
-            .map(|note| note.message.to_string()),
+            .map(|note| held_words(&note.reason)),
         ..removal.progress.clone()
     };
     if progress != removal.progress {

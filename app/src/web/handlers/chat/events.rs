@@ -43,7 +43,7 @@ pub(super) async fn events(
         .ask
         .database(&access.workspace)
         .await
-        .map_err(|reason| unavailable::problem(&reason))?;
+        .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
     let read = async {
         let message = threads::message(&database, path.thread, path.message).await?;
         match message.filter(|message| message.author != Author::Person) {

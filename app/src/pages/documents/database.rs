@@ -1,0 +1,80 @@
+//! A line on top while the workspace's database cannot be used: how it is, and where more of it is said. It goes by itself.
+
+use maud::{Markup, html};
+
+use super::super::parts::{self, Tone};
+use super::super::provisioning::{EVENT_CHANGED, EVENT_ENDED};
+use crate::ids::WorkspaceId;
+
+/// Why the database cannot be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseNote {
+    /// It is being made.
+    ComingUp,
+    /// Somebody else has to do something first.
+    HeldUp,
+    /// It gets a newer schema.
+    Updating,
+    /// It was removed, and not by this app.
+    Gone,
+}
+
+impl DatabaseNote {
+    /// How it is meant, what there is to say, what it means for files, and what the link to more says.
+    fn words(self) -> (Tone, &'static str, &'static str, &'static str) {
+        match self {
+            Self::ComingUp => (
+                Tone::Neutral,
+                "The database is not there yet.",
+                "Files that you bring are kept, and read as soon as it is.",
+                "Watch it come up",
+            ),
+            Self::HeldUp => (
+                Tone::Warning,
+                "The database is held up.",
+                "It waits for whoever runs this service. Files that you bring are kept, and read once it is there.",
+                "What it waits for",
+            ),
+            Self::Updating => (
+                Tone::Neutral,
+                "The database is being brought up to date.",
+                "Files that you bring are kept, and read after that.",
+                "How far it is",
+            ),
+            Self::Gone => (
+                Tone::Bad,
+                "The database was removed.",
+                "Nothing can be read or asked here any more.",
+                "What you can do",
+            ),
+        }
+    }
+}
+
+/// The line, or the place where it would stand.
+pub(in super::super) fn database(workspace: &WorkspaceId, note: Option<DatabaseNote>) -> Markup {
+    let base = format!("/w/{workspace}");
+    html! {
+        @match note {
+            None => div #database-note {},
+            Some(note @ DatabaseNote::Gone) => div #database-note { (line(note, &base)) },
+            Some(note) => {
+                div #database-note hx-ext="sse" sse-connect={ (base) "/provisioning/events" } sse-close=(EVENT_ENDED) {
+                    div hx-get={ (base) "/documents" } hx-select="#database-note" hx-target="#database-note" hx-swap="outerHTML"
+                        hx-trigger={ "sse:" (EVENT_ENDED) ", sse:" (EVENT_CHANGED) " throttle:30s" } {
+                        (line(note, &base))
+                    }
+                }
+            },
+        }
+    }
+}
+
+fn line(note: DatabaseNote, base: &str) -> Markup {
+    let (tone, title, text, more) = note.words();
+    parts::callout(
+        tone,
+        title,
+        &html! { p { (text) " " a href={ (base) "/provisioning" } { (more) } } },
+    )
+}
