@@ -54,8 +54,9 @@ test-e2e: servers ## End-to-end tests against real servers, in their short form
 	$(WITH_SERVERS) $(CARGO) test --workspace $(E2E) -- $(TEST)
 
 .PHONY: test-long
-test-long: servers deny ## End-to-end tests in their full form, the corpus of PDFs, and the licences of dependencies
+test-long: servers deny ## End-to-end tests in their full form, the corpus of PDFs, an archive of 4 GiB, and the licences of dependencies
 	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace $(E2E) --test corpus -- --include-ignored $(TEST)
+	$(WITH_SERVERS) $(CARGO) test -p chat-app --lib -- --ignored more_than_4_gib
 
 .PHONY: test-live
 test-live: servers ## One real project with NEON_API_KEY: made, compared with the emulator's, removed; skipped without the key
