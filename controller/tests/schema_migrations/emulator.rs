@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate};
 use neon::Neon;
-use neon::model::CreateProject;
+use neon::ids::ProjectId;
+use neon::model::{CreateProject, EndpointState};
 use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
 use neon_emulator::{Emulator, Latency};
 use secrecy::ExposeSecret as _;
@@ -39,6 +40,23 @@ const NIGHT: Duration = Duration::from_mins(10);
 fn document() -> Option<Arc<Document>> {
     let path = std::env::var_os(DOCUMENT_VARIABLE)?;
     Some(Document::read(path.as_ref()).expect("the API's document"))
+}
+
+/// Lets time pass until the project's compute sleeps: what was connected last may not have left yet.
+async fn falls_asleep(emulator: &Emulator, neon: &Neon, project: &ProjectId) {
+    let sleeps = async {
+        loop {
+            emulator.turn_clock(NIGHT).await.expect("turned");
+            let endpoints = neon.endpoints(project).list().send().await.expect("listed");
+            if endpoints[0].current_state == EndpointState::Idle {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, sleeps)
+        .await
+        .expect("the compute never sleeps");
 }
 
 #[tokio::test]
@@ -90,13 +108,13 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
     );
 
     // Asleep, it is woken and waited for; also by somebody who has too little patience for it the first time.
-    emulator.turn_clock(NIGHT).await.expect("turned");
+    falls_asleep(&emulator, &neon, &created.project.id).await;
     let patient = migrate(&target, &set, &limits()).await.expect("migrated");
     assert_eq!(
         (patient.version, emulator.cold_starts()),
         (first.version, 1)
     );
-    emulator.turn_clock(NIGHT).await.expect("turned");
+    falls_asleep(&emulator, &neon, &created.project.id).await;
     let impatient = MigrationLimits {
         connect_timeout: Duration::from_millis(COLD_START_MS / 3),
         connect_total: WAIT_MAX,
