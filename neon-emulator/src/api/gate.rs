@@ -35,7 +35,7 @@ const TIMEOUT_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>524: A timeout o
                             <body><h1>A timeout occurred</h1></body></html>\n";
 const TIMEOUT_STATUS: u16 = 524;
 /// What is told of a request that a fault of the whole account refused.
-const ACCOUNT_FAULT: &str = "account:429";
+const ACCOUNT_FAULT: &str = "fault account:429";
 /// What is told of one that was too many.
 const RATE_LIMIT: &str = "rate limit";
 

@@ -27,7 +27,7 @@ pub(crate) struct Request {
     pub(crate) status: Option<u16>,
     /// How long it took, in milliseconds.
     pub(crate) took_ms: u64,
-    /// The faults that came up, in the words of a line.
+    /// The faults that came up, for people.
     pub(crate) faults: Vec<String>,
 }
 

@@ -214,7 +214,7 @@ impl Faults {
                 }
             };
             if happens {
-                words.push(fault.effect.word());
+                words.push(format!("fault {}", fault.effect.word()));
             }
             happens
         });

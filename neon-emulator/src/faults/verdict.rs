@@ -19,7 +19,7 @@ pub(crate) struct Verdict {
     /// Projects of a page that are unavailable: by place, or by id.
     pub(crate) unavailable_first: usize,
     pub(crate) unavailable: Vec<ProjectId>,
-    /// What came up, in the words of a line, for people.
+    /// What came up, for people.
     pub(crate) words: Vec<String>,
 }
 

@@ -89,7 +89,7 @@ fn summary(overview: &Overview) -> Markup {
                 (figure("Operations running", &known(state.map(State::running)), ""))
                 (figure("Calls", &overview.calls.to_string(), ""))
                 @if let Some(violations) = overview.violations {
-                    (figure("Against the document", &violations.to_string(), if violations == 0 { "" } else { "bad" }))
+                    (figure("Violations", &violations.to_string(), if violations == 0 { "" } else { "bad" }))
                 }
                 div .clock { dt { "Emulator’s time" } dd { (moment(overview.now)) } }
             }
@@ -248,7 +248,7 @@ fn one_request(request: &Request) -> Markup {
             td {
                 span .method { (request.method) } " " code { (request.operation) }
                 @if let Some(project) = &request.project { " " span .facts { (project) } }
-                @for fault in &request.faults { " " span .fault { "fault " (fault) } }
+                @for fault in &request.faults { " " span .fault { (fault) } }
             }
             td { span class={ "word " (look) } { (answer) } }
             td .number { (request.took_ms) }

@@ -65,6 +65,7 @@ impl Store {
         project: &ProjectId,
         id: &EndpointId,
     ) -> Result<EndpointRow, StoreError> {
+        hold_project(tx, project).await?;
         sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2
                  AND branch_id IN (SELECT id FROM branches WHERE project_id = $1 AND deleted_at_us IS NULL) FOR UPDATE")
             .bind(project.as_str())
@@ -79,6 +80,7 @@ impl Store {
         tx: &mut Tx,
         project: &ProjectId,
     ) -> Result<Vec<EndpointRow>, StoreError> {
+        hold_project(tx, project).await?;
         Ok(
             sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 ORDER BY id FOR UPDATE")
                 .bind(project.as_str())
@@ -135,12 +137,14 @@ impl Store {
         now: Micros,
         opened: bool,
     ) -> Result<bool, StoreError> {
+        // The project first, as everywhere.
         let touched = sqlx::query(
             "WITH touched AS (
-                 UPDATE endpoints SET last_active_us = greatest(last_active_us, $2) WHERE id = $1 RETURNING project_id
+                 UPDATE projects SET last_active_us = greatest(last_active_us, $2), connections_opened = connections_opened + $3
+                 WHERE id = (SELECT project_id FROM endpoints WHERE id = $1) AND deleted_at_us IS NULL RETURNING id
              )
-             UPDATE projects SET last_active_us = greatest(last_active_us, $2), connections_opened = connections_opened + $3
-             FROM touched WHERE projects.id = touched.project_id AND deleted_at_us IS NULL",
+             UPDATE endpoints SET last_active_us = greatest(last_active_us, $2)
+             FROM touched WHERE endpoints.id = $1 AND endpoints.project_id = touched.id",
         )
         .bind(endpoint)
         .bind(now)
@@ -149,4 +153,14 @@ impl Store {
         .await?;
         Ok(touched.rows_affected() > 0)
     }
+}
+
+/// Whoever changes something of a project holds the project's row before any other, if only so that it stays: two changes that took the
+/// rows in different orders would wait for each other.
+async fn hold_project(tx: &mut Tx, project: &ProjectId) -> Result<(), StoreError> {
+    sqlx::query("SELECT FROM projects WHERE id = $1 FOR KEY SHARE")
+        .bind(project.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }

@@ -124,7 +124,7 @@ impl Store {
         // The project may be gone by the time its last bytes are counted.
         sqlx::query(
             "INSERT INTO usage_hours AS used (project_id, branch_id, hour_us, active_us, compute_milli_us, transferred_bytes)
-             SELECT id, $2, $3, $4, $4::numeric * $5, $6 FROM projects WHERE id = $1
+             SELECT id, $2, $3, $4, $4::numeric * $5, $6 FROM projects WHERE id = $1 FOR KEY SHARE
              ON CONFLICT (project_id, branch_id, hour_us) DO UPDATE SET active_us = used.active_us + excluded.active_us,
                  compute_milli_us = used.compute_milli_us + excluded.compute_milli_us,
                  transferred_bytes = used.transferred_bytes + excluded.transferred_bytes",

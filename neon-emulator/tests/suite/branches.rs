@@ -1,16 +1,20 @@
 //! Branches are real databases: copied with their data, apart from each other, and restored.
 
+use std::str::FromStr;
+use std::time::Instant;
+
 use neon::ErrorKind;
 use neon::model::{CreateBranch, CreateRole, INIT_SCHEMA_ONLY, NewBranch, RestoreBranch};
 use secrecy::ExposeSecret;
-use sqlx::Connection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::client::client;
-use crate::common::{World, connect, uri};
+use crate::common::{SOON, World, connect, uri};
 
 async fn write(uri: &str, statements: &str) {
     let mut connection = connect(uri).await.expect("connects");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
+    sqlx::raw_sql(AssertSqlSafe(statements.to_owned()))
         .execute(&mut connection)
         .await
         .expect("writes");
@@ -292,4 +296,53 @@ async fn a_branch_whose_time_is_over_is_removed() {
             .deletion_method,
         "ttl"
     );
+}
+
+/// Somebody waits for a lock on a row of the emulator's state.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+#[tokio::test]
+async fn who_waits_for_a_project_that_is_changed_holds_nothing_of_it() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    connect(&uri(&created)).await.expect("connects");
+    let project = created.project.id.as_str();
+    let options = PgConnectOptions::from_str(world.postgres.uri()).expect("a URI");
+    let options = options.database(&world.control_database);
+    let mut change = options.connect().await.expect("connects");
+    let mut watch = options.connect().await.expect("connects");
+
+    let mut tx = change.begin().await.expect("begins");
+    sqlx::query("SELECT FROM projects WHERE id = $1 FOR UPDATE")
+        .bind(project)
+        .execute(&mut *tx)
+        .await
+        .expect("locks");
+    let path = format!("/projects/{project}");
+    let uri = uri(&created);
+    let others = async { tokio::join!(connect(&uri), world.get(&path)) };
+    let changes = async {
+        let limit = Instant::now() + SOON;
+        loop {
+            let waiting: i64 = sqlx::query_scalar(WAITING)
+                .fetch_one(&mut watch)
+                .await
+                .expect("counts");
+            if waiting >= 2 {
+                break;
+            }
+            assert!(Instant::now() < limit, "{waiting} wait");
+        }
+        for table in ["endpoints", "usage_hours"] {
+            let rows = format!("SELECT FROM {table} WHERE project_id = $1 FOR UPDATE NOWAIT");
+            sqlx::query(AssertSqlSafe(rows))
+                .bind(project)
+                .execute(&mut *tx)
+                .await
+                .expect("nobody holds them");
+        }
+        tx.commit().await.expect("commits");
+    };
+    let ((connected, _), ()) = tokio::join!(others, changes);
+    connected.expect("connects when the change is done");
 }
