@@ -59,16 +59,17 @@ struct ReadyFile {
 
 /// All of it, on one emulator: the calls first, while there is one project.
 pub(crate) async fn measure(form: &Form) -> Result<Vec<Figure>> {
-    let mut figures = Figures::new("neon", form.projects);
+    let mut of_calls = Figures::new("neon", form.calls);
+    let mut of_projects = Figures::new("neon", form.projects);
     let bed = Bed::start().await?;
     let neon = bed.client()?;
     let created = neon.projects().create(CreateProject::named("one"));
     let project = created.send().await?.project.id;
-    calls(&bed, &neon, &project, form.calls, &mut figures).await?;
-    turns(&neon, form.calls, &mut figures).await?;
-    crowd_of_projects(&bed, &neon, form.projects, &mut figures).await?;
+    calls(&bed, &neon, &project, form.calls, &mut of_calls).await?;
+    turns(&neon, form.calls, &mut of_calls).await?;
+    crowd_of_projects(&bed, &neon, form.projects, &mut of_projects).await?;
     bed.stop().await;
-    Ok(figures.into_vec())
+    Ok([of_calls.into_vec(), of_projects.into_vec()].concat())
 }
 
 /// The same GET through the client and through bare reqwest, in turn: one connection each, and the same type read.
