@@ -1,3 +1,5 @@
+//! Archives read back: by the crate that writes them, by Python and by unzip.
+
 use std::fs::File;
 use std::io::{Cursor, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
