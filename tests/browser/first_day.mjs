@@ -91,6 +91,26 @@ await tell(async ({ person }) => {
   await page.locator('article.answer:not(.pending)').nth(1).waitFor();
   await ada.shoot('chat-not-found');
 
+  // --- What goes wrong far down a page is said where the reader is, and what was typed is kept ---
+  await page.setViewportSize({ width: 390, height: 420 });
+  await page.evaluate(() => fetch(`${location.pathname}/remove`, {
+    method: 'POST',
+    body: new URLSearchParams({ csrf: document.querySelector('[name=csrf]').value }),
+  }));
+  await page.fill('#question', QUESTION);
+  await page.keyboard.press('Enter');
+  await page.locator('#problems .callout').waitFor();
+  await page.evaluate(() => document.scrollingElement.scrollTo(0, document.scrollingElement.scrollHeight));
+  const told = await page.locator('#problems .callout').evaluate((it) => {
+    const box = it.getBoundingClientRect();
+    const shown = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return { down: document.scrollingElement.scrollTop, seen: Boolean(shown?.closest('#problems')) };
+  });
+  ensure(told.down > 0, 'the page is too short to be scrolled');
+  ensure(told.seen, 'a problem is told where nobody sees it');
+  ensure((await page.inputValue('#question')) === QUESTION, 'the question is lost with the problem');
+  await page.setViewportSize({ width: 1280, height: 900 });
+
   // --- Members ---
   await page.goto(`${APP}/w/${workspace}/members`);
   await page.getByRole('button', { name: 'Make a link' }).click();

@@ -39,6 +39,7 @@ export async function tell(story) {
     const found = await story({
       findings,
       person: async (name) => {
+        rmSync(failure(name), { force: true });
         const somebody = await person(browser, name, findings);
         people.push(somebody);
         return somebody;
@@ -57,6 +58,11 @@ export async function tell(story) {
   } finally {
     await browser.close();
   }
+}
+
+/** Where somebody's page is kept when a story fails; that of an earlier run goes when the next begins. */
+function failure(name) {
+  return join(folder(), `failed-${name}.png`);
 }
 
 function folder() {
