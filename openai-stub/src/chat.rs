@@ -64,7 +64,7 @@ async fn answer(
         Opened::Asked(asked) => asked,
         Opened::Spoilt(response) => return Ok(response),
     };
-    if !shared.config.chat_models.iter().any(|name| *name == model) {
+    if !shared.config.chat_models.contains(&model) {
         return Err(Refusal::unknown_model(&model));
     }
     let message = last_message(fields.get("messages"))?;

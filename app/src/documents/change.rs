@@ -88,11 +88,7 @@ pub async fn retry(
     .bind(document.0)
     .fetch_one(&mut *transaction)
     .await?;
-    let job = Ingest {
-        workspace: workspace.clone(),
-        document,
-        reading,
-    };
+    let job = Ingest::of(&mut transaction, workspace, document, reading).await?;
     queue::add(&mut *transaction, &job).await?;
     note_event(&mut *transaction, workspace, document).await?;
     transaction.commit().await?;

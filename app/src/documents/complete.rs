@@ -148,11 +148,7 @@ async fn accept(
     .await?;
     // None: somebody else completed or removed it meanwhile, and saw to the rest.
     if let Some(reading) = reading {
-        let job = Ingest {
-            workspace: workspace.clone(),
-            document,
-            reading,
-        };
+        let job = Ingest::of(&mut transaction, workspace, document, reading).await?;
         queue::add(&mut *transaction, &job).await?;
         note_event(&mut *transaction, workspace, document).await?;
     }

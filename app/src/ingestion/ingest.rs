@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use tracing::{Instrument as _, info, info_span, warn};
 
 use super::claim::{Claim, Claimed, Counts, Meter};
@@ -21,10 +22,10 @@ use crate::workspaces::{self, Workspace, WorkspaceState};
 
 /// Beginnings of one reading at most, after which a trouble that stays becomes a failure: with the queue's waits, almost two hours.
 pub const ATTEMPTS_MAX: u32 = 60;
-/// Documents of one workspace that are read at once: somebody who brings twenty leaves room for others.
-const LANES: u8 = 2;
 /// Jobs that people wait for longer than for others go first; reading gives way to removals and renamings.
 const PRIORITY: i16 = 10;
+/// What a workspace's own documents, on their way before this one, count at most: even the last goes before background work.
+const AHEAD_MAX: i16 = 30;
 /// A file that takes its worker with it is given up after so many.
 const STARTS_MAX: i16 = 4;
 
@@ -37,9 +38,37 @@ pub struct Ingest {
     pub document: DocumentId,
     /// Which of its readings; work for an older one stops.
     pub reading: i32,
+    /// How many others of the workspace were on their way when it was put into the queue. That many places behind the first of
+    /// each workspace it waits.
+    #[serde(default)]
+    pub ahead: i16,
 }
 
 impl Ingest {
+    /// The job of a reading, with its place in the queue: behind the workspace's other documents, and not before the first ones of others.
+    pub async fn of(
+        connection: &mut PgConnection,
+        workspace: &WorkspaceId,
+        document: DocumentId,
+        reading: i32,
+    ) -> sqlx::Result<Self> {
+        let ahead = sqlx::query_scalar(
+            "SELECT least(count(*), $3)::smallint FROM documents
+             WHERE workspace_id = $1 AND id <> $2 AND state IN ('queued', 'working')",
+        )
+        .bind(workspace.as_str())
+        .bind(document.0)
+        .bind(AHEAD_MAX)
+        .fetch_one(connection)
+        .await?;
+        Ok(Self {
+            workspace: workspace.clone(),
+            document,
+            reading,
+            ahead,
+        })
+    }
+
     /// The key of a document's job.
     pub fn key_of(document: DocumentId) -> String {
         format!("ingest:{document}")
@@ -47,20 +76,13 @@ impl Ingest {
 }
 
 /// The lane of a document: what is done to one document is done one after another.
-pub(super) fn lane(workspace: &WorkspaceId, document: DocumentId) -> String {
-    let lane = document
-        .0
-        .as_bytes()
-        .iter()
-        .fold(0_u8, |sum, byte| sum ^ byte)
-        % LANES;
-    format!("documents:{workspace}:{lane}")
+pub(super) fn lane(document: DocumentId) -> String {
+    format!("document:{document}")
 }
 
 impl Job for Ingest {
     type State = Workshop;
     const NAME: &'static str = "ingest_document";
-    const PRIORITY: i16 = PRIORITY;
     const STARTS_MAX: i16 = STARTS_MAX;
 
     fn key(&self) -> String {
@@ -68,7 +90,11 @@ impl Job for Ingest {
     }
 
     fn lane(&self) -> Option<String> {
-        Some(lane(&self.workspace, self.document))
+        Some(lane(self.document))
+    }
+
+    fn priority(&self) -> i16 {
+        PRIORITY.saturating_add(self.ahead)
     }
 
     async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {
@@ -394,20 +420,4 @@ fn of_queue(error: queue::QueueError) -> StepError {
         queue::QueueError::Database(error) => error,
         error => sqlx::Error::Encode(Box::new(error)),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_documents_jobs_share_a_lane_and_a_workspace_has_few() {
-        let workspace = WorkspaceId::random();
-        let lanes: std::collections::HashSet<String> = (0..100)
-            .map(|_| lane(&workspace, DocumentId::random()))
-            .collect();
-        assert_eq!(lanes.len(), usize::from(LANES));
-        let document = DocumentId::random();
-        assert_eq!(lane(&workspace, document), lane(&workspace, document));
-    }
 }

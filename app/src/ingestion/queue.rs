@@ -38,8 +38,6 @@ pub trait Job: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     type State: Clone + Send + Sync + 'static;
     /// Its name in the queue's tables, in `snake_case`. Never changed once jobs of it may be waiting.
     const NAME: &'static str;
-    /// Lower goes first.
-    const PRIORITY: i16 = 0;
     /// How often it may be begun without coming to an end (a panic, or its process killed) before it is given up.
     const STARTS_MAX: i16 = STARTS_MAX;
     /// How long one turn may take before it is dropped and begun anew later. A connection that is lost without a word is waited on for
@@ -52,6 +50,11 @@ pub trait Job: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// Jobs of one lane never run at the same time.
     fn lane(&self) -> Option<String> {
         None
+    }
+
+    /// Lower goes first.
+    fn priority(&self) -> i16 {
+        0
     }
 
     /// Does it. It may be dropped at any await (shutdown, [`Job::LIMIT`]) and is then begun anew.
@@ -171,7 +174,7 @@ async fn put<J: Job>(
     .bind(job.lane())
     .bind(i32::from(J::STARTS_MAX))
     .bind(job.key())
-    .bind(i32::from(J::PRIORITY))
+    .bind(i32::from(job.priority()))
     .bind(delay_ms)
     .execute(executor)
     .await?;

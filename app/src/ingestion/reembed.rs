@@ -66,7 +66,6 @@ enum Trouble {
 impl Job for Reembed {
     type State = Workshop;
     const NAME: &'static str = "reembed_workspace";
-    const PRIORITY: i16 = PRIORITY;
 
     fn key(&self) -> String {
         Self::key_of(&self.workspace)
@@ -74,6 +73,10 @@ impl Job for Reembed {
 
     fn lane(&self) -> Option<String> {
         Some(format!("reembed:{}", self.workspace))
+    }
+
+    fn priority(&self) -> i16 {
+        PRIORITY
     }
 
     async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {

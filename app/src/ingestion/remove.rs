@@ -35,7 +35,7 @@ impl Job for RemoveDocument {
     }
 
     fn lane(&self) -> Option<String> {
-        Some(lane(&self.workspace, self.document))
+        Some(lane(self.document))
     }
 
     async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {

@@ -29,7 +29,7 @@ impl Job for RenameDocument {
     }
 
     fn lane(&self) -> Option<String> {
-        Some(lane(&self.workspace, self.document))
+        Some(lane(self.document))
     }
 
     async fn run(self, workshop: Workshop, turn: Turn) -> Result<(), Setback> {

@@ -131,12 +131,7 @@ async fn documents_without_jobs(database: &PgPool) -> Result<(), QueueError> {
             give_up(database, &workspace, document, reading).await?;
         } else {
             warn!(document.id = %document, "The document's job was lost; it is added again");
-            let job = Ingest {
-                workspace,
-                document,
-                reading,
-            };
-            add_again(database, &job).await?;
+            add_again(database, &workspace, document, reading).await?;
         }
     }
     Ok(())
@@ -144,19 +139,25 @@ async fn documents_without_jobs(database: &PgPool) -> Result<(), QueueError> {
 
 /// Adds the job if the document still waits for this very reading: looked at with its row held, so that the job of a reading that was
 /// asked for since is not replaced.
-async fn add_again(database: &PgPool, job: &Ingest) -> Result<(), QueueError> {
+async fn add_again(
+    database: &PgPool,
+    workspace: &WorkspaceId,
+    document: DocumentId,
+    reading: i32,
+) -> Result<(), QueueError> {
     let mut transaction = database.begin().await?;
     let waits: Option<i32> = sqlx::query_scalar(
         "SELECT 1 FROM documents
          WHERE workspace_id = $1 AND id = $2 AND reading = $3 AND state IN ('queued', 'working') FOR UPDATE",
     )
-    .bind(job.workspace.as_str())
-    .bind(job.document.0)
-    .bind(job.reading)
+    .bind(workspace.as_str())
+    .bind(document.0)
+    .bind(reading)
     .fetch_optional(&mut *transaction)
     .await?;
     if waits.is_some() {
-        queue::add(&mut *transaction, job).await?;
+        let job = Ingest::of(&mut transaction, workspace, document, reading).await?;
+        queue::add(&mut *transaction, &job).await?;
     }
     transaction.commit().await?;
     Ok(())

@@ -320,3 +320,29 @@ async fn a_document_whose_job_was_lost_is_read_and_one_that_kills_its_workers_is
     assert!(!world.jobs().await.contains(&format!("ingest:{fresh}")));
     world.stop().await;
 }
+
+#[tokio::test]
+async fn whoever_brings_many_leaves_room_for_others_and_no_document_waits_for_another() {
+    let world = World::start().await;
+    let mut documents = Vec::new();
+    for number in 0..3 {
+        let subject = format!("subject {number}");
+        documents.push(world.bring(&subject, &pdf(1, &subject)).await);
+    }
+    let queued: Vec<(String, i16, Option<String>)> = sqlx::query_as(
+        "SELECT key, priority, queue_name FROM graphile_worker.jobs WHERE key LIKE 'ingest:%' ORDER BY priority",
+    )
+    .fetch_all(&world.database)
+    .await
+    .unwrap();
+    // Another workspace's first document would come before this one's second.
+    let expected: Vec<(String, i16, Option<String>)> = (10..)
+        .zip(&documents)
+        .map(|(priority, document)| {
+            let (key, lane) = (format!("ingest:{document}"), format!("document:{document}"));
+            (key, priority, Some(lane))
+        })
+        .collect();
+    assert_eq!(queued, expected);
+    world.stop().await;
+}

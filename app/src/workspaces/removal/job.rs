@@ -77,13 +77,19 @@ impl Job for RemoveAccount {
     }
 }
 
+/// Behind the removals that people wait for.
+const PRIORITY: i16 = 10;
+
 impl Job for SweepLateFiles {
     type State = Remover;
     const NAME: &'static str = "sweep_late_files";
-    const PRIORITY: i16 = 10;
 
     fn key(&self) -> String {
         format!("late-files:{}", self.workspace)
+    }
+
+    fn priority(&self) -> i16 {
+        PRIORITY
     }
 
     async fn run(self, remover: Remover, turn: Turn) -> Result<(), Setback> {

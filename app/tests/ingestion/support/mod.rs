@@ -173,6 +173,7 @@ impl World {
             workspace: self.workspace.id.clone(),
             document,
             reading: self.row(document).await.expect("the row is there").reading,
+            ahead: 0,
         }
     }
 
