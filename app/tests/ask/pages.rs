@@ -14,7 +14,7 @@ use app::web::App;
 use app::web::router::router;
 use app::workspaces::{Workspace, store};
 use axum::http::StatusCode;
-use openai_stub::Stub;
+use openai_stub::{Fault, Route, Stub};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -154,6 +154,9 @@ async fn a_question_is_asked_its_answer_streamed_and_the_citation_opens_its_page
     let empty = desk.ada.get(&desk.chat()).await;
     assert_eq!(empty.status, StatusCode::OK);
     assert!(empty.text.contains("Pump manual") && empty.text.contains("maxlength=\"2000\""));
+    // The model thinks for a while, so that the stream is open before the first words.
+    desk.stub
+        .fail_next(Route::Chat, Fault::Slow(Duration::from_secs(3)));
     let (thread, answer) = desk.ask().await;
     let stream = desk.ada.get(&format!("{answer}/events")).await;
     assert_eq!(stream.header("content-type"), "text/event-stream");
