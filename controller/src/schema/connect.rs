@@ -48,6 +48,7 @@ pub(super) async fn connect(
     let started = Instant::now();
     let mut pause = PAUSE_FIRST;
     let mut attempts = 0;
+    let mut said = None;
     loop {
         attempts += 1;
         let left = limits.connect_total.saturating_sub(started.elapsed());
@@ -79,6 +80,10 @@ pub(super) async fn connect(
         let waited = started.elapsed();
         let hopeless = matches!(&source, ConnectError::Server(server) if server.needs_a_person());
         if hopeless || waited + pause >= limits.connect_total {
+            // An attempt that was cut short for want of time tells less than the one before it.
+            let cut_short =
+                matches!(source, ConnectError::TimedOut(_)) && limit < limits.connect_timeout;
+            let source = said.filter(|_| cut_short).unwrap_or(source);
             return Err(MigrateError::Unreachable {
                 address,
                 attempts,
@@ -87,6 +92,7 @@ pub(super) async fn connect(
             });
         }
         debug!(server.address = %address, error = %source, "Database does not answer yet, trying again");
+        said = Some(source);
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
