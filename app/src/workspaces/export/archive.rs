@@ -76,7 +76,7 @@ impl Archive {
 
     /// Begins an entry. `expected_bytes` is its length where that is known; one of 4 GiB that did not say so beforehand cannot be written.
     /// It is kept as it is: PDFs are compressed already.
-    pub(super) async fn entry(
+    pub(super) fn entry(
         &mut self,
         path: String,
         expected_bytes: Option<u64>,

@@ -174,7 +174,7 @@ async fn write(
 ) {
     let exported_at = Timestamp::now();
     let archive = Archive::new(outlet, exported_at);
-    let writing = fill(archive, &sources, &workspace, documents, exported_at);
+    let writing = Box::pin(fill(archive, &sources, &workspace, documents, exported_at));
     let written = tokio::time::timeout(WRITING_TAKES_MAX, writing)
         .await
         .unwrap_or(Err(ExportError::TooSlow));
@@ -219,9 +219,7 @@ async fn fill(
         let mut pdf = None;
         if let Some(file) = file {
             let path = names::entry("documents", at + 1, &document.title, "pdf");
-            let mut entry = archive
-                .entry(path.clone(), Some(document.byte_count))
-                .await?;
+            let mut entry = archive.entry(path.clone(), Some(document.byte_count))?;
             entry.copy(file).await?;
             if entry.close().sha256 != document.sha256 {
                 return Err(ExportError::Changed);
@@ -231,7 +229,7 @@ async fn fill(
         let mut text = None;
         if document.state == "ready" {
             let path = names::entry("text", at + 1, &document.title, "txt");
-            let mut entry = archive.entry(path.clone(), None).await?;
+            let mut entry = archive.entry(path.clone(), None)?;
             text::document(&sources.tenant, document.id, &mut entry).await?;
             entry.close();
             text = Some(path);
@@ -258,7 +256,7 @@ async fn fill(
         entries: &entries,
     })
     .map_err(|error| ExportError::Archive(Box::new(error)))?;
-    let mut entry = archive.entry("manifest.json".to_owned(), None).await?;
+    let mut entry = archive.entry("manifest.json".to_owned(), None)?;
     entry.write(&manifest).await?;
     entry.close();
     Ok(archive.finish().await?)
@@ -275,7 +273,7 @@ async fn threads(archive: &mut Archive, tenant: &PgPool) -> Result<Vec<ThreadEnt
         after = last.id;
         for thread in &page {
             let path = names::entry("threads", listed.len() + 1, &thread.title, "json");
-            let mut entry = archive.entry(path.clone(), None).await?;
+            let mut entry = archive.entry(path.clone(), None)?;
             text::thread(tenant, thread, &mut entry).await?;
             entry.close();
             listed.push(ThreadEntry {

@@ -218,7 +218,7 @@ pub async fn parts_of(
 /// Writes down how far it came.
 async fn write(database: &PgPool, id: RemovalId, progress: &Progress) -> sqlx::Result<()> {
     let mut connection = database.acquire().await?;
-    let written = sqlx::query_scalar(
+    let written = sqlx::query_as(
         "UPDATE removals SET progress = $2 WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
     .bind(id.0)
@@ -231,7 +231,7 @@ async fn write(database: &PgPool, id: RemovalId, progress: &Progress) -> sqlx::R
 /// Writes down what is in the way, and nothing else: the step may have noted something before it failed.
 async fn hold(database: &PgPool, id: RemovalId, words: &str) -> sqlx::Result<()> {
     let mut connection = database.acquire().await?;
-    let written = sqlx::query_scalar(
+    let written = sqlx::query_as(
         "UPDATE removals SET progress = jsonb_set(progress, '{held}', to_jsonb($2::text))
          WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
@@ -248,7 +248,7 @@ async fn finish(
     id: RemovalId,
     progress: &Progress,
 ) -> sqlx::Result<()> {
-    let written = sqlx::query_scalar(
+    let written = sqlx::query_as(
         "UPDATE removals SET progress = $2, finished_at = now() WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
     .bind(id.0)
@@ -263,9 +263,11 @@ async fn finish(
 async fn tell(
     connection: &mut PgConnection,
     id: RemovalId,
-    written: Option<Option<Uuid>>,
+    written: Option<(Option<Uuid>,)>,
 ) -> sqlx::Result<()> {
-    let Some(parent) = written else { return Ok(()) };
+    let Some((parent,)) = written else {
+        return Ok(());
+    };
     events::notify_removal(&mut *connection, id).await?;
     if let Some(parent) = parent {
         events::notify_removal(connection, RemovalId(parent)).await?;

@@ -18,7 +18,6 @@ const MADE_AT: Timestamp = Timestamp::constant(1_790_000_000, 0);
 async fn add(archive: &mut Archive, path: &str, expected_bytes: Option<u64>, content: &[u8]) {
     let mut entry = archive
         .entry(path.to_owned(), expected_bytes)
-        .await
         .expect("an entry");
     entry.copy(content).await.expect("copies");
     entry.close();
@@ -158,7 +157,6 @@ async fn more_than_4_gib_are_read_by_other_programs() {
         for (path, bytes) in [("long", LONG_BYTES), ("after it", MANY_BYTES)] {
             let mut entry = archive
                 .entry(path.to_owned(), Some(bytes))
-                .await
                 .expect("an entry");
             let zeros = tokio::io::repeat(0).take(bytes);
             entry.copy(zeros).await.expect("copies");
@@ -198,7 +196,7 @@ async fn more_than_4_gib_are_read_by_other_programs() {
 async fn an_archive_that_nobody_finished_is_none() {
     let (outlet, pieces) = outlet();
     let mut archive = Archive::new(outlet, MADE_AT);
-    let mut entry = archive.entry("a".to_owned(), None).await.expect("an entry");
+    let mut entry = archive.entry("a".to_owned(), None).expect("an entry");
     entry.write(b"half").await.expect("writes");
     drop(archive);
     let read: io::Result<Vec<Bytes>> = pieces.try_collect().await;
