@@ -3,8 +3,10 @@
 //! A name never gets other content, so browsers keep a file for a year and ask for nothing again. The table comes from `build.rs`.
 
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+
+use super::Problem;
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
@@ -32,7 +34,7 @@ pub fn find(file: &str) -> Option<&'static Asset> {
 /// Handler of `GET /assets/{file}`.
 pub async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Response {
     let Some(asset) = find(&file) else {
-        return StatusCode::NOT_FOUND.into_response();
+        return Problem::not_found().into_response();
     };
     let mut response = match asset.gzip {
         Some(gzip) if accepts_gzip(&headers) => {
@@ -74,6 +76,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::StatusCode;
 
     async fn get(file: &str, encoding: &'static str) -> Response {
         let mut headers = HeaderMap::new();
