@@ -144,21 +144,24 @@ mod tests {
 
     #[test]
     fn the_pooler_is_named_by_its_mark_in_either_place() {
-        let pooled = |name, options| find(name, options).unwrap().pooled;
-        let (direct, pooler) = (
+        let is_pooled = |name, options| find(name, options).unwrap().pooled;
+        let (direct, with_mark) = (
             "ep-still-lake-00000001.localhost",
             "ep-still-lake-00000001-pooler.localhost",
         );
-        assert!(pooled(Some(pooler), None));
-        assert!(!pooled(Some(direct), None));
-        assert!(pooled(None, Some("endpoint=ep-still-lake-00000001-pooler")));
-        assert!(!pooled(None, Some("endpoint=ep-still-lake-00000001")));
-        assert!(pooled(
+        assert!(is_pooled(Some(with_mark), None));
+        assert!(!is_pooled(Some(direct), None));
+        assert!(is_pooled(
+            None,
+            Some("endpoint=ep-still-lake-00000001-pooler")
+        ));
+        assert!(!is_pooled(None, Some("endpoint=ep-still-lake-00000001")));
+        assert!(is_pooled(
             Some(direct),
             Some("endpoint=ep-still-lake-00000001-pooler")
         ));
-        assert!(pooled(
-            Some(pooler),
+        assert!(is_pooled(
+            Some(with_mark),
             Some("endpoint=ep-still-lake-00000001")
         ));
     }
