@@ -76,7 +76,7 @@ impl World {
         let options = ClusterOptions {
             settings: BTreeMap::new(),
             replicas: 0,
-            ..ClusterOptions::default()
+            ..ClusterOptions::default().awake()
         };
         let cluster = Cluster::start(options).await?;
         for namespace in [NAMESPACE, FLOOR_NAMESPACE] {
