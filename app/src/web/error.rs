@@ -38,7 +38,7 @@ pub struct Problem {
     pub retry_after_seconds: Option<u64>,
     /// The page that says more, where the start would be no help.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lead: Option<Lead>,
+    pub lead: Option<Box<Lead>>,
 }
 
 #[expect(
@@ -219,7 +219,7 @@ impl Problem {
             retry_after_seconds: self.retry_after_seconds,
             request_id: request_id.map(ToOwned::to_owned),
             sign_in: self.sign_in.clone(),
-            lead: self.lead.clone(),
+            lead: self.lead.as_deref().cloned(),
         }
     }
 

@@ -207,7 +207,7 @@ pub async fn taken_by(
     token: &Token,
     user: UserId,
 ) -> sqlx::Result<Option<WorkspaceId>> {
-    let taken: Option<String> = sqlx::query_scalar(
+    let workspace: Option<String> = sqlx::query_scalar(
         "SELECT i.workspace_id FROM invitations i
          JOIN members m ON m.workspace_id = i.workspace_id AND m.user_id = i.accepted_by
          WHERE i.token_sha256 = $1 AND i.accepted_by = $2",
@@ -216,7 +216,7 @@ pub async fn taken_by(
     .bind(user.0)
     .fetch_optional(database)
     .await?;
-    Ok(taken.and_then(|id| id.parse().ok()))
+    Ok(workspace.and_then(|id| id.parse().ok()))
 }
 
 /// Lets the user in and uses the link up; as an owner only while they have room for one more workspace. Whoever is a member already comes in without using it.

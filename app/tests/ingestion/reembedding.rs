@@ -156,11 +156,11 @@ async fn two_processes_with_two_models_do_not_take_turns() {
             let _ = job.run(world.workshop.clone(), turn).await;
         }
         // What a process with the older model had in hand when the newer one came is let go.
-        let stale = Reembed {
+        let earlier = Reembed {
             workspace: world.workspace.id.clone(),
             model: Some("first".to_owned()),
         };
-        stale.run(world.workshop.clone(), turn).await.unwrap();
+        earlier.run(world.workshop.clone(), turn).await.unwrap();
         queue::cancel(&world.database, &key).await.unwrap();
         served.push(serving(&world).await.unwrap());
     }

@@ -63,6 +63,9 @@ async fn nobody_waits_forever_for_another_that_migrates() {
 async fn a_database_that_is_away_is_told_as_something_that_passes() {
     let settings = settings("postgres://app@127.0.0.1:9/app", &[]).database;
     let error = migrate(&settings).await.unwrap_err();
-    assert!(matches!(error, MigrationError::Unreachable { .. }), "{error}");
+    assert!(
+        matches!(error, MigrationError::Unreachable { .. }),
+        "{error}"
+    );
     assert!(error.is_passing());
 }

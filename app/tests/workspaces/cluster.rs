@@ -18,6 +18,10 @@ use uuid::Uuid;
 pub(crate) const NAMESPACE: &str = "chat-tenants";
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a way of its own in which the server misbehaves, whatever the others say"
+)]
 struct State {
     objects: BTreeMap<(String, String), Value>,
     /// Kind, type and object of every change; its place is its version.

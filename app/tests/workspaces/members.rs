@@ -250,12 +250,12 @@ async fn handing_workspaces_on_frees_no_more_than_others_have_room_for() {
     };
     // As many as one may own, all of them handed on, and as many once more: they are Bea's now, and she has no room.
     for _ in 0..plan.workspaces_per_user_max {
-        let made = make().await.unwrap();
-        hand_on(&made.id).await.unwrap();
+        let own = make().await.unwrap();
+        hand_on(&own.id).await.unwrap();
     }
     for _ in 0..plan.workspaces_per_user_max {
-        let made = make().await.unwrap();
-        let refused = hand_on(&made.id).await;
+        let own = make().await.unwrap();
+        let refused = hand_on(&own.id).await;
         assert!(
             matches!(refused, Err(MemberError::OwnsTooMany { limit: 3 })),
             "{refused:?}"

@@ -74,8 +74,8 @@ async fn closed(
     let Some(session) = session else {
         return Ok(InvitationState::Closed);
     };
-    let taken = invitations::taken_by(&app.database, token, session.user.id).await?;
-    let member = match taken {
+    let workspace = invitations::taken_by(&app.database, token, session.user.id).await?;
+    let member = match workspace {
         Some(workspace) => member_of(app, session, &workspace, true).await?,
         None => None,
     };

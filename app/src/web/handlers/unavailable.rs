@@ -18,10 +18,10 @@ pub(super) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> Problem 
         | Unavailable::Stalled(_)
         | Unavailable::SchemaBehind { .. }
         | Unavailable::Gone
-        | Unavailable::NotOurs => Some(Lead {
+        | Unavailable::NotOurs => Some(Box::new(Lead {
             path: format!("/w/{workspace}/provisioning"),
             label: "About your database",
-        }),
+        })),
     };
     let words = words(reason, of);
     Problem { lead, ..words }
