@@ -7,7 +7,7 @@ const manuals = JSON.parse(process.env.MANUALS);
 const { HOSTILE, QUESTION, ANSWER, SEARCH } = process.env;
 const S3_ORIGIN = new URL(process.env.S3_URL).origin;
 
-await tell(async ({ person }) => {
+await tell(async ({ person, findings }) => {
   const ada = await person('ada');
   const { page } = ada;
 
@@ -108,6 +108,9 @@ await tell(async ({ person }) => {
   });
   ensure(told.down > 0, 'the page is too short to be scrolled');
   ensure(told.seen, 'a problem is told where nobody sees it');
+  // htmx tells the console of an answer that is an error; this one was asked for.
+  const expected = findings.findIndex((finding) => /Response Status Error Code 404 from \S*\/chat\b/.test(finding));
+  if (expected >= 0) findings.splice(expected, 1);
   ensure((await page.inputValue('#question')) === QUESTION, 'the question is lost with the problem');
   await page.setViewportSize({ width: 1280, height: 900 });
 
