@@ -196,7 +196,7 @@ pub struct Plan {
     pub upload_bytes_max: u64,
     /// Documents of one workspace at most.
     pub documents_max: u32,
-    /// Workspaces that one user may make.
+    /// Workspaces that one user may own.
     pub workspaces_per_user_max: u32,
     /// Members of one workspace at most.
     pub members_max: u32,

@@ -1,9 +1,10 @@
 //! Flags and environment variables.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use neon_emulator::faults::Fault;
 use neon_emulator::postgres::{self, Server};
 use neon_emulator::{Latency, Limits, RateLimits};
@@ -229,7 +230,45 @@ pub(crate) enum Preset {
     Neon,
 }
 
+/// What every variable of ours starts with.
+const PREFIX: &str = "NEON_EMULATOR_";
+
 impl Serve {
+    /// What no flag by itself can be refused for: times that do not fit together, and variables that bear no setting's name.
+    pub(crate) fn check(
+        &self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<(), String> {
+        let Latency {
+            call_min_ms,
+            call_max_ms,
+            ..
+        } = self.latency();
+        if call_min_ms > call_max_ms {
+            return Err(format!(
+                "--call-min-ms is {call_min_ms} and --call-max-ms {call_max_ms}: write the least first, and no more than the most"
+            ));
+        }
+        let mut command = Cli::command();
+        command.build();
+        let known: Vec<&OsStr> = command
+            .get_subcommands()
+            .flat_map(clap::Command::get_arguments)
+            .filter_map(Arg::get_env)
+            .collect();
+        let unknown = variables
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with(PREFIX) && !known.contains(&OsStr::new(name)))
+            // Kubernetes sets these for a Service whose name starts like the program's.
+            .find(|name| !name.contains("_SERVICE_") && !name.contains("_PORT_") && !name.ends_with("_PORT"));
+        match unknown {
+            Some(name) => Err(format!(
+                "there is no setting {name}; take it out of the environment, or see --help for the names"
+            )),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn latency(&self) -> Latency {
         let preset = match self.preset {
             Preset::Instant => Latency::instant(),
@@ -276,5 +315,64 @@ impl Serve {
                 consumption_per_minute: self.consumption_calls_per_minute_max,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(flags: &[&str], variables: &[&str]) -> Result<(), String> {
+        let flags = ["neon-emulator", "serve", "--embedded", "--api-key=k"]
+            .iter()
+            .chain(flags);
+        let Cli {
+            command: Command::Serve(serve),
+        } = Cli::try_parse_from(flags).expect("flags");
+        serve.check(
+            variables
+                .iter()
+                .map(|name| ((*name).to_owned(), String::new())),
+        )
+    }
+
+    #[test]
+    fn a_variable_without_a_setting_is_refused() {
+        let told = check(&[], &["NEON_EMULATOR_SED"]).expect_err("refused");
+        assert!(
+            told.contains("NEON_EMULATOR_SED") && told.contains("--help"),
+            "{told}"
+        );
+        let fine = [
+            "NEON_EMULATOR_SEED",
+            "NEON_EMULATOR_SERVICE_HOST",
+            "NEON_EMULATOR_PORT_80_TCP",
+            "HOME",
+        ];
+        assert_eq!(check(&[], &fine), Ok(()));
+    }
+
+    #[test]
+    fn the_least_time_of_a_call_is_no_more_than_the_most() {
+        assert!(check(&["--call-min-ms=500", "--call-max-ms=100"], &[]).is_err());
+        // Against the preset's most.
+        assert!(check(&["--preset=neon", "--call-min-ms=500"], &[]).is_err());
+        assert_eq!(check(&["--call-min-ms=5", "--call-max-ms=5"], &[]), Ok(()));
+    }
+
+    #[test]
+    fn a_fault_of_an_operation_that_is_not_there_is_refused() {
+        let flags = [
+            "neon-emulator",
+            "serve",
+            "--embedded",
+            "--api-key=k",
+            "--fault=createProjct:503",
+        ];
+        let told = Cli::try_parse_from(flags).expect_err("refused").to_string();
+        assert!(
+            told.contains("there is no operation createProjct"),
+            "{told}"
+        );
     }
 }

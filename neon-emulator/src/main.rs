@@ -2,8 +2,9 @@
 
 mod cli;
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
@@ -16,19 +17,34 @@ use tracing_subscriber::EnvFilter;
 
 use self::cli::{Cli, Command, Serve};
 
+/// Wrong settings, as clap has it.
+const EXIT_SETTINGS: u8 = 2;
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let Cli {
         command: Command::Serve(serve),
     } = Cli::parse();
+    if let Err(problem) = serve.check(std::env::vars()) {
+        eprintln!("neon-emulator: {problem}");
+        return ExitCode::from(EXIT_SETTINGS);
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     // Another part may have chosen one before; then that one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    run(*serve).await
+    match run(*serve).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // On one line, and without the frames that led to it.
+            eprintln!("neon-emulator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(serve: Serve) -> anyhow::Result<()> {

@@ -90,7 +90,7 @@ service::settings! {
             "Documents of a workspace at most, 1 to 10000",
             |text| parse::count(text, 10_000);
         WORKSPACES_PER_USER_MAX: NonZeroU32 = "workspaces-per-user-max", "WORKSPACES", Some("5"),
-            "Workspaces that one user may make, 1 to 1000",
+            "Workspaces that one user may own, 1 to 1000",
             |text| parse::count(text, 1000);
         MEMBERS_MAX: NonZeroU32 = "members-max", "MEMBERS", Some("50"),
             "Members of a workspace at most, 1 to 10000",

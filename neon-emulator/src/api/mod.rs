@@ -44,6 +44,7 @@ pub(crate) use self::gate::Calls;
 pub(crate) use self::gate::is_allowed;
 use self::listener::{Cut, CuttableListener};
 pub use self::operations::OPERATIONS;
+pub(crate) use self::operations::is_route;
 pub(crate) use self::requests::{Request, Requests};
 use crate::clock::{Clock, Micros, SECOND};
 use crate::compute::Compute;

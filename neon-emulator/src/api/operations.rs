@@ -227,7 +227,7 @@ pub(super) fn name(method: &Method, path: &str) -> &'static str {
 }
 
 /// Whether faults on this route can ever happen.
-pub(super) fn is_route(name: &str) -> bool {
+pub(crate) fn is_route(name: &str) -> bool {
     name == crate::faults::EVERY_ROUTE
         || name == crate::faults::ACCOUNT
         || name == crate::faults::DATA_PLANE

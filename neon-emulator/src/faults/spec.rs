@@ -10,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{ACCOUNT, Effect, Fault};
+use crate::api::is_route;
 
 /// How long a failed operation stays failed when nothing else is said, in milliseconds.
 const RETRIED_AFTER_MS: u64 = 1_000;
@@ -104,6 +105,10 @@ impl FromStr for Fault {
             .next()
             .filter(|route| !route.is_empty())
             .ok_or_else(|| wrong("the route is missing".into()))?;
+        // A fault that can never happen would make a test pass that tests nothing.
+        if !is_route(route) {
+            return Err(wrong(format!("there is no operation {route}")));
+        }
         let effect = pieces
             .next()
             .ok_or_else(|| wrong("the effect is missing".into()))?;

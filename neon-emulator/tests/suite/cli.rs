@@ -132,9 +132,20 @@ fn wrong_flags_are_told_before_anything_is_started() {
                 "--api-key",
                 "k",
                 "--fault",
-                "nonsense",
+                "createProject",
             ],
             "effect is missing",
+        ),
+        (
+            &[
+                "serve",
+                "--embedded",
+                "--api-key",
+                "k",
+                "--fault",
+                "createProjct:503",
+            ],
+            "there is no operation createProjct",
         ),
         (
             &[

@@ -21,7 +21,7 @@ use crate::{crowd, machine, say};
 /// The most that a call through the client may take over the same call through bare reqwest.
 const CALL_RATIO_MAX: f64 = 1.10;
 /// The most memory of the emulator with all projects, in MiB.
-const RSS_MIB_MAX: f64 = 128.0;
+const RSS_MIB_MAX: f64 = 32.0;
 /// Projects that are being made at one time.
 const CREATING: usize = 32;
 /// Projects of a page: what the API gives unless it is asked for more, and the most it gives.
