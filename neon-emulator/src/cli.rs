@@ -235,10 +235,7 @@ const PREFIX: &str = "NEON_EMULATOR_";
 
 impl Serve {
     /// What no flag by itself can be refused for: times that do not fit together, and variables that bear no setting's name.
-    pub(crate) fn check(
-        &self,
-        variables: impl Iterator<Item = (String, String)>,
-    ) -> Result<(), String> {
+    pub(crate) fn check(&self, variables: impl Iterator<Item = String>) -> Result<(), String> {
         let Latency {
             call_min_ms,
             call_max_ms,
@@ -257,7 +254,6 @@ impl Serve {
             .filter_map(Arg::get_env)
             .collect();
         let unknown = variables
-            .map(|(name, _)| name)
             .filter(|name| name.starts_with(PREFIX) && !known.contains(&OsStr::new(name)))
             // Kubernetes sets these for a Service whose name starts like the program's.
             .find(|name| !name.contains("_SERVICE_") && !name.contains("_PORT_") && !name.ends_with("_PORT"));
@@ -329,11 +325,7 @@ mod tests {
         let Cli {
             command: Command::Serve(serve),
         } = Cli::try_parse_from(flags).expect("flags");
-        serve.check(
-            variables
-                .iter()
-                .map(|name| ((*name).to_owned(), String::new())),
-        )
+        serve.check(variables.iter().map(|name| (*name).to_owned()))
     }
 
     #[test]

@@ -17,6 +17,11 @@ use tracing_subscriber::EnvFilter;
 
 use self::cli::{Cli, Command, Serve};
 
+/// Names of the environment's variables. What is not Unicode is none of ours.
+fn names() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
+
 /// Wrong settings, as clap has it.
 const EXIT_SETTINGS: u8 = 2;
 
@@ -25,7 +30,7 @@ async fn main() -> ExitCode {
     let Cli {
         command: Command::Serve(serve),
     } = Cli::parse();
-    if let Err(problem) = serve.check(std::env::vars()) {
+    if let Err(problem) = serve.check(names()) {
         eprintln!("neon-emulator: {problem}");
         return ExitCode::from(EXIT_SETTINGS);
     }

@@ -60,8 +60,14 @@ impl Service {
             Ok(created) => self.look(created).await,
             Err(error) => Err(error.clone()).context("the project cannot be made"),
         };
-        let unknown = matches!(&created, Err(error) if error.kind() == ErrorKind::Ambiguous);
-        let removed = self.remove(&name, unknown).await;
+        let removed = match &created {
+            // By its id: a listing may lag, or not name it.
+            Ok(created) => self.delete(&created.project.id).await,
+            Err(error) => {
+                self.remove_named(&name, error.kind() == ErrorKind::Ambiguous)
+                    .await
+            }
+        };
         match (lived, removed) {
             (Ok(_), Err(error)) => Err(error.context(format!("look for {name} and delete it"))),
             (Err(error), Err(other)) => {
@@ -72,7 +78,7 @@ impl Service {
     }
 
     /// Deletes every project of this name. Where it is not known whether there is one, it is looked for a while.
-    async fn remove(&self, name: &str, unknown: bool) -> Result<()> {
+    async fn remove_named(&self, name: &str, unknown: bool) -> Result<()> {
         let limit = Instant::now() + if unknown { SETTLE } else { Duration::ZERO };
         loop {
             let listing = self.neon.projects().list().search(name).all().await;
@@ -83,20 +89,26 @@ impl Service {
                 .filter(|project| project.name == name);
             let ids: Vec<ProjectId> = ours.map(|project| project.id.clone()).collect();
             for id in &ids {
-                let deletion = self.neon.projects().delete(id).deadline(REMOVAL_DEADLINE);
-                match deletion.send().await {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-                    _ => {}
-                }
-                let gone = self.neon.projects().get(id).send().await;
-                let gone = gone.is_err_and(|error| error.kind() == ErrorKind::NotFound);
-                ensure!(gone, "{id} was deleted and is still there");
+                self.delete(id).await?;
             }
             if !ids.is_empty() || Instant::now() >= limit {
                 return Ok(());
             }
             sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    /// Deletes a project, and makes sure of it.
+    async fn delete(&self, id: &ProjectId) -> Result<()> {
+        let deletion = self.neon.projects().delete(id).deadline(REMOVAL_DEADLINE);
+        match deletion.send().await {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let gone = self.neon.projects().get(id).send().await;
+        let gone = gone.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        ensure!(gone, "{id} was deleted and is still there");
+        Ok(())
     }
 
     async fn look(&self, created: &CreatedProject) -> Result<Shape> {
