@@ -42,18 +42,21 @@ pub fn load(
         .subcommands(commands)
         .try_get_matches_from(args)?;
     let Some((command, flags)) = matches.subcommand() else {
-        // clap has seen to it that there is one.
-        return Err(LoadError::CommandLine(clap::Error::new(
-            clap::error::ErrorKind::MissingSubcommand,
-        )));
+        return Err(no_command());
     };
     let said = Said::of(&TABLE, flags, env)?;
     let work = match command {
         name if name == MIGRATE.0 => Work::Migrate(database(&said)?),
         name if name == WORKER.0 => Work::Worker(Box::new(config(&said)?)),
-        _ => Work::Serve(Box::new(config(&said)?)),
+        name if name == SERVE.0 => Work::Serve(Box::new(config(&said)?)),
+        _ => return Err(no_command()),
     };
     Ok((process(&said)?, work))
+}
+
+/// clap has seen to it that there is one, and one of these.
+fn no_command() -> LoadError {
+    LoadError::CommandLine(clap::Error::new(clap::error::ErrorKind::MissingSubcommand))
 }
 
 fn process(said: &Said) -> Result<Process, LoadError> {

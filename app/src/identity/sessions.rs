@@ -117,7 +117,7 @@ pub async fn find(
     }))
 }
 
-/// Whether a session goes on: for answers that are longer than the look at it with which they began.
+/// Whether a session was not ended: for answers that are longer than the look at it with which they began, which counted as its use.
 pub async fn goes_on(database: &PgPool, id: SessionId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND expires_at > now())")
         .bind(id.0)

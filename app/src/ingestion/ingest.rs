@@ -22,7 +22,7 @@ use crate::workspaces::{self, Workspace, WorkspaceState};
 
 /// Beginnings of one reading at most, after which a trouble that stays becomes a failure: with the queue's waits, almost two hours.
 pub const ATTEMPTS_MAX: u32 = 60;
-/// Jobs that people wait for longer than for others go first; reading gives way to removals and renamings.
+/// Lower goes first: reading gives way to removals and renamings.
 const PRIORITY: i16 = 10;
 /// What a workspace's own documents, on their way before this one, count at most: even the last goes before background work.
 const AHEAD_MAX: i16 = 30;
@@ -396,7 +396,7 @@ async fn finish(
             if serving != wanted || written.iter().any(|model| *model != serving) {
                 let job = Reembed {
                     workspace: claim.workspace.clone(),
-                    model: Some(wanted),
+                    model: wanted,
                 };
                 // Also if one runs: it may have looked for the last time, or be of another model. This one then comes behind it.
                 queue::add(&mut *transaction, &job)

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgExecutor, PgPool};
 
 pub use backlog::{Backlog, backlog};
 pub use registry::Registry;
@@ -139,16 +139,6 @@ pub async fn cancel(executor: impl PgExecutor<'_>, key: &str) -> Result<(), Queu
     Ok(())
 }
 
-/// Waits until no other transaction of the main database adds, removes or replaces jobs of this key, and keeps others
-/// waiting until the transaction ends: two requests about one thing are then one after the other.
-pub async fn serialize_on(transaction: &mut PgConnection, key: &str) -> Result<(), QueueError> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(key)
-        .execute(transaction)
-        .await?;
-    Ok(())
-}
-
 async fn put<J: Job>(
     executor: impl PgExecutor<'_>,
     job: &J,
@@ -196,6 +186,9 @@ pub enum QueueError {
     /// Lanes without jobs could not be removed.
     #[error("the queue's tables could not be swept")]
     Cleanup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another worker took the job for a dead one's.
+    #[error("another worker has the job")]
+    TakenOver,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use sqlx::{PgPool, Row as _};
 use tracing::info;
 use uuid::Uuid;
 
-use super::queue::{Job, Setback, Turn, backoff};
+use super::queue::{self, Job, Setback, Turn, backoff};
 use super::vectors::{Embeds, VectorsError};
 use super::wanted_model;
 use super::workshop::Workshop;
@@ -45,9 +45,8 @@ pub struct Reembed {
     /// Which workspace.
     pub workspace: WorkspaceId,
     /// The model to bring it to, the wanted one when the job was added (see [`super::wanted_model`]): only workers with that one do it, and
-    /// only while it is wanted. `None`, as in jobs from before it was named: whichever the worker has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
+    /// only while it is wanted.
+    pub model: String,
 }
 
 impl Reembed {
@@ -85,9 +84,15 @@ impl Job for Reembed {
         let wanted = wanted_model::wanted(&tools.database, model.name())
             .await
             .map_err(|error| Setback::backoff(turn, error))?;
-        if self.model.as_deref().unwrap_or(model.name()) != wanted {
-            // Not any more: a sweep begins the change to the one that is.
-            return Ok(());
+        if self.model != wanted {
+            // Not any more. What was made for it is cleared away by the job of the one that is.
+            let job = Self {
+                workspace: self.workspace,
+                model: wanted,
+            };
+            return queue::add(&tools.database, &job)
+                .await
+                .map_err(|error| Setback::backoff(turn, error));
         }
         if wanted != model.name() {
             return Err(Setback {

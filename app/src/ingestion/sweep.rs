@@ -204,7 +204,7 @@ async fn other_models(database: &PgPool, own: &str) -> Result<(), QueueError> {
         if let Ok(workspace) = workspace.parse() {
             let job = Reembed {
                 workspace,
-                model: Some(model.clone()),
+                model: model.clone(),
             };
             queue::add(database, &job).await?;
         }

@@ -3,7 +3,7 @@
 //!
 //! Every process that does jobs writes down, as it starts and then every minute, which model it is configured with. **Of the models that
 //! a process was seen with in the last [`LIVE_FOR`], the one that came last is wanted**, and only to that one workspaces are brought, by
-//! processes that have it; the others read new documents and answer meanwhile, and start nothing. A model keeps its place while it
+//! processes that have it; the others read new documents and answer meanwhile, and re-embed nothing. A model keeps its place while it
 //! is away for less than [`FORGOTTEN_AFTER`], so a process that restarts with an older model changes nothing; when nobody has the newer one
 //! any more (a roll-back), the older is wanted again. So each change of configuration moves a workspace once.
 //!

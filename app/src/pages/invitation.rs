@@ -7,6 +7,7 @@ use super::format;
 use super::icons;
 use super::layout::{Chrome, Frame, initial};
 use super::parts::{Role, csrf};
+use super::sign_in;
 use crate::ids::WorkspaceId;
 
 /// What the page shows.
@@ -67,7 +68,7 @@ pub fn page(chrome: &Chrome, view: &InvitationPage) -> Markup {
                                 a.button.quiet.wide href="/" { "Not now" }
                             }
                         } @else {
-                            a.button.primary.wide href={ "/sign-in?return_to=" (path) } { "Sign in to join" }
+                            a.button.primary.wide href=(sign_in::with_return("/sign-in", &path)) { "Sign in to join" }
                         }
                         p.hint { "Good until " (format::date_time(*expires_at)) ", for one person." }
                     },
@@ -88,7 +89,7 @@ pub fn page(chrome: &Chrome, view: &InvitationPage) -> Markup {
                             a.button.wide href="/" { "To your documents" }
                         } @else {
                             p { "If you have joined with it, sign in: it still leads you there." }
-                            a.button.primary.wide href={ "/sign-in?return_to=" (path) } { "Sign in" }
+                            a.button.primary.wide href=(sign_in::with_return("/sign-in", &path)) { "Sign in" }
                             a.button.wide href="/" { "To the front page" }
                         }
                     },

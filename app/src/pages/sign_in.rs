@@ -48,13 +48,16 @@ pub fn page(chrome: &Chrome, view: &SignInPage) -> Markup {
 fn start_path(view: &SignInPage) -> String {
     match &view.return_to {
         None => "/sign-in/start".to_owned(),
-        Some(path) => {
-            let query = form_urlencoded::Serializer::new(String::new())
-                .append_pair("return_to", path)
-                .finish();
-            format!("/sign-in/start?{query}")
-        }
+        Some(path) => with_return("/sign-in/start", path),
     }
+}
+
+/// A link to signing in from which people come back to `path`.
+pub(super) fn with_return(sign_in: &str, path: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("return_to", path)
+        .finish();
+    format!("{sign_in}?{query}")
 }
 
 fn return_to(view: &SignInPage) -> Markup {

@@ -230,7 +230,7 @@ pub async fn accept(
     let mut transaction = database.begin().await?;
     let (workspace, role): (String, Role) = sqlx::query_as(
         "SELECT workspace_id, role FROM invitations
-         WHERE token_sha256 = $1 AND expires_at > now() AND (accepted_at IS NULL OR accepted_by = $2)",
+         WHERE token_sha256 = $1 AND (accepted_by = $2 OR (accepted_at IS NULL AND expires_at > now()))",
     )
     .bind(hash.as_bytes())
     .bind(user.0)

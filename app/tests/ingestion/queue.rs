@@ -229,6 +229,28 @@ async fn a_job_that_was_cancelled_while_it_ran_does_not_come_back_by_its_setback
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_setback_of_a_job_that_another_worker_took_over_leaves_it_to_that_one() {
+    let world = world_with(1..2, u32::MAX).await;
+    let tally = Tally::stuck();
+    let worker = counts(&world, &tally);
+    tally.begins.notified().await;
+    sqlx::query(
+        "UPDATE graphile_worker._private_jobs SET locked_by = 'another', locked_at = now()",
+    )
+    .execute(&world.database)
+    .await
+    .unwrap();
+    tally.gate.as_ref().unwrap().notify_one();
+    until("the job had its turn", || async {
+        (tally.at_once.load(Ordering::SeqCst) == 0).then_some(())
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(world.jobs().await, ["count:1"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_workers_job_begins_elsewhere() {
     let world = world_with(1..2, 0).await;
     let stuck = Tally::stuck();

@@ -42,7 +42,7 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     assert_eq!(serving(&world).await.as_deref(), Some("first"));
     let job = Reembed {
         workspace: world.workspace.id.clone(),
-        model: Some("second".to_owned()),
+        model: "second".to_owned(),
     };
     assert!(world.jobs().await.contains(&job.key()));
 
@@ -150,7 +150,7 @@ async fn two_processes_with_two_models_do_not_take_turns() {
         Sweep {}.run(state, turn).await.unwrap();
         let job = Reembed {
             workspace: world.workspace.id.clone(),
-            model: Some("second".to_owned()),
+            model: "second".to_owned(),
         };
         if world.jobs().await.contains(&key) {
             let _ = job.run(world.workshop.clone(), turn).await;
@@ -158,7 +158,7 @@ async fn two_processes_with_two_models_do_not_take_turns() {
         // What a process with the older model had in hand when the newer one came is let go.
         let earlier = Reembed {
             workspace: world.workspace.id.clone(),
-            model: Some("first".to_owned()),
+            model: "first".to_owned(),
         };
         earlier.run(world.workshop.clone(), turn).await.unwrap();
         queue::cancel(&world.database, &key).await.unwrap();

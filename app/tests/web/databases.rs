@@ -123,6 +123,13 @@ async fn a_database_that_can_be_used_is_not_spoken_of_above_the_documents() {
         "{}",
         before.text
     );
+    // What is swapped away holds no stream: it would speak at once to the line that comes in its place, and so on for ever.
+    let (_, note) = before.text.split_once("id=\"database-note\"").unwrap();
+    let (note, _) = note.split_once("/provisioning").unwrap();
+    assert!(
+        note.contains("hx-trigger=\"every ") && !note.contains("sse-connect"),
+        "{note}"
+    );
     site.cluster.make_available(
         &Site::tenant_name(&workspace.id),
         "secret",

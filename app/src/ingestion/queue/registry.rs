@@ -189,21 +189,31 @@ async fn put_back<J: Job>(
     trace: Option<String>,
 ) -> Result<(), QueueError> {
     let mut transaction = database.begin().await?;
-    // Whoever adds or cancels jobs of the key clears it in this row: held until the commit, they come before this or after it.
-    let keeps_its_key: Option<i32> = sqlx::query_scalar(
-        "SELECT 1 FROM graphile_worker._private_jobs WHERE id = $1 AND key = $2 AND locked_by = $3 FOR UPDATE",
+    // The key's lock before rows, as adding takes them: the other way round the two would wait for each other. Whoever adds one of the key
+    // comes before this or after it; one that is cancelled at this very moment may come back, and finds itself unwanted.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1))")
+        .bind(job.key())
+        .execute(&mut *transaction)
+        .await?;
+    let found: Option<(Option<String>, Option<String>)> = sqlx::query_as(
+        "SELECT key, locked_by FROM graphile_worker._private_jobs WHERE id = $1 FOR UPDATE",
     )
     .bind(row.id)
-    .bind(job.key())
-    .bind(row.worker)
     .fetch_optional(&mut *transaction)
     .await?;
-    if keeps_its_key.is_none() {
-        info!(
-            job.kind = J::NAME,
-            "The job is not put back: another has taken its place, or nobody wants it any more"
-        );
-        return Ok(());
+    match found {
+        // To end well would take the other worker's job away: the queue removes it by its number alone.
+        Some((_, holder)) if holder.as_deref() != Some(row.worker) => {
+            return Err(QueueError::TakenOver);
+        }
+        Some((Some(key), _)) if key == job.key() => {}
+        _ => {
+            info!(
+                job.kind = J::NAME,
+                "The job is not put back: another has taken its place, or nobody wants it any more"
+            );
+            return Ok(());
+        }
     }
     // A new row takes the key; this one is done. If the process ends between the two, this one is without a key and
     // without further attempts, and is swept away.

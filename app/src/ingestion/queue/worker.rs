@@ -22,7 +22,7 @@ pub struct Times {
     /// How often each worker looks for dead ones.
     pub look_for_dead: Duration,
     /// How long without a heartbeat is dead. A worker that was only slow does no harm: what it still
-    /// writes is refused by the documents' claims.
+    /// writes is refused by the documents' claims, and it puts nothing back.
     pub dead_after: Duration,
     /// How often to look for jobs without having been told of any: jobs whose time has come.
     pub poll: Duration,

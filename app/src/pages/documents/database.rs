@@ -3,8 +3,10 @@
 use maud::{Markup, html};
 
 use super::super::parts::{self, Tone};
-use super::super::provisioning::{EVENT_CHANGED, EVENT_ENDED};
 use crate::ids::WorkspaceId;
+
+/// How often the line is looked at again while it stands there.
+const LOOK_AGAIN: &str = "every 5s";
 
 /// Why the database cannot be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +60,11 @@ pub(in super::super) fn database(workspace: &WorkspaceId, note: Option<DatabaseN
         @match note {
             None => div #database-note {},
             Some(note @ DatabaseNote::Gone) => div #database-note { (line(note, &base)) },
+            // It asks for itself and holds no stream: a stream speaks as soon as it is connected, and the line that came with its word
+            // would connect anew.
             Some(note) => {
-                div #database-note hx-ext="sse" sse-connect={ (base) "/provisioning/events" } sse-close=(EVENT_ENDED) {
-                    div hx-get={ (base) "/documents" } hx-select="#database-note" hx-target="#database-note" hx-swap="outerHTML"
-                        hx-trigger={ "sse:" (EVENT_ENDED) ", sse:" (EVENT_CHANGED) " throttle:30s" } {
-                        (line(note, &base))
-                    }
+                div #database-note hx-get={ (base) "/documents" } hx-select="#database-note" hx-swap="outerHTML" hx-trigger=(LOOK_AGAIN) {
+                    (line(note, &base))
                 }
             },
         }

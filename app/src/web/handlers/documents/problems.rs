@@ -93,9 +93,10 @@ pub(super) fn no_file() -> Problem {
 fn queue(error: QueueError) -> Problem {
     match error {
         QueueError::Database(error) => error.into(),
-        error @ (QueueError::Payload(_) | QueueError::Migrate(_) | QueueError::Cleanup(_)) => {
-            Problem::defect(&error)
-        }
+        error @ (QueueError::Payload(_)
+        | QueueError::Migrate(_)
+        | QueueError::Cleanup(_)
+        | QueueError::TakenOver) => Problem::defect(&error),
     }
 }
 
