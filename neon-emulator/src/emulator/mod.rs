@@ -219,3 +219,6 @@ impl Drop for Emulator {
         self.stop.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests;

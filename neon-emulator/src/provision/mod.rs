@@ -19,7 +19,7 @@ use crate::clock::{Clock, Micros};
 use crate::store::{DatabaseRow, OpenError, RoleRow, Store, StoreError, Tx, connect_options};
 
 /// Databases that are made or dropped at one time. Each holds a connection of the state for as long.
-const PROVISIONING_MAX: u32 = 6;
+pub(crate) const PROVISIONING_MAX: u32 = 6;
 /// How long a connection waits for its turn to have its database made.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
 /// The template of new databases where the owner of one may not install `vector`.

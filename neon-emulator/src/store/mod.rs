@@ -31,7 +31,7 @@ pub(crate) use self::role::{RoleRow, Route};
 pub(crate) use self::usage::{Used, UsedHour};
 
 /// Connections for the state.
-const CONTROL_CONNECTIONS_MAX: u32 = 24;
+pub(crate) const CONTROL_CONNECTIONS_MAX: u32 = 24;
 /// How long a call waits for one of them.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest name in PostgreSQL, in bytes.

@@ -7,7 +7,7 @@ use neon::ErrorKind;
 use neon::model::{CreateBranch, CreateRole, INIT_SCHEMA_ONLY, NewBranch, RestoreBranch};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::client::client;
 use crate::common::{SOON, World, connect, uri};
@@ -313,36 +313,86 @@ async fn who_waits_for_a_project_that_is_changed_holds_nothing_of_it() {
     let mut watch = options.connect().await.expect("connects");
 
     let mut tx = change.begin().await.expect("begins");
-    sqlx::query("SELECT FROM projects WHERE id = $1 FOR UPDATE")
-        .bind(project)
-        .execute(&mut *tx)
-        .await
-        .expect("locks");
+    hold(&mut tx, "projects WHERE id", project).await;
     let path = format!("/projects/{project}");
     let uri = uri(&created);
     let others = async { tokio::join!(connect(&uri), world.get(&path)) };
     let changes = async {
-        let limit = Instant::now() + SOON;
-        loop {
-            let waiting: i64 = sqlx::query_scalar(WAITING)
-                .fetch_one(&mut watch)
-                .await
-                .expect("counts");
-            if waiting >= 2 {
-                break;
-            }
-            assert!(Instant::now() < limit, "{waiting} wait");
-        }
+        waiting(&mut watch, 2).await;
         for table in ["endpoints", "usage_hours"] {
-            let rows = format!("SELECT FROM {table} WHERE project_id = $1 FOR UPDATE NOWAIT");
-            sqlx::query(AssertSqlSafe(rows))
-                .bind(project)
-                .execute(&mut *tx)
-                .await
-                .expect("nobody holds them");
+            hold_at_once(&mut tx, table, project).await;
         }
         tx.commit().await.expect("commits");
     };
     let ((connected, _), ()) = tokio::join!(others, changes);
     connected.expect("connects when the change is done");
+}
+
+#[tokio::test]
+async fn who_connects_first_while_roles_and_databases_are_changed_holds_nothing_of_the_project() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let project = created.project.id.as_str();
+    let options = PgConnectOptions::from_str(world.postgres.uri()).expect("a URI");
+    let options = options.database(&world.control_database);
+    let mut change = options.connect().await.expect("connects");
+    let mut watch = options.connect().await.expect("connects");
+
+    // What a call holds that makes or changes a database; a foreign key makes it want the branch too.
+    let mut tx = change.begin().await.expect("begins");
+    for table in [
+        "projects WHERE id",
+        "roles WHERE project_id",
+        "databases WHERE project_id",
+    ] {
+        hold(&mut tx, table, project).await;
+    }
+    let uri = uri(&created);
+    let changes = async {
+        waiting(&mut watch, 1).await;
+        for table in ["branches", "endpoints", "usage_hours"] {
+            hold_at_once(&mut tx, table, project).await;
+        }
+        tx.commit().await.expect("commits");
+    };
+    let (connected, ()) = tokio::join!(connect(&uri), changes);
+    connected.expect("connects when the change is done");
+}
+
+async fn hold(tx: &mut PgConnection, rows: &str, project: &str) {
+    sqlx::query(AssertSqlSafe(format!("SELECT FROM {rows} = $1 FOR UPDATE")))
+        .bind(project)
+        .execute(tx)
+        .await
+        .expect("locks");
+}
+
+/// Holds a project's rows in this table, which nobody else may hold.
+async fn hold_at_once(tx: &mut PgConnection, table: &str, project: &str) {
+    let rows = format!("SELECT FROM {table} WHERE project_id = $1 FOR UPDATE NOWAIT");
+    sqlx::query(AssertSqlSafe(rows))
+        .bind(project)
+        .execute(tx)
+        .await
+        .unwrap_or_else(|error| unexpected(table, &error));
+}
+
+#[expect(clippy::panic, reason = "the test ends here")]
+fn unexpected(table: &str, error: &sqlx::Error) -> sqlx::postgres::PgQueryResult {
+    panic!("rows of {table} are held: {error}")
+}
+
+/// Waits until so many wait for rows of the emulator's state.
+async fn waiting(watch: &mut PgConnection, wanted: i64) {
+    let limit = Instant::now() + SOON;
+    loop {
+        let waiting: i64 = sqlx::query_scalar(WAITING)
+            .fetch_one(&mut *watch)
+            .await
+            .expect("counts");
+        if waiting >= wanted {
+            return;
+        }
+        assert!(Instant::now() < limit, "{waiting} wait");
+    }
 }

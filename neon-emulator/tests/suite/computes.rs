@@ -1,15 +1,17 @@
 //! Computes that sleep and wake, who may come in, and quotas.
 
-use std::time::Duration;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use neon::model::{
     AllowedIps, CreateProject, EndpointState, ProjectSettings, Quota, UpdateProject,
 };
 use neon_emulator::Latency;
-use sqlx::Connection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 use crate::client::client;
-use crate::common::{World, connect, refused, until, uri};
+use crate::common::{SOON, World, connect, refused, until, uri};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -244,4 +246,55 @@ async fn a_compute_that_does_not_wake_refuses_with_the_services_words() {
         ("XX000", "Couldn't connect to compute node")
     );
     connect(&uri(&created)).await.expect("connects");
+}
+
+/// Somebody waits for a lock on a row of the emulator's state.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+#[tokio::test]
+async fn however_many_look_a_suspension_is_one_operation() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let _connection = connect(&uri(&created)).await.expect("connects");
+    // What went over the connection is written down, so that the looks below come to the compute at once.
+    world
+        .emulator
+        .turn_clock(Duration::ZERO)
+        .await
+        .expect("turns");
+    let options = PgConnectOptions::from_str(world.postgres.uri()).expect("a URI");
+    let options = options.database(&world.control_database);
+    let mut holder = options.connect().await.expect("connects");
+    let mut watch = options.connect().await.expect("connects");
+    let mut held = holder.begin().await.expect("begins");
+    sqlx::query("SELECT FROM endpoints WHERE project_id = $1 FOR UPDATE")
+        .bind(created.project.id.as_str())
+        .execute(&mut *held)
+        .await
+        .expect("locks");
+    let limit = Instant::now() + SOON;
+    let release = async {
+        loop {
+            let waiting: i64 = sqlx::query_scalar(WAITING)
+                .fetch_one(&mut watch)
+                .await
+                .expect("counts");
+            if waiting >= 2 {
+                break;
+            }
+            assert!(Instant::now() < limit, "{waiting} look");
+        }
+        held.commit().await.expect("commits");
+    };
+    let look = || world.emulator.turn_clock(HOUR);
+    let (one, other, ()) = tokio::join!(look(), look(), release);
+    one.and(other).expect("turn");
+    let operations = world
+        .get(&format!("/projects/{}/operations", created.project.id))
+        .await;
+    let suspensions = operations["operations"].as_array().expect("a list");
+    let suspensions = suspensions
+        .iter()
+        .filter(|operation| operation["action"] == "suspend_compute");
+    assert_eq!(suspensions.count(), 1, "{operations}");
 }

@@ -1,5 +1,9 @@
 //! The page at `/`: what people see, and who may see it.
 
+use std::net::Ipv4Addr;
+
+use neon::model::CreateProject;
+use neon_emulator::Latency;
 use neon_emulator::faults::Fault;
 use reqwest::header::{CONTENT_SECURITY_POLICY, HOST};
 use reqwest::{Method, Response, StatusCode};
@@ -80,6 +84,57 @@ async fn a_request_whose_connection_was_cut_is_shown_as_such() {
     );
     let page = page(&world).await;
     assert!(page.contains(">cut</span>") && page.contains("fault answer-lost"));
+}
+
+fn figure(page: &str, name: &str) -> String {
+    let value = page.split(&format!("<dt>{name}</dt><dd>")).nth(1);
+    let value = value.and_then(|rest| rest.split('<').next());
+    value.unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn figures_count_what_there_is_and_not_what_is_shown() {
+    const PROJECTS: usize = 52;
+    let latency = Latency {
+        start_compute_ms: 3_600_000,
+        ..Latency::instant()
+    };
+    let world = World::start_with(|emulator| emulator.latency(latency)).await;
+    let names = (0..PROJECTS).map(|number| format!("seeded {number}"));
+    let seeded = world
+        .emulator
+        .seed_projects(&CreateProject::default(), names);
+    let seeded = seeded.await.expect("projects");
+    let oldest = connect(&seeded[0].uri).await.expect("connects");
+    for number in 0..11 {
+        world.create(&format!("made {number}")).await;
+    }
+    let page = page(&world).await;
+    assert_eq!(figure(&page, "Projects"), "63");
+    assert_eq!(figure(&page, "Connections"), "1");
+    assert_eq!(figure(&page, "Operations running"), "22");
+    assert!(
+        !figure(&page, "Computes awake, of those shown").is_empty(),
+        "{page}"
+    );
+    drop(oldest);
+}
+
+#[tokio::test]
+async fn an_emulator_that_listens_everywhere_gives_an_address_that_leads_to_it() {
+    let everywhere = (Ipv4Addr::UNSPECIFIED, 0).into();
+    let world = World::start_with(|emulator| emulator.api_listen(everywhere)).await;
+    assert!(
+        world.emulator.api_url().starts_with("http://127.0.0.1:"),
+        "{}",
+        world.emulator.api_url()
+    );
+    let request = world.http.get(world.emulator.page_url());
+    let request = request.basic_auth("anybody", Some(world.emulator.api_key()));
+    let response = request.send().await.expect("an answer");
+    let page = response.text().await.expect("a page");
+    assert!(page.contains(&world.emulator.api_url()), "{page}");
+    assert!(!page.contains("0.0.0.0"), "{page}");
 }
 
 #[tokio::test]

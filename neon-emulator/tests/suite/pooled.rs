@@ -1,8 +1,10 @@
 //! Pooled connections: what a pooler in transaction mode would break is refused, all else works as on a direct one.
 
+use std::str::FromStr as _;
+
 use neon::model::CreatedProject;
-use sqlx::postgres::PgPoolCopyExt as _;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row as _};
+use sqlx::postgres::{PgConnectOptions, PgPoolCopyExt as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor, PgConnection, Row as _};
 
 use crate::common::{World, connect, refused, uri};
 
@@ -206,6 +208,45 @@ async fn texts_are_read_as_the_session_reads_them() {
         .expect("resets");
     let refusal = connection.execute(sqlx::raw_sql(text)).await;
     assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+}
+
+#[tokio::test]
+async fn texts_are_read_as_the_session_reads_them_from_its_first_statement() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let endpoint = format!("{}-pooler", created.endpoints[0].id);
+    let text = r"SELECT 'a\'; LISTEN jobs; --'";
+    for off in ["off", "false", "0"] {
+        let option = format!("{endpoint}%20-c%20standard_conforming_strings%3D{off}");
+        let uri = pooled_uri(&created).replace(&endpoint, &option);
+        let mut connection = connect(&uri).await.expect("connects");
+        let row = connection.fetch_one(sqlx::raw_sql(text)).await;
+        let read: String = row.expect("it is one text").get(0);
+        assert_eq!(read, "a'; LISTEN jobs; --", "{off}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_to_be_cut_is_looked_at_until_then() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let fault = "data-plane:cut-connection:after=2"
+        .parse()
+        .expect("a fault");
+    world.emulator.faults().add(fault).expect("armed");
+    let options = PgConnectOptions::from_str(&pooled_uri(&created)).expect("a URI");
+    let mut connection = options
+        .application_name("cut")
+        .connect()
+        .await
+        .expect("connects");
+    let refusal = connection.execute(sqlx::raw_sql("LISTEN jobs")).await;
+    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    let one = connection.execute(sqlx::raw_sql("SELECT 1")).await;
+    one.expect("the second message gets through");
+    let cut = connection.execute(sqlx::raw_sql("SELECT 1")).await;
+    let cut = cut.expect_err("the third does not");
+    assert!(cut.as_database_error().is_none(), "{cut}");
 }
 
 #[tokio::test]

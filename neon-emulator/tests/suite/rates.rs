@@ -138,21 +138,43 @@ async fn the_rate_limits_of_the_service_can_be_set() {
 #[tokio::test]
 async fn a_fault_that_an_account_cannot_have_is_refused() {
     let world = World::start().await;
-    for (body, status) in [
-        (json!({"spec": "account:429:times=1"}), StatusCode::CREATED),
-        (json!({"spec": "account:503"}), StatusCode::BAD_REQUEST),
+    for (body, status, words) in [
+        (
+            json!({"spec": "account:429:times=1"}),
+            StatusCode::CREATED,
+            "id",
+        ),
+        (
+            json!({"spec": "account:503"}),
+            StatusCode::BAD_REQUEST,
+            "all that can happen to the account is 429",
+        ),
         (
             json!({"route": "account", "effect": {"kind": "html524"}}),
             StatusCode::BAD_REQUEST,
+            "all that can happen to the account is 429",
+        ),
+        (
+            json!({"route": "account", "effect": {"kind": "account-limited"}, "project": "still-lake-00000001"}),
+            StatusCode::BAD_REQUEST,
+            "the account is limited for all projects",
         ),
         (
             json!({"route": "*", "effect": {"kind": "account-limited"}}),
             StatusCode::BAD_REQUEST,
+            "only the account can be limited",
+        ),
+        (
+            json!({"route": "*", "effect": {"kind": "refuse-connections"}}),
+            StatusCode::BAD_REQUEST,
+            "happens to connections: the route is data-plane",
         ),
     ] {
         let url = format!("{}/faults", world.emulator.own_url());
         let request = world.http.post(url).bearer_auth(world.emulator.api_key());
         let answer = request.json(&body).send().await.expect("an answer");
         assert_eq!(answer.status(), status, "{body}");
+        let said = answer.text().await.expect("text");
+        assert!(said.contains(words), "{body}: {said}");
     }
 }

@@ -41,11 +41,8 @@ async fn woken<T>(
     let before = emulator.cold_starts();
     let result = connect().await.with_context(|| what.to_owned())?;
     let after = emulator.cold_starts();
-    ensure!(
-        after == before + 1,
-        "{what}: {} cold starts",
-        after - before
-    );
+    // One that takes long may find its compute asleep again.
+    ensure!(after > before, "{what}: no cold start");
     Ok(result)
 }
 
