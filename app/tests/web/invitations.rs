@@ -35,7 +35,7 @@ async fn a_link_leads_whoever_took_it_back_to_the_workspace_and_nobody_else() {
     assert!(!other.text.contains(&back), "{}", other.text);
     let stranger = site.browser().get(&path).await;
     assert_eq!(stranger.status, StatusCode::NOT_FOUND);
-    let sign_in = format!("href=\"/sign-in?return_to={path}\"");
+    let sign_in = format!("href=\"/sign-in?return_to={}\"", path.replace('/', "%2F"));
     assert!(stranger.text.contains(&sign_in), "{}", stranger.text);
     // Who was taken out has no way back.
     site.execute("DELETE FROM members WHERE role = 'member'")

@@ -101,9 +101,8 @@ async fn figures_count_what_there_is_and_not_what_is_shown() {
     };
     let world = World::start_with(|emulator| emulator.latency(latency)).await;
     let names = (0..PROJECTS).map(|number| format!("seeded {number}"));
-    let seeded = world
-        .emulator
-        .seed_projects(&CreateProject::default(), names);
+    let template = CreateProject::default();
+    let seeded = world.emulator.seed_projects(&template, names);
     let seeded = seeded.await.expect("projects");
     let oldest = connect(&seeded[0].uri).await.expect("connects");
     for number in 0..11 {
