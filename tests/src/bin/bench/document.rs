@@ -74,7 +74,8 @@ const MEANINGS: &[(&str, &str, &str)] = &[
          mode, in turn, in the same run: TLS to the client and plain text to the same database of the same PostgreSQL server, a \
          certificate on the same curve, the same password. Figures are microseconds a transaction, from the median of all rounds; the \
          floor is PgBouncer's. `_pooled` is the emulator's `-pooler` host, which reads every statement before it goes on. `connect` opens \
-         a connection for each transaction. `_tps` are the same medians as transactions a second.",
+         a connection for each transaction. The emulator keeps one connection to PostgreSQL for each client and uses all processors; PgBouncer \
+         shares its connections and uses one. `_tps` are the same medians as transactions a second.",
     ),
     (
         "idle",
@@ -105,6 +106,11 @@ const SHORTFALLS: &[(&str, &str)] = &[
          a thousand databases beside an API server on the same machine.",
     ),
     (
+        "data_plane.select_only_pooled",
+        "On a pooled host every statement is read before it goes on, which costs most where statements are short. Where the loads take turns \
+         on few processors, single rounds differ by more than the two programs do.",
+    ),
+    (
         "fleet_tenfold.seconds",
         "The machine binds before the quota does: the same work without a controller takes many times the quota's floor too (the floor \
          of `fleet_tenfold.seconds_over_bare_work`). The controller's run has watches and events beside it, which the \
@@ -112,8 +118,8 @@ const SHORTFALLS: &[(&str, &str)] = &[
     ),
     (
         "idle.rss",
-        "What a Tenant costs is live data: its packed spec and status, its key in the watch's store, its project in the snapshot of the account. \
-         Not tried: a store of our own with a compact key, and a snapshot without projects' names.",
+        "What each Tenant's share consists of was not measured. Not tried: a store of our own with a compact key, and a snapshot of the account \
+         without projects' names.",
     ),
 ];
 
