@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -12,7 +11,7 @@ use super::hello::Hello;
 use super::prepare::Ready;
 use super::refusal::{Refusal, refuse};
 use super::relay::{self, Stream, Watched};
-use super::sign_in::{self, SignedIn};
+use super::sign_in::{self, Begun, SignedIn};
 use super::wire::Startup;
 use super::{Backend, DataPlane, pooler};
 use crate::faults::Effect;
@@ -99,8 +98,8 @@ impl DataPlane {
             ) => signed_in,
             () = session.cut() => return refuse(client, &Refusal::stopped()).await,
         };
-        let ahead = match signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            SignedIn::Yes(ahead) => ahead,
+        let begun = match signed_in.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            SignedIn::Yes(begun) => begun,
             SignedIn::No => return Ok(()),
             SignedIn::WrongPassword => {
                 return refuse(client, &Refusal::password(&ready.user)).await;
@@ -113,7 +112,7 @@ impl DataPlane {
         };
         let ended = if self.touch(&ready.route, true).await {
             tokio::select! {
-                ended = pass_on(client, &mut backend, &ready, watched, ahead) => ended,
+                ended = pass_on(client, &mut backend, &ready, watched, begun) => ended,
                 () = session.cut() => refuse(client, &Refusal::stopped()).await,
             }
         } else {
@@ -169,22 +168,20 @@ async fn pass_on(
     backend: &mut impl Stream,
     ready: &Ready,
     watched: &Watched,
-    ahead: BytesMut,
+    begun: Begun,
 ) -> io::Result<()> {
-    let cut = match ready.verdict.outcome {
+    let cut_after = match ready.verdict.outcome {
         Some(Effect::CutConnection { after_messages }) => Some(after_messages),
         _ => None,
     };
-    if ready.pooled && cut.is_none() {
-        let setting = ready.startup.get("standard_conforming_strings");
-        let backslashes = setting.is_some_and(|value| value.eq_ignore_ascii_case("off"));
-        return pooler::relay(client, backend, watched, ahead, backslashes).await;
+    if ready.pooled {
+        return pooler::relay(client, backend, watched, begun, cut_after).await;
     }
-    if !ahead.is_empty() {
+    if !begun.ahead.is_empty() {
         watched.client_sent();
-        backend.write_all(&ahead).await?;
+        backend.write_all(&begun.ahead).await?;
     }
-    match cut {
+    match cut_after {
         Some(after_messages) => relay::relay_counted(client, backend, after_messages).await,
         None => relay::relay(client, backend, watched).await,
     }

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use secrecy::SecretString;
 use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::pooler;
 use super::relay::{BUFFER_BYTES, READY_FOR_QUERY, Stream};
 use super::scram::{self, BOUND, SaltedPasswords, ScramError, UNBOUND};
 use super::wire::{Message, put_message};
@@ -31,12 +32,21 @@ pub(super) struct Binding<'a> {
 /// How a sign-in ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SignedIn {
-    /// With what the client sent ahead, before it was told so.
-    Yes(BytesMut),
+    /// The client is told so, and PostgreSQL waits for statements.
+    Yes(Begun),
     /// PostgreSQL refused, and said so, or somebody went away.
     No,
     /// The password is wrong. The client has not been told.
     WrongPassword,
+}
+
+/// How a session begins.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// What the client sent ahead, before it was told that it is signed in.
+    pub(super) ahead: BytesMut,
+    /// Whether backslashes are escapes in every text, whoever wants it so: the client, the role or the database.
+    pub(super) backslashes: bool,
 }
 
 /// Both sides of a sign-in, with what has come and was not used yet.
@@ -75,8 +85,8 @@ pub(super) async fn sign_in(
         talk.client.write_all(&packet).await?;
         talk.client.flush().await?;
     }
-    let ahead = talk.pass_until_ready(names).await?;
-    Ok(ahead.map_or(SignedIn::No, SignedIn::Yes))
+    let begun = talk.pass_until_ready(names).await?;
+    Ok(begun.map_or(SignedIn::No, SignedIn::Yes))
 }
 
 /// The next whole message; `None` when the other side went away.
@@ -118,7 +128,7 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
             chosen.put(&mut packet);
             self.backend.write_all(&packet).await?;
             self.backend.flush().await?;
-            return Ok(SignedIn::Yes(BytesMut::new()));
+            return Ok(SignedIn::Yes(Begun::default()));
         }
         let server = scram::Server::begin(
             client_first,
@@ -172,23 +182,23 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
             .map_err(malformed)?;
         send(self.backend, SASL_RESPONSE, &[last.as_bytes()]).await?;
         match next(self.backend, &mut self.from_backend).await? {
-            Some(answer) if answer.kind == AUTHENTICATION => Ok(SignedIn::Yes(BytesMut::new())),
+            Some(answer) if answer.kind == AUTHENTICATION => Ok(SignedIn::Yes(Begun::default())),
             // The password was changed a moment ago: what the client proved is not true any more.
             Some(_) => Ok(SignedIn::WrongPassword),
             None => Ok(SignedIn::No),
         }
     }
 
-    /// Passes messages on until PostgreSQL is ready for statements; gives what the client sent ahead, which waits until then.
-    async fn pass_until_ready(
-        mut self,
-        names: &[(String, String)],
-    ) -> io::Result<Option<BytesMut>> {
+    /// Passes messages on until PostgreSQL is ready for statements. What the client sends ahead waits until then.
+    async fn pass_until_ready(mut self, names: &[(String, String)]) -> io::Result<Option<Begun>> {
         let mut to_client = BytesMut::with_capacity(BUFFER_BYTES);
+        let mut backslashes = false;
         loop {
             let mut ready = false;
             while !ready && let Some(message) = Message::take(&mut self.from_backend)? {
                 ready = message.kind == READY_FOR_QUERY;
+                backslashes =
+                    pooler::backslashes(message.kind, &message.body).unwrap_or(backslashes);
                 message.with_names(names).put(&mut to_client);
             }
             if ready {
@@ -200,7 +210,10 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
                 to_client.clear();
             }
             if ready {
-                return Ok(Some(self.from_client));
+                return Ok(Some(Begun {
+                    ahead: self.from_client,
+                    backslashes,
+                }));
             }
             while self.from_client.first() == Some(&SASL_RESPONSE)
                 && let Some(message) = Message::take(&mut self.from_client)?
@@ -268,7 +281,10 @@ mod tests {
             });
         assert_eq!(
             signed_in.unwrap(),
-            SignedIn::Yes(BytesMut::from(&statement[..]))
+            SignedIn::Yes(Begun {
+                ahead: BytesMut::from(&statement[..]),
+                backslashes: false,
+            })
         );
         drop(backend);
         let mut passed = Vec::new();

@@ -13,6 +13,16 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 const BACKSLASHES: &[u8] = b"standard_conforming_strings\0off\0";
 const NO_BACKSLASHES: &[u8] = b"standard_conforming_strings\0on\0";
 
+/// Whether backslashes are escapes in every text from here on, if this message of PostgreSQL says so or the contrary.
+pub(in crate::data_plane) fn backslashes(kind: u8, body: &[u8]) -> Option<bool> {
+    match body {
+        _ if kind != PARAMETER_STATUS => None,
+        BACKSLASHES => Some(true),
+        NO_BACKSLASHES => Some(false),
+        _ => None,
+    }
+}
+
 /// Looks at what one client is answered.
 #[derive(Debug)]
 pub(super) struct Answers {
@@ -62,17 +72,13 @@ impl Answers {
             }
             let whole = from_backend.split_to(length);
             let body = &whole[5..];
-            match kind {
-                ERROR => {
-                    if let Some(translated) = self.mark.translated(body) {
-                        to_client.extend_from_slice(&translated);
-                        continue;
-                    }
-                }
-                _ if body == BACKSLASHES => self.backslashes = Some(true),
-                _ if body == NO_BACKSLASHES => self.backslashes = Some(false),
-                _ => {}
+            if kind == ERROR
+                && let Some(translated) = self.mark.translated(body)
+            {
+                to_client.extend_from_slice(&translated);
+                continue;
             }
+            self.backslashes = backslashes(kind, body).or(self.backslashes);
             to_client.extend_from_slice(&whole);
         }
     }

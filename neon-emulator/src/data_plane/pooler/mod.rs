@@ -16,6 +16,7 @@ mod startup;
 mod statements;
 mod tokens;
 
+pub(super) use self::answers::backslashes;
 pub(super) use self::refusal::HINT;
 pub(super) use self::relay::relay;
 pub(super) use self::startup::{UnsupportedParameter, admit};

@@ -21,14 +21,26 @@ pub(super) struct Requests {
     mark: Mark,
     /// Bytes of a message under way that are still to pass.
     passing_bytes: usize,
+    /// Messages that get through before the connection is cut; without it, all.
+    messages_left: Option<u64>,
 }
 
 impl Requests {
-    pub(super) fn new(mark: Mark) -> Self {
+    pub(super) fn new(mark: Mark, cut_after: Option<u64>) -> Self {
         Self {
             mark,
             passing_bytes: 0,
+            messages_left: cut_after,
         }
+    }
+
+    /// Whether the next message is the end of the connection.
+    pub(super) fn is_last(&self) -> bool {
+        self.messages_left == Some(0) && self.passing_bytes == 0
+    }
+
+    fn count(&mut self) {
+        self.messages_left = self.messages_left.map(|left| left.saturating_sub(1));
     }
 
     /// Moves what is there from a client to PostgreSQL, except for the beginning of a message that must be whole. `backslashes` tells
@@ -50,8 +62,12 @@ impl Requests {
             let Some((kind, length)) = header(from_client)? else {
                 return Ok(());
             };
+            if self.is_last() {
+                return Ok(());
+            }
             if !matches!(kind, QUERY | PARSE) {
                 self.passing_bytes = length;
+                self.count();
                 continue;
             }
             if length > STATEMENTS_BYTES_MAX {
@@ -61,6 +77,7 @@ impl Requests {
                 return Ok(());
             }
             let whole = from_client.split_to(length);
+            self.count();
             let body = &whole[HEADER_BYTES..];
             let statement = match kind {
                 PARSE => body.split(|byte| *byte == 0).nth(1),
@@ -110,7 +127,7 @@ mod tests {
 
     /// What arrives when these bytes are sent in pieces of one size.
     fn sent(bytes: &[u8], piece: usize) -> Vec<u8> {
-        let mut requests = Requests::new(Mark::random());
+        let mut requests = Requests::new(Mark::random(), None);
         let (mut from, mut to) = (BytesMut::new(), BytesMut::new());
         for piece in bytes.chunks(piece) {
             from.extend_from_slice(piece);
@@ -141,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_message_that_is_too_long_to_be_held_ends_the_connection() {
-        let mut requests = Requests::new(Mark::random());
+        let mut requests = Requests::new(Mark::random(), None);
         let mut from = BytesMut::from(&b"Q\x7f\xff\xff\xff"[..]);
         assert!(
             requests

@@ -371,12 +371,15 @@ fn is_false(token: Token<'_>) -> bool {
     }
 }
 
+/// How far the arguments of a call are read. Calls in calls would otherwise be read over and over.
+const ARGUMENT_TOKENS_MAX: usize = 64;
+
 /// The first three arguments of a call, each if it is one token, perhaps with a cast.
 fn literals(arguments: Tokens<'_>) -> [Option<Token<'_>>; 3] {
     let mut found = [None; 3];
     let (mut brackets, mut argument, mut tokens_in_it) = (0_usize, 0, 0);
     let mut cast = false;
-    for token in arguments {
+    for token in arguments.take(ARGUMENT_TOKENS_MAX) {
         match token {
             Token::Symbol(b'(') => brackets += 1,
             Token::Symbol(b')') if brackets == 0 => break,
