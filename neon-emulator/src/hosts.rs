@@ -1,5 +1,7 @@
 //! What clients are told to connect to.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use neon::ids::{DatabaseName, EndpointId, RoleName};
 use url::Url;
 
@@ -24,6 +26,16 @@ pub(crate) struct Hosts {
 )]
 pub struct HostTemplateError {
     template: String,
+}
+
+/// An address that leads to who listens on this one: somebody who listens on all addresses has none that is all of them.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    let loopback = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(loopback, address.port())
 }
 
 impl Hosts {

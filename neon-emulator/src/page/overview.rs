@@ -10,6 +10,7 @@ use crate::api::{Api, Request};
 use crate::clock::timestamp;
 use crate::compute::{Compute, EndpointStateNow};
 use crate::faults::ArmedFault;
+use crate::hosts::reachable;
 use crate::store::{EndpointRow, OperationRow, ProjectCounts, ProjectRow, StoreError};
 
 /// Projects on the page.
@@ -26,6 +27,8 @@ pub(super) struct Overview {
     pub(super) data_address: SocketAddr,
     pub(super) requests: Vec<Request>,
     pub(super) calls: u64,
+    /// Connections that are open, of all projects.
+    pub(super) connections: usize,
     pub(super) faults: Vec<ArmedFault>,
     /// What did not fit the API's document; absent where there is none to hold calls against.
     pub(super) violations: Option<usize>,
@@ -38,6 +41,8 @@ pub(super) struct State {
     pub(super) counts: ProjectCounts,
     pub(super) projects: Vec<ProjectLine>,
     pub(super) operations: Vec<Operation>,
+    /// Operations that are not over, of all projects.
+    pub(super) running: i64,
 }
 
 /// A project, with its computes.
@@ -75,9 +80,10 @@ impl Overview {
         };
         Self {
             now: timestamp(api.clock.now()),
-            api_address: api.address,
-            data_address: api.data_address,
+            api_address: reachable(api.address),
+            data_address: reachable(api.data_address),
             requests: api.requests.last(REQUESTS_MAX),
+            connections: api.sessions.all().len(),
             calls: api.calls.counts().values().sum(),
             faults: api.faults.list(),
             violations: api
@@ -104,6 +110,7 @@ impl State {
         let at = |row: &OperationRow| row.at(now);
         Ok(Self {
             counts,
+            running: api.store.running_operations(now).await?,
             operations: operations.iter().map(at).collect::<Result<_, _>>()?,
             projects: rows
                 .into_iter()
@@ -121,12 +128,6 @@ impl State {
         computes
             .filter(|compute| compute.state != EndpointStateNow::Idle)
             .count()
-    }
-
-    /// Operations on the page that are not over.
-    pub(super) fn running(&self) -> usize {
-        let is_over = |operation: &&Operation| operation.status.is_over();
-        self.operations.len() - self.operations.iter().filter(is_over).count()
     }
 }
 

@@ -76,17 +76,14 @@ fn summary(overview: &Overview) -> Markup {
     let state = overview.state.as_ref();
     let known = |value: Option<usize>| value.map_or("–".to_owned(), |value| value.to_string());
     let alive = state.map_or("–".to_owned(), |state| state.counts.alive.to_string());
-    let connections = state.map(|state| {
-        let open = state.projects.iter().map(|project| project.connections);
-        open.sum()
-    });
+    let running = state.map_or("–".to_owned(), |state| state.running.to_string());
     html! {
         section #summary aria-label="Summary" {
             dl {
                 (figure("Projects", &alive, ""))
-                (figure("Computes awake", &known(state.map(State::awake)), ""))
-                (figure("Connections", &known(connections), ""))
-                (figure("Operations running", &known(state.map(State::running)), ""))
+                (figure("Computes awake, of those shown", &known(state.map(State::awake)), ""))
+                (figure("Connections", &overview.connections.to_string(), ""))
+                (figure("Operations running", &running, ""))
                 (figure("Calls", &overview.calls.to_string(), ""))
                 @if let Some(violations) = overview.violations {
                     (figure("Violations", &violations.to_string(), if violations == 0 { "" } else { "bad" }))

@@ -62,6 +62,16 @@ impl Store {
             .collect())
     }
 
+    /// How many operations are not over at this moment.
+    pub(crate) async fn running_operations(&self, now: Micros) -> Result<i64, StoreError> {
+        Ok(
+            sqlx::query_scalar("SELECT count(*) FROM operations WHERE ends_at_us > $1")
+                .bind(now)
+                .fetch_one(self.pool())
+                .await?,
+        )
+    }
+
     /// The newest operations of all projects.
     pub(crate) async fn newest_operations(
         &self,

@@ -96,7 +96,7 @@ fn figure(page: &str, name: &str) -> String {
 async fn figures_count_what_there_is_and_not_what_is_shown() {
     const PROJECTS: usize = 52;
     let latency = Latency {
-        start_compute_ms: 3_600_000,
+        create_timeline_ms: 3_600_000,
         ..Latency::instant()
     };
     let world = World::start_with(|emulator| emulator.latency(latency)).await;
