@@ -18,7 +18,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use crate::store::{Store, StoreError};
 
 /// Where the authority lies in the state.
-const META_KEY: &str = "certificate_authority";
+pub(crate) const META_KEY: &str = "certificate_authority";
 /// The protocol's name in TLS, for clients that begin with TLS at once.
 pub(crate) const ALPN: &[u8] = b"postgresql";
 /// The names that every certificate holds.

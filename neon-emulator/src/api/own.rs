@@ -14,9 +14,8 @@ use super::Api;
 use super::create::{SeededProject, seed};
 use super::error::ApiError;
 use super::extract::{Body, Path};
-use super::operations::is_route;
 use crate::clock::timestamp;
-use crate::faults::{ArmedFault, Fault};
+use crate::faults::{ArmError, ArmedFault, Fault};
 use crate::store::StoreError;
 
 /// A project as the emulator sees it, deleted ones included.
@@ -146,22 +145,10 @@ pub(super) async fn add_fault(
             .parse()
             .map_err(|error| ApiError::bad_request(format!("{error}")))?,
     };
-    if !is_route(&fault.route) {
-        return Err(ApiError::bad_request(format!(
-            "there is no route {:?}",
-            fault.route
-        )));
-    }
-    if !fault.fits_its_route() {
-        return Err(ApiError::bad_request(
-            "the account can only be refused with 429 (account:429), and nothing else can",
-        ));
-    }
-    match api.faults.add(fault) {
-        Some(id) => Ok((StatusCode::CREATED, Json(Armed { id }))),
-        None => Err(ApiError::invalid(
-            "too many faults are armed; take some away",
-        )),
+    match api.faults.arm(fault) {
+        Ok(id) => Ok((StatusCode::CREATED, Json(Armed { id }))),
+        Err(error @ ArmError::NeverHappens { .. }) => Err(ApiError::bad_request(error.to_string())),
+        Err(error @ ArmError::TooMany) => Err(ApiError::invalid(error.to_string())),
     }
 }
 

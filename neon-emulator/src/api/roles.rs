@@ -59,13 +59,8 @@ pub(super) async fn create(
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
-    if api
-        .store
-        .roles(&branch)
-        .await?
-        .iter()
-        .any(|row| row.name == wanted.name.as_str())
-    {
+    let rows = Store::roles_in(&mut tx, &branch).await?;
+    if rows.iter().any(|row| row.name == wanted.name.as_str()) {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "ROLE_ALREADY_EXISTS",

@@ -53,25 +53,28 @@ impl DataPlane {
         let project_id: ProjectId = project.parse().map_err(StoreError::corrupt)?;
         let mut tx = self.store.begin().await?;
         let mut row = Store::lock_endpoint(&mut tx, &project_id, &id).await?;
-        if asleep && row.suspended_at_us.is_none() && !used_up {
+        let compute = Compute::of(&row, &self.sessions, now);
+        // Somebody else may have looked meanwhile, and noted it.
+        let is_new = if row.suspended_at_us.is_none() && compute.is_idle() {
             // It went to sleep when its time was over, which may be a while ago by a clock that was turned.
-            let compute = Compute::of(&row, &self.sessions, now);
-            if !compute.is_idle() {
-                return Ok(());
-            }
             Store::settle(&mut tx, &mut row, compute.sleeps_at, now).await?;
             row.suspended_at_us = Some(compute.sleeps_at);
             Store::save_endpoint(&mut tx, &row).await?;
+            true
+        } else if compute.is_idle() || used_up {
+            compute::suspend(&mut tx, &mut row, &self.sessions, now).await?
         } else {
-            compute::suspend(&mut tx, &mut row, &self.sessions, now).await?;
+            return Ok(());
+        };
+        if is_new {
+            let plan = [Planned {
+                action: OperationAction::SuspendCompute,
+                branch: row.branch_id.parse().map_err(StoreError::corrupt)?,
+                endpoint: Some(id),
+                takes: from_millis(self.latency.suspend_compute_ms),
+            }];
+            Store::note(&mut tx, &project_id, now, &plan).await?;
         }
-        let plan = [Planned {
-            action: OperationAction::SuspendCompute,
-            branch: row.branch_id.parse().map_err(StoreError::corrupt)?,
-            endpoint: Some(id),
-            takes: from_millis(self.latency.suspend_compute_ms),
-        }];
-        Store::note(&mut tx, &project_id, now, &plan).await?;
         tx.commit().await?;
         self.sessions.cut_endpoint(project, endpoint);
         Ok(())

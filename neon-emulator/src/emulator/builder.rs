@@ -15,7 +15,7 @@ use crate::postgres;
 #[must_use]
 pub struct Builder {
     source: Source,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 /// Everything about an emulator but the server under it.

@@ -25,6 +25,7 @@ use crate::api::{Api, ApiError};
 use crate::clock::timestamp;
 use crate::document::Conformance;
 use crate::faults::Faults;
+use crate::hosts::reachable;
 
 /// How long a shutdown waits for calls and connections to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,7 +74,8 @@ impl Emulator {
     ///
     /// Under it is the PostgreSQL server whose URI stands in the variable [`POSTGRES_VARIABLE`]; without one, a temporary server is
     /// started, which all emulators of this process share, and which ends with the last of them. What this one made there goes with
-    /// [`Emulator::shutdown`].
+    /// [`Emulator::shutdown`]; an emulator that is only dropped leaves it behind in a server that was named: a database
+    /// `neon_emulator_` with 32 hexadecimal digits, and those of its projects.
     ///
     /// When this returns, the API and the data plane take connections.
     ///
@@ -91,17 +93,17 @@ impl Emulator {
 
     /// Where the API is, ready for a client: `http://127.0.0.1:PORT/api/v2`.
     pub fn api_url(&self) -> String {
-        format!("http://{}/api/v2", self.api_address)
+        format!("http://{}/api/v2", reachable(self.api_address))
     }
 
     /// Where the calls about the emulator itself are: `http://127.0.0.1:PORT/_emulator`.
     pub fn own_url(&self) -> String {
-        format!("http://{}/_emulator", self.api_address)
+        format!("http://{}/_emulator", reachable(self.api_address))
     }
 
     /// Where a browser sees what happens: `http://127.0.0.1:PORT/`.
     pub fn page_url(&self) -> String {
-        format!("http://{}/", self.api_address)
+        format!("http://{}/", reachable(self.api_address))
     }
 
     /// An API key that it accepts.
@@ -210,7 +212,7 @@ impl Emulator {
             tracing::warn!("Calls were still being answered when the emulator stopped");
         }
         let under = std::mem::take(&mut self.under);
-        under.leave(&self.api).await;
+        under.leave(&self.api.provisioner, &self.api.store).await;
     }
 }
 

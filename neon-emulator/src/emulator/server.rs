@@ -6,9 +6,10 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::StartError;
-use crate::api::Api;
 use crate::config::DEFAULT_CONTROL_DATABASE;
 use crate::postgres::{self, Server};
+use crate::provision::{Provisioner, drop_database};
+use crate::store::Store;
 
 /// The environment variable that names a running PostgreSQL server, by the URI of a superuser, for emulators that are told of none.
 pub const POSTGRES_VARIABLE: &str = "NEON_EMULATOR_POSTGRES";
@@ -73,27 +74,42 @@ impl Under {
     }
 
     /// Leaves the server as it should be left: stopped if nobody else uses it, without the state if that was of one emulator alone.
-    pub(super) async fn leave(self, api: &Api) {
+    pub(super) async fn leave(self, provisioner: &Provisioner, store: &Store) {
         // Whoever has the last share of a server can stop it, with all that is in it.
         let last = self.server.map(Arc::try_unwrap);
         let stays = !matches!(last, Some(Ok(_)));
         if self.passing
             && stays
-            && let Err(error) = api.provisioner.erase().await
+            && let Err(error) = provisioner.erase().await
         {
             tracing::warn!(%error, "The databases of an emulator that ended could not all be dropped");
         }
-        api.provisioner.close().await;
-        api.store.close().await;
-        if self.passing
-            && stays
-            && let Err(error) = api.provisioner.drop_state().await
-        {
-            tracing::warn!(%error, "The state of an emulator that ended could not be dropped");
+        provisioner.close().await;
+        store.close().await;
+        if self.passing && stays {
+            drop_state(&self.uri, &store.name()).await;
         }
         if let Some(Ok(server)) = last {
             server.stop().await;
         }
+    }
+
+    /// The same before anything was made there but, perhaps, the state.
+    pub(super) async fn leave_state(self, control_database: &str) {
+        let last = self.server.map(Arc::try_unwrap);
+        if self.passing && !matches!(last, Some(Ok(_))) {
+            drop_state(&self.uri, control_database).await;
+        }
+        if let Some(Ok(server)) = last {
+            server.stop().await;
+        }
+    }
+}
+
+/// Drops the state of an emulator that is no more, if it can be.
+async fn drop_state(uri: &str, name: &str) {
+    if let Err(error) = drop_database(uri, name).await {
+        tracing::warn!(%error, "The state of an emulator that ended could not be dropped");
     }
 }
 
@@ -115,10 +131,12 @@ async fn shared() -> Result<Arc<Server>, StartError> {
 #[cfg(test)]
 mod tests {
     use neon::model::CreateProject;
-    use sqlx::{Connection, PgConnection};
+    use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
     use super::*;
     use crate::Emulator;
+    use crate::emulator::start::Reserved;
+    use crate::tls::META_KEY;
 
     /// Databases and roles in a server, but for its own.
     const MADE: &str = "SELECT (SELECT count(*) FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1'))
@@ -155,6 +173,47 @@ mod tests {
         assert!(made().await > before + 2);
         emulator.shutdown().await;
         assert_eq!(made().await, before);
+    }
+
+    #[tokio::test]
+    async fn an_emulator_that_does_not_start_leaves_nothing_of_a_state_of_its_own() {
+        let server = Server::builder().start().await.unwrap();
+        let mut admin = PgConnection::connect(server.uri()).await.unwrap();
+        let mut made = async || {
+            let count: i64 = sqlx::query_scalar(MADE)
+                .fetch_one(&mut admin)
+                .await
+                .unwrap();
+            count
+        };
+        let one = Emulator::builder().postgres(server.uri()).start().await;
+        one.unwrap().shutdown().await;
+        let before = made().await;
+        for spoil in [
+            // No authority, which is found when databases were made already.
+            format!(
+                "INSERT INTO meta (key, value) VALUES ('{META_KEY}', 'spoilt') ON CONFLICT (key) DO UPDATE SET value = 'spoilt'"
+            ),
+            // No version, so that it cannot even be opened.
+            "DROP TABLE _sqlx_migrations".to_owned(),
+        ] {
+            let store = Store::open(server.uri(), "alone").await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(spoil.clone()))
+                .execute(store.pool())
+                .await
+                .unwrap();
+            store.close().await;
+            let under = Under {
+                uri: server.uri().to_owned(),
+                server: None,
+                passing: true,
+            };
+            let mut settings = Emulator::builder().spare_databases(1).settings;
+            let reserved = Reserved::of(&mut settings).await.unwrap();
+            let refused = reserved.start_over(under, "alone", settings).await;
+            assert!(refused.is_err(), "{spoil}");
+            assert_eq!(made().await, before, "{spoil}");
+        }
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::verdict::{OperationFault, Verdict};
-use super::{ACCOUNT, DATA_PLANE, EVERY_ROUTE, Effect, Fault};
+use super::{ACCOUNT, ArmError, DATA_PLANE, EVERY_ROUTE, Effect, Fault};
 use crate::clock::{Micros, from_millis};
 use crate::rate::{MINUTE, Window, retry_after_seconds};
 
@@ -40,7 +40,7 @@ impl ArmedFault {
     /// Whether it is to happen to the next call, which is counted.
     fn is_due(&mut self, dice: &mut StdRng) -> bool {
         self.seen += 1;
-        self.seen > self.fault.skip && dice.random_bool(self.fault.probability.clamp(0.0, 1.0))
+        self.seen > self.fault.skip && dice.random_bool(self.fault.probability)
     }
 }
 
@@ -101,7 +101,7 @@ impl Armed {
 
 impl Faults {
     /// These faults, with dice of this seed.
-    pub(crate) fn new(faults: Vec<Fault>, seed: u64) -> Self {
+    pub(crate) fn new(faults: Vec<Fault>, seed: u64) -> Result<Self, ArmError> {
         let state = State {
             armed: Vec::new(),
             next_id: 1,
@@ -109,16 +109,27 @@ impl Faults {
         };
         let all = Self(Arc::new(Mutex::new(state)));
         for fault in faults {
-            all.add(fault);
+            all.arm(fault)?;
         }
-        all
+        Ok(all)
     }
 
-    /// Arms a fault and returns its number; `None` when [`FAULTS_MAX`] are armed already.
+    /// Arms a fault and returns its number; `None` when [`FAULTS_MAX`] are armed already, or it could never happen on its route.
     pub fn add(&self, fault: Fault) -> Option<u64> {
+        self.arm(fault).ok()
+    }
+
+    /// The same, saying why not.
+    pub(crate) fn arm(&self, fault: Fault) -> Result<u64, ArmError> {
+        if let Some(misfit) = fault.misfit() {
+            return Err(ArmError::NeverHappens {
+                fault: fault.to_string(),
+                problem: misfit.to_string(),
+            });
+        }
         let mut state = self.state();
         if state.armed.len() >= FAULTS_MAX {
-            return None;
+            return Err(ArmError::TooMany);
         }
         let id = state.next_id;
         state.next_id += 1;
@@ -132,7 +143,7 @@ impl Faults {
             since: None,
             window: None,
         });
-        Some(id)
+        Ok(id)
     }
 
     /// What is armed, and what it has done.

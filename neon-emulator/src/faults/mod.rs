@@ -11,6 +11,8 @@ mod verdict;
 use neon::ids::ProjectId;
 use serde::{Deserialize, Serialize};
 
+use crate::api::is_route;
+
 pub use self::armed::{ArmedFault, FAULTS_MAX, Faults};
 pub use self::spec::FaultSpecError;
 pub(crate) use self::verdict::{OperationFault, Verdict};
@@ -23,6 +25,9 @@ pub const EVERY_ROUTE: &str = "*";
 
 /// The route of faults that meet the whole account: every call of the API, before anything else.
 pub const ACCOUNT: &str = "account";
+
+/// The only call that names projects as unavailable.
+const LIST_PROJECTS: &str = "listProjects";
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +50,45 @@ pub struct Fault {
     pub project: Option<ProjectId>,
 }
 
+/// What of a fault can never happen. A test that waits for it would test nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Misfit {
+    #[error("there is no operation {0}")]
+    Route(String),
+    #[error("its likelihood is not between 0 and 1")]
+    Probability,
+    #[error("all that can happen to the account is 429; the route * is every call")]
+    OnAccount,
+    #[error("the account is limited for all projects; it takes no project")]
+    AccountsProject,
+    #[error("only the account can be limited: account:429")]
+    NoAccount,
+    #[error("{0} happens to calls, and not to connections")]
+    OnDataPlane(String),
+    #[error("{0} happens to connections: the route is data-plane")]
+    OnCalls(String),
+    #[error("only projects of a list can be unavailable: the route is listProjects")]
+    NoList,
+    #[error("{0} is no status of a refusal: those are 400 to 599")]
+    Status(u16),
+}
+
+/// Why a fault is not armed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArmError {
+    /// [`FAULTS_MAX`] are armed.
+    #[error("{FAULTS_MAX} faults are armed already; take some away")]
+    TooMany,
+    /// It could never happen.
+    #[error("the fault {fault} can never happen: {problem}")]
+    NeverHappens {
+        /// The fault, in one line.
+        fault: String,
+        /// Why not.
+        problem: String,
+    },
+}
+
 fn always() -> f64 {
     1.0
 }
@@ -60,9 +104,38 @@ impl Fault {
         Self::new(ACCOUNT, effect)
     }
 
-    /// Whether the effect can come up on the route: the account can only be limited, and only the account can be.
-    pub(crate) fn fits_its_route(&self) -> bool {
-        (self.route == ACCOUNT) == matches!(self.effect, Effect::AccountLimited { .. })
+    /// What of it can never happen, or not as it says.
+    pub(crate) fn misfit(&self) -> Option<Misfit> {
+        let is_account = self.route == ACCOUNT;
+        let limits = matches!(self.effect, Effect::AccountLimited { .. });
+        if !is_route(&self.route) {
+            return Some(Misfit::Route(self.route.clone()));
+        }
+        if !(0.0..=1.0).contains(&self.probability) {
+            return Some(Misfit::Probability);
+        }
+        match (&self.effect, self.route.as_str()) {
+            _ if is_account && !limits => Some(Misfit::OnAccount),
+            _ if is_account && self.project.is_some() => Some(Misfit::AccountsProject),
+            _ if limits && !is_account => Some(Misfit::NoAccount),
+            (effect, DATA_PLANE)
+                if effect.is_of_calls() && !matches!(effect, Effect::Delay { .. }) =>
+            {
+                Some(Misfit::OnDataPlane(effect.word()))
+            }
+            (effect, route) if effect.is_of_data_plane() && route != DATA_PLANE => {
+                Some(Misfit::OnCalls(effect.word()))
+            }
+            (Effect::Unavailable { .. }, route)
+                if ![LIST_PROJECTS, EVERY_ROUTE].contains(&route) =>
+            {
+                Some(Misfit::NoList)
+            }
+            (Effect::Status { status, .. }, _) if !(400..600).contains(status) => {
+                Some(Misfit::Status(*status))
+            }
+            _ => None,
+        }
     }
 
     /// A fault that happens at every call of a route.

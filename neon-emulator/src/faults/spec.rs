@@ -9,7 +9,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ACCOUNT, Effect, Fault};
+use super::{ACCOUNT, Effect, Fault, Misfit};
 use crate::api::is_route;
 
 /// How long a failed operation stays failed when nothing else is said, in milliseconds.
@@ -105,7 +105,6 @@ impl FromStr for Fault {
             .next()
             .filter(|route| !route.is_empty())
             .ok_or_else(|| wrong("the route is missing".into()))?;
-        // A fault that can never happen would make a test pass that tests nothing.
         if !is_route(route) {
             return Err(wrong(format!("there is no operation {route}")));
         }
@@ -121,29 +120,30 @@ impl FromStr for Fault {
                 .ok_or_else(|| wrong(format!("{piece:?} is not understood")))?;
         }
         if route == ACCOUNT && effect != ACCOUNT_EFFECT {
-            return Err(wrong(format!(
-                "all that can happen to the account is {ACCOUNT_EFFECT}; the route * is every call"
-            )));
+            return Err(wrong(Misfit::OnAccount.to_string()));
         }
-        if route != ACCOUNT && (keys.per_minute.is_some() || keys.for_ms.is_some()) {
-            return Err(wrong(format!(
-                "per-minute and for are only for {ACCOUNT}:{ACCOUNT_EFFECT}"
-            )));
-        }
+        let word = effect;
         let effect = if route == ACCOUNT {
             keys.limit()
         } else {
-            keys.effect(effect)
-                .ok_or_else(|| wrong(format!("there is no effect {effect:?}")))?
+            keys.effect(word)
+                .ok_or_else(|| wrong(format!("there is no effect {word:?}")))?
         };
-        Ok(Self {
+        if let Some(key) = keys.left() {
+            return Err(wrong(format!("{route}:{word} takes no {key}")));
+        }
+        let fault = Self {
             route: route.to_owned(),
             effect,
             skip: keys.skip,
             times: keys.times,
             probability: keys.probability.unwrap_or(1.0),
             project: keys.project,
-        })
+        };
+        match fault.misfit() {
+            Some(misfit) => Err(wrong(misfit.to_string())),
+            None => Ok(fault),
+        }
     }
 }
 
@@ -166,11 +166,26 @@ impl Keys {
         Some(())
     }
 
-    fn limit(&self) -> Effect {
+    /// The name of a key that the effect made no use of.
+    fn left(&self) -> Option<&'static str> {
+        let left = [
+            ("retry-after", self.retry_after.is_some()),
+            ("ms", self.ms.is_some()),
+            ("error", self.error.is_some()),
+            ("first", self.first.is_some()),
+            ("after", self.after.is_some()),
+            ("per-minute", self.per_minute.is_some()),
+            ("for", self.for_ms.is_some()),
+        ];
+        left.into_iter()
+            .find_map(|(key, is_left)| is_left.then_some(key))
+    }
+
+    fn limit(&mut self) -> Effect {
         Effect::AccountLimited {
-            per_minute: self.per_minute,
-            for_ms: self.for_ms,
-            retry_after_seconds: self.retry_after,
+            per_minute: self.per_minute.take(),
+            for_ms: self.for_ms.take(),
+            retry_after_seconds: self.retry_after.take(),
         }
     }
 
@@ -178,32 +193,36 @@ impl Keys {
         let error = || ERROR.to_owned();
         Some(match word {
             "524-html" => Effect::Html524,
-            "delay" => Effect::Delay { ms: self.ms? },
+            "delay" => Effect::Delay {
+                ms: self.ms.take()?,
+            },
             "answer-lost" => Effect::AnswerLost,
-            "work-late" => Effect::WorkLate { ms: self.ms? },
+            "work-late" => Effect::WorkLate {
+                ms: self.ms.take()?,
+            },
             "operation-fails" => Effect::OperationFails {
-                ms: self.ms.unwrap_or(RETRIED_AFTER_MS),
+                ms: self.ms.take().unwrap_or(RETRIED_AFTER_MS),
                 error: self.error.take().unwrap_or_else(error),
             },
             "operation-errors" => Effect::OperationErrors {
                 error: self.error.take().unwrap_or_else(error),
             },
             "unavailable" => Effect::Unavailable {
-                first: self.first.unwrap_or(1),
+                first: self.first.take().unwrap_or(1),
             },
             "refuse-connections" => Effect::RefuseConnections,
             "does-not-wake" => Effect::DoesNotWake {
-                ms: self.ms.unwrap_or(0),
+                ms: self.ms.take().unwrap_or(0),
             },
             "cut-connection" => Effect::CutConnection {
-                after_messages: self.after.unwrap_or(0),
+                after_messages: self.after.take().unwrap_or(0),
             },
             status => Effect::Status {
                 status: status
                     .parse()
                     .ok()
                     .filter(|status| (400..600).contains(status))?,
-                retry_after_seconds: self.retry_after,
+                retry_after_seconds: self.retry_after.take(),
             },
         })
     }

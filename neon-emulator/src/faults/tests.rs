@@ -6,13 +6,17 @@ fn outcomes(faults: &Faults, route: &str, calls: usize) -> Vec<bool> {
         .collect()
 }
 
+fn armed(faults: Vec<Fault>, seed: u64) -> Faults {
+    Faults::new(faults, seed).unwrap()
+}
+
 fn fault(spec: &str) -> Fault {
     spec.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
 fn a_fault_happens_so_many_times_after_so_many_calls_on_its_route_only() {
-    let faults = Faults::new(vec![fault("createProject:503:skip=1:times=2")], 0);
+    let faults = armed(vec![fault("createProject:503:skip=1:times=2")], 0);
     assert_eq!(outcomes(&faults, "getProject", 3), [false; 3]);
     assert_eq!(
         outcomes(&faults, "createProject", 5),
@@ -24,13 +28,7 @@ fn a_fault_happens_so_many_times_after_so_many_calls_on_its_route_only() {
 
 #[test]
 fn the_same_seed_gives_the_same_dice() {
-    let run = |seed| {
-        outcomes(
-            &Faults::new(vec![fault("*:500:p=0.5")], seed),
-            "getProject",
-            64,
-        )
-    };
+    let run = |seed| outcomes(&armed(vec![fault("*:500:p=0.5")], seed), "getProject", 64);
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
     assert!(run(7).contains(&true) && run(7).contains(&false));
@@ -96,7 +94,7 @@ fn a_line_that_is_no_fault_says_what_is_wrong_with_it() {
 
 #[test]
 fn faults_of_connections_do_not_meet_calls_and_the_other_way_round() {
-    let faults = Faults::new(
+    let faults = armed(
         vec![
             fault("*:500"),
             fault("data-plane:refuse-connections:project=one-two-3"),
@@ -117,7 +115,7 @@ fn faults_of_connections_do_not_meet_calls_and_the_other_way_round() {
 #[test]
 fn an_account_is_refused_until_its_time_is_over_and_says_how_long_that_is() {
     use crate::clock::{MILLISECOND, SECOND};
-    let faults = Faults::new(vec![fault("account:429:for=2500")], 0);
+    let faults = armed(vec![fault("account:429:for=2500")], 0);
     assert_eq!(faults.account_limited(10 * SECOND), Some(3));
     assert_eq!(faults.account_limited(12 * SECOND), Some(1));
     assert_eq!(
@@ -131,11 +129,11 @@ fn an_account_is_refused_until_its_time_is_over_and_says_how_long_that_is() {
 #[test]
 fn an_account_can_be_left_some_calls_a_minute_or_be_refused_so_many_times() {
     use crate::clock::SECOND;
-    let faults = Faults::new(vec![fault("account:429:per-minute=2")], 0);
+    let faults = armed(vec![fault("account:429:per-minute=2")], 0);
     let told = [0, 1, 2, 59, 60].map(|second| faults.account_limited(second * SECOND));
     assert_eq!(told, [None, None, Some(58), Some(1), None]);
 
-    let faults = Faults::new(vec![fault("account:429:times=2:skip=1")], 0);
+    let faults = armed(vec![fault("account:429:times=2:skip=1")], 0);
     let told = [(); 4].map(|()| faults.account_limited(0));
     assert_eq!(told, [None, Some(1), Some(1), None]);
 }
@@ -169,7 +167,47 @@ fn all_that_can_happen_to_an_account_is_to_be_limited() {
         "account:delay:ms=5",
         "*:429:per-minute=3",
         "createProject:429:for=10",
+        "account:429:project=still-lake-00000001",
     ] {
         assert!(line.parse::<Fault>().is_err(), "{line}");
     }
+}
+
+#[test]
+fn a_fault_that_could_never_happen_or_not_as_it_says_is_none() {
+    for (line, words) in [
+        ("createProject:refuse-connections", "happens to connections"),
+        ("*:cut-connection:after=3", "happens to connections"),
+        ("data-plane:503", "503 happens to calls"),
+        ("data-plane:answer-lost", "happens to calls"),
+        ("createProject:unavailable", "listProjects"),
+        ("createProject:503:ms=5", "takes no ms"),
+        ("createProject:delay:ms=5:error=no", "takes no error"),
+        (
+            "data-plane:refuse-connections:retry-after=1",
+            "takes no retry-after",
+        ),
+        ("account:429:ms=5", "takes no ms"),
+        ("listProjects:unavailable:first=1:after=2", "takes no after"),
+    ] {
+        let error = line.parse::<Fault>().expect_err(line).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let faults = armed(Vec::new(), 0);
+    for fault in [
+        Fault::new("createProject", Effect::RefuseConnections),
+        Fault::new("makeProject", Effect::Html524),
+        Fault::new("*", Effect::Html524).probability(f64::NAN),
+        Fault::new("*", Effect::Html524).probability(1.5),
+        Fault::account_limited().project("still-lake-00000001".parse().unwrap()),
+    ] {
+        assert_eq!(faults.add(fault.clone()), None, "{fault}");
+    }
+    fault("data-plane:delay:ms=5");
+}
+
+#[test]
+fn more_faults_than_can_be_armed_are_refused_at_the_start_too() {
+    let many = vec![fault("*:500"); FAULTS_MAX + 1];
+    assert_eq!(Faults::new(many, 0).unwrap_err(), ArmError::TooMany);
 }

@@ -200,7 +200,8 @@ impl Provisioner {
             "SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database WHERE datname = ANY($1)",
         )
         .bind(names)
-        .fetch_one(&self.admin)
+        // Not one of those that make databases: who only looks would wait for them.
+        .fetch_one(self.store.pool())
         .await?)
     }
 

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::{ProvisionError, Provisioner, execute};
 use crate::clock::Micros;
-use crate::store::Store;
+use crate::store::{Store, connect_options};
 
 /// PostgreSQL's word for a role that something still depends on.
 const DEPENDENT_OBJECTS: &str = "2BP01";
@@ -79,19 +79,6 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Drops the state itself. Nobody may be connected to it any more.
-    pub(crate) async fn drop_state(&self) -> Result<(), ProvisionError> {
-        let mut connection = self.options.connect().await?;
-        let name = self.store.name();
-        execute(
-            &mut connection,
-            format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
-        )
-        .await?;
-        connection.close().await?;
-        Ok(())
-    }
-
     /// Takes everything away that a role owns or may do in the databases of its branch, so that it can be dropped. What it owned belongs
     /// to each database's owner then.
     pub(crate) async fn disown(
@@ -110,4 +97,15 @@ impl Provisioner {
         }
         Ok(())
     }
+}
+
+/// Drops a database of a server, if it is there.
+pub(crate) async fn drop_database(uri: &str, name: &str) -> Result<(), sqlx::Error> {
+    let mut connection = connect_options(uri)?.connect().await?;
+    execute(
+        &mut connection,
+        format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
+    )
+    .await?;
+    connection.close().await
 }

@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
 
+pub(crate) use self::doomed::drop_database;
 use crate::clock::{Clock, Micros};
 use crate::store::{DatabaseRow, OpenError, RoleRow, Store, StoreError, Tx, connect_options};
 
@@ -147,14 +148,12 @@ impl Provisioner {
         // Taken before a connection of the state, so that those that wait here do not hold what the API needs.
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
+        Store::hold_project_of(&mut tx, branch).await?;
         sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
             .bind(branch.as_str())
             .execute(&mut *tx)
             .await?;
-        let roles: Vec<RoleRow> = sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1")
-            .bind(branch.as_str())
-            .fetch_all(&mut *tx)
-            .await?;
+        let roles = Store::roles_in(&mut tx, branch).await?;
         let databases: Vec<DatabaseRow> =
             sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1")
                 .bind(branch.as_str())
@@ -241,6 +240,7 @@ impl Provisioner {
     ) -> Result<(), ProvisionError> {
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
+        Store::hold_project_of(&mut tx, branch).await?;
         sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
             .bind(branch.as_str())
             .execute(&mut *tx)

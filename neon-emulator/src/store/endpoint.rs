@@ -65,7 +65,7 @@ impl Store {
         project: &ProjectId,
         id: &EndpointId,
     ) -> Result<EndpointRow, StoreError> {
-        hold_project(tx, project).await?;
+        Self::hold_project(tx, project).await?;
         sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2
                  AND branch_id IN (SELECT id FROM branches WHERE project_id = $1 AND deleted_at_us IS NULL) FOR UPDATE")
             .bind(project.as_str())
@@ -80,7 +80,7 @@ impl Store {
         tx: &mut Tx,
         project: &ProjectId,
     ) -> Result<Vec<EndpointRow>, StoreError> {
-        hold_project(tx, project).await?;
+        Self::hold_project(tx, project).await?;
         Ok(
             sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 ORDER BY id FOR UPDATE")
                 .bind(project.as_str())
@@ -153,14 +153,4 @@ impl Store {
         .await?;
         Ok(touched.rows_affected() > 0)
     }
-}
-
-/// Whoever changes something of a project holds the project's row before any other, if only so that it stays: two changes that took the
-/// rows in different orders would wait for each other.
-async fn hold_project(tx: &mut Tx, project: &ProjectId) -> Result<(), StoreError> {
-    sqlx::query("SELECT FROM projects WHERE id = $1 FOR KEY SHARE")
-        .bind(project.as_str())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }

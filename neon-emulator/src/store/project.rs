@@ -1,6 +1,6 @@
 //! Projects: reading, listing, changing, deleting, recovering.
 
-use neon::ids::{OrgId, ProjectId};
+use neon::ids::{BranchId, OrgId, ProjectId};
 use neon::model::{DefaultEndpointSettings, ProjectSettings};
 use sqlx::types::Json;
 
@@ -69,6 +69,27 @@ impl Store {
         } else {
             Ok(row)
         }
+    }
+
+    /// Whoever changes something of a project holds the project's row before any other, if only so that it stays: two changes that took
+    /// the rows in different orders would wait for each other.
+    pub(crate) async fn hold_project(tx: &mut Tx, id: &ProjectId) -> Result<(), StoreError> {
+        sqlx::query("SELECT FROM projects WHERE id = $1 FOR KEY SHARE")
+            .bind(id.as_str())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// The same, for who knows only a branch of it.
+    pub(crate) async fn hold_project_of(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
+        sqlx::query(
+            "SELECT FROM projects WHERE id = (SELECT project_id FROM branches WHERE id = $1) FOR KEY SHARE",
+        )
+        .bind(branch.as_str())
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
     }
 
     /// One page of projects, in the order they were made.

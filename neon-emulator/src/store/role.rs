@@ -60,6 +60,19 @@ impl Store {
         )
     }
 
+    /// The same, in a transaction.
+    pub(crate) async fn roles_in(
+        tx: &mut Tx,
+        branch: &BranchId,
+    ) -> Result<Vec<RoleRow>, StoreError> {
+        Ok(
+            sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 ORDER BY number")
+                .bind(branch.as_str())
+                .fetch_all(&mut **tx)
+                .await?,
+        )
+    }
+
     /// One role.
     pub(crate) async fn role(
         &self,

@@ -11,10 +11,10 @@ use neon::model::BranchOperations;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{alive, endpoints_of, has_children, one, unused};
+use super::{alive, endpoints_of, has_children, one, unused, used_up};
 use crate::api::error::ApiError;
 use crate::api::extract::{Injected, Path, Query, flag};
-use crate::api::{Api, change};
+use crate::api::{Api, change, view};
 use crate::clock::Micros;
 use crate::store::{BranchRow, Store, StoreError};
 
@@ -30,6 +30,8 @@ pub(in crate::api) async fn delete(
     Injected(verdict): Injected,
     Query(wanted): Query<Deleting>,
 ) -> Result<Response, ApiError> {
+    // What the branch used is told before it is forgotten.
+    let (used, size) = used_up(&api, &project, &branch).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
@@ -43,8 +45,7 @@ pub(in crate::api) async fn delete(
     }
     removable(&rows, row)?;
     let mut row = row.clone();
-    // What the branch is and was is told before it is forgotten.
-    let mut told = one(&api, &row).await?;
+    let mut told = view::branch(&api, &row, used, size)?;
     let plan = if again {
         Vec::new()
     } else {

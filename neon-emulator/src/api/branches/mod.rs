@@ -26,7 +26,7 @@ use super::error::ApiError;
 use super::extract::Path;
 use super::{Api, view};
 use crate::clock::Micros;
-use crate::store::{BranchRow, EndpointRow};
+use crate::store::{BranchRow, EndpointRow, StoreError, Used};
 
 /// `{"branch": ..., "annotation": ...}`. Nobody annotates here, but the API's document wants one for each branch.
 #[derive(Debug, Serialize)]
@@ -75,14 +75,26 @@ pub(super) async fn endpoints_of(
 
 /// A branch with what it has used up.
 pub(super) async fn one(api: &Api, row: &BranchRow) -> Result<Branch, ApiError> {
+    let project = row.project_id.parse().map_err(StoreError::corrupt)?;
+    let (used, size) = used_up(api, &project, &row.branch_id()?).await?;
+    Ok(view::branch(api, row, used, size)?)
+}
+
+/// What a branch has used up, and its size in bytes. Not to be asked for while a transaction of the state is held: it takes connections
+/// of its own.
+async fn used_up(
+    api: &Api,
+    project: &ProjectId,
+    branch: &BranchId,
+) -> Result<(Used, i64), ApiError> {
     let since = view::period_start(api.clock.now());
     let used = api
         .store
-        .used(&row.project_id, Some(&row.id), since)
+        .used(project.as_str(), Some(branch.as_str()), since)
         .await?;
-    let databases = api.store.databases(&row.branch_id()?).await?;
+    let databases = api.store.databases(branch).await?;
     let size = api.provisioner.sizes(&databases).await?;
-    Ok(view::branch(api, row, used, size)?)
+    Ok((used, size))
 }
 
 /// The branch of this id, unless it is deleted.
