@@ -151,6 +151,7 @@ impl Builder {
     ///
     /// [`StartError`] where there is no PostgreSQL to use, nothing can be listened on, or a setting cannot be.
     pub async fn start(self) -> Result<Emulator, StartError> {
-        start::start(self.source, self.settings).await
+        // On the heap: whoever waits for a start would carry all of it.
+        Box::pin(start::start(self.source, self.settings)).await
     }
 }
