@@ -51,8 +51,7 @@ const MEANINGS: &[(&str, &str, &str)] = &[
          ready; `added_to_the_controller` the median of that less `status.timings.readyMs` of the Tenant, with the emulator's times like \
          Neon's. `pdf_pages_a_cpu_second` counts all processor time of the app while three manuals (357 pages, by Apache FOP, XeTeX and \
          pdfTeX) go from upload to searchable, the confined processes that read them included, with an endpoint that embeds elsewhere; \
-         the floor of `pdf_cpu` is what `pdftotext` needs for the same files in the same run, for their text alone. `pdf_wall` is nearly all the \
-         wait for turns in the endpoint's quota, 500,000 tokens a minute by default. `outside_the_model` is that \
+         the floor of `pdf_cpu` is what `pdftotext` needs for the same files in the same run, for their text alone. `outside_the_model` is that \
          processor time as a share of the same with the local model. `rss` is the app's memory after it came up over so many known Tenants \
          and was quiet.",
     ),
