@@ -2,9 +2,8 @@
 
 use axum::http::StatusCode;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
-use crate::site::{SOON, Site};
+use crate::site::Site;
 
 /// As the controller says it to whoever may read the cluster.
 const MESSAGE: &str = "there is no Secret neon-api-key: put the account's API key there (namespace tenant-system), or correct \
@@ -31,17 +30,10 @@ async fn stalled() -> (Site, crate::browser::Browser, String) {
     tenant["status"] =
         json!({ "phase": "Stalled", "observedGeneration": generation, "conditions": conditions });
     site.cluster.put("tenants", &name, tenant);
-    let limit = Instant::now() + SOON;
-    while !matches!(
-        site.app.tenants.available(&workspace),
-        Err(app::tenants::Unavailable::Stalled(_))
-    ) {
-        assert!(
-            Instant::now() < limit,
-            "the app does not see that it is stalled"
-        );
-        sleep(std::time::Duration::from_millis(10)).await;
-    }
+    site.until_database(&workspace, |seen| {
+        matches!(seen, Err(app::tenants::Unavailable::Stalled(_)))
+    })
+    .await;
     (site, ada, format!("/w/{}", workspace.id))
 }
 
@@ -135,14 +127,7 @@ async fn a_database_that_can_be_used_is_not_spoken_of_above_the_documents() {
         "secret",
         app::tenants::SCHEMA_NEEDED,
     );
-    let limit = Instant::now() + SOON;
-    while site.app.tenants.available(&workspace).is_err() {
-        assert!(
-            Instant::now() < limit,
-            "the app does not see that it is available"
-        );
-        sleep(std::time::Duration::from_millis(10)).await;
-    }
+    site.until_database(&workspace, Result::is_ok).await;
     let after = ada.get(&path).await;
     assert!(
         after.text.contains("<div id=\"database-note\"></div>"),

@@ -2,7 +2,6 @@
 //! path fails here until somebody says what a stranger's would be.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use app::ids::{DocumentId, InvitationId, MessageId, ThreadId, UserId, WorkspaceId};
 use app::tenants::SCHEMA_NEEDED;
@@ -16,7 +15,6 @@ use neon_emulator::Emulator;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep};
 
 use crate::browser::{Answer, Browser};
 use crate::emulator::Emulated;
@@ -190,14 +188,7 @@ async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) 
     );
     let tenant = Site::tenant_name(&workspace.id);
     site.cluster.make_available(&tenant, &secret, SCHEMA_NEEDED);
-    let limit = Instant::now() + SOON;
-    while site.app.tenants.available(workspace).is_err() {
-        assert!(
-            Instant::now() < limit,
-            "the Tenant does not become available"
-        );
-        sleep(Duration::from_millis(10)).await;
-    }
+    site.until_database(workspace, Result::is_ok).await;
     let database = site.app.pools.get(workspace).await.expect("a database");
     migrate(database.pool()).await;
 }

@@ -11,15 +11,17 @@ use app::config::{self, Config};
 use app::ids::{UserId, WorkspaceId};
 use app::run::compose;
 use app::telemetry::Metrics;
+use app::tenants::{TenantName, TenantView, Unavailable};
 use app::web::App;
 use app::web::router::{Route, router, router_of};
 use app::workspaces::{Role, Workspace, store};
 use axum::Router;
+use futures::StreamExt as _;
 use neon_emulator::postgres::Server;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -178,6 +180,24 @@ impl Site {
             assert!(Instant::now() < limit, "no Tenant was applied");
             sleep(POLL).await;
         }
+    }
+
+    /// Waits until the watch of Tenants has made the workspace's database what is wanted of it.
+    pub(crate) async fn until_database(
+        &self,
+        workspace: &Workspace,
+        is_so: impl Fn(&Result<Arc<TenantView>, Unavailable>) -> bool,
+    ) {
+        // The first item is the state as it is.
+        let name = TenantName::of(&workspace.id);
+        let mut changes = std::pin::pin!(self.app.tenants.changes(&name));
+        timeout(SOON, async {
+            while !is_so(&self.app.tenants.available(workspace)) {
+                changes.next().await.expect("the watch goes on");
+            }
+        })
+        .await
+        .expect("the app sees the Tenant change");
     }
 
     /// Makes somebody a member, by the row.

@@ -69,6 +69,14 @@ async fn progress(world: &World, id: RemovalId) -> Progress {
         .progress
 }
 
+/// A removal that somebody asked for.
+async fn begun(world: &World, workspace: &Workspace) -> RemovalId {
+    begin::workspace(&world.database, &workspace.id, &Token::random())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
 async fn to_the_end(remover: &Remover<Counted>, id: RemovalId) {
     for _ in 0..50 {
         match removal::step(remover, id).await.expect("a step") {
@@ -165,10 +173,7 @@ async fn rows_stay_until_the_tenant_is_really_gone() {
     let workspace = world.workspace(world.user("Ada").await).await;
     world.cluster.hold_deletions(true);
     let remover = remover(&world, &Counted::default());
-    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = begun(&world, &workspace).await;
     assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Step);
     let waiting = tokio::spawn({
         let remover = remover.clone();
@@ -196,10 +201,7 @@ async fn what_is_in_the_way_is_told_and_waited_out() {
     let workspace = world.workspace(world.user("Ada").await).await;
     let files = Counted::default();
     let remover = remover(&world, &files);
-    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = begun(&world, &workspace).await;
     files.is_away.store(true, Ordering::SeqCst);
     removal::step(&remover, id).await.expect_err("no files");
     assert!(progress(&world, id).await.held.is_some());
@@ -220,10 +222,7 @@ async fn what_a_step_noted_before_it_failed_stays_in_the_receipt() {
     let name = format!("ws-{}", workspace.id);
     world.cluster.make_available(&name, "secret", 2);
     let remover = remover(&world, &Counted::default());
-    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = begun(&world, &workspace).await;
     assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Step);
     world.cluster.refuse_deletions(true);
     removal::step(&remover, id).await.expect_err("refused");
@@ -253,10 +252,7 @@ async fn a_tenant_that_is_going_already_is_only_looked_at() {
     let tenant = world.tenants.look(&name).await.unwrap().unwrap();
     world.tenants.delete(&name, &tenant.uid).await.unwrap();
     let remover = remover(&world, &Counted::default());
-    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = begun(&world, &workspace).await;
     assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Step);
     for _ in 0..2 {
         assert_eq!(removal::step(&remover, id).await.unwrap(), Next::Later);
@@ -272,10 +268,7 @@ async fn files_that_came_while_the_removal_took_its_time_are_swept_even_when_no_
     let world = World::start().await;
     let workspace = world.workspace(world.user("Ada").await).await;
     let remover = remover(&world, &Counted::default());
-    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = begun(&world, &workspace).await;
     // When it began an upload was still possible; that was long ago.
     let begun = Progress {
         uploads_until: Some("2026-01-02T03:04:05Z".parse().unwrap()),
@@ -326,10 +319,7 @@ async fn another_tenant_of_the_name_survives_the_removal() {
     world.cluster.take("tenants", &name);
     other["metadata"]["uid"] = serde_json::Value::Null;
     world.cluster.put("tenants", &name, other);
-    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = begun(&world, &workspace).await;
     to_the_end(&remover(&world, &Counted::default()), id).await;
     assert_eq!(world.cluster.tenant_count(), 1);
     assert_eq!(progress(&world, id).await.database, None);
@@ -463,10 +453,7 @@ async fn conversations_are_counted_before_their_database_goes_and_only_once() {
     let world = &plane.world;
     let files = Counted::default();
     let remover = remover(world, &files);
-    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = begun(world, &workspace).await;
     // The store of files is away: what was counted is written down all the same.
     files.is_away.store(true, Ordering::SeqCst);
     removal::step(&remover, id).await.expect_err("no files");
@@ -487,10 +474,7 @@ async fn conversations_are_counted_before_their_database_goes_and_only_once() {
 async fn a_database_that_cannot_be_read_holds_no_removal_up() {
     let world = World::start().await;
     let workspace = world.workspace(world.user("Ada").await).await;
-    let id = begin::workspace(&world.database, &workspace.id, &Token::random())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = begun(&world, &workspace).await;
     to_the_end(&remover(&world, &Counted::default()), id).await;
     let told = progress(&world, id).await.conversations;
     assert_eq!(told, Conversations::Unknown);

@@ -31,6 +31,28 @@ pub(super) fn step(
     }
 }
 
+/// A step that makes what a branch holds, and then the start of each of its computes.
+pub(super) fn with_computes(
+    api: &Api,
+    making: OperationAction,
+    branch: &BranchId,
+    endpoints: &[EndpointRow],
+) -> Result<Vec<Planned>, StoreError> {
+    let mut plan = vec![step(making, branch, None, api.latency.create_timeline_ms)];
+    for row in endpoints {
+        if row.branch_id == branch.as_str() {
+            let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
+            plan.push(step(
+                OperationAction::StartCompute,
+                branch,
+                Some(&id),
+                api.latency.start_compute_ms,
+            ));
+        }
+    }
+    Ok(plan)
+}
+
 /// The compute that brings changes of a branch into PostgreSQL: the one that reads and writes, if there is one.
 pub(super) fn writer<'a>(
     endpoints: &'a [EndpointRow],

@@ -85,7 +85,7 @@ pub(in crate::api) async fn create(
     validate::expiry(&row, false, expires, now)?;
     Store::save_branch(&mut tx, &row).await?;
     let computes = computes(&api, &mut tx, &project_row, &row, &request.endpoints, now).await?;
-    let plan = plan(&api, &ids, &computes)?;
+    let plan = change::with_computes(&api, OperationAction::CreateBranch, &ids, &computes)?;
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
     api.sessions.cut_branch(project.as_str(), parent.as_str());
@@ -147,29 +147,6 @@ async fn computes(
         rows.push(row);
     }
     Ok(rows)
-}
-
-fn plan(
-    api: &Api,
-    branch: &BranchId,
-    computes: &[EndpointRow],
-) -> Result<Vec<crate::store::Planned>, StoreError> {
-    let mut plan = vec![change::step(
-        OperationAction::CreateBranch,
-        branch,
-        None,
-        api.latency.create_timeline_ms,
-    )];
-    for row in computes {
-        let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
-        plan.push(change::step(
-            OperationAction::StartCompute,
-            branch,
-            Some(&id),
-            api.latency.start_compute_ms,
-        ));
-    }
-    Ok(plan)
 }
 
 /// Everything about a new branch but its operations.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use neon::ids::{BranchId, EndpointId, ProjectId};
+use neon::ids::{BranchId, ProjectId};
 use neon::model::{BranchOperations, OperationAction, RestoreBranch};
 
 use super::{alive, can_be_had, has_children, one, unused};
@@ -15,7 +15,7 @@ use crate::api::{Api, change, validate};
 use crate::clock::Micros;
 use crate::names;
 use crate::provision::copy::What;
-use crate::store::{BranchRow, EndpointRow, Store, StoreError, Tx};
+use crate::store::{BranchRow, Store, Tx};
 
 pub(in crate::api) async fn restore(
     State(api): State<Arc<Api>>,
@@ -108,7 +108,8 @@ pub(in crate::api) async fn restore(
     row.last_reset_us = Some(now);
     row.updated_at_us = now;
     Store::save_branch(&mut tx, &row).await?;
-    let plan = restarts(&api, &branch, &endpoints)?;
+    // Its computes begin anew with what it holds now.
+    let plan = change::with_computes(&api, OperationAction::CreateTimeline, &branch, &endpoints)?;
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
     tx.commit().await?;
@@ -156,30 +157,4 @@ async fn keep(
         }
     }
     Ok(id)
-}
-
-/// The computes of a restored branch begin anew with what it holds now.
-fn restarts(
-    api: &Api,
-    branch: &BranchId,
-    endpoints: &[EndpointRow],
-) -> Result<Vec<crate::store::Planned>, StoreError> {
-    let mut plan = vec![change::step(
-        OperationAction::CreateTimeline,
-        branch,
-        None,
-        api.latency.create_timeline_ms,
-    )];
-    for row in endpoints {
-        if row.branch_id == branch.as_str() {
-            let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
-            plan.push(change::step(
-                OperationAction::StartCompute,
-                branch,
-                Some(&id),
-                api.latency.start_compute_ms,
-            ));
-        }
-    }
-    Ok(plan)
 }
