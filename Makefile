@@ -10,10 +10,10 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 CARGO ?= cargo
 # CARGO_TARGET_DIR and cargo's own configuration are honoured.
 TARGET = $(shell $(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-# Installs and starts servers; see `cargo run -p dbpertenant-dev -- --help`.
-DEV = $(TARGET)/debug/dev
+# Installs and starts servers; see `cargo run -p xtask -- --help`.
+XTASK = $(TARGET)/debug/xtask
 # The installed programs, as variables of the environment (NEON_EMULATOR_PG_BIN, KUBECTL, HELM, PSQL, VERSITYGW, CHROMIUM, ...).
-WITH_SERVERS = servers=$$($(DEV) env) && eval "$$servers" &&
+WITH_SERVERS = servers=$$($(XTASK) env) && eval "$$servers" &&
 # The end-to-end tests by name, and not by crate: a crate alone would be built with fewer features of its dependencies,
 # and these compiled once more.
 E2E = $(addprefix --test ,$(basename $(notdir $(wildcard tests/tests/*))))
@@ -35,11 +35,11 @@ help: ## List the tasks
 
 .PHONY: demo
 demo: programs ## Three tenants on this machine, from nothing to psql, and the chat app's URL; ends with Ctrl-C
-	@$(DEV) demo $(if $(ONCE),--once)
+	@$(XTASK) demo $(if $(ONCE),--once)
 
 .PHONY: demo-down
 demo-down: programs ## Stop a demo that runs elsewhere, and remove what a killed one left
-	@$(DEV) down
+	@$(XTASK) down
 
 .PHONY: test
 test: servers ## All tests that fit into half an hour: units, documentation, end to end in their short form
@@ -47,7 +47,7 @@ test: servers ## All tests that fit into half an hour: units, documentation, end
 
 .PHONY: test-unit
 test-unit: servers ## Tests of each crate, with documentation tests
-	$(WITH_SERVERS) $(CARGO) test --workspace --exclude dbpertenant-tests -- $(TEST)
+	$(WITH_SERVERS) $(CARGO) test --workspace --exclude tests -- $(TEST)
 
 .PHONY: test-e2e
 test-e2e: servers ## End-to-end tests against real servers, in their short form
@@ -56,7 +56,7 @@ test-e2e: servers ## End-to-end tests against real servers, in their short form
 .PHONY: test-long
 test-long: servers deny ## End-to-end tests in their full form, the corpus of PDFs, an archive of 4 GiB, and the licences of dependencies
 	$(WITH_SERVERS) TEST_LONG=1 $(CARGO) test --workspace $(E2E) --test corpus -- --include-ignored $(TEST)
-	$(WITH_SERVERS) $(CARGO) test -p chat-app --lib -- --ignored more_than_4_gib
+	$(WITH_SERVERS) $(CARGO) test -p app --lib -- --ignored more_than_4_gib
 
 .PHONY: test-live
 test-live: servers ## One real project with NEON_API_KEY: made, compared with the emulator's, removed; skipped without the key
@@ -68,7 +68,7 @@ lint: programs ## Formatting, clippy, documentation, chart, Go; nothing is chang
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	@$(WITH_SERVERS) for chart in charts/*/; do echo "$${chart}tests/run.sh"; env -u KUBECONFIG "$${chart}tests/run.sh"; done
-	@$(DEV) install --only control-plane
+	@$(XTASK) install --only control-plane
 	cd tests/control-plane && go vet -mod=readonly -trimpath .
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
 	else echo "cargo-deny is not installed: licences and duplicates are checked by make test-long"; fi
@@ -132,8 +132,8 @@ clean: demo-down ## Remove the build and what dead runs left; the installed serv
 # The programs that the demo and the tests run; cargo's own words show the progress of a first build.
 .PHONY: programs
 programs:
-	$(CARGO) build -p dbpertenant-dev -p tenant-controller -p neon-emulator -p chat-app
+	$(CARGO) build -p xtask -p controller -p neon-emulator -p app
 
 .PHONY: servers
 servers: programs
-	@$(DEV) install
+	@$(XTASK) install

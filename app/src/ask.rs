@@ -19,7 +19,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use models::Models;
+use llm::Models;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -228,7 +228,7 @@ impl Ask {
             &database,
             message,
             Uuid::new_v4(),
-            self.0.models.answerer().map(models::Answerer::name),
+            self.0.models.answerer().map(llm::Answerer::name),
         )
         .await;
         let claim = match taken {

@@ -16,10 +16,10 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use models::ModelsConfig;
+use llm::ModelsConfig;
 use openidconnect::IssuerUrl;
 use secrecy::SecretString;
-use service::telemetry::{Log, Trace};
+use service_kit::telemetry::{Log, Trace};
 use url::Url;
 
 use crate::tenants::PoolLimits;

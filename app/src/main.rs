@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use app::config::{self, Process, Work};
 use app::telemetry;
-use service::settings::LoadError;
+use service_kit::settings::LoadError;
 use tokio::runtime::Builder;
 use tracing::{error, info};
 
@@ -72,7 +72,7 @@ fn settings() -> Result<(Process, Work), ExitCode> {
 /// Everything between the settings and the exit code.
 async fn live(process: &Process, work: Work) -> ExitCode {
     let identity = format!("{:08x}", rand::random::<u32>());
-    let traces = service::telemetry::start(
+    let traces = service_kit::telemetry::start(
         &telemetry::PROGRAM,
         &process.log,
         process.trace.as_ref(),
@@ -85,7 +85,7 @@ async fn live(process: &Process, work: Work) -> ExitCode {
     info!("chat-app {} starts", env!("CARGO_PKG_VERSION"));
     let ended = app::run::run(work).await;
     if let Err(error) = &ended {
-        let error = service::chain(error);
+        let error = service_kit::error_chain(error);
         error!(error = %error, "The app ends: {error}");
     }
     traces.flush().await;

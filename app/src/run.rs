@@ -9,7 +9,7 @@ mod parts;
 use std::sync::Arc;
 use std::time::Duration;
 
-use service::http::{Bounds, Server, operations};
+use service_kit::http::{Bounds, Server, operations};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,7 +93,7 @@ pub async fn run(work: Work) -> Result<(), RunError> {
         end_of_operations.clone(),
     ));
     let stopping = health.clone();
-    let stop = service::stop::on_signal(move || stopping.set(State::Stopping))
+    let stop = service_kit::stop::on_signal(move || stopping.set(State::Stopping))
         .map_err(RunError::Signals)?;
     let ended = live(pages, config, &health, metrics, &stop).await;
     end_of_operations.cancel();
@@ -167,7 +167,7 @@ async fn migrated(config: &Config, stop: &CancellationToken) -> Result<bool, Run
             None => return Ok(false),
             Some(Ok(())) => return Ok(true),
             Some(Err(error)) if error.is_passing() => {
-                warn!(error = %service::chain(&error), "Waiting for the main database");
+                warn!(error = %service_kit::error_chain(&error), "Waiting for the main database");
             }
             Some(Err(error)) => return Err(error.into()),
         }

@@ -4,7 +4,7 @@
 mod health;
 mod metrics;
 
-use service::telemetry::Program;
+use service_kit::telemetry::Program;
 use tracing::level_filters::LevelFilter;
 
 pub use health::{Health, State};
@@ -19,5 +19,5 @@ pub const PROGRAM: Program = Program {
         ("models", LevelFilter::DEBUG),
         ("pdf_text", LevelFilter::DEBUG),
     ],
-    silenced: models::SILENCED_LOG_TARGETS,
+    silenced: llm::SILENCED_LOG_TARGETS,
 };

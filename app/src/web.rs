@@ -1,6 +1,6 @@
 //! The pages' HTTP: one table of routes, one guard before every one of them, thin handlers behind it.
 //!
-//! A request's way: `service::http` (connections) -> `outer` (its id, span, metrics, headers, how errors look) -> `guard` (limits,
+//! A request's way: `service_kit::http` (connections) -> `outer` (its id, span, metrics, headers, how errors look) -> `guard` (limits,
 //! session, CSRF, access, body) -> a handler in [`handlers`], which takes what the guard found through [`extract`].
 
 pub mod assets;

@@ -173,7 +173,7 @@ struct KeptSecret {
     owner: Option<TenantUid>,
     owner_name: Box<str>,
     intact: bool,
-    project: Option<neon::ids::ProjectId>,
+    project: Option<neon_client::ids::ProjectId>,
     ca_digest: Option<Box<str>>,
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crds::{
-    ConditionType, Reason, TenantClass, TenantClassStatus, UnownedProjects, finalizers, is_true,
+    ConditionType, OrphanedProjects, Reason, TenantClass, TenantClassStatus, finalizers, is_true,
     set_condition,
 };
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use service::chain;
+use service_kit::error_chain;
 use tracing::{info, warn};
 
 use crate::cache::lock;
@@ -26,7 +26,7 @@ use crate::identity::TenantUid;
 use crate::observe::tenants_of;
 use crate::wish::Refusal;
 
-/// Ids of unowned projects that the status names.
+/// Ids of orphaned projects that the status names.
 const UNOWNED_IDS_MAX: usize = 20;
 /// Wait after a conflict with another writer.
 const CONFLICT_RETRY: Duration = Duration::from_millis(500);
@@ -82,7 +82,7 @@ pub async fn reconcile(
             Ok(Action::requeue(CONFLICT_RETRY))
         }
         Err(error) => {
-            warn!(class.name = %class.name_any(), "A pass over a TenantClass failed: {}", chain(&error));
+            warn!(class.name = %class.name_any(), "A pass over a TenantClass failed: {}", error_chain(&error));
             Ok(Action::requeue(classes.ctx.config.retry.backoff_max))
         }
     }
@@ -100,9 +100,9 @@ async fn pass(class: &TenantClass, classes: &Classes) -> Result<(), ClusterError
     let Some(class) = guard(ctx, class, tenants > 0).await? else {
         return Ok(());
     };
-    let unowned = unowned(ctx, &name);
-    let status = status(ctx, &class, tenants, unowned.as_ref());
-    announce_unowned(ctx, &class, unowned.as_ref());
+    let orphaned = orphaned(ctx, &name);
+    let status = status(ctx, &class, tenants, orphaned.as_ref());
+    announce_orphaned(ctx, &class, orphaned.as_ref());
     announce_leaving(ctx, &class, &status);
     if class.status.as_ref() != Some(&status) {
         ctx.cluster.write_class_status(&class, &status).await?;
@@ -135,7 +135,7 @@ async fn guard(
 }
 
 /// Projects of the class's account that bear our mark and belong to no Tenant; `None` while the account was never listed.
-fn unowned(ctx: &Context, class: &str) -> Option<UnownedProjects> {
+fn orphaned(ctx: &Context, class: &str) -> Option<OrphanedProjects> {
     let account = ctx
         .accounts
         .of_class(class)?
@@ -145,7 +145,7 @@ fn unowned(ctx: &Context, class: &str) -> Option<UnownedProjects> {
         .all_tenants()
         .filter_map(|tenant| TenantUid::parse(&tenant.uid()?))
         .collect();
-    let mut ids = account.unowned(&tenants);
+    let mut ids = account.orphaned(&tenants);
     // A project that was retained and then adopted bears the mark of the Tenant it had before.
     for adopted in ctx
         .all_tenants()
@@ -154,8 +154,8 @@ fn unowned(ctx: &Context, class: &str) -> Option<UnownedProjects> {
         ids.remove(&adopted);
     }
     ctx.metrics
-        .set_unowned_projects(class, i64::try_from(ids.len()).unwrap_or(i64::MAX));
-    Some(UnownedProjects {
+        .set_orphaned_projects(class, i64::try_from(ids.len()).unwrap_or(i64::MAX));
+    Some(OrphanedProjects {
         count: i64::try_from(ids.len()).unwrap_or(i64::MAX),
         ids: ids
             .iter()
@@ -165,20 +165,22 @@ fn unowned(ctx: &Context, class: &str) -> Option<UnownedProjects> {
     })
 }
 
-fn announce_unowned(ctx: &Context, class: &TenantClass, unowned: Option<&UnownedProjects>) {
+fn announce_orphaned(ctx: &Context, class: &TenantClass, orphaned: Option<&OrphanedProjects>) {
     let before = class
         .status
         .as_ref()
-        .and_then(|status| status.unowned_projects.as_ref());
-    if let Some(unowned) = unowned.filter(|unowned| unowned.count > 0 && Some(*unowned) != before) {
+        .and_then(|status| status.orphaned_projects.as_ref());
+    if let Some(orphaned) =
+        orphaned.filter(|orphaned| orphaned.count > 0 && Some(*orphaned) != before)
+    {
         let note = format!(
             "{} projects bear this installation's mark and belong to no Tenant; they are left alone, and paid for: {}",
-            unowned.count,
-            unowned.ids.join(", ")
+            orphaned.count,
+            orphaned.ids.join(", ")
         );
-        warn!(class.name = %class.name_any(), projects.unowned = unowned.count, "{note}");
+        warn!(class.name = %class.name_any(), projects.orphaned = orphaned.count, "{note}");
         ctx.events
-            .warning(class.object_ref(&()), Reason::UnownedProjects, &note);
+            .warning(class.object_ref(&()), Reason::OrphanedProjects, &note);
     }
 }
 
@@ -202,7 +204,7 @@ fn status(
     ctx: &Context,
     class: &TenantClass,
     tenants: usize,
-    unowned: Option<&UnownedProjects>,
+    orphaned: Option<&OrphanedProjects>,
 ) -> TenantClassStatus {
     let mut status = class.status.clone().unwrap_or_default();
     let was_ready = status.observed_generation == class.metadata.generation
@@ -213,7 +215,7 @@ fn status(
         status: if trouble.is_none() { "True" } else { "False" }.to_owned(),
         reason: trouble
             .as_ref()
-            .map_or(Reason::Succeeded, |trouble| trouble.reason)
+            .map_or(Reason::ReconcileSucceeded, |trouble| trouble.reason)
             .as_str()
             .to_owned(),
         message: trouble.map_or_else(
@@ -226,8 +228,8 @@ fn status(
     set_condition(&mut status.conditions, ready, &Time(Timestamp::now()));
     status.observed_generation = class.metadata.generation;
     status.tenants = i64::try_from(tenants).unwrap_or(i64::MAX);
-    if let Some(unowned) = unowned {
-        status.unowned_projects = Some(unowned.clone()).filter(|unowned| unowned.count > 0);
+    if let Some(orphaned) = orphaned {
+        status.orphaned_projects = Some(orphaned.clone()).filter(|orphaned| orphaned.count > 0);
     }
     status
 }

@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::identity::InstallationId;
 
 pub use build::{Machine, load};
-pub use service::settings::{LoadError, LogFilter, LogFormat, Origin, Ratio, Wrong};
-pub use service::telemetry::{Log, Trace};
+pub use service_kit::settings::{LoadError, LogFilter, LogFormat, Origin, Ratio, Wrong};
+pub use service_kit::telemetry::{Log, Trace};
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug, PartialEq)]

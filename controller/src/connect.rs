@@ -13,7 +13,7 @@ use std::time::Duration;
 use kube::client::ClientBuilder;
 use kube::config::InferConfigError;
 use kube::{Client, Config};
-use service::chain;
+use service_kit::error_chain;
 use tower::BoxError;
 
 use crate::telemetry::Metrics;
@@ -46,7 +46,7 @@ pub enum ConnectError {
 pub async fn find_cluster() -> Result<Config, ConnectError> {
     Config::infer()
         .await
-        .map_err(|error: InferConfigError| ConnectError::NoCluster(chain(&error)))
+        .map_err(|error: InferConfigError| ConnectError::NoCluster(error_chain(&error)))
 }
 
 /// A client for the cluster. Nothing is sent yet.
@@ -80,8 +80,8 @@ pub fn describe(error: &kube::Error) -> String {
         }
         kube::Error::Service(source) => {
             let source: &BoxError = source;
-            chain(source.as_ref())
+            error_chain(source.as_ref())
         }
-        error => chain(error),
+        error => error_chain(error),
     }
 }

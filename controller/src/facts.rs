@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crds::TenantStatus;
 use jiff::Timestamp;
-use neon::ids::{EndpointId, ProjectId};
-use neon::model::AllowedIps;
+use neon_client::ids::{EndpointId, ProjectId};
+use neon_client::model::AllowedIps;
 
 use crate::wish::{ComputeWish, QuotaWish, Refusal, Wish};
 

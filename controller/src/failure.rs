@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crds::Reason;
-use neon::ErrorKind;
-use service::chain;
+use neon_client::ErrorKind;
+use service_kit::error_chain;
 
 use crate::cluster::ClusterError;
 use crate::report::{Area, Finding, Verdict};
@@ -67,12 +67,12 @@ impl Failure {
     }
 
     /// What Neon answered, or that it did not.
-    pub fn neon(area: Area, doing: &str, error: &neon::Error) -> Self {
+    pub fn neon(area: Area, doing: &str, error: &neon_client::Error) -> Self {
         let (reason, retry) = classify(error.kind());
         Self {
             area,
             reason,
-            message: format!("{doing}: {}", chain(error)),
+            message: format!("{doing}: {}", error_chain(error)),
             retry,
         }
     }
@@ -91,7 +91,7 @@ impl Failure {
         Self {
             area,
             reason: Reason::KubernetesError,
-            message: chain(error),
+            message: error_chain(error),
             retry,
         }
     }
@@ -118,10 +118,10 @@ const CONFLICT_RETRY: Duration = Duration::from_millis(200);
 const RATE_LIMITED_RETRY: Duration = Duration::from_secs(30);
 
 /// What an error of the account's means for the whole class.
-pub fn account_refusal(error: &neon::Error) -> Refusal {
+pub fn account_refusal(error: &neon_client::Error) -> Refusal {
     Refusal {
         reason: classify(error.kind()).0,
-        message: format!("the account cannot be listed: {}", chain(error)),
+        message: format!("the account cannot be listed: {}", error_chain(error)),
     }
 }
 
@@ -130,9 +130,9 @@ fn classify(kind: ErrorKind) -> (Reason, Retry) {
         ErrorKind::Auth => (Reason::Unauthorized, Retry::OnChange),
         ErrorKind::LimitExceeded => (Reason::AccountLimit, Retry::OnChange),
         ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::PreconditionFailed => {
-            (Reason::Rejected, Retry::OnChange)
+            (Reason::NeonRequestRejected, Retry::OnChange)
         }
-        ErrorKind::Conflict => (Reason::Rejected, Retry::Backoff),
+        ErrorKind::Conflict => (Reason::NeonRequestRejected, Retry::Backoff),
         ErrorKind::Locked => (Reason::OperationsRunning, Retry::Backoff),
         ErrorKind::RateLimited { .. } => (Reason::RateLimited, Retry::After(RATE_LIMITED_RETRY)),
         _ => (Reason::AccountUnreachable, Retry::Backoff),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future;
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
-use service::chain;
+use service_kit::error_chain;
 use tracing::{debug, warn};
 
 use crate::accounts::Account;
@@ -61,7 +61,7 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
             ctx.accounts.listing_interval(account)
         }
         Err(error) => {
-            warn!("An account could not be listed: {}", chain(&error));
+            warn!("An account could not be listed: {}", error_chain(&error));
             LISTING_RETRY
         }
     };

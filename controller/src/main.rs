@@ -17,8 +17,8 @@ use controller::health::{Health, Role};
 use controller::lease::Lease;
 use controller::run::{Parts, run};
 use controller::telemetry::{self, Metrics};
-use service::http::Server;
-use service::http::operations;
+use service_kit::http::Server;
+use service_kit::http::operations;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -94,7 +94,7 @@ fn runtime(config: &Config) -> anyhow::Result<Runtime> {
 /// Everything between the settings and the exit code.
 async fn live(config: Config, cluster: kube::Config) -> ExitCode {
     let identity = config.lease.identity.clone();
-    let traces = match service::telemetry::start(
+    let traces = match service_kit::telemetry::start(
         &telemetry::PROGRAM,
         &config.log,
         config.trace.as_ref(),
@@ -145,7 +145,7 @@ async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
         end_of_http.clone(),
     ));
     let stopping = health.clone();
-    let stop = service::stop::on_signal(move || stopping.set_role(Role::Stopping))
+    let stop = service_kit::stop::on_signal(move || stopping.set_role(Role::Stopping))
         .context("signals cannot be received")?;
     let ending = lead(config, client, health, metrics, stop).await;
     end_of_http.cancel();

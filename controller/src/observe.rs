@@ -134,7 +134,7 @@ pub fn observe(pass: &Pass<'_>) -> Facts {
         suspended: tenant.spec.suspend,
         abandon: tenant
             .annotations()
-            .get(annotations::ABANDON)
+            .get(annotations::ORPHAN)
             .is_some_and(|value| value == "true"),
         reconcile_at: tenant.annotations().get(annotations::RECONCILE_AT).cloned(),
         class_guarded: pass.hand.class_guarded || pass.class.as_deref().is_some_and(is_guarded),

@@ -10,7 +10,7 @@ use crds::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
-use neon::ids::ProjectId;
+use neon_client::ids::ProjectId;
 
 use crate::accounts::Account;
 use crate::cache::Key;

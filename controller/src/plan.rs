@@ -8,7 +8,7 @@ mod deletion;
 
 use crds::{DeletionPolicy, Reason, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
-use neon::ids::{EndpointId, ProjectId};
+use neon_client::ids::{EndpointId, ProjectId};
 
 use crate::facts::{AccountFacts, Facts, ListingFacts, Schema, SecretFacts};
 use crate::wish::{Refusal, Wish};
@@ -133,7 +133,7 @@ fn settle(status: &TenantStatus, listing: &ListingFacts, now: Timestamp) -> Opti
     match listing.done_at.or(listing.as_of) {
         Some(done_at) if done_at + SETTLE_LISTING_AGE_MAX > now => Some(Step::Wait {
             until: Some(settled_at.min(done_at + SETTLE_LISTING_AGE_MAX)),
-            reason: Reason::SettlingCreation,
+            reason: Reason::VerifyingCreation,
             message: format!(
                 "the answer to request {} for a project was lost; until {settled_at:.0} its project may still appear",
                 intent.attempt
@@ -299,7 +299,7 @@ fn plan_birth(wish: &Wish, facts: &Facts) -> Step {
 
 fn no_project_id(id: &str) -> Refusal {
     Refusal {
-        reason: Reason::ProjectGone,
+        reason: Reason::ProjectNotFound,
         message: format!(
             "status.project.id {id:?} is no project id: restore the status from a backup"
         ),
@@ -310,7 +310,7 @@ fn adoption_conflict(wish: &Wish, facts: &Facts, project: &ProjectId) -> Option<
     wish.adopt.as_ref()?;
     let other = facts.taken_by.as_ref()?;
     Some(Refusal {
-        reason: Reason::ProjectTaken,
+        reason: Reason::ProjectInUse,
         message: format!(
             "project {project} belongs to Tenant {other}: a project has one Tenant at most"
         ),
@@ -322,7 +322,7 @@ fn plan_credentials(wish: &Wish, facts: &Facts) -> Option<Step> {
     let id: ProjectId = project.id.parse().ok()?;
     match &facts.secret {
         SecretFacts::Foreign => Some(Step::Stall(Refusal {
-            reason: Reason::SecretNotOurs,
+            reason: Reason::SecretConflict,
             message: format!(
                 "Secret {0} exists and is not this Tenant's, so it is left as it is: delete it, or name another in \
                  spec.connectionSecret.name",
@@ -331,7 +331,7 @@ fn plan_credentials(wish: &Wish, facts: &Facts) -> Option<Step> {
         })),
         SecretFacts::Leftover => Some(Step::Wait {
             until: Some(facts.now + LEFTOVER_LOOK_INTERVAL),
-            reason: Reason::WritingSecret,
+            reason: Reason::UpdatingSecret,
             message: format!(
                 "Secret {} of an earlier Tenant of this name is still being removed",
                 wish.secret_name

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crds::{ConditionType, Reason, is_true};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
-use service::chain;
+use service_kit::error_chain;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::apply::{apply, name, progress};
@@ -63,7 +63,7 @@ async fn look_at_class(ctx: &Context, name: &str) {
         debug!(
             class.name = name,
             "The class cannot be read yet: {}",
-            chain(&error)
+            error_chain(&error)
         );
     }
 }
@@ -152,7 +152,7 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
                 Verdict::Ready,
                 action,
                 ReconcileOutcome::Ready,
-                Reason::Succeeded,
+                Reason::ReconcileSucceeded,
             )
         }
         Step::Hold => (
@@ -234,7 +234,7 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
 /// The part that a plan's own reasons speak of.
 fn area_of(reason: Reason) -> Area {
     match reason {
-        Reason::SecretNotOurs | Reason::WritingSecret => Area::Credentials,
+        Reason::SecretConflict | Reason::UpdatingSecret => Area::Credentials,
         Reason::MigrationsInvalid => Area::Schema,
         _ => Area::Project,
     }

@@ -69,7 +69,7 @@ pub fn report(mut status: TenantStatus, verdict: &Verdict, seen: Seen) -> Tenant
     let parts = parts(&status, verdict, seen);
     let available = availability(&status, verdict, seen);
     let ready = match verdict {
-        Verdict::Ready => state(true, Reason::Succeeded, ready_message(&status)),
+        Verdict::Ready => state(true, Reason::ReconcileSucceeded, ready_message(&status)),
         Verdict::Suspended => state(false, Reason::Suspended, SUSPENDED.to_owned()),
         Verdict::Progress(finding)
         | Verdict::Stalled(finding)
@@ -223,7 +223,7 @@ fn parts(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> [(ConditionTyp
             Some(finding) if finding.area == areas[i] => {
                 state(false, finding.reason, finding.message.clone())
             }
-            _ if good[i] => state(true, Reason::Succeeded, message),
+            _ if good[i] => state(true, Reason::ReconcileSucceeded, message),
             _ => state(
                 false,
                 Reason::Waiting,
@@ -247,17 +247,17 @@ fn availability(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> State {
     let away = found.is_some_and(|finding| {
         matches!(
             finding.reason,
-            Reason::ProjectGone
+            Reason::ProjectNotFound
                 | Reason::RecoveringProject
                 | Reason::Deleting
-                | Reason::PasswordUnknown
+                | Reason::PasswordUnavailable
                 | Reason::QuotaExceeded
         ) || finding.area == Area::Credentials && !seen.credentials
     });
     if served && seen.credentials && !away {
         return state(
             true,
-            Reason::Succeeded,
+            Reason::ReconcileSucceeded,
             "the database can be used".to_owned(),
         );
     }

@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, future};
 use kube::runtime::controller::{Action, Config as LoopConfig, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::{Client, ResourceExt};
-use service::chain;
+use service_kit::error_chain;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -270,7 +270,7 @@ async fn installation(
             Err(error @ ClusterError::Unavailable { .. }) if !stop.is_cancelled() => {
                 warn!(
                     "The cluster's identity cannot be read yet: {}",
-                    chain(&error)
+                    error_chain(&error)
                 );
                 stop.run_until_cancelled(tokio::time::sleep(START_RETRY))
                     .await;
@@ -284,7 +284,7 @@ async fn installation(
 async fn load_classes(ctx: &Context, stop: &CancellationToken) {
     for class in ctx.classes.state() {
         while let Err(error) = classes::load(ctx, &class).await {
-            warn!(class.name = %class.name_any(), "A TenantClass cannot be read yet: {}", chain(&error));
+            warn!(class.name = %class.name_any(), "A TenantClass cannot be read yet: {}", error_chain(&error));
             if stop
                 .run_until_cancelled(tokio::time::sleep(START_RETRY))
                 .await

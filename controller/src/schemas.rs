@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crds::{MigrationsSource, Reason, TenantClass};
 use kube::ResourceExt;
-use service::chain;
+use service_kit::error_chain;
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::schema::SchemaSet;
@@ -105,5 +105,5 @@ async fn read(
     };
     let files = config_map.data.unwrap_or_default();
     Ok(SchemaSet::from_files(files)
-        .or_else(|error| invalid(format!("ConfigMap {name}: {}", chain(&error)))))
+        .or_else(|error| invalid(format!("ConfigMap {name}: {}", error_chain(&error)))))
 }

@@ -3,11 +3,11 @@
 mod metrics;
 mod neon_calls;
 
-use service::telemetry::Program;
+use service_kit::telemetry::Program;
 use tracing::level_filters::LevelFilter;
 
 pub use metrics::{Metrics, MigrationOutcome, ReconcileOutcome, RequestOutcome, StepOutcome};
-pub use service::telemetry::{TelemetryError, Traces};
+pub use service_kit::telemetry::{TelemetryError, Traces};
 
 /// The controller in its traces.
 pub const PROGRAM: Program = Program {

@@ -11,7 +11,7 @@ use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{PredicateConfig, WatchStreamExt, watcher as watch};
 use kube::{Api, Resource, ResourceExt};
-use service::chain;
+use service_kit::error_chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -60,7 +60,12 @@ pub(crate) fn tenant_watch(
                 ctx.class_wake.ask(ObjectRef::new(tenant.class_name()));
             }
         })
-        .inspect_err(|error| warn!("The watch on Tenants was interrupted: {}", chain(error)))
+        .inspect_err(|error| {
+            warn!(
+                "The watch on Tenants was interrupted: {}",
+                error_chain(error)
+            );
+        })
         .applied_objects()
         .predicate_filter(
             |tenant: &PackedTenant| Some(tenant.wish_hash()),
@@ -90,7 +95,7 @@ pub(crate) fn class_watch(
         .inspect_err(|error| {
             warn!(
                 "The watch on TenantClasses was interrupted: {}",
-                chain(error)
+                error_chain(error)
             );
         })
         .applied_objects()
@@ -119,7 +124,10 @@ pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, filled: Cancel
                     scope.wake.ask(tenant);
                 }
             }
-            Err(error) => warn!("The watch on Secrets was interrupted: {}", chain(&error)),
+            Err(error) => warn!(
+                "The watch on Secrets was interrupted: {}",
+                error_chain(&error)
+            ),
         }
     }
 }
@@ -166,7 +174,7 @@ where
                 Err(error) => {
                     debug!(
                         "A watch in the controller's namespace was interrupted: {}",
-                        chain(&error)
+                        error_chain(&error)
                     );
                     None
                 }

@@ -8,8 +8,8 @@ use crds::{
     Compute, DEFAULT_DATABASE, DEFAULT_OWNER, Database, DeletionPolicy, Effective, Quota, Reason,
     TenantClassSpec, TenantSpec,
 };
-use neon::ids::{DatabaseName, ProjectId, RegionId, RoleName};
-use neon::model::ComputeUnits;
+use neon_client::ids::{DatabaseName, ProjectId, RegionId, RoleName};
+use neon_client::model::ComputeUnits;
 
 use size::{compute, quota};
 

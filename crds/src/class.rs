@@ -39,7 +39,7 @@ use crate::spec::{Compute, Database, DeletionPolicy, Quota};
     printcolumn(
         name = "Unowned",
         type_ = "integer",
-        json_path = ".status.unownedProjects.count"
+        json_path = ".status.orphanedProjects.count"
     ),
     printcolumn(
         name = "Age",
@@ -235,13 +235,13 @@ pub struct TenantClassStatus {
     pub tenants: i64,
     /// Projects that bear this installation's mark and belong to no Tenant. They are left alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unowned_projects: Option<UnownedProjects>,
+    pub orphaned_projects: Option<OrphanedProjects>,
 }
 
 /// Projects that bear this installation's mark and belong to no Tenant.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct UnownedProjects {
+pub struct OrphanedProjects {
     /// How many.
     pub count: i64,
     /// The first of their ids, at most 20.

@@ -66,7 +66,7 @@ macro_rules! reasons {
 
 reasons! {
     /// What the condition is about is as wished.
-    Succeeded,
+    ReconcileSucceeded,
     /// Not looked at yet; something before it has to succeed first.
     Waiting,
     /// The Tenant was adopted into care and its first steps are under way.
@@ -74,7 +74,7 @@ reasons! {
     /// The request to create the project is being made.
     CreatingProject,
     /// A request to create the project went unanswered; listings are being watched until it is sure whether it landed.
-    SettlingCreation,
+    VerifyingCreation,
     /// Neon is still at work on the project (an operation runs).
     OperationsRunning,
     /// An operation of Neon's on the project failed.
@@ -84,7 +84,7 @@ reasons! {
     /// A deleted project is being recovered.
     RecoveringProject,
     /// The project is not in the account any more and could not be recovered.
-    ProjectGone,
+    ProjectNotFound,
     /// The project cannot be read at the moment; Neon says it is unavailable, not deleted.
     ProjectUnavailable,
     /// The schema is being applied.
@@ -104,11 +104,11 @@ reasons! {
     /// A quota of the project is used up: Neon suspended its compute until the quota is raised or the next billing period begins.
     QuotaExceeded,
     /// The Secret is being written.
-    WritingSecret,
+    UpdatingSecret,
     /// A Secret of that name exists and is not this Tenant's; it is not touched.
-    SecretNotOurs,
+    SecretConflict,
     /// Neon does not reveal the password of an adopted project, and `adopt.resetPassword` is not set.
-    PasswordUnknown,
+    PasswordUnavailable,
     /// `spec.suspend` is true.
     Suspended,
     /// There is no TenantClass of that name.
@@ -116,7 +116,7 @@ reasons! {
     /// The TenantClass is being deleted and takes no new Tenants.
     ClassTerminating,
     /// The Secret with the account's API key, or the key within it, is missing or unusable.
-    ApiKeyMissing,
+    ApiKeyInvalid,
     /// Neon refuses the API key.
     Unauthorized,
     /// The account's API does not answer.
@@ -130,11 +130,11 @@ reasons! {
     /// The class does not allow this project to be adopted.
     AdoptionRefused,
     /// Another Tenant has this project already.
-    ProjectTaken,
+    ProjectInUse,
     /// The project to adopt does not fit the Tenant (missing, other region, no such database or role).
     AdoptionMismatch,
     /// Neon refuses the request; the message has its own words.
-    Rejected,
+    NeonRequestRejected,
     /// A limit of the Neon account is reached; the message has Neon's own words.
     AccountLimit,
     /// Neon asked for fewer calls.
@@ -148,11 +148,11 @@ reasons! {
     /// The Tenant is gone, its project stays by policy.
     ProjectRetained,
     /// The Tenant was let go on request although its account could not be reached.
-    Abandoned,
+    ProjectOrphaned,
     /// A second project of the controller's own making was removed.
-    TwinRemoved,
+    DuplicateProjectDeleted,
     /// Projects bear this installation's mark and belong to no Tenant.
-    UnownedProjects,
+    OrphanedProjects,
     /// The project was created.
     ProjectCreated,
     /// An existing project was taken over.

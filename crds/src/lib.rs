@@ -16,7 +16,7 @@ mod status;
 
 pub use class::{
     Adoption, ApiKeySecretRef, ClassLimits, ConfigMapName, Migrations, MigrationsSource,
-    NeonAccount, TenantClass, TenantClassSpec, TenantClassStatus, TenantDefaults, UnownedProjects,
+    NeonAccount, OrphanedProjects, TenantClass, TenantClassSpec, TenantClassStatus, TenantDefaults,
 };
 pub use conditions::{ConditionType, Reason, find_condition, is_true, set_condition};
 pub use manifest::{tenant_class_crd, tenant_crd};

@@ -12,7 +12,7 @@ pub mod annotations {
     pub const RECONCILE_AT: &str = "dbpertenant.dev/reconcile-at";
     /// The value `true` on a Tenant being deleted lets it go although its account cannot be reached; the
     /// project, if there is one, then stays in Neon and belongs to nobody.
-    pub const ABANDON: &str = "dbpertenant.dev/abandon";
+    pub const ORPHAN: &str = "dbpertenant.dev/orphan";
     /// On the connection Secret: the id of the project that its credentials belong to.
     pub const PROJECT_ID: &str = "dbpertenant.dev/project-id";
     /// On the connection Secret: a digest of the certificates in `ca.crt`, so that a change of the class is seen.

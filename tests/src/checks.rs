@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::cluster::SYSTEM_NAMESPACE;
 use crate::emulator::Computes;
 use crate::{Cluster, Site, suite};
-use dev::chat_app::release::NAMESPACE;
+use xtask::chat_app::release::NAMESPACE;
 
 /// How many findings an error lists.
 const FINDINGS_MAX: usize = 10;

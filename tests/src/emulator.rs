@@ -9,12 +9,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use dev::install;
 use neon_emulator::document::Document;
 use neon_emulator::{Builder, Emulator, Latency, Limits};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
+use xtask::install;
 
 /// How often the clock is turned.
 const PACE: Duration = Duration::from_millis(150);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use dev::{install, sample_pdf};
+use xtask::{install, sample_pdf};
 
 /// A page about a subject of its own, of so many pages that are each about another number, and long enough for a passage
 /// of their own.

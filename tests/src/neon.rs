@@ -2,9 +2,9 @@
 //! controller's back.
 
 use anyhow::{Context as _, Result};
-use neon::Neon;
-use neon::ids::ProjectId;
-use neon::model::{ComputeUnits, CreateProject, Endpoint, Project};
+use neon_client::Neon;
+use neon_client::ids::ProjectId;
+use neon_client::model::{ComputeUnits, CreateProject, Endpoint, Project};
 use neon_emulator::{Emulator, ProjectSummary};
 
 /// The account that an emulator answers for.

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use anyhow::Result;
-//! use dbpertenant_tests::{Case, suite};
+//! use tests::{Case, suite};
 //!
 //! async fn a_tenant_becomes_a_database(case: &Case) -> Result<()> {
 //!     case.apply("acme", serde_json::json!({})).await?;

@@ -2,7 +2,7 @@
 //! screenshots and accessibility checks are made from.
 //!
 //! ```sh
-//! cargo run -p chat-app --example gallery -- target/gallery
+//! cargo run -p app --example gallery -- target/gallery
 //! ```
 
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use models::{Models, Purpose};
+use llm::{Models, Purpose};
 use pgvector::Vector;
 use rag::{Candidate, Passage, Relevance};
 use sqlx::postgres::PgRow;

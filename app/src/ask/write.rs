@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use models::{AnswerEvent, Answerer, Finish, ModelError, Retry};
+use llm::{AnswerEvent, Answerer, Finish, ModelError, Retry};
 use rag::{AnswerReader, Passage};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument as _, info, info_span, warn};

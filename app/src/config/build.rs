@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use models::{EmbeddingModel, EndpointConfig, LocalConfig, ModelsConfig, Quota};
-use service::settings::parse::show;
-use service::settings::{AnySetting, LoadError, Said};
-use service::telemetry::{Log, Trace};
+use llm::{EmbeddingModel, EndpointConfig, LocalConfig, ModelsConfig, Quota};
+use service_kit::settings::parse::show;
+use service_kit::settings::{AnySetting, LoadError, Said};
+use service_kit::telemetry::{Log, Trace};
 
 use super::settings as set;
 use super::settings::{SignInMode, TABLE};

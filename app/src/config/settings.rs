@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use openidconnect::IssuerUrl;
 use secrecy::SecretString;
-use service::settings::{LogFilter, LogFormat, Ratio, Table, parse};
+use service_kit::settings::{LogFilter, LogFormat, Ratio, Table, parse};
 use url::Url;
 
 use super::rate::Allowance;
@@ -41,7 +41,7 @@ pub(super) enum SignInMode {
     Local,
 }
 
-service::settings! {
+service_kit::settings! {
     "Pages" {
         HTTP_LISTEN: SocketAddr = "http-listen", "ADDRESS", Some("127.0.0.1:8000"),
             "Address of the pages. Port 0 takes a free one and logs it as http.address",

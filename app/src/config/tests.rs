@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use models::LOCAL_MODEL_FILES;
+use llm::LOCAL_MODEL_FILES;
 use secrecy::ExposeSecret as _;
 
 use super::settings::{ALL, TABLE};

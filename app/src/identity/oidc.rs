@@ -17,7 +17,7 @@ use openidconnect::{
     AuthorizationCode, ClaimsVerificationError, CsrfToken as State, Nonce, PkceCodeChallenge,
     PkceCodeVerifier, Scope, SignatureVerificationError, TokenResponse as _,
 };
-use service::chain;
+use service_kit::error_chain;
 use sqlx::PgPool;
 use url::Url;
 
@@ -151,7 +151,7 @@ impl Oidc {
         let client = self.provider.client().await?;
         let tokens = client
             .exchange_code(AuthorizationCode::new(code))
-            .map_err(|error| OidcError::Unreachable(chain(&error)))?
+            .map_err(|error| OidcError::Unreachable(error_chain(&error)))?
             .set_pkce_verifier(PkceCodeVerifier::new(waiting.pkce_verifier))
             .request_async(self.provider.http())
             .await
@@ -185,9 +185,9 @@ impl Oidc {
                 token
                     .claims(&provider::verifier(&client), nonce)
                     .cloned()
-                    .map_err(|error| OidcError::Untrusted(chain(&error)))
+                    .map_err(|error| OidcError::Untrusted(error_chain(&error)))
             }
-            Err(error) => Err(OidcError::Untrusted(chain(&error))),
+            Err(error) => Err(OidcError::Untrusted(error_chain(&error))),
         }
     }
 }
@@ -247,7 +247,7 @@ fn exchange_error(error: &CoreRequestTokenError<FetchError>) -> OidcError {
         CoreRequestTokenError::ServerResponse(answer) => {
             OidcError::Exchange(word(answer.error().as_ref()))
         }
-        CoreRequestTokenError::Request(error) => OidcError::Unreachable(chain(error)),
+        CoreRequestTokenError::Request(error) => OidcError::Unreachable(error_chain(error)),
         CoreRequestTokenError::Parse(..) => {
             OidcError::Exchange("its answer cannot be read".to_owned())
         }

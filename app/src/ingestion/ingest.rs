@@ -144,7 +144,7 @@ impl StepError {
     pub(super) fn trouble(trouble: Trouble, why: &(dyn std::error::Error + 'static)) -> Self {
         Self::Trouble {
             trouble,
-            why: service::chain(why),
+            why: service_kit::error_chain(why),
             after: None,
         }
     }
@@ -182,7 +182,7 @@ async fn ingest(job: &Ingest, workshop: &Workshop, turn: Turn) -> Result<(), Set
         Err(StepError::Main(error)) => return Err(main_away(error)),
         Err(StepError::Tenant(error)) => {
             workshop.tools().tenants.failed(&workspace, &error).await;
-            (Trouble::Database, service::chain(&error), None)
+            (Trouble::Database, service_kit::error_chain(&error), None)
         }
         Err(StepError::Trouble {
             trouble,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use models::{Embedder, ModelError, Models, Purpose, Retry};
+use llm::{Embedder, ModelError, Models, Purpose, Retry};
 
 /// How a document's texts are cut into slices that are embedded and then kept together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

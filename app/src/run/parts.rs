@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use models::Models;
+use llm::Models;
 use pdf_text::{Extractor, ExtractorConfig, Limits as ReadingLimits};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,7 @@ pub enum StartError {
     Objects(#[from] objects::StartError),
     /// The models.
     #[error("the models cannot be used")]
-    Models(#[from] models::ConfigError),
+    Models(#[from] llm::ConfigError),
     /// The OpenID provider's client.
     #[error("the client for the OpenID provider cannot be made")]
     Oidc(#[from] FetchError),
@@ -148,7 +148,7 @@ pub(super) fn work(
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
         loop {
             if let Err(error) = removal::resume(&database).await {
-                warn!(error = %service::chain(&error), "Removals without a job could not be looked for");
+                warn!(error = %service_kit::error_chain(&error), "Removals without a job could not be looked for");
             }
             sleep(RESUME_INTERVAL).await;
         }

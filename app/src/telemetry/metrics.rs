@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use service::telemetry::Process;
+use service_kit::telemetry::Process;
 
 use crate::web::limits::Budget;
 pub use answers::{Answers, Asking, Voice};

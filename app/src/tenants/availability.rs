@@ -173,7 +173,7 @@ mod tests {
         let stalled = tenant(
             &workspace,
             &[
-                ("Available", "Succeeded"),
+                ("Available", "ReconcileSucceeded"),
                 ("Stalled", "ClassLimitExceeded"),
             ],
             Some(2),
@@ -197,7 +197,7 @@ mod tests {
                 Unavailable::Stalled(note("ClassNotFound")),
             ),
             (
-                &[("Available", "Succeeded")],
+                &[("Available", "ReconcileSucceeded")],
                 Some(1),
                 Unavailable::SchemaBehind {
                     has: Some(1),
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn another_tenant_of_the_name_is_never_taken_for_ours() {
         let workspace = workspace(Some("another"));
-        let available = &[("Available", "Succeeded")][..];
+        let available = &[("Available", "ReconcileSucceeded")][..];
         let other_uid = tenant(&workspace, available, Some(2));
         assert_eq!(
             verdict(&workspace, Some(other_uid)),
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_tenant_that_somebody_deletes_is_gone_before_it_is_gone() {
         let workspace = workspace(Some("one"));
-        let mut tenant = tenant(&workspace, &[("Available", "Succeeded")], Some(2));
+        let mut tenant = tenant(&workspace, &[("Available", "ReconcileSucceeded")], Some(2));
         tenant.metadata.deletion_timestamp = Some(
             serde_json::from_value(serde_json::json!("2026-01-02T03:04:05Z")).expect("a time"),
         );

@@ -252,7 +252,7 @@ mod tests {
     fn typical(number: usize) -> crds::Tenant {
         let condition = |kind: &str| {
             serde_json::json!({
-                "type": kind, "status": "True", "reason": "Succeeded", "observedGeneration": 1,
+                "type": kind, "status": "True", "reason": "ReconcileSucceeded", "observedGeneration": 1,
                 "message": "as wished", "lastTransitionTime": "2026-01-02T03:04:05Z",
             })
         };

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use serde::Serialize;
-use service::chain;
+use service_kit::error_chain;
 use tracing::error;
 
 use super::return_to::ReturnTo;
@@ -195,7 +195,7 @@ impl Problem {
 
     /// A defect of the app. The cause goes to the log with the request's id, and not to the reader.
     pub fn defect(cause: &(dyn Error + 'static)) -> Self {
-        error!(error = %chain(cause), "A request ends in an error");
+        error!(error = %error_chain(cause), "A request ends in an error");
         Self::broken()
     }
 
@@ -258,7 +258,7 @@ impl From<sqlx::Error> for Problem {
             _ => false,
         };
         if away {
-            error!(error = %chain(&error), "The main database cannot be reached");
+            error!(error = %error_chain(&error), "The main database cannot be reached");
             Self::unavailable("Our database is away for a moment. Nothing is lost; try again soon.")
         } else {
             Self::defect(&error)

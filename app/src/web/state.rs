@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use models::Models;
+use llm::Models;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 

@@ -73,7 +73,7 @@ async fn a_file_that_cannot_be_read_fails_with_its_reason() {
             b"%PDF-1.7\nnothing of the kind".to_vec(),
             pdf_text::Refusal::Broken,
         ),
-        (dev::sample_pdf(&[""]), pdf_text::Refusal::NoText),
+        (xtask::sample_pdf(&[""]), pdf_text::Refusal::NoText),
     ] {
         let document = world.bring("a.pdf", &bytes).await;
         world.ingest(document).await.unwrap();

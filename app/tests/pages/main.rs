@@ -9,5 +9,8 @@
 mod elements;
 mod fragments;
 mod rules;
-#[path = "../../examples/gallery/samples/mod.rs"]
-mod samples;
+#[path = "../../examples/gallery"]
+mod gallery {
+    pub(crate) mod samples;
+}
+use gallery::samples;

@@ -21,7 +21,7 @@ async fn stalled() -> (Site, crate::browser::Browser, String) {
         json!({
             "type": kind,
             "status": if kind == "Stalled" { "True" } else { "False" },
-            "reason": "ApiKeyMissing",
+            "reason": "ApiKeyInvalid",
             "message": MESSAGE,
             "observedGeneration": generation,
             "lastTransitionTime": "2026-01-02T03:04:05Z",
@@ -70,7 +70,7 @@ async fn no_page_shows_the_cluster_s_insides_to_whoever_waits_for_a_database() {
         page.text
     );
     assert!(
-        page.text.contains("ApiKeyMissing"),
+        page.text.contains("ApiKeyInvalid"),
         "what the operator is told: {}",
         page.text
     );

@@ -10,7 +10,7 @@ use app::workspaces::{Role, Workspace};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use crds::{Connection, ConnectionDetails, SSL_MODE};
-use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
+use neon_client::model::{CreateProject, CreatedProject, ProjectEnvelope};
 use neon_emulator::Emulator;
 use secrecy::ExposeSecret as _;
 use serde_json::json;

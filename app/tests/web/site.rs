@@ -17,7 +17,7 @@ use app::web::router::{Route, router, router_of};
 use app::workspaces::{Role, Workspace, store};
 use axum::Router;
 use futures::StreamExt as _;
-use neon_emulator::postgres::Server;
+use local_servers::postgres::Server;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;

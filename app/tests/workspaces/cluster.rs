@@ -164,7 +164,7 @@ impl Cluster {
         let mut tenant = self.tenant(name).expect("a Tenant");
         let conditions = ["Available", "Ready"].map(|kind| {
             json!({
-                "type": kind, "status": "True", "reason": "Succeeded", "message": "",
+                "type": kind, "status": "True", "reason": "ReconcileSucceeded", "message": "",
                 "lastTransitionTime": "2026-01-02T03:04:05Z",
             })
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use app::tenants::{PoolLimits, TenantDatabase, Unavailable};
 use app::workspaces::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
-use neon::model::{CreateProject, CreatedProject, ProjectEnvelope};
+use neon_client::model::{CreateProject, CreatedProject, ProjectEnvelope};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -10,7 +10,7 @@ use app::ingestion::queue;
 use app::tenants::{PoolLimits, Pools, TenantName, Tenants};
 use app::workspaces::create::{NewWorkspace, Offer, reserve};
 use app::workspaces::{Role, Workspace, apply};
-use neon_emulator::postgres::Server;
+use local_servers::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tokio::sync::OnceCell;

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use neon::ids::ProjectId;
-use neon::model::Project;
+use neon_client::ids::ProjectId;
+use neon_client::model::Project;
 
 use crate::facts::{ListingFacts, Seen};
 use crate::identity::{InstallationId, TenantUid, marked_tenant};
@@ -103,13 +103,13 @@ fn seen(project: &Project) -> Seen {
             settings
                 .allowed_ips
                 .as_ref()
-                .map_or_else(BTreeSet::new, neon::model::AllowedIps::canonical)
+                .map_or_else(BTreeSet::new, neon_client::model::AllowedIps::canonical)
         }),
         history_retention_seconds: project.history_retention_seconds,
     }
 }
 
-fn quota(quota: &neon::model::Quota) -> QuotaWish {
+fn quota(quota: &neon_client::model::Quota) -> QuotaWish {
     QuotaWish {
         active_time_seconds: quota.active_time_seconds,
         compute_time_seconds: quota.compute_time_seconds,
@@ -201,7 +201,7 @@ impl Snapshot {
     }
 
     /// Projects that bear the installation's mark and belong to none of these Tenants, as of the last listing.
-    pub fn unowned(&self, tenants: &HashSet<TenantUid>) -> BTreeSet<ProjectId> {
+    pub fn orphaned(&self, tenants: &HashSet<TenantUid>) -> BTreeSet<ProjectId> {
         let strangers = self
             .by_mark
             .iter()

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use crds::{CreationIntent, Effective, ProjectStatus, Reason, Timings};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use neon::ids::{OperationId, ProjectId};
-use neon::model::{
+use neon_client::ids::{OperationId, ProjectId};
+use neon_client::model::{
     AllowedIps, CreateProject, DefaultEndpointSettings, Endpoint, EndpointType, FirstBranch,
     Project, ProjectSettings, Quota,
 };
-use neon::{ErrorKind, Route};
+use neon_client::{ErrorKind, Route};
 
 use crate::facts::Facts;
 use crate::failure::Failure;
@@ -71,10 +71,10 @@ pub(super) async fn create(
         Err(error) if error.kind() == ErrorKind::Ambiguous => {
             return Err(Failure::passing(
                 Area::Project,
-                Reason::SettlingCreation,
+                Reason::VerifyingCreation,
                 format!(
                     "{DOING}: {}; the account is being watched for it",
-                    service::chain(&error)
+                    service_kit::error_chain(&error)
                 ),
             ));
         }

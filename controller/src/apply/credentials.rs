@@ -2,8 +2,8 @@
 
 use crds::{Binding, Reason};
 use k8s_openapi::api::core::v1::Secret;
-use neon::ErrorKind;
-use neon::ids::{BranchId, ProjectId};
+use neon_client::ErrorKind;
+use neon_client::ids::{BranchId, ProjectId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -36,7 +36,7 @@ pub(super) async fn write_secret(
     let Some((_, details)) = &pass.hand.credentials else {
         return Err(Failure::passing(
             Area::Credentials,
-            Reason::WritingSecret,
+            Reason::UpdatingSecret,
             "Neon gave no credentials",
         ));
     };
@@ -141,7 +141,7 @@ pub(super) async fn password(pass: &Pass<'_>, id: &ProjectId) -> Result<SecretSt
 fn went_away(secret: &str) -> Failure {
     Failure::passing(
         Area::Credentials,
-        Reason::WritingSecret,
+        Reason::UpdatingSecret,
         format!("Secret {secret} went away while it was needed; it is written again"),
     )
 }
@@ -179,7 +179,7 @@ async fn fetch(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Failure> {
                      there in spec.database of a new Tenant ({})",
                     wish.database,
                     wish.owner,
-                    service::chain(&error)
+                    service_kit::error_chain(&error)
                 ),
             ));
         }
@@ -216,7 +216,7 @@ async fn reset(
     {
         return Err(Failure::lasting(
             Area::Credentials,
-            Reason::PasswordUnknown,
+            Reason::PasswordUnavailable,
             format!(
                 "Neon does not reveal a working password of role {} in the adopted project {id}: set \
                  spec.adopt.resetPassword to true if it may be reset, which locks out whoever uses the old one",
@@ -246,7 +246,7 @@ async fn reset(
             None => {
                 return Err(Failure::lasting(
                     Area::Credentials,
-                    Reason::Rejected,
+                    Reason::NeonRequestRejected,
                     format!(
                         "project {id} has no compute that takes writes: add one to its default branch in Neon"
                     ),
@@ -345,7 +345,7 @@ async fn uri_of_host(pass: &Pass<'_>, id: &ProjectId) -> Result<SecretString, Fa
 fn unreadable(id: &ProjectId) -> Failure {
     Failure::passing(
         Area::Credentials,
-        Reason::Rejected,
+        Reason::NeonRequestRejected,
         format!("the connection string that Neon gives for project {id} cannot be read"),
     )
 }

@@ -1,8 +1,8 @@
 //! The finalizers, and how a Tenant goes.
 
 use crds::{Reason, finalizers};
-use neon::ErrorKind;
-use neon::ids::ProjectId;
+use neon_client::ErrorKind;
+use neon_client::ids::ProjectId;
 
 use crate::cluster::ClusterError;
 use crate::failure::Failure;
@@ -50,7 +50,7 @@ pub(super) async fn let_go(pass: &mut Pass<'_>, farewell: Farewell) -> Result<()
                 format!("let go on request: project {id} stays in Neon and belongs to nobody");
             pass.ctx
                 .events
-                .warning(pass.reference(), Reason::Abandoned, &note);
+                .warning(pass.reference(), Reason::ProjectOrphaned, &note);
             tracing::warn!(tenant.namespace = %pass.key.namespace, tenant.name = %pass.key.name, "Tenant was {note}");
         }
         (Farewell::Gone | Farewell::Retained, _) => {}

@@ -1,9 +1,9 @@
 //! Keeping a project as it is wished.
 
 use crds::Reason;
-use neon::ErrorKind;
-use neon::ids::{EndpointId, ProjectId};
-use neon::model::{Endpoint, UpdateEndpoint, UpdateProject};
+use neon_client::ErrorKind;
+use neon_client::ids::{EndpointId, ProjectId};
+use neon_client::model::{Endpoint, UpdateEndpoint, UpdateProject};
 
 use super::create::{compute_of, endpoint_defaults, settings};
 use crate::facts::{EndpointFacts, Facts};
@@ -18,7 +18,7 @@ pub(super) async fn remove_twin(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(
     let account = pass.account()?;
     match account.neon().projects().delete(id).send().await {
         Ok(_) => pass.say(
-            Reason::TwinRemoved,
+            Reason::DuplicateProjectDeleted,
             &format!(
                 "removed project {id}, which an earlier request created late; it was never in use"
             ),
@@ -74,7 +74,7 @@ pub(super) async fn confirm_gone(pass: &mut Pass<'_>, id: &ProjectId) -> Result<
         {
             Err(Failure::lasting(
                 Area::Project,
-                Reason::ProjectGone,
+                Reason::ProjectNotFound,
                 format!(
                     "project {id} is not in the account any more and Neon cannot recover it: to go on with an empty \
                      database, delete this Tenant and apply it again"
@@ -99,7 +99,7 @@ pub(super) async fn inspect(
     let Some(endpoint) = compute_of(pass, id, DOING).await? else {
         return Err(Failure::lasting(
             Area::Project,
-            Reason::Rejected,
+            Reason::NeonRequestRejected,
             format!(
                 "project {id} has no compute that takes writes: add one to its default branch in Neon"
             ),

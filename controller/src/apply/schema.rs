@@ -3,8 +3,8 @@
 use crds::{Reason, SchemaStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use neon::ids::ProjectId;
-use service::chain;
+use neon_client::ids::ProjectId;
+use service_kit::error_chain;
 
 use crate::facts::Facts;
 use crate::failure::{Failure, Retry};
@@ -35,7 +35,7 @@ pub(super) async fn migrate(
     let Some(connection) = pass.status.connection.clone() else {
         return Err(Failure::passing(
             Area::Credentials,
-            Reason::WritingSecret,
+            Reason::UpdatingSecret,
             "the connection is not known yet",
         ));
     };
@@ -157,7 +157,7 @@ async fn explain(pass: &Pass<'_>, id: &ProjectId, failure: &MigrateFailure) -> F
     {
         return Failure::passing(Area::Project, Reason::OperationFailed, operation);
     }
-    let mut message = chain(error);
+    let mut message = error_chain(error);
     if let Some(advice) = error.advice() {
         message.push_str(": ");
         message.push_str(advice);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use service::settings::parse::{self, show};
-use service::settings::{LoadError, Said};
+use service_kit::settings::parse::{self, show};
+use service_kit::settings::{LoadError, Said};
 
 use super::settings as set;
 use super::{Config, Http, Kube, Lease, Limits, Log, Neon, Retry, Schema, Trace};

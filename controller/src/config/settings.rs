@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use service::settings::{LogFilter, LogFormat, Ratio, Table, parse};
+use service_kit::settings::{LogFilter, LogFormat, Ratio, Table, parse};
 use url::Url;
 
 use crate::identity::InstallationId;
@@ -26,7 +26,7 @@ pub(super) const TABLE: Table = Table {
     all: ALL,
 };
 
-service::settings! {
+service_kit::settings! {
     "Cluster" {
         NAMESPACE: String = "namespace", "NAME", None,
             "The controller's namespace: its Lease, the accounts' key Secrets, ConfigMaps of migrations. Left out: POD_NAMESPACE, else the ServiceAccount's, else the kubeconfig's",

@@ -175,5 +175,5 @@ fn causes_are_told_once() {
     #[error("outer: {0}")]
     struct Outer(#[source] std::io::Error);
     let error = Outer(std::io::Error::other("inner"));
-    assert_eq!(chain(&error), "outer: inner");
+    assert_eq!(error_chain(&error), "outer: inner");
 }

@@ -1,6 +1,6 @@
 //! Which error means what: the reason that people read, and whether it passes by itself.
 
-use neon::Route;
+use neon_client::Route;
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn of_neon(kind: ErrorKind) -> Failure {
     Failure::neon(
         Area::Credentials,
         "reading the project's credentials",
-        &neon::Error::new(Route::GetProject, kind),
+        &neon_client::Error::new(Route::GetProject, kind),
     )
 }
 
@@ -21,14 +21,26 @@ fn each_answer_of_neons_has_its_reason_and_its_retry() {
             Reason::AccountLimit,
             Retry::OnChange,
         ),
-        (ErrorKind::Invalid, Reason::Rejected, Retry::OnChange),
-        (ErrorKind::NotFound, Reason::Rejected, Retry::OnChange),
         (
-            ErrorKind::PreconditionFailed,
-            Reason::Rejected,
+            ErrorKind::Invalid,
+            Reason::NeonRequestRejected,
             Retry::OnChange,
         ),
-        (ErrorKind::Conflict, Reason::Rejected, Retry::Backoff),
+        (
+            ErrorKind::NotFound,
+            Reason::NeonRequestRejected,
+            Retry::OnChange,
+        ),
+        (
+            ErrorKind::PreconditionFailed,
+            Reason::NeonRequestRejected,
+            Retry::OnChange,
+        ),
+        (
+            ErrorKind::Conflict,
+            Reason::NeonRequestRejected,
+            Retry::Backoff,
+        ),
         (ErrorKind::Locked, Reason::OperationsRunning, Retry::Backoff),
         (
             ErrorKind::RateLimited { retry_after: None },
@@ -143,12 +155,12 @@ fn each_answer_of_the_api_server_has_its_retry() {
 fn what_a_person_has_to_mend_stalls_and_the_rest_goes_on() {
     let finding = Finding {
         area: Area::Schema,
-        reason: Reason::Rejected,
+        reason: Reason::NeonRequestRejected,
         message: "m".to_owned(),
     };
     let failure = |retry| Failure {
         area: Area::Schema,
-        reason: Reason::Rejected,
+        reason: Reason::NeonRequestRejected,
         message: "m".to_owned(),
         retry,
     };
@@ -171,18 +183,21 @@ fn what_a_person_has_to_mend_stalls_and_the_rest_goes_on() {
         Verdict::DeletionStalled(finding)
     );
     assert_eq!(
-        Failure::passing(Area::Schema, Reason::Rejected, "m"),
+        Failure::passing(Area::Schema, Reason::NeonRequestRejected, "m"),
         failure(Retry::Backoff)
     );
     assert_eq!(
-        Failure::lasting(Area::Schema, Reason::Rejected, "m"),
+        Failure::lasting(Area::Schema, Reason::NeonRequestRejected, "m"),
         failure(Retry::OnChange)
     );
 }
 
 #[test]
 fn an_account_that_cannot_be_listed_refuses_with_the_same_reasons() {
-    let refusal = account_refusal(&neon::Error::new(Route::ListProjects, ErrorKind::Auth));
+    let refusal = account_refusal(&neon_client::Error::new(
+        Route::ListProjects,
+        ErrorKind::Auth,
+    ));
     assert_eq!(refusal.reason, Reason::Unauthorized);
     assert!(
         refusal

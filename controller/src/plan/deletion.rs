@@ -1,7 +1,7 @@
 //! How a Tenant goes. It waits for nothing but the account, and for certainty about a creation whose answer was lost.
 
 use crds::DeletionPolicy;
-use neon::ids::ProjectId;
+use neon_client::ids::ProjectId;
 
 use super::{Farewell, LIST_ONCE, Step, missing, no_project_id, settle};
 use crate::facts::{AccountFacts, Facts};

@@ -92,11 +92,11 @@ fn a_ready_tenant_says_so_in_every_part() {
     assert_eq!(
         conditions(&status),
         [
-            "Available=True/Succeeded",
-            "CredentialsReady=True/Succeeded",
-            "ProjectReady=True/Succeeded",
-            "Ready=True/Succeeded",
-            "SchemaReady=True/Succeeded",
+            "Available=True/ReconcileSucceeded",
+            "CredentialsReady=True/ReconcileSucceeded",
+            "ProjectReady=True/ReconcileSucceeded",
+            "Ready=True/ReconcileSucceeded",
+            "SchemaReady=True/ReconcileSucceeded",
         ]
     );
     assert_eq!(status.phase, Some(Phase::Ready));
@@ -136,8 +136,8 @@ fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
         conditions(&status),
         [
             "Available=False/Migrating",
-            "CredentialsReady=True/Succeeded",
-            "ProjectReady=True/Succeeded",
+            "CredentialsReady=True/ReconcileSucceeded",
+            "ProjectReady=True/ReconcileSucceeded",
             "Ready=False/Migrating",
             "Reconciling=True/Migrating",
             "SchemaReady=False/Migrating",
@@ -149,7 +149,7 @@ fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
 fn a_stalled_tenant_is_not_reconciling_and_the_other_way_round() {
     let stalled = report(
         ready(),
-        &Verdict::Stalled(finding(Area::Project, Reason::Rejected)),
+        &Verdict::Stalled(finding(Area::Project, Reason::NeonRequestRejected)),
         seen(true, true, 200),
     );
     assert!(is_true(&stalled.conditions, ConditionType::Stalled));
@@ -187,7 +187,7 @@ fn each_verdict_has_its_phase() {
             Phase::Deleting,
         ),
         (
-            Verdict::DeletionStalled(of(Area::Project, Reason::ApiKeyMissing)),
+            Verdict::DeletionStalled(of(Area::Project, Reason::ApiKeyInvalid)),
             Phase::Deleting,
         ),
         (
@@ -195,11 +195,11 @@ fn each_verdict_has_its_phase() {
             Phase::Pending,
         ),
         (
-            Verdict::Progress(of(Area::Project, Reason::SettlingCreation)),
+            Verdict::Progress(of(Area::Project, Reason::VerifyingCreation)),
             Phase::Provisioning,
         ),
         (
-            Verdict::Progress(of(Area::Credentials, Reason::WritingSecret)),
+            Verdict::Progress(of(Area::Credentials, Reason::UpdatingSecret)),
             Phase::Provisioning,
         ),
         (
@@ -227,7 +227,7 @@ fn a_tenant_that_can_be_served_stays_available_through_trouble_with_what_is_new(
         Verdict::Progress(finding(Area::Schema, Reason::Migrating)),
         Verdict::Progress(finding(Area::Project, Reason::UpdatingProject)),
         Verdict::Progress(finding(Area::Project, Reason::RateLimited)),
-        Verdict::DeletionStalled(finding(Area::Project, Reason::ApiKeyMissing)),
+        Verdict::DeletionStalled(finding(Area::Project, Reason::ApiKeyInvalid)),
         Verdict::Suspended,
     ];
     for verdict in troubles {
@@ -258,7 +258,7 @@ fn a_tenant_that_can_be_served_stays_available_through_trouble_with_what_is_new(
 fn a_tenant_whose_database_is_away_is_not_available() {
     let away = [
         (
-            Verdict::Stalled(finding(Area::Project, Reason::ProjectGone)),
+            Verdict::Stalled(finding(Area::Project, Reason::ProjectNotFound)),
             true,
         ),
         (
@@ -270,7 +270,7 @@ fn a_tenant_whose_database_is_away_is_not_available() {
             true,
         ),
         (
-            Verdict::Stalled(finding(Area::Credentials, Reason::PasswordUnknown)),
+            Verdict::Stalled(finding(Area::Credentials, Reason::PasswordUnavailable)),
             true,
         ),
         (
@@ -278,11 +278,11 @@ fn a_tenant_whose_database_is_away_is_not_available() {
             true,
         ),
         (
-            Verdict::Stalled(finding(Area::Credentials, Reason::SecretNotOurs)),
+            Verdict::Stalled(finding(Area::Credentials, Reason::SecretConflict)),
             false,
         ),
         (
-            Verdict::Progress(finding(Area::Credentials, Reason::WritingSecret)),
+            Verdict::Progress(finding(Area::Credentials, Reason::UpdatingSecret)),
             false,
         ),
         (Verdict::Suspended, false),
@@ -315,22 +315,22 @@ fn a_schema_of_another_project_or_none_makes_nothing_available() {
 
 #[test]
 fn a_part_in_trouble_says_which_and_the_others_what_they_were() {
-    let verdict = Verdict::Stalled(finding(Area::Credentials, Reason::SecretNotOurs));
+    let verdict = Verdict::Stalled(finding(Area::Credentials, Reason::SecretConflict));
     let status = report(ready(), &verdict, seen(false, true, 200));
     assert_eq!(
         conditions(&status),
         [
-            "Available=False/SecretNotOurs",
-            "CredentialsReady=False/SecretNotOurs",
-            "ProjectReady=True/Succeeded",
-            "Ready=False/SecretNotOurs",
-            "SchemaReady=True/Succeeded",
-            "Stalled=True/SecretNotOurs",
+            "Available=False/SecretConflict",
+            "CredentialsReady=False/SecretConflict",
+            "ProjectReady=True/ReconcileSucceeded",
+            "Ready=False/SecretConflict",
+            "SchemaReady=True/ReconcileSucceeded",
+            "Stalled=True/SecretConflict",
         ]
     );
     assert_eq!(
         condition(&status, ConditionType::Stalled).message,
-        "SecretNotOurs in words"
+        "SecretConflict in words"
     );
     assert_eq!(
         condition(&status, ConditionType::ProjectReady)

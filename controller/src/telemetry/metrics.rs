@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use service::telemetry::Process;
+use service_kit::telemetry::Process;
 
 use labels::{
     Call, Class, KubeCall, KubeRequest, Migrated, NeonCall, PhaseOf, Reconciled, Route, StepDone,
@@ -57,7 +57,7 @@ pub struct Metrics {
     kube_call_seconds: Family<Call, Histogram, Buckets>,
     kube_requests: Family<KubeRequest, Counter>,
     tenants: Family<PhaseOf, Gauge>,
-    unowned_projects: Family<Class, Gauge>,
+    orphaned_projects: Family<Class, Gauge>,
     migrations: Family<Migrated, Counter>,
     migration_seconds: Histogram,
     ready_seconds: Histogram,
@@ -105,7 +105,7 @@ impl Metrics {
             kube_call_seconds: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
             kube_requests: Family::default(),
             tenants: Family::default(),
-            unowned_projects: Family::default(),
+            orphaned_projects: Family::default(),
             migrations: Family::default(),
             migration_seconds: Histogram::new(LONG_BUCKETS_S),
             ready_seconds: Histogram::new(LONG_BUCKETS_S),
@@ -185,9 +185,9 @@ impl Metrics {
         );
         own.register("tenants", "Tenants by phase", self.tenants.clone());
         own.register(
-            "unowned_projects",
+            "orphaned_projects",
             "Projects with this installation's mark that belong to no Tenant, by class",
-            self.unowned_projects.clone(),
+            self.orphaned_projects.clone(),
         );
         own.register(
             "migrations",
@@ -304,8 +304,8 @@ impl Metrics {
     }
 
     /// How many projects of the class's account bear this installation's mark and belong to no Tenant.
-    pub fn set_unowned_projects(&self, class: &str, count: i64) {
-        self.unowned_projects
+    pub fn set_orphaned_projects(&self, class: &str, count: i64) {
+        self.orphaned_projects
             .get_or_create(&Class {
                 class: class.to_owned(),
             })
@@ -314,7 +314,7 @@ impl Metrics {
 
     /// The class is gone.
     pub fn forget_class(&self, class: &str) {
-        self.unowned_projects.remove(&Class {
+        self.orphaned_projects.remove(&Class {
             class: class.to_owned(),
         });
     }

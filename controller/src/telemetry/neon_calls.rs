@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neon::{Observer, Outcome, Priority, Route};
+use neon_client::{Observer, Outcome, Priority, Route};
 
 use super::Metrics;
 

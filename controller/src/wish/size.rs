@@ -1,7 +1,7 @@
 //! How large a tenant may be: its compute and its quota, held against Neon's own bounds and the class's limits.
 
 use crds::{Reason, TenantClassSpec, TenantSpec};
-use neon::model::ComputeUnits;
+use neon_client::model::ComputeUnits;
 
 use super::{ComputeWish, QuotaWish, Refusal, exceeded, invalid};
 

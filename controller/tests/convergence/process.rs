@@ -18,7 +18,7 @@ use crds::{
     ApiKeySecretRef, Compute, ConditionType, NeonAccount, Reason, TenantClassSpec, TenantDefaults,
     TenantStatus, is_true,
 };
-use neon::ids::ProjectId;
+use neon_client::ids::ProjectId;
 
 use self::steps::{add_finalizer, inspect, let_go, migrate, write_secret};
 use crate::world::{Stop, Stored, World, conflict};

@@ -5,8 +5,8 @@ use controller::plan::Step;
 use controller::wish::{TenantName, validate};
 use crds::{Compute, ConnectionSecret, DeletionPolicy, Quota};
 use jiff::SignedDuration;
-use neon::ids::ProjectId;
-use neon::model::Project;
+use neon_client::ids::ProjectId;
+use neon_client::model::Project;
 
 use crate::happenings::{Astray, Edit, Happening};
 use crate::process::{Process, Went, class, installation, uid_of};

@@ -11,8 +11,8 @@ use controller::report::Area;
 use controller::wish::{ComputeWish, Wish};
 use crds::{Reason, TenantSpec, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
-use neon::ids::ProjectId;
-use neon::model::{AllowedIps, Project, ProjectSettings, Quota};
+use neon_client::ids::ProjectId;
+use neon_client::model::{AllowedIps, Project, ProjectSettings, Quota};
 
 /// A request is sent within this time after it was recorded.
 pub(crate) const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(10);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate};
-use neon::Neon;
-use neon::ids::ProjectId;
-use neon::model::{CreateProject, EndpointState};
+use neon_client::Neon;
+use neon_client::ids::ProjectId;
+use neon_client::model::{CreateProject, EndpointState};
 use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
 use neon_emulator::{Emulator, Latency};
 use secrecy::ExposeSecret as _;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use controller::schema::{
     DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, StatementError, Tls, migrate,
 };
-use neon_emulator::postgres::Server;
+use local_servers::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::sync::Mutex;

@@ -9,7 +9,7 @@ use crds::{tenant_class_crd, tenant_crd};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 const HEADER: &str = "\
-# Generated from the types in crds/src by `make generate` (cargo run -p dbpertenant-crds --bin crdgen). Do not edit.
+# Generated from the types in crds/src by `make generate` (cargo run -p crds --bin crdgen). Do not edit.
 ";
 
 #[derive(Debug, thiserror::Error)]

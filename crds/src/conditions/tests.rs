@@ -77,7 +77,7 @@ fn a_new_reason_with_the_same_status_keeps_the_transition_time() {
     assert_eq!(conditions[0].reason, "Migrating");
     set_condition(
         &mut conditions,
-        condition(kind, "True", Reason::Succeeded),
+        condition(kind, "True", Reason::ReconcileSucceeded),
         &at(30),
     );
     assert_eq!(conditions[0].last_transition_time, at(30));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use crds::{ConditionType, Tenant, TenantStatus, find_condition, is_true};
 use k8s_openapi::api::core::v1::Secret;
-use neon::ids::ProjectId;
+use neon_client::ids::ProjectId;
 use serde_json::{Value, json};
 
 /// A JSON merge patch (RFC 7396).

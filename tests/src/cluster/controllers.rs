@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use dev::controller::{ControllerOptions, ControllerProcess};
+use xtask::controller::{ControllerOptions, ControllerProcess};
 
 use super::{Cluster, RELEASE};
 

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use dev::control_plane::ControlPlane;
-use dev::controller::{ControllerOptions, Rendered};
-use dev::postgres::Postgres;
 use kube::Client;
 use neon_emulator::{Emulator, Limits};
 use serde_json::{Value, json};
+use xtask::control_plane::ControlPlane;
+use xtask::controller::{ControllerOptions, Rendered};
+use xtask::postgres::Postgres;
 
 use super::{ClusterOptions, RELEASE, SYSTEM_NAMESPACE};
 use crate::command;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use crds::Tenant;
-use dev::chat_app::release;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use xtask::chat_app::release;
 
 use super::{BUCKET, Site, TENANTS_NAMESPACE};
 use crate::case::text;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use dev::chat_app::{ChatApp, ChatAppOptions, Role};
+use xtask::chat_app::{ChatApp, ChatAppOptions, Role};
 
 use super::Site;
 

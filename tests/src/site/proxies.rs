@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use dev::chat_app::ChatAppOptions;
-use dev::chat_app::release::DATABASE;
+use xtask::chat_app::ChatAppOptions;
+use xtask::chat_app::release::DATABASE;
 
 use crate::Cluster;
 use crate::cluster::through;

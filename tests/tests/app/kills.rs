@@ -5,10 +5,10 @@
 //! never been said, and once kept, though nobody heard the answer.
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::{Site, files, limits, wait};
-use dev::visitor::Visitor;
 use openai_stub::{Fault, Route};
 use sqlx::{Connection as _, PgConnection};
+use tests::{Site, files, limits, wait};
+use xtask::visitor::Visitor;
 
 super::tests_on![super::DISTURBED: a_worker_killed_after_every_step_loses_and_doubles_nothing];
 

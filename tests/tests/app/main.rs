@@ -9,8 +9,8 @@ mod strangers;
 
 use std::process::ExitCode;
 
-use dbpertenant_tests::site::Shared;
-use dbpertenant_tests::{SiteOptions, suite};
+use tests::site::Shared;
+use tests::{SiteOptions, suite};
 
 /// For tests that leave each other alone.
 static QUIET: Shared = Shared::new(SiteOptions::default);
@@ -21,7 +21,7 @@ fn disturbed() -> SiteOptions {
     SiteOptions {
         proxied: true,
         separate_worker: true,
-        cluster: dbpertenant_tests::ClusterOptions::default().proxied(),
+        cluster: tests::ClusterOptions::default().proxied(),
         ..SiteOptions::default()
     }
 }
@@ -29,8 +29,8 @@ fn disturbed() -> SiteOptions {
 /// Makes a list of tests on a site from functions, each under the name of its module and its own.
 macro_rules! tests_on {
     ($shared:path: $($test:ident),+ $(,)?) => {
-        pub(crate) fn tests() -> Vec<dbpertenant_tests::suite::Trial> {
-            vec![$(dbpertenant_tests::suite::test_site(
+        pub(crate) fn tests() -> Vec<tests::suite::Trial> {
+            vec![$(tests::suite::test_site(
                 concat!(module_path!(), "::", stringify!($test)), &$shared, $test,
             )),+]
         }

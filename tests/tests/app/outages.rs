@@ -1,9 +1,9 @@
 //! What the app stands on is away for a while: nothing is lost, and the page says a clear word.
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::{Site, files, limits, wait};
-use dev::visitor::Row;
 use openai_stub::{Fault, Route};
+use tests::{Site, files, limits, wait};
+use xtask::visitor::Row;
 
 super::tests_on![super::DISTURBED:
     embeddings_that_are_away_are_waited_for_with_a_word,

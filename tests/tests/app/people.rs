@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::{Site, files, limits};
 use reqwest::Method;
 use serde_json::json;
+use tests::{Site, files, limits};
 
 super::tests_on![super::QUIET:
     a_newcomer_brings_a_pdf_asks_it_and_is_shown_its_page,
@@ -159,7 +159,7 @@ async fn a_file_other_than_promised_is_not_taken(site: &Site) -> Result<()> {
 
 async fn files_that_are_no_readable_pdfs_end_with_a_word(site: &Site) -> Result<()> {
     let (ada, workspace) = site.newcomer("Odd").await?;
-    let empty = dev::sample_pdf(&[""]);
+    let empty = xtask::sample_pdf(&[""]);
     for (name, file) in [
         (
             "picture.pdf",
@@ -271,13 +271,13 @@ async fn a_password_that_changed_is_picked_up_without_a_restart(site: &Site) -> 
     ada.until_ready(&workspace, &document, limits::SEARCHABLE)
         .await?;
     let tenant = site.tenant(&workspace).await?.context("no Tenant")?;
-    let project = dbpertenant_tests::case::project_id(&tenant)?;
+    let project = tests::case::project_id(&tenant)?;
     let owner = site.secret(&workspace).await?[crds::keys::USERNAME].clone();
     site.cluster()
         .account()
         .reset_password(&project, &owner)
         .await?;
-    let found = dbpertenant_tests::wait::poll(
+    let found = tests::wait::poll(
         limits::CONVERGE,
         "the search works with the new password",
         || async {

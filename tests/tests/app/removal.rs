@@ -1,9 +1,9 @@
 //! Taking things away: project, objects and rows go, also when the app dies on the way.
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::case::project_id;
-use dbpertenant_tests::{Site, files, limits, wait};
-use dev::visitor::{Page, Visitor};
+use tests::case::project_id;
+use tests::{Site, files, limits, wait};
+use xtask::visitor::{Page, Visitor};
 
 super::tests_on![super::QUIET:
     a_removed_document_is_gone_everywhere,
@@ -61,7 +61,7 @@ async fn receipt(visitor: &Visitor, page: &Page) -> Result<String> {
 async fn nothing_is_left(
     site: &Site,
     workspace: &str,
-    project: &neon::ids::ProjectId,
+    project: &neon_client::ids::ProjectId,
 ) -> Result<()> {
     ensure!(
         !site.cluster().account().lives(project).await?,
@@ -138,7 +138,7 @@ async fn a_removed_account_takes_its_workspace_along_and_ends_its_sessions(
 
 async fn a_tenant_that_somebody_else_removed_is_told_and_not_made_again(site: &Site) -> Result<()> {
     let (ada, workspace, _) = with_a_document(site, "Robbed").await?;
-    let name = dbpertenant_tests::site::tenant_name(&workspace);
+    let name = tests::site::tenant_name(&workspace);
     site.tenants()
         .delete(&name, &kube::api::DeleteParams::default())
         .await?;

@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use app::web::router::{self, Access};
-use dbpertenant_tests::{Site, files, limits};
 use reqwest::{Method, StatusCode};
+use tests::{Site, files, limits};
 
 super::tests_on![super::QUIET:
     every_route_of_the_table_is_closed_to_strangers,
@@ -91,7 +91,7 @@ async fn every_route_of_the_table_is_closed_to_strangers(site: &Site) -> Result<
 
 /// What a request is answered, with a body that would do if the ids did.
 async fn status(
-    visitor: &dev::visitor::Visitor,
+    visitor: &xtask::visitor::Visitor,
     method: &Method,
     path: &str,
 ) -> Result<StatusCode> {

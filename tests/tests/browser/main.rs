@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::site::Shared;
-use dbpertenant_tests::{Site, SiteOptions, command, files, suite};
-use dev::install;
 use serde_json::Value;
+use tests::site::Shared;
+use tests::{Site, SiteOptions, command, files, suite};
+use xtask::install;
 
 static SITE: Shared = Shared::serial(|| SiteOptions {
     openid: true,
@@ -28,7 +28,7 @@ async fn tell(site: &Site, story: &str, variables: &[(&str, String)]) -> Result<
     .await??;
     let mut process = Command::new(node);
     process
-        .arg(dev::repository().join("tests/browser").join(story))
+        .arg(xtask::repository().join("tests/browser").join(story))
         .env("BROWSER_MODULES", modules)
         .env("CHROMIUM", chromium)
         .env("APP_URL", site.url())

@@ -2,14 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, keys};
-use dbpertenant_tests::case::{project_id, status};
-use dbpertenant_tests::{Case, psql};
-use neon::ids::ProjectId;
-use neon::model::CreateProject;
+use neon_client::ids::ProjectId;
+use neon_client::model::CreateProject;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use tests::case::{project_id, status};
+use tests::{Case, psql};
 
-dbpertenant_tests::tests![
+tests::tests![
     an_adopted_project_keeps_its_name_its_password_and_its_life,
     adoption_is_refused_until_the_class_allows_it,
     a_project_has_one_tenant_at_most,
@@ -29,7 +29,7 @@ async fn class(case: &Case, allowed: &[&ProjectId]) -> Result<String> {
 
 fn adopting(class: &str, id: &ProjectId, more: Value) -> Value {
     let mut spec = json!({"className": class, "adopt": {"projectId": id}});
-    dbpertenant_tests::case::merge(&mut spec, more);
+    tests::case::merge(&mut spec, more);
     spec
 }
 
@@ -103,12 +103,12 @@ async fn a_project_has_one_tenant_at_most(case: &Case) -> Result<()> {
         .await?;
     case.apply("third", adopting(&class, &own, json!({})))
         .await?;
-    let message = case.stalled("second", Reason::ProjectTaken).await?;
+    let message = case.stalled("second", Reason::ProjectInUse).await?;
     ensure!(
         message.contains(&format!("{}/first", case.namespace())),
         "{message}"
     );
-    let message = case.stalled("third", Reason::ProjectTaken).await?;
+    let message = case.stalled("third", Reason::ProjectInUse).await?;
     ensure!(
         message.contains(&format!("{}/own", case.namespace())),
         "{message}"
@@ -143,7 +143,7 @@ async fn a_password_is_reset_only_when_the_spec_says_so(case: &Case) -> Result<(
         .to_owned();
     let class = class(case, &[&id]).await?;
     case.apply("acme", adopting(&class, &id, json!({}))).await?;
-    let message = case.stalled("acme", Reason::PasswordUnknown).await?;
+    let message = case.stalled("acme", Reason::PasswordUnavailable).await?;
     ensure!(message.contains("spec.adopt.resetPassword"), "{message}");
     let mut theirs = [(keys::URI.to_owned(), old)].into();
     with_ca(case, &mut theirs);

@@ -2,18 +2,18 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Phase, Reason, TenantClass, finalizers};
-use dbpertenant_tests::case::{is_ready, project_id, status};
-use dbpertenant_tests::cluster::SYSTEM_NAMESPACE;
-use dbpertenant_tests::{Case, limits, wait};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt as _};
-use neon::model::CreateProject;
+use neon_client::model::CreateProject;
 use serde_json::{Value, json};
+use tests::case::{is_ready, project_id, status};
+use tests::cluster::SYSTEM_NAMESPACE;
+use tests::{Case, limits, wait};
 
-dbpertenant_tests::tests![
+tests::tests![
     a_tenant_says_which_class_is_missing_and_goes_on_when_it_appears,
     a_class_in_use_stays_until_its_last_tenant_is_gone,
     a_class_that_is_being_deleted_takes_no_new_tenants,
@@ -184,7 +184,7 @@ async fn a_missing_key_is_named_and_its_coming_is_noticed(case: &Case) -> Result
         .class(json!({"neon": {"apiKeySecretRef": {"name": key}}}))
         .await?;
     case.apply("acme", json!({"className": class})).await?;
-    let message = case.stalled("acme", Reason::ApiKeyMissing).await?;
+    let message = case.stalled("acme", Reason::ApiKeyInvalid).await?;
     ensure!(
         message.contains(&key) && message.contains(SYSTEM_NAMESPACE),
         "{message}"
@@ -249,7 +249,7 @@ async fn a_key_can_be_changed_at_any_time(case: &Case) -> Result<()> {
         .await?;
     case.stalled("acme", Reason::Unauthorized).await?;
     ensure!(
-        dbpertenant_tests::case::is_available(&case.tenant("acme").await?),
+        tests::case::is_available(&case.tenant("acme").await?),
         "not available any more"
     );
     case.cluster()
@@ -308,7 +308,7 @@ async fn a_class_counts_its_tenants_and_says_that_it_is_ready(case: &Case) -> Re
 
 async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case) -> Result<()> {
     let (class, emulator) = case.class_with_account(json!({})).await?;
-    let account = dbpertenant_tests::neon::Account(&emulator);
+    let account = tests::neon::Account(&emulator);
     case.apply_ready("acme", json!({"className": class}))
         .await?;
     let namespaces: Api<Namespace> = Api::all(case.cluster().client());
@@ -331,23 +331,23 @@ async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case)
         &case.all_classes(),
         &class,
         limits::DRIFT,
-        "counting an unowned project",
+        "counting an orphaned project",
         |class| {
             class
-                .and_then(|class| class.status.as_ref()?.unowned_projects.as_ref())
+                .and_then(|class| class.status.as_ref()?.orphaned_projects.as_ref())
                 .is_some()
         },
     )
     .await?
     .context("no class")?;
-    let unowned = class
+    let orphaned = class
         .status
         .as_ref()
-        .and_then(|status| status.unowned_projects.clone())
+        .and_then(|status| status.orphaned_projects.clone())
         .context("none")?;
     ensure!(
-        unowned.count == 1 && unowned.ids == [ours.to_string()],
-        "{unowned:?}"
+        orphaned.count == 1 && orphaned.ids == [ours.to_string()],
+        "{orphaned:?}"
     );
     let events: Api<Event> = Api::all(case.cluster().client());
     let about = ListParams::default().fields(&format!("regarding.name={}", class.name_any()));
@@ -356,7 +356,7 @@ async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case)
         Ok(all
             .items
             .into_iter()
-            .find(|event| event.reason.as_deref() == Some(Reason::UnownedProjects.as_str())))
+            .find(|event| event.reason.as_deref() == Some(Reason::OrphanedProjects.as_str())))
     })
     .await?;
     // Looked at again and again, and left where they are.
@@ -375,11 +375,11 @@ async fn projects_without_a_tenant_are_counted_named_and_left_alone(case: &Case)
         &case.all_classes(),
         &class.name_any(),
         limits::DRIFT,
-        "without unowned projects",
+        "without orphaned projects",
         |class| {
             class
                 .and_then(|class| class.status.as_ref())
-                .is_some_and(|status| status.unowned_projects.is_none())
+                .is_some_and(|status| status.orphaned_projects.is_none())
         },
     )
     .await?;

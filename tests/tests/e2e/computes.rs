@@ -2,16 +2,16 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Reason, keys};
-use dbpertenant_tests::case::{condition, is_available, project_id};
-use dbpertenant_tests::emulator::{ASLEEP, Watched};
-use dbpertenant_tests::neon::Account;
-use dbpertenant_tests::{Case, limits, psql, wait};
-use neon::ids::ProjectId;
-use neon::model::EndpointState;
+use neon_client::ids::ProjectId;
+use neon_client::model::EndpointState;
 use neon_emulator::faults::{DATA_PLANE, Effect, Fault};
 use serde_json::json;
+use tests::case::{condition, is_available, project_id};
+use tests::emulator::{ASLEEP, Watched};
+use tests::neon::Account;
+use tests::{Case, limits, psql, wait};
 
-dbpertenant_tests::tests![
+tests::tests![
     a_compute_that_nobody_uses_sleeps_and_is_woken_by_whoever_connects,
     a_compute_that_does_not_wake_is_told_with_what_to_do_and_waited_for,
     a_quota_that_is_used_up_is_told_with_what_to_do_and_mended_by_a_greater_one,

@@ -2,15 +2,15 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Phase, Reason, annotations};
-use dbpertenant_tests::case::{condition, project_id, status};
-use dbpertenant_tests::{Case, limits, wait};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::api::DeleteParams;
 use neon_emulator::faults::{Effect, Fault};
 use serde_json::json;
+use tests::case::{condition, project_id, status};
+use tests::{Case, limits, wait};
 
-dbpertenant_tests::tests![
+tests::tests![
     a_tenant_deleted_while_its_project_appears_late_leaves_no_project,
     a_tenant_deleted_after_a_lost_answer_leaves_no_project,
     a_tenant_deleted_while_its_project_is_being_made_leaves_no_project,
@@ -112,7 +112,7 @@ async fn half_created(case: &Case, effect: Effect) -> Result<()> {
         .context("no place for a fault")?;
     case.apply("acme", json!({"className": class})).await?;
     wait::poll(limits::CONVERGE, "a call to create a project", async || {
-        Ok((dbpertenant_tests::neon::Account(&emulator).calls("createProject") > 0).then_some(()))
+        Ok((tests::neon::Account(&emulator).calls("createProject") > 0).then_some(()))
     })
     .await?;
     case.delete("acme").await?;
@@ -222,11 +222,11 @@ async fn an_abandoned_tenant_goes_without_its_account(case: &Case) -> Result<()>
     let (_, id) = without_key(case).await?;
     case.patch(
         "acme",
-        json!({"metadata": {"annotations": {(annotations::ABANDON): "true"}}}),
+        json!({"metadata": {"annotations": {(annotations::ORPHAN): "true"}}}),
     )
     .await?;
     case.gone("acme").await?;
-    let event = case.event("acme", Reason::Abandoned).await?;
+    let event = case.event("acme", Reason::ProjectOrphaned).await?;
     ensure!(event.type_.as_deref() == Some("Warning"), "{event:?}");
     ensure!(
         event
@@ -241,7 +241,7 @@ async fn an_abandoned_tenant_goes_without_its_account(case: &Case) -> Result<()>
 }
 
 /// A Tenant that is being deleted while the key of its account is away, and its project.
-async fn without_key(case: &Case) -> Result<(String, neon::ids::ProjectId)> {
+async fn without_key(case: &Case) -> Result<(String, neon_client::ids::ProjectId)> {
     let key = format!("{}-key", case.namespace());
     case.cluster()
         .apply_api_key(&key, case.cluster().emulator().api_key())
@@ -265,7 +265,7 @@ async fn without_key(case: &Case) -> Result<(String, neon::ids::ProjectId)> {
                     status
                         .conditions
                         .iter()
-                        .any(|ready| ready.reason == Reason::ApiKeyMissing.as_str())
+                        .any(|ready| ready.reason == Reason::ApiKeyInvalid.as_str())
                 })
         },
     )
@@ -274,7 +274,7 @@ async fn without_key(case: &Case) -> Result<(String, neon::ids::ProjectId)> {
     let waiting = case
         .until("acme", limits::CONVERGE, "waiting for the key", |tenant| {
             let stalled = condition(tenant, ConditionType::Stalled);
-            stalled.is_some_and(|stalled| stalled.reason == Reason::ApiKeyMissing.as_str())
+            stalled.is_some_and(|stalled| stalled.reason == Reason::ApiKeyInvalid.as_str())
                 && status(tenant).is_some_and(|status| status.phase == Some(Phase::Deleting))
         })
         .await?;
@@ -286,10 +286,8 @@ async fn without_key(case: &Case) -> Result<(String, neon::ids::ProjectId)> {
 }
 
 async fn delete_key(case: &Case, name: &str) -> Result<()> {
-    let keys: Api<Secret> = Api::namespaced(
-        case.cluster().client(),
-        dbpertenant_tests::cluster::SYSTEM_NAMESPACE,
-    );
+    let keys: Api<Secret> =
+        Api::namespaced(case.cluster().client(), tests::cluster::SYSTEM_NAMESPACE);
     keys.delete(name, &DeleteParams::default()).await?;
     Ok(())
 }

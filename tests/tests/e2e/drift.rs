@@ -2,17 +2,17 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, keys};
-use dbpertenant_tests::case::{is_available, is_ready, project_id};
-use dbpertenant_tests::neon::Account;
-use dbpertenant_tests::{Case, limits, psql, wait};
-use neon::model::{
+use neon_client::model::{
     AllowedIps, ComputeUnits, ProjectSettings, Quota, UpdateEndpoint, UpdateProject,
 };
 use neon_emulator::Limits;
 use neon_emulator::faults::{Effect, Fault};
 use serde_json::json;
+use tests::case::{is_available, is_ready, project_id};
+use tests::neon::Account;
+use tests::{Case, limits, psql, wait};
 
-dbpertenant_tests::tests![
+tests::tests![
     a_renamed_project_and_changed_settings_are_put_right,
     a_resized_compute_is_put_right,
     a_changed_password_is_found_when_somebody_asks,
@@ -149,7 +149,7 @@ async fn a_purged_project_is_reported_with_what_to_do(case: &Case) -> Result<()>
     let id = project_id(&tenant)?;
     account.delete(&id).await?;
     emulator.purge().await?;
-    let message = case.stalled("acme", Reason::ProjectGone).await?;
+    let message = case.stalled("acme", Reason::ProjectNotFound).await?;
     ensure!(
         message.contains(id.as_str()) && message.contains("delete this Tenant and apply it again"),
         "{message}"

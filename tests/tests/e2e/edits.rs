@@ -1,11 +1,11 @@
 //! What can be edited reaches Neon; what cannot is refused with a word that helps.
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::case::{project_id, status};
-use dbpertenant_tests::{Case, command};
 use serde_json::{Value, json};
+use tests::case::{project_id, status};
+use tests::{Case, command};
 
-dbpertenant_tests::tests![
+tests::tests![
     edits_of_compute_and_quota_reach_the_project_and_its_compute,
     edits_of_other_fields_reach_the_project,
     what_cannot_be_changed_is_refused_with_what_to_do_instead,
@@ -169,10 +169,10 @@ async fn new_defaults_of_a_class_reach_its_tenants_but_never_move_them(case: &Ca
     let tenant = case
         .until(
             "acme",
-            dbpertenant_tests::limits::CONVERGE,
+            tests::limits::CONVERGE,
             "of the new size",
             |tenant| {
-                dbpertenant_tests::case::is_ready(tenant)
+                tests::case::is_ready(tenant)
                     && status(tenant).and_then(|status| status.effective.as_ref()?.compute.max_cu)
                         == Some(2.0)
             },

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use crds::{Reason, keys};
-use dbpertenant_tests::case::project_id;
-use dbpertenant_tests::{Case, checks};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
+use tests::case::project_id;
+use tests::{Case, checks};
 
-dbpertenant_tests::tests![no_password_is_shown_whatever_happens_to_the_credentials];
+tests::tests![no_password_is_shown_whatever_happens_to_the_credentials];
 
 async fn no_password_is_shown_whatever_happens_to_the_credentials(case: &Case) -> Result<()> {
     let cluster = case.cluster();

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, FIELD_MANAGER, Reason, SECRET_TYPE, keys, labels};
-use dbpertenant_tests::case::{condition, project_id, status};
-use dbpertenant_tests::cluster::REGION;
-use dbpertenant_tests::{Case, checks, psql};
 use serde_json::json;
+use tests::case::{condition, project_id, status};
+use tests::cluster::REGION;
+use tests::{Case, checks, psql};
 
-dbpertenant_tests::tests![
+tests::tests![
     kubectl_shows_the_way_of_a_tenant_from_apply_to_ready,
     the_secret_holds_every_key_of_the_contract,
     psql_reaches_the_database_with_what_the_secret_says,
@@ -200,7 +200,7 @@ async fn the_status_tells_everything_but_the_password(case: &Case) -> Result<()>
     }
     for present in &status.conditions {
         ensure!(
-            present.status == "True" && present.reason == "Succeeded",
+            present.status == "True" && present.reason == "ReconcileSucceeded",
             "{present:?}"
         );
         ensure!(

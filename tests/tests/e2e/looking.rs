@@ -1,13 +1,13 @@
 //! Looking is free: a tenant's database is opened when its schema is not known, or when somebody asks, and at no other time.
 
 use anyhow::{Result, ensure};
-use dbpertenant_tests::case::{project_id, status};
-use dbpertenant_tests::neon::Account;
-use dbpertenant_tests::{Case, limits, wait};
 use kube::api::DeleteParams;
 use serde_json::json;
+use tests::case::{project_id, status};
+use tests::neon::Account;
+use tests::{Case, limits, wait};
 
-dbpertenant_tests::tests![
+tests::tests![
     a_database_is_opened_when_somebody_asks_and_at_no_other_time,
     a_quiet_tenant_costs_no_calls_of_its_own,
 ];

@@ -17,7 +17,7 @@ mod suspend;
 
 use std::process::ExitCode;
 
-use dbpertenant_tests::suite;
+use tests::suite;
 
 fn main() -> ExitCode {
     let modules = [

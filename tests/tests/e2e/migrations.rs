@@ -3,11 +3,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, Tenant, keys};
-use dbpertenant_tests::case::{is_available, is_ready, status};
-use dbpertenant_tests::{Case, limits};
 use serde_json::json;
+use tests::case::{is_available, is_ready, status};
+use tests::{Case, limits};
 
-dbpertenant_tests::tests![
+tests::tests![
     a_new_file_reaches_every_tenant_of_the_class,
     broken_sql_is_told_with_file_and_line_while_tenants_are_served,
     a_changed_file_is_refused_until_its_text_is_restored,

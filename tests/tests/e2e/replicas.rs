@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::case::{project_id, status};
-use dbpertenant_tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
-use dbpertenant_tests::suite::{Trial, test_on};
-use dbpertenant_tests::{Case, ClusterOptions, limits, wait};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use neon_emulator::Latency;
 use serde_json::json;
+use tests::case::{project_id, status};
+use tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
+use tests::suite::{Trial, test_on};
+use tests::{Case, ClusterOptions, limits, wait};
 
 /// The duration of the Lease, as the chart leaves it.
 const LEASE_SECONDS: u64 = 15;
@@ -184,11 +184,10 @@ async fn rights_in_named_namespaces_suffice_and_reach_no_further(case: &Case) ->
     };
     for namespace in ["here-a", "here-b", case.namespace()] {
         let kubectl = case.cluster().kubectl(&["apply", "--filename=-"]);
-        dbpertenant_tests::command::output_with_input(kubectl, &manifest(namespace)).await?;
+        tests::command::output_with_input(kubectl, &manifest(namespace)).await?;
     }
     for namespace in ["here-a", "here-b"] {
-        let is_ready =
-            |tenant: Option<&crds::Tenant>| tenant.is_some_and(dbpertenant_tests::case::is_ready);
+        let is_ready = |tenant: Option<&crds::Tenant>| tenant.is_some_and(tests::case::is_ready);
         wait::until(
             &tenants(namespace),
             "acme",

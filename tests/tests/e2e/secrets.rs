@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{Reason, keys};
-use dbpertenant_tests::case::{is_available, project_id, text};
-use dbpertenant_tests::{Case, limits, wait};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
+use tests::case::{is_available, project_id, text};
+use tests::{Case, limits, wait};
 
-dbpertenant_tests::tests![
+tests::tests![
     a_deleted_secret_is_written_again_with_the_same_password,
     an_edited_key_is_restored,
     a_secret_that_is_not_ours_is_never_touched,
@@ -82,7 +82,7 @@ async fn a_secret_that_is_not_ours_is_never_touched(case: &Case) -> Result<()> {
         .create(&PostParams::default(), &theirs)
         .await?;
     case.apply("acme", json!({})).await?;
-    let message = case.stalled("acme", Reason::SecretNotOurs).await?;
+    let message = case.stalled("acme", Reason::SecretConflict).await?;
     ensure!(
         message.contains(SECRET) && message.contains("spec.connectionSecret.name"),
         "{message}"
@@ -111,7 +111,7 @@ async fn a_secret_that_is_not_ours_is_never_touched(case: &Case) -> Result<()> {
     case.ready("acme").await?;
     case.patch("acme", json!({"spec": {"connectionSecret": null}}))
         .await?;
-    case.stalled("acme", Reason::SecretNotOurs).await?;
+    case.stalled("acme", Reason::SecretConflict).await?;
     case.secrets()
         .delete(SECRET, &DeleteParams::default())
         .await?;

@@ -1,15 +1,15 @@
 //! What the API server accepts and refuses by itself: the cases that lie beside the CRDs.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use dbpertenant_tests::Case;
-use dbpertenant_tests::cluster::FIELD_MANAGER;
 use futures::StreamExt as _;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::{Api, Resource as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tests::Case;
+use tests::cluster::FIELD_MANAGER;
 
-dbpertenant_tests::tests![
+tests::tests![
     tenants_are_accepted_and_refused_as_the_cases_say,
     classes_are_accepted_and_refused_as_the_cases_say,
 ];

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use crds::{ConditionType, Phase};
-use dbpertenant_tests::case::{condition, is_available, project_id, status};
-use dbpertenant_tests::{Case, limits, wait};
 use kube::api::DeleteParams;
 use serde_json::json;
+use tests::case::{condition, is_available, project_id, status};
+use tests::{Case, limits, wait};
 
-dbpertenant_tests::tests![
+tests::tests![
     a_suspended_tenant_is_not_changed_until_it_goes_on,
     a_suspended_tenant_can_be_deleted,
     a_tenant_that_begins_suspended_gets_no_project,

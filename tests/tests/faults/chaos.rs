@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crds::Tenant;
-use dbpertenant_tests::case::{is_ready, project_id, status};
-use dbpertenant_tests::suite::{self, Trial};
-use dbpertenant_tests::{Case, Cluster, ClusterOptions, limits, wait};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
@@ -20,6 +17,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use sqlx::Connection as _;
+use tests::case::{is_ready, project_id, status};
+use tests::suite::{self, Trial};
+use tests::{Case, Cluster, ClusterOptions, limits, wait};
 use tokio::sync::watch;
 
 use crate::is_long;

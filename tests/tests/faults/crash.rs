@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use dbpertenant_tests::gate::{At, Cut};
-use dbpertenant_tests::limits;
-use dbpertenant_tests::suite::{self, Trial};
 use futures::{StreamExt as _, stream};
 use serde_json::json;
+use tests::gate::{At, Cut};
+use tests::limits;
+use tests::suite::{self, Trial};
 
 use crate::end::{self, End};
 use crate::is_long;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::Tenant;
-use dbpertenant_tests::case::{project_id, status};
-use dbpertenant_tests::neon::Account;
-use dbpertenant_tests::{limits, wait};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _};
+use tests::case::{project_id, status};
+use tests::neon::Account;
+use tests::{limits, wait};
 
 use crate::run::{Run, TENANT, conditions};
 

@@ -11,7 +11,7 @@ mod stage;
 
 use std::process::ExitCode;
 
-use dbpertenant_tests::suite;
+use tests::suite;
 
 /// Set to anything for the full form of these tests.
 const LONG: &str = "TEST_LONG";

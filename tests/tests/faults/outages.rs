@@ -3,11 +3,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::Reason;
-use dbpertenant_tests::case::{is_available, project_id};
-use dbpertenant_tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
-use dbpertenant_tests::suite::{self, Trial};
-use dbpertenant_tests::{Case, ClusterOptions, command, limits, wait};
 use serde_json::json;
+use tests::case::{is_available, project_id};
+use tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
+use tests::suite::{self, Trial};
+use tests::{Case, ClusterOptions, command, limits, wait};
 
 const STEADY: &str = "steady";
 

@@ -2,16 +2,16 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crds::Tenant;
-use dbpertenant_tests::case::{project_id, status};
-use dbpertenant_tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
-use dbpertenant_tests::suite::{self, Trial};
-use dbpertenant_tests::{Case, ClusterOptions, command, limits, wait};
-use dev::controller::ControllerProcess;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt as _};
 use neon_emulator::faults::{Effect, Fault};
 use serde_json::json;
+use tests::case::{project_id, status};
+use tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
+use tests::suite::{self, Trial};
+use tests::{Case, ClusterOptions, command, limits, wait};
 use tokio::sync::Mutex;
+use xtask::controller::ControllerProcess;
 
 /// How long the creation takes that the leader is frozen in, in milliseconds: shorter than the send and settle windows together.
 const CREATION_MS: u64 = 7_000;
@@ -59,12 +59,7 @@ async fn frozen(case: &Case) -> Result<()> {
     )
     .await?;
     let ready = case
-        .until(
-            "acme",
-            limits::SETTLE,
-            "Ready",
-            dbpertenant_tests::case::is_ready,
-        )
+        .until("acme", limits::SETTLE, "Ready", tests::case::is_ready)
         .await?;
 
     signal(&old, "CONT").await?;

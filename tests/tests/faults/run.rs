@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{ConditionType, Tenant, find_condition, is_true, keys};
-use dbpertenant_tests::case::{merge, status};
-use dbpertenant_tests::neon::Account;
-use dbpertenant_tests::{Case, limits, wait};
-use dev::controller::{ControllerOptions, ControllerProcess};
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use neon_emulator::ProjectSummary;
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use tests::case::{merge, status};
+use tests::neon::Account;
+use tests::{Case, limits, wait};
+use xtask::controller::{ControllerOptions, ControllerProcess};
 
 use crate::stage::{Place, Stage};
 

@@ -2,15 +2,15 @@
 
 use anyhow::{Context as _, Result};
 use crds::{ConditionType, Reason};
-use dbpertenant_tests::case::{condition, is_ready};
-use dbpertenant_tests::neon::Account;
-use dbpertenant_tests::{limits, wait};
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
-use neon::ids::ProjectId;
-use neon::model::CreateProject;
+use neon_client::ids::ProjectId;
+use neon_client::model::CreateProject;
 use neon_emulator::faults::{Effect, Fault};
 use serde_json::json;
+use tests::case::{condition, is_ready};
+use tests::neon::Account;
+use tests::{limits, wait};
 
 use crate::run::{Run, TENANT};
 
@@ -105,7 +105,7 @@ impl Scenario {
                 run.apply(json!({})).await?;
                 let settling = |tenant: &crds::Tenant| {
                     let ready = condition(tenant, ConditionType::Ready);
-                    ready.is_some_and(|ready| ready.reason == Reason::SettlingCreation.as_str())
+                    ready.is_some_and(|ready| ready.reason == Reason::VerifyingCreation.as_str())
                 };
                 run.case
                     .until(TENANT, limits::CONVERGE, "settling", settling)

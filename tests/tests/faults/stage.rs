@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use dbpertenant_tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
-use dbpertenant_tests::emulator::Watched;
-use dbpertenant_tests::gate::Gate;
-use dbpertenant_tests::gate::data::DataRelay;
-use dbpertenant_tests::gate::http::{HttpRelay, Upstream, kubernetes_effect, neon_effect};
-use dbpertenant_tests::{Cluster, ClusterOptions, command, suite};
 use hyper::{Method, Uri};
 use neon_emulator::{Emulator, Latency, Limits};
 use serde_json::{Value, json};
+use tests::cluster::{RELEASE, SYSTEM_NAMESPACE};
+use tests::emulator::Watched;
+use tests::gate::Gate;
+use tests::gate::data::DataRelay;
+use tests::gate::http::{HttpRelay, Upstream, kubernetes_effect, neon_effect};
+use tests::{Cluster, ClusterOptions, command, suite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Controllers that run at once, each in a lane.

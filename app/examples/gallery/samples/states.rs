@@ -46,7 +46,7 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
         (
             "provisioning-stalled",
             page(State::Stalled {
-                reason: "ApiKeyMissing".to_owned(),
+                reason: "ApiKeyInvalid".to_owned(),
                 tenant: "ws-k3v9x2m7q0za".to_owned(),
                 next: "Whoever runs this service has to renew its key to the database account. Once they have, it goes on by itself.",
             }),

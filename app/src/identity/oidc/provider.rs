@@ -15,7 +15,7 @@ use openidconnect::{
     EndpointSet, HttpRequest, HttpResponse, IssuerUrl, RedirectUrl,
 };
 use secrecy::ExposeSecret as _;
-use service::chain;
+use service_kit::error_chain;
 use tokio::sync::Mutex;
 
 use super::OidcError;
@@ -143,7 +143,7 @@ impl Provider {
     async fn discover(&self) -> Result<Client, OidcError> {
         let metadata = CoreProviderMetadata::discover_async(self.issuer.clone(), &self.http)
             .await
-            .map_err(|error| OidcError::Unreachable(chain(&error)))?;
+            .map_err(|error| OidcError::Unreachable(error_chain(&error)))?;
         let secret_in_body = metadata
             .token_endpoint_auth_methods_supported()
             .is_some_and(|methods| {

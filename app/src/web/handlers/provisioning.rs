@@ -160,23 +160,23 @@ fn next_words(reason: &str) -> &'static str {
         | "ImmutableField" => {
             "Whoever runs this service has to change what kinds of databases it offers. Once they have, your database is made without you doing anything."
         }
-        "ApiKeyMissing" | "Unauthorized" => {
+        "ApiKeyInvalid" | "Unauthorized" => {
             "Whoever runs this service has to renew its key to the database account. Once they have, it goes on by itself."
         }
-        "AccountLimit" | "Rejected" => {
+        "AccountLimit" | "NeonRequestRejected" => {
             "The database account does not allow it at the moment. It is tried again by itself, and at once when whoever runs this service has raised the limit."
         }
         "QuotaExceeded" => {
             "The database has used up what it may use in this billing period, and sleeps. Whoever runs this service can raise that; otherwise it wakes when the next period begins."
         }
-        "SecretNotOurs" => {
+        "SecretConflict" => {
             "Something else bears the name that the credentials should have. Whoever runs this service has to make room; then it goes on by itself."
         }
         "MigrationFailed" | "MigrationChanged" | "MigrationMissing" | "MigrationsInvalid"
         | "SchemaAhead" => {
             "The tables of the database cannot be brought to what they should be. Whoever runs this service has been shown where; nothing is lost."
         }
-        "ProjectGone" => {
+        "ProjectNotFound" => {
             "The database is not there any more and could not be recovered by itself. Whoever runs this service may know more."
         }
         _ => {

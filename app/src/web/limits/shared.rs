@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, Script};
 use secrecy::{ExposeSecret as _, SecretString};
-use service::chain;
+use service_kit::error_chain;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -84,7 +84,7 @@ impl Shared {
         }
         let why = match timeout(ANSWER_TIMEOUT, self.ask(key, rate)).await {
             Ok(Ok(verdict)) => return Some(verdict),
-            Ok(Err(error)) => chain(&error),
+            Ok(Err(error)) => error_chain(&error),
             Err(_) => format!("no answer within {} ms", ANSWER_TIMEOUT.as_millis()),
         };
         *self.rests_until() = Some(Instant::now() + REST_AFTER_FAILURE);

@@ -132,7 +132,7 @@ fn marks_of_other_installations_are_not_ours() {
         &[named("p-1", &project_name("acme/one", &other, tenant(1)))],
     );
     assert_eq!(marks_of(&snapshot, tenant(1)), []);
-    assert!(snapshot.unowned(&HashSet::new()).is_empty());
+    assert!(snapshot.orphaned(&HashSet::new()).is_empty());
 }
 
 #[test]
@@ -222,31 +222,31 @@ fn the_last_of_several_writes_counts() {
 }
 
 #[test]
-fn unowned_are_those_whose_tenant_nobody_knows_and_that_we_did_not_just_make() {
+fn orphaned_are_those_whose_tenant_nobody_knows_and_that_we_did_not_just_make() {
     let projects = [
         marked("p-1", tenant(1)),
         marked("p-2", tenant(2)),
         named("p-3", "theirs"),
     ];
     let mut snapshot = listed(10, &projects);
-    assert_eq!(snapshot.unowned(&[tenant(1)].into()), [id("p-2")].into());
+    assert_eq!(snapshot.orphaned(&[tenant(1)].into()), [id("p-2")].into());
     assert_eq!(
-        snapshot.unowned(&HashSet::new()),
+        snapshot.orphaned(&HashSet::new()),
         [id("p-1"), id("p-2")].into()
     );
     assert_eq!(
-        snapshot.unowned(&[tenant(1), tenant(2)].into()),
+        snapshot.orphaned(&[tenant(1), tenant(2)].into()),
         BTreeSet::new()
     );
     snapshot.wrote(&marked("p-4", tenant(4)), &installation(), at(11));
     assert_eq!(
-        snapshot.unowned(&[tenant(1), tenant(2)].into()),
+        snapshot.orphaned(&[tenant(1), tenant(2)].into()),
         BTreeSet::new(),
         "its Tenant is newer than the set"
     );
     snapshot.replace(listing(12, &[marked("p-4", tenant(4))]));
     assert_eq!(
-        snapshot.unowned(&[tenant(1), tenant(2)].into()),
+        snapshot.orphaned(&[tenant(1), tenant(2)].into()),
         [id("p-4")].into()
     );
 }

@@ -53,7 +53,7 @@ fn a_project_that_another_tenant_has_is_not_taken() {
     let Step::Stall(refusal) = adopt_plan(&facts) else {
         panic!("not stalled")
     };
-    assert_eq!(refusal.reason, Reason::ProjectTaken);
+    assert_eq!(refusal.reason, Reason::ProjectInUse);
     assert!(
         refusal.message.contains("acme/other") && refusal.message.contains(OWN),
         "{}",
@@ -65,7 +65,7 @@ fn a_project_that_another_tenant_has_is_not_taken() {
 fn of_two_tenants_with_one_project_the_second_stalls_even_after_it_adopted() {
     let mut facts = adopted();
     facts.taken_by = Some("acme/other".to_owned());
-    assert_eq!(stalled_by(&adopt_plan(&facts)), Some(Reason::ProjectTaken));
+    assert_eq!(stalled_by(&adopt_plan(&facts)), Some(Reason::ProjectInUse));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn without_a_usable_account_nothing_is_begun() {
     let mut facts = new();
     facts.has_finalizer = false;
     facts.class_guarded = false;
-    for reason in [Reason::ClassNotFound, Reason::ApiKeyMissing] {
+    for reason in [Reason::ClassNotFound, Reason::ApiKeyInvalid] {
         facts.account = AccountFacts::Unusable(refusal(reason));
         assert_eq!(live(&facts), Step::Stall(refusal(reason)));
     }
@@ -100,7 +100,7 @@ fn while_a_project_may_still_land_it_waits_for_the_next_listing() {
         panic!("no wait")
     };
     assert_eq!(until, Some(at(NOW) + SETTLE_LISTING_AGE_MAX));
-    assert_eq!(reason, Reason::SettlingCreation);
+    assert_eq!(reason, Reason::VerifyingCreation);
     assert!(message.contains("request 1"), "{message}");
     // Towards the end the last moment counts.
     let Step::Wait { until, .. } = live(&found_intent(2, Some(0))) else {

@@ -94,7 +94,7 @@ fn a_secret_that_is_somebody_elses_is_never_written() {
     for rejected in [false, true] {
         facts.password_rejected = rejected;
         let step = live(&facts);
-        assert_eq!(stalled_by(&step), Some(Reason::SecretNotOurs));
+        assert_eq!(stalled_by(&step), Some(Reason::SecretConflict));
         assert!(matches!(step, Step::Stall(refusal) if refusal.message.contains(SECRET)));
     }
 }

@@ -88,7 +88,7 @@ fn with_policy_delete_each_state_has_its_step() {
             wait,
             Step::Wait {
                 until: Some(_),
-                reason: Reason::SettlingCreation,
+                reason: Reason::VerifyingCreation,
                 ..
             }
         ),

@@ -19,7 +19,7 @@ fn the_secret_of_an_earlier_tenant_of_the_name_is_waited_out() {
     assert!(matches!(
         live(&facts),
         Step::Wait {
-            reason: Reason::WritingSecret,
+            reason: Reason::UpdatingSecret,
             ..
         }
     ));
@@ -334,5 +334,5 @@ fn a_wish_that_cannot_be_granted_stalls_and_changes_nothing() {
 fn a_recorded_id_that_is_none_stalls_instead_of_creating_another_project() {
     let mut facts = resting();
     own_status(&mut facts).id = "no id!".to_owned();
-    assert_eq!(stalled_by(&live(&facts)), Some(Reason::ProjectGone));
+    assert_eq!(stalled_by(&live(&facts)), Some(Reason::ProjectNotFound));
 }

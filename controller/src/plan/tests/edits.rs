@@ -1,6 +1,6 @@
 //! A wish that changed, and what of it Neon is told.
 
-use neon::model::ComputeUnits;
+use neon_client::model::ComputeUnits;
 
 use super::fixtures::*;
 use crate::plan::{Goal, Step, plan};

@@ -8,8 +8,8 @@ use crds::{
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use neon::ids::{EndpointId, ProjectId};
-use neon::model::ComputeUnits;
+use neon_client::ids::{EndpointId, ProjectId};
+use neon_client::model::ComputeUnits;
 
 use crate::facts::{
     AccountFacts, EndpointFacts, Facts, ListingFacts, Schema, SchemaTarget, SecretFacts, Seen,

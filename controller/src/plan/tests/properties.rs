@@ -1,7 +1,7 @@
 //! What holds of every plan, whatever the facts.
 
 use crds::{CreationIntent, DeletionPolicy, Reason};
-use neon::ids::ProjectId;
+use neon_client::ids::ProjectId;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 

@@ -17,7 +17,7 @@ fn everything_that_happens_shows_under_its_name_and_labels() {
     metrics.neon_slowed("get_project");
     metrics.kube_call("apply tenant status", "conflict", 5 * MS);
     metrics.kube_request("patch", "tenants/status", RequestOutcome::Conflict);
-    metrics.set_unowned_projects("default", 2);
+    metrics.set_orphaned_projects("default", 2);
     metrics.migrated(MigrationOutcome::UpToDate, 40 * MS);
     metrics.became_ready(Duration::from_secs(3));
     metrics.set_leader(true);
@@ -32,7 +32,7 @@ fn everything_that_happens_shows_under_its_name_and_labels() {
         r#"tenant_controller_neon_slowed_total{route="get_project"} 1"#,
         r#"tenant_controller_kube_calls_total{call="apply tenant status",outcome="conflict"} 1"#,
         r#"tenant_controller_kube_requests_total{verb="patch",resource="tenants/status",outcome="Conflict"} 1"#,
-        r#"tenant_controller_unowned_projects{class="default"} 2"#,
+        r#"tenant_controller_orphaned_projects{class="default"} 2"#,
         r#"tenant_controller_migrations_total{outcome="UpToDate"} 1"#,
         "tenant_controller_time_to_ready_seconds_sum 3.0",
         "tenant_controller_leader 1",
@@ -65,7 +65,7 @@ fn phases_without_a_tenant_show_as_zero() {
 #[test]
 fn a_class_that_is_gone_is_not_reported_any_more() {
     let metrics = Metrics::new();
-    metrics.set_unowned_projects("old", 1);
+    metrics.set_orphaned_projects("old", 1);
     metrics.forget_class("old");
     assert!(!metrics.encode().expect("text").contains(r#"class="old""#));
 }

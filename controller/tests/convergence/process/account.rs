@@ -7,8 +7,8 @@ use controller::identity::marked_tenant;
 use controller::report::Area;
 use crds::{CreationIntent, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use neon::ids::ProjectId;
-use neon::model::Project;
+use neon_client::ids::ProjectId;
+use neon_client::model::Project;
 
 use super::steps::{endpoint_id, record};
 use super::{Pass, Process, installation, progress_of, save, uid_of};
@@ -56,7 +56,7 @@ impl Process {
             Err(NotCreated::Ambiguous) => {
                 return Err(Stop::Failed(Failure::passing(
                     Area::Project,
-                    Reason::SettlingCreation,
+                    Reason::VerifyingCreation,
                     "no answer",
                 )));
             }
@@ -72,7 +72,7 @@ impl Process {
             world,
             pass,
             facts,
-            &progress_of(Area::Credentials, Reason::WritingSecret),
+            &progress_of(Area::Credentials, Reason::UpdatingSecret),
         )
     }
 
@@ -135,7 +135,7 @@ impl Process {
         let Some(project) = world.alive(id).map(|held| held.project.clone()) else {
             return Err(Stop::Failed(Failure::lasting(
                 Area::Project,
-                Reason::ProjectGone,
+                Reason::ProjectNotFound,
                 "gone",
             )));
         };

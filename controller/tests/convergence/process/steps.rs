@@ -6,8 +6,8 @@ use controller::identity::marked_tenant;
 use controller::plan::Goal;
 use controller::report::Area;
 use crds::{Binding, Connection, DeletionPolicy, Effective, ProjectStatus, Reason, SchemaStatus};
-use neon::ids::ProjectId;
-use neon::model::Project;
+use neon_client::ids::ProjectId;
+use neon_client::model::Project;
 
 use super::{Pass, digest, installation, uid_of};
 use crate::world::{Kept, Stop, World, conflict, unreachable};
@@ -62,7 +62,7 @@ pub(super) fn let_go(world: &mut World, pass: &mut Pass) -> Result<(), Stop> {
     world.effect()
 }
 
-pub(super) fn endpoint_id(project: &ProjectId) -> neon::ids::EndpointId {
+pub(super) fn endpoint_id(project: &ProjectId) -> neon_client::ids::EndpointId {
     format!("ep-{project}").parse().expect("an id")
 }
 
@@ -204,7 +204,7 @@ pub(super) fn migrate(
     let Some(password) = password else {
         return Err(Stop::Failed(Failure::passing(
             Area::Credentials,
-            Reason::WritingSecret,
+            Reason::UpdatingSecret,
             "no password",
         )));
     };

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crds::Tenant;
-use dbpertenant_tests::site::{TENANTS_NAMESPACE, tenant_name};
-use dbpertenant_tests::{ClusterOptions, Site, SiteOptions, files, limits};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use neon_emulator::Latency;
 use serde_json::json;
+use tests::site::{TENANTS_NAMESPACE, tenant_name};
+use tests::{ClusterOptions, Site, SiteOptions, files, limits};
 
 use crate::figure::{Figure, Figures, counted, percentile_ms};
 use crate::{crowd, machine};

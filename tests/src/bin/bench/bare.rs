@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use crds::{FIELD_MANAGER, Tenant, finalizers};
-use dbpertenant_tests::cluster::{REGION, repository};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
-use neon::Neon;
-use neon::model::{CreateProject, CreatedProject};
+use neon_client::Neon;
+use neon_client::model::{CreateProject, CreatedProject};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tests::cluster::{REGION, repository};
 
 use crate::observe::Arrivals;
 use crate::world::{FLOOR_NAMESPACE, NAMESPACE, World};

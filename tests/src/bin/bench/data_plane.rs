@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::limits;
-use dev::install;
-use neon::model::CreateProject;
-use neon_emulator::process::Supervised;
+use local_servers::process::Supervised;
+use neon_client::model::CreateProject;
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection};
+use tests::limits;
 use url::Url;
+use xtask::install;
 
 use crate::figure::{Figure, Figures};
 use crate::neon::Bed;

@@ -9,7 +9,7 @@ const INTRODUCTION: &str = "\
 Made by `make bench` from `target/bench/results.json`; do not edit. Release builds of the controller and of the emulator run as
 processes of their own, beside kube-apiserver, etcd, kube-controller-manager and PostgreSQL on the same machine; the controller runs
 with the chart's rights and, unless it is said otherwise, with its default settings. Some of it again: `cargo run --release -p
-dbpertenant-tests --bin bench -- --only ready,idle`.
+tests --bin bench -- --only ready,idle`.
 ";
 
 /// What each benchmark's figures mean: its name, a heading, and the text.

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crds::Tenant;
-use dbpertenant_tests::wait;
-use dev::controller::ControllerProcess;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use tests::wait;
+use xtask::controller::ControllerProcess;
 
 use crate::figure::{Figure, Figures, counted};
 use crate::observe::Arrivals;
@@ -104,7 +104,7 @@ async fn restart(world: &World, name: &str, figures: &mut Figures, tenants: usiz
     let started = Instant::now();
     let mut controller = world.spawn_controller(&[])?;
     let pass = wait::until(&api, name, READY, "looked at again", |tenant| {
-        tenant.is_some_and(dbpertenant_tests::case::is_ready)
+        tenant.is_some_and(tests::case::is_ready)
     });
     pass.await?;
     let seconds = started.elapsed().as_secs_f64();

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
-use dbpertenant_tests::cluster::repository;
+use tests::cluster::repository;
 
 use crate::figure::{Figure, merge};
 

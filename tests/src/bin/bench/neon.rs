@@ -5,15 +5,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use dbpertenant_tests::limits;
-use dev::run_folder::RunFolder;
 use futures::TryStreamExt as _;
-use neon::ids::ProjectId;
-use neon::model::{CreateProject, Project, ProjectEnvelope};
-use neon::{AccountQuota, Neon, Route};
-use neon_emulator::postgres::Server;
-use neon_emulator::process::Supervised;
+use local_servers::postgres::Server;
+use local_servers::process::Supervised;
+use neon_client::ids::ProjectId;
+use neon_client::model::{CreateProject, Project, ProjectEnvelope};
+use neon_client::{AccountQuota, Neon, Route};
 use serde::Deserialize;
+use tests::limits;
+use xtask::run_folder::RunFolder;
 
 use crate::figure::{Figure, Figures, counted, percentile_ms};
 use crate::{crowd, machine, say};

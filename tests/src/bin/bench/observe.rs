@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use crds::Tenant;
-use dbpertenant_tests::case::is_ready;
 use futures::TryStreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use tests::case::is_ready;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

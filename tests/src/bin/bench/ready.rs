@@ -6,7 +6,7 @@ use anyhow::Result;
 use crds::{Tenant, TenantSpec};
 use kube::Api;
 use kube::api::PostParams;
-use neon::AccountQuota;
+use neon_client::AccountQuota;
 
 use crate::bare::{Bare, Readiness};
 use crate::figure::{Figure, Figures, percentile_ms};

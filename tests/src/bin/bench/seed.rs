@@ -9,15 +9,15 @@ use std::pin::pin;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{FIELD_MANAGER, Tenant, TenantStatus, finalizers};
-use dbpertenant_tests::case::text;
-use dbpertenant_tests::cluster::REGION;
 use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
-use neon::AccountQuota;
+use neon_client::AccountQuota;
 use neon_emulator::SeededProject;
 use serde_json::{Value, json};
+use tests::case::text;
+use tests::cluster::REGION;
 
 use crate::world::{NAMESPACE, World};
 use crate::{crowd, say};

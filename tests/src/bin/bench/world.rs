@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::TenantClass;
-use dbpertenant_tests::cluster::{SYSTEM_NAMESPACE, create_namespace};
-use dbpertenant_tests::{Cluster, ClusterOptions, wait};
-use dev::controller::ControllerProcess;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::DeleteParams;
 use kube::{Api, Client};
-use neon::{AccountQuota, Neon};
+use local_servers::process::Supervised;
+use neon_client::{AccountQuota, Neon};
 use neon_emulator::SeededProject;
-use neon_emulator::process::Supervised;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tests::cluster::{SYSTEM_NAMESPACE, create_namespace};
+use tests::{Cluster, ClusterOptions, wait};
+use xtask::controller::ControllerProcess;
 
 /// Where the Tenants live that the controller sees.
 pub(crate) const NAMESPACE: &str = "bench";

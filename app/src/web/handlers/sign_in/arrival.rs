@@ -87,7 +87,7 @@ fn apply_soon(app: &App, workspace: WorkspaceId) {
     let app = app.clone();
     tokio::spawn(async move {
         if let Err(error) = ensure_tenant(&app.database, &app.tenants, &workspace).await {
-            warn!(workspace.id = %workspace, error = %service::chain(&error), "The workspace has no Tenant yet");
+            warn!(workspace.id = %workspace, error = %service_kit::error_chain(&error), "The workspace has no Tenant yet");
         }
     });
 }

@@ -1,0 +1,158 @@
+//! Supervised children against real processes: they end with their owner, however it ends.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use local_servers::process::{StopSignal, Supervised, Supervision};
+
+/// How long a process may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// Set for the copy of this test binary that plays the owner.
+const OWNER_LOG: &str = "NEON_EMULATOR_TEST_OWNER_LOG";
+
+fn alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .trim_start()
+            .starts_with('Z')
+    })
+}
+
+fn wait_until_gone(pid: u32) {
+    let limit = Instant::now() + GONE_WITHIN;
+    while alive(pid) {
+        assert!(
+            Instant::now() < limit,
+            "process {pid} is still there after {GONE_WITHIN:?}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn sleeper() -> Command {
+    let mut command = Command::new("sleep");
+    command.arg("600");
+    command
+}
+
+#[test]
+fn dropping_the_owner_value_ends_the_child() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let child = Supervised::spawn(&sleeper(), &folder.path().join("log")).expect("starts");
+    let pid = child.pid().expect("a pid");
+    assert!(alive(pid));
+    drop(child);
+    assert!(!alive(pid), "drop waits until the child is gone");
+}
+
+#[test]
+fn a_child_that_ignores_the_signal_is_killed_after_the_grace_period() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "trap '' TERM; echo ready; while :; do sleep 0.05; done",
+    ]);
+    let log = folder.path().join("log");
+    let how = Supervision {
+        grace: Duration::from_millis(300),
+        ..Supervision::default()
+    };
+    let child = Supervised::spawn_with(&command, &log, how).expect("starts");
+    let pid = child.pid().expect("a pid");
+    wait_for_log(&log, "ready");
+    let before = Instant::now();
+    drop(child);
+    assert!(
+        before.elapsed() >= Duration::from_millis(300),
+        "it had its grace period"
+    );
+    assert!(!alive(pid));
+}
+
+#[test]
+fn the_exit_code_and_the_output_of_a_child_that_ends_by_itself_are_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "echo one; echo two >&2; echo \"$WORD\"; exit 7"])
+        .env("WORD", "three");
+    let mut child = Supervised::spawn(&command, &folder.path().join("log")).expect("starts");
+    let limit = Instant::now() + GONE_WITHIN;
+    let status = loop {
+        if let Some(status) = child.exited().expect("can be asked") {
+            break status;
+        }
+        assert!(Instant::now() < limit, "it did not end");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(status.code(), Some(7));
+    assert_eq!(child.log_tail(2), "two\nthree");
+}
+
+#[test]
+fn a_child_ends_when_its_owner_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut owner = Command::new(std::env::current_exe().expect("this binary"))
+        .args([
+            "--exact",
+            "process::owner_that_waits_to_be_killed",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env(OWNER_LOG, folder.path().join("log"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the owner starts");
+    let stdout = BufReader::new(owner.stdout.take().expect("piped"));
+    let pid: u32 = stdout
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| {
+            line.split("child=")
+                .nth(1)
+                .and_then(|pid| pid.trim().parse().ok())
+        })
+        .expect("the owner tells its child's pid");
+    assert!(alive(pid));
+    owner.kill().expect("SIGKILL");
+    owner.wait().expect("gone");
+    wait_until_gone(pid);
+}
+
+/// Not a test by itself: the process that [`a_child_ends_when_its_owner_is_killed`] kills.
+#[test]
+#[ignore = "plays the owner in another process"]
+fn owner_that_waits_to_be_killed() {
+    let Ok(log) = std::env::var(OWNER_LOG) else {
+        return;
+    };
+    let how = Supervision {
+        stop_signal: StopSignal::Interrupt,
+        grace: Duration::from_secs(1),
+        ..Supervision::default()
+    };
+    let mut command = Command::new("sh");
+    // A non-interactive shell starts background jobs with SIGINT ignored; servers set a handler of their own, as here.
+    command.args(["-c", "trap 'exit 0' INT TERM; while :; do sleep 0.05; done"]);
+    let child = Supervised::spawn_with(&command, Path::new(&log), how).expect("starts");
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "child={}", child.pid().expect("a pid")).expect("the test reads it");
+    stdout.flush().expect("the test reads it");
+    let mut line = String::new();
+    let _ = std::io::stdin().read_line(&mut line);
+}
+
+fn wait_for_log(path: &Path, word: &str) {
+    let limit = Instant::now() + GONE_WITHIN;
+    while !std::fs::read_to_string(path).is_ok_and(|text| text.contains(word)) {
+        assert!(Instant::now() < limit, "{word} never came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,117 @@
+//! The account: who holds the key, their organizations, and where projects can be.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use neon_client::ids::OrgId;
+use neon_client::model::{CurrentUser, Organization, OrganizationList, Region, RegionList};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::extract::{Path, Query};
+use super::{Api, validate};
+use crate::store::StoreError;
+
+/// The organization that everybody is in.
+pub(crate) const ORGANIZATION: &str = "org-emulator-00000001";
+/// Who holds every key.
+const USER: &str = "6e1f0000-0000-4000-8000-000000000001";
+const EMAIL: &str = "emulator@example.test";
+const PLAN: &str = "scale_v3";
+/// What the API says where there is no limit.
+const NO_LIMIT: i64 = -1;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OfOrganization {
+    #[expect(
+        dead_code,
+        reason = "every organization has the same regions; the id is only checked"
+    )]
+    org_id: Option<OrgId>,
+}
+
+pub(super) async fn regions(_: Query<OfOrganization>) -> Result<Json<RegionList>, ApiError> {
+    let region = |(id, name, latitude, longitude): &(&str, &str, &str, &str)| {
+        Ok(Region {
+            region_id: id.parse().map_err(|_| ApiError::internal())?,
+            name: (*name).to_owned(),
+            default: *id == validate::REGION_DEFAULT,
+            geo_lat: (*latitude).to_owned(),
+            geo_long: (*longitude).to_owned(),
+        })
+    };
+    Ok(Json(RegionList {
+        regions: validate::REGIONS
+            .iter()
+            .map(region)
+            .collect::<Result<_, ApiError>>()?,
+    }))
+}
+
+pub(super) async fn me(State(api): State<Arc<Api>>) -> Json<CurrentUser> {
+    Json(CurrentUser {
+        id: USER.to_owned(),
+        email: EMAIL.to_owned(),
+        login: "emulator".to_owned(),
+        name: "Emulator".to_owned(),
+        last_name: String::new(),
+        image: String::new(),
+        plan: PLAN.to_owned(),
+        projects_limit: api.limits.projects.map_or(NO_LIMIT, i64::from),
+        branches_limit: api.limits.branches_per_project.map_or(NO_LIMIT, i64::from),
+        max_autoscaling_limit: validate::AUTOSCALING_MAX_CU,
+        active_seconds_limit: NO_LIMIT,
+        compute_seconds_limit: None,
+        auth_accounts: Vec::new(),
+    })
+}
+
+pub(super) async fn auth() -> Json<Value> {
+    Json(json!({"account_id": USER, "auth_method": "api_key_user"}))
+}
+
+fn organization(id: OrgId) -> Organization {
+    Organization {
+        name: id.to_string(),
+        handle: id.to_string(),
+        id,
+        plan: PLAN.to_owned(),
+        managed_by: "console".to_owned(),
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// The organization that everybody is in, and those that projects were made in.
+async fn known(api: &Api) -> Result<Vec<OrgId>, ApiError> {
+    let own = ORGANIZATION.to_owned();
+    let mut ids = api.store.organizations().await?;
+    ids.retain(|id| *id != own);
+    ids.insert(0, own);
+    Ok(ids
+        .iter()
+        .map(|id| id.parse())
+        .collect::<Result<_, _>>()
+        .map_err(StoreError::corrupt)?)
+}
+
+pub(super) async fn organizations(
+    State(api): State<Arc<Api>>,
+) -> Result<Json<OrganizationList>, ApiError> {
+    let organizations = known(&api).await?.into_iter().map(organization).collect();
+    Ok(Json(OrganizationList { organizations }))
+}
+
+pub(super) async fn get_organization(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<OrgId>,
+) -> Result<Json<Organization>, ApiError> {
+    if known(&api).await?.contains(&id) {
+        Ok(Json(organization(id)))
+    } else {
+        Err(ApiError::not_found("organization"))
+    }
+}

@@ -1,0 +1,160 @@
+//! Restores: a branch gets what another, or itself, held.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use neon_client::ids::{BranchId, ProjectId};
+use neon_client::model::{BranchOperations, OperationAction, RestoreBranch};
+
+use super::{alive, can_be_had, has_children, one, unused};
+use crate::api::error::ApiError;
+use crate::api::extract::{Body, Injected, Path};
+use crate::api::{Api, change, validate};
+use crate::clock::Micros;
+use crate::names;
+use crate::provision::copy::What;
+use crate::store::{BranchRow, Store, Tx};
+
+pub(in crate::api) async fn restore(
+    State(api): State<Arc<Api>>,
+    Path((project, branch)): Path<(ProjectId, BranchId)>,
+    Injected(verdict): Injected,
+    Body(request): Body<RestoreBranch>,
+) -> Result<Json<BranchOperations>, ApiError> {
+    let source = request.source_branch_id.clone();
+    let own_past = source == branch;
+    let kept_name = request
+        .preserve_under_name
+        .clone()
+        .filter(|name| !name.is_empty());
+    if own_past && (request.source_timestamp.is_none() && request.source_lsn.is_none()) {
+        return Err(ApiError::bad_request(
+            "source_timestamp or source_lsn is needed where a branch is its own source",
+        ));
+    }
+    if own_past && kept_name.is_none() {
+        return Err(ApiError::bad_request(
+            "preserve_under_name is needed where a branch is its own source",
+        ));
+    }
+    api.store.project(&project).await?;
+    api.store.branch(&project, &source).await?;
+    api.store.branch(&project, &branch).await?;
+    // Always in the same order, or two restores could wait for each other.
+    let first = api
+        .sessions
+        .close(source.as_str().min(branch.as_str()))
+        .await;
+    let second = if own_past {
+        None
+    } else {
+        Some(
+            api.sessions
+                .close(source.as_str().max(branch.as_str()))
+                .await,
+        )
+    };
+
+    let mut admin = api.provisioner.acquire().await?;
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    Store::lock_project(&mut tx, &project, now).await?;
+    let rows = Store::lock_branches(&mut tx, &project).await?;
+    let source_row = alive(&rows, &source)?;
+    let mut row = alive(&rows, &branch)?.clone();
+    let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
+    let moment = request.source_timestamp.map(Timestamp::as_microsecond);
+    can_be_had(
+        &api,
+        source_row,
+        &endpoints,
+        moment,
+        request.source_lsn,
+        now,
+    )?;
+    if has_children(&rows, &branch) && kept_name.is_none() {
+        return Err(ApiError::bad_request(
+            "preserve_under_name is needed where a branch has children: they stay with what is kept",
+        ));
+    }
+    api.sessions.cut_branch(project.as_str(), branch.as_str());
+    api.sessions.cut_branch(project.as_str(), source.as_str());
+    let mut from = source.clone();
+    if let Some(name) = kept_name {
+        let kept = keep(&api, &mut tx, &rows, &row, name, now).await?;
+        if own_past {
+            from = kept;
+        }
+    } else {
+        Store::doom_contents(&mut tx, &branch).await?;
+    }
+    api.provisioner
+        .copy(
+            &mut admin,
+            &mut tx,
+            &project,
+            &from,
+            &branch,
+            What::SchemaAndData,
+            now,
+        )
+        .await?;
+    if row.parent_id.as_deref() == Some(source.as_str()) {
+        row.parent_at_us = Some(moment.unwrap_or(now));
+    }
+    row.restored_from = Some(source.to_string());
+    row.last_reset_us = Some(now);
+    row.updated_at_us = now;
+    Store::save_branch(&mut tx, &row).await?;
+    // Its computes begin anew with what it holds now.
+    let plan = change::with_computes(&api, OperationAction::CreateTimeline, &branch, &endpoints)?;
+    let operations =
+        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    tx.commit().await?;
+    drop((admin, first, second));
+    api.bury().await;
+    Ok(Json(BranchOperations {
+        branch: one(&api, &row).await?,
+        operations: change::started(&operations)?,
+    }))
+}
+
+/// Puts what a branch held into a new one, which takes its children too.
+async fn keep(
+    api: &Api,
+    tx: &mut Tx,
+    rows: &[BranchRow],
+    row: &BranchRow,
+    name: String,
+    now: Micros,
+) -> Result<BranchId, ApiError> {
+    validate::branch_name(&name)?;
+    let id = names::new_branch_id().map_err(|_| ApiError::internal())?;
+    unused(rows, &name, &id)?;
+    api.branch_limit(rows)?;
+    let kept = BranchRow {
+        id: id.to_string(),
+        name,
+        is_default: false,
+        protected: false,
+        expires_at_us: None,
+        expires_set_us: None,
+        created_at_us: now,
+        updated_at_us: now,
+        ..row.clone()
+    };
+    Store::save_branch(tx, &kept).await?;
+    Store::move_contents(tx, &row.branch_id()?, &id).await?;
+    for child in rows {
+        if child.parent_id.as_deref() == Some(&row.id) {
+            let child = BranchRow {
+                parent_id: Some(id.to_string()),
+                ..child.clone()
+            };
+            Store::save_branch(tx, &child).await?;
+        }
+    }
+    Ok(id)
+}

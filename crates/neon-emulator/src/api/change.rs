@@ -1,0 +1,116 @@
+//! What changes have in common: the operations they plan, and the answers that name them.
+
+use neon_client::ids::{BranchId, EndpointId, ProjectId};
+use neon_client::model::{Operation, OperationAction};
+
+use super::{Api, ApiError};
+use crate::clock::{Micros, from_millis};
+use crate::compute;
+use crate::store::{EndpointRow, OperationRow, Planned, Store, StoreError, Tx};
+
+/// The operations as the answer to their call names them: under way, however short they are.
+pub(super) fn started(rows: &[OperationRow]) -> Result<Vec<Operation>, StoreError> {
+    rows.iter()
+        .enumerate()
+        .map(|(place, row)| row.at_its_start(place == 0))
+        .collect()
+}
+
+/// One step on a branch, and on a compute of it where one is named.
+pub(super) fn step(
+    action: OperationAction,
+    branch: &BranchId,
+    endpoint: Option<&EndpointId>,
+    milliseconds: u64,
+) -> Planned {
+    Planned {
+        action,
+        branch: branch.clone(),
+        endpoint: endpoint.cloned(),
+        takes: from_millis(milliseconds),
+    }
+}
+
+/// A step that makes what a branch holds, and then the start of each of its computes.
+pub(super) fn with_computes(
+    api: &Api,
+    making: OperationAction,
+    branch: &BranchId,
+    endpoints: &[EndpointRow],
+) -> Result<Vec<Planned>, StoreError> {
+    let mut plan = vec![step(making, branch, None, api.latency.create_timeline_ms)];
+    for row in endpoints {
+        if row.branch_id == branch.as_str() {
+            let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
+            plan.push(step(
+                OperationAction::StartCompute,
+                branch,
+                Some(&id),
+                api.latency.start_compute_ms,
+            ));
+        }
+    }
+    Ok(plan)
+}
+
+/// The compute that brings changes of a branch into PostgreSQL: the one that reads and writes, if there is one.
+pub(super) fn writer<'a>(
+    endpoints: &'a [EndpointRow],
+    branch: &BranchId,
+) -> Option<&'a EndpointRow> {
+    endpoints
+        .iter()
+        .find(|row| row.branch_id == branch.as_str() && row.kind == super::endpoints::READ_WRITE)
+}
+
+/// The step that brings a change of roles or databases into a branch's compute; a branch without one has nothing to be brought into.
+pub(super) async fn apply_config(
+    api: &Api,
+    project: &ProjectId,
+    branch: &BranchId,
+) -> Result<Vec<Planned>, ApiError> {
+    let endpoints = api.store.endpoints(project).await?;
+    let Some(endpoint) = writer(&endpoints, branch) else {
+        return Ok(Vec::new());
+    };
+    let id = endpoint.id.parse().map_err(StoreError::corrupt)?;
+    Ok(vec![step(
+        OperationAction::ApplyConfig,
+        branch,
+        Some(&id),
+        api.latency.apply_config_ms,
+    )])
+}
+
+/// Suspends the computes of a branch that goes, and plans what its end takes.
+pub(super) async fn branch_end(
+    api: &Api,
+    tx: &mut Tx,
+    project: &ProjectId,
+    branch: &BranchId,
+    now: Micros,
+) -> Result<Vec<Planned>, ApiError> {
+    let mut plan = Vec::new();
+    for mut row in Store::lock_endpoints(tx, project).await? {
+        if row.branch_id != branch.as_str() {
+            continue;
+        }
+        let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
+        if !compute::suspend(tx, &mut row, &api.sessions, now).await? {
+            continue;
+        }
+        plan.push(step(
+            OperationAction::SuspendCompute,
+            branch,
+            Some(&id),
+            api.latency.suspend_compute_ms,
+        ));
+    }
+    plan.push(step(
+        OperationAction::DeleteTimeline,
+        branch,
+        None,
+        api.latency.create_timeline_ms,
+    ));
+    Ok(plan)
+}

@@ -1,0 +1,312 @@
+//! What projects and branches have used up, by the hour, the day or the month.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan, Unit};
+use neon_client::ids::{BranchId, OrgId, ProjectId};
+use neon_client::model::{
+    BranchConsumption, BranchConsumptionPage, ConsumptionPeriod, ConsumptionTimeframe, Granularity,
+    Metric, MetricValue, Pagination, ProjectConsumption, ProjectConsumptionPage,
+};
+use uuid::Uuid;
+
+use super::Api;
+use super::error::ApiError;
+use super::view::period_start;
+use crate::clock::{SECOND, timestamp};
+use crate::store::{StoreError, UsedHour};
+
+const PROJECTS_DEFAULT: usize = 10;
+const PROJECTS_MAX: usize = 100;
+const BRANCHES_DEFAULT: usize = 100;
+const BRANCHES_MAX: usize = 1_000;
+/// Ids in a query at most.
+const IDS_MAX: usize = 100;
+const PLAN: &str = "scale_v3";
+/// No month has more hours, and no list more measurements of one branch.
+const TIMEFRAMES_MAX: usize = 24 * 31 * 12;
+
+/// What is asked for. Lists stand in the query as repeated parameters or with commas.
+#[derive(Debug)]
+struct Wanted {
+    cursor: Option<String>,
+    limit: usize,
+    project_ids: Vec<ProjectId>,
+    branch_ids: Vec<BranchId>,
+    from: Timestamp,
+    to: Timestamp,
+    granularity: Granularity,
+    org_id: OrgId,
+    metrics: Vec<Metric>,
+}
+
+impl Wanted {
+    fn parse(query: Option<&str>, limit: usize, limit_max: usize) -> Result<Self, ApiError> {
+        let pairs: Vec<(String, String)> =
+            url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        let one = |name: &str| {
+            let pair = pairs.iter().find(|(key, _)| key == name);
+            pair.map(|(_, value)| value.as_str())
+        };
+        let needed = |name: &str| {
+            one(name).ok_or_else(|| ApiError::bad_request(format!("{name} is needed")))
+        };
+        let many = |name: &str| {
+            let given = pairs.iter().filter(|(key, _)| key == name);
+            let each = given.flat_map(|(_, value)| value.split(','));
+            each.filter(|value| !value.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let moment = |name: &str| {
+            let at: Result<Timestamp, _> = needed(name)?.parse();
+            at.map_err(|_| ApiError::bad_request(format!("{name} is not a date and time")))
+        };
+        let granularity = Granularity::from(needed("granularity")?);
+        if let Granularity::Unknown(word) = &granularity {
+            return Err(ApiError::bad_request(format!(
+                "there is no granularity {word:?}"
+            )));
+        }
+        let metrics: Vec<Metric> = many("metrics").into_iter().map(Metric::from).collect();
+        if metrics.is_empty() {
+            return Err(ApiError::bad_request("metrics is needed"));
+        }
+        if let Some(Metric::Unknown(word)) = metrics
+            .iter()
+            .find(|metric| matches!(metric, Metric::Unknown(_)))
+        {
+            return Err(ApiError::bad_request(format!(
+                "there is no metric {word:?}"
+            )));
+        }
+        let limit = one("limit").map_or(Ok(limit), str::parse);
+        let limit = limit.ok().filter(|limit| (1..=limit_max).contains(limit));
+        let wanted = Self {
+            cursor: one("cursor").map(str::to_owned),
+            limit: limit.ok_or_else(|| {
+                ApiError::bad_request(format!("limit must be between 1 and {limit_max}"))
+            })?,
+            project_ids: ids(many("project_ids"), "project_ids")?,
+            branch_ids: ids(many("branch_ids"), "branch_ids")?,
+            from: floor(moment("from")?, &granularity)?,
+            to: moment("to")?,
+            granularity,
+            org_id: needed("org_id")?
+                .parse()
+                .map_err(|error| ApiError::bad_request(format!("{error}")))?,
+            metrics,
+        };
+        if wanted.to <= wanted.from {
+            return Err(ApiError::bad_request("to must be after from"));
+        }
+        Ok(wanted)
+    }
+
+    fn period(&self, now: Timestamp, hours: &[&UsedHour]) -> Result<ConsumptionPeriod, ApiError> {
+        let mut frames: BTreeMap<Timestamp, Sums> = BTreeMap::new();
+        for hour in hours {
+            let frame = floor(timestamp(hour.hour_us), &self.granularity)?;
+            let sums = frames.entry(frame).or_default();
+            sums.compute_us = sums.compute_us.saturating_add(hour.compute_us);
+            sums.transferred_bytes = sums
+                .transferred_bytes
+                .saturating_add(hour.transferred_bytes);
+        }
+        let start = timestamp(period_start(now.as_microsecond()));
+        let consumption = frames
+            .into_iter()
+            .take(TIMEFRAMES_MAX)
+            .map(|(begun, sums)| {
+                Ok(ConsumptionTimeframe {
+                    timeframe_start: Some(begun),
+                    timeframe_end: Some(next(begun, &self.granularity)?),
+                    metrics: self
+                        .metrics
+                        .iter()
+                        .map(|metric| sums.value(metric))
+                        .collect(),
+                })
+            })
+            .collect::<Result<_, ApiError>>()?;
+        Ok(ConsumptionPeriod {
+            period_id: Uuid::from_u64_pair(start.as_second().unsigned_abs(), 0),
+            period_plan: PLAN.to_owned(),
+            period_start: start,
+            period_end: None,
+            consumption,
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    compute_us: i64,
+    transferred_bytes: i64,
+}
+
+impl Sums {
+    /// What is measured here is measured; the rest is nothing.
+    fn value(&self, metric: &Metric) -> MetricValue {
+        let value = match metric {
+            Metric::ComputeUnitSeconds => self.compute_us / SECOND,
+            Metric::PublicNetworkTransferBytes => self.transferred_bytes,
+            _ => 0,
+        };
+        MetricValue {
+            metric_name: metric.clone(),
+            value,
+        }
+    }
+}
+
+fn ids<T: TryFrom<String>>(texts: Vec<String>, name: &str) -> Result<Vec<T>, ApiError> {
+    if texts.len() > IDS_MAX {
+        return Err(ApiError::bad_request(format!(
+            "{name} may hold at most {IDS_MAX} ids"
+        )));
+    }
+    let ids = texts.into_iter().map(T::try_from).collect::<Result<_, _>>();
+    ids.map_err(|_| ApiError::bad_request(format!("{name} holds what is no id")))
+}
+
+/// When the step that a moment lies in began.
+fn floor(at: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
+    let zoned = at.to_zoned(TimeZone::UTC);
+    let begun = match granularity {
+        Granularity::Hourly => zoned.round(
+            jiff::ZonedRound::new()
+                .smallest(Unit::Hour)
+                .mode(jiff::RoundMode::Trunc),
+        ),
+        Granularity::Daily => zoned.start_of_day(),
+        _ => zoned
+            .first_of_month()
+            .and_then(|first| first.start_of_day()),
+    };
+    begun
+        .map(|zoned| zoned.timestamp())
+        .map_err(|_| ApiError::bad_request("the moment is too far away"))
+}
+
+fn next(begun: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
+    let zoned = begun.to_zoned(TimeZone::UTC);
+    let end = match granularity {
+        Granularity::Hourly => zoned.checked_add(1.hour()),
+        Granularity::Daily => zoned.checked_add(1.day()),
+        _ => zoned.checked_add(1.month()),
+    };
+    end.map(|zoned| zoned.timestamp())
+        .map_err(|_| ApiError::bad_request("the moment is too far away"))
+}
+
+/// The projects that are asked for, newest first.
+async fn chosen(api: &Api, wanted: &Wanted) -> Result<Vec<ProjectId>, ApiError> {
+    let known = api.store.projects_of(wanted.org_id.as_str()).await?;
+    let ids: Vec<ProjectId> = known
+        .into_iter()
+        .map(|id| id.parse())
+        .collect::<Result<_, _>>()
+        .map_err(StoreError::corrupt)?;
+    Ok(ids
+        .into_iter()
+        .filter(|id| wanted.project_ids.is_empty() || wanted.project_ids.contains(id))
+        .collect())
+}
+
+/// One page of a list that a cursor goes through, and where the next begins.
+fn page<T: Clone>(
+    all: &[T],
+    cursor: Option<&str>,
+    limit: usize,
+    name: impl Fn(&T) -> String,
+) -> Result<(Vec<T>, Option<Pagination>), ApiError> {
+    let start = match cursor.filter(|cursor| !cursor.is_empty()) {
+        None => 0,
+        Some(cursor) => {
+            let last = all.iter().position(|one| name(one) == cursor);
+            1 + last.ok_or_else(|| {
+                ApiError::bad_request("the cursor is not one that this list gave out")
+            })?
+        }
+    };
+    let page: Vec<T> = all.iter().skip(start).take(limit).cloned().collect();
+    let pagination = page.last().map(|one| Pagination { cursor: name(one) });
+    Ok((page, pagination))
+}
+
+pub(super) async fn projects(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<ProjectConsumptionPage>, ApiError> {
+    let wanted = Wanted::parse(query.as_deref(), PROJECTS_DEFAULT, PROJECTS_MAX)?;
+    let all = chosen(&api, &wanted).await?;
+    let (ids, pagination) = page(&all, wanted.cursor.as_deref(), wanted.limit, |id| {
+        id.to_string()
+    })?;
+    let now = timestamp(api.clock.now());
+    let mut projects = Vec::with_capacity(ids.len());
+    for id in ids {
+        let hours = hours(&api, &wanted, &id).await?;
+        projects.push(ProjectConsumption {
+            periods: vec![wanted.period(now, &hours.iter().collect::<Vec<_>>())?],
+            project_id: id,
+        });
+    }
+    Ok(Json(ProjectConsumptionPage {
+        projects,
+        pagination,
+    }))
+}
+
+pub(super) async fn branches(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<BranchConsumptionPage>, ApiError> {
+    let wanted = Wanted::parse(query.as_deref(), BRANCHES_DEFAULT, BRANCHES_MAX)?;
+    if wanted.project_ids.is_empty() {
+        return Err(ApiError::bad_request("project_ids is needed"));
+    }
+    let mut all = Vec::new();
+    for project in chosen(&api, &wanted).await? {
+        for branch in api.store.branches(&project).await? {
+            let id = branch.branch_id()?;
+            if wanted.branch_ids.is_empty() || wanted.branch_ids.contains(&id) {
+                all.push((project.clone(), id));
+            }
+        }
+    }
+    let (chosen, pagination) = page(&all, wanted.cursor.as_deref(), wanted.limit, |(_, id)| {
+        id.to_string()
+    })?;
+    let now = timestamp(api.clock.now());
+    let mut branches = Vec::with_capacity(chosen.len());
+    for (project_id, branch_id) in chosen {
+        let hours = hours(&api, &wanted, &project_id).await?;
+        let own: Vec<_> = hours
+            .iter()
+            .filter(|hour| hour.branch_id == branch_id.as_str())
+            .collect();
+        branches.push(BranchConsumption {
+            periods: vec![wanted.period(now, &own)?],
+            project_id,
+            branch_id,
+        });
+    }
+    Ok(Json(BranchConsumptionPage {
+        branches,
+        pagination,
+    }))
+}
+
+async fn hours(api: &Api, wanted: &Wanted, project: &ProjectId) -> Result<Vec<UsedHour>, ApiError> {
+    api.settle(project).await?;
+    let (from, to) = (wanted.from.as_microsecond(), wanted.to.as_microsecond());
+    Ok(api.store.used_hours(project, from, to).await?)
+}

@@ -1,0 +1,225 @@
+//! Making projects: one by the API, or thousands at once for benchmarks.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use neon_client::model::{
+    ConnectionDetails, ConnectionParameters, CreateProject, CreatedProject, OperationAction,
+    ProjectEnvelope,
+};
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use super::extract::{Body, Injected};
+
+use super::{Api, branches, change, validate, view};
+use crate::clock::from_millis;
+use crate::names::{new_ids, new_password};
+use crate::store::{NewProject, Planned, Shape, Store};
+
+/// Projects in one statement of a seed.
+const SEED_BATCH: usize = 1_000;
+
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    Injected(verdict): Injected,
+    Body(ProjectEnvelope { project: request }): Body<ProjectEnvelope<CreateProject>>,
+) -> Result<(StatusCode, Json<CreatedProject>), ApiError> {
+    let shape = validate::shape(&request)?;
+    let new = new_project(request.name.clone())?;
+    let mut tx = api.store.begin().await?;
+    if let Some(limit) = api.limits.projects
+        && Store::count_projects(&mut tx).await? >= i64::from(limit)
+    {
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "PROJECTS_LIMIT_EXCEEDED",
+            format!("the account has {limit} projects, which is its limit"),
+        ));
+    }
+    let now = api.clock.now();
+    let timeline = from_millis(api.latency.create_timeline_ms);
+    let start = from_millis(api.latency.start_compute_ms);
+    let retry = verdict
+        .operation
+        .as_ref()
+        .and_then(|fault| fault.retried_after_ms)
+        .map_or(0, from_millis);
+    let branch_ready = now.saturating_add(timeline);
+    let compute_ready = branch_ready.saturating_add(start).saturating_add(retry);
+    let projects = std::slice::from_ref(&new);
+    Store::insert_projects(&mut tx, &shape, projects, now, branch_ready, compute_ready).await?;
+    let step = |action, takes| Planned {
+        action,
+        branch: new.ids.branch.clone(),
+        endpoint: Some(new.ids.endpoint.clone()),
+        takes,
+    };
+    let plan = [
+        Planned {
+            endpoint: None,
+            ..step(OperationAction::CreateTimeline, timeline)
+        },
+        step(OperationAction::StartCompute, start),
+    ];
+    let operations = Store::schedule(
+        &mut tx,
+        &new.ids.project,
+        now,
+        &plan,
+        verdict.operation.as_ref(),
+    )
+    .await?;
+    tx.commit().await?;
+
+    let mut answer = answer(&api, &shape, &new).await?;
+    answer.operations = change::started(&operations)?;
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
+    let ids = new_ids().map_err(|error| {
+        tracing::error!(%error, "A new id was not one");
+        ApiError::internal()
+    })?;
+    Ok(NewProject {
+        name: name.unwrap_or_else(|| ids.project.to_string()),
+        password: new_password(),
+        ids,
+    })
+}
+
+/// Everything about a new project but its operations, as it is at this moment.
+async fn answer(api: &Api, shape: &Shape, new: &NewProject) -> Result<CreatedProject, ApiError> {
+    let project = api.store.project(&new.ids.project).await?;
+    let branch = api.store.branch(&new.ids.project, &new.ids.branch).await?;
+    let endpoint = api
+        .store
+        .endpoint(&new.ids.project, &new.ids.endpoint)
+        .await?;
+    let role = api.store.role(&new.ids.branch, &shape.role_name).await?;
+    let databases = api.store.databases(&new.ids.branch).await?;
+    Ok(CreatedProject {
+        project: view::single(api, &project).await?,
+        connection_uris: vec![connection(api, shape, new)?],
+        roles: vec![view::role(&role, Some(&new.password))?],
+        databases: databases
+            .iter()
+            .map(view::database)
+            .collect::<Result<_, _>>()?,
+        operations: Vec::new(),
+        branch: branches::one(api, &branch).await?,
+        endpoints: vec![view::endpoint(api, &project, &endpoint)?],
+    })
+}
+
+fn connection(api: &Api, shape: &Shape, new: &NewProject) -> Result<ConnectionDetails, ApiError> {
+    let endpoint = &new.ids.endpoint;
+    let uri = api.hosts.uri(
+        endpoint,
+        &shape.role_name,
+        Some(&new.password),
+        &shape.database_name,
+        false,
+    )?;
+    Ok(ConnectionDetails {
+        connection_uri: uri.into(),
+        connection_parameters: ConnectionParameters {
+            database: shape.database_name.clone(),
+            password: new.password.clone().into(),
+            role: shape.role_name.clone(),
+            host: api.hosts.host(endpoint, false),
+            pooler_host: api.hosts.host(endpoint, true),
+        },
+    })
+}
+
+/// A project that was seeded, with all that is needed to use it. It is ready, and has no database yet.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SeededProject {
+    /// The project.
+    pub id: neon_client::ids::ProjectId,
+    /// Its name.
+    pub name: String,
+    /// Its branch.
+    pub branch_id: neon_client::ids::BranchId,
+    /// Its compute.
+    pub endpoint_id: neon_client::ids::EndpointId,
+    /// Its role.
+    pub role: neon_client::ids::RoleName,
+    /// Its database.
+    pub database: neon_client::ids::DatabaseName,
+    /// The role's password.
+    pub password: String,
+    /// The host of its compute.
+    pub host: String,
+    /// The host of its pooler.
+    pub pooled_host: String,
+    /// Its connection URI, password included.
+    pub uri: String,
+    /// Its pooled connection URI, password included.
+    pub pooled_uri: String,
+    /// When it was made, and last changed.
+    pub updated_at: jiff::Timestamp,
+}
+
+impl std::fmt::Debug for SeededProject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the password, nor the URIs that hold it.
+        f.debug_struct("SeededProject")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes many ready projects of one shape.
+pub(crate) async fn seed(
+    api: &Api,
+    template: &CreateProject,
+    names: impl IntoIterator<Item = String>,
+) -> Result<Vec<SeededProject>, ApiError> {
+    let shape = validate::shape(template)?;
+    let mut names = names.into_iter().peekable();
+    let mut seeded = Vec::new();
+    while names.peek().is_some() {
+        let batch = names
+            .by_ref()
+            .take(SEED_BATCH)
+            .map(|name| new_project(Some(name)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let now = api.clock.now();
+        let mut tx = api.store.begin().await?;
+        Store::insert_projects(&mut tx, &shape, &batch, now, now, now).await?;
+        tx.commit().await?;
+        for new in batch {
+            let uri = |pooled| {
+                let (role, database) = (&shape.role_name, &shape.database_name);
+                api.hosts.uri(
+                    &new.ids.endpoint,
+                    role,
+                    Some(&new.password),
+                    database,
+                    pooled,
+                )
+            };
+            seeded.push(SeededProject {
+                uri: uri(false)?,
+                pooled_uri: uri(true)?,
+                host: api.hosts.host(&new.ids.endpoint, false),
+                pooled_host: api.hosts.host(&new.ids.endpoint, true),
+                id: new.ids.project,
+                name: new.name,
+                branch_id: new.ids.branch,
+                endpoint_id: new.ids.endpoint,
+                role: shape.role_name.clone(),
+                database: shape.database_name.clone(),
+                password: new.password,
+                updated_at: crate::clock::timestamp(now),
+            });
+        }
+    }
+    Ok(seeded)
+}

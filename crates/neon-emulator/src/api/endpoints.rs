@@ -1,0 +1,94 @@
+//! Computes: looking at them, and their end.
+
+mod change;
+mod create;
+mod order;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use neon_client::ids::{BranchId, EndpointId, ProjectId};
+use neon_client::model::{EndpointEnvelope, EndpointList, EndpointOperations, OperationAction};
+
+pub(super) use self::change::update;
+pub(super) use self::create::{create, new_row};
+pub(super) use self::order::{restart, start, suspend};
+use super::error::ApiError;
+use super::extract::{Injected, Path};
+use super::{Api, change as changes, view};
+use crate::compute;
+use crate::store::{Store, StoreError};
+
+/// The kind of compute that a branch has one of at most.
+pub(crate) const READ_WRITE: &str = "read_write";
+
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Path(project): Path<ProjectId>,
+) -> Result<Json<EndpointList>, ApiError> {
+    let row = api.store.project(&project).await?;
+    let endpoints = api.store.endpoints(&project).await?;
+    let endpoints = endpoints
+        .iter()
+        .map(|endpoint| view::endpoint(&api, &row, endpoint))
+        .collect::<Result<_, _>>()?;
+    Ok(Json(EndpointList { endpoints }))
+}
+
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    Path((project, endpoint)): Path<(ProjectId, EndpointId)>,
+) -> Result<Json<EndpointEnvelope>, ApiError> {
+    let project_row = api.store.project(&project).await?;
+    let row = api.store.endpoint(&project, &endpoint).await?;
+    let endpoint = view::endpoint(&api, &project_row, &row)?;
+    Ok(Json(EndpointEnvelope { endpoint }))
+}
+
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Path((project, endpoint)): Path<(ProjectId, EndpointId)>,
+    Injected(verdict): Injected,
+) -> Result<Response, ApiError> {
+    api.store.project(&project).await?;
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    let project_row = Store::lock_project(&mut tx, &project, now).await?;
+    let mut row = match Store::lock_endpoint(&mut tx, &project, &endpoint).await {
+        Err(StoreError::NotFound(_)) => return Ok(StatusCode::NO_CONTENT.into_response()),
+        row => row?,
+    };
+    let branch: BranchId = row.branch_id.parse().map_err(StoreError::corrupt)?;
+    let mut plan = Vec::new();
+    if compute::suspend(&mut tx, &mut row, &api.sessions, now).await? {
+        plan.push(changes::step(
+            OperationAction::SuspendCompute,
+            &branch,
+            Some(&endpoint),
+            api.latency.suspend_compute_ms,
+        ));
+    }
+    Store::forget_endpoint(&mut tx, &row.id).await?;
+    let operations =
+        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    tx.commit().await?;
+    api.sessions
+        .cut_endpoint(project.as_str(), endpoint.as_str());
+    let answer = EndpointOperations {
+        endpoint: view::endpoint(&api, &project_row, &row)?,
+        operations: changes::started(&operations)?,
+    };
+    Ok(Json(answer).into_response())
+}
+
+/// A branch has one compute that writes at most.
+pub(super) fn second_writer() -> ApiError {
+    ApiError::new(
+        StatusCode::CONFLICT,
+        "READ_WRITE_ENDPOINT_ALREADY_EXISTS",
+        "the branch has a read_write endpoint already, and can have only one",
+    )
+}

@@ -1,0 +1,355 @@
+//! What every call passes before its handler: counting, the API key, latency and faults. And after it: the request's id and
+//! the body of a refusal.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use neon_client::model::ErrorBody;
+use rand::RngExt;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::extract::BODY_BYTES_MAX;
+use super::listener::Cut;
+use super::requests::Request as Seen;
+use super::{Api, operations};
+use crate::document::Exchange;
+use crate::faults::{Effect, Verdict};
+use crate::rate::retry_after_seconds;
+
+/// The header with the request's id.
+const REQUEST_ID: &str = "x-request-id";
+/// The longest request id of a client's own that is taken over, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+/// What a gateway says when the service behind it took too long.
+const TIMEOUT_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>524: A timeout occurred</title></head>\
+                            <body><h1>A timeout occurred</h1></body></html>\n";
+const TIMEOUT_STATUS: u16 = 524;
+/// What is told of a request that a fault of the whole account refused.
+const ACCOUNT_FAULT: &str = "fault account:429";
+/// What is told of one that was too many.
+const RATE_LIMIT: &str = "rate limit";
+
+/// How often each operation of the API was called. Clones share the counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Calls(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Calls {
+    fn count(&self, operation: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(operation) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(operation.to_owned(), 1);
+            }
+        }
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn reset(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+/// The gate of the API's own calls.
+pub(super) async fn api(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let came = Instant::now();
+    let path = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let mut seen = Seen {
+        at: api.clock.now(),
+        operation: operations::name(request.method(), path.as_deref().unwrap_or_default()),
+        method: request.method().clone(),
+        project: project_of(request.uri().path()).and_then(|id| id.parse().ok()),
+        status: None,
+        took_ms: 0,
+        faults: Vec::new(),
+    };
+    api.calls.count(seen.operation);
+    let response = pass(&api, &cut, request, next, path, &mut seen).await;
+    seen.took_ms = u64::try_from(came.elapsed().as_millis()).unwrap_or(u64::MAX);
+    seen.status = (!cut.is_cut()).then_some(response.status().as_u16());
+    api.requests.add(seen);
+    response
+}
+
+/// The gate itself: the key, the limits, latency and faults; then the handler.
+async fn pass(
+    api: &Arc<Api>,
+    cut: &Cut,
+    mut request: Request,
+    next: Next,
+    path: Option<String>,
+    seen: &mut Seen,
+) -> Response {
+    let request_id = request_id(request.headers());
+    if !is_allowed(api, request.headers()) {
+        return finish(unauthorized().into_response(), &request_id);
+    }
+    let verdict = Arc::new(verdict(api, seen.operation, request.uri().path()));
+    seen.faults.clone_from(&verdict.words);
+    tokio::time::sleep(latency(api, &verdict)).await;
+    request.extensions_mut().insert(verdict.clone());
+    let heard = match hear(api, request, path).await {
+        Ok((heard, whole)) => {
+            request = whole;
+            heard
+        }
+        Err(error) => return finish(error.into_response(), &request_id),
+    };
+    let response = match &verdict.outcome {
+        Some(Effect::Status {
+            status,
+            retry_after_seconds,
+        }) => ApiError::injected(*status, *retry_after_seconds).into_response(),
+        Some(Effect::Html524) => {
+            let status =
+                StatusCode::from_u16(TIMEOUT_STATUS).unwrap_or(StatusCode::GATEWAY_TIMEOUT);
+            (status, Html(TIMEOUT_PAGE)).into_response()
+        }
+        Some(Effect::AnswerLost) => {
+            let response = next.run(request).await;
+            cut.now();
+            response
+        }
+        Some(Effect::WorkLate { ms }) => {
+            let delay = Duration::from_millis(*ms);
+            match work_late(api, request, next, delay).await {
+                Ok(()) => cut.now(),
+                Err(error) => return finish(error.into_response(), &request_id),
+            }
+            StatusCode::NO_CONTENT.into_response()
+        }
+        _ => next.run(request).await,
+    };
+    let response = finish(response, &request_id);
+    match heard {
+        // A page of a gateway is none of the API's answers, and one that comes later is not known yet.
+        Some(heard)
+            if !matches!(
+                verdict.outcome,
+                Some(Effect::Html524 | Effect::WorkLate { .. })
+            ) =>
+        {
+            heard.check(api, response).await
+        }
+        _ => response,
+    }
+}
+
+/// What becomes of a call: the limits of the account come before what happens to single calls.
+fn verdict(api: &Api, operation: &'static str, path: &str) -> Verdict {
+    let now = api.clock.now();
+    if let Some(seconds) = api.faults.account_limited(now) {
+        return Verdict::refused(seconds, ACCOUNT_FAULT);
+    }
+    if let Err(wait) = api.rate.admit(operation, now) {
+        return Verdict::refused(retry_after_seconds(wait), RATE_LIMIT);
+    }
+    api.faults.for_call(operation, project_of(path))
+}
+
+/// A request, as it is held against the document once its answer is known.
+struct Heard {
+    method: Method,
+    template: String,
+    query: String,
+    body: Bytes,
+}
+
+/// Keeps a copy of a request, if it will be held against the document.
+async fn hear(
+    api: &Api,
+    request: Request,
+    path: Option<String>,
+) -> Result<(Option<Heard>, Request), ApiError> {
+    let template = path
+        .as_deref()
+        .and_then(|path| path.strip_prefix(operations::PREFIX))
+        .map(|path| path.strip_suffix('/').unwrap_or(path).to_owned());
+    let (true, Some(template)) = (api.conformance.is_checked(), template) else {
+        return Ok((None, request));
+    };
+    if operations::name(request.method(), &template) == operations::UNKNOWN {
+        return Ok((None, request));
+    }
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+    let heard = Heard {
+        method: parts.method.clone(),
+        template,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        body: body.clone(),
+    };
+    Ok((Some(heard), Request::from_parts(parts, Body::from(body))))
+}
+
+impl Heard {
+    async fn check(self, api: &Api, response: Response) -> Response {
+        let (parts, body) = response.into_parts();
+        let Ok(answer) = axum::body::to_bytes(body, usize::MAX).await else {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        };
+        api.conformance.check(&Exchange {
+            method: &self.method,
+            template: &self.template,
+            query: &self.query,
+            request: &self.body,
+            status: parts.status,
+            answer: &answer,
+        });
+        Response::from_parts(parts, Body::from(answer))
+    }
+}
+
+/// The gate of the calls about the emulator itself: only the key.
+pub(super) async fn own(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let request_id = request_id(request.headers());
+    let response = if is_allowed(&api, request.headers()) {
+        next.run(request).await
+    } else {
+        unauthorized().into_response()
+    };
+    finish(response, &request_id)
+}
+
+async fn work_late(
+    api: &Arc<Api>,
+    request: Request,
+    next: Next,
+    delay: Duration,
+) -> Result<(), ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+    api.tasks.spawn(async move {
+        tokio::time::sleep(delay).await;
+        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        tracing::debug!(status = %response.status(), "A call whose answer was lost has been done late");
+    });
+    Ok(())
+}
+
+pub(crate) fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
+    headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .is_some_and(|(_, key)| api.keys.iter().any(|known| known == key.trim()))
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "UNAUTHORIZED",
+        "the API key is missing or is not one of this account",
+    )
+}
+
+fn latency(api: &Api, verdict: &Verdict) -> Duration {
+    let (least, most) = (api.latency.call_min_ms, api.latency.call_max_ms);
+    let own = if most > least {
+        api.dice().random_range(least..=most)
+    } else {
+        least
+    };
+    Duration::from_millis(own.saturating_add(verdict.delay_ms))
+}
+
+/// The project that a path is about.
+fn project_of(path: &str) -> Option<&str> {
+    let mut segments = path
+        .split('/')
+        .skip_while(|segment| *segment != "projects")
+        .skip(1);
+    segments.next().filter(|id| !id.is_empty())
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|value| !value.is_empty() && value.len() <= REQUEST_ID_BYTES_MAX)
+        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+}
+
+fn finish(mut response: Response, request_id: &str) -> Response {
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let body = ErrorBody {
+            code: error.code.to_owned(),
+            message: error.message,
+            request_id: Some(request_id.to_owned()),
+        };
+        response = (error.status, Json(body)).into_response();
+        if let Some(seconds) = error.retry_after_seconds {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+    } else if !response.status().is_success() && !response.headers().contains_key(CONTENT_TYPE) {
+        // The router's own refusals, such as a method that a path does not have.
+        let status = response.status();
+        let message = status
+            .canonical_reason()
+            .unwrap_or("refused")
+            .to_lowercase();
+        let body = ErrorBody {
+            code: String::new(),
+            message,
+            request_id: Some(request_id.to_owned()),
+        };
+        response = (status, Json(body)).into_response();
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_of_a_call_is_read_off_its_path() {
+        assert_eq!(
+            project_of("/api/v2/projects/still-lake-1/operations"),
+            Some("still-lake-1")
+        );
+        assert_eq!(
+            project_of("/api/v2/projects/still-lake-1"),
+            Some("still-lake-1")
+        );
+        assert_eq!(project_of("/api/v2/projects"), None);
+        assert_eq!(project_of("/api/v2/regions"), None);
+    }
+}

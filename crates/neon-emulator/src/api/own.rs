@@ -1,0 +1,243 @@
+//! Calls about the emulator itself, under `/_emulator`: what tests want to know and do. They need the API key too.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use neon_client::model::CreateProject;
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::create::{SeededProject, seed};
+use super::error::ApiError;
+use super::extract::{Body, Path};
+use crate::clock::timestamp;
+use crate::faults::{ArmError, ArmedFault, Fault};
+use crate::store::StoreError;
+
+/// A project as the emulator sees it, deleted ones included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectSummary {
+    /// Its identifier.
+    pub id: neon_client::ids::ProjectId,
+    /// Its name.
+    pub name: String,
+    /// The organization it belongs to.
+    pub org_id: Option<neon_client::ids::OrgId>,
+    /// When it was made.
+    pub created_at: jiff::Timestamp,
+    /// When it last changed.
+    pub updated_at: jiff::Timestamp,
+    /// When it was deleted; it can be recovered for a while.
+    pub deleted_at: Option<jiff::Timestamp>,
+    /// Connections to its databases that were ever signed in.
+    pub connections_opened: u64,
+    /// Connections to its databases that are open now.
+    pub connections_open: u64,
+}
+
+/// Every project, deleted ones included.
+pub(crate) async fn summaries(api: &Api) -> Result<Vec<ProjectSummary>, StoreError> {
+    let rows = api.store.all_projects().await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(ProjectSummary {
+                connections_open: api.sessions.count(&row.id) as u64,
+                id: row.id.parse().map_err(StoreError::corrupt)?,
+                name: row.name,
+                org_id: row
+                    .org_id
+                    .as_deref()
+                    .map(str::parse)
+                    .transpose()
+                    .map_err(StoreError::corrupt)?,
+                created_at: timestamp(row.created_at_us),
+                updated_at: timestamp(row.updated_at_us),
+                deleted_at: row.deleted_at_us.map(timestamp),
+                connections_opened: u64::try_from(row.connections_opened).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Projects {
+    projects: Vec<ProjectSummary>,
+}
+
+pub(super) async fn projects(State(api): State<Arc<Api>>) -> Result<Json<Projects>, ApiError> {
+    Ok(Json(Projects {
+        projects: summaries(&api).await?,
+    }))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Passwords {
+    passwords: Vec<String>,
+}
+
+pub(super) async fn passwords(State(api): State<Arc<Api>>) -> Result<Json<Passwords>, ApiError> {
+    Ok(Json(Passwords {
+        passwords: api.store.passwords_given().await?,
+    }))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Counted {
+    calls: BTreeMap<String, u64>,
+    /// Connections that were ever signed in, by project; only projects that had any.
+    connections: BTreeMap<String, u64>,
+}
+
+pub(super) async fn calls(State(api): State<Arc<Api>>) -> Result<Json<Counted>, ApiError> {
+    let connections = summaries(&api)
+        .await?
+        .into_iter()
+        .filter(|project| project.connections_opened > 0);
+    let connections = connections
+        .map(|project| (project.id.to_string(), project.connections_opened))
+        .collect();
+    Ok(Json(Counted {
+        calls: api.calls.counts(),
+        connections,
+    }))
+}
+
+pub(super) async fn reset_calls(State(api): State<Arc<Api>>) -> StatusCode {
+    api.calls.reset();
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct FaultList {
+    faults: Vec<ArmedFault>,
+}
+
+pub(super) async fn list_faults(State(api): State<Arc<Api>>) -> Json<FaultList> {
+    Json(FaultList {
+        faults: api.faults.list(),
+    })
+}
+
+/// A fault as an object, or as the line that the flag takes.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum NewFault {
+    Line { spec: String },
+    Object(Fault),
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Armed {
+    id: u64,
+}
+
+pub(super) async fn add_fault(
+    State(api): State<Arc<Api>>,
+    Body(new): Body<NewFault>,
+) -> Result<(StatusCode, Json<Armed>), ApiError> {
+    let fault = match new {
+        NewFault::Object(fault) => fault,
+        NewFault::Line { spec } => spec
+            .parse()
+            .map_err(|error| ApiError::bad_request(format!("{error}")))?,
+    };
+    match api.faults.arm(fault) {
+        Ok(id) => Ok((StatusCode::CREATED, Json(Armed { id }))),
+        Err(error @ ArmError::NeverHappens { .. }) => Err(ApiError::bad_request(error.to_string())),
+        Err(error @ ArmError::TooMany) => Err(ApiError::invalid(error.to_string())),
+    }
+}
+
+pub(super) async fn clear_faults(State(api): State<Arc<Api>>) -> StatusCode {
+    api.faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+pub(super) async fn remove_fault(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<u64>,
+) -> Result<StatusCode, ApiError> {
+    if api.faults.remove(id) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("fault"))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Seed {
+    names: Vec<String>,
+    #[serde(default)]
+    project: CreateProject,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Seeded {
+    projects: Vec<SeededProject>,
+}
+
+pub(super) async fn seed_projects(
+    State(api): State<Arc<Api>>,
+    Body(wanted): Body<Seed>,
+) -> Result<(StatusCode, Json<Seeded>), ApiError> {
+    let projects = seed(&api, &wanted.project, wanted.names).await?;
+    Ok((StatusCode::CREATED, Json(Seeded { projects })))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Purged {
+    purged: u64,
+}
+
+pub(super) async fn purge(State(api): State<Arc<Api>>) -> Result<Json<Purged>, ApiError> {
+    match api.provisioner.purge(api.recoverable_since()).await {
+        Ok(purged) => Ok(Json(Purged { purged })),
+        Err(error) => {
+            tracing::error!(%error, "Deleted projects could not be purged");
+            Err(ApiError::internal())
+        }
+    }
+}
+
+/// What time it is here.
+#[derive(Debug, Serialize)]
+pub(super) struct Time {
+    now: jiff::Timestamp,
+}
+
+pub(super) async fn clock(State(api): State<Arc<Api>>) -> Json<Time> {
+    let now = timestamp(api.clock.now());
+    Json(Time { now })
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Turn {
+    advance_seconds: u64,
+}
+
+pub(super) async fn turn_clock(
+    State(api): State<Arc<Api>>,
+    Body(turn): Body<Turn>,
+) -> Result<Json<Time>, ApiError> {
+    crate::emulator::turn_clock(&api, Duration::from_secs(turn.advance_seconds)).await?;
+    Ok(clock(State(api)).await)
+}
+
+/// What did not fit the API's document.
+#[derive(Debug, Serialize)]
+pub(super) struct Violations {
+    /// Whether there is a document to hold calls against.
+    checked: bool,
+    violations: Vec<String>,
+}
+
+pub(super) async fn violations(State(api): State<Arc<Api>>) -> Json<Violations> {
+    Json(Violations {
+        checked: api.conformance.is_checked(),
+        violations: api.conformance.found(),
+    })
+}

@@ -1,0 +1,276 @@
+//! Projects: looking at them, changing them, and their end.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use neon_client::ids::{OrgId, ProjectId};
+use neon_client::model::{
+    OperationAction, Pagination, Project, ProjectEnvelope, ProjectPage, ProjectSettings, Quota,
+    RecoveredProject, UpdateProject, UpdatedProject,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::error::ApiError;
+use super::extract::{Body, Injected, Path, Query, flag};
+use super::{Api, branches, change, validate, view};
+use crate::clock::from_millis;
+use crate::faults::Verdict;
+use crate::store::{Planned, ProjectQuery, ProjectRow, Store, StoreError};
+
+/// Projects on a page when the client says nothing.
+const LIMIT_DEFAULT: i64 = 10;
+/// Projects on a page at most.
+const LIMIT_MAX: i64 = 400;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    cursor: Option<String>,
+    limit: Option<i64>,
+    search: Option<String>,
+    org_id: Option<OrgId>,
+    #[serde(default, deserialize_with = "flag")]
+    recoverable: bool,
+}
+
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Injected(verdict): Injected,
+    Query(page): Query<Page>,
+) -> Result<Json<ProjectPage>, ApiError> {
+    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(ApiError::bad_request(format!(
+            "limit must be between 1 and {LIMIT_MAX}"
+        )));
+    }
+    let after = page.cursor.map_or(Ok(0), |cursor| cursor.parse());
+    let query = ProjectQuery {
+        after: after
+            .map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?,
+        limit,
+        search: page.search.filter(|text| !text.is_empty()),
+        org_id: page.org_id,
+        deleted_since: page.recoverable.then(|| api.recoverable_since()),
+    };
+    let rows = api.store.projects(&query).await?;
+    // As in the real service, the last page names a cursor too: the list ends with an empty page.
+    let pagination = rows.last().map(|row| Pagination {
+        cursor: row.number.to_string(),
+    });
+    let (projects, unavailable_project_ids) = split_unavailable(&api, &rows, &verdict)?;
+    // Nothing is ever installed in an emulator.
+    let (applications, integrations) = (Some(Map::new()), Some(Map::new()));
+    Ok(Json(ProjectPage {
+        projects,
+        unavailable_project_ids,
+        applications,
+        integrations,
+        pagination,
+    }))
+}
+
+fn split_unavailable(
+    api: &Api,
+    rows: &[ProjectRow],
+    verdict: &Verdict,
+) -> Result<(Vec<Project>, Vec<ProjectId>), StoreError> {
+    let mut projects = Vec::with_capacity(rows.len());
+    let mut unavailable = Vec::new();
+    for (place, row) in rows.iter().enumerate() {
+        let project = view::listed(api, row)?;
+        if place < verdict.unavailable_first || verdict.unavailable.contains(&project.id) {
+            unavailable.push(project.id);
+        } else {
+            projects.push(project);
+        }
+    }
+    Ok((projects, unavailable))
+}
+
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<ProjectId>,
+) -> Result<Json<ProjectEnvelope>, ApiError> {
+    let row = api.store.project(&id).await?;
+    api.settle(&id).await?;
+    Ok(Json(ProjectEnvelope {
+        project: view::single(&api, &row).await?,
+    }))
+}
+
+pub(super) async fn update(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<ProjectId>,
+    Injected(verdict): Injected,
+    Body(ProjectEnvelope { project: update }): Body<ProjectEnvelope<UpdateProject>>,
+) -> Result<Json<UpdatedProject>, ApiError> {
+    validate::project_update(&update)?;
+    let endpoints = api.store.endpoints(&id).await?;
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    let mut row = Store::lock_project(&mut tx, &id, now).await?;
+    let before = row.settings.0.clone();
+    apply(&mut row, update);
+    validate::endpoint_defaults(&row.default_endpoint_settings)?;
+    row.updated_at_us = now;
+    Store::save_project(&mut tx, &row).await?;
+    // Settings that computes must know are brought to each of them; a name or a default is only written down.
+    let mut plan = Vec::new();
+    if row.settings.0 != before {
+        for endpoint in &endpoints {
+            plan.push(Planned {
+                action: OperationAction::ApplyConfig,
+                branch: endpoint.branch_id.parse().map_err(StoreError::corrupt)?,
+                endpoint: Some(endpoint.id.parse().map_err(StoreError::corrupt)?),
+                takes: from_millis(api.latency.apply_config_ms),
+            });
+        }
+    }
+    let rows = Store::schedule(&mut tx, &id, now, &plan, verdict.operation.as_ref()).await?;
+    tx.commit().await?;
+    Ok(Json(UpdatedProject {
+        project: view::single(&api, &row).await?,
+        operations: change::started(&rows)?,
+    }))
+}
+
+fn apply(row: &mut ProjectRow, update: UpdateProject) {
+    if let Some(name) = update.name {
+        row.name = name;
+    }
+    if let Some(seconds) = update.history_retention_seconds {
+        row.history_retention_seconds = i64::from(seconds);
+    }
+    if let Some(settings) = update.settings {
+        merge_settings(&mut row.settings.0, settings);
+    }
+    if let Some(changes) = update.default_endpoint_settings {
+        let defaults = &mut row.default_endpoint_settings.0;
+        replace(&mut defaults.pg_settings, changes.pg_settings);
+        replace(&mut defaults.pgbouncer_settings, changes.pgbouncer_settings);
+        replace(
+            &mut defaults.autoscaling_limit_min_cu,
+            changes.autoscaling_limit_min_cu,
+        );
+        replace(
+            &mut defaults.autoscaling_limit_max_cu,
+            changes.autoscaling_limit_max_cu,
+        );
+        replace(
+            &mut defaults.suspend_timeout_seconds,
+            changes.suspend_timeout_seconds,
+        );
+    }
+}
+
+fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
+    if let Some(quota) = changes.quota {
+        let kept: &mut Quota = settings.quota.get_or_insert_default();
+        replace(&mut kept.active_time_seconds, quota.active_time_seconds);
+        replace(&mut kept.compute_time_seconds, quota.compute_time_seconds);
+        replace(&mut kept.written_data_bytes, quota.written_data_bytes);
+        replace(&mut kept.data_transfer_bytes, quota.data_transfer_bytes);
+        replace(&mut kept.logical_size_bytes, quota.logical_size_bytes);
+    }
+    replace(&mut settings.allowed_ips, changes.allowed_ips);
+    replace(
+        &mut settings.enable_logical_replication,
+        changes.enable_logical_replication,
+    );
+    replace(&mut settings.maintenance_window, changes.maintenance_window);
+    replace(
+        &mut settings.block_public_connections,
+        changes.block_public_connections,
+    );
+    replace(
+        &mut settings.block_vpc_connections,
+        changes.block_vpc_connections,
+    );
+    replace(&mut settings.audit_log_level, changes.audit_log_level);
+    replace(&mut settings.hipaa, changes.hipaa);
+    replace(&mut settings.preload_libraries, changes.preload_libraries);
+}
+
+fn replace<T>(kept: &mut Option<T>, change: Option<T>) {
+    if change.is_some() {
+        *kept = change;
+    }
+}
+
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<ProjectId>,
+) -> Result<Json<ProjectEnvelope>, ApiError> {
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    let mut row = Store::lock_project(&mut tx, &id, now).await?;
+    row.deleted_at_us = Some(now);
+    row.updated_at_us = now;
+    Store::save_project(&mut tx, &row).await?;
+    tx.commit().await?;
+    api.sessions.cut(id.as_str());
+    Ok(Json(ProjectEnvelope {
+        project: view::single(&api, &row).await?,
+    }))
+}
+
+pub(super) async fn recover(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<ProjectId>,
+) -> Result<Json<RecoveredProject>, ApiError> {
+    let mut tx = api.store.begin().await?;
+    let mut row = Store::lock_deleted_project(&mut tx, &id, api.recoverable_since()).await?;
+    let now = api.clock.now();
+    row.deleted_at_us = None;
+    row.updated_at_us = now;
+    Store::save_project(&mut tx, &row).await?;
+    tx.commit().await?;
+    let mut all = Vec::new();
+    for row in api.store.branches(&id).await? {
+        all.push(branches::one(&api, &row).await?);
+    }
+    Ok(Json(RecoveredProject {
+        project: view::single(&api, &row).await?,
+        branches: all,
+    }))
+}
+
+/// Projects that others shared with this account. Nobody shares here.
+pub(super) async fn shared(Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
+    if !(1..=LIMIT_MAX).contains(&page.limit.unwrap_or(LIMIT_DEFAULT)) {
+        return Err(ApiError::bad_request(format!(
+            "limit must be between 1 and {LIMIT_MAX}"
+        )));
+    }
+    Ok(Json(json!({"projects": []})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_an_update_does_not_name_stay() {
+        let quota = |active, written| {
+            Some(Quota {
+                active_time_seconds: active,
+                written_data_bytes: written,
+                ..Quota::default()
+            })
+        };
+        let mut settings = ProjectSettings {
+            quota: quota(Some(1), Some(2)),
+            hipaa: Some(false),
+            ..ProjectSettings::default()
+        };
+        let changes = ProjectSettings {
+            quota: quota(Some(9), None),
+            ..ProjectSettings::default()
+        };
+        merge_settings(&mut settings, changes);
+        assert_eq!(settings.quota, quota(Some(9), Some(2)));
+        assert_eq!(settings.hipaa, Some(false));
+    }
+}

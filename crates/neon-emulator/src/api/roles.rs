@@ -1,0 +1,285 @@
+//! Roles: looking at them, their passwords, and URIs to connect with.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use neon_client::ids::{BranchId, DatabaseName, EndpointId, ProjectId, RoleName};
+use neon_client::model::{
+    ConnectionUri, CreateRole, OperationAction, RevealedPassword, RoleEnvelope, RoleList,
+    RoleOperations,
+};
+use serde::Deserialize;
+
+use super::error::ApiError;
+use super::extract::{Body, Injected, Path, Query, flag};
+use super::{Api, change, validate, view};
+use crate::clock::Micros;
+use crate::names::new_password;
+use crate::store::{Store, StoreError};
+
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Path((project, branch)): Path<(ProjectId, BranchId)>,
+) -> Result<Json<RoleList>, ApiError> {
+    api.store.project(&project).await?;
+    api.store.branch(&project, &branch).await?;
+    let rows = api.store.roles(&branch).await?;
+    Ok(Json(RoleList {
+        roles: rows
+            .iter()
+            .map(|row| view::role(row, None))
+            .collect::<Result<_, _>>()?,
+    }))
+}
+
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
+) -> Result<Json<RoleEnvelope>, ApiError> {
+    api.store.project(&project).await?;
+    api.store.branch(&project, &branch).await?;
+    let row = api.store.role(&branch, &role).await?;
+    Ok(Json(RoleEnvelope {
+        role: view::role(&row, None)?,
+    }))
+}
+
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    Path((project, branch)): Path<(ProjectId, BranchId)>,
+    Injected(verdict): Injected,
+    Body(RoleEnvelope { role: wanted }): Body<RoleEnvelope<CreateRole>>,
+) -> Result<(StatusCode, Json<RoleOperations>), ApiError> {
+    validate::role_name(&wanted.name)?;
+    api.store.branch(&project, &branch).await?;
+    let plan = change::apply_config(&api, &project, &branch).await?;
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    Store::lock_project(&mut tx, &project, now).await?;
+    let rows = Store::roles_in(&mut tx, &branch).await?;
+    if rows.iter().any(|row| row.name == wanted.name.as_str()) {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "ROLE_ALREADY_EXISTS",
+            format!("a role named {} exists on the branch", wanted.name),
+        ));
+    }
+    let password = (wanted.no_login != Some(true)).then(new_password);
+    if let Some(password) = &password {
+        Store::note_password(&mut tx, password, now).await?;
+    }
+    let row = Store::insert_role(
+        &mut tx,
+        &project,
+        &branch,
+        &wanted.name,
+        password.as_deref(),
+        now,
+    )
+    .await?;
+    let operations =
+        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    tx.commit().await?;
+    let answer = RoleOperations {
+        role: view::role(&row, password.as_deref())?,
+        operations: change::started(&operations)?,
+    };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
+    Injected(verdict): Injected,
+) -> Result<Response, ApiError> {
+    api.store.branch(&project, &branch).await?;
+    let roles = api.store.roles(&branch).await?;
+    let Some(row) = roles.iter().find(|row| row.name == role.as_str()) else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let plan = change::apply_config(&api, &project, &branch).await?;
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    Store::lock_project(&mut tx, &project, now).await?;
+    let databases = Store::lock_databases(&mut tx, &branch).await?;
+    if let Some(owned) = databases.iter().find(|row| row.owner_name == role.as_str()) {
+        return Err(ApiError::invalid(format!(
+            "the role owns the database {:?}; give that to another role first",
+            owned.name
+        )));
+    }
+    if row.applied_password.is_some() {
+        let real_owner = |name: &str| roles.iter().find(|row| row.name == name);
+        let made = databases
+            .iter()
+            .filter(|database| database.provisioned_at_us.is_some());
+        let places: Vec<_> = made
+            .filter_map(|database| {
+                let owner = real_owner(&database.owner_name)?;
+                Some((database.real_name(), owner.real_name()))
+            })
+            .collect();
+        api.provisioner.disown(&row.real_name(), &places).await?;
+    }
+    Store::doom_role(&mut tx, row).await?;
+    let operations =
+        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    tx.commit().await?;
+    api.sessions.cut_branch(project.as_str(), branch.as_str());
+    api.bury().await;
+    let answer = RoleOperations {
+        role: view::role(row, None)?,
+        operations: change::started(&operations)?,
+    };
+    Ok(Json(answer).into_response())
+}
+
+pub(super) async fn reveal_password(
+    State(api): State<Arc<Api>>,
+    Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
+) -> Result<Json<RevealedPassword>, ApiError> {
+    let project_row = api.store.project(&project).await?;
+    api.store.branch(&project, &branch).await?;
+    let row = api.store.role(&branch, &role).await?;
+    if !project_row.store_passwords {
+        return Err(ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "PASSWORDS_NOT_STORED",
+            "the project does not store passwords; reset the role's password to get a new one",
+        ));
+    }
+    if row.no_login {
+        return Err(ApiError::not_found("the role's password"));
+    }
+    Ok(Json(RevealedPassword {
+        password: row.password_at(api.clock.now()).into(),
+    }))
+}
+
+pub(super) async fn reset_password(
+    State(api): State<Arc<Api>>,
+    Path((project, branch, role)): Path<(ProjectId, BranchId, RoleName)>,
+    Injected(verdict): Injected,
+) -> Result<Json<RoleOperations>, ApiError> {
+    api.store.branch(&project, &branch).await?;
+    let endpoints = api.store.endpoints(&project).await?;
+    let endpoint = change::writer(&endpoints, &branch);
+    let endpoint: Option<EndpointId> = endpoint
+        .map(|endpoint| endpoint.id.parse())
+        .transpose()
+        .map_err(StoreError::corrupt)?;
+    let mut tx = api.store.begin().await?;
+    let now = api.clock.now();
+    Store::lock_project(&mut tx, &project, now).await?;
+    let mut row = Store::lock_role(&mut tx, &branch, &role).await?;
+    if row.no_login {
+        return Err(ApiError::invalid(
+            "nobody signs in as the role: it has no password to be reset",
+        ));
+    }
+    let plan = [change::step(
+        OperationAction::ApplyConfig,
+        &branch,
+        endpoint.as_ref(),
+        api.latency.apply_config_ms,
+    )];
+    let operations =
+        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    let holds_from = operations
+        .last()
+        .map_or(now, |operation| operation.ends_at_us);
+    let password = new_password();
+    // A password that is never brought into the compute was still given out.
+    Store::note_password(&mut tx, &password, now).await?;
+    let fails_for_good = verdict
+        .operation
+        .as_ref()
+        .is_some_and(|fault| fault.retried_after_ms.is_none());
+    if !fails_for_good {
+        Store::set_password(&mut tx, &row, &password, now, holds_from).await?;
+        row.updated_at_us = now;
+    }
+    tx.commit().await?;
+    if !fails_for_good {
+        bring_into_compute(&api, project, branch, role, holds_from);
+    }
+    Ok(Json(RoleOperations {
+        role: view::role(&row, Some(&password))?,
+        operations: change::started(&operations)?,
+    }))
+}
+
+/// At the operation's end the role gets its new password and open connections end. Should the emulator not live to see
+/// that, the next connection brings the password in.
+fn bring_into_compute(
+    api: &Arc<Api>,
+    project: ProjectId,
+    branch: BranchId,
+    role: RoleName,
+    holds_from: Micros,
+) {
+    let api_then = api.clone();
+    api.tasks.spawn(async move {
+        api_then.clock.sleep_until(holds_from).await;
+        if let Err(error) = api_then.provisioner.apply_password(&branch, &role, &api_then.clock).await {
+            tracing::warn!(%error, project.id = %project, "A new password waits for the next connection");
+        }
+        api_then
+            .sessions
+            .cut_branch(project.as_str(), branch.as_str());
+    });
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    branch_id: Option<BranchId>,
+    endpoint_id: Option<EndpointId>,
+    database_name: DatabaseName,
+    role_name: RoleName,
+    #[serde(default, deserialize_with = "flag")]
+    pooled: bool,
+}
+
+pub(super) async fn connection_uri(
+    State(api): State<Arc<Api>>,
+    Path(project): Path<ProjectId>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<ConnectionUri>, ApiError> {
+    let project_row = api.store.project(&project).await?;
+    let branches = api.store.branches(&project).await?;
+    let branch = match &wanted.branch_id {
+        Some(id) => branches.iter().find(|branch| branch.id == id.as_str()),
+        None => branches.iter().find(|branch| branch.is_default),
+    };
+    let branch = branch.ok_or_else(|| ApiError::not_found("branch"))?;
+    let branch_id: BranchId = branch.id.parse().map_err(StoreError::corrupt)?;
+    let endpoints = api.store.endpoints(&project).await?;
+    let endpoint = match &wanted.endpoint_id {
+        Some(id) => endpoints.iter().find(|endpoint| endpoint.id == id.as_str()),
+        None => change::writer(&endpoints, &branch_id),
+    };
+    let endpoint = endpoint.ok_or_else(|| ApiError::not_found("endpoint"))?;
+    let endpoint_id: EndpointId = endpoint.id.parse().map_err(StoreError::corrupt)?;
+    let role = api.store.role(&branch_id, &wanted.role_name).await?;
+    let databases = api.store.databases(&branch_id).await?;
+    if !databases
+        .iter()
+        .any(|database| database.name == wanted.database_name.as_str())
+    {
+        return Err(ApiError::not_found("database"));
+    }
+    let password = project_row
+        .store_passwords
+        .then(|| role.password_at(api.clock.now()));
+    let uri = api.hosts.uri(
+        &endpoint_id,
+        &wanted.role_name,
+        password,
+        &wanted.database_name,
+        wanted.pooled,
+    )?;
+    Ok(Json(ConnectionUri { uri: uri.into() }))
+}

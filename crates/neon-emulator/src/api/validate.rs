@@ -1,0 +1,401 @@
+//! The API's bounds: what is refused, and with which word.
+
+use std::net::IpAddr;
+
+use neon_client::ids::{DatabaseName, RegionId, RoleName};
+use neon_client::model::{
+    ComputeUnits, CreateProject, DefaultEndpointSettings, PROJECT_NAME_CHARS_MAX, ProjectSettings,
+    UpdateEndpoint, UpdateProject,
+};
+
+use super::error::ApiError;
+use crate::clock::Micros;
+use crate::store::{BranchRow, Shape};
+
+/// The regions that projects can be in: identifier, name, latitude and longitude.
+pub(super) const REGIONS: &[(&str, &str, &str, &str)] = &[
+    (
+        "aws-us-east-1",
+        "AWS US East 1 (N. Virginia)",
+        "38.13",
+        "-78.45",
+    ),
+    ("aws-us-east-2", "AWS US East 2 (Ohio)", "39.96", "-83.00"),
+    (
+        "aws-us-west-2",
+        "AWS US West 2 (Oregon)",
+        "46.15",
+        "-123.88",
+    ),
+    (
+        "aws-eu-central-1",
+        "AWS Europe Central 1 (Frankfurt)",
+        "50.11",
+        "8.68",
+    ),
+    (
+        "aws-eu-west-2",
+        "AWS Europe West 2 (London)",
+        "51.51",
+        "-0.13",
+    ),
+    (
+        "aws-ap-southeast-1",
+        "AWS Asia Pacific 1 (Singapore)",
+        "1.37",
+        "103.80",
+    ),
+    (
+        "aws-ap-southeast-2",
+        "AWS Asia Pacific 2 (Sydney)",
+        "-33.87",
+        "151.21",
+    ),
+    (
+        "aws-sa-east-1",
+        "AWS South America East 1 (Sao Paulo)",
+        "-23.55",
+        "-46.63",
+    ),
+    (
+        "azure-eastus2",
+        "Azure East US 2 (Virginia)",
+        "36.67",
+        "-78.39",
+    ),
+    (
+        "azure-westus3",
+        "Azure West US 3 (Arizona)",
+        "33.45",
+        "-112.07",
+    ),
+    (
+        "azure-gwc",
+        "Azure Germany West Central (Frankfurt)",
+        "50.11",
+        "8.68",
+    ),
+];
+pub(super) const REGION_DEFAULT: &str = "aws-us-east-2";
+const PG_VERSION_DEFAULT: u16 = 17;
+const PG_VERSIONS: std::ops::RangeInclusive<u16> = 14..=18;
+const PROVISIONER_DEFAULT: &str = "k8s-neonvm";
+const PROVISIONERS: &[&str] = &["k8s-pod", "k8s-neonvm", "serverless-platform"];
+const HISTORY_DEFAULT_SECONDS: u32 = 86_400;
+const HISTORY_MAX_SECONDS: u32 = 2_592_000;
+const SUSPEND_MIN_SECONDS: i64 = 60;
+const SUSPEND_MAX_SECONDS: i64 = 604_800;
+/// The largest compute that autoscaling reaches.
+pub(super) const AUTOSCALING_MAX_CU: f64 = 16.0;
+/// The largest compute of a fixed size.
+const FIXED_MAX_CU: f64 = 56.0;
+/// How far the two ends of autoscaling may be apart.
+const AUTOSCALING_SPAN_CU: f64 = 8.0;
+const MIN_CU_DEFAULT: ComputeUnits = ComputeUnits::from_quarters(1);
+const MAX_CU_DEFAULT: ComputeUnits = ComputeUnits::from_quarters(8);
+const BRANCH_NAME_CHARS_MAX: usize = 256;
+const BRANCH_DEFAULT: &str = "main";
+const DATABASE_DEFAULT: &str = "neondb";
+const ENDPOINT_NAME_CHARS_MAX: usize = 64;
+const ALLOWED_IPS_MAX: usize = 1_000;
+/// Roles and databases of the platform itself.
+const RESERVED_ROLES: &[&str] = &[
+    "postgres",
+    "public",
+    "none",
+    "neon_superuser",
+    "cloud_admin",
+    "zenith_admin",
+    "web_access",
+    "neon_service",
+];
+const RESERVED_DATABASES: &[&str] = &["postgres", "template0", "template1"];
+
+/// A new project with all defaults filled in, or the reason why there can be none.
+pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
+    if let Some(name) = &request.name {
+        length("project.name", name, PROJECT_NAME_CHARS_MAX)?;
+    }
+    let region_id = region(request.region_id.as_ref())?;
+    let pg_version = request.pg_version.unwrap_or(PG_VERSION_DEFAULT);
+    if !PG_VERSIONS.contains(&pg_version) {
+        return Err(ApiError::bad_request(
+            "project.pg_version must be between 14 and 18",
+        ));
+    }
+    let provisioner = request
+        .provisioner
+        .clone()
+        .unwrap_or_else(|| PROVISIONER_DEFAULT.to_owned());
+    if !PROVISIONERS.contains(&provisioner.as_str()) {
+        return Err(ApiError::invalid(format!(
+            "there is no provisioner {provisioner:?}"
+        )));
+    }
+    let history = request
+        .history_retention_seconds
+        .unwrap_or(HISTORY_DEFAULT_SECONDS);
+    history_retention(history)?;
+    let settings = request.settings.clone().unwrap_or_default();
+    project_settings(&settings)?;
+
+    let mut defaults = request
+        .default_endpoint_settings
+        .clone()
+        .unwrap_or_default();
+    let min_cu = defaults
+        .autoscaling_limit_min_cu
+        .or(request.autoscaling_limit_min_cu);
+    let max_cu = defaults
+        .autoscaling_limit_max_cu
+        .or(request.autoscaling_limit_max_cu);
+    let (min_cu, max_cu) = filled(min_cu, max_cu);
+    defaults.autoscaling_limit_min_cu = Some(min_cu);
+    defaults.autoscaling_limit_max_cu = Some(max_cu);
+    let suspend_timeout_seconds = *defaults.suspend_timeout_seconds.get_or_insert(0);
+    endpoint_defaults(&defaults)?;
+
+    let branch = request.branch.clone().unwrap_or_default();
+    let branch_name = branch.name.unwrap_or_else(|| BRANCH_DEFAULT.to_owned());
+    length("project.branch.name", &branch_name, BRANCH_NAME_CHARS_MAX)?;
+    let (role_name, database_name) = owner_and_database(branch.role_name, branch.database_name)?;
+    Ok(Shape {
+        org_id: request.org_id.clone(),
+        region_id,
+        pg_version,
+        provisioner,
+        store_passwords: request.store_passwords.unwrap_or(true),
+        history_retention_seconds: history,
+        settings,
+        default_endpoint_settings: defaults,
+        min_cu,
+        max_cu,
+        suspend_timeout_seconds,
+        branch_name,
+        role_name,
+        database_name,
+    })
+}
+
+/// Checks the changes of a project.
+pub(super) fn project_update(update: &UpdateProject) -> Result<(), ApiError> {
+    if let Some(name) = &update.name {
+        length("project.name", name, PROJECT_NAME_CHARS_MAX)?;
+    }
+    if let Some(seconds) = update.history_retention_seconds {
+        history_retention(seconds)?;
+    }
+    update.settings.as_ref().map_or(Ok(()), project_settings)
+}
+
+/// Checks what new computes start with, as it is after a change.
+pub(super) fn endpoint_defaults(defaults: &DefaultEndpointSettings) -> Result<(), ApiError> {
+    let (min, max) = filled(
+        defaults.autoscaling_limit_min_cu,
+        defaults.autoscaling_limit_max_cu,
+    );
+    sizes(min, max)?;
+    suspend_timeout(defaults.suspend_timeout_seconds.unwrap_or(0))
+}
+
+/// Checks the changes of a compute.
+pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
+    if let Some(name) = &update.name {
+        endpoint_name(name)?;
+    }
+    update
+        .suspend_timeout_seconds
+        .map_or(Ok(()), suspend_timeout)
+}
+
+/// Checks the two ends of autoscaling.
+pub(super) fn sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError> {
+    for size in [min, max] {
+        let units = size.as_f64();
+        let whole = units.fract() == 0.0 && (1.0..=FIXED_MAX_CU).contains(&units);
+        if !whole
+            && size != ComputeUnits::from_quarters(1)
+            && size != ComputeUnits::from_quarters(2)
+        {
+            return Err(ApiError::invalid(format!(
+                "{size} is not a compute size: use 0.25, 0.5, or a whole number up to 56"
+            )));
+        }
+    }
+    if min > max {
+        return Err(ApiError::invalid(
+            "autoscaling_limit_min_cu must not be greater than autoscaling_limit_max_cu",
+        ));
+    }
+    let (least, most) = (min.as_f64(), max.as_f64());
+    if least < most && (most > AUTOSCALING_MAX_CU || most - least > AUTOSCALING_SPAN_CU) {
+        return Err(ApiError::invalid(
+            "autoscaling reaches up to 16 compute units and spans at most 8",
+        ));
+    }
+    Ok(())
+}
+
+/// Sizes with the default of the one that is not given, moved to the other's side where they would cross.
+pub(super) fn filled(
+    min: Option<ComputeUnits>,
+    max: Option<ComputeUnits>,
+) -> (ComputeUnits, ComputeUnits) {
+    match (min, max) {
+        (Some(min), Some(max)) => (min, max),
+        (Some(min), None) => (min, min.max(MAX_CU_DEFAULT)),
+        (None, Some(max)) => (max.min(MIN_CU_DEFAULT), max),
+        (None, None) => (MIN_CU_DEFAULT, MAX_CU_DEFAULT),
+    }
+}
+
+fn region(wanted: Option<&RegionId>) -> Result<RegionId, ApiError> {
+    let name = wanted.map_or(REGION_DEFAULT, RegionId::as_str);
+    if !REGIONS.iter().any(|(id, ..)| *id == name) {
+        let known: Vec<_> = REGIONS.iter().map(|(id, ..)| *id).collect();
+        return Err(ApiError::invalid(format!(
+            "there is no region {name:?}; there are {}",
+            known.join(", ")
+        )));
+    }
+    name.parse().map_err(|_| ApiError::internal())
+}
+
+fn owner_and_database(
+    role: Option<RoleName>,
+    database: Option<DatabaseName>,
+) -> Result<(RoleName, DatabaseName), ApiError> {
+    let database = match database {
+        Some(database) => database,
+        None => DATABASE_DEFAULT.parse().map_err(|_| ApiError::internal())?,
+    };
+    let role = match role {
+        Some(role) => role,
+        None => format!("{database}_owner").parse().map_err(|_| {
+            ApiError::bad_request("project.branch.role_name is needed: the database's name is too long to make one of it")
+        })?,
+    };
+    database_name(&database)?;
+    role_name(&role)?;
+    Ok((role, database))
+}
+
+/// Checks that a database may have this name.
+pub(super) fn database_name(name: &DatabaseName) -> Result<(), ApiError> {
+    if RESERVED_DATABASES.contains(&name.as_str()) {
+        return Err(ApiError::invalid(format!(
+            "the database name {:?} is reserved",
+            name.as_str()
+        )));
+    }
+    Ok(())
+}
+
+/// Checks that a role may have this name.
+pub(super) fn role_name(name: &RoleName) -> Result<(), ApiError> {
+    if RESERVED_ROLES.contains(&name.as_str()) || name.as_str().starts_with("pg_") {
+        return Err(ApiError::invalid(format!(
+            "the role name {:?} is reserved",
+            name.as_str()
+        )));
+    }
+    Ok(())
+}
+
+/// Checks that a compute may have this name.
+pub(super) fn endpoint_name(name: &str) -> Result<(), ApiError> {
+    length("endpoint.name", name, ENDPOINT_NAME_CHARS_MAX)
+}
+
+/// Checks that a branch may have this name.
+pub(super) fn branch_name(name: &str) -> Result<(), ApiError> {
+    length("branch.name", name, BRANCH_NAME_CHARS_MAX)
+}
+
+/// Checks that a branch may be removed at this moment.
+pub(super) fn expiry(
+    row: &BranchRow,
+    has_children: bool,
+    at: Option<Micros>,
+    now: Micros,
+) -> Result<(), ApiError> {
+    let Some(at) = at else { return Ok(()) };
+    if at <= now {
+        return Err(ApiError::invalid("expires_at must lie in the future"));
+    }
+    if row.is_default || row.protected || has_children {
+        return Err(ApiError::invalid(
+            "a branch that is the default one, is protected, or has children cannot expire",
+        ));
+    }
+    Ok(())
+}
+
+fn length(field: &str, text: &str, chars_max: usize) -> Result<(), ApiError> {
+    if (1..=chars_max).contains(&text.chars().count()) {
+        Ok(())
+    } else {
+        Err(ApiError::bad_request(format!(
+            "{field} must have between 1 and {chars_max} characters"
+        )))
+    }
+}
+
+fn history_retention(seconds: u32) -> Result<(), ApiError> {
+    if seconds <= HISTORY_MAX_SECONDS {
+        Ok(())
+    } else {
+        Err(ApiError::bad_request(format!(
+            "history_retention_seconds must be at most {HISTORY_MAX_SECONDS}"
+        )))
+    }
+}
+
+pub(super) fn suspend_timeout(seconds: i64) -> Result<(), ApiError> {
+    if matches!(seconds, -1 | 0) || (SUSPEND_MIN_SECONDS..=SUSPEND_MAX_SECONDS).contains(&seconds) {
+        Ok(())
+    } else {
+        Err(ApiError::bad_request(
+            "suspend_timeout_seconds must be -1, 0, or between 60 and 604800",
+        ))
+    }
+}
+
+fn project_settings(settings: &ProjectSettings) -> Result<(), ApiError> {
+    let Some(ips) = settings
+        .allowed_ips
+        .as_ref()
+        .and_then(|allowed| allowed.ips.as_ref())
+    else {
+        return Ok(());
+    };
+    if ips.len() > ALLOWED_IPS_MAX {
+        return Err(ApiError::invalid(format!(
+            "allowed_ips may hold at most {ALLOWED_IPS_MAX} entries"
+        )));
+    }
+    match ips.iter().find(|text| !is_network(text.trim())) {
+        Some(wrong) => Err(ApiError::invalid(format!(
+            "{wrong:?} is not an address, a CIDR, or a range of addresses"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn is_network(text: &str) -> bool {
+    if let Some((first, last)) = text.split_once('-') {
+        return first.trim().parse::<IpAddr>().is_ok() && last.trim().parse::<IpAddr>().is_ok();
+    }
+    let Some((address, bits)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().is_ok();
+    };
+    let bits_max = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.parse::<u8>().is_ok_and(|bits| bits <= bits_max)
+}
+
+#[cfg(test)]
+mod tests;

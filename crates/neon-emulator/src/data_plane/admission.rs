@@ -1,0 +1,166 @@
+//! Who may come in, and whether anything is left of what the project may use.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use neon_client::model::{AllowedIps, Quota};
+
+use crate::clock::SECOND;
+use crate::store::{Route, Used};
+
+/// Whether a client at this address may connect.
+pub(super) fn may_enter(route: &Route, peer: IpAddr) -> bool {
+    let Some(allowed) = &route.project_settings.allowed_ips else {
+        return true;
+    };
+    if allowed.protected_branches_only == Some(true) && !route.branch_protected {
+        return true;
+    }
+    lets_in(allowed, peer)
+}
+
+/// A list that is empty lets everybody in.
+fn lets_in(allowed: &AllowedIps, peer: IpAddr) -> bool {
+    let mut entries = allowed.ips.iter().flatten().peekable();
+    entries.peek().is_none() || entries.any(|entry| covers(entry.trim(), peer.to_canonical()))
+}
+
+fn covers(entry: &str, peer: IpAddr) -> bool {
+    if let Ok(address) = entry.parse::<IpAddr>() {
+        return address == peer;
+    }
+    if let Ok(network) = entry.parse::<IpNet>() {
+        return network.contains(&peer);
+    }
+    let range = entry.split_once('-').and_then(|(first, last)| {
+        let first: IpAddr = first.trim().parse().ok()?;
+        let last: IpAddr = last.trim().parse().ok()?;
+        Some((first, last))
+    });
+    range.is_some_and(|(first, last)| {
+        first.is_ipv4() == peer.is_ipv4()
+            && last.is_ipv4() == peer.is_ipv4()
+            && first <= peer
+            && peer <= last
+    })
+}
+
+/// What of a quota is used up. `0` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exhausted {
+    ActiveTime,
+    ComputeTime,
+    DataTransfer,
+    LogicalSize,
+}
+
+impl Exhausted {
+    /// What the service says, to those who connect.
+    pub(crate) const fn message(self) -> &'static str {
+        match self {
+            Self::ActiveTime => {
+                "Your project has exceeded the active time quota. Upgrade your plan to increase limits."
+            }
+            Self::ComputeTime => {
+                "Your account or project has exceeded the compute time quota. Upgrade your plan to increase limits."
+            }
+            Self::DataTransfer => {
+                "Your project has exceeded the data transfer quota. Upgrade your plan to increase limits."
+            }
+            Self::LogicalSize => {
+                "Your project has exceeded the logical size quota. Upgrade your plan to increase limits."
+            }
+        }
+    }
+}
+
+/// Whether a quota has any limit that is measured here.
+pub(crate) fn limits_anything(quota: &Quota) -> bool {
+    [
+        quota.active_time_seconds,
+        quota.compute_time_seconds,
+        quota.data_transfer_bytes,
+        quota.logical_size_bytes,
+    ]
+    .iter()
+    .any(|limit| limit.is_some_and(|limit| limit > 0))
+}
+
+/// What of a quota is used up in this billing period.
+pub(crate) fn exhausted(quota: &Quota, used: Used, logical_size_bytes: i64) -> Option<Exhausted> {
+    let reached = |limit: Option<u64>, used: i64| {
+        limit.is_some_and(|limit| limit > 0 && used.unsigned_abs() >= limit)
+    };
+    if reached(quota.active_time_seconds, used.active_us / SECOND) {
+        Some(Exhausted::ActiveTime)
+    } else if reached(quota.compute_time_seconds, used.compute_us / SECOND) {
+        Some(Exhausted::ComputeTime)
+    } else if reached(quota.data_transfer_bytes, used.transferred_bytes) {
+        Some(Exhausted::DataTransfer)
+    } else if reached(quota.logical_size_bytes, logical_size_bytes) {
+        Some(Exhausted::LogicalSize)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(ips: &[&str]) -> AllowedIps {
+        AllowedIps {
+            ips: Some(ips.iter().map(ToString::to_string).collect()),
+            protected_branches_only: None,
+        }
+    }
+
+    #[test]
+    fn addresses_networks_and_ranges_let_in_whom_they_cover() {
+        let peer = |text: &str| text.parse::<IpAddr>().unwrap();
+        let list = allowed(&[
+            "10.0.0.1",
+            "192.168.0.0/16",
+            "172.16.0.5 - 172.16.0.9",
+            "2001:db8::/32",
+        ]);
+        for inside in [
+            "10.0.0.1",
+            "192.168.9.9",
+            "172.16.0.7",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(lets_in(&list, peer(inside)), "{inside}");
+        }
+        for outside in ["10.0.0.2", "192.169.0.1", "172.16.0.10", "2001:db9::1"] {
+            assert!(!lets_in(&list, peer(outside)), "{outside}");
+        }
+        assert!(lets_in(&allowed(&[]), peer("8.8.8.8")));
+        assert!(lets_in(&AllowedIps::default(), peer("8.8.8.8")));
+    }
+
+    #[test]
+    fn a_quota_is_used_up_when_its_limit_is_reached_and_zero_is_no_limit() {
+        let used = Used {
+            active_us: 60 * SECOND,
+            compute_us: 15 * SECOND,
+            transferred_bytes: 100,
+        };
+        let quota = |active, compute| Quota {
+            active_time_seconds: active,
+            compute_time_seconds: compute,
+            ..Quota::default()
+        };
+        assert_eq!(exhausted(&quota(None, None), used, 0), None);
+        assert_eq!(exhausted(&quota(Some(0), Some(16)), used, 0), None);
+        assert_eq!(
+            exhausted(&quota(Some(60), None), used, 0),
+            Some(Exhausted::ActiveTime)
+        );
+        assert_eq!(
+            exhausted(&quota(Some(61), Some(15)), used, 0),
+            Some(Exhausted::ComputeTime)
+        );
+    }
+}

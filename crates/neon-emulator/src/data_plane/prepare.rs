@@ -1,0 +1,203 @@
+//! Everything before PostgreSQL is spoken to: which database is meant, whether the client may come in, and whether it is awake.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use neon_client::ids::{BranchId, DatabaseName, EndpointId, RoleName};
+use neon_client::model::Quota;
+use secrecy::SecretString;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedRwLockReadGuard;
+use tokio_rustls::server::TlsStream;
+
+use super::admission::{self, Exhausted};
+use super::refusal::Refusal;
+use super::wire::Startup;
+use super::{DataPlane, pooler, target};
+use crate::api::view::period_start;
+use crate::compute::Compute;
+use crate::faults::{Effect, Verdict};
+use crate::provision::{ProvisionError, Real};
+use crate::store::{EndpointRow, Route, Store, StoreError};
+
+/// The kind of compute that only reads.
+const READ_ONLY: &str = "read_only";
+
+/// All that is known about a client before PostgreSQL is spoken to.
+pub(super) struct Ready {
+    /// Keeps the branch from being copied until the session is known.
+    pub(super) entered: Option<OwnedRwLockReadGuard<()>>,
+    pub(super) route: Route,
+    pub(super) startup: Startup,
+    pub(super) verdict: Verdict,
+    pub(super) names: Vec<(String, String)>,
+    pub(super) user: String,
+    /// Whether the client named the pooler.
+    pub(super) pooled: bool,
+    pub(super) password: SecretString,
+}
+
+impl DataPlane {
+    /// Everything before PostgreSQL is spoken to.
+    pub(super) async fn prepare(
+        &self,
+        client: &TlsStream<TcpStream>,
+        mut startup: Startup,
+        peer: IpAddr,
+    ) -> Result<Ready, Refusal> {
+        let target = target::find(client.get_ref().1.server_name(), startup.get("options"))?;
+        let user = startup.get("user").unwrap_or_default().to_owned();
+        // As in PostgreSQL, the database has the user's name where none is named.
+        let wanted = startup
+            .get("database")
+            .filter(|name| !name.is_empty())
+            .unwrap_or(&user)
+            .to_owned();
+        let route = self.find(&target.endpoint).await?;
+        self.admit(&route, peer).await?;
+        if target.pooled {
+            pooler::admit(&mut startup, target.options.as_deref())?;
+        }
+        let verdict = self.faults.for_connection(&route.endpoint.project_id);
+        tokio::time::sleep(Duration::from_millis(verdict.delay_ms)).await;
+        match verdict.outcome {
+            Some(Effect::RefuseConnections) => {
+                return Err(Refusal::unavailable(
+                    "injected: the compute does not take connections",
+                ));
+            }
+            Some(Effect::DoesNotWake { ms }) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                return Err(Refusal::proxy("Couldn't connect to compute node"));
+            }
+            _ => {}
+        }
+        let route = self.awake(&target.endpoint).await?;
+        let entered = self.sessions.enter(&route.endpoint.branch_id).await;
+        let no_role = || Refusal::password(&user);
+        let no_database = || Refusal {
+            code: "3D000",
+            message: format!("database \"{wanted}\" does not exist"),
+            hint: None,
+        };
+        let branch: BranchId = route
+            .endpoint
+            .branch_id
+            .parse()
+            .map_err(StoreError::corrupt)?;
+        let role: RoleName = user.parse().map_err(|_| no_role())?;
+        let database: DatabaseName = wanted.parse().map_err(|_| no_database())?;
+        let real = self
+            .provisioner
+            .ensure(&branch, &role, &database, &self.clock)
+            .await
+            .map_err(|error| match error {
+                ProvisionError::NoRole => no_role(),
+                ProvisionError::NoDatabase => no_database(),
+                ProvisionError::Store(error) => error.into(),
+            })?;
+        startup.set("user", Some(real.role.clone()));
+        startup.set("database", Some(real.database.clone()));
+        startup.set("options", options(target.options, &route.endpoint));
+        Ok(Ready {
+            entered: Some(entered),
+            route,
+            startup,
+            verdict,
+            password: real.password.clone(),
+            names: names(real, user.clone(), wanted),
+            user,
+            pooled: target.pooled,
+        })
+    }
+
+    /// Where the endpoint leads.
+    pub(super) async fn find(&self, endpoint: &EndpointId) -> Result<Route, Refusal> {
+        let Some(route) = self.store.route(endpoint).await? else {
+            return Err(Refusal::proxy(
+                "The requested endpoint could not be found, or you don't have access to it. Please check the provided ID and try again.",
+            ));
+        };
+        if route.endpoint.disabled {
+            return Err(Refusal::proxy(
+                "The endpoint has been disabled. Enable it using the API and retry.",
+            ));
+        }
+        Ok(route)
+    }
+
+    /// Whether the client may come in, and anything is left of the project's quota.
+    async fn admit(&self, route: &Route, peer: IpAddr) -> Result<(), Refusal> {
+        if !admission::may_enter(route, peer) {
+            return Err(Refusal::proxy(format!(
+                "This IP address {peer} is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon \
+                 console. Make sure to check for IPv4 or IPv6 addresses."
+            )));
+        }
+        let Some(quota) = route
+            .project_settings
+            .quota
+            .filter(admission::limits_anything)
+        else {
+            return Ok(());
+        };
+        match self.exhausted(&route.endpoint.project_id, &quota).await? {
+            None => Ok(()),
+            Some(exhausted) => Err(Refusal::proxy(exhausted.message())),
+        }
+    }
+
+    /// What of a project's quota is used up.
+    pub(crate) async fn exhausted(
+        &self,
+        project: &str,
+        quota: &Quota,
+    ) -> Result<Option<Exhausted>, StoreError> {
+        let now = self.clock.now();
+        let id = project.parse().map_err(StoreError::corrupt)?;
+        let mut tx = self.store.begin().await?;
+        for mut row in Store::lock_endpoints(&mut tx, &id).await? {
+            let compute = Compute::of(&row, &self.sessions, now);
+            Store::settle(&mut tx, &mut row, compute.sleeps_at, now).await?;
+        }
+        tx.commit().await?;
+        let used = self.store.used(project, None, period_start(now)).await?;
+        let mut largest = 0;
+        if quota.logical_size_bytes.is_some_and(|limit| limit > 0) {
+            for branch in self.store.branches(&id).await? {
+                let databases = self.store.databases(&branch.branch_id()?).await?;
+                match self.provisioner.sizes(&databases).await {
+                    Ok(size) => largest = largest.max(size),
+                    Err(ProvisionError::Store(error)) => return Err(error),
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(admission::exhausted(quota, used, largest))
+    }
+}
+
+/// What stands for what in messages to the client. The service puts a user's name in other quotes than PostgreSQL.
+fn names(real: Real, user: String, database: String) -> Vec<(String, String)> {
+    vec![
+        (real.database, database),
+        (
+            format!("failed for user \"{}\"", real.role),
+            format!("failed for user '{user}'"),
+        ),
+        (real.role, user),
+    ]
+}
+
+/// The options of a connection, which only reads where its compute only does.
+fn options(given: Option<String>, endpoint: &EndpointRow) -> Option<String> {
+    if endpoint.kind != READ_ONLY {
+        return given;
+    }
+    let given = given.unwrap_or_default();
+    Some(
+        format!("{given} -c default_transaction_read_only=on")
+            .trim_start()
+            .to_owned(),
+    )
+}

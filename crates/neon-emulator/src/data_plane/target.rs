@@ -1,0 +1,182 @@
+//! Which endpoint a client means: by the name it asks for in TLS, or by the option `endpoint`.
+
+use neon_client::ids::EndpointId;
+
+use crate::hosts::POOLER_SUFFIX;
+
+/// What every endpoint's id begins with.
+const ENDPOINT_PREFIX: &str = "ep-";
+/// The options that name an endpoint; the second is an older spelling.
+const OPTION_NAMES: [&str; 2] = ["endpoint", "project"];
+
+/// Why it is not clear which endpoint is meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TargetError {
+    #[error(
+        "Endpoint ID is not specified. Either please upgrade the postgres client library (libpq) for SNI support or pass the endpoint ID \
+         (first part of the domain name) as a parameter: '?options=endpoint%3D<endpoint-id>'. See more at https://neon.tech/sni"
+    )]
+    Missing,
+    #[error("the endpoint in the options and the one in the host name differ")]
+    Differ,
+    #[error("{0:?} is not the id of an endpoint")]
+    NotAnId(String),
+}
+
+/// The endpoint, and the options that are left for PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) endpoint: EndpointId,
+    /// Whether the endpoint's pooler is meant.
+    pub(super) pooled: bool,
+    pub(super) options: Option<String>,
+}
+
+/// Finds the endpoint in the TLS name and the startup options.
+pub(super) fn find(
+    server_name: Option<&str>,
+    options: Option<&str>,
+) -> Result<Target, TargetError> {
+    let from_name = server_name
+        .and_then(|name| name.split('.').next())
+        .filter(|label| label.starts_with(ENDPOINT_PREFIX))
+        .map(endpoint);
+    let from_name = from_name.transpose()?;
+    let (named, rest) = split(options.unwrap_or_default());
+    let from_options = named.as_deref().map(endpoint).transpose()?;
+    let (endpoint, pooled) = match (from_name, from_options) {
+        (Some((one, pooled)), Some((other, also))) if one == other => (one, pooled || also),
+        (Some(_), Some(_)) => return Err(TargetError::Differ),
+        (Some(named), None) | (None, Some(named)) => named,
+        (None, None) => return Err(TargetError::Missing),
+    };
+    Ok(Target {
+        endpoint,
+        pooled,
+        options: rest,
+    })
+}
+
+/// The endpoint of that name, and whether its pooler is named.
+fn endpoint(label: &str) -> Result<(EndpointId, bool), TargetError> {
+    let pooled = label.strip_suffix(POOLER_SUFFIX);
+    let id = pooled.unwrap_or(label).parse();
+    id.map(|id| (id, pooled.is_some()))
+        .map_err(|_| TargetError::NotAnId(label.chars().take(80).collect()))
+}
+
+/// Takes the endpoint out of an options text, which is split at spaces like a command line: `endpoint=x`, `-cendpoint=x`,
+/// `-c endpoint=x` and `--endpoint=x` are all written.
+fn split(options: &str) -> (Option<String>, Option<String>) {
+    let mut named = None;
+    let mut rest: Vec<&str> = Vec::new();
+    let mut words = options
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .peekable();
+    while let Some(word) = words.next() {
+        if word == "-c" {
+            match words.next_if(|next| value(next).is_some()) {
+                Some(next) => named = value(next),
+                None => rest.extend(std::iter::once(word).chain(words.next())),
+            }
+            continue;
+        }
+        let bare = word
+            .strip_prefix("--")
+            .or_else(|| word.strip_prefix("-c"))
+            .unwrap_or(word);
+        match value(bare) {
+            Some(id) => named = Some(id),
+            None => rest.push(word),
+        }
+    }
+    (named, (!rest.is_empty()).then(|| rest.join(" ")))
+}
+
+fn value(word: &str) -> Option<String> {
+    let (key, value) = word.split_once('=')?;
+    OPTION_NAMES.contains(&key).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "ep-still-lake-00000001";
+
+    fn options(text: &str) -> Result<(String, Option<String>), TargetError> {
+        find(None, Some(text)).map(|target| (target.endpoint.to_string(), target.options))
+    }
+
+    #[test]
+    fn every_spelling_of_the_option_is_understood_and_taken_out() {
+        for text in [
+            "endpoint=ep-still-lake-00000001",
+            "endpoint=ep-still-lake-00000001-pooler",
+            "-cendpoint=ep-still-lake-00000001",
+            "-c endpoint=ep-still-lake-00000001",
+            "--endpoint=ep-still-lake-00000001",
+            "project=ep-still-lake-00000001",
+        ] {
+            assert_eq!(options(text), Ok((ID.into(), None)), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_options_stay_as_they_are() {
+        let text = "-c search_path=a\\ b endpoint=ep-still-lake-00000001 -cstatement_timeout=5s --work_mem=8MB";
+        let rest = "-c search_path=a\\ b -cstatement_timeout=5s --work_mem=8MB".to_owned();
+        assert_eq!(options(text), Ok((ID.into(), Some(rest))));
+    }
+
+    #[test]
+    fn the_first_label_of_the_tls_name_is_the_endpoint() {
+        for name in [
+            "ep-still-lake-00000001.localhost",
+            "ep-still-lake-00000001-pooler.eu.example.test",
+        ] {
+            assert_eq!(find(Some(name), None).unwrap().endpoint.as_str(), ID);
+        }
+        assert_eq!(find(Some("localhost"), None), Err(TargetError::Missing));
+        assert_eq!(find(None, None), Err(TargetError::Missing));
+    }
+
+    #[test]
+    fn the_pooler_is_named_by_its_mark_in_either_place() {
+        let is_pooled = |name, options| find(name, options).unwrap().pooled;
+        let (direct, with_mark) = (
+            "ep-still-lake-00000001.localhost",
+            "ep-still-lake-00000001-pooler.localhost",
+        );
+        assert!(is_pooled(Some(with_mark), None));
+        assert!(!is_pooled(Some(direct), None));
+        assert!(is_pooled(
+            None,
+            Some("endpoint=ep-still-lake-00000001-pooler")
+        ));
+        assert!(!is_pooled(None, Some("endpoint=ep-still-lake-00000001")));
+        assert!(is_pooled(
+            Some(direct),
+            Some("endpoint=ep-still-lake-00000001-pooler")
+        ));
+        assert!(is_pooled(
+            Some(with_mark),
+            Some("endpoint=ep-still-lake-00000001")
+        ));
+    }
+
+    #[test]
+    fn two_different_endpoints_are_refused() {
+        let name = Some("ep-still-lake-00000001.localhost");
+        assert_eq!(
+            find(name, Some("endpoint=ep-other-lake-00000002")),
+            Err(TargetError::Differ)
+        );
+        assert!(find(name, Some("endpoint=ep-still-lake-00000001-pooler")).is_ok());
+        assert_eq!(
+            find(None, Some("endpoint=A/B")),
+            Err(TargetError::NotAnId("A/B".into()))
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! The start of an emulator: its parts, put together in the order in which they need each other.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::builder::Settings;
+use super::server::{Source, Under};
+use super::{Emulator, upkeep};
+use crate::api::{self, Api, Calls, RateLimiter, Requests};
+use crate::clock::{Clock, Micros};
+use crate::data_plane::scram::SaltedPasswords;
+use crate::data_plane::{Backend, DataPlane, Sessions};
+use crate::document::Conformance;
+use crate::faults::{ArmError, Faults};
+use crate::hosts::{HostTemplateError, Hosts};
+use crate::provision::Provisioner;
+use crate::store::{OpenError, Store, connect_options};
+use crate::tls::{Certificates, TlsError};
+use local_servers::postgres::PostgresError;
+
+/// Why an emulator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No key would be accepted.
+    #[error("at least one API key is needed")]
+    NoApiKey,
+    /// The host template gives no host to an endpoint.
+    #[error(transparent)]
+    HostTemplate(#[from] HostTemplateError),
+    /// No PostgreSQL server was named, and none could be started.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The PostgreSQL server under it cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The state of the emulator before this one cannot be read.
+    #[error("cannot read the emulator's state: {0}")]
+    State(String),
+    /// There are no certificates for the data plane.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A fault that was named cannot be armed.
+    #[error(transparent)]
+    Fault(#[from] ArmError),
+    /// Databases could not be made in advance.
+    #[error("cannot make databases in advance: {0}")]
+    Stock(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Starts an emulator; when this returns, the API and the data plane take connections.
+pub(super) async fn start(source: Source, mut settings: Settings) -> Result<Emulator, StartError> {
+    let reserved = Reserved::of(&mut settings).await?;
+    let control_database = settings.control_database.take();
+    let (under, control_database) = Under::find(source, control_database).await?;
+    reserved
+        .start_over(under, &control_database, settings)
+        .await
+}
+
+/// What an emulator can have before there is a server under it, so that what fails here leaves nothing.
+pub(super) struct Reserved {
+    api_listener: TcpListener,
+    data_listener: TcpListener,
+    api_address: SocketAddr,
+    data_address: SocketAddr,
+    hosts: Hosts,
+    faults: Faults,
+}
+
+impl Reserved {
+    pub(super) async fn of(settings: &mut Settings) -> Result<Self, StartError> {
+        if settings.api_keys.iter().all(String::is_empty) {
+            return Err(StartError::NoApiKey);
+        }
+        let faults = Faults::new(std::mem::take(&mut settings.faults), settings.seed)?;
+        let api_listener = listen(settings.api_listen).await?;
+        let data_listener = listen(settings.data_listen).await?;
+        let api_address = address(&api_listener, settings.api_listen)?;
+        let data_address = address(&data_listener, settings.data_listen)?;
+        let port = settings.advertised_data_port.unwrap_or(data_address.port());
+        Ok(Self {
+            hosts: Hosts::new(settings.host_template.clone(), port)?,
+            api_listener,
+            data_listener,
+            api_address,
+            data_address,
+            faults,
+        })
+    }
+
+    /// The rest. Where it fails, nothing stays of a state that was to be of this emulator alone.
+    pub(super) async fn start_over(
+        self,
+        under: Under,
+        control_database: &str,
+        settings: Settings,
+    ) -> Result<Emulator, StartError> {
+        let Self {
+            api_listener,
+            data_listener,
+            api_address,
+            data_address,
+            hosts,
+            faults,
+        } = self;
+        let backend = Backend::of(&connect_options(under.uri()).map_err(OpenError::from)?);
+
+        let (store, provisioner) = match open(under.uri(), control_database).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                under.leave_state(control_database).await;
+                return Err(error.into());
+            }
+        };
+        tracing::debug!("The state is open");
+        let suffix = hosts.are_own().then(|| hosts.suffix());
+        let prepared = prepare(&store, &provisioner, settings.spare_databases, suffix).await;
+        let Prepared {
+            certificates,
+            tls,
+            ahead,
+        } = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                under.leave(&provisioner, &store).await;
+                return Err(error);
+            }
+        };
+        tracing::debug!("There are databases and certificates");
+        let ca_pem = certificates.ca_pem().to_owned();
+        let sessions = Sessions::default();
+        let clock = Clock::ahead_by(ahead);
+
+        let plane = Arc::new(DataPlane {
+            store: store.clone(),
+            provisioner: provisioner.clone(),
+            faults: faults.clone(),
+            sessions: sessions.clone(),
+            backend,
+            tls,
+            certificates,
+            passwords: SaltedPasswords::default(),
+            limits: settings.limits,
+            latency: settings.latency,
+            clock: clock.clone(),
+            places: Arc::new(Semaphore::new(settings.limits.data_connections as usize)),
+        });
+        let api = Arc::new(Api {
+            store,
+            plane: plane.clone(),
+            provisioner,
+            faults,
+            sessions,
+            hosts,
+            latency: settings.latency,
+            limits: settings.limits,
+            rate: RateLimiter::new(settings.limits.rate),
+            requests: Requests::default(),
+            address: api_address,
+            data_address,
+            keys: settings
+                .api_keys
+                .into_iter()
+                .filter(|key| !key.is_empty())
+                .collect(),
+            clock,
+            calls: Calls::default(),
+            conformance: Conformance::new(settings.document),
+            tasks: TaskTracker::new(),
+            dice: Mutex::new(StdRng::seed_from_u64(settings.seed)),
+        });
+
+        let stop = CancellationToken::new();
+        let servers = TaskTracker::new();
+        servers.spawn(serve_api(api.clone(), api_listener, stop.clone()));
+        servers.spawn(upkeep::look_after(api.clone(), stop.clone()));
+        servers.spawn(plane.serve(data_listener, stop.clone()));
+        servers.spawn(upkeep::purge(api.clone(), stop.clone()));
+        Ok(Emulator {
+            api,
+            api_address,
+            data_address,
+            ca_pem,
+            stop,
+            servers,
+            under,
+        })
+    }
+}
+
+async fn open(uri: &str, control_database: &str) -> Result<(Store, Provisioner), OpenError> {
+    let store = Store::open(uri, control_database).await?;
+    match Provisioner::open(uri, store.clone()).await {
+        Ok(provisioner) => Ok((store, provisioner)),
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// What is read from the state before anybody is served, or made there.
+struct Prepared {
+    certificates: Arc<Certificates>,
+    tls: TlsAcceptor,
+    /// How far the clock is ahead of the system's.
+    ahead: Micros,
+}
+
+async fn prepare(
+    store: &Store,
+    provisioner: &Provisioner,
+    spare_databases: u32,
+    suffix: Option<&str>,
+) -> Result<Prepared, StartError> {
+    provisioner
+        .stock(spare_databases)
+        .await
+        .map_err(|error| StartError::Stock(error.to_string()))?;
+    let certificates = Certificates::open(store, suffix).await?;
+    Ok(Prepared {
+        tls: TlsAcceptor::from(certificates.clone().server_config()?),
+        certificates,
+        ahead: upkeep::ahead(store).await?,
+    })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
+}
+
+fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: wanted,
+        source,
+    })
+}
+
+async fn serve_api(api: Arc<Api>, listener: TcpListener, stop: CancellationToken) {
+    if let Err(error) = api::serve(api, listener, stop).await {
+        tracing::error!(%error, "The API stopped listening");
+    }
+}

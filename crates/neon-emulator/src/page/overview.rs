@@ -1,0 +1,171 @@
+//! What the page tells, gathered in one go. Only what is named here gets there: no row of the state is handed on whole.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use neon_client::model::{Operation, OperationStatus};
+
+use crate::api::{Api, Request};
+use crate::clock::timestamp;
+use crate::compute::{Compute, EndpointStateNow};
+use crate::faults::ArmedFault;
+use crate::hosts::reachable;
+use crate::store::{EndpointRow, OperationRow, ProjectCounts, ProjectRow, StoreError};
+
+/// Projects on the page.
+const PROJECTS_MAX: i64 = 50;
+/// Operations on the page.
+const OPERATIONS_MAX: i64 = 20;
+/// Requests on the page.
+const REQUESTS_MAX: usize = 50;
+
+/// Everything that the page tells.
+pub(super) struct Overview {
+    pub(super) now: Timestamp,
+    pub(super) api_address: SocketAddr,
+    pub(super) data_address: SocketAddr,
+    pub(super) requests: Vec<Request>,
+    pub(super) calls: u64,
+    /// Connections that are open, of all projects.
+    pub(super) connections: usize,
+    pub(super) faults: Vec<ArmedFault>,
+    /// What did not fit the API's document; absent where there is none to hold calls against.
+    pub(super) violations: Option<usize>,
+    /// Absent while PostgreSQL cannot be reached.
+    pub(super) state: Option<State>,
+}
+
+/// What the state tells.
+pub(super) struct State {
+    pub(super) counts: ProjectCounts,
+    pub(super) projects: Vec<ProjectLine>,
+    pub(super) operations: Vec<Operation>,
+    /// Operations that are not over, of all projects.
+    pub(super) running: i64,
+}
+
+/// A project, with its computes.
+pub(super) struct ProjectLine {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) region: String,
+    pub(super) pg_version: i32,
+    pub(super) created_at: Timestamp,
+    pub(super) connections: usize,
+    pub(super) computes: Vec<ComputeLine>,
+}
+
+/// A compute.
+pub(super) struct ComputeLine {
+    pub(super) id: String,
+    pub(super) branch: String,
+    pub(super) writes: bool,
+    pub(super) state: EndpointStateNow,
+    pub(super) disabled: bool,
+    pub(super) min_cu: f64,
+    pub(super) max_cu: f64,
+    /// Since when it sleeps.
+    pub(super) asleep_since: Option<Timestamp>,
+}
+
+impl Overview {
+    pub(super) async fn of(api: &Api) -> Self {
+        let state = match State::of(api).await {
+            Ok(state) => Some(state),
+            Err(error) => {
+                tracing::debug!(%error, "The page is shown without the state");
+                None
+            }
+        };
+        Self {
+            now: timestamp(api.clock.now()),
+            api_address: reachable(api.address),
+            data_address: reachable(api.data_address),
+            requests: api.requests.last(REQUESTS_MAX),
+            connections: api.sessions.all().len(),
+            calls: api.calls.counts().values().sum(),
+            faults: api.faults.list(),
+            violations: api
+                .conformance
+                .is_checked()
+                .then(|| api.conformance.found().len()),
+            state,
+        }
+    }
+}
+
+impl State {
+    async fn of(api: &Api) -> Result<Self, StoreError> {
+        let now = api.clock.now();
+        let counts = api.store.project_counts(api.recoverable_since()).await?;
+        let rows = api.store.newest_projects(PROJECTS_MAX).await?;
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        let mut computes: HashMap<String, Vec<ComputeLine>> = HashMap::new();
+        for (row, branch) in api.store.endpoints_of(&ids).await? {
+            let line = ComputeLine::of(api, &row, branch);
+            computes.entry(row.project_id).or_default().push(line);
+        }
+        let operations = api.store.newest_operations(OPERATIONS_MAX).await?;
+        let at = |row: &OperationRow| row.at(now);
+        Ok(Self {
+            counts,
+            running: api.store.running_operations(now).await?,
+            operations: operations.iter().map(at).collect::<Result<_, _>>()?,
+            projects: rows
+                .into_iter()
+                .map(|row| {
+                    let computes = computes.remove(&row.id).unwrap_or_default();
+                    ProjectLine::of(api, row, computes)
+                })
+                .collect(),
+        })
+    }
+
+    /// Computes on the page that do not sleep.
+    pub(super) fn awake(&self) -> usize {
+        let computes = self.projects.iter().flat_map(|project| &project.computes);
+        computes
+            .filter(|compute| compute.state != EndpointStateNow::Idle)
+            .count()
+    }
+}
+
+impl ProjectLine {
+    fn of(api: &Api, row: ProjectRow, computes: Vec<ComputeLine>) -> Self {
+        Self {
+            connections: api.sessions.count(&row.id),
+            id: row.id,
+            name: row.name,
+            region: row.region_id,
+            pg_version: row.pg_version,
+            created_at: timestamp(row.created_at_us),
+            computes,
+        }
+    }
+}
+
+impl ComputeLine {
+    fn of(api: &Api, row: &EndpointRow, branch: String) -> Self {
+        let compute = Compute::of(row, &api.sessions, api.clock.now());
+        Self {
+            id: row.id.clone(),
+            branch,
+            writes: row.kind == crate::api::READ_WRITE,
+            state: compute.state,
+            disabled: row.disabled,
+            min_cu: row.min_cu,
+            max_cu: row.max_cu,
+            asleep_since: compute.is_idle().then(|| timestamp(compute.sleeps_at)),
+        }
+    }
+}
+
+/// How an operation fares, in one of four looks.
+pub(super) fn look(status: &OperationStatus) -> &'static str {
+    match status {
+        OperationStatus::Finished => "good",
+        OperationStatus::Failed | OperationStatus::Error => "bad",
+        _ => "busy",
+    }
+}

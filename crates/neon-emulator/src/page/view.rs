@@ -1,0 +1,270 @@
+//! The page as HTML: pure functions of what was gathered. Every value is escaped.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use maud::{DOCTYPE, Markup, html};
+use neon_client::model::Operation;
+
+use super::overview::{ComputeLine, Overview, ProjectLine, State, look};
+use crate::api::Request;
+use crate::compute::EndpointStateNow;
+use crate::faults::ArmedFault;
+
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' \
+                    fill='%230b7a53'/%3E%3Cpath d='M4 8h3l2-4 1 8 1-4h2' fill='none' stroke='%23fff' stroke-width='1.4'/%3E%3C/svg%3E";
+
+/// The whole page.
+pub(super) fn page(overview: &Overview) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "neon-emulator" }
+                link rel="icon" href=(ICON);
+                link rel="stylesheet" href="/_page/style.css";
+                script src="/_page/script.js" defer {}
+                noscript { meta http-equiv="refresh" content="5"; }
+            }
+            body {
+                header {
+                    h1 { "neon-emulator" }
+                    p .addresses {
+                        span { "API " code { "http://" (overview.api_address) "/api/v2" } }
+                        span { "Data plane " code { (overview.data_address) } }
+                    }
+                    p .live {
+                        span #connection role="status" {}
+                        button #pause type="button" hidden { "Pause" }
+                    }
+                }
+                main #parts { (parts(overview)) }
+            }
+        }
+    }
+}
+
+/// What of it changes: parts with names, of which the script replaces those that did.
+pub(super) fn parts(overview: &Overview) -> Markup {
+    html! {
+        (summary(overview))
+        (faults(&overview.faults))
+        div .columns {
+            div .column {
+                @match &overview.state {
+                    Some(state) => {
+                        (projects(overview, state))
+                        (operations(&state.operations))
+                    }
+                    None => section #projects .wrong {
+                        h2 { "Projects" }
+                        p { "PostgreSQL cannot be reached. Calls are answered with 503 until it can." }
+                    }
+                }
+            }
+            div .column { (requests(&overview.requests)) }
+        }
+    }
+}
+
+fn summary(overview: &Overview) -> Markup {
+    let figure = |name: &str, value: &str, look: &str| {
+        html! { div class=(look) { dt { (name) } dd { (value) } } }
+    };
+    let state = overview.state.as_ref();
+    let known = |value: Option<usize>| value.map_or("–".to_owned(), |value| value.to_string());
+    let alive = state.map_or("–".to_owned(), |state| state.counts.alive.to_string());
+    let running = state.map_or("–".to_owned(), |state| state.running.to_string());
+    html! {
+        section #summary aria-label="Summary" {
+            dl {
+                (figure("Projects", &alive, ""))
+                (figure("Computes awake, of those shown", &known(state.map(State::awake)), ""))
+                (figure("Connections", &overview.connections.to_string(), ""))
+                (figure("Operations running", &running, ""))
+                (figure("Calls", &overview.calls.to_string(), ""))
+                @if let Some(violations) = overview.violations {
+                    (figure("Violations", &violations.to_string(), if violations == 0 { "" } else { "bad" }))
+                }
+                div .clock { dt { "Emulator’s time" } dd { (moment(overview.now)) } }
+            }
+        }
+    }
+}
+
+fn faults(armed: &[ArmedFault]) -> Markup {
+    html! {
+        section #faults aria-labelledby="faults-title" {
+            h2 #faults-title { "Faults" }
+            @if armed.is_empty() {
+                p .none { "None is armed. " code { "POST /_emulator/faults" } " arms one, such as " code { "createProject:503:times=1" } "." }
+            } @else {
+                ul .armed {
+                    @for one in armed {
+                        li {
+                            code { (one.fault) }
+                            span { "happened " strong { (one.happened) } " of " (one.seen) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn projects(overview: &Overview, state: &State) -> Markup {
+    html! {
+        section #projects aria-labelledby="projects-title" {
+            h2 #projects-title { "Projects and computes" }
+            @if state.projects.is_empty() {
+                div .empty {
+                    p { strong { "No project yet." } " With an API key of this emulator in " code { "NEON_API_KEY" } ", this makes one:" }
+                    pre tabindex="0" { code {
+                        "curl -H \"Authorization: Bearer $NEON_API_KEY\" \\\n  -d '{\"project\": {\"name\": \"first\"}}' \\\n  http://"
+                        (overview.api_address) "/api/v2/projects"
+                    } }
+                    p { "or Neon’s own command line:" }
+                    pre tabindex="0" { code {
+                        "NEON_API_HOST=http://" (overview.api_address) "/api/v2 \\\n  npx neon projects create --name first"
+                    } }
+                }
+            } @else {
+                ul .projects { @for project in &state.projects { (one_project(project)) } }
+            }
+            (left_out(state))
+        }
+    }
+}
+
+/// What is not shown.
+fn left_out(state: &State) -> Markup {
+    let shown = i64::try_from(state.projects.len()).unwrap_or(i64::MAX);
+    let older = state.counts.alive - shown;
+    html! {
+        @if older > 0 { p .none { "And " (older) " older." } }
+        @if state.counts.deleted > 0 { p .none { (state.counts.deleted) " deleted, which can be recovered." } }
+    }
+}
+
+fn one_project(project: &ProjectLine) -> Markup {
+    html! {
+        li {
+            div .project {
+                h3 { (project.name) }
+                code { (project.id) }
+                span .facts {
+                    (project.region) " · PostgreSQL " (project.pg_version) " · made " (moment(project.created_at))
+                    @if project.connections > 0 { " · " (counted(project.connections, "connection")) }
+                }
+            }
+            @if project.computes.is_empty() {
+                p .none { "No compute." }
+            } @else {
+                ul .computes { @for compute in &project.computes { (one_compute(compute)) } }
+            }
+        }
+    }
+}
+
+fn one_compute(compute: &ComputeLine) -> Markup {
+    let (look, word) = match compute.state {
+        _ if compute.disabled => ("idle", "disabled"),
+        EndpointStateNow::Starting => ("busy", "starting"),
+        EndpointStateNow::Active => ("good", "active"),
+        EndpointStateNow::Idle => ("idle", "idle"),
+    };
+    html! {
+        li {
+            span class={ "word " (look) } { (word) }
+            code { (compute.id) }
+            span .facts {
+                (compute.branch) @if !compute.writes { " · read-only" }
+                " · " (compute.min_cu) @if compute.max_cu > compute.min_cu { "–" (compute.max_cu) } " CU"
+                @if let Some(since) = compute.asleep_since { " · asleep since " (clock(since)) }
+            }
+        }
+    }
+}
+
+fn operations(operations: &[Operation]) -> Markup {
+    html! {
+        section #operations aria-labelledby="operations-title" {
+            h2 #operations-title { "Operations" }
+            @if operations.is_empty() {
+                p .none { "None yet." }
+            } @else {
+                div .scroll role="region" aria-labelledby="operations-title" tabindex="0" {
+                    table {
+                        thead { tr { th scope="col" { "Planned" } th scope="col" { "Operation" } th scope="col" { "State" } } }
+                        tbody { @for operation in operations { tr {
+                            td { (clock(operation.created_at)) }
+                            td { code { (operation.action.as_str()) } " " span .facts { (operation.project_id) } }
+                            td {
+                                span class={ "word " (look(&operation.status)) } { (operation.status.as_str()) }
+                                @if let Some(error) = &operation.error { " " span .facts { (error) } }
+                            }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn requests(requests: &[Request]) -> Markup {
+    html! {
+        section #requests aria-labelledby="requests-title" {
+            h2 #requests-title { "Last requests" }
+            @if requests.is_empty() {
+                p .none { "Nothing has been called yet." }
+            } @else {
+                div .scroll role="region" aria-labelledby="requests-title" tabindex="0" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Time" } th scope="col" { "Call" } th scope="col" { "Answer" } th scope="col" .number { "ms" }
+                        } }
+                        tbody { @for request in requests { (one_request(request)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn one_request(request: &Request) -> Markup {
+    let (look, answer) = match request.status {
+        Some(status @ 200..300) => ("good", status.to_string()),
+        Some(status) => ("bad", status.to_string()),
+        None => ("bad", "cut".to_owned()),
+    };
+    html! {
+        tr {
+            td { (clock(request.at())) }
+            td {
+                span .method { (request.method) } " " code { (request.operation) }
+                @if let Some(project) = &request.project { " " span .facts { (project) } }
+                @for fault in &request.faults { " " span .fault { (fault) } }
+            }
+            td { span class={ "word " (look) } { (answer) } }
+            td .number { (request.took_ms) }
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A moment of today or of any day, in UTC.
+fn moment(at: Timestamp) -> Markup {
+    let zoned = at.to_zoned(TimeZone::UTC);
+    html! { time datetime=(at) { (zoned.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
+}
+
+/// The time of day of a moment, in UTC.
+fn clock(at: Timestamp) -> Markup {
+    let zoned = at.to_zoned(TimeZone::UTC);
+    html! { time datetime=(at) { (zoned.strftime("%H:%M:%S")) } }
+}

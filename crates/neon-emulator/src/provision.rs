@@ -1,0 +1,347 @@
+//! The real databases and roles behind the names that projects use.
+//!
+//! A project costs nothing until somebody connects: then its role and its database are made, under names of their own, so
+//! that every project can have a `neondb` and a `neondb_owner`. Only roles of the same branch may connect. When the project
+//! can no longer be recovered, both are dropped. Each step may be repeated: what was made before a crash is found.
+
+pub(crate) mod copy;
+mod doomed;
+mod spare;
+
+use std::time::Duration;
+
+use neon_client::ids::{BranchId, DatabaseName, RoleName};
+use secrecy::SecretString;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
+
+pub(crate) use self::doomed::drop_database;
+use crate::clock::{Clock, Micros};
+use crate::store::{DatabaseRow, OpenError, RoleRow, Store, StoreError, Tx, connect_options};
+
+/// Databases that are made or dropped at one time. Each holds a connection of the state for as long.
+pub(crate) const PROVISIONING_MAX: u32 = 6;
+/// How long a connection waits for its turn to have its database made.
+const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
+/// The template of new databases where the owner of one may not install `vector`.
+const TEMPLATE: &str = "neon_emulator_template";
+
+/// Why there is no database to connect to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProvisionError {
+    #[error("no such database")]
+    NoDatabase,
+    #[error("no such role")]
+    NoRole,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for ProvisionError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// The names that PostgreSQL knows.
+#[derive(Debug, Clone)]
+pub(crate) struct Real {
+    pub(crate) database: String,
+    pub(crate) role: String,
+    /// The role's password, as it holds now.
+    pub(crate) password: SecretString,
+}
+
+/// Makes and drops databases and roles.
+#[derive(Debug, Clone)]
+pub(crate) struct Provisioner {
+    store: Store,
+    /// How PostgreSQL is reached, for a database of its own.
+    options: PgConnectOptions,
+    admin: PgPool,
+    template: Option<&'static str>,
+    strategy: &'static str,
+}
+
+impl Provisioner {
+    pub(crate) async fn open(uri: &str, store: Store) -> Result<Self, OpenError> {
+        let options = connect_options(uri)?;
+        let mut connection = options.connect().await?;
+        let trusted: Option<bool> = sqlx::query_scalar(
+            "SELECT bool_or(trusted) FROM pg_available_extension_versions WHERE name = 'vector'",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        let template = if trusted == Some(false) {
+            Some(TEMPLATE)
+        } else {
+            None
+        };
+        if template.is_some() {
+            let exists: bool =
+                sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+                    .bind(TEMPLATE)
+                    .fetch_one(&mut connection)
+                    .await?;
+            if !exists {
+                execute(&mut connection, format!("CREATE DATABASE {TEMPLATE}")).await?;
+            }
+            let mut inside = options.clone().database(TEMPLATE).connect().await?;
+            execute(
+                &mut inside,
+                "CREATE EXTENSION IF NOT EXISTS vector".to_owned(),
+            )
+            .await?;
+            inside.close().await?;
+        }
+        // Copying files wants a checkpoint: cheap where nothing waits for the disk, and then half as slow as writing
+        // every page to the log.
+        let copies_files: bool = sqlx::query_scalar(
+            "SELECT current_setting('fsync') = 'off' AND current_setting('server_version_num')::int >= 150000",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        let strategy = if copies_files {
+            " STRATEGY file_copy"
+        } else {
+            ""
+        };
+        connection.close().await?;
+        let admin = PgPoolOptions::new()
+            .acquire_timeout(QUEUE_TIMEOUT)
+            // Waiting here is the rule when many projects are new, and no news.
+            .acquire_slow_threshold(QUEUE_TIMEOUT)
+            .max_connections(PROVISIONING_MAX)
+            .connect_with(options.clone())
+            .await?;
+        Ok(Self {
+            store,
+            options,
+            admin,
+            template,
+            strategy,
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.admin.close().await;
+    }
+
+    /// The real names behind a project's, made when missing, with the password that holds now.
+    pub(crate) async fn ensure(
+        &self,
+        branch: &BranchId,
+        role: &RoleName,
+        database: &DatabaseName,
+        clock: &Clock,
+    ) -> Result<Real, ProvisionError> {
+        let now = clock.now();
+        let found = find(
+            &self.store.roles(branch).await?,
+            &self.store.databases(branch).await?,
+            role,
+            database,
+        )?;
+        if found.is_ready(now) {
+            return Ok(found.real(now));
+        }
+        // Taken before a connection of the state, so that those that wait here do not hold what the API needs.
+        let mut admin = self.admin.acquire().await?;
+        let mut tx = self.store.begin().await?;
+        Store::hold_project_of(&mut tx, branch).await?;
+        sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
+            .bind(branch.as_str())
+            .execute(&mut *tx)
+            .await?;
+        let roles = Store::roles_in(&mut tx, branch).await?;
+        let databases: Vec<DatabaseRow> =
+            sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1")
+                .bind(branch.as_str())
+                .fetch_all(&mut *tx)
+                .await?;
+        let found = find(&roles, &databases, role, database)?;
+        for row in [&found.owner, &found.role] {
+            if row.applied_password.as_deref() != Some(row.password_at(now)) {
+                apply_role(&mut admin, &mut tx, row, now).await?;
+            }
+        }
+        if found.database.provisioned_at_us.is_none() {
+            self.make_database(&mut admin, &mut tx, &found, now).await?;
+        }
+        if found.role.number != found.owner.number {
+            let real = found.real(now);
+            let grant = format!(
+                "GRANT CONNECT, TEMPORARY ON DATABASE \"{}\" TO \"{}\"",
+                real.database, real.role
+            );
+            execute(&mut admin, grant).await?;
+        }
+        tx.commit().await?;
+        Ok(found.real(now))
+    }
+
+    async fn make_database(
+        &self,
+        admin: &mut sqlx::PgConnection,
+        tx: &mut Tx,
+        found: &Found,
+        now: Micros,
+    ) -> Result<(), ProvisionError> {
+        let name = found.database.real_name();
+        let owner = found.owner.real_name();
+        let exists: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+                .bind(&name)
+                .fetch_one(&mut *admin)
+                .await?;
+        if exists {
+            // Made or renamed before a crash; the owner may not have been set yet.
+            execute(
+                admin,
+                format!("ALTER DATABASE \"{name}\" OWNER TO \"{owner}\""),
+            )
+            .await?;
+        } else if !self.take_spare(admin, tx, &name, &owner).await? {
+            execute(admin, self.create_statement(&name, Some(&owner))).await?;
+        }
+        execute(
+            admin,
+            format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC"),
+        )
+        .await?;
+        sqlx::query("UPDATE databases SET provisioned_at_us = $2 WHERE number = $1")
+            .bind(found.database.number)
+            .bind(now)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    fn create_statement(&self, name: &str, owner: Option<&str>) -> String {
+        let owner = owner
+            .map(|owner| format!(" OWNER \"{owner}\""))
+            .unwrap_or_default();
+        let template = self
+            .template
+            .map(|name| format!(" TEMPLATE {name}"))
+            .unwrap_or_default();
+        format!(
+            "CREATE DATABASE \"{name}\"{owner}{template}{}",
+            self.strategy
+        )
+    }
+
+    /// Brings a role's password into PostgreSQL, if the role is there already.
+    pub(crate) async fn apply_password(
+        &self,
+        branch: &BranchId,
+        role: &RoleName,
+        clock: &Clock,
+    ) -> Result<(), ProvisionError> {
+        let mut admin = self.admin.acquire().await?;
+        let mut tx = self.store.begin().await?;
+        Store::hold_project_of(&mut tx, branch).await?;
+        sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
+            .bind(branch.as_str())
+            .execute(&mut *tx)
+            .await?;
+        let row: Option<RoleRow> =
+            sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 AND name = $2")
+                .bind(branch.as_str())
+                .bind(role.as_str())
+                .fetch_optional(&mut *tx)
+                .await?;
+        let now = clock.now();
+        if let Some(row) = row
+            && row
+                .applied_password
+                .as_deref()
+                .is_some_and(|applied| applied != row.password_at(now))
+        {
+            apply_role(&mut admin, &mut tx, &row, now).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// A role, a database, and the role that owns it.
+struct Found {
+    role: RoleRow,
+    owner: RoleRow,
+    database: DatabaseRow,
+}
+
+impl Found {
+    fn is_ready(&self, now: Micros) -> bool {
+        let applied = |row: &RoleRow| row.applied_password.as_deref() == Some(row.password_at(now));
+        self.database.provisioned_at_us.is_some() && applied(&self.owner) && applied(&self.role)
+    }
+
+    fn real(&self, now: Micros) -> Real {
+        Real {
+            database: self.database.real_name(),
+            role: self.role.real_name(),
+            password: self.role.password_at(now).into(),
+        }
+    }
+}
+
+fn find(
+    roles: &[RoleRow],
+    databases: &[DatabaseRow],
+    role: &RoleName,
+    database: &DatabaseName,
+) -> Result<Found, ProvisionError> {
+    let named = |name: &str| roles.iter().find(|row| row.name == name).cloned();
+    let role = named(role.as_str()).ok_or(ProvisionError::NoRole)?;
+    let database = databases
+        .iter()
+        .find(|row| row.name == database.as_str())
+        .cloned()
+        .ok_or(ProvisionError::NoDatabase)?;
+    let owner = named(&database.owner_name).ok_or(ProvisionError::NoRole)?;
+    Ok(Found {
+        role,
+        owner,
+        database,
+    })
+}
+
+async fn apply_role(
+    admin: &mut sqlx::PgConnection,
+    tx: &mut Tx,
+    row: &RoleRow,
+    now: Micros,
+) -> Result<(), ProvisionError> {
+    let name = row.real_name();
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+            .bind(&name)
+            .fetch_one(&mut *admin)
+            .await?;
+    let verb = if exists { "ALTER" } else { "CREATE" };
+    // Our own names and passwords only: neither holds a quote.
+    let password = row.password_at(now);
+    let login = if row.no_login { "NOLOGIN" } else { "LOGIN" };
+    execute(
+        admin,
+        format!(
+            "{verb} ROLE \"{name}\" {login} NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}'"
+        ),
+    )
+    .await?;
+    sqlx::query("UPDATE roles SET applied_password = $2 WHERE number = $1")
+        .bind(row.number)
+        .bind(password)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn execute(connection: &mut sqlx::PgConnection, sql: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}

@@ -1,0 +1,129 @@
+//! Databases of a branch.
+
+use neon_client::ids::{BranchId, DatabaseName, ProjectId, RoleName};
+
+use super::{Store, StoreError, Tx};
+use crate::clock::Micros;
+
+/// A database as it is written down.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct DatabaseRow {
+    pub(crate) number: i64,
+    pub(crate) branch_id: String,
+    pub(crate) name: String,
+    pub(crate) owner_name: String,
+    pub(crate) provisioned_at_us: Option<Micros>,
+    pub(crate) real_name: Option<String>,
+    pub(crate) created_at_us: Micros,
+    pub(crate) updated_at_us: Micros,
+}
+
+impl DatabaseRow {
+    /// What PostgreSQL calls it.
+    pub(crate) fn real_name(&self) -> String {
+        self.real_name
+            .clone()
+            .unwrap_or_else(|| format!("db_{}_{}", self.branch_id, self.number))
+    }
+}
+
+impl Store {
+    /// The databases of a branch.
+    pub(crate) async fn databases(
+        &self,
+        branch: &BranchId,
+    ) -> Result<Vec<DatabaseRow>, StoreError> {
+        Ok(
+            sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1 ORDER BY number")
+                .bind(branch.as_str())
+                .fetch_all(self.pool())
+                .await?,
+        )
+    }
+
+    /// The same, held for a change.
+    pub(crate) async fn lock_databases(
+        tx: &mut Tx,
+        branch: &BranchId,
+    ) -> Result<Vec<DatabaseRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM databases WHERE branch_id = $1 ORDER BY number FOR UPDATE",
+        )
+        .bind(branch.as_str())
+        .fetch_all(&mut **tx)
+        .await?)
+    }
+
+    /// One database.
+    pub(crate) async fn database(
+        &self,
+        branch: &BranchId,
+        name: &DatabaseName,
+    ) -> Result<DatabaseRow, StoreError> {
+        sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1 AND name = $2")
+            .bind(branch.as_str())
+            .bind(name.as_str())
+            .fetch_optional(self.pool())
+            .await?
+            .ok_or(StoreError::NotFound("database"))
+    }
+
+    /// Writes a new database.
+    pub(crate) async fn insert_database(
+        tx: &mut Tx,
+        project: &ProjectId,
+        branch: &BranchId,
+        name: &DatabaseName,
+        owner: &RoleName,
+        now: Micros,
+    ) -> Result<DatabaseRow, StoreError> {
+        Ok(sqlx::query_as(
+            "INSERT INTO databases (project_id, branch_id, name, owner_name, created_at_us, updated_at_us)
+             VALUES ($1, $2, $3, $4, $5, $5) RETURNING *",
+        )
+        .bind(project.as_str())
+        .bind(branch.as_str())
+        .bind(name.as_str())
+        .bind(owner.as_str())
+        .bind(now)
+        .fetch_one(&mut **tx)
+        .await?)
+    }
+
+    /// Writes what can be changed of a database.
+    pub(crate) async fn save_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE databases SET name = $2, owner_name = $3, updated_at_us = $4, provisioned_at_us = $5 WHERE number = $1",
+        )
+        .bind(row.number)
+        .bind(&row.name)
+        .bind(&row.owner_name)
+        .bind(row.updated_at_us)
+        .bind(row.provisioned_at_us)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets a database; what PostgreSQL has of it is doomed.
+    pub(crate) async fn doom_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM databases WHERE number = $1")
+            .bind(row.number)
+            .execute(&mut **tx)
+            .await?;
+        if row.provisioned_at_us.is_some() {
+            Self::doom(tx, "database", &row.real_name()).await?;
+        }
+        Ok(())
+    }
+
+    /// Remembers that something of PostgreSQL's is to be dropped.
+    pub(crate) async fn doom(tx: &mut Tx, kind: &str, name: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO doomed (kind, name) VALUES ($1, $2)")
+            .bind(kind)
+            .bind(name)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Projects: reading, listing, changing, deleting, recovering.
+
+use neon_client::ids::{BranchId, OrgId, ProjectId};
+use neon_client::model::{DefaultEndpointSettings, ProjectSettings};
+use sqlx::types::Json;
+
+use super::{Store, StoreError, Tx};
+use crate::clock::Micros;
+
+/// A project as it is written down.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct ProjectRow {
+    pub(crate) number: i64,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) org_id: Option<String>,
+    pub(crate) region_id: String,
+    pub(crate) pg_version: i32,
+    pub(crate) provisioner: String,
+    pub(crate) store_passwords: bool,
+    pub(crate) history_retention_seconds: i64,
+    pub(crate) settings: Json<ProjectSettings>,
+    pub(crate) default_endpoint_settings: Json<DefaultEndpointSettings>,
+    pub(crate) created_at_us: Micros,
+    pub(crate) updated_at_us: Micros,
+    pub(crate) busy_until_us: Micros,
+    pub(crate) last_active_us: Option<Micros>,
+    pub(crate) connections_opened: i64,
+    pub(crate) deleted_at_us: Option<Micros>,
+}
+
+/// Which projects a page is of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProjectQuery {
+    /// The number of the last project of the page before.
+    pub(crate) after: i64,
+    pub(crate) limit: i64,
+    pub(crate) search: Option<String>,
+    pub(crate) org_id: Option<OrgId>,
+    /// Only those that were deleted since; without it, only those that are not deleted.
+    pub(crate) deleted_since: Option<Micros>,
+}
+
+impl Store {
+    /// A project that is not deleted.
+    pub(crate) async fn project(&self, id: &ProjectId) -> Result<ProjectRow, StoreError> {
+        sqlx::query_as("SELECT * FROM projects WHERE id = $1 AND deleted_at_us IS NULL")
+            .bind(id.as_str())
+            .fetch_optional(self.pool())
+            .await?
+            .ok_or(StoreError::NotFound("project"))
+    }
+
+    /// Holds a project's row for a change. A project with a running operation is not given.
+    pub(crate) async fn lock_project(
+        tx: &mut Tx,
+        id: &ProjectId,
+        now: Micros,
+    ) -> Result<ProjectRow, StoreError> {
+        let row: ProjectRow = sqlx::query_as(
+            "SELECT * FROM projects WHERE id = $1 AND deleted_at_us IS NULL FOR UPDATE",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(StoreError::NotFound("project"))?;
+        if row.busy_until_us > now {
+            Err(StoreError::Locked)
+        } else {
+            Ok(row)
+        }
+    }
+
+    /// Whoever changes something of a project holds the project's row before any other, if only so that it stays: two changes that took
+    /// the rows in different orders would wait for each other.
+    pub(crate) async fn hold_project(tx: &mut Tx, id: &ProjectId) -> Result<(), StoreError> {
+        sqlx::query("SELECT FROM projects WHERE id = $1 FOR KEY SHARE")
+            .bind(id.as_str())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// The same, for who knows only a branch of it.
+    pub(crate) async fn hold_project_of(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
+        sqlx::query(
+            "SELECT FROM projects WHERE id = (SELECT project_id FROM branches WHERE id = $1) FOR KEY SHARE",
+        )
+        .bind(branch.as_str())
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// One page of projects, in the order they were made.
+    pub(crate) async fn projects(
+        &self,
+        query: &ProjectQuery,
+    ) -> Result<Vec<ProjectRow>, StoreError> {
+        // Two statements, so that each has the index of its own.
+        let sql = if query.deleted_since.is_some() {
+            "SELECT * FROM projects WHERE deleted_at_us IS NOT NULL AND deleted_at_us >= $5 AND number > $1
+                 AND ($3::text IS NULL OR strpos(lower(name), lower($3)) > 0 OR strpos(id, lower($3)) > 0)
+                 AND ($4::text IS NULL OR org_id = $4)
+             ORDER BY number LIMIT $2"
+        } else {
+            "SELECT * FROM projects WHERE deleted_at_us IS NULL AND $5::bigint IS NULL AND number > $1
+                 AND ($3::text IS NULL OR strpos(lower(name), lower($3)) > 0 OR strpos(id, lower($3)) > 0)
+                 AND ($4::text IS NULL OR org_id = $4)
+             ORDER BY number LIMIT $2"
+        };
+        Ok(sqlx::query_as(sql)
+            .bind(query.after)
+            .bind(query.limit)
+            .bind(&query.search)
+            .bind(query.org_id.as_ref().map(OrgId::as_str))
+            .bind(query.deleted_since)
+            .fetch_all(self.pool())
+            .await?)
+    }
+
+    /// Everything there is, deleted projects included, for tests and people.
+    pub(crate) async fn all_projects(&self) -> Result<Vec<ProjectRow>, StoreError> {
+        Ok(sqlx::query_as("SELECT * FROM projects ORDER BY number")
+            .fetch_all(self.pool())
+            .await?)
+    }
+
+    /// The organizations that projects were made in.
+    pub(crate) async fn organizations(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT DISTINCT org_id FROM projects WHERE org_id IS NOT NULL ORDER BY org_id",
+        )
+        .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// The projects of an organization, newest first.
+    pub(crate) async fn projects_of(&self, organization: &str) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT id FROM projects WHERE org_id = $1 AND deleted_at_us IS NULL ORDER BY number DESC",
+        )
+        .bind(organization)
+        .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// How many projects are not deleted.
+    pub(crate) async fn count_projects(tx: &mut Tx) -> Result<i64, StoreError> {
+        // One creation at a time counts, or two would both find the last free place.
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtext('neon_emulator.projects_limit'))")
+            .execute(&mut **tx)
+            .await?;
+        Ok(
+            sqlx::query_scalar("SELECT count(*) FROM projects WHERE deleted_at_us IS NULL")
+                .fetch_one(&mut **tx)
+                .await?,
+        )
+    }
+
+    /// Writes what can be changed of a project.
+    pub(crate) async fn save_project(tx: &mut Tx, row: &ProjectRow) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE projects SET name = $2, settings = $3, default_endpoint_settings = $4, history_retention_seconds = $5,
+                 updated_at_us = $6, deleted_at_us = $7
+             WHERE id = $1",
+        )
+        .bind(&row.id)
+        .bind(&row.name)
+        .bind(&row.settings)
+        .bind(&row.default_endpoint_settings)
+        .bind(row.history_retention_seconds)
+        .bind(row.updated_at_us)
+        .bind(row.deleted_at_us)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Holds the row of a project that was deleted since.
+    pub(crate) async fn lock_deleted_project(
+        tx: &mut Tx,
+        id: &ProjectId,
+        since: Micros,
+    ) -> Result<ProjectRow, StoreError> {
+        sqlx::query_as("SELECT * FROM projects WHERE id = $1 AND deleted_at_us >= $2 FOR UPDATE")
+            .bind(id.as_str())
+            .bind(since)
+            .fetch_optional(&mut **tx)
+            .await?
+            .ok_or(StoreError::NotFound("deleted project"))
+    }
+
+    /// A project that was deleted before, so that nobody can recover it any more.
+    pub(crate) async fn lock_expired_project(
+        tx: &mut Tx,
+        before: Micros,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT id FROM projects WHERE deleted_at_us < $1 ORDER BY deleted_at_us LIMIT 1 FOR UPDATE SKIP LOCKED",
+        )
+        .bind(before)
+        .fetch_optional(&mut **tx)
+        .await?)
+    }
+
+    /// Forgets a project and all that belongs to it.
+    pub(crate) async fn forget_project(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM projects WHERE id = $1")
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes every project, beyond recovery, and dooms the databases in stock.
+    pub(crate) async fn delete_everything(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE projects SET deleted_at_us = 0")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "WITH stock AS (DELETE FROM spare_databases RETURNING name)
+             INSERT INTO doomed (kind, name) SELECT 'database', name FROM stock",
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Every password that was ever given out.
+    pub(crate) async fn passwords_given(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT password FROM passwords_given ORDER BY given_at_us, password",
+        )
+        .fetch_all(self.pool())
+        .await?)
+    }
+}

@@ -1,0 +1,186 @@
+//! Roles with their passwords, and where a connection goes.
+
+use neon_client::ids::{BranchId, EndpointId, ProjectId, RoleName};
+use neon_client::model::ProjectSettings;
+use sqlx::types::Json;
+
+use super::{EndpointRow, Store, StoreError, Tx};
+use crate::clock::Micros;
+
+/// A role as it is written down.
+#[derive(Clone, sqlx::FromRow)]
+pub(crate) struct RoleRow {
+    pub(crate) number: i64,
+    pub(crate) branch_id: String,
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) old_password: Option<String>,
+    pub(crate) password_from_us: Micros,
+    pub(crate) applied_password: Option<String>,
+    pub(crate) no_login: bool,
+    pub(crate) real_name: Option<String>,
+    pub(crate) created_at_us: Micros,
+    pub(crate) updated_at_us: Micros,
+}
+
+impl RoleRow {
+    /// What PostgreSQL calls it.
+    pub(crate) fn real_name(&self) -> String {
+        self.real_name
+            .clone()
+            .unwrap_or_else(|| format!("role_{}_{}", self.branch_id, self.number))
+    }
+
+    /// The password that opens a database at this moment.
+    pub(crate) fn password_at(&self, now: Micros) -> &str {
+        match &self.old_password {
+            Some(old) if now < self.password_from_us => old,
+            _ => &self.password,
+        }
+    }
+}
+
+/// What the endpoint of a connection leads to.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Route {
+    #[sqlx(flatten)]
+    pub(crate) endpoint: EndpointRow,
+    pub(crate) project_settings: Json<ProjectSettings>,
+    pub(crate) branch_protected: bool,
+}
+
+impl Store {
+    /// The roles of a branch.
+    pub(crate) async fn roles(&self, branch: &BranchId) -> Result<Vec<RoleRow>, StoreError> {
+        Ok(
+            sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 ORDER BY number")
+                .bind(branch.as_str())
+                .fetch_all(self.pool())
+                .await?,
+        )
+    }
+
+    /// The same, in a transaction.
+    pub(crate) async fn roles_in(
+        tx: &mut Tx,
+        branch: &BranchId,
+    ) -> Result<Vec<RoleRow>, StoreError> {
+        Ok(
+            sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 ORDER BY number")
+                .bind(branch.as_str())
+                .fetch_all(&mut **tx)
+                .await?,
+        )
+    }
+
+    /// One role.
+    pub(crate) async fn role(
+        &self,
+        branch: &BranchId,
+        name: &RoleName,
+    ) -> Result<RoleRow, StoreError> {
+        sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 AND name = $2")
+            .bind(branch.as_str())
+            .bind(name.as_str())
+            .fetch_optional(self.pool())
+            .await?
+            .ok_or(StoreError::NotFound("role"))
+    }
+
+    /// One role, held for a change.
+    pub(crate) async fn lock_role(
+        tx: &mut Tx,
+        branch: &BranchId,
+        name: &RoleName,
+    ) -> Result<RoleRow, StoreError> {
+        sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 AND name = $2 FOR UPDATE")
+            .bind(branch.as_str())
+            .bind(name.as_str())
+            .fetch_optional(&mut **tx)
+            .await?
+            .ok_or(StoreError::NotFound("role"))
+    }
+
+    /// Writes a new role.
+    pub(crate) async fn insert_role(
+        tx: &mut Tx,
+        project: &ProjectId,
+        branch: &BranchId,
+        name: &RoleName,
+        password: Option<&str>,
+        now: Micros,
+    ) -> Result<RoleRow, StoreError> {
+        Ok(sqlx::query_as(
+            "INSERT INTO roles (project_id, branch_id, name, password, no_login, created_at_us, updated_at_us)
+             VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING *",
+        )
+        .bind(project.as_str())
+        .bind(branch.as_str())
+        .bind(name.as_str())
+        .bind(password.unwrap_or_default())
+        .bind(password.is_none())
+        .bind(now)
+        .fetch_one(&mut **tx)
+        .await?)
+    }
+
+    /// Forgets a role; what PostgreSQL has of it is doomed.
+    pub(crate) async fn doom_role(tx: &mut Tx, row: &RoleRow) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM roles WHERE number = $1")
+            .bind(row.number)
+            .execute(&mut **tx)
+            .await?;
+        if row.applied_password.is_some() {
+            Self::doom(tx, "role", &row.real_name()).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a role a new password that holds from a moment on; until then the one before does.
+    pub(crate) async fn set_password(
+        tx: &mut Tx,
+        role: &RoleRow,
+        password: &str,
+        now: Micros,
+        holds_from: Micros,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE roles SET old_password = $2, password = $3, password_from_us = $4, updated_at_us = $5 WHERE number = $1",
+        )
+        .bind(role.number)
+        .bind(role.password_at(now))
+        .bind(password)
+        .bind(holds_from)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Remembers that a password was given out, so that tests can look for it where it must not be.
+    pub(crate) async fn note_password(
+        tx: &mut Tx,
+        password: &str,
+        now: Micros,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO passwords_given (password, given_at_us) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(password)
+            .bind(now)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Where connections to an endpoint go, unless its project is deleted.
+    pub(crate) async fn route(&self, endpoint: &EndpointId) -> Result<Option<Route>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT endpoint.*, project.settings AS project_settings, branch.protected AS branch_protected
+             FROM endpoints AS endpoint JOIN projects AS project ON project.id = endpoint.project_id
+                 JOIN branches AS branch ON branch.id = endpoint.branch_id
+             WHERE endpoint.id = $1 AND project.deleted_at_us IS NULL AND branch.deleted_at_us IS NULL",
+        )
+        .bind(endpoint.as_str())
+        .fetch_optional(self.pool())
+        .await?)
+    }
+}

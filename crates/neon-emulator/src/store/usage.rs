@@ -1,0 +1,204 @@
+//! What is used up: active time, compute time and bytes sent, by the hour.
+//!
+//! Nothing counts while it happens. A compute is settled when something about it changes or somebody asks: the time it was active since it
+//! was last settled follows from when it was started, last used and suspended.
+
+use neon_client::ids::ProjectId;
+
+use super::{EndpointRow, Store, StoreError, Tx};
+use crate::clock::{Micros, SECOND};
+
+/// Microseconds of an hour.
+pub(crate) const HOUR: Micros = 3_600 * SECOND;
+/// Thousandths of a compute unit.
+const MILLI: f64 = 1000.0;
+
+/// What was used up in an hour.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct UsedHour {
+    pub(crate) branch_id: String,
+    pub(crate) hour_us: Micros,
+    /// Active time, times the compute's size.
+    pub(crate) compute_us: Micros,
+    pub(crate) transferred_bytes: i64,
+}
+
+/// What was used up since some moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct Used {
+    pub(crate) active_us: Micros,
+    /// Active time, times the compute's size.
+    pub(crate) compute_us: Micros,
+    pub(crate) transferred_bytes: i64,
+}
+
+/// A time that lies in one hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretch {
+    hour: Micros,
+    lasted: Micros,
+}
+
+/// The pieces of a time by the hours they lie in.
+fn by_hour(from: Micros, to: Micros) -> Vec<Stretch> {
+    let mut pieces = Vec::new();
+    let mut at = from;
+    while at < to {
+        let hour = at - at.rem_euclid(HOUR);
+        let end = to.min(hour + HOUR);
+        pieces.push(Stretch {
+            hour,
+            lasted: end - at,
+        });
+        at = end;
+    }
+    pieces
+}
+
+impl Store {
+    /// Adds up what a compute was active since it was last settled. It is so until `until` at most.
+    pub(crate) async fn settle(
+        tx: &mut Tx,
+        row: &mut EndpointRow,
+        until: Micros,
+        now: Micros,
+    ) -> Result<(), StoreError> {
+        let from = row
+            .settled_us
+            .unwrap_or(row.ready_at_us)
+            .max(row.ready_at_us);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "compute sizes are small numbers of quarters"
+        )]
+        let milli_cu = (row.min_cu * MILLI).round() as i64;
+        for piece in by_hour(from, until.min(now)) {
+            Self::add_usage(
+                tx,
+                &row.project_id,
+                &row.branch_id,
+                piece.hour,
+                piece.lasted,
+                milli_cu,
+                0,
+            )
+            .await?;
+        }
+        row.settled_us = Some(now);
+        sqlx::query("UPDATE endpoints SET settled_us = $2 WHERE id = $1")
+            .bind(&row.id)
+            .bind(now)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Adds bytes that were sent to clients.
+    pub(crate) async fn add_transfer(
+        &self,
+        project: &str,
+        branch: &str,
+        bytes: u64,
+        now: Micros,
+    ) -> Result<(), StoreError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        let hour = now - now.rem_euclid(HOUR);
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        Self::add_usage(&mut tx, project, branch, hour, 0, 0, bytes).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn add_usage(
+        tx: &mut Tx,
+        project: &str,
+        branch: &str,
+        hour: Micros,
+        active: Micros,
+        milli_cu: i64,
+        bytes: i64,
+    ) -> Result<(), StoreError> {
+        // The project may be gone by the time its last bytes are counted.
+        sqlx::query(
+            "INSERT INTO usage_hours AS used (project_id, branch_id, hour_us, active_us, compute_milli_us, transferred_bytes)
+             SELECT id, $2, $3, $4, $4::numeric * $5, $6 FROM projects WHERE id = $1 FOR KEY SHARE
+             ON CONFLICT (project_id, branch_id, hour_us) DO UPDATE SET active_us = used.active_us + excluded.active_us,
+                 compute_milli_us = used.compute_milli_us + excluded.compute_milli_us,
+                 transferred_bytes = used.transferred_bytes + excluded.transferred_bytes",
+        )
+        .bind(project)
+        .bind(branch)
+        .bind(hour)
+        .bind(active)
+        .bind(milli_cu)
+        .bind(bytes)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// What a project, or one branch of it, has used up since a moment.
+    pub(crate) async fn used(
+        &self,
+        project: &str,
+        branch: Option<&str>,
+        since: Micros,
+    ) -> Result<Used, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT coalesce(sum(active_us), 0)::bigint AS active_us,
+                 coalesce(trunc(sum(compute_milli_us) / 1000), 0)::bigint AS compute_us,
+                 coalesce(sum(transferred_bytes), 0)::bigint AS transferred_bytes
+             FROM usage_hours WHERE project_id = $1 AND ($2::text IS NULL OR branch_id = $2) AND hour_us >= $3",
+        )
+        .bind(project)
+        .bind(branch)
+        .bind(since)
+        .fetch_one(self.pool())
+        .await?)
+    }
+
+    /// What a project has used up, hour by hour.
+    pub(crate) async fn used_hours(
+        &self,
+        project: &ProjectId,
+        from: Micros,
+        to: Micros,
+    ) -> Result<Vec<UsedHour>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT branch_id, hour_us, trunc(compute_milli_us / 1000)::bigint AS compute_us, transferred_bytes
+             FROM usage_hours WHERE project_id = $1 AND hour_us >= $2 AND hour_us < $3 ORDER BY hour_us, branch_id",
+        )
+        .bind(project.as_str())
+        .bind(from)
+        .bind(to)
+        .fetch_all(self.pool())
+        .await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_counted_in_the_hours_that_it_lies_in() {
+        assert_eq!(by_hour(5, 5), []);
+        assert_eq!(
+            by_hour(HOUR - 2, 2 * HOUR + 3),
+            [
+                Stretch { hour: 0, lasted: 2 },
+                Stretch {
+                    hour: HOUR,
+                    lasted: HOUR
+                },
+                Stretch {
+                    hour: 2 * HOUR,
+                    lasted: 3
+                }
+            ]
+        );
+    }
+}

@@ -1,0 +1,728 @@
+//! The API against a real client and a real PostgreSQL.
+
+use crate::common::{World, connect, password, refused, uri};
+use local_servers::postgres::Server;
+use neon_client::model::{
+    CreateProject, OperationStatus, ProjectEnvelope, ProjectPage, RecoveredProject, RoleOperations,
+};
+use neon_emulator::{Emulator, Latency, Limits};
+use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+fn names(page: &ProjectPage) -> Vec<&str> {
+    page.projects
+        .iter()
+        .map(|project| project.name.as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    assert_eq!(created.project.pg_version, 17);
+    assert_eq!(created.project.region_id.as_str(), "aws-us-east-2");
+    assert_eq!(
+        (created.branch.name.as_str(), created.branch.default),
+        ("main", true)
+    );
+    assert_eq!(created.roles[0].name.as_str(), "neondb_owner");
+    assert_eq!(created.databases[0].name.as_str(), "neondb");
+    assert!(password(&created).starts_with("npg_") && password(&created).len() >= 16);
+    let actions: Vec<&str> = created
+        .operations
+        .iter()
+        .map(|operation| operation.action.as_str())
+        .collect();
+    assert_eq!(actions, ["create_timeline", "start_compute"]);
+    assert!(
+        created
+            .operations
+            .iter()
+            .all(|operation| !operation.status.is_over()),
+        "under way in its answer"
+    );
+    for operation in world.finished(&created.operations).await {
+        assert_eq!(operation.status, OperationStatus::Finished);
+    }
+
+    let id = &created.project.id;
+    let got: ProjectEnvelope =
+        serde_json::from_value(world.get(&format!("/projects/{id}")).await).expect("a project");
+    assert_eq!(got.project.name, "one");
+    assert_eq!(got.project.updated_at, created.project.updated_at);
+    let page: ProjectPage = serde_json::from_value(world.get("/projects").await).expect("a page");
+    assert_eq!(names(&page), ["one"]);
+
+    let branch = &created.branch.id;
+    let endpoints = world.get(&format!("/projects/{id}/endpoints")).await;
+    assert_eq!(endpoints["endpoints"][0]["current_state"], "active");
+    assert_eq!(
+        world.get(&format!("/projects/{id}/branches")).await["branches"][0]["id"],
+        branch.as_str()
+    );
+    assert_eq!(
+        world
+            .get(&format!("/projects/{id}/branches/{branch}"))
+            .await["branch"]["current_state"],
+        "ready"
+    );
+    let databases = world
+        .get(&format!("/projects/{id}/branches/{branch}/databases"))
+        .await;
+    assert_eq!(databases["databases"][0]["owner_name"], "neondb_owner");
+    let roles = world
+        .get(&format!("/projects/{id}/branches/{branch}/roles"))
+        .await;
+    assert_eq!(roles["roles"][0]["name"], "neondb_owner");
+    assert_eq!(
+        roles["roles"][0].get("password"),
+        None,
+        "a list of roles shows no passwords"
+    );
+    let revealed = world
+        .get(&format!(
+            "/projects/{id}/branches/{branch}/roles/neondb_owner/reveal_password"
+        ))
+        .await;
+    assert_eq!(revealed["password"], password(&created).as_str());
+    let path = format!("/projects/{id}/connection_uri?database_name=neondb&role_name=neondb_owner");
+    assert_eq!(world.get(&path).await["uri"], uri(&created).as_str());
+    let pooled = world.get(&format!("{path}&pooled=true")).await;
+    assert!(
+        pooled["uri"].as_str().expect("text").contains("-pooler"),
+        "{pooled}"
+    );
+
+    let calls = world.emulator.calls();
+    assert_eq!(
+        (
+            calls["createProject"],
+            calls["getProject"],
+            calls["listProjects"]
+        ),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        world
+            .emulator
+            .passwords_ever_given()
+            .await
+            .expect("passwords"),
+        [password(&created)]
+    );
+}
+
+fn has(value: &Value, fields: &[&str]) {
+    for field in fields {
+        assert!(
+            value.get(field).is_some_and(|value| !value.is_null()),
+            "{field} is missing in {value}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_fields_that_the_api_document_requires() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let id = &created.project.id;
+    let project = &world.get(&format!("/projects/{id}")).await["project"];
+    let common = [
+        "id",
+        "platform_id",
+        "region_id",
+        "name",
+        "pg_version",
+        "proxy_host",
+        "branch_logical_size_limit",
+        "branch_logical_size_limit_bytes",
+        "store_passwords",
+        "cpu_used_sec",
+        "provisioner",
+        "creation_source",
+        "created_at",
+        "updated_at",
+        "owner_id",
+    ];
+    has(project, &common);
+    has(
+        project,
+        &[
+            "consumption_period_start",
+            "consumption_period_end",
+            "active_time_seconds",
+            "compute_time_seconds",
+            "written_data_bytes",
+            "data_transfer_bytes",
+            "data_storage_bytes_hour",
+            "history_retention_seconds",
+        ],
+    );
+    let page = world.get("/projects").await;
+    has(&page, &["projects", "applications", "integrations"]);
+    has(&page["projects"][0], &common);
+    has(&page["projects"][0], &["active_time"]);
+    has(
+        &world.get(&format!("/projects/{id}/endpoints")).await["endpoints"][0],
+        &[
+            "host",
+            "id",
+            "project_id",
+            "branch_id",
+            "region_id",
+            "autoscaling_limit_max_cu",
+            "autoscaling_limit_min_cu",
+            "type",
+            "current_state",
+            "pooler_enabled",
+            "pooler_mode",
+            "disabled",
+            "passwordless_access",
+            "creation_source",
+            "created_at",
+            "updated_at",
+            "settings",
+            "proxy_host",
+            "suspend_timeout_seconds",
+            "provisioner",
+        ],
+    );
+    has(
+        &world.get(&format!("/projects/{id}/branches")).await["branches"][0],
+        &[
+            "id",
+            "project_id",
+            "name",
+            "current_state",
+            "state_changed_at",
+            "creation_source",
+            "created_at",
+            "updated_at",
+            "default",
+            "protected",
+            "cpu_used_sec",
+            "active_time_seconds",
+            "compute_time_seconds",
+            "written_data_bytes",
+            "data_transfer_bytes",
+        ],
+    );
+    has(
+        &world.get(&format!("/projects/{id}/operations")).await["operations"][0],
+        &[
+            "id",
+            "project_id",
+            "action",
+            "status",
+            "failures_count",
+            "created_at",
+            "updated_at",
+            "total_duration_ms",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn wrong_requests_are_refused_with_a_code_a_message_and_the_id_of_the_request() {
+    let world = World::start().await;
+    let response = world
+        .http
+        .get(format!("{}/projects", world.emulator.api_url()))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let url = format!("{}/projects/no-such-1", world.emulator.api_url());
+    let request = world
+        .http
+        .get(url)
+        .bearer_auth(world.emulator.api_key())
+        .header("X-Request-ID", "mine");
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert_eq!(response.headers()["x-request-id"], "mine");
+    let body: Value = response.json().await.expect("JSON");
+    assert_eq!(
+        (body["request_id"].as_str(), body["code"].as_str()),
+        (Some("mine"), Some("NOT_FOUND"))
+    );
+    assert!(
+        body["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("project"))
+    );
+
+    for (body, status) in [
+        (json!({}), 400),
+        (json!({"project": {"pg_version": 9}}), 400),
+        (json!({"project": {"region_id": "mars-1"}}), 422),
+        (
+            json!({"project": {"branch": {"database_name": "template1"}}}),
+            422,
+        ),
+        (
+            json!({"project": {"default_endpoint_settings": {"suspend_timeout_seconds": 5}}}),
+            400,
+        ),
+    ] {
+        let (got, answer) = world
+            .call(Method::POST, "/projects", Some(body.clone()))
+            .await;
+        assert_eq!(got.as_u16(), status, "{body}: {answer}");
+        assert!(
+            answer["message"].is_string() && answer["request_id"].is_string(),
+            "{answer}"
+        );
+    }
+    assert_eq!(
+        world.call(Method::GET, "/projects?limit=401", None).await.0,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        world.call(Method::GET, "/projects?cursor=x", None).await.0,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        world.call(Method::GET, "/projects/p/jwks", None).await.0,
+        StatusCode::NOT_IMPLEMENTED
+    );
+    assert_eq!(
+        world.call(Method::PUT, "/projects", None).await.0,
+        StatusCode::NOT_IMPLEMENTED
+    );
+    assert!(world.project_names().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_project_is_locked_while_its_operations_run() {
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            start_compute_ms: 1_500,
+            ..Latency::instant()
+        })
+    })
+    .await;
+    let created = world.create("busy").await;
+    let path = format!("/projects/{}", created.project.id);
+    let endpoint = format!("{path}/endpoints/{}", created.endpoints[0].id);
+    let reset = format!(
+        "{path}/branches/{}/roles/neondb_owner/reset_password",
+        created.branch.id
+    );
+    for (method, path, body) in [
+        (
+            Method::PATCH,
+            &path,
+            Some(json!({"project": {"name": "other"}})),
+        ),
+        (Method::DELETE, &path, None),
+        (
+            Method::PATCH,
+            &endpoint,
+            Some(json!({"endpoint": {"suspend_timeout_seconds": 60}})),
+        ),
+        (Method::POST, &reset, None),
+    ] {
+        let (status, body) = world.call(method.clone(), path, body).await;
+        assert_eq!(status, StatusCode::LOCKED, "{method} {path}: {body}");
+    }
+    assert_eq!(
+        world.get(&endpoint).await["endpoint"]["current_state"],
+        "init"
+    );
+    world.finished(&created.operations).await;
+    assert_eq!(
+        world
+            .call(
+                Method::PATCH,
+                &path,
+                Some(json!({"project": {"name": "other"}}))
+            )
+            .await
+            .0,
+        StatusCode::OK
+    );
+    assert_eq!(world.project_names().await, ["other"]);
+}
+
+#[tokio::test]
+async fn changes_are_kept_and_move_the_time_of_the_last_change() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let path = format!("/projects/{}", created.project.id);
+    let settings =
+        json!({"quota": {"active_time_seconds": 100}, "allowed_ips": {"ips": ["10.0.0.0/8"]}});
+    let change = json!({"project": {"settings": settings, "history_retention_seconds": 60}});
+    let (status, updated) = world.call(Method::PATCH, &path, Some(change)).await;
+    assert_eq!(status, StatusCode::OK, "{updated}");
+    assert_eq!(updated["operations"][0]["action"], "apply_config");
+    let got = world.get(&path).await;
+    assert_eq!(
+        got["project"]["settings"]["quota"]["active_time_seconds"],
+        100
+    );
+    assert_eq!(got["project"]["history_retention_seconds"], 60);
+    assert!(got["project"]["updated_at"].as_str() > got["project"]["created_at"].as_str());
+
+    let endpoint = format!("{path}/endpoints/{}", created.endpoints[0].id);
+    let change =
+        json!({"endpoint": {"autoscaling_limit_min_cu": 1, "autoscaling_limit_max_cu": 4}});
+    let (status, updated) = world.call(Method::PATCH, &endpoint, Some(change)).await;
+    assert_eq!(status, StatusCode::OK, "{updated}");
+    assert_eq!(updated["endpoint"]["autoscaling_limit_max_cu"], 4);
+    let after = world.get(&path).await;
+    assert!(
+        after["project"]["updated_at"].as_str() > got["project"]["updated_at"].as_str(),
+        "{after}"
+    );
+    let (status, body) = world
+        .call(
+            Method::PATCH,
+            &endpoint,
+            Some(json!({"endpoint": {"autoscaling_limit_min_cu": 8}})),
+        )
+        .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+}
+
+#[tokio::test]
+async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
+    let world = World::start().await;
+    let created = world.create("gone").await;
+    let path = format!("/projects/{}", created.project.id);
+    assert_eq!(
+        world.call(Method::DELETE, &path, None).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(
+        world.call(Method::GET, &path, None).await.0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        world.call(Method::DELETE, &path, None).await.0,
+        StatusCode::NOT_FOUND
+    );
+    let page: ProjectPage = serde_json::from_value(world.get("/projects").await).expect("a page");
+    assert!(page.projects.is_empty());
+    let page: ProjectPage =
+        serde_json::from_value(world.get("/projects?recoverable=true").await).expect("a page");
+    assert_eq!(names(&page), ["gone"]);
+    assert!(page.projects[0].deleted_at.is_some() && page.projects[0].recoverable_until.is_some());
+
+    let (status, body) = world
+        .call(Method::POST, &format!("{path}/recover"), None)
+        .await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let recovered: RecoveredProject = serde_json::from_value(body).expect("a recovered project");
+    assert_eq!(recovered.branches[0].id, created.branch.id);
+    assert_eq!(world.call(Method::GET, &path, None).await.0, StatusCode::OK);
+    assert_eq!(
+        world
+            .call(Method::POST, &format!("{path}/recover"), None)
+            .await
+            .0,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn a_project_past_its_recovery_is_purged_with_its_database_and_role() {
+    let world = World::start_with(|emulator| {
+        emulator.limits(Limits {
+            recoverable_seconds: 0,
+            ..Limits::default()
+        })
+    })
+    .await;
+    let created = world.create("gone").await;
+    connect(&uri(&created)).await.expect("connects");
+    let mut admin = connect(world.postgres.uri()).await.expect("connects");
+    let count = "SELECT (SELECT count(*) FROM pg_database WHERE datname LIKE 'db_' || $1 || '%')
+                 + (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'role_' || $1 || '%')";
+    let branch = created.branch.id.as_str();
+    let both: i64 = sqlx::query_scalar(count)
+        .bind(branch)
+        .fetch_one(&mut admin)
+        .await
+        .expect("counts");
+    assert_eq!(
+        both, 2,
+        "a database and a role were made at the first connection"
+    );
+    let path = format!("/projects/{}", created.project.id);
+    assert_eq!(
+        world.call(Method::DELETE, &path, None).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(world.emulator.purge().await.expect("purges"), 1);
+    let left: i64 = sqlx::query_scalar(count)
+        .bind(branch)
+        .fetch_one(&mut admin)
+        .await
+        .expect("counts");
+    assert_eq!(left, 0);
+    assert!(world.project_names().await.is_empty());
+    assert_eq!(
+        world
+            .call(Method::POST, &format!("{path}/recover"), None)
+            .await
+            .0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        world
+            .emulator
+            .passwords_ever_given()
+            .await
+            .expect("passwords"),
+        [password(&created)]
+    );
+}
+
+#[tokio::test]
+async fn passwords_that_are_not_stored_are_not_revealed() {
+    let world = World::start().await;
+    let created = world
+        .create_as(CreateProject {
+            store_passwords: Some(false),
+            ..CreateProject::named("one")
+        })
+        .await;
+    let path = format!(
+        "/projects/{}/branches/{}/roles/neondb_owner",
+        created.project.id, created.branch.id
+    );
+    let (status, _) = world
+        .call(Method::GET, &format!("{path}/reveal_password"), None)
+        .await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED);
+    let (status, body) = world
+        .call(Method::POST, &format!("{path}/reset_password"), None)
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let reset: RoleOperations = serde_json::from_value(body).expect("a reset");
+    let new = reset
+        .role
+        .password
+        .expect("a password")
+        .expose_secret()
+        .to_owned();
+    assert_ne!(new, password(&created));
+    world.finished(&reset.operations).await;
+    assert_eq!(
+        world
+            .emulator
+            .passwords_ever_given()
+            .await
+            .expect("passwords")
+            .len(),
+        2
+    );
+    connect(&uri(&created).replace(&password(&created), &new))
+        .await
+        .expect("connects with the new password");
+}
+
+#[tokio::test]
+async fn the_limit_of_projects_is_told_as_such() {
+    let world = World::start_with(|emulator| {
+        emulator.limits(Limits {
+            projects: Some(1),
+            ..Limits::default()
+        })
+    })
+    .await;
+    let created = world.create("one").await;
+    let (status, body) = world
+        .call(Method::POST, "/projects", Some(json!({"project": {}})))
+        .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(body["code"], "PROJECTS_LIMIT_EXCEEDED");
+    world
+        .call(
+            Method::DELETE,
+            &format!("/projects/{}", created.project.id),
+            None,
+        )
+        .await;
+    world.create("two").await;
+}
+
+#[tokio::test]
+async fn a_restart_forgets_nothing() {
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            apply_config_ms: 60_000,
+            ..Latency::instant()
+        })
+    })
+    .await;
+    let created = world.create("kept").await;
+    let ca = world.emulator.ca_pem().to_owned();
+    let path = format!("/projects/{}", created.project.id);
+    let settings = json!({"project": {"settings": {"quota": {"active_time_seconds": 100}}}});
+    assert_eq!(
+        world.call(Method::PATCH, &path, Some(settings)).await.0,
+        StatusCode::OK
+    );
+    let before = world.get(&path).await;
+
+    let world = world.restart().await;
+    assert_eq!(
+        world.emulator.ca_pem(),
+        ca,
+        "clients need not learn another authority"
+    );
+    let mut after = world.get(&path).await;
+    for moving in [
+        "active_time_seconds",
+        "compute_time_seconds",
+        "cpu_used_sec",
+    ] {
+        let used = |body: &Value| body["project"][moving].as_i64();
+        assert!(used(&after) >= used(&before), "{moving}: {after}");
+        after["project"][moving] = before["project"][moving].clone();
+    }
+    assert_eq!(after, before);
+    let operations = world.get(&format!("{path}/operations")).await;
+    assert_eq!(
+        operations["operations"][0]["status"], "running",
+        "{operations}"
+    );
+    let (status, _) = world.call(Method::DELETE, &path, None).await;
+    assert_eq!(
+        status,
+        StatusCode::LOCKED,
+        "the lock of the running operation is kept"
+    );
+    let uri = world
+        .get(&format!(
+            "{path}/connection_uri?database_name=neondb&role_name=neondb_owner"
+        ))
+        .await;
+    connect(uri["uri"].as_str().expect("text"))
+        .await
+        .expect("connects");
+}
+
+#[tokio::test]
+async fn ten_thousand_projects_are_listed_in_full_pages_without_a_gap() {
+    let world = World::start().await;
+    let names = (0..10_000).map(|number| format!("seed-{number:05}"));
+    let seeded = world
+        .emulator
+        .seed_projects(&CreateProject::default(), names)
+        .await
+        .expect("seeds");
+    assert_eq!(seeded.len(), 10_000);
+    let mut cursor = None;
+    let mut seen = Vec::new();
+    loop {
+        let path = cursor.map_or_else(
+            || "/projects?limit=400".to_owned(),
+            |at| format!("/projects?limit=400&cursor={at}"),
+        );
+        let page: ProjectPage = serde_json::from_value(world.get(&path).await).expect("a page");
+        seen.extend(page.projects.iter().map(|project| project.name.clone()));
+        match page.pagination {
+            Some(next) if !page.projects.is_empty() => cursor = Some(next.cursor),
+            _ => break,
+        }
+    }
+    let expected: Vec<String> = (0..10_000)
+        .map(|number| format!("seed-{number:05}"))
+        .collect();
+    assert_eq!(seen, expected);
+    let found: ProjectPage =
+        serde_json::from_value(world.get("/projects?search=SEED-0999&limit=20").await)
+            .expect("a page");
+    assert_eq!(found.projects.len(), 10);
+
+    let one = &seeded[4_321];
+    assert_eq!(one.name, "seed-04321");
+    let got = world.get(&format!("/projects/{}", one.id)).await;
+    assert_eq!(got["project"]["updated_at"], one.updated_at.to_string());
+    connect(&one.uri)
+        .await
+        .expect("a seeded project can be connected to");
+}
+
+#[tokio::test]
+async fn an_emulator_without_a_key_does_not_start() {
+    let world = World::start().await;
+    let none: [String; 0] = [];
+    let emulator = Emulator::builder()
+        .postgres(world.postgres.uri())
+        .api_keys(none);
+    assert!(emulator.start().await.is_err());
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as_before() {
+    let folder = crate::common::folder_for_all();
+    let data = folder.path().join("pg");
+    let postgres = Server::builder()
+        .data_dir(&data)
+        .start()
+        .await
+        .expect("starts");
+    let port = postgres.port();
+    let world = World::start().await;
+    let emulator = Emulator::builder()
+        .postgres(postgres.uri())
+        .start()
+        .await
+        .expect("starts");
+    let world = World { emulator, ..world };
+    let created = world.create("kept").await;
+    connect(&uri(&created)).await.expect("connects");
+
+    postgres.stop().await;
+    let (status, body) = world
+        .call(
+            Method::POST,
+            "/projects",
+            Some(json!({"project": {"name": "not made"}})),
+        )
+        .await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert_eq!(
+        world.call(Method::GET, "/projects", None).await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(refused(&uri(&created)).await.0, "57P03");
+
+    let _again = Server::builder()
+        .data_dir(&data)
+        .port(port)
+        .start()
+        .await
+        .expect("starts again");
+    assert_eq!(world.project_names().await, ["kept"]);
+    connect(&uri(&created)).await.expect("connects again");
+}
+
+#[tokio::test]
+async fn a_clock_that_would_leave_the_calendar_stays_where_it_is() {
+    let world = World::start().await;
+    let url = format!("{}/clock", world.emulator.own_url());
+    let turn = |seconds: u64| {
+        let request = world.http.post(&url).bearer_auth(world.emulator.api_key());
+        let request = request.json(&json!({"advance_seconds": seconds}));
+        async { request.send().await.expect("an answer").status() }
+    };
+    assert_eq!(turn(u64::MAX).await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(turn(3_600).await, StatusCode::OK);
+    world.create("one").await;
+}
+
+#[tokio::test]
+async fn a_path_outside_the_api_says_where_the_api_is() {
+    let world = World::start().await;
+    let url = format!("{}nothing", world.emulator.page_url());
+    let answer = world.http.get(url).send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    assert!(answer.text().await.expect("text").contains("/api/v2"));
+}

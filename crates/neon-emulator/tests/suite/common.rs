@@ -1,0 +1,249 @@
+//! What the tests of the emulator share: one PostgreSQL server for all, and an emulator with a state of its own for each.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use local_servers::postgres::Server;
+use neon_client::model::{
+    CreateProject, CreatedProject, Operation, OperationEnvelope, ProjectEnvelope,
+};
+use neon_emulator::document::{Conformance, DOCUMENT_VARIABLE, Document};
+use neon_emulator::{Builder, Emulator};
+use reqwest::{Method, Response, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::OnceCell;
+
+/// How long anything may take that is waited for.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// The server of all tests. It ends with the test program.
+static POSTGRES: OnceCell<Server> = OnceCell::const_new();
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+/// An emulator over the PostgreSQL server of all tests.
+pub(crate) struct World {
+    pub(crate) emulator: Emulator,
+    pub(crate) http: reqwest::Client,
+    pub(crate) postgres: &'static Server,
+    pub(crate) control_database: String,
+    /// Fails the test if anything did not fit the API's document.
+    pub(crate) _kept: Kept,
+}
+
+/// The API's document, read once for all tests.
+static DOCUMENT: OnceLock<Option<Arc<Document>>> = OnceLock::new();
+
+/// The document that every call of every test is held against. Without one, only the tests of `document` fail, and say how to get it.
+pub(crate) fn document() -> Option<Arc<Document>> {
+    let read = || {
+        let path = std::env::var_os(DOCUMENT_VARIABLE)?;
+        Some(Document::read(path.as_ref()).expect("the API's document"))
+    };
+    DOCUMENT.get_or_init(read).clone()
+}
+
+/// Whether every call so far kept to the API's document; asked when the test is over.
+pub(crate) struct Kept(Conformance);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(
+                self.0.found(),
+                Vec::<String>::new(),
+                "the document is not kept to"
+            );
+        }
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|emulator| emulator).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(Builder) -> Builder) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let start = || async { Server::builder().start().await.expect("PostgreSQL starts") };
+        let postgres = POSTGRES.get_or_init(start).await;
+        let control_database = format!("emulator_{}", WORLDS.fetch_add(1, Ordering::Relaxed));
+        let emulator = Emulator::builder()
+            .postgres(postgres.uri())
+            .control_database(&control_database)
+            .document(document());
+        let emulator = change(emulator).start().await.expect("the emulator starts");
+        let http = reqwest::Client::builder()
+            .timeout(SOON)
+            .build()
+            .expect("a client");
+        let kept = Kept(emulator.conformance());
+        Self {
+            emulator,
+            http,
+            postgres,
+            control_database,
+            _kept: kept,
+        }
+    }
+
+    /// Stops the emulator and starts another over the same PostgreSQL.
+    pub(crate) async fn restart(self) -> Self {
+        self.emulator.shutdown().await;
+        let emulator = Emulator::builder()
+            .postgres(self.postgres.uri())
+            .control_database(&self.control_database)
+            .document(document())
+            .start()
+            .await
+            .expect("the emulator starts again");
+        let kept = Kept(emulator.conformance());
+        Self {
+            emulator,
+            _kept: kept,
+            ..self
+        }
+    }
+
+    pub(crate) async fn try_call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<Response> {
+        let url = format!("{}{path}", self.emulator.api_url());
+        let mut request = self
+            .http
+            .request(method, url)
+            .bearer_auth(self.emulator.api_key());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await
+    }
+
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let response = self.try_call(method, path, body).await.expect("an answer");
+        let status = response.status();
+        (status, response.json().await.expect("JSON"))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call(Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    pub(crate) async fn create(&self, name: &str) -> CreatedProject {
+        self.create_as(CreateProject::named(name)).await
+    }
+
+    pub(crate) async fn create_as(&self, project: CreateProject) -> CreatedProject {
+        let body = serde_json::to_value(ProjectEnvelope { project }).expect("JSON");
+        let (status, body) = self.call(Method::POST, "/projects", Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        serde_json::from_value(body).expect("the answer to a creation")
+    }
+
+    /// Waits until all operations are over, and returns them.
+    pub(crate) async fn finished(&self, operations: &[Operation]) -> Vec<Operation> {
+        let mut over = Vec::new();
+        for operation in operations {
+            let path = format!(
+                "/projects/{}/operations/{}",
+                operation.project_id, operation.id
+            );
+            let limit = Instant::now() + SOON;
+            loop {
+                let now: OperationEnvelope =
+                    serde_json::from_value(self.get(&path).await).expect("an operation");
+                if now.operation.status.is_over() {
+                    over.push(now.operation);
+                    break;
+                }
+                assert!(Instant::now() < limit, "{} is not over", now.operation.id);
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        over
+    }
+
+    pub(crate) async fn project_names(&self) -> Vec<String> {
+        self.emulator
+            .projects()
+            .await
+            .expect("projects")
+            .into_iter()
+            .map(|project| project.name)
+            .collect()
+    }
+}
+
+pub(crate) fn uri(created: &CreatedProject) -> String {
+    created.connection_uris[0]
+        .connection_uri
+        .expose_secret()
+        .to_owned()
+}
+
+pub(crate) fn password(created: &CreatedProject) -> String {
+    created.connection_uris[0]
+        .connection_parameters
+        .password
+        .expose_secret()
+        .to_owned()
+}
+
+pub(crate) async fn connect(uri: &str) -> Result<PgConnection, sqlx::Error> {
+    PgConnection::connect(uri).await
+}
+
+/// The SQLSTATE that a connection is refused with.
+pub(crate) async fn refused(uri: &str) -> (String, String) {
+    match connect(uri).await {
+        Ok(_) => ("connected".to_owned(), String::new()),
+        Err(sqlx::Error::Database(error)) => (
+            error.code().unwrap_or_default().into_owned(),
+            error.message().to_owned(),
+        ),
+        Err(error) => ("other".to_owned(), error.to_string()),
+    }
+}
+
+/// Waits until something holds.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let limit = Instant::now() + SOON;
+    while !holds().await {
+        assert!(Instant::now() < limit, "{what} did not come");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+impl World {
+    /// Connections that are open now, of all projects.
+    pub(crate) async fn open_connections(&self) -> u64 {
+        self.emulator
+            .projects()
+            .await
+            .expect("projects")
+            .iter()
+            .map(|project| project.connections_open)
+            .sum()
+    }
+}
+
+/// A folder that PostgreSQL can use, which may run as another user than the test.
+pub(crate) fn folder_for_all() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("may");
+    folder
+}

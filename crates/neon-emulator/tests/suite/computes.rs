@@ -1,0 +1,300 @@
+//! Computes that sleep and wake, who may come in, and quotas.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use neon_client::model::{
+    AllowedIps, CreateProject, EndpointState, ProjectSettings, Quota, UpdateProject,
+};
+use neon_emulator::Latency;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::client::client;
+use crate::common::{SOON, World, connect, refused, until, uri};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+async fn state(world: &World, created: &neon_client::model::CreatedProject) -> EndpointState {
+    let endpoints = client(world)
+        .endpoints(&created.project.id)
+        .list()
+        .send()
+        .await;
+    endpoints.expect("a list").remove(0).current_state
+}
+
+#[tokio::test]
+async fn a_compute_that_nobody_uses_sleeps_and_the_next_connection_waits_until_it_is_awake() {
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            cold_start_ms: 300,
+            ..Latency::instant()
+        })
+    })
+    .await;
+    let created = world.create("one").await;
+    let mut idle = connect(&uri(&created)).await.expect("connects");
+    assert_eq!(state(&world, &created).await, EndpointState::Active);
+    world.emulator.turn_clock(HOUR).await.expect("turns");
+    assert_eq!(state(&world, &created).await, EndpointState::Idle);
+    assert!(
+        idle.ping().await.is_err(),
+        "an idle connection ends with its compute"
+    );
+    let begun = world.emulator.now();
+    let connection = connect(&uri(&created)).await.expect("wakes it");
+    let waited = world.emulator.now().duration_since(begun);
+    assert!(waited.as_millis() >= 300, "{waited}");
+    assert_eq!(state(&world, &created).await, EndpointState::Active);
+    connection.close().await.expect("closes");
+    let operations = world
+        .get(&format!("/projects/{}/operations", created.project.id))
+        .await;
+    let actions: Vec<_> = operations["operations"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|operation| operation["action"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(
+        actions[..2],
+        ["start_compute", "suspend_compute"],
+        "newest first"
+    );
+}
+
+#[tokio::test]
+async fn a_statement_that_runs_and_a_transaction_that_is_open_keep_their_compute_awake() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let mut connection = connect(&uri(&created)).await.expect("connects");
+    let mut transaction = connection.begin().await.expect("begins");
+    world.emulator.turn_clock(HOUR).await.expect("turns");
+    assert_eq!(state(&world, &created).await, EndpointState::Active);
+    sqlx::query("SELECT 1")
+        .execute(&mut *transaction)
+        .await
+        .expect("it goes on");
+    transaction.commit().await.expect("commits");
+}
+
+#[tokio::test]
+async fn a_call_suspends_a_compute_with_its_connections_and_another_starts_it() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let endpoints = client(&world).endpoints(&created.project.id);
+    let endpoint = &created.endpoints[0].id;
+    let mut connection = connect(&uri(&created)).await.expect("connects");
+    endpoints.suspend(endpoint).send().await.expect("suspends");
+    assert_eq!(state(&world, &created).await, EndpointState::Idle);
+    assert!(connection.ping().await.is_err(), "its connections ended");
+    endpoints.start(endpoint).send().await.expect("starts");
+    assert_eq!(state(&world, &created).await, EndpointState::Active);
+    connect(&uri(&created)).await.expect("connects");
+}
+
+#[tokio::test]
+async fn only_the_addresses_that_are_allowed_come_in() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let allow = |ips: &[&str]| {
+        let allowed = AllowedIps {
+            ips: Some(ips.iter().map(ToString::to_string).collect()),
+            protected_branches_only: Some(false),
+        };
+        let settings = ProjectSettings {
+            allowed_ips: Some(allowed),
+            ..ProjectSettings::default()
+        };
+        client(&world)
+            .projects()
+            .update(
+                &created.project.id,
+                UpdateProject::default().settings(settings),
+            )
+            .send()
+    };
+    allow(&["10.0.0.0/8"]).await.expect("updates");
+    let (code, message) = refused(&uri(&created)).await;
+    assert!(
+        code == "XX000" && message.contains("127.0.0.1 is not allowed to connect"),
+        "{code} {message}"
+    );
+    allow(&["10.0.0.0/8", "127.0.0.1"]).await.expect("updates");
+    connect(&uri(&created)).await.expect("connects");
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_suspends_the_compute_until_the_quota_changes_or_the_month_does() {
+    let world = World::start().await;
+    let quota = |seconds| ProjectSettings {
+        quota: Some(Quota {
+            active_time_seconds: Some(seconds),
+            ..Quota::default()
+        }),
+        ..ProjectSettings::default()
+    };
+    let created = world
+        .create_as(CreateProject::named("one").settings(quota(60)))
+        .await;
+    let mut connection = connect(&uri(&created)).await.expect("connects");
+    // It is idle for two minutes, which is not long enough to fall asleep, but long enough to be used up.
+    world
+        .emulator
+        .turn_clock(Duration::from_mins(2))
+        .await
+        .expect("turns");
+    assert!(
+        connection.ping().await.is_err(),
+        "its compute was suspended"
+    );
+    let (code, message) = refused(&uri(&created)).await;
+    assert!(
+        code == "XX000" && message.contains("exceeded the active time quota"),
+        "{code} {message}"
+    );
+    let projects = client(&world);
+    let project = projects
+        .projects()
+        .get(&created.project.id)
+        .send()
+        .await
+        .expect("one");
+    assert!(
+        project.active_time_seconds >= Some(120),
+        "{:?}",
+        project.active_time_seconds
+    );
+
+    let changes = UpdateProject::default().settings(quota(36_000));
+    projects
+        .projects()
+        .update(&created.project.id, changes)
+        .send()
+        .await
+        .expect("updates");
+    connect(&uri(&created))
+        .await
+        .expect("connects")
+        .close()
+        .await
+        .expect("closes");
+    let changes = UpdateProject::default().settings(quota(60));
+    projects
+        .projects()
+        .update(&created.project.id, changes)
+        .send()
+        .await
+        .expect("updates");
+    assert_eq!(refused(&uri(&created)).await.0, "XX000");
+    world
+        .emulator
+        .turn_clock(32 * 24 * HOUR)
+        .await
+        .expect("turns");
+    connect(&uri(&created)).await.expect("a new month");
+}
+
+#[tokio::test]
+async fn bytes_are_counted_and_their_quota_too() {
+    let world = World::start().await;
+    let settings = ProjectSettings {
+        quota: Some(Quota {
+            data_transfer_bytes: Some(100_000),
+            ..Quota::default()
+        }),
+        ..ProjectSettings::default()
+    };
+    let created = world
+        .create_as(CreateProject::named("one").settings(settings))
+        .await;
+    let mut connection = connect(&uri(&created)).await.expect("connects");
+    let text: String = sqlx::query_scalar("SELECT repeat('x', 200000)")
+        .fetch_one(&mut connection)
+        .await
+        .expect("reads");
+    assert_eq!(text.len(), 200_000);
+    let _ = connection.close().await;
+    until("the count", || async {
+        refused(&uri(&created))
+            .await
+            .1
+            .contains("exceeded the data transfer quota")
+    })
+    .await;
+    let project = client(&world)
+        .projects()
+        .get(&created.project.id)
+        .send()
+        .await
+        .expect("one");
+    assert!(project.data_transfer_bytes >= Some(200_000));
+}
+
+#[tokio::test]
+async fn a_compute_that_does_not_wake_refuses_with_the_services_words() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    world
+        .emulator
+        .faults()
+        .add("data-plane:does-not-wake:times=1".parse().expect("a fault"));
+    let (code, message) = refused(&uri(&created)).await;
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("XX000", "Couldn't connect to compute node")
+    );
+    connect(&uri(&created)).await.expect("connects");
+}
+
+/// Somebody waits for a lock on a row of the emulator's state.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+#[tokio::test]
+async fn however_many_look_a_suspension_is_one_operation() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let _connection = connect(&uri(&created)).await.expect("connects");
+    // What went over the connection is written down, so that the looks below come to the compute at once.
+    world
+        .emulator
+        .turn_clock(Duration::ZERO)
+        .await
+        .expect("turns");
+    let options = PgConnectOptions::from_str(world.postgres.uri()).expect("a URI");
+    let options = options.database(&world.control_database);
+    let mut holder = options.connect().await.expect("connects");
+    let mut watch = options.connect().await.expect("connects");
+    let mut held = holder.begin().await.expect("begins");
+    sqlx::query("SELECT FROM endpoints WHERE project_id = $1 FOR UPDATE")
+        .bind(created.project.id.as_str())
+        .execute(&mut *held)
+        .await
+        .expect("locks");
+    let limit = Instant::now() + SOON;
+    let release = async {
+        loop {
+            let waiting: i64 = sqlx::query_scalar(WAITING)
+                .fetch_one(&mut watch)
+                .await
+                .expect("counts");
+            if waiting >= 2 {
+                break;
+            }
+            assert!(Instant::now() < limit, "{waiting} look");
+        }
+        held.commit().await.expect("commits");
+    };
+    let look = || world.emulator.turn_clock(HOUR);
+    let (one, other, ()) = tokio::join!(look(), look(), release);
+    one.and(other).expect("turn");
+    let operations = world
+        .get(&format!("/projects/{}/operations", created.project.id))
+        .await;
+    let suspensions = operations["operations"].as_array().expect("a list");
+    let suspensions = suspensions
+        .iter()
+        .filter(|operation| operation["action"] == "suspend_compute");
+    assert_eq!(suspensions.count(), 1, "{operations}");
+}

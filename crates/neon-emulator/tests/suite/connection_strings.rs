@@ -1,0 +1,115 @@
+//! Connection strings, used as they stand: by default they need no name service, so every client takes them on every machine.
+
+use std::path::Path;
+
+use neon_client::model::CreateBranch;
+use sqlx::Connection as _;
+use tokio::process::Command;
+
+use crate::client::client;
+use crate::common::{World, connect, uri};
+use crate::tools::{TOOL_LIMIT, script, tools};
+
+/// Asks every client for the first value of a statement's answer.
+async fn asked(world: &World, folder: &Path, uri: &str, statement: &'static str) -> Vec<String> {
+    let psql = std::env::var_os("PSQL").unwrap_or_else(|| "psql".into());
+    let mut by_psql = Command::new(psql);
+    by_psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--command"]);
+    by_psql.args([statement, uri]);
+    let mut by_node = Command::new("node");
+    by_node.arg(script("query.mjs")).args([uri, statement]);
+    let mut by_psycopg = Command::new("python3");
+    by_psycopg.arg(script("query.py")).args([uri, statement]);
+    let mut said = Vec::new();
+    for command in [by_psql, by_node, by_psycopg] {
+        said.push(output(world, folder, command).await);
+    }
+    let mut by_sqlx = connect(uri).await.expect("sqlx connects");
+    let value: String = sqlx::query_scalar(statement)
+        .fetch_one(&mut by_sqlx)
+        .await
+        .expect("answers");
+    by_sqlx.close().await.expect("closes");
+    said.push(value);
+    said
+}
+
+/// What a program says, which is told nothing but where the tools are and whom to trust.
+async fn output(world: &World, folder: &Path, mut command: Command) -> String {
+    let ca_file = folder.join("ca.pem");
+    std::fs::write(&ca_file, world.emulator.ca_pem()).expect("writes");
+    for name in ["PGHOST", "PGHOSTADDR", "PGPORT", "PGOPTIONS", "PGSSLMODE"] {
+        command.env_remove(name);
+    }
+    command
+        .env("API_URL", world.emulator.api_url())
+        .env("API_KEY", world.emulator.api_key())
+        .env("NEON_TOOLS", tools())
+        .env("PYTHONPATH", tools().join("python"))
+        // node-postgres takes `sslmode=require` for a wish to check the certificate.
+        .env("NODE_EXTRA_CA_CERTS", &ca_file)
+        .env("HOME", folder)
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(TOOL_LIMIT, command.output()).await;
+    let output = output.expect("it ends in time").expect("it can be run");
+    assert!(
+        output.status.success(),
+        "{:?} ended with {}: {}",
+        command.as_std(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[tokio::test]
+async fn every_client_takes_them_for_a_project_and_for_a_branch_direct_and_pooled() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let created = world.create("one").await;
+    let project = &created.project.id;
+    let mut main = connect(&uri(&created)).await.expect("connects");
+    for sql in [
+        "CREATE TABLE notes (text text)",
+        "INSERT INTO notes VALUES ('of main')",
+    ] {
+        sqlx::query(sql).execute(&mut main).await.expect("makes");
+    }
+    main.close().await.expect("closes");
+    let wish = CreateBranch::named("preview").with_compute();
+    let branches = client(&world).branches(project);
+    let branch = branches.create(wish).send().await.expect("a branch").branch;
+
+    for (branch, text) in [
+        (&created.branch.id, "of main"),
+        (&branch.id, "of the branch"),
+    ] {
+        for pooled in [false, true] {
+            let path = format!(
+                "/projects/{project}/connection_uri?database_name=neondb&role_name=neondb_owner&branch_id={branch}&pooled={pooled}"
+            );
+            let answer = world.get(&path).await;
+            let uri = answer["uri"].as_str().expect("a URI");
+            assert_eq!(uri.contains("-pooler"), pooled, "{uri}");
+            if text == "of the branch" && !pooled {
+                let mut own = connect(uri).await.expect("connects");
+                let change = "UPDATE notes SET text = 'of the branch'";
+                sqlx::query(change).execute(&mut own).await.expect("writes");
+            }
+            let said = asked(&world, folder.path(), uri, "SELECT text FROM notes").await;
+            assert_eq!(said, [text; 4], "{uri}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn psycopg_prepares_and_pipelines_through_the_pooler_and_survives_a_refusal() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let created = world.create("one").await;
+    let endpoint = created.endpoints[0].id.as_str();
+    let pooled = uri(&created).replace(endpoint, &format!("{endpoint}-pooler"));
+    let mut command = Command::new("python3");
+    command.arg(script("pooled.py")).arg(pooled);
+    output(&world, folder.path(), command).await;
+}

@@ -1,0 +1,535 @@
+//! The data plane against a real client and a real PostgreSQL.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use crate::common::{World, connect, password, refused, until, uri};
+use neon_client::model::RoleOperations;
+use neon_emulator::faults::Fault;
+use neon_emulator::{Latency, Limits};
+use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+async fn one(connection: &mut PgConnection, sql: &'static str) -> String {
+    sqlx::query_scalar(sql)
+        .fetch_one(connection)
+        .await
+        .expect("answers")
+}
+
+#[tokio::test]
+async fn a_client_with_the_endpoint_in_its_options_reaches_its_own_database() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let mut connection = connect(&uri(&created)).await.expect("connects");
+    assert_eq!(one(&mut connection, "SELECT 'here'").await, "here");
+    // The owner may install pgvector, as on the real service.
+    connection
+        .execute("CREATE EXTENSION vector")
+        .await
+        .expect("installs");
+    connection
+        .execute("CREATE TABLE items (embedding vector(3))")
+        .await
+        .expect("creates");
+    let pooled = uri(&created).replace(
+        created.endpoints[0].id.as_str(),
+        &format!("{}-pooler", created.endpoints[0].id),
+    );
+    let mut pooled = connect(&pooled)
+        .await
+        .expect("connects to the pooled endpoint");
+    assert_eq!(
+        one(&mut pooled, "SELECT count(*)::text FROM items").await,
+        "0"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_checks_the_certificate_finds_its_endpoint_by_the_host_name() {
+    let world = World::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await;
+    let created = world.create("one").await;
+    let endpoint = created.endpoints[0].id.as_str();
+    assert!(
+        uri(&created).contains(&format!("@{endpoint}.localhost:"))
+            && !uri(&created).contains("options")
+    );
+    assert_eq!(created.endpoints[0].host, format!("{endpoint}.localhost"));
+
+    // Names under localhost do not resolve everywhere, so TLS is spoken by hand to the address.
+    let stream = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
+    let mut stream = tls(&world, stream, &format!("{endpoint}.localhost"), true).await;
+    let user = created.roles[0].name.as_str();
+    stream
+        .write_all(&startup(&[("user", user), ("database", "neondb")]))
+        .await
+        .expect("writes");
+    let mut kind = [0; 1];
+    stream.read_exact(&mut kind).await.expect("an answer");
+    assert_eq!(kind[0], b'R', "the database asks for the password");
+}
+
+#[tokio::test]
+async fn tls_may_begin_at_once_but_only_for_postgres() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let stream = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
+    let mut stream = tls_with(&world, stream, "localhost", &[b"postgresql"])
+        .await
+        .expect("TLS");
+    let options = format!("endpoint={}", created.endpoints[0].id);
+    let first = startup(&[
+        ("user", "neondb_owner"),
+        ("database", "neondb"),
+        ("options", &options),
+    ]);
+    stream.write_all(&first).await.expect("writes");
+    let mut kind = [0; 1];
+    stream.read_exact(&mut kind).await.expect("an answer");
+    assert_eq!(kind[0], b'R');
+
+    let stream = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
+    let mut stream = tls_with(&world, stream, "localhost", &[])
+        .await
+        .expect("TLS");
+    let _ = stream.write_all(&first).await;
+    assert!(
+        matches!(stream.read(&mut kind).await, Ok(0) | Err(_)),
+        "a client that does not say so is not served"
+    );
+}
+
+#[tokio::test]
+async fn the_certificate_is_signed_by_the_authority_for_the_address_too() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = folder.path().join("ca.crt");
+    std::fs::write(&ca, world.emulator.ca_pem()).expect("writes");
+    let options = PgConnectOptions::from_str(&uri(&created))
+        .expect("a URI")
+        .ssl_mode(PgSslMode::VerifyFull);
+    let mut connection = options
+        .clone()
+        .ssl_root_cert(&ca)
+        .connect()
+        .await
+        .expect("the certificate holds");
+    assert_eq!(one(&mut connection, "SELECT 'here'").await, "here");
+    assert!(
+        options.connect().await.is_err(),
+        "without the authority it does not"
+    );
+}
+
+#[tokio::test]
+async fn projects_are_isolated_from_each_other() {
+    let world = World::start().await;
+    let (one_, two) = (world.create("one").await, world.create("two").await);
+    let mut first = connect(&uri(&one_)).await.expect("connects");
+    first
+        .execute("CREATE TABLE secret AS SELECT 'mine' AS word")
+        .await
+        .expect("creates");
+    let mut second = connect(&uri(&two)).await.expect("connects");
+    assert!(
+        second.execute("SELECT * FROM secret").await.is_err(),
+        "another database"
+    );
+    // The password of one opens nothing of the other.
+    let crossed = uri(&two).replace(&password(&two), &password(&one_));
+    assert_eq!(refused(&crossed).await.0, "28P01");
+    // Not even with the real names, straight to PostgreSQL.
+    let database = one(&mut first, "SELECT current_database()::text").await;
+    let role = one(&mut second, "SELECT current_user::text").await;
+    let direct = |database: &str| {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(world.postgres.port());
+        options
+            .username(&role)
+            .password(&password(&two))
+            .database(database)
+            .ssl_mode(PgSslMode::Disable)
+    };
+    let error = direct(&database)
+        .connect()
+        .await
+        .expect_err("no right to connect");
+    assert_eq!(
+        error
+            .as_database_error()
+            .and_then(|error| error.code().map(std::borrow::Cow::into_owned))
+            .as_deref(),
+        Some("42501")
+    );
+    let error = direct(&world.control_database)
+        .connect()
+        .await
+        .expect_err("no right to connect");
+    assert!(error.to_string().contains("permission denied"), "{error}");
+}
+
+#[tokio::test]
+async fn refusals_have_a_sqlstate_and_name_what_the_client_knows() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let good = uri(&created);
+    let wrong_password = good.replace(&password(&created), "npg_wrong");
+    let (code, message) = refused(&wrong_password).await;
+    assert_eq!(code, "28P01");
+    assert!(
+        message.contains("'neondb_owner'") && !message.contains("role_br"),
+        "{message}"
+    );
+    let (code, message) = refused(&good.replace("neondb_owner", "nobody")).await;
+    assert!(
+        code == "28P01" && message.contains("'nobody'"),
+        "{code} {message}"
+    );
+    let (code, message) = refused(&good.replace("/neondb?", "/nothing?")).await;
+    assert!(
+        code == "3D000" && message.contains("\"nothing\""),
+        "{code} {message}"
+    );
+    let (code, message) =
+        refused(&good.replace(created.endpoints[0].id.as_str(), "ep-no-such-00000000")).await;
+    assert!(
+        code == "XX000" && message.contains("requested endpoint could not be found"),
+        "{code} {message}"
+    );
+    let without = good.split('?').next().expect("a URI");
+    let (code, message) = refused(&format!("{without}?sslmode=require")).await;
+    assert!(
+        code == "XX000" && message.contains("Endpoint ID is not specified"),
+        "{code} {message}"
+    );
+    let (code, message) = refused(&good.replace("sslmode=require", "sslmode=disable")).await;
+    assert!(
+        code == "XX000" && message.contains("insecure"),
+        "{code} {message}"
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_project_loses_its_connections_at_once_and_takes_none() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let mut connection = connect(&uri(&created)).await.expect("connects");
+    connection
+        .execute("CREATE TABLE kept ()")
+        .await
+        .expect("creates");
+    let path = format!("/projects/{}", created.project.id);
+    assert_eq!(
+        world.call(Method::DELETE, &path, None).await.0,
+        StatusCode::OK
+    );
+    until("the end of the connection", || async {
+        world.open_connections().await == 0
+    })
+    .await;
+    assert!(connection.execute("SELECT 1").await.is_err());
+    assert_eq!(refused(&uri(&created)).await.0, "XX000");
+    assert_eq!(
+        world
+            .call(Method::POST, &format!("{path}/recover"), None)
+            .await
+            .0,
+        StatusCode::OK
+    );
+    let mut connection = connect(&uri(&created)).await.expect("connects again");
+    connection
+        .execute("SELECT * FROM kept")
+        .await
+        .expect("nothing is lost");
+}
+
+#[tokio::test]
+async fn a_connection_waits_for_a_compute_that_is_starting() {
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            start_compute_ms: 700,
+            ..Latency::instant()
+        })
+    })
+    .await;
+    let before = Instant::now();
+    let created = world.create("one").await;
+    connect(&uri(&created)).await.expect("connects");
+    assert!(
+        before.elapsed() >= Duration::from_millis(700),
+        "after {:?}",
+        before.elapsed()
+    );
+
+    let world = World::start_with(|emulator| {
+        emulator
+            .latency(Latency {
+                start_compute_ms: 60_000,
+                ..Latency::instant()
+            })
+            .limits(Limits {
+                compute_wait_ms: 50,
+                ..Limits::default()
+            })
+    })
+    .await;
+    let created = world.create("one").await;
+    assert_eq!(refused(&uri(&created)).await.0, "57P03");
+}
+
+#[tokio::test]
+async fn a_new_password_holds_when_the_operation_has_ended_and_the_old_one_until_then() {
+    let world = World::start_with(|emulator| {
+        emulator.latency(Latency {
+            apply_config_ms: 1_000,
+            ..Latency::instant()
+        })
+    })
+    .await;
+    let created = world.create("one").await;
+    let mut open = connect(&uri(&created)).await.expect("connects");
+    let path = format!(
+        "/projects/{}/branches/{}/roles/neondb_owner/reset_password",
+        created.project.id, created.branch.id
+    );
+    let (status, body) = world.call(Method::POST, &path, None).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let reset: RoleOperations = serde_json::from_value(body).expect("a reset");
+    let new = uri(&created).replace(
+        &password(&created),
+        reset.role.password.expect("one").expose_secret(),
+    );
+    connect(&uri(&created))
+        .await
+        .expect("the old password still holds");
+    assert_eq!(refused(&new).await.0, "28P01");
+    world.finished(&reset.operations).await;
+    connect(&new).await.expect("the new one holds");
+    assert_eq!(refused(&uri(&created)).await.0, "28P01");
+    until("the end of the open connection", || async {
+        world.open_connections().await == 0
+    })
+    .await;
+    assert!(open.execute("SELECT 1").await.is_err());
+}
+
+#[tokio::test]
+async fn a_disabled_endpoint_takes_no_connections() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let path = format!(
+        "/projects/{}/endpoints/{}",
+        created.project.id, created.endpoints[0].id
+    );
+    let (status, _) = world
+        .call(
+            Method::PATCH,
+            &path,
+            Some(json!({"endpoint": {"disabled": true}})),
+        )
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let (code, message) = refused(&uri(&created)).await;
+    assert!(
+        code == "XX000" && message.contains("disabled"),
+        "{code} {message}"
+    );
+}
+
+#[tokio::test]
+async fn connecting_is_counted_and_does_not_change_the_project() {
+    let world = World::start().await;
+    let (used, _idle) = (world.create("used").await, world.create("idle").await);
+    let path = format!("/projects/{}", used.project.id);
+    connect(&uri(&used))
+        .await
+        .expect("connects")
+        .close()
+        .await
+        .expect("closes");
+    refused(&uri(&used).replace(&password(&used), "npg_wrong")).await;
+    let projects = world.emulator.projects().await.expect("projects");
+    assert_eq!(
+        projects
+            .iter()
+            .map(|project| project.connections_opened)
+            .collect::<Vec<_>>(),
+        [1, 0]
+    );
+    let got = world.get(&path).await;
+    assert_eq!(
+        got["project"]["updated_at"],
+        used.project.updated_at.to_string()
+    );
+    assert!(got["project"]["compute_last_active_at"].is_string());
+}
+
+#[tokio::test]
+async fn a_query_can_be_cancelled() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let stream = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
+    drop(stream);
+    let mut connection = connect(&uri(&created)).await.expect("connects");
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await
+        .expect("answers");
+    // A wrong key cancels nothing, and the packet is taken in plain text as PostgreSQL does.
+    let mut cancel = TcpStream::connect(world.emulator.data_addr())
+        .await
+        .expect("connects");
+    let mut packet = vec![0, 0, 0, 16, 4, 210, 22, 46];
+    packet.extend_from_slice(&pid.to_be_bytes());
+    packet.extend_from_slice(&1_i32.to_be_bytes());
+    cancel.write_all(&packet).await.expect("writes");
+    assert!(
+        matches!(cancel.read(&mut [0; 1]).await, Ok(0) | Err(_)),
+        "the connection ends"
+    );
+    assert_eq!(one(&mut connection, "SELECT 'alive'").await, "alive");
+}
+
+#[tokio::test]
+async fn connections_can_be_refused_and_cut_on_demand() {
+    let world = World::start().await;
+    let (one_, two) = (world.create("one").await, world.create("two").await);
+    let fault = |spec: &str| spec.parse::<Fault>().expect("a fault");
+    let only = fault(&format!(
+        "data-plane:refuse-connections:times=1:project={}",
+        one_.project.id
+    ));
+    world.emulator.faults().add(only);
+    connect(&uri(&two))
+        .await
+        .expect("another project is not met");
+    assert_eq!(refused(&uri(&one_)).await.0, "57P03");
+    connect(&uri(&one_)).await.expect("it was for once");
+
+    world.emulator.faults().clear();
+    world
+        .emulator
+        .faults()
+        .add(fault("data-plane:cut-connection:after=2:times=1"));
+    let mut options = PgConnectOptions::from_str(&uri(&one_)).expect("a URI");
+    options = options.application_name("cut");
+    let mut connection = options.connect().await.expect("connects");
+    let mut done = 0;
+    while connection.execute(sqlx::raw_sql("SELECT 1")).await.is_ok() {
+        done += 1;
+        assert!(done < 10, "it is never cut");
+    }
+    assert_eq!(done, 2, "two messages get through, each a query");
+}
+
+#[tokio::test]
+async fn databases_made_in_advance_are_used_first_and_are_like_the_others() {
+    let world = World::start_with(|emulator| emulator.spare_databases(1)).await;
+    let stock = "SELECT count(*) FROM spare_databases";
+    let mut state = PgConnectOptions::from_str(world.postgres.uri())
+        .expect("a URI")
+        .database(&world.control_database)
+        .connect()
+        .await
+        .expect("connects");
+    let left: i64 = sqlx::query_scalar(stock)
+        .fetch_one(&mut state)
+        .await
+        .expect("counts");
+    assert_eq!(left, 1);
+    for name in ["one", "two"] {
+        let created = world.create(name).await;
+        let mut connection = connect(&uri(&created)).await.expect("connects");
+        connection
+            .execute("CREATE EXTENSION vector")
+            .await
+            .expect("its owner may");
+        let mut admin = connect(world.postgres.uri()).await.expect("connects");
+        let others: bool = sqlx::query_scalar(
+            "SELECT has_database_privilege('public', oid, 'CONNECT') FROM pg_database
+             WHERE datname LIKE 'db_' || $1 || '%'",
+        )
+        .bind(created.branch.id.as_str())
+        .fetch_one(&mut admin)
+        .await
+        .expect("its database is there");
+        assert!(!others, "nobody else may connect");
+    }
+    let left: i64 = sqlx::query_scalar(stock)
+        .fetch_one(&mut state)
+        .await
+        .expect("counts");
+    assert_eq!(left, 0);
+}
+
+/// The packet that signs in.
+fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = 196_608_u32.to_be_bytes().to_vec();
+    for text in parameters.iter().flat_map(|(key, value)| [key, value]) {
+        body.extend_from_slice(text.as_bytes());
+        body.push(0);
+    }
+    body.push(0);
+    let mut packet = u32::try_from(body.len() + 4)
+        .expect("short")
+        .to_be_bytes()
+        .to_vec();
+    packet.extend(body);
+    packet
+}
+
+async fn tls(
+    world: &World,
+    mut stream: TcpStream,
+    name: &str,
+    ask: bool,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    if ask {
+        stream
+            .write_all(&[0, 0, 0, 8, 4, 210, 22, 47])
+            .await
+            .expect("writes");
+        let mut answer = [0; 1];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(answer[0], b'S');
+    }
+    tls_with(world, stream, name, &[])
+        .await
+        .expect("TLS, with a certificate for the name")
+}
+
+async fn tls_with(
+    world: &World,
+    stream: TcpStream,
+    name: &str,
+    alpn: &[&[u8]],
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    use rustls::pki_types::pem::PemObject;
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = rustls::pki_types::CertificateDer::from_pem_slice(world.emulator.ca_pem().as_bytes())
+        .expect("PEM");
+    roots.add(ca).expect("an authority");
+    let mut config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).expect("a name");
+    tokio_rustls::TlsConnector::from(std::sync::Arc::new(config))
+        .connect(name, stream)
+        .await
+}

@@ -1,0 +1,180 @@
+//! The account's rate limit, and a storm that uses it up: every route is refused, and the typed client gets through.
+
+use std::time::Duration;
+
+use crate::common::World;
+use neon_client::model::CreateProject;
+use neon_client::{ErrorKind, Neon};
+use neon_emulator::faults::Fault;
+use neon_emulator::{Limits, RateLimits};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+/// How long the impatient client tries, less than it is told to wait.
+const IMPATIENT: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_hours(1);
+
+fn client(world: &World, deadline: Duration) -> Neon {
+    Neon::builder()
+        .api_key(world.emulator.api_key().to_owned().into())
+        .base_url(world.emulator.api_url().parse().expect("a URL"))
+        .call_deadline(deadline)
+        .build()
+        .expect("a client")
+}
+
+fn arm(world: &World, spec: &str) {
+    let fault: Fault = spec.parse().expect("a fault");
+    world.emulator.faults().add(fault).expect("armed");
+}
+
+#[tokio::test]
+async fn in_a_storm_every_route_is_refused_with_the_time_to_wait() {
+    let world = World::start().await;
+    let created = world.create("one").await;
+    let project = format!("/projects/{}", created.project.id);
+    arm(&world, "account:429:for=3600000");
+    for (method, path) in [
+        (Method::GET, "/projects".to_owned()),
+        (Method::POST, "/projects".to_owned()),
+        (Method::GET, project.clone()),
+        (Method::DELETE, project.clone()),
+        (Method::GET, format!("{project}/operations")),
+        (
+            Method::GET,
+            format!("{project}/operations/{}", created.operations[0].id),
+        ),
+        (Method::GET, "/users/me".to_owned()),
+        (Method::GET, "/api_keys".to_owned()),
+    ] {
+        let body = (method == Method::POST).then(|| json!({"project": {}}));
+        let answer = world.try_call(method.clone(), &path, body).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(
+            answer.status(),
+            StatusCode::TOO_MANY_REQUESTS,
+            "{method} {path}"
+        );
+        let wait = answer.headers()["retry-after"].to_str().expect("text");
+        let wait: u32 = wait.parse().expect("seconds");
+        assert!((3_000..=3_600).contains(&wait), "{wait}");
+    }
+    assert_eq!(world.project_names().await, ["one"], "nothing was done");
+    let neon = client(&world, IMPATIENT);
+    let error = neon.users().me().send().await.expect_err("refused");
+    assert!(
+        matches!(error.kind(), ErrorKind::RateLimited { .. }),
+        "{error:?}"
+    );
+    world.emulator.turn_clock(HOUR).await.expect("turns");
+    world.get("/projects").await;
+}
+
+#[tokio::test]
+async fn the_client_waits_out_a_storm_that_ends() {
+    let world = World::start().await;
+    arm(&world, "account:429:times=2:retry-after=0");
+    let neon = client(&world, HOUR);
+    let created = neon.projects().create(CreateProject::named("one")).send();
+    created.await.expect("created once there is room");
+    assert_eq!(world.project_names().await, ["one"]);
+    assert_eq!(world.emulator.calls()["createProject"], 3);
+}
+
+#[tokio::test]
+async fn a_storm_can_leave_some_calls_a_minute() {
+    let world = World::start().await;
+    arm(&world, "account:429:per-minute=2");
+    let list = || async { world.call(Method::GET, "/projects", None).await.0 };
+    assert_eq!(list().await, StatusCode::OK);
+    assert_eq!(
+        world.call(Method::GET, "/regions", None).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(list().await, StatusCode::TOO_MANY_REQUESTS);
+    world
+        .emulator
+        .turn_clock(Duration::from_mins(1))
+        .await
+        .expect("turns");
+    assert_eq!(list().await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_rate_limits_of_the_service_can_be_set() {
+    let world = World::start_with(|emulator| {
+        emulator.limits(Limits {
+            rate: RateLimits {
+                account_per_minute: Some(3),
+                ..RateLimits::neon()
+            },
+            ..Limits::default()
+        })
+    })
+    .await;
+    for _ in 0..3 {
+        world.get("/projects").await;
+    }
+    let answer = world.try_call(Method::GET, "/users/me", None).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait = answer.headers()["retry-after"].to_str().expect("text");
+    let wait: u32 = wait.parse().expect("seconds");
+    assert!((1..=60).contains(&wait), "{wait}");
+    let neon = client(&world, IMPATIENT);
+    let error = neon.users().me().send().await.expect_err("refused");
+    assert!(
+        matches!(error.kind(), ErrorKind::RateLimited { .. }),
+        "{error:?}"
+    );
+    world
+        .emulator
+        .turn_clock(Duration::from_mins(1))
+        .await
+        .expect("turns");
+    world.get("/projects").await;
+}
+
+#[tokio::test]
+async fn a_fault_that_an_account_cannot_have_is_refused() {
+    let world = World::start().await;
+    for (body, status, words) in [
+        (
+            json!({"spec": "account:429:times=1"}),
+            StatusCode::CREATED,
+            "id",
+        ),
+        (
+            json!({"spec": "account:503"}),
+            StatusCode::BAD_REQUEST,
+            "all that can happen to the account is 429",
+        ),
+        (
+            json!({"route": "account", "effect": {"kind": "html524"}}),
+            StatusCode::BAD_REQUEST,
+            "all that can happen to the account is 429",
+        ),
+        (
+            json!({"route": "account", "effect": {"kind": "account-limited"}, "project": "still-lake-00000001"}),
+            StatusCode::BAD_REQUEST,
+            "the account is limited for all projects",
+        ),
+        (
+            json!({"route": "*", "effect": {"kind": "account-limited"}}),
+            StatusCode::BAD_REQUEST,
+            "only the account can be limited",
+        ),
+        (
+            json!({"route": "*", "effect": {"kind": "refuse-connections"}}),
+            StatusCode::BAD_REQUEST,
+            "happens to connections: the route is data-plane",
+        ),
+    ] {
+        let url = format!("{}/faults", world.emulator.own_url());
+        let request = world.http.post(url).bearer_auth(world.emulator.api_key());
+        let answer = request.json(&body).send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{body}");
+        let said = answer.text().await.expect("text");
+        assert!(said.contains(words), "{body}: {said}");
+    }
+}
