@@ -1,241 +1,514 @@
-//! Settings: what can be set, and the whole of it once everything was checked.
+//! The settings of the app: flags, environment variables and the settings file, read once at start.
 //!
-//! Flags, variables and keys of the file all come from one table. Nothing below this module reads the environment, and what stands in
-//! a [`Config`] needs no second look.
+//! The structs below declare every setting with its help text and default; the crate
+//! `service-kit` reads and checks them. Nothing below this module reads the environment.
 
-mod build;
 mod public_url;
 mod rate;
-mod settings;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ArgAction;
 use ipnet::IpNet;
-use llm::ModelsConfig;
+use llm::{EmbeddingModel, EndpointConfig, LocalConfig, ModelsConfig, Quota};
 use openidconnect::IssuerUrl;
 use secrecy::SecretString;
-use service_kit::telemetry::{Log, Trace};
+use service_kit::settings::values as common;
+use service_kit::settings::{self, InvalidSetting, List, LoadError, Loaded, Sources};
+use service_kit::telemetry::TelemetrySettings;
 use url::Url;
 
-use crate::tenants::PoolLimits;
-pub use build::load;
-pub use public_url::{NotAPublicUrl, PublicUrl};
-pub use rate::{Allowance, NotARate, Rate, Rates};
+pub use public_url::{InvalidPublicUrl, PublicUrl};
+pub use rate::{Allowance, InvalidRate, Rate};
+pub use values::{Buckets, ByteSize, ClassOption, ClassOptions};
 
-/// What the process is to do, with the settings that this needs.
-#[derive(Clone, Debug)]
-pub enum Work {
-    /// Pages, and jobs as configured.
-    Serve(Box<Config>),
-    /// Jobs alone.
-    Worker(Box<Config>),
-    /// The main database's migrations, and nothing else.
-    Migrate(Database),
+/// What the name of every environment variable starts with.
+pub const ENV_PREFIX: &str = "CHAT_APP_";
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Gives every workspace a database of its own: sign up, upload PDFs, ask questions about them
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "chat-app",
+    version,
+    after_help = "The app finds the cluster like kubectl does (KUBECONFIG, ~/.kube/config), or else by the Pod's ServiceAccount, \
+                  and its S3 credentials like any AWS client does."
+)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    pub role: Role,
 }
 
-impl Work {
-    /// The settings of pages and jobs, if it is these.
-    pub fn config(self) -> Option<Config> {
+/// What the process does.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Role {
+    /// Serve the pages, and run jobs unless --workers is 0
+    Serve(Box<Config>),
+    /// Run jobs without serving pages
+    Worker(Box<Config>),
+    /// Migrate the main database to this version's schema, and exit
+    Migrate(Box<Migrate>),
+}
+
+impl Role {
+    pub fn telemetry(&self) -> &TelemetrySettings {
         match self {
-            Self::Serve(config) | Self::Worker(config) => Some(*config),
-            Self::Migrate(_) => None,
+            Self::Serve(config) | Self::Worker(config) => &config.telemetry,
+            Self::Migrate(migrate) => &migrate.telemetry,
         }
     }
 }
 
-/// The process itself, whatever it does.
-#[derive(Clone, Debug)]
-pub struct Process {
-    /// Log lines.
-    pub log: Log,
-    /// Traces; `None` sends none.
-    pub trace: Option<Trace>,
-    /// Threads that run it.
-    pub worker_threads: NonZeroUsize,
-}
-
-/// Everything that can be set for pages and jobs, checked.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The pages' own port.
-    pub http: Http,
-    /// The app's own database.
+/// Settings of `migrate`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Migrate {
+    #[command(flatten)]
     pub database: Database,
-    /// Where Tenants are made, and of which kinds.
-    pub tenants: Tenants,
-    /// What connections to their databases may take.
-    pub pools: PoolLimits,
-    /// Where files lie.
-    pub objects: Objects,
-    /// Embeddings and answers.
-    pub models: ModelsConfig,
-    /// What a workspace and a user may have.
-    pub plan: Plan,
-    /// How people sign in.
-    pub sign_in: SignIn,
-    /// How long a session is good.
-    pub sessions: Sessions,
-    /// How often one may ask.
-    pub limits: Limits,
-    /// Jobs at once in this process; 0 leaves them to other processes.
-    pub workers: usize,
-    /// How long requests and jobs may take to finish when the process is asked to stop.
-    pub shutdown_grace: Duration,
+    #[command(flatten)]
+    pub telemetry: TelemetrySettings,
 }
 
-/// The pages' own port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Settings of `serve` and `worker`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    #[command(flatten)]
+    pub http: Http,
+    #[command(flatten)]
+    pub database: Database,
+    #[command(flatten)]
+    pub tenants: Tenants,
+    #[command(flatten)]
+    pub limits: WorkspaceLimits,
+    #[command(flatten)]
+    pub pools: TenantPools,
+    #[command(flatten)]
+    pub objects: Objects,
+    #[command(flatten)]
+    pub models: Models,
+    #[command(flatten)]
+    pub sign_in: SignIn,
+    #[command(flatten)]
+    pub rate_limits: RateLimits,
+    #[command(flatten)]
+    pub process: Process,
+    #[command(flatten)]
+    pub telemetry: TelemetrySettings,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "HTTP")]
 pub struct Http {
-    /// Where pages are served. Port 0 takes a free one.
+    /// Address that serves the pages. Port 0 picks a free port, which the log shows as http.address
+    #[arg(long = "http-listen", value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = common::socket_address)]
     pub listen: SocketAddr,
-    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    /// Address of /livez, /readyz and /metrics. Port 0 picks a free port, which the log shows as
+    /// operations.address
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = common::socket_address)]
     pub operations_listen: SocketAddr,
-    /// As browsers reach the pages.
+    /// Scheme, host and port that browsers use: https, or http on the loopback interface
+    #[arg(long, value_name = "URL")]
     pub public_url: PublicUrl,
-    /// Whose word about a client's address is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Where a trusted proxy says it. One header, not both: the other may be the client's own invention, passed through.
+    /// Networks of proxies that may set the client's address, as CIDRs separated by commas
+    #[arg(long, value_name = "CIDRS", default_value = "", value_parser = values::networks)]
+    pub trusted_proxies: List<IpNet>,
+    /// Header in which these proxies send the client's address. The other header is ignored, because
+    /// clients can set it themselves
+    #[arg(long, value_enum, default_value = "x-forwarded-for")]
     pub forwarded_header: ForwardedHeader,
-    /// Limit on answering a request that is not a stream.
+    /// Limit on responding to a request that is not a stream, from 1s to 5m
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = common::duration(SECOND..=5 * MINUTE))]
     pub request_timeout: Duration,
 }
 
-/// Where a proxy writes whom it speaks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The header in which proxies send the client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ForwardedHeader {
-    /// `X-Forwarded-For`.
+    #[value(name = "x-forwarded-for")]
     XForwardedFor,
-    /// `Forwarded`, RFC 7239.
+    /// RFC 7239.
+    #[value(name = "forwarded")]
     Forwarded,
 }
 
-/// The app's own database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Main database")]
 pub struct Database {
-    /// Where it is and how to get in.
+    /// the URL of the app's own PostgreSQL database, such as postgres://user:password@host/name
+    #[arg(id = "database-url", long = "database-url", hide = true, env = "DATABASE_URL", value_parser = values::database_url)]
     pub url: SecretString,
-    /// Connections of this process at most.
-    pub connections_max: NonZeroU32,
-    /// Limit on getting a connection.
-    pub acquire_timeout: Duration,
-    /// Limit on waiting for another process that migrates.
-    pub migration_lock_timeout: Duration,
+    /// Most connections of this process, from 2 to 1000; some of them are reserved for jobs
+    #[arg(id = "max-database-connections", long = "max-database-connections", value_name = "CONNECTIONS", default_value = "20", value_parser = common::number::<NonZeroU32>(2..=1000))]
+    pub max_connections: NonZeroU32,
 }
 
-/// Where Tenants are made, and of which kinds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Tenants")]
 pub struct Tenants {
-    /// The namespace of the app's Tenants and of nothing else.
+    /// Namespace of the app's Tenants. It must contain nothing else
+    #[arg(id = "tenants-namespace", long = "tenants-namespace", value_name = "NAME", default_value = "chat-tenants", value_parser = common::namespace)]
     pub namespace: String,
-    /// Classes that a new workspace may have; the first is taken where nothing is chosen.
-    pub classes: Vec<Choice>,
-    /// Regions that a new workspace may have; none: the class decides.
-    pub regions: Vec<Choice>,
+    /// TenantClasses that users can choose from, as name=Display name, separated by commas. The first is
+    /// the default
+    #[arg(long = "tenant-classes", value_name = "CLASSES", default_value = "default=Standard", value_parser = values::classes)]
+    pub classes: ClassOptions,
+    /// Regions that users can choose from, in the same form. Empty: the region of the class
+    #[arg(long = "tenant-regions", value_name = "REGIONS", default_value = "", value_parser = values::regions)]
+    pub regions: ClassOptions,
 }
 
-/// Something that people choose.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// As the `Tenant` names it.
-    pub name: String,
-    /// As people read it.
-    pub display_name: String,
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Limits of a workspace")]
+pub struct WorkspaceLimits {
+    /// Largest file, from 1KB to 1GB
+    #[arg(long, value_name = "BYTES", default_value = "25MB", value_parser = values::byte_size(1_000..=1_000_000_000))]
+    pub max_upload_bytes: ByteSize,
+    /// Most documents in a workspace
+    #[arg(long, value_name = "DOCUMENTS", default_value = "20", value_parser = common::count(10_000))]
+    pub max_documents: NonZeroU32,
+    /// Most workspaces that a user can own
+    #[arg(long, value_name = "WORKSPACES", default_value = "5", value_parser = common::count(1000))]
+    pub max_workspaces_per_user: NonZeroU32,
+    /// Most members of a workspace
+    #[arg(long, value_name = "MEMBERS", default_value = "50", value_parser = common::count(10_000))]
+    pub max_members: NonZeroU32,
 }
 
-/// Where files lie. Keys come from the standard AWS environment, as with any other AWS client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Connections to tenant databases")]
+pub struct TenantPools {
+    /// Most tenant databases that this process has open. The one that was idle longest is closed first
+    #[arg(long, value_name = "POOLS", default_value = "100", value_parser = common::size(10_000))]
+    pub max_tenant_pools: NonZeroUsize,
+    /// Most connections to one tenant database
+    #[arg(long, value_name = "CONNECTIONS", default_value = "4", value_parser = common::count(100))]
+    pub max_connections_per_tenant: NonZeroU32,
+    /// How long an unused database stays open, from 1s to 1h. A compute suspends only without connections
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = common::duration(SECOND..=HOUR))]
+    pub tenant_pool_idle_timeout: Duration,
+    /// Limit on opening a database, from 100ms to 5m. A suspended compute has to start within this time
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = common::duration(100 * MS..=5 * MINUTE))]
+    pub tenant_connect_timeout: Duration,
+    /// Limit on waiting while all pools are in use, from 0s to 1m
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = common::duration(Duration::ZERO..=MINUTE))]
+    pub tenant_pool_wait_timeout: Duration,
+    /// Whether opening a page of a workspace starts its compute, so that the first question does not
+    /// have to wait: true or false
+    #[arg(long, value_name = "BOOL", default_value = "true", action = ArgAction::Set, value_parser = values::boolean)]
+    pub tenant_prewarm: bool,
+}
+
+/// The S3 server. Credentials come from the standard AWS environment, as for any AWS client.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Files")]
 pub struct Objects {
-    /// The region that requests are signed for.
+    /// Bucket of workspaces whose region has no bucket of its own
+    #[arg(long, value_name = "NAME", value_parser = values::bucket)]
+    pub bucket: String,
+    /// Buckets of regions, as region=bucket, separated by commas, so that files are stored in the
+    /// region of the workspace's database
+    #[arg(long, value_name = "BUCKETS", default_value = "", value_parser = values::buckets)]
+    pub region_buckets: Buckets,
+    /// Region that requests to S3 are signed for
+    #[arg(id = "s3-region", long = "s3-region", value_name = "REGION", default_value = "us-east-1", value_parser = values::word)]
     pub region: String,
-    /// Where this process reaches the server; `None` is AWS itself.
+    /// URL of the S3 server; without it, AWS
+    #[arg(id = "s3-endpoint", long = "s3-endpoint", value_name = "URL", value_parser = common::http_url)]
     pub endpoint: Option<Url>,
-    /// Where browsers reach it, if that is elsewhere.
+    /// URL of the S3 server for browsers, if it differs
+    #[arg(id = "s3-public-endpoint", long = "s3-public-endpoint", value_name = "URL", value_parser = common::http_url)]
     pub public_endpoint: Option<Url>,
-    /// Whether the bucket stands in the path and not in the host.
+    /// Whether the bucket is part of the path and not of the host name: true or false
+    #[arg(id = "s3-path-style", long = "s3-path-style", value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = values::boolean)]
     pub path_style: bool,
-    /// Which bucket keeps whose files.
-    pub buckets: Buckets,
 }
 
-/// Which bucket keeps whose files: where they may lie follows the workspace's region.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Buckets {
-    /// Of workspaces whose region has none of its own.
-    pub default: String,
-    /// By region of the workspace.
-    pub by_region: BTreeMap<String, String>,
-}
-
-impl Buckets {
-    /// The bucket for a workspace in this region; `None` is the region that its class chose.
-    pub fn of(&self, region: Option<&str>) -> &str {
+impl Objects {
+    /// The bucket of a workspace in this region; `None` is the region that its class chose.
+    pub fn bucket(&self, region: Option<&str>) -> &str {
         region
-            .and_then(|region| self.by_region.get(region))
-            .unwrap_or(&self.default)
+            .and_then(|region| self.region_buckets.0.get(region))
+            .unwrap_or(&self.bucket)
     }
 
     /// Every bucket, each once.
-    pub fn all(&self) -> Vec<&str> {
-        let mut all: Vec<&str> = self.by_region.values().map(String::as_str).collect();
-        all.push(&self.default);
+    pub fn all_buckets(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.region_buckets.0.values().map(String::as_str).collect();
+        all.push(&self.bucket);
         all.sort_unstable();
         all.dedup();
         all
     }
 }
 
-/// What a workspace and a user may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Bytes of one file at most.
-    pub upload_bytes_max: u64,
-    /// Documents of one workspace at most.
-    pub documents_max: u32,
-    /// Workspaces that one user may own.
-    pub workspaces_per_user_max: u32,
-    /// Members of one workspace at most.
-    pub members_max: u32,
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Models")]
+pub struct Models {
+    /// Base URL of the OpenAI-compatible endpoint for embeddings and answers
+    #[arg(long, value_name = "URL", default_value = "https://api.openai.com/v1", value_parser = common::http_url)]
+    pub openai_base_url: Url,
+    /// the API key of the endpoint; without it, the local model embeds and answers are excerpts
+    #[arg(long, hide = true, env = "OPENAI_API_KEY", value_parser = values::secret)]
+    pub openai_api_key: Option<SecretString>,
+    /// Model that answers
+    #[arg(long, value_name = "MODEL", default_value = "gpt-4o-mini", value_parser = values::word)]
+    pub chat_model: String,
+    /// Model that embeds. A different model re-embeds every document in the background
+    #[arg(long, value_name = "MODEL", default_value = "text-embedding-3-small", value_parser = values::word)]
+    pub embedding_model: String,
+    /// Dimensions of the embedding model's vectors, from 1 to 4000
+    #[arg(long, value_name = "DIMENSIONS", default_value = "1536", value_parser = common::count(4000))]
+    pub embedding_dimensions: NonZeroU32,
+    /// Most requests a minute from this process to the endpoint
+    #[arg(long, value_name = "REQUESTS", default_value = "1500", value_parser = common::count(1_000_000))]
+    pub openai_requests_per_minute: NonZeroU32,
+    /// Most tokens a minute that this process embeds, from 1000 to 1000000000
+    #[arg(long, value_name = "TOKENS", default_value = "500000", value_parser = common::number::<NonZeroU32>(1000..=1_000_000_000))]
+    pub openai_tokens_per_minute: NonZeroU32,
+    /// Directory of a local embedding model with model.safetensors, tokenizer.json and config.json
+    #[arg(long, value_name = "DIR", value_parser = common::directory)]
+    pub local_model: Option<PathBuf>,
 }
 
-/// How people sign in.
-#[derive(Clone, Debug)]
-pub enum SignIn {
-    /// With an OpenID provider.
-    Oidc(Oidc),
-    /// By saying a name, for demonstrations on this machine alone. Never on anything but loopback.
+impl Models {
+    /// The settings of the models, for the crate `llm`.
+    pub fn config(&self) -> Result<ModelsConfig, llm::ConfigError> {
+        let embeddings =
+            EmbeddingModel::new(&self.embedding_model, self.embedding_dimensions.get())?;
+        let endpoint = self.openai_api_key.clone().map(|api_key| EndpointConfig {
+            base_url: self.openai_base_url.clone(),
+            api_key: Some(api_key),
+            embeddings: Some(embeddings),
+            answers: Some(self.chat_model.clone()),
+            quota: Quota {
+                requests_per_minute: self.openai_requests_per_minute.get(),
+                tokens_per_minute: self.openai_tokens_per_minute.get(),
+                ..Quota::default()
+            },
+        });
+        let local = self.local_model.clone().map(LocalConfig::new);
+        Ok(ModelsConfig { endpoint, local })
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Sign-in")]
+pub struct SignIn {
+    /// How users sign in: with an OpenID provider, or by typing a name, which is for demonstrations on
+    /// the loopback interface only
+    #[arg(long, value_enum, default_value = "oidc")]
+    pub auth_mode: AuthMode,
+    /// Issuer URL exactly as the provider writes it: https, or http on the loopback interface
+    #[arg(long, value_name = "URL", default_value = "https://accounts.google.com", value_parser = values::issuer)]
+    pub oidc_issuer: IssuerUrl,
+    /// The app's client id at the provider. Its redirect URI is the public URL with /sign-in/callback
+    #[arg(long, value_name = "ID", value_parser = values::word)]
+    pub oidc_client_id: Option<String>,
+    /// the app's client secret at the provider; without it, the app is a public client
+    #[arg(long, hide = true, env = "OIDC_CLIENT_SECRET", value_parser = values::secret)]
+    pub oidc_client_secret: Option<SecretString>,
+    /// How long a session lasts without a request, from 5m to 2160h
+    #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = common::duration(5 * MINUTE..=90 * DAY))]
+    pub session_idle_timeout: Duration,
+    /// How long a session lasts in total, from 5m to 8760h
+    #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = common::duration(5 * MINUTE..=365 * DAY))]
+    pub session_lifetime: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AuthMode {
+    Oidc,
     Local,
 }
 
-/// An OpenID provider.
+/// An OpenID provider, and the app's client there.
 #[derive(Clone, Debug)]
-pub struct Oidc {
-    /// Its issuer URL, letter by letter as the provider writes it; the rest is discovered from there.
+pub struct OidcProvider {
     pub issuer: IssuerUrl,
-    /// As it knows the app.
     pub client_id: String,
-    /// The app's password with it; public clients have none.
+    /// `None` for a public client.
     pub client_secret: Option<SecretString>,
 }
 
-/// How long a session is good.
+/// How long sessions last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sessions {
-    /// Without a request.
+pub struct SessionLifetimes {
     pub idle: Duration,
-    /// At all.
     pub absolute: Duration,
 }
 
-/// How often one may ask.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Redis that replicas count in together; without it, each counts for itself.
+impl SignIn {
+    /// The OpenID provider; `None` if users sign in by typing a name.
+    pub fn provider(&self) -> Option<OidcProvider> {
+        match self.auth_mode {
+            AuthMode::Oidc => Some(OidcProvider {
+                issuer: self.oidc_issuer.clone(),
+                client_id: self.oidc_client_id.clone().unwrap_or_default(),
+                client_secret: self.oidc_client_secret.clone(),
+            }),
+            AuthMode::Local => None,
+        }
+    }
+
+    pub fn session_lifetimes(&self) -> SessionLifetimes {
+        SessionLifetimes {
+            idle: self.session_idle_timeout,
+            absolute: self.session_lifetime,
+        }
+    }
+}
+
+/// Each limit is for a user and, after the comma, for a client address, which many users can share.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Rate limits, for a user and for a client address")]
+pub struct RateLimits {
+    /// the URL of a Redis server that replicas share their counts in; without it, each process counts
+    /// for itself
+    #[arg(long, hide = true, env = "REDIS_URL", value_parser = values::redis_url)]
     pub redis_url: Option<SecretString>,
-    /// What each kind of request may take.
-    pub rates: Rates,
+    /// Pages, fragments and streams
+    #[arg(
+        long = "rate-limit-reads",
+        value_name = "RATES",
+        default_value = "240/1m,1200/1m"
+    )]
+    pub reads: Allowance,
+    /// Forms that change something
+    #[arg(
+        long = "rate-limit-writes",
+        value_name = "RATES",
+        default_value = "60/1m,300/1m"
+    )]
+    pub writes: Allowance,
+    /// Searches
+    #[arg(
+        long = "rate-limit-searches",
+        value_name = "RATES",
+        default_value = "60/1m,300/1m"
+    )]
+    pub searches: Allowance,
+    /// Uploads, which take two requests, and one more for each retry
+    #[arg(
+        long = "rate-limit-uploads",
+        value_name = "RATES",
+        default_value = "60/1m,300/1m"
+    )]
+    pub uploads: Allowance,
+    /// Questions
+    #[arg(
+        long = "rate-limit-questions",
+        value_name = "RATES",
+        default_value = "20/1m,100/1m"
+    )]
+    pub questions: Allowance,
+    /// Requests of a sign-in, which takes two
+    #[arg(
+        long = "rate-limit-sign-ins",
+        value_name = "RATES",
+        default_value = "20/1m,60/1m"
+    )]
+    pub sign_ins: Allowance,
+    /// New workspaces, deletions and exports
+    #[arg(
+        long = "rate-limit-expensive",
+        value_name = "RATES",
+        default_value = "10/1m,60/1m"
+    )]
+    pub expensive: Allowance,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Process")]
+pub struct Process {
+    /// Jobs that this process runs concurrently, from 0 to 64. 0 leaves them to processes started with
+    /// `worker`
+    #[arg(long, value_name = "JOBS", default_value = "2", value_parser = common::number::<usize>(0..=64))]
+    pub workers: usize,
+    /// How long requests and jobs can take to finish after SIGTERM, from 0s to 10m. Must be shorter than
+    /// the Pod's terminationGracePeriodSeconds
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = common::duration(Duration::ZERO..=10 * MINUTE))]
+    pub shutdown_grace: Duration,
+}
+
+/// Reads the settings. The first argument is the program's name.
+pub fn load(
+    args: impl IntoIterator<Item = OsString>,
+    env: &BTreeMap<String, String>,
+) -> Result<Role, LoadError> {
+    let loaded: Loaded<CommandLine> = settings::load(&Sources {
+        args: args.into_iter().collect(),
+        env,
+        env_prefix: ENV_PREFIX,
+        fallbacks: BTreeMap::new(),
+        required: |value| match value("auth-mode").as_deref() {
+            Some("oidc") => vec!["oidc-client-id"],
+            _ => Vec::new(),
+        },
+    })?;
+    let invalid = match &loaded.settings.role {
+        Role::Serve(config) | Role::Worker(config) => contradictions(&loaded, config),
+        Role::Migrate(_) => Vec::new(),
+    };
+    Ok(loaded.checked(invalid)?.role)
+}
+
+/// Values that are valid on their own but not together.
+fn contradictions(loaded: &Loaded<CommandLine>, config: &Config) -> Vec<InvalidSetting> {
+    let Config {
+        http,
+        models,
+        sign_in,
+        ..
+    } = config;
+    let mut invalid = Vec::new();
+    let not_loopback = if !http.listen.ip().is_loopback() {
+        Some(format!(
+            "set http-listen to a port of 127.0.0.1 (got {})",
+            http.listen
+        ))
+    } else if !http.public_url.is_loopback() {
+        Some(format!(
+            "set public-url to http://127.0.0.1 with its port (got {})",
+            http.public_url
+        ))
+    } else {
+        None
+    };
+    if let (AuthMode::Local, Some(advice)) = (sign_in.auth_mode, not_loopback) {
+        invalid.push(loaded.invalid(
+            "auth-mode",
+            format!("anyone can sign in by typing a name, so it must be used on the loopback interface only; write `oidc`, or {advice}"),
+        ));
+    }
+    if models.openai_api_key.is_none() && models.local_model.is_none() {
+        invalid.push(loaded.invalid(
+            "local-model",
+            "documents need an embedding model: write --openai-api-key-file FILE, or set OPENAI_API_KEY, or write --local-model DIR",
+        ));
+    }
+    if let Err(error) = models.config() {
+        invalid.push(loaded.invalid("embedding-dimensions", error.to_string()));
+    }
+    if sign_in.session_idle_timeout > sign_in.session_lifetime {
+        invalid.push(loaded.invalid(
+            "session-idle-timeout",
+            format!(
+                "it must be at most session-lifetime ({}); write a shorter one",
+                common::format_duration(sign_in.session_lifetime)
+            ),
+        ));
+    }
+    invalid
 }

@@ -1,138 +1,279 @@
-//! Settings: read once at start from flags, environment and one file, checked, and from then on a value that cannot be wrong.
+//! The settings of the controller: flags, environment variables and the settings file, read once
+//! at start.
 //!
-//! Every setting has one name. `--lease-duration` is the flag, `TENANT_CONTROLLER_LEASE_DURATION` the variable, and
-//! `lease-duration` the key in the file that `--config` names; the first of these that is given wins, then the default.
-//! `settings` is the one table of them; how values are found and checked is the crate `service`'s. All wrong settings are reported together. No setting is a secret: keys of accounts come from Secrets, never from here.
+//! The structs below declare every setting with its help text and default; the crate
+//! `service-kit` reads and checks them. No setting is a secret: the API keys of Neon accounts come
+//! from the Secrets that `TenantClass`es refer to.
 
-mod build;
-mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use service_kit::settings::values::{self, format_duration};
+use service_kit::settings::{self, InvalidSetting, List, LoadError, Loaded, Sources};
+use service_kit::telemetry::TelemetrySettings;
+
 use crate::identity::InstallationId;
 
-pub use build::{Machine, load};
-pub use service_kit::settings::{LoadError, LogFilter, LogFormat, Origin, Ratio, Wrong};
-pub use service_kit::telemetry::{Log, Trace};
+/// What the name of every environment variable starts with.
+pub const ENV_PREFIX: &str = "TENANT_CONTROLLER_";
 
-/// Everything that can be set, checked.
-#[derive(Clone, Debug, PartialEq)]
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Watches Tenants and reconciles each into a Neon project with a schema and a Secret
+#[derive(Clone, Debug, PartialEq, clap::Parser)]
+#[command(
+    name = "tenant-controller",
+    version,
+    after_help = "The controller finds the cluster like kubectl does (KUBECONFIG, ~/.kube/config), or else by the Pod's ServiceAccount."
+)]
 pub struct Config {
-    /// The cluster: where the controller lives, what it watches, how long a call may take.
+    #[command(flatten)]
     pub kube: Kube,
-    /// Calls to the Neon API.
+    #[command(flatten)]
     pub neon: Neon,
-    /// Migrations of tenant databases.
-    pub schema: Schema,
-    /// The Lease that lets one replica act.
+    #[command(flatten)]
+    pub migrations: Migrations,
+    #[command(flatten)]
     pub lease: Lease,
-    /// The controller's own HTTP port.
-    pub http: Http,
-    /// Log lines.
-    pub log: Log,
-    /// Traces; `None` sends none.
-    pub trace: Option<Trace>,
-    /// How soon a Tenant is looked at again.
-    pub retry: Retry,
-    /// How much is done at once, and how long stopping may take.
-    pub limits: Limits,
+    #[command(flatten)]
+    pub reconcile: Reconcile,
+    #[command(flatten)]
+    pub process: Process,
+    #[command(flatten)]
+    pub telemetry: TelemetrySettings,
 }
 
-/// The cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Kubernetes")]
 pub struct Kube {
-    /// The namespace with the Lease, the accounts' key Secrets and the `ConfigMap`s of migrations.
+    /// Namespace of the controller's Lease, of the Secrets with API keys, and of the ConfigMaps with
+    /// migrations [default: POD_NAMESPACE, or else the namespace of the ServiceAccount or kubeconfig]
+    #[arg(long, value_name = "NAME", value_parser = values::namespace)]
     pub namespace: String,
-    /// Namespaces whose Tenants are reconciled. Empty: all.
-    pub watch_namespaces: Vec<String>,
-    /// Tells projects of this installation from those of others in the same account. `None`: the uid of the namespace
-    /// `kube-system`, which is the cluster's.
+    /// Namespaces whose Tenants are reconciled, separated by commas; empty for all
+    #[arg(long, value_name = "NAMES", default_value = "", value_parser = values::namespaces)]
+    pub watch_namespaces: List<String>,
+    /// Identifies the projects of this installation in a Neon account that several installations
+    /// share: 1 to 36 of the characters a-z, 0-9 and -. Set the id of the old cluster to take over its
+    /// projects; do not change it otherwise [default: the UID of the namespace kube-system]
+    #[arg(long, value_name = "ID")]
     pub installation_id: Option<InstallationId>,
-    /// Limit on a call, from the first byte sent to the last byte read. A watch is limited up to its first byte.
-    pub call_deadline: Duration,
-    /// Limit on making a connection.
-    pub connect_timeout: Duration,
+    /// Limit on a call to the Kubernetes API, from 1s to 2m
+    #[arg(id = "kube-call-timeout", long = "kube-call-timeout", value_name = "DURATION", default_value = "15s", value_parser = values::duration(SECOND..=2 * MINUTE))]
+    pub call_timeout: Duration,
 }
 
-/// Calls to the Neon API.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Neon")]
 pub struct Neon {
-    /// Calls a minute that one account may take.
-    pub requests_per_minute: NonZeroU32,
-    /// Calls a second that one route of one account may take.
-    pub per_route_per_second: NonZeroU32,
-    /// Limit on a call, its retries included.
-    pub call_deadline: Duration,
-    /// How long after a lost answer a project may still come to be.
-    pub create_settle_window: Duration,
-    /// Shortest time between two listings of an account that nobody waits for.
-    pub listing_interval: Duration,
-    /// Calls an hour that such listings of one account may take; more pages make them rarer.
-    pub listing_calls_per_hour: NonZeroU32,
+    /// Calls a minute to one Neon account. Neon rejects more than 700; a lower limit leaves room for
+    /// other users of the account
+    #[arg(long = "neon-rate-limit", value_name = "CALLS", default_value = "700", value_parser = values::count(1_000_000))]
+    pub rate_limit: NonZeroU32,
+    /// Limit on a call to the Neon API, including its retries, from 1s to 5m
+    #[arg(id = "neon-call-timeout", long = "neon-call-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(SECOND..=5 * MINUTE))]
+    pub call_timeout: Duration,
+    /// How long a project can still appear after the answer to its creation was lost, from 100ms to
+    /// 1h. A shorter window risks a second project for a Tenant
+    #[arg(long = "neon-create-verification-window", value_name = "DURATION", default_value = "2m", value_parser = values::duration(100 * MS..=HOUR))]
+    pub create_verification_window: Duration,
+    /// Shortest time between two listings of an account that look for drift, from 100ms to 24h
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(100 * MS..=24 * HOUR))]
+    pub drift_check_interval: Duration,
+    /// Calls an hour that these listings can make for one account. An account with more projects (400
+    /// a call) is listed less often
+    #[arg(long, value_name = "CALLS", default_value = "50", value_parser = values::count(100_000))]
+    pub drift_check_calls_per_hour: NonZeroU32,
 }
 
-/// Migrations of tenant databases.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schema {
-    /// Directory with the SQL files that stand in for those built in.
-    pub migrations_dir: Option<PathBuf>,
-    /// Databases that are migrated at once.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Migrations")]
+pub struct Migrations {
+    /// Directory with SQL files that replace the built-in migrations
+    #[arg(long = "migrations-dir", value_name = "DIR", value_parser = values::directory)]
+    pub dir: Option<PathBuf>,
+    /// Number of databases that are migrated concurrently; a new one counts while its compute starts
+    #[arg(id = "migration-concurrency", long = "migration-concurrency", value_name = "DATABASES", default_value = "16", value_parser = values::size(1000))]
     pub concurrency: NonZeroUsize,
-    /// Limit on connecting, the waking of a sleeping compute included.
+    /// Limit on connecting to a tenant's database, from 100ms to 5m. A suspended compute has to start
+    /// within this time
+    #[arg(long = "migration-connect-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(100 * MS..=5 * MINUTE))]
     pub connect_timeout: Duration,
-    /// Limit on waiting for locks: the migrator's own and those of statements.
+    /// Limit on waiting for a lock, from 100ms to 10m. Queries of the application queue behind a
+    /// statement that waits
+    #[arg(long = "migration-lock-timeout", value_name = "DURATION", default_value = "30s", value_parser = values::duration(100 * MS..=10 * MINUTE))]
     pub lock_timeout: Duration,
-    /// Limit on one statement.
+    /// Limit on one statement of a migration, from 100ms to 24h
+    #[arg(long = "migration-statement-timeout", value_name = "DURATION", default_value = "10m", value_parser = values::duration(100 * MS..=24 * HOUR))]
     pub statement_timeout: Duration,
 }
 
-/// The Lease that lets one replica act.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Leader election")]
 pub struct Lease {
-    /// Its name, in [`Kube::namespace`].
+    /// Name of the Lease; the same for all replicas of an installation
+    #[arg(long = "lease-name", value_name = "NAME", default_value = "tenant-controller", value_parser = values::object_name)]
     pub name: String,
-    /// Who this process is: the name of its Pod, or of the machine with something random. One process at a time may bear it.
+    /// Identity of this process in the Lease. No two processes may share one
+    /// [default: POD_NAME, or else the host name with a random suffix]
+    #[arg(long = "lease-identity", value_name = "TEXT", value_parser = identity)]
     pub identity: String,
-    /// How long a Lease that is not renewed keeps others out; whole seconds.
+    /// How long an unrenewed Lease keeps other replicas from taking it, in whole seconds from 2s to 10m
+    #[arg(long = "lease-duration", value_name = "DURATION", default_value = "15s", value_parser = values::whole_seconds(2 * SECOND..=10 * MINUTE))]
     pub duration: Duration,
-    /// How long the holder goes on acting without a renewal; less than `duration`.
+    /// How long the holder keeps acting without a renewal, from 500ms to 9m. Together with
+    /// lease-retry-interval it must not exceed lease-duration
+    #[arg(long = "lease-renew-deadline", value_name = "DURATION", default_value = "10s", value_parser = values::duration(500 * MS..=9 * MINUTE))]
     pub renew_deadline: Duration,
-    /// Time between two tries to take or renew it.
+    /// Time between two attempts to take or renew the Lease, from 100ms to 1m
+    #[arg(long = "lease-retry-interval", value_name = "DURATION", default_value = "2s", value_parser = values::duration(100 * MS..=MINUTE))]
     pub retry_interval: Duration,
 }
 
-/// The controller's own HTTP port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Address for `/livez`, `/readyz` and `/metrics`. Port 0 takes a free one; the log line with `http.address` tells which.
-    pub listen: SocketAddr,
-}
-
-/// How soon a Tenant is looked at again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Shortest wait after a failure.
-    pub backoff_min: Duration,
-    /// Longest wait after failures in a row; not under `backoff_min`.
-    pub backoff_max: Duration,
-    /// Wait between tries at what a person has to mend.
-    pub stalled_interval: Duration,
-    /// Longest time without a look at a Tenant that is ready.
-    pub resync_interval: Duration,
-}
-
-/// How much is done at once, and how long stopping may take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Tenants that are reconciled at once.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Reconciling")]
+pub struct Reconcile {
+    /// Number of Tenants that are reconciled concurrently
+    #[arg(long, value_name = "TENANTS", default_value = "64", value_parser = values::size(10_000))]
     pub concurrency: NonZeroUsize,
-    /// Threads that run the controller's tasks.
-    pub worker_threads: NonZeroUsize,
-    /// How long running steps may take to finish when the process is asked to stop.
+    /// Longest time between two reconciliations of a ready Tenant, from 1s to 24h. Reconciling an
+    /// up-to-date Tenant makes no API calls
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = values::duration(SECOND..=24 * HOUR))]
+    pub resync_interval: Duration,
+    /// First delay after a failure, from 10ms to 1m; it doubles with every further one
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::duration(10 * MS..=MINUTE))]
+    pub backoff_min: Duration,
+    /// Longest delay after consecutive failures, from 10ms to 24h
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration(10 * MS..=24 * HOUR))]
+    pub backoff_max: Duration,
+    /// Time between two attempts for a stalled Tenant, from 1s to 24h. A change to the Tenant triggers
+    /// one immediately
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration(SECOND..=24 * HOUR))]
+    pub stalled_retry_interval: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Process")]
+pub struct Process {
+    /// Address of /livez, /readyz and /metrics. Port 0 picks a free port, which the log shows as http.address
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = values::socket_address)]
+    pub http_listen: SocketAddr,
+    /// How long running steps can take to finish after SIGTERM, from 0s to 10m. Must be shorter than the
+    /// Pod's terminationGracePeriodSeconds
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = values::duration(Duration::ZERO..=10 * MINUTE))]
     pub shutdown_grace: Duration,
+}
+
+/// What the host and the kubeconfig provide for settings that have no other value.
+#[derive(Clone, Debug, Default)]
+pub struct HostInfo {
+    /// Namespace of the ServiceAccount or of the kubeconfig's context.
+    pub namespace: Option<String>,
+    pub hostname: Option<String>,
+    /// Random number that makes the identity of this process unique.
+    pub nonce: u32,
+}
+
+/// Reads the settings. The first argument is the program's name.
+pub fn load(
+    args: impl IntoIterator<Item = OsString>,
+    env: &BTreeMap<String, String>,
+    host: &HostInfo,
+) -> Result<Config, LoadError> {
+    let valid_namespace = |name: &String| values::namespace(name).is_ok();
+    let namespace = env
+        .get("POD_NAMESPACE")
+        .filter(|name| valid_namespace(name))
+        .or(host.namespace.as_ref().filter(|name| valid_namespace(name)));
+    let pod_name = env.get("POD_NAME").filter(|name| identity(name).is_ok());
+    let mut fallbacks = BTreeMap::from([(
+        "lease-identity",
+        pod_name.cloned().unwrap_or_else(|| host_identity(host)),
+    )]);
+    if let Some(namespace) = namespace {
+        fallbacks.insert("namespace", namespace.clone());
+    }
+    let loaded: Loaded<Config> = settings::load(&Sources {
+        args: args.into_iter().collect(),
+        env,
+        env_prefix: ENV_PREFIX,
+        fallbacks,
+        required: |_| Vec::new(),
+    })?;
+    let invalid = contradictions(&loaded);
+    loaded.checked(invalid)
+}
+
+/// Values that are valid on their own but not together.
+fn contradictions(loaded: &Loaded<Config>) -> Vec<InvalidSetting> {
+    let Config {
+        lease, reconcile, ..
+    } = &loaded.settings;
+    let mut invalid = Vec::new();
+    let latest_stop = lease.renew_deadline + lease.retry_interval;
+    if latest_stop > lease.duration {
+        invalid.push(loaded.invalid(
+            "lease-renew-deadline",
+            format!(
+                "together with lease-retry-interval ({}) it must be at most lease-duration ({}), so that the holder stops \
+                 before another replica can start; write a shorter deadline or a longer lease-duration",
+                format_duration(lease.retry_interval),
+                format_duration(lease.duration)
+            ),
+        ));
+    }
+    if lease.retry_interval * 2 > lease.renew_deadline {
+        invalid.push(loaded.invalid(
+            "lease-retry-interval",
+            format!(
+                "it must be at most half of lease-renew-deadline ({}), so that one lost call does not lose the Lease; write \
+                 a shorter interval",
+                format_duration(lease.renew_deadline)
+            ),
+        ));
+    }
+    if reconcile.backoff_min > reconcile.backoff_max {
+        invalid.push(loaded.invalid(
+            "backoff-max",
+            format!(
+                "it must be at least backoff-min ({}); write a longer one",
+                format_duration(reconcile.backoff_min)
+            ),
+        ));
+    }
+    invalid
+}
+
+/// An identity that no other process has. Containers often share their host name.
+fn host_identity(host: &HostInfo) -> String {
+    let hostname = host
+        .hostname
+        .as_deref()
+        .and_then(|name| values::object_name(&name.to_lowercase()).ok());
+    let name = hostname.as_deref().unwrap_or("tenant-controller");
+    format!("{name}_{:08x}", host.nonce)
+}
+
+/// Longest identity of a process, in bytes.
+const MAX_IDENTITY_BYTES: usize = 253;
+
+fn identity(text: &str) -> Result<String, String> {
+    let fits = (1..=MAX_IDENTITY_BYTES).contains(&text.len());
+    if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "write 1 to {MAX_IDENTITY_BYTES} printable ASCII characters without spaces, such as the name of the Pod"
+        ))
+    }
 }

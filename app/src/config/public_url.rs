@@ -1,4 +1,4 @@
-//! The address that browsers know the app by.
+//! The origin that browsers use for the app.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
-/// Scheme, host and port that browsers reach the app by: https, or http on this machine.
+/// Scheme, host and port that browsers use for the app: https, or http on the loopback interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     origin: String,
@@ -14,40 +14,37 @@ pub struct PublicUrl {
     loopback: bool,
 }
 
-/// A text is no public URL. `Display` says what to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write the scheme, host and port that browsers use, such as `https://chat.example.com`; http is for this machine alone, such as `http://127.0.0.1:8000`"
+    "write the scheme, host and port that browsers use, such as `https://chat.example.com`; http is allowed on the loopback interface only, such as `http://127.0.0.1:8000`"
 )]
-pub struct NotAPublicUrl;
+pub struct InvalidPublicUrl;
 
 impl PublicUrl {
-    /// As browsers write it in `Origin`: without a slash at its end.
+    /// The form of the `Origin` header: without a trailing slash.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Whether browsers come over TLS.
     pub fn is_https(&self) -> bool {
         self.https
     }
 
-    /// Whether only this machine can mean it.
     pub fn is_loopback(&self) -> bool {
         self.loopback
     }
 
-    /// The whole address of a path of the app, which starts with a slash.
+    /// The URL of a path of the app. The path starts with a slash.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }
 }
 
 impl FromStr for PublicUrl {
-    type Err = NotAPublicUrl;
+    type Err = InvalidPublicUrl;
 
-    fn from_str(text: &str) -> Result<Self, NotAPublicUrl> {
-        let url = Url::parse(text).map_err(|_| NotAPublicUrl)?;
+    fn from_str(text: &str) -> Result<Self, InvalidPublicUrl> {
+        let url = Url::parse(text).map_err(|_| InvalidPublicUrl)?;
         let bare = url.username().is_empty()
             && url.password().is_none()
             && url.path() == "/"
@@ -57,15 +54,15 @@ impl FromStr for PublicUrl {
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
             Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-            None => return Err(NotAPublicUrl),
+            None => return Err(InvalidPublicUrl),
         };
         let https = match url.scheme() {
             "https" => true,
             "http" if loopback => false,
-            _ => return Err(NotAPublicUrl),
+            _ => return Err(InvalidPublicUrl),
         };
         if !bare {
-            return Err(NotAPublicUrl);
+            return Err(InvalidPublicUrl);
         }
         Ok(Self {
             origin: url.origin().ascii_serialization(),
@@ -86,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_origin_is_as_browsers_write_it() {
+    fn the_origin_has_the_form_of_the_origin_header() {
         for (text, origin) in [
             ("https://Chat.Example.com", "https://chat.example.com"),
             ("https://chat.example.com:443/", "https://chat.example.com"),
@@ -105,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_for_this_machine_alone() {
+    fn plain_http_is_allowed_on_the_loopback_interface_only() {
         let local: PublicUrl = "http://localhost:8000".parse().expect("loopback");
         assert!(local.is_loopback() && !local.is_https());
         for text in [
@@ -114,12 +111,12 @@ mod tests {
             "http://localhost.example.com",
             "ftp://localhost",
         ] {
-            assert_eq!(text.parse::<PublicUrl>(), Err(NotAPublicUrl), "{text}");
+            assert_eq!(text.parse::<PublicUrl>(), Err(InvalidPublicUrl), "{text}");
         }
     }
 
     #[test]
-    fn what_is_more_than_an_origin_is_refused() {
+    fn urls_with_more_than_an_origin_are_rejected() {
         for text in [
             "https://host/path",
             "https://user@host",
@@ -129,7 +126,7 @@ mod tests {
             "host",
             "",
         ] {
-            assert_eq!(text.parse::<PublicUrl>(), Err(NotAPublicUrl), "{text}");
+            assert_eq!(text.parse::<PublicUrl>(), Err(InvalidPublicUrl), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How often something may be asked for, as people write it: `60/1m`.
+//! Rates of requests, such as `60/1m`.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,52 +7,47 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// So many in so much time, all at once or spread over it.
+/// A number of requests in a period, in a burst or spread over the period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
     pub count: NonZeroU32,
-    /// In how long; whole milliseconds, at least one for each.
+    /// Whole milliseconds, at least one for each request.
     pub period: Duration,
 }
 
-/// A text is no rate. `Display` says what to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write how many in how long, such as `60/1m`: at most 1000000, in 1s to 24h, and not more than one a millisecond"
+    "write a number of requests and a period, such as `60/1m`: at most 1000000 requests, a period from 1s to 24h, and at most one request a millisecond"
 )]
-pub struct NotARate;
+pub struct InvalidRate;
 
-/// Most that can be written.
-const COUNT_MAX: u32 = 1_000_000;
-/// Bounds of the period.
+const MAX_COUNT: u32 = 1_000_000;
 const PERIOD: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_hours(24);
 
 impl Rate {
-    /// How many in how long.
-    pub fn new(count: u32, period: Duration) -> Result<Self, NotARate> {
+    pub fn new(count: u32, period: Duration) -> Result<Self, InvalidRate> {
         let count = NonZeroU32::new(count)
-            .filter(|count| count.get() <= COUNT_MAX)
-            .ok_or(NotARate)?;
+            .filter(|count| count.get() <= MAX_COUNT)
+            .ok_or(InvalidRate)?;
         let whole = period.subsec_nanos().is_multiple_of(1_000_000);
         let fine = period.as_millis() >= u128::from(count.get());
         if PERIOD.contains(&period) && whole && fine {
             Ok(Self { count, period })
         } else {
-            Err(NotARate)
+            Err(InvalidRate)
         }
     }
 }
 
 impl FromStr for Rate {
-    type Err = NotARate;
+    type Err = InvalidRate;
 
-    fn from_str(text: &str) -> Result<Self, NotARate> {
-        let (count, period) = text.trim().split_once('/').ok_or(NotARate)?;
-        let count = count.parse().map_err(|_| NotARate)?;
-        let period: SignedDuration = period.parse().map_err(|_| NotARate)?;
-        Self::new(count, period.try_into().map_err(|_| NotARate)?)
+    fn from_str(text: &str) -> Result<Self, InvalidRate> {
+        let (count, period) = text.trim().split_once('/').ok_or(InvalidRate)?;
+        let count = count.parse().map_err(|_| InvalidRate)?;
+        let period: SignedDuration = period.parse().map_err(|_| InvalidRate)?;
+        Self::new(count, period.try_into().map_err(|_| InvalidRate)?)
     }
 }
 
@@ -63,34 +58,25 @@ impl fmt::Display for Rate {
     }
 }
 
-/// What one user and what one client address may take of something. Many users may share an address, so it may take more.
+/// The rates for one user and for one client address. Many users can share an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// Of one user.
     pub user: Rate,
-    /// Of one client address.
     pub address: Rate,
 }
 
-/// What each kind of request may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rates {
-    /// Pages and fragments of them.
-    pub pages: Allowance,
-    /// Forms that change something.
-    pub changes: Allowance,
-    /// Searches, which scan a tenant's database.
-    pub searches: Allowance,
-    /// Uploads, which reserve room and sign a URL.
-    pub uploads: Allowance,
-    /// Questions, which cost money.
-    pub questions: Allowance,
-    /// Signing in.
-    pub sign_ins: Allowance,
-    /// New workspaces, removals, exports: what makes much work.
-    pub heavy: Allowance,
-    /// Scripts, styles, fonts.
-    pub assets: Allowance,
+impl FromStr for Allowance {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rates: Result<Vec<Rate>, _> = text.split(',').map(str::parse).collect();
+        match rates.as_deref() {
+            Ok(&[user, address]) => Ok(Self { user, address }),
+            _ => Err(format!(
+                "{InvalidRate}; first for a user, then for a client address, such as `60/1m,300/1m`"
+            )),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,11 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_refused() {
+    fn rates_that_cannot_be_enforced_are_rejected() {
         for text in [
             "", "60", "0/1m", "60/0s", "60/1", "-1/1m", "2000/1s", "60/25h", "1/1m/1m",
         ] {
-            assert_eq!(text.parse::<Rate>(), Err(NotARate), "{text}");
+            assert_eq!(text.parse::<Rate>(), Err(InvalidRate), "{text}");
         }
     }
 }

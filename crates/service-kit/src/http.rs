@@ -1,7 +1,8 @@
-//! HTTP ports: plain HTTP/1 with a limit on everything that a stranger could hold open: connections, heads, time.
+//! HTTP/1 servers with limits on connections, on request heads and on time, so that no client can
+//! exhaust the process.
 //!
-//! [`Server`] serves any router under its [`Bounds`]; [`operations`] is the one with `/livez`, `/readyz` and `/metrics`, for the
-//! kubelet and for Prometheus.
+//! [`Server`] serves any router within its [`ServerLimits`]. [`operations`] is the router for the
+//! kubelet and Prometheus.
 
 pub mod operations;
 
@@ -25,25 +26,25 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-/// Wait after the listener failed (out of file descriptors, most likely).
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Pause after a failed accept; the process is most likely out of file descriptors.
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What strangers may hold open.
+/// Limits on what clients can hold open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Connections at once; more wait in the kernel's queue.
-    pub connections_max: usize,
-    /// Longest head of a request, in bytes: the buffer that hyper reads into.
-    pub head_bytes_max: usize,
-    /// Limit on receiving the head of a request; an idle connection is closed after it too.
+pub struct ServerLimits {
+    /// Most open connections; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Largest request head, in bytes.
+    pub max_head_bytes: usize,
+    /// Limit on receiving a request head. An idle connection is closed after this time too.
     pub head_timeout: Duration,
-    /// Longest life of a connection. It bounds clients that read slowly; they just connect again.
-    pub connection_life_max: Duration,
+    /// Longest life of a connection. It bounds clients that read slowly; they can connect again.
+    pub max_connection_age: Duration,
     /// Limit on finishing open requests when the server stops.
     pub drain_timeout: Duration,
 }
 
-/// A port that is open and not served yet.
+/// A bound port that is not served yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -51,72 +52,75 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port.
     pub async fn bind(listen: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
 
-    /// The address, with the port that was chosen.
+    /// The address, with the actual port where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stop` is cancelled, then lets open requests finish within the time for it. Handlers find the peer's address as
+    /// Serves until `shutdown` is cancelled, then lets open requests finish within
+    /// [`ServerLimits::drain_timeout`]. Handlers get the peer's address as
     /// `ConnectInfo<SocketAddr>`.
-    pub async fn serve(self, router: Router, bounds: Bounds, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(bounds.connections_max));
+    pub async fn serve(self, router: Router, limits: ServerLimits, shutdown: CancellationToken) {
+        let permits = Arc::new(Semaphore::new(limits.max_connections));
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = accept(&self.listener, &slots) => accepted,
+                () = shutdown.cancelled() => break,
+                accepted = accept(&self.listener, &permits) => accepted,
             };
             match accepted {
-                Ok((stream, peer, slot)) => {
-                    let (router, stop) = (router.clone(), stop.clone());
+                Ok((stream, peer, permit)) => {
+                    let (router, shutdown) = (router.clone(), shutdown.clone());
                     connections.spawn(async move {
-                        connection(stream, peer, router, bounds, stop).await;
-                        drop(slot);
+                        connection(stream, peer, router, limits, shutdown).await;
+                        drop(permit);
                     });
                 }
                 Err(error) => {
-                    warn!(error = %error, "A connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    warn!(error = %error, "failed to accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
                 }
             }
         }
         connections.close();
-        if timeout(bounds.drain_timeout, connections.wait())
+        if timeout(limits.drain_timeout, connections.wait())
             .await
             .is_err()
         {
-            debug!(connections = connections.len(), "Connections were cut off");
+            debug!(
+                connections = connections.len(),
+                "closed connections with unfinished requests"
+            );
         }
     }
 }
 
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots)
+    let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, slot))
+    Ok((stream, peer, permit))
 }
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    bounds: Bounds,
-    stop: CancellationToken,
+    limits: ServerLimits,
+    shutdown: CancellationToken,
 ) {
-    // Events and small pages are worth their packet at once.
+    // Server-sent events and small pages must not wait for a full packet.
     let _ = stream.set_nodelay(true);
     let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -124,20 +128,20 @@ async fn connection(
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(bounds.head_timeout)
-        .max_buf_size(bounds.head_bytes_max)
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.max_head_bytes)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(serving);
-    let finished = timeout(bounds.connection_life_max, async {
+    let finished = timeout(limits.max_connection_age, async {
         tokio::select! {
             result = serving.as_mut() => result,
-            () = stop.cancelled() => {
+            () = shutdown.cancelled() => {
                 serving.as_mut().graceful_shutdown();
                 serving.as_mut().await
             }
         }
     });
     if let Ok(Err(error)) = finished.await {
-        debug!(error = %error, "A connection ended early");
+        debug!(error = %error, "connection failed");
     }
 }

@@ -1,22 +1,24 @@
-//! What every long-running program of this workspace has: [`mod@settings`] from flags, environment and file, [`telemetry`] (log lines,
-//! traces, what the system knows of the process), and an [`http`] port with a limit on everything. It knows none of the programs.
+//! What every long-running program of this workspace needs: [`settings`] from flags, environment
+//! and file, [`telemetry`], [`http`] servers with limits, and graceful shutdown.
 
 use std::error::Error;
 
 pub mod http;
 pub mod settings;
-pub mod stop;
+mod shutdown;
 pub mod telemetry;
 
-/// An error and its causes in one line. Causes that an error has already told are not told again.
+pub use shutdown::shutdown_signal;
+
+/// Formats an error and its causes in one line. A cause that the text already contains is left out.
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
+        let message = error.to_string();
+        if !text.contains(&message) {
             text.push_str(": ");
-            text.push_str(&words);
+            text.push_str(&message);
         }
         cause = error.source();
     }
@@ -44,15 +46,23 @@ mod tests {
     }
 
     #[test]
-    fn causes_stand_in_one_line_and_none_twice() {
-        assert_eq!(error_chain(&layers(&["a fails"])), "a fails");
+    fn causes_are_joined_in_one_line_without_repetition() {
+        assert_eq!(error_chain(&layers(&["request failed"])), "request failed");
         assert_eq!(
-            error_chain(&layers(&["a fails", "b is away", "c broke"])),
-            "a fails: b is away: c broke"
+            error_chain(&layers(&[
+                "request failed",
+                "connection lost",
+                "reset by peer"
+            ])),
+            "request failed: connection lost: reset by peer"
         );
         assert_eq!(
-            error_chain(&layers(&["a fails: b is away", "b is away", "c broke"])),
-            "a fails: b is away: c broke"
+            error_chain(&layers(&[
+                "request failed: connection lost",
+                "connection lost",
+                "reset by peer"
+            ])),
+            "request failed: connection lost: reset by peer"
         );
     }
 }

@@ -1,141 +1,187 @@
-//! Settings: a program declares them once, in a table, and flags, variables, keys of a YAML file and the help text all come from there.
+//! Settings from flags, environment variables and one YAML file.
 //!
-//! A flag wins over a variable, that over the file, that over the default. Every value is checked by itself before the program looks at any,
-//! and everything that is wrong is told at once, with what to write instead. Secrets never stand on a command line or in the file:
-//! they come from a variable, or from a file of their own that `--<name>-file` names.
+//! A program declares its settings once, as a struct with `#[derive(clap::Parser)]`: flag, help,
+//! default and parser come from there. [`load`] adds the other sources: `--lease-duration` is also
+//! the variable `<PREFIX>LEASE_DURATION` and the key `lease-duration` of the file that `--config`
+//! names. A flag wins over a variable, a variable over the file, and the file over the default.
+//!
+//! Every value is checked, and all invalid settings are reported together, each with where it came
+//! from. A setting declared with `hide = true` is a secret: it is never accepted as a flag or from
+//! the settings file, only from a variable or from a file of its own (`--<name>-file`), and no
+//! error shows its value.
 
-mod help;
-pub mod parse;
+mod file;
+mod schema;
 mod sources;
+pub mod values;
 
-pub use parse::{LogFilter, LogFormat, Ratio};
-pub use sources::{LoadError, Origin, Said, Wrong};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
 
-/// The settings of a program.
-#[derive(Clone, Copy)]
-pub struct Table {
-    /// The program's name.
-    pub program: &'static str,
-    /// Its version.
-    pub version: &'static str,
-    /// What the help says before the settings.
-    pub about: &'static str,
-    /// What it says after them, beside how they are given.
-    pub after: &'static str,
-    /// What every variable starts with, such as `MY_PROGRAM_`.
-    pub env_prefix: &'static str,
-    /// Every setting, in the order of the help.
-    pub all: &'static [&'static dyn AnySetting],
+pub use schema::file_schema;
+pub use values::{List, LogFilter, LogFormat, Ratio};
+
+/// Where [`load`] looks for values.
+pub struct Sources<'a> {
+    /// The command line; the first argument is the program's name.
+    pub args: Vec<OsString>,
+    /// The environment.
+    pub env: &'a BTreeMap<String, String>,
+    /// What the name of every variable starts with, such as `TENANT_CONTROLLER_`.
+    pub env_prefix: &'a str,
+    /// Values for settings that no source has, by name: what the machine or the cluster knows.
+    pub fallbacks: BTreeMap<&'a str, String>,
+    /// The names of optional settings that must have a value because of the values of others, which
+    /// it gets by name.
+    pub required: RequiredSettings,
 }
 
-impl std::fmt::Debug for Table {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "settings of {}", self.program)
-    }
+/// See [`Sources::required`].
+pub type RequiredSettings = fn(&dyn Fn(&str) -> Option<String>) -> Vec<&'static str>;
+
+/// The settings, and where each value came from.
+#[derive(Debug)]
+pub struct Loaded<P> {
+    pub settings: P,
+    given: BTreeMap<String, Given>,
 }
 
-impl Table {
-    /// The variable of a setting.
-    pub fn variable(&self, name: &str) -> String {
-        format!(
-            "{}{}",
-            self.env_prefix,
-            name.replace('-', "_").to_uppercase()
-        )
-    }
+/// A value that a source has.
+#[derive(Clone)]
+struct Given {
+    text: String,
+    origin: Origin,
+    secret: bool,
 }
 
-/// One setting.
-pub struct Setting<T> {
-    /// The name: the flag without `--`, the key in the file, and in capitals the end of the variable.
-    pub name: &'static str,
-    /// Under which heading of the help it stands.
-    pub group: &'static str,
-    /// The kind of value.
-    pub value: &'static str,
-    /// The value where nothing is said.
-    pub default: Option<&'static str>,
-    /// What it is for.
-    pub help: &'static str,
-    /// Text to value; the error says what to write instead.
-    pub parse: fn(&str) -> Result<T, String>,
-    /// How it is given, if it is a secret.
-    pub secret: Option<Secret>,
-}
-
-/// How a secret is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Secret {
-    /// The variable that other programs have it in.
-    pub customary: &'static str,
-    /// Name of the setting that names the file with it.
-    pub file: &'static str,
-}
-
-impl<T> std::fmt::Debug for Setting<T> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(self.name)
+impl fmt::Debug for Given {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.shown(), self.origin)
     }
 }
 
-/// A setting whatever its type: what help and checks need.
-pub trait AnySetting: Sync {
-    /// Its name.
-    fn name(&self) -> &'static str;
-    /// Its heading.
-    fn group(&self) -> &'static str;
-    /// The kind of value.
-    fn value(&self) -> &'static str;
-    /// The value where nothing is said.
-    fn default(&self) -> Option<&'static str>;
-    /// What it is for.
-    fn help(&self) -> &'static str;
-    /// How it is given, if it is a secret.
-    fn secret(&self) -> Option<Secret>;
-    /// Whether the text will do; else what to write.
-    fn check(&self, text: &str) -> Result<(), String>;
-}
+impl Given {
+    fn shown(&self) -> String {
+        if self.secret && !self.text.is_empty() {
+            HIDDEN.to_owned()
+        } else {
+            self.text.clone()
+        }
+    }
 
-impl<T> AnySetting for Setting<T> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn group(&self) -> &'static str {
-        self.group
-    }
-    fn value(&self) -> &'static str {
-        self.value
-    }
-    fn default(&self) -> Option<&'static str> {
-        self.default
-    }
-    fn help(&self) -> &'static str {
-        self.help
-    }
-    fn secret(&self) -> Option<Secret> {
-        self.secret
-    }
-    fn check(&self, text: &str) -> Result<(), String> {
-        (self.parse)(text).map(drop)
+    fn invalid(&self, setting: &str, advice: String) -> InvalidSetting {
+        InvalidSetting {
+            setting: setting.to_owned(),
+            value: self.shown(),
+            origin: self.origin.clone(),
+            advice,
+        }
     }
 }
 
-/// Declares the settings of the groups, and `ALL` of them in the same order. A secret bears `secret "VARIABLE"` at its end.
-#[macro_export]
-macro_rules! settings {
-    ($($group:literal { $($id:ident: $ty:ty = $name:literal, $value:literal, $default:expr, $help:literal, $parse:expr $(, secret $variable:literal)?;)+ })+) => {
-        $($(pub(super) static $id: $crate::settings::Setting<$ty> = $crate::settings::Setting {
-            name: $name, group: $group, value: $value, default: $default, help: $help, parse: $parse,
-            secret: $crate::settings!(@secret $name $($variable)?),
-        };)+)+
+/// Replaces a secret in errors and debug output.
+const HIDDEN: &str = "(hidden)";
 
-        /// Every setting, in the order of the help text.
-        pub(super) static ALL: &[&dyn $crate::settings::AnySetting] = &[$($(&$id,)+)+];
-    };
-    (@secret $name:literal $variable:literal) => {
-        Some($crate::settings::Secret { customary: $variable, file: concat!($name, "-file") })
-    };
-    (@secret $name:literal) => { None };
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    CommandLine,
+    Variable(String),
+    File(PathBuf),
+    /// The default, or a value that the machine provides.
+    Default,
+    /// No source has a value.
+    Unset,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine => formatter.write_str("from the command line"),
+            Self::Variable(name) => write!(formatter, "from the environment variable {name}"),
+            Self::File(path) => write!(formatter, "from the file {}", path.display()),
+            Self::Default => formatter.write_str("the default"),
+            Self::Unset => formatter.write_str("not set"),
+        }
+    }
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The command line has a syntax error, or asks for the help text or the version. clap prints
+    /// all three and knows the exit code.
+    #[error(transparent)]
+    CommandLine(#[from] clap::Error),
+    #[error("failed to read {}: {problem}", path.display())]
+    File { path: PathBuf, problem: String },
+    /// Every invalid setting, one a line.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<InvalidSetting>),
+}
+
+/// A setting with a value that cannot be used, or without the value that it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidSetting {
+    pub setting: String,
+    /// The value, or `(hidden)` for a secret.
+    pub value: String,
+    pub origin: Origin,
+    /// What to write instead.
+    pub advice: String,
+}
+
+impl fmt::Display for InvalidSetting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            setting,
+            value,
+            origin,
+            advice,
+        } = self;
+        match origin {
+            Origin::Unset => write!(formatter, "{setting} is not set: {advice}"),
+            origin => write!(formatter, "{setting} is `{value}` ({origin}): {advice}"),
+        }
+    }
+}
+
+/// Reads and checks the settings of a program.
+///
+/// # Errors
+///
+/// [`LoadError::Invalid`] has every setting with an invalid value, every required setting without
+/// one, and every unknown key of the file or variable with the program's prefix.
+pub fn load<P: clap::Parser>(sources: &Sources<'_>) -> Result<Loaded<P>, LoadError> {
+    let (matches, given) = sources::resolve(P::command(), sources)?;
+    let settings = P::from_arg_matches(&matches)?;
+    Ok(Loaded { settings, given })
+}
+
+impl<P> Loaded<P> {
+    /// The error for a setting whose value does not fit together with other settings.
+    pub fn invalid(&self, setting: &str, advice: impl Into<String>) -> InvalidSetting {
+        match self.given.get(setting) {
+            Some(given) => given.invalid(setting, advice.into()),
+            None => InvalidSetting {
+                setting: setting.to_owned(),
+                value: String::new(),
+                origin: Origin::Unset,
+                advice: advice.into(),
+            },
+        }
+    }
+
+    /// The settings, unless these checks found something invalid.
+    pub fn checked(self, invalid: Vec<InvalidSetting>) -> Result<P, LoadError> {
+        if invalid.is_empty() {
+            Ok(self.settings)
+        } else {
+            Err(LoadError::Invalid(invalid))
+        }
+    }
 }
 
 #[cfg(test)]

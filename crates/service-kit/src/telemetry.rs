@@ -1,5 +1,5 @@
-//! What a program tells of itself: log lines, traces, what the system knows of the process. None of them ever holds a password, a key or
-//! a connection string.
+//! Log lines, traces, and metrics of the process. None of them contains a password, a key or a
+//! connection string.
 
 mod logs;
 mod process;
@@ -8,68 +8,68 @@ mod traces;
 use tracing::level_filters::LevelFilter;
 use url::Url;
 
-use crate::settings::{LogFilter, LogFormat, Ratio};
+use crate::settings::{LogFilter, LogFormat, Ratio, values};
 
 pub use process::Process;
 pub use traces::Traces;
 
-/// Who tells.
+/// The program that logs and traces.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
-    /// Its name in traces.
+    /// The `service.name` of its traces.
     pub name: &'static str,
-    /// Its version.
     pub version: &'static str,
-    /// Its own crates, whose spans become traces; those of libraries would be the exporter's own calls too.
+    /// The program's own crates, whose spans become traces. Spans of libraries are left out: they
+    /// include the exporter's own calls.
     pub targets: &'static [(&'static str, LevelFilter)],
-    /// Libraries that quote what they receive: no line of theirs is ever written, whatever the filter says.
+    /// Libraries that quote what they receive. None of their events is logged, whatever the filter
+    /// says.
     pub silenced: &'static [&'static str],
 }
 
-/// Log lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// Their form.
-    pub format: LogFormat,
-    /// Which of them.
-    pub filter: LogFilter,
+/// Settings of logs and traces.
+#[derive(Clone, Debug, PartialEq, clap::Args)]
+#[command(next_help_heading = "Logs and traces")]
+pub struct TelemetrySettings {
+    /// Format of log lines
+    #[arg(long, value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+    /// Which events to log: a level and `target=level` pairs, separated by commas
+    #[arg(long, value_name = "DIRECTIVES", default_value = DEFAULT_LOG_FILTER)]
+    pub log_filter: LogFilter,
+    /// Base URL of the OTLP/HTTP receiver of traces; without it, no traces are made
+    #[arg(long, value_name = "URL", value_parser = values::http_url)]
+    pub otlp_endpoint: Option<Url>,
+    /// Share of traces that are sent, from 0 to 1
+    #[arg(long, value_name = "RATIO", default_value = "1")]
+    pub otlp_sampling_ratio: Ratio,
 }
 
-/// Traces over OTLP.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trace {
-    /// Base URL of an OTLP/HTTP receiver; `/v1/traces` is appended.
-    pub endpoint: Url,
-    /// The share of traces that are sent.
-    pub sampling: Ratio,
-}
+/// Everything from level `info` on, except what libraries repeat of errors that the program logs.
+const DEFAULT_LOG_FILTER: &str = "info,kube_client=warn,kube_client::client::builder=off,\
+                                  graphile_worker=warn,sqlx::postgres::notice=warn";
 
-/// Telemetry could not be set up.
+/// Telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The exporter of traces could not be made.
-    #[error("traces cannot be sent to {endpoint}")]
+    #[error("failed to create the exporter of traces to {endpoint}")]
     Exporter {
-        /// Where they were to go.
         endpoint: String,
-        /// Why not.
         #[source]
         source: opentelemetry_otlp::ExporterBuildError,
     },
-    /// Another subscriber is set already.
-    #[error("log lines cannot be written")]
+    #[error("failed to set the process's tracing subscriber")]
     Subscriber(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Starts log lines (to stderr) and, where wished, traces. To be called once, on the runtime that the process lives on. `identity`
-/// tells replicas apart.
+/// Starts logging to stderr and, if an endpoint is set, sending traces. Call it once, on the
+/// process's tokio runtime. `instance_id` distinguishes replicas.
 pub fn start(
     program: &Program,
-    log: &Log,
-    trace: Option<&Trace>,
-    identity: &str,
+    settings: &TelemetrySettings,
+    instance_id: &str,
 ) -> Result<Traces, TelemetryError> {
-    let traces = Traces::start(program, trace, identity)?;
-    logs::install(program, log, &traces)?;
+    let traces = Traces::start(program, settings, instance_id)?;
+    logs::install(program, settings, &traces)?;
     Ok(traces)
 }

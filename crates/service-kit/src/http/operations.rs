@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`. Nothing is read from bodies, and nothing is shown but words about the process and numbers.
+//! The endpoints `/livez`, `/readyz` and `/metrics`, for the kubelet and Prometheus.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,59 +11,59 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tracing::warn;
 
-use super::Bounds;
+use super::ServerLimits;
 
-/// What `OpenMetrics` text calls itself.
+/// The media type of the `OpenMetrics` text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// For a port that a kubelet and a few scrapers ask.
-pub const BOUNDS: Bounds = Bounds {
-    connections_max: 64,
-    head_bytes_max: 16 * 1024,
+/// Limits for a port that only a kubelet and a few scrapers use.
+pub const LIMITS: ServerLimits = ServerLimits {
+    max_connections: 64,
+    max_head_bytes: 16 * 1024,
     head_timeout: Duration::from_secs(30),
-    connection_life_max: Duration::from_mins(10),
+    max_connection_age: Duration::from_mins(10),
     drain_timeout: Duration::from_secs(2),
 };
 
-/// What a program says of itself.
-pub trait Vitals: Send + Sync + 'static {
-    /// For `/livez`: a word, or what is wrong. What others do never makes a process not alive, for a restart would mend nothing.
+/// What a program reports about itself.
+pub trait Probes: Send + Sync + 'static {
+    /// The state for `/livez`, or what is wrong. Failures of other services must not make a process
+    /// fail its liveness probe: a restart would not repair them.
     fn live(&self) -> Result<&'static str, String>;
-    /// For `/readyz`: a word, or what is being waited for.
+    /// The state for `/readyz`, or what the process is waiting for.
     fn ready(&self) -> Result<&'static str, String>;
-    /// For `/metrics`: `OpenMetrics` text.
+    /// The metrics for `/metrics`, as `OpenMetrics` text.
     fn metrics(&self) -> Result<String, fmt::Error>;
 }
 
-/// The three addresses.
-pub fn router(vitals: Arc<dyn Vitals>) -> Router {
+pub fn router(probes: Arc<dyn Probes>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(vitals)
+        .with_state(probes)
 }
 
-async fn livez(State(vitals): State<Arc<dyn Vitals>>) -> Response {
-    verdict(vitals.live())
+async fn livez(State(probes): State<Arc<dyn Probes>>) -> Response {
+    probe_response(probes.live())
 }
 
-async fn readyz(State(vitals): State<Arc<dyn Vitals>>) -> Response {
-    verdict(vitals.ready())
+async fn readyz(State(probes): State<Arc<dyn Probes>>) -> Response {
+    probe_response(probes.ready())
 }
 
-fn verdict(result: Result<&'static str, String>) -> Response {
+fn probe_response(result: Result<&'static str, String>) -> Response {
     match result {
-        Ok(word) => (StatusCode::OK, format!("{word}\n")).into_response(),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+        Ok(state) => (StatusCode::OK, format!("{state}\n")).into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
 
-async fn metrics(State(vitals): State<Arc<dyn Vitals>>) -> Response {
-    match vitals.metrics() {
+async fn metrics(State(probes): State<Arc<dyn Probes>>) -> Response {
+    match probes.metrics() {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => {
-            warn!(error = %error, "Metrics could not be written");
+            warn!(error = %error, "failed to encode metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

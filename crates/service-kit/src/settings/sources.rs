@@ -1,458 +1,488 @@
-//! What was said, and where: flags, then environment, then the file, then the default. Nothing is interpreted here.
+//! Finds the value of every setting and checks it: flags, then variables, then the settings file,
+//! then the fallbacks, then the defaults.
+//!
+//! clap parses the command line twice. The first parse only collects texts, so that one invalid
+//! flag does not hide the others. The second one runs after every text has passed the parser of
+//! its own argument, with the values of the other sources as defaults.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fmt;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
-use clap::ArgMatches;
-use serde_yaml::{Mapping, Value};
+use clap::builder::{Resettable, ValueParser};
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{AnySetting, Secret, Setting, Table};
+use super::{Given, InvalidSetting, LoadError, Origin, Sources, file};
 
-/// Name of the flag, and end of the variable, that names the file.
-pub(super) const CONFIG_FILE: &str = "config";
-/// Longest file, in bytes. What is longer is something else.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// What stands in an error instead of a secret.
-const HIDDEN: &str = "(not shown)";
+/// The flag and, in capitals, the end of the variable that name the settings file.
+const CONFIG: &str = "config";
+const UNKNOWN: &str = "no setting has this name; remove it, or see --help for the names";
+const HELP: &str = "\
+Every setting can be given as a flag, as an environment variable, or as `name: value` in the file that --config names; \
+the first of these wins. Durations are numbers with a unit, such as 500ms, 15s, 2m or 1h.";
 
-/// The settings cannot be used. `Display` is written for whoever set them.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The command line cannot be read, or asks for help or the version: clap prints these and knows the exit code.
-    #[error(transparent)]
-    CommandLine(#[from] clap::Error),
-    /// The file cannot be read.
-    #[error("{}: {problem}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to write instead.
-        problem: String,
-    },
-    /// Settings are wrong: all of them, one a line.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Settings(Vec<Wrong>),
-}
+/// What clap makes of the command line, with the values of all sources, and where they came from.
+pub(super) fn resolve(
+    command: Command,
+    sources: &Sources<'_>,
+) -> Result<(ArgMatches, BTreeMap<String, Given>), LoadError> {
+    let command = decorate(command, sources.env_prefix);
+    let flags = collecting(command.clone()).try_get_matches_from(&sources.args)?;
+    let (flags, leaf) = match flags.subcommand() {
+        Some((name, flags)) => (flags.clone(), command.find_subcommand(name)),
+        None => (flags, Some(&command)),
+    };
+    let leaf = leaf.unwrap_or(&command);
 
-/// A setting that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// Name of the setting.
-    pub setting: String,
-    /// Its value.
-    pub value: String,
-    /// Where the value stands.
-    pub origin: Origin,
-    /// What to write instead.
-    pub advice: String,
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            setting,
-            value,
-            origin,
-            advice,
-        } = self;
-        match origin {
-            Origin::Nowhere => write!(f, "{setting} is not set: {advice}"),
-            origin => write!(f, "{setting} is `{value}` ({origin}): {advice}"),
-        }
-    }
-}
-
-/// Where a value stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// On the command line.
-    Flag,
-    /// In this environment variable.
-    Variable(String),
-    /// In this file.
-    File(PathBuf),
-    /// It was not said: it is the default.
-    Default,
-    /// It was not said, and has no default.
-    Nowhere,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag => f.write_str("from the command line"),
-            Self::Variable(name) => write!(f, "from the environment variable {name}"),
-            Self::File(path) => write!(f, "from the file {}", path.display()),
-            Self::Default => f.write_str("the default"),
-            Self::Nowhere => f.write_str("not set"),
-        }
-    }
-}
-
-/// Every value that was given or is a default, by name of the setting; each has passed its setting's own check.
-pub struct Said {
-    values: BTreeMap<&'static str, (String, Origin)>,
-}
-
-impl fmt::Debug for Said {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Some of the values are secrets.
-        formatter.debug_set().entries(self.values.keys()).finish()
-    }
-}
-
-/// Where values may stand.
-struct Sources<'a> {
-    table: &'a Table,
-    flags: &'a ArgMatches,
-    env: &'a BTreeMap<String, String>,
-    /// The file's settings, and where it is.
-    file: Option<(PathBuf, BTreeMap<String, String>)>,
-}
-
-impl Said {
-    /// Reads the three sources, the first argument being the program's name, and checks every value by itself.
-    pub fn read(
-        table: &Table,
-        args: impl IntoIterator<Item = OsString>,
-        env: &BTreeMap<String, String>,
-    ) -> Result<Self, LoadError> {
-        let flags = table.command().try_get_matches_from(args)?;
-        Self::of(table, &flags, env)
-    }
-
-    /// As [`Said::read`], with flags that a command made by [`Table::command`] has read.
-    pub fn of(
-        table: &Table,
-        flags: &ArgMatches,
-        env: &BTreeMap<String, String>,
-    ) -> Result<Self, LoadError> {
-        let path = flags
-            .get_one::<String>(CONFIG_FILE)
-            .or_else(|| env.get(&table.variable(CONFIG_FILE)))
-            .map(PathBuf::from);
-        let file = path
-            .map(|path| read_file(&path).map(|file| (path, file)))
-            .transpose()?;
-        let sources = Sources {
-            table,
-            flags,
-            env,
-            file,
-        };
-        let mut wrong = sources.unknown();
-        let mut values = BTreeMap::new();
-        for &setting in table.all {
-            let said = match setting.secret() {
-                Some(secret) => sources.secret(setting, secret),
-                None => Ok(sources.plain(setting.name())),
-            };
-            let default = || Some((setting.default()?.to_owned(), Origin::Default));
-            let (value, origin) = match said.map(|said| said.or_else(default)) {
-                Ok(Some(said)) => said,
-                Ok(None) => continue,
-                Err(unreadable) => {
-                    wrong.push(unreadable);
-                    continue;
-                }
-            };
-            match setting.check(&value) {
-                Ok(()) => {
-                    values.insert(setting.name(), (value, origin));
-                }
-                Err(advice) => wrong.push(Wrong {
-                    setting: setting.name().to_owned(),
-                    value: shown(setting, value),
-                    origin,
-                    advice,
-                }),
+    let lookup = Lookup {
+        sources,
+        flags: &flags,
+        file: settings_file(&flags, sources)?,
+    };
+    let mut invalid = lookup.unknown(&command);
+    let mut given = BTreeMap::new();
+    for arg in settings(leaf) {
+        match lookup.resolve(arg) {
+            Ok(Some(value)) => {
+                given.insert(name(arg).to_owned(), value);
             }
+            Ok(None) => {}
+            Err(error) => invalid.push(error),
         }
-        if wrong.is_empty() {
-            Ok(Self { values })
+    }
+    let required = (sources.required)(&|name| given.get(name).map(|given| given.text.clone()));
+    let missing = settings(leaf)
+        .filter(|arg| required.contains(&name(arg)) && !given.contains_key(name(arg)))
+        .map(|arg| lookup.unset(arg));
+    invalid.extend(missing);
+    if !invalid.is_empty() {
+        return Err(LoadError::Invalid(invalid));
+    }
+    let matches = with_values(command, &given).try_get_matches_from(&sources.args)?;
+    Ok((matches, given))
+}
+
+/// Whether the argument is a setting, and not the help flag or a flag that [`decorate`] added.
+pub(super) fn is_setting(arg: &Arg) -> bool {
+    arg.get_long()
+        .is_some_and(|long| long != CONFIG && !long.ends_with(SECRET_FILE))
+        && !matches!(
+            arg.get_action(),
+            ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+        )
+}
+
+/// How the flag that names the file of a secret ends.
+pub(super) const SECRET_FILE: &str = "-file";
+
+fn settings(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| is_setting(arg))
+}
+
+pub(super) fn name(arg: &Arg) -> &str {
+    arg.get_long().unwrap_or_default()
+}
+
+pub(super) fn is_secret(arg: &Arg) -> bool {
+    arg.is_hide_set()
+}
+
+fn secret_file(arg: &Arg) -> String {
+    format!("{}{SECRET_FILE}", name(arg))
+}
+
+fn variable(prefix: &str, name: &str) -> String {
+    format!("{prefix}{}", name.replace('-', "_").to_uppercase())
+}
+
+/// Adds `--config`, the file flags of secrets, and the variables to the help.
+pub(super) fn decorate(command: Command, prefix: &str) -> Command {
+    if command.has_subcommands() {
+        return command.mut_subcommands(|command| decorate(command, prefix));
+    }
+    let secrets: Vec<Arg> = settings(&command)
+        .filter(|arg| is_secret(arg))
+        .map(|arg| {
+            let customary = arg
+                .get_env()
+                .map(|name| name.to_string_lossy().into_owned());
+            let variables = [Some(variable(prefix, name(arg))), customary];
+            let help = format!(
+                "File with this secret: {} [env: {}; the secret itself: {}]",
+                arg.get_help().cloned().unwrap_or_default(),
+                variable(prefix, &secret_file(arg)),
+                variables
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join(" or ")
+            );
+            let file = Arg::new(secret_file(arg))
+                .long(secret_file(arg))
+                .value_name("FILE")
+                .help(help);
+            match arg.get_help_heading() {
+                Some(heading) => file.help_heading(heading.to_owned()),
+                None => file,
+            }
+        })
+        .collect();
+    let file = Arg::new(CONFIG)
+        .long(CONFIG)
+        .value_name("FILE")
+        .help(format!(
+            "YAML file with settings, each under its name without -- [env: {}]",
+            variable(prefix, CONFIG)
+        ));
+    let after = match command.get_after_help() {
+        Some(after) => format!("{HELP} {after}"),
+        None => HELP.to_owned(),
+    };
+    command
+        .after_help(after)
+        .mut_args(|arg| {
+            if !is_setting(&arg) || is_secret(&arg) {
+                return arg;
+            }
+            let help = arg.get_help().cloned().unwrap_or_default();
+            let variable = variable(prefix, name(&arg));
+            arg.help(format!("{help} [env: {variable}]"))
+        })
+        .arg(file)
+        .args(secrets)
+}
+
+/// The command with every value as plain text and nothing required.
+fn collecting(command: Command) -> Command {
+    if command.has_subcommands() {
+        return command.mut_subcommands(collecting);
+    }
+    command.mut_args(|arg| {
+        if !is_setting(&arg) {
+            return arg;
+        }
+        let arg = arg.required(false).env(Resettable::Reset);
+        if arg.get_action().takes_values() {
+            arg.value_delimiter(Resettable::Reset)
+                .value_parser(ValueParser::string())
         } else {
-            Err(LoadError::Settings(wrong))
+            arg
         }
-    }
+    })
+}
 
-    /// The value, if one was given or is the default.
-    pub fn get<T>(&self, setting: &Setting<T>) -> Result<Option<T>, LoadError> {
-        let Some((text, _)) = self.values.get(setting.name) else {
-            return Ok(None);
-        };
-        (setting.parse)(text)
-            .map(Some)
-            .map_err(|advice| self.wrong(setting, advice))
+/// The command with these values as defaults. Flags still win over them.
+fn with_values(command: Command, given: &BTreeMap<String, Given>) -> Command {
+    if command.has_subcommands() {
+        return command.mut_subcommands(|command| with_values(command, given));
     }
-
-    /// The value of a setting that has a default, or has to be given.
-    pub fn need<T>(&self, setting: &Setting<T>) -> Result<T, LoadError> {
-        self.get(setting)?
-            .ok_or_else(|| LoadError::Settings(vec![not_set(setting)]))
-    }
-
-    /// Makes sure that all of these were given, so that everything that is missing is told at once.
-    pub fn all_given(&self, settings: &[&dyn AnySetting]) -> Result<(), LoadError> {
-        let missing: Vec<Wrong> = settings
-            .iter()
-            .filter(|setting| !self.values.contains_key(setting.name()))
-            .map(|setting| not_set(*setting))
-            .collect();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(LoadError::Settings(missing))
+    command.mut_args(|arg| {
+        if !is_setting(&arg) {
+            return arg;
         }
-    }
+        let arg = arg.env(Resettable::Reset);
+        match given.get(name(&arg)) {
+            Some(Given { text, origin, .. })
+                if !matches!(origin, Origin::CommandLine | Origin::Default) || is_secret(&arg) =>
+            {
+                with_default(arg, text)
+            }
+            Some(Given { text, .. }) if arg.is_required_set() => with_default(arg, text),
+            _ => arg,
+        }
+    })
+}
 
-    /// The error that this value will not do, beside the others.
-    pub fn wrong<T>(&self, setting: &Setting<T>, advice: String) -> LoadError {
-        let (value, origin) = self
-            .values
-            .get(setting.name)
-            .cloned()
-            .unwrap_or_else(|| (String::new(), Origin::Nowhere));
-        LoadError::Settings(vec![Wrong {
-            setting: setting.name.to_owned(),
-            value: shown(setting, value),
-            origin,
-            advice,
-        }])
+fn with_default(arg: Arg, text: &str) -> Arg {
+    let arg = arg.required(false);
+    match arg.get_action() {
+        ArgAction::Append => {
+            arg.default_values(text.split(',').map(str::to_owned).collect::<Vec<_>>())
+        }
+        _ => arg.default_value(text.to_owned()),
     }
 }
 
-impl Sources<'_> {
-    /// A value by its name.
-    fn plain(&self, name: &str) -> Option<(String, Origin)> {
-        self.flag(name)
-            .or_else(|| self.prefixed(name))
-            .or_else(|| self.in_file(name))
+fn settings_file(
+    flags: &ArgMatches,
+    sources: &Sources<'_>,
+) -> Result<Option<SettingsFile>, LoadError> {
+    let path = flags
+        .try_get_one::<String>(CONFIG)
+        .ok()
+        .flatten()
+        .or_else(|| sources.env.get(&variable(sources.env_prefix, CONFIG)));
+    path.map(|path| {
+        let path = PathBuf::from(path);
+        file::read_settings(&path).map(|values| (path, values))
+    })
+    .transpose()
+}
+
+/// The path of the settings file, and its values by name.
+type SettingsFile = (PathBuf, BTreeMap<String, String>);
+
+struct Lookup<'a> {
+    sources: &'a Sources<'a>,
+    flags: &'a ArgMatches,
+    file: Option<SettingsFile>,
+}
+
+/// A text and the source that has it.
+type Found = (String, Origin);
+
+impl Lookup<'_> {
+    /// The checked value of a setting; `None` if it is optional and no source has one.
+    fn resolve(&self, arg: &Arg) -> Result<Option<Given>, InvalidSetting> {
+        let found = if is_secret(arg) {
+            self.secret(arg)?
+        } else {
+            let name = name(arg);
+            self.flag(arg)
+                .or_else(|| self.prefixed(name))
+                .or_else(|| self.in_file(name))
+        };
+        let found = found.or_else(|| {
+            let fallback = self.sources.fallbacks.get(name(arg)).cloned();
+            fallback
+                .or_else(|| default(arg))
+                .map(|text| (text, Origin::Default))
+        });
+        let Some((text, origin)) = found else {
+            return if arg.is_required_set() {
+                Err(self.unset(arg))
+            } else {
+                Ok(None)
+            };
+        };
+        let given = Given {
+            text,
+            origin,
+            secret: is_secret(arg),
+        };
+        match check(arg, &given.text) {
+            Ok(()) => Ok(Some(given)),
+            Err(advice) => Err(given.invalid(name(arg), advice)),
+        }
     }
 
-    /// A secret from its variables, or from the file of its own.
-    fn secret(
-        &self,
-        setting: &dyn AnySetting,
-        secret: Secret,
-    ) -> Result<Option<(String, Origin)>, Wrong> {
-        let read = |(path, origin): (String, Origin)| match read_secret(Path::new(&path)) {
+    /// A secret, from a variable or from a file of its own. Empty variables count as unset: Compose
+    /// files and CI systems leave them empty when there is no value.
+    fn secret(&self, arg: &Arg) -> Result<Option<Found>, InvalidSetting> {
+        let file_setting = secret_file(arg);
+        if self.flag(arg).is_some() {
+            let given = Given {
+                text: super::HIDDEN.to_owned(),
+                origin: Origin::CommandLine,
+                secret: true,
+            };
+            return Err(given.invalid(
+                name(arg),
+                format!(
+                    "other users of the machine can read command lines; write --{file_setting} FILE, or set {}",
+                    self.customary(arg)
+                ),
+            ));
+        }
+        let read = |(path, origin): Found| match file::read_secret(Path::new(&path)) {
             Ok(text) => Ok(Some((text, Origin::File(path.into())))),
-            Err(problem) => Err(Wrong {
-                setting: secret.file.to_owned(),
+            Err(problem) => Err(InvalidSetting {
+                setting: file_setting.clone(),
                 value: path,
                 origin,
-                advice: problem,
+                advice: format!("{problem}; write the path of a file that holds the secret"),
             }),
         };
-        if let Some(said) = self.flag(secret.file) {
-            return read(said);
+        let not_empty = |found: &Found| !found.0.is_empty();
+        if let Some(path) = self.text_flag(&file_setting) {
+            return read((path, Origin::CommandLine));
         }
-        // Compose files and CI leave variables empty where there is nothing to say.
-        let some = |said: &(String, Origin)| !said.0.is_empty();
-        if let Some(said) = self.prefixed(setting.name()).filter(some) {
-            return Ok(Some(said));
+        if let Some(found) = self.prefixed(name(arg)).filter(not_empty) {
+            return Ok(Some(found));
         }
-        if let Some(said) = self.prefixed(secret.file).filter(some) {
-            return read(said);
+        if let Some(found) = self.prefixed(&file_setting).filter(not_empty) {
+            return read(found);
         }
-        if let Some(said) = self.variable(secret.customary.to_owned()).filter(some) {
-            return Ok(Some(said));
+        if let Some(found) = self.variable(self.customary(arg)).filter(not_empty) {
+            return Ok(Some(found));
         }
-        self.in_file(secret.file).map_or(Ok(None), read)
+        self.in_file(&file_setting).map_or(Ok(None), read)
     }
 
-    fn flag(&self, name: &str) -> Option<(String, Origin)> {
-        // What is no flag of this command (the value of a secret) was not given by one.
-        let text = self.flags.try_get_one::<String>(name).ok()??;
-        Some((text.clone(), Origin::Flag))
+    /// The variable in which other programs expect this secret, or else our own.
+    fn customary(&self, arg: &Arg) -> String {
+        arg.get_env().map_or_else(
+            || variable(self.sources.env_prefix, name(arg)),
+            |name| name.to_string_lossy().into_owned(),
+        )
     }
 
-    fn prefixed(&self, name: &str) -> Option<(String, Origin)> {
-        self.variable(self.table.variable(name))
+    fn flag(&self, arg: &Arg) -> Option<Found> {
+        let id = arg.get_id().as_str();
+        if self.flags.value_source(id) != Some(ValueSource::CommandLine) {
+            return None;
+        }
+        let text = if arg.get_action().takes_values() {
+            let texts = self.flags.get_many::<String>(id)?;
+            texts.cloned().collect::<Vec<_>>().join(",")
+        } else {
+            "true".to_owned()
+        };
+        Some((text, Origin::CommandLine))
     }
 
-    fn variable(&self, variable: String) -> Option<(String, Origin)> {
-        Some((self.env.get(&variable)?.clone(), Origin::Variable(variable)))
+    fn text_flag(&self, id: &str) -> Option<String> {
+        self.flags.try_get_one::<String>(id).ok().flatten().cloned()
     }
 
-    fn in_file(&self, name: &str) -> Option<(String, Origin)> {
-        let (path, file) = self.file.as_ref()?;
-        Some((file.get(name)?.clone(), Origin::File(path.clone())))
+    fn prefixed(&self, name: &str) -> Option<Found> {
+        self.variable(variable(self.sources.env_prefix, name))
     }
 
-    /// Variables and keys that bear no setting's name: a typing error that would otherwise go unseen.
-    fn unknown(&self) -> Vec<Wrong> {
-        let from_env = self.env.iter().filter_map(|(key, value)| {
-            let rest = key.strip_prefix(self.table.env_prefix)?;
-            let name = rest.replace('_', "-").to_lowercase();
-            let known =
-                name == CONFIG_FILE || self.is_setting(&name) || self.secret_of(&name).is_some();
-            (!known && !is_service_link(rest)).then(|| Wrong {
-                setting: name,
+    fn variable(&self, variable: String) -> Option<Found> {
+        let text = self.sources.env.get(&variable)?.clone();
+        Some((text, Origin::Variable(variable)))
+    }
+
+    fn in_file(&self, name: &str) -> Option<Found> {
+        let (path, values) = self.file.as_ref()?;
+        Some((values.get(name)?.clone(), Origin::File(path.clone())))
+    }
+
+    fn unset(&self, arg: &Arg) -> InvalidSetting {
+        let advice = if is_secret(arg) {
+            format!(
+                "write --{} FILE, or set {}",
+                secret_file(arg),
+                self.customary(arg)
+            )
+        } else {
+            let value = arg.get_value_names().and_then(|names| names.first());
+            format!(
+                "write --{} {}",
+                name(arg),
+                value.map_or("VALUE", |value| value.as_str())
+            )
+        };
+        InvalidSetting {
+            setting: name(arg).to_owned(),
+            value: String::new(),
+            origin: Origin::Unset,
+            advice,
+        }
+    }
+
+    /// Variables with the program's prefix and keys of the file that no setting has: most often
+    /// a typing error, which would otherwise go unnoticed.
+    fn unknown(&self, command: &Command) -> Vec<InvalidSetting> {
+        let leaves: Vec<&Command> = if command.has_subcommands() {
+            command.get_subcommands().collect()
+        } else {
+            vec![command]
+        };
+        let args: Vec<&Arg> = leaves
+            .iter()
+            .flat_map(|command| settings(command))
+            .collect();
+        let find = |key: &str| args.iter().find(|arg| name(arg) == key);
+        let names_secret_file = |key: &str| {
+            args.iter()
+                .any(|arg| is_secret(arg) && secret_file(arg) == key)
+        };
+
+        let variables = self.sources.env.iter().filter_map(|(variable, value)| {
+            let rest = variable.strip_prefix(self.sources.env_prefix)?;
+            let key = rest.replace('_', "-").to_lowercase();
+            let known = key == CONFIG || find(&key).is_some() || names_secret_file(&key);
+            (!known && !is_service_link(rest)).then(|| InvalidSetting {
+                setting: key,
                 value: value.clone(),
-                origin: Origin::Variable(key.clone()),
-                advice: NO_SUCH_SETTING.to_owned(),
+                origin: Origin::Variable(variable.clone()),
+                advice: UNKNOWN.to_owned(),
             })
         });
-        let from_file = self.file.iter().flat_map(|(path, file)| {
-            file.iter()
-                .filter(|(name, _)| !self.is_setting(name))
-                .map(|(name, value)| self.not_in_file(path, name, value))
+        let (path, values) = match &self.file {
+            Some((path, values)) => (path.clone(), values.clone()),
+            None => (PathBuf::new(), BTreeMap::new()),
+        };
+        let keys = values.into_iter().filter_map(|(key, text)| {
+            let secret = find(&key).is_some_and(|arg| is_secret(arg));
+            if names_secret_file(&key) || find(&key).is_some() && !secret {
+                return None;
+            }
+            let advice = if secret {
+                format!(
+                    "the settings file must not hold a secret; write `{key}{SECRET_FILE}: FILE`, or set {}",
+                    variable(self.sources.env_prefix, &key)
+                )
+            } else {
+                UNKNOWN.to_owned()
+            };
+            let given = Given {
+                text,
+                origin: Origin::File(path.clone()),
+                secret,
+            };
+            Some(given.invalid(&key, advice))
         });
-        from_env.chain(from_file).collect()
-    }
-
-    /// What is wrong with a key of the file that is no setting there.
-    fn not_in_file(&self, path: &Path, name: &str, value: &str) -> Wrong {
-        let secret = self.secret_of(name);
-        Wrong {
-            setting: name.to_owned(),
-            value: secret.map_or(value, |_| HIDDEN).to_owned(),
-            origin: Origin::File(path.to_owned()),
-            advice: secret.map_or_else(
-                || NO_SUCH_SETTING.to_owned(),
-                |secret| {
-                    format!(
-                        "a secret does not stand in this file; write `{}: FILE`, or set {}",
-                        secret.file,
-                        self.table.variable(name)
-                    )
-                },
-            ),
-        }
-    }
-
-    /// Whether flags and the file may name it.
-    fn is_setting(&self, name: &str) -> bool {
-        self.table.all.iter().any(|setting| {
-            name == setting
-                .secret()
-                .map_or(setting.name(), |secret| secret.file)
-        })
-    }
-
-    /// How this secret is given, if the name is that of one.
-    fn secret_of(&self, name: &str) -> Option<Secret> {
-        let setting = self
-            .table
-            .all
-            .iter()
-            .find(|setting| setting.name() == name)?;
-        setting.secret()
+        variables.chain(keys).collect()
     }
 }
 
-/// What is said of a setting that has to be given and was not.
-fn not_set(setting: &dyn AnySetting) -> Wrong {
-    let advice = match setting.secret() {
-        Some(secret) => format!("write --{} FILE, or set {}", secret.file, secret.customary),
-        None => format!("write --{} {}", setting.name(), setting.value()),
+fn default(arg: &Arg) -> Option<String> {
+    let values: Vec<_> = arg
+        .get_default_values()
+        .iter()
+        .map(|value| value.to_string_lossy().into_owned())
+        .collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+/// Runs the argument's own parser on the text; the error says what to write instead.
+fn check(arg: &Arg, text: &str) -> Result<(), String> {
+    if !arg.get_action().takes_values() {
+        return match text.parse::<bool>() {
+            Ok(_) => Ok(()),
+            Err(_) => Err("write `true` or `false`".to_owned()),
+        };
+    }
+    let command = Command::new("check")
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(
+            arg.clone()
+                .required(false)
+                .env(Resettable::Reset)
+                .default_value(Resettable::Reset),
+        );
+    let Err(error) = command.try_get_matches_from([format!("--{}={text}", name(arg))]) else {
+        return Ok(());
     };
-    Wrong {
-        setting: setting.name().to_owned(),
-        value: String::new(),
-        origin: Origin::Nowhere,
-        advice,
-    }
+    let valid = error
+        .context()
+        .find_map(|(kind, value)| match (kind, value) {
+            (ContextKind::ValidValue, ContextValue::Strings(values)) => Some(values),
+            _ => None,
+        });
+    Err(match (valid, error.source()) {
+        (Some(values), _) if !values.is_empty() => {
+            let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+            format!("write {}", values.join(" or "))
+        }
+        (_, Some(source)) => source.to_string(),
+        (_, None) => error.to_string(),
+    })
 }
 
-/// What is said of a name that no setting has.
-const NO_SUCH_SETTING: &str = "there is no such setting; take it out, or see --help for the names";
-
-/// A value as an error may show it.
-fn shown(setting: &dyn AnySetting, value: String) -> String {
-    if setting.secret().is_some() && !value.is_empty() {
-        HIDDEN.to_owned()
-    } else {
-        value
-    }
-}
-
-/// Whether the variable is one that Kubernetes sets for a Service whose name starts like the program's.
+/// Whether Kubernetes sets this variable for a Service whose name starts like the program's.
 fn is_service_link(rest: &str) -> bool {
-    let has = |part: &str| {
-        rest == part
+    ["SERVICE_HOST", "SERVICE_PORT", "PORT"].iter().any(|part| {
+        rest == *part
             || rest.starts_with(&format!("{part}_"))
             || rest.contains(&format!("_{part}_"))
             || rest.ends_with(&format!("_{part}"))
-    };
-    has("SERVICE_HOST") || has("SERVICE_PORT") || has("PORT")
-}
-
-/// The secret that is all of a file, without the line end that editors add.
-fn read_secret(path: &Path) -> Result<String, String> {
-    let text = read_text(path)
-        .map_err(|problem| format!("{problem}; write the path of a file that holds the secret"))?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
-        Err("the file is empty; write the path of a file that holds the secret".to_owned())
-    } else {
-        Ok(secret.to_owned())
-    }
-}
-
-/// The text of a file that is not too long.
-fn read_text(path: &Path) -> Result<String, String> {
-    let unread = |error: std::io::Error| format!("the file cannot be read: {error}");
-    if std::fs::metadata(path).map_err(unread)?.len() > FILE_BYTES_MAX {
-        return Err(format!("the file is longer than {FILE_BYTES_MAX} bytes"));
-    }
-    std::fs::read_to_string(path).map_err(unread)
-}
-
-/// The file: a flat mapping of names to plain values or lists of such.
-fn read_file(path: &Path) -> Result<BTreeMap<String, String>, LoadError> {
-    let failed = |problem: String| LoadError::File {
-        path: path.to_owned(),
-        problem,
-    };
-    let text = read_text(path).map_err(failed)?;
-    let value: Value = serde_yaml::from_str(&text).map_err(|e| failed(e.to_string()))?;
-    let mapping = match value {
-        Value::Null => Mapping::new(),
-        Value::Mapping(mapping) => mapping,
-        _ => {
-            return Err(failed(
-                "write settings as `name: value`, one a line".to_owned(),
-            ));
-        }
-    };
-    mapping
-        .into_iter()
-        .map(|(key, value)| match (key, plain(&value)) {
-            (Value::String(key), Some(text)) => Ok((key, text)),
-            (Value::String(key), None) => Err(failed(format!(
-                "{key} is neither a plain value nor a list of such; write `{key}: value`"
-            ))),
-            _ => Err(failed(
-                "write settings as `name: value`, one a line".to_owned(),
-            )),
-        })
-        .collect()
-}
-
-/// A plain value as the text that a flag would have; lists get commas between.
-fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => Some(String::new()),
-        Value::Bool(b) => Some(b.to_string()),
-        Value::Number(n) => Some(n.to_string()),
-        Value::String(s) => Some(s.clone()),
-        Value::Sequence(items) => {
-            let items: Option<Vec<_>> = items
-                .iter()
-                .map(|item| {
-                    if item.is_sequence() {
-                        None
-                    } else {
-                        plain(item)
-                    }
-                })
-                .collect();
-            Some(items?.join(","))
-        }
-        Value::Mapping(_) | Value::Tagged(_) => None,
-    }
+    })
 }

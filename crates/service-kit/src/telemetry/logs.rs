@@ -1,4 +1,4 @@
-//! Log lines: sentences with dotted fields, as JSON or for people, on stderr.
+//! Log lines on stderr: a message and its fields, as JSON or as text.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
@@ -17,19 +17,23 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use super::traces::Traces;
-use super::{Log, Program};
+use super::{Program, TelemetrySettings};
 use crate::settings::LogFormat;
 
-/// Sets the process's subscriber, and has panics told as log lines, so that whoever collects those sees them.
-pub(super) fn install(program: &Program, log: &Log, traces: &Traces) -> Result<(), TryInitError> {
+/// Sets the process's subscriber and logs panics, so that they appear where the logs are collected.
+pub(super) fn install(
+    program: &Program,
+    settings: &TelemetrySettings,
+    traces: &Traces,
+) -> Result<(), TryInitError> {
     let silenced = program.silenced;
-    let filter = EnvFilter::new(log.filter.as_str()).and(filter_fn(move |metadata| {
+    let filter = EnvFilter::new(settings.log_filter.as_str()).and(filter_fn(move |metadata| {
         !silenced
             .iter()
             .any(|library| metadata.target().starts_with(library))
     }));
     let registry = tracing_subscriber::registry();
-    match log.format {
+    match settings.log_format {
         LogFormat::Json => registry
             .with(
                 lines::layer()
@@ -45,7 +49,7 @@ pub(super) fn install(program: &Program, log: &Log, traces: &Traces) -> Result<(
             .with(
                 lines::layer()
                     .with_ansi(io::stderr().is_terminal())
-                    .event_format(Sentence)
+                    .event_format(PrettyFormat)
                     .with_writer(io::stderr)
                     .with_filter(filter),
             )
@@ -54,23 +58,20 @@ pub(super) fn install(program: &Program, log: &Log, traces: &Traces) -> Result<(
     }
     let default = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        let place = panic
+        let location = panic
             .location()
             .map(ToString::to_string)
             .unwrap_or_default();
-        tracing::error!(
-            panic.location = place,
-            "A task panicked; this is a defect of the program"
-        );
+        tracing::error!(panic.location = location, "a task panicked; this is a bug");
         default(panic);
     }));
     Ok(())
 }
 
-/// `12:03:04.123 INFO  Project is ready after 812 ms  tenant.name=a project.id=x`
-struct Sentence;
+/// `12:03:04.123 INFO  project ready project.id=x  tenant.name=a`
+struct PrettyFormat;
 
-impl<S, N> FormatEvent<S, N> for Sentence
+impl<S, N> FormatEvent<S, N> for PrettyFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -82,17 +83,17 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let level = *event.metadata().level();
-        let mut parts = Parts::default();
-        event.record(&mut parts);
+        let mut text = EventText::default();
+        event.record(&mut text);
         write!(writer, "{} ", Zoned::now().strftime("%H:%M:%S%.3f"))?;
         if writer.has_ansi_escapes() {
             write!(writer, "\x1b[{}m{level:<5}\x1b[0m", colour(level))?;
         } else {
             write!(writer, "{level:<5}")?;
         }
-        write!(writer, " {}", parts.message)?;
-        if !parts.fields.is_empty() {
-            write!(writer, " {}", parts.fields)?;
+        write!(writer, " {}", text.message)?;
+        if !text.fields.is_empty() {
+            write!(writer, " {}", text.fields)?;
         }
         for span in context.event_scope().into_iter().flatten() {
             let extensions = span.extensions();
@@ -106,7 +107,7 @@ where
     }
 }
 
-/// The number of the terminal's colour.
+/// The ANSI code of the level's colour.
 fn colour(level: Level) -> u8 {
     match level {
         Level::ERROR => 31,
@@ -116,14 +117,14 @@ fn colour(level: Level) -> u8 {
     }
 }
 
-/// The sentence of an event, and its fields.
+/// The message of an event and its fields, as text.
 #[derive(Default)]
-struct Parts {
+struct EventText {
     message: String,
     fields: String,
 }
 
-impl Parts {
+impl EventText {
     fn put(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         // Writing into a String cannot fail.
         let _ = if field.name() == "message" {
@@ -134,7 +135,7 @@ impl Parts {
     }
 }
 
-impl Visit for Parts {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, format_args!("{value:?}"));
     }
@@ -154,9 +155,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Page {
+    impl io::Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().expect("lock").extend_from_slice(bytes);
             Ok(bytes.len())
@@ -166,34 +167,34 @@ mod tests {
         }
     }
 
-    impl Page {
+    impl Buffer {
         fn text(&self) -> String {
             String::from_utf8(self.0.lock().expect("lock").clone()).expect("UTF-8")
         }
     }
 
     #[test]
-    fn a_pretty_line_is_a_sentence_and_its_fields() {
-        let page = Page::default();
-        let writer = page.clone();
+    fn a_pretty_line_has_the_message_then_the_fields() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
         let layer = lines::layer()
             .with_ansi(false)
-            .event_format(Sentence)
+            .event_format(PrettyFormat)
             .with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             let _span = tracing::info_span!("reconcile", tenant.name = "acme").entered();
             tracing::info!(
                 project.id = "quiet-river-1",
                 cause = "two words",
-                "Project is ready after {} ms",
-                812
+                elapsed_ms = 812,
+                "project ready"
             );
         });
-        let text = page.text();
-        let (_, line) = text.split_once(' ').expect("time first");
+        let text = buffer.text();
+        let (_, line) = text.split_once(' ').expect("the time comes first");
         assert_eq!(
             line.trim_end().replace('"', "'"),
-            "INFO  Project is ready after 812 ms  project.id=quiet-river-1 cause='two words'  tenant.name='acme'"
+            "INFO  project ready  project.id=quiet-river-1 cause='two words' elapsed_ms=812  tenant.name='acme'"
         );
     }
 }

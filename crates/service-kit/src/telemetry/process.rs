@@ -1,5 +1,5 @@
-//! What the operating system knows of the process, under the names that every Prometheus client library uses. Read from `/proc` when
-//! asked; where there is none, nothing is said.
+//! Metrics of the process that the operating system keeps, under the names that every Prometheus
+//! client library uses. They are read from `/proc` at each scrape and left out where there is none.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,6 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-/// Reads `/proc/self` at each scrape.
 #[derive(Debug)]
 pub struct Process;
 
@@ -19,7 +18,7 @@ impl Collector for Process {
         if let Some(bytes) = resident_bytes() {
             let metric = encoder.encode_descriptor(
                 "process_resident_memory",
-                "Memory of the process that is in RAM",
+                "Resident memory size in bytes",
                 Some(&Unit::Bytes),
                 MetricType::Gauge,
             )?;
@@ -28,7 +27,7 @@ impl Collector for Process {
         if let Some(count) = open_files() {
             let metric = encoder.encode_descriptor(
                 "process_open_fds",
-                "Files and sockets that the process has open",
+                "Number of open file descriptors",
                 None,
                 MetricType::Gauge,
             )?;
@@ -38,13 +37,12 @@ impl Collector for Process {
     }
 }
 
-/// Resident set size, in bytes.
 fn resident_bytes() -> Option<i64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     resident_bytes_in(&status)
 }
 
-/// The same from the text of the file, whose unit is kB of 1,024 bytes.
+/// Parses `/proc/self/status`, whose unit is kB of 1,024 bytes.
 fn resident_bytes_in(status: &str) -> Option<i64> {
     let line = status
         .lines()
@@ -53,7 +51,7 @@ fn resident_bytes_in(status: &str) -> Option<i64> {
     kib.checked_mul(1024)
 }
 
-/// Number of open file descriptors, less the one that reads the list.
+/// Number of open file descriptors, without the one that reads the list.
 fn open_files() -> Option<i64> {
     let count = fs::read_dir("/proc/self/fd").ok()?.count();
     i64::try_from(count).ok()?.checked_sub(1)
@@ -72,7 +70,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn on_linux_both_are_there() {
+    fn linux_has_both_metrics() {
         assert!(resident_bytes().is_some_and(|bytes| bytes > 100_000));
         assert!(open_files().is_some_and(|count| count > 0));
     }

@@ -1,6 +1,7 @@
-//! Traces: spans of the program's own code, sent over OTLP/HTTP in batches where an endpoint is configured.
+//! Traces: spans of the program's own code, sent over OTLP/HTTP in batches if an endpoint is set.
 //!
-//! Spans are lost rather than waited for: the queue is bounded, and neither a slow receiver nor a missing one holds up any work.
+//! The queue is bounded and drops spans when it is full, so a slow or missing receiver never delays
+//! the program.
 
 use std::time::Duration;
 
@@ -19,48 +20,47 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
-use super::{Program, TelemetryError, Trace};
+use super::{Program, TelemetryError, TelemetrySettings};
 
-/// Spans that wait to be sent, at most.
-const QUEUE_SPANS_MAX: usize = 2048;
-/// Spans in one request, at most.
-const BATCH_SPANS_MAX: usize = 256;
-/// Longest wait until a span is sent.
+/// Most spans that wait to be sent.
+const MAX_QUEUED_SPANS: usize = 2048;
+/// Most spans in one request.
+const MAX_BATCH_SPANS: usize = 256;
+/// Longest time until a span is sent.
 const BATCH_DELAY: Duration = Duration::from_secs(5);
-/// Limit on sending one batch.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Limit on sending what is left when the process stops.
+/// Limit on sending the remaining spans when the process stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Traces of this process; sends nothing where none are configured.
+/// The traces of this process. Sends nothing if no endpoint is set.
 #[derive(Debug, Default)]
 pub struct Traces {
-    sending: Option<(SdkTracerProvider, Program)>,
+    provider: Option<(SdkTracerProvider, Program)>,
 }
 
 impl Traces {
-    /// Starts sending, on the runtime that this is called on. `identity` tells replicas apart.
+    /// Starts sending on the current tokio runtime. `instance_id` distinguishes replicas.
     pub(super) fn start(
         program: &Program,
-        trace: Option<&Trace>,
-        identity: &str,
+        settings: &TelemetrySettings,
+        instance_id: &str,
     ) -> Result<Self, TelemetryError> {
-        let Some(trace) = trace else {
+        let Some(endpoint) = &settings.otlp_endpoint else {
             return Ok(Self::default());
         };
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_endpoint(traces_url(&trace.endpoint))
+            .with_endpoint(traces_url(endpoint))
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(EXPORT_TIMEOUT)
             .build()
             .map_err(|source| TelemetryError::Exporter {
-                endpoint: trace.endpoint.to_string(),
+                endpoint: endpoint.to_string(),
                 source,
             })?;
         let batches = BatchConfigBuilder::default()
-            .with_max_queue_size(QUEUE_SPANS_MAX)
-            .with_max_export_batch_size(BATCH_SPANS_MAX)
+            .with_max_queue_size(MAX_QUEUED_SPANS)
+            .with_max_export_batch_size(MAX_BATCH_SPANS)
             .with_scheduled_delay(BATCH_DELAY)
             .build();
         let processor = BatchSpanProcessor::builder(exporter, Tokio)
@@ -69,52 +69,52 @@ impl Traces {
         let resource = Resource::builder()
             .with_service_name(program.name)
             .with_attribute(KeyValue::new("service.version", program.version))
-            .with_attribute(KeyValue::new("service.instance.id", identity.to_owned()))
+            .with_attribute(KeyValue::new("service.instance.id", instance_id.to_owned()))
             .build();
-        let sampler =
-            Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(trace.sampling.get())));
+        let ratio = settings.otlp_sampling_ratio.get();
+        let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio)));
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor)
             .with_sampler(sampler)
             .with_resource(resource)
             .build();
         Ok(Self {
-            sending: Some((provider, *program)),
+            provider: Some((provider, *program)),
         })
     }
 
-    /// The layer that turns spans of the program's own code into traces.
+    /// The layer that sends spans of the program's own code.
     pub(super) fn layer<S>(&self) -> Option<impl Layer<S> + use<S>>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let (provider, program) = self.sending.as_ref()?;
+        let (provider, program) = self.provider.as_ref()?;
         let tracer = provider.tracer(program.name);
-        let own = Targets::new().with_targets(program.targets.iter().copied());
+        let own_code = Targets::new().with_targets(program.targets.iter().copied());
         Some(
             tracing_opentelemetry::layer()
                 .with_tracer(tracer)
                 .with_location(false)
                 .with_threads(false)
-                .with_filter(own),
+                .with_filter(own_code),
         )
     }
 
-    /// Sends what is left, within `FLUSH_TIMEOUT`.
+    /// Sends the remaining spans, within [`FLUSH_TIMEOUT`].
     pub async fn flush(self) {
-        let Some((provider, _)) = self.sending else {
+        let Some((provider, _)) = self.provider else {
             return;
         };
         let sent = spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
         match timeout(FLUSH_TIMEOUT, sent).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => warn!(error = %error, "The last traces were not sent"),
-            Ok(Err(_)) | Err(_) => warn!("The last traces were not sent in time"),
+            Ok(Ok(Err(error))) => warn!(error = %error, "failed to send the last traces"),
+            Ok(Err(_)) | Err(_) => warn!("timed out sending the last traces"),
         }
     }
 }
 
-/// Where traces go below a base URL.
+/// The URL that traces are sent to, below the base URL of the receiver.
 fn traces_url(base: &Url) -> String {
     format!("{}/v1/traces", base.as_str().trim_end_matches('/'))
 }

@@ -1,4 +1,4 @@
-//! The port as a kubelet and a Prometheus see it, over real sockets.
+//! Probes and metrics over real sockets.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -11,13 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::super::Server;
 use super::*;
 
-/// Limit on an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A process that says what the test has it say.
-struct Told(Mutex<Result<&'static str, String>>);
+/// Reports the readiness that the test sets.
+struct FakeProbes(Mutex<Result<&'static str, String>>);
 
-impl Vitals for Told {
+impl Probes for FakeProbes {
     fn live(&self) -> Result<&'static str, String> {
         Ok("alive")
     }
@@ -31,8 +30,8 @@ impl Vitals for Told {
 
 struct Running {
     address: SocketAddr,
-    told: Arc<Told>,
-    stop: CancellationToken,
+    fake: Arc<FakeProbes>,
+    shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -40,14 +39,16 @@ async fn start() -> Running {
     let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
         .expect("port");
-    let told = Arc::new(Told(Mutex::new(Err("not ready: warming up".to_owned()))));
-    let (address, stop) = (server.address(), CancellationToken::new());
-    let vitals: Arc<dyn Vitals> = told.clone();
-    let task = tokio::spawn(server.serve(router(vitals), BOUNDS, stop.clone()));
+    let fake = Arc::new(FakeProbes(Mutex::new(Err(
+        "not ready: warming up".to_owned()
+    ))));
+    let (address, shutdown) = (server.address(), CancellationToken::new());
+    let probes: Arc<dyn Probes> = fake.clone();
+    let task = tokio::spawn(server.serve(router(probes), LIMITS, shutdown.clone()));
     Running {
         address,
-        told,
-        stop,
+        fake,
+        shutdown,
         task,
     }
 }
@@ -55,15 +56,15 @@ async fn start() -> Running {
 async fn send(address: SocketAddr, request: &str) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.expect("connected");
-        // A server that has seen enough closes while we still write.
+        // The server may reject the request and close the connection before it has read all of it.
         let _ = stream.write_all(request.as_bytes()).await;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
+        let mut response = Vec::new();
+        let _ = stream.read_to_end(&mut response).await;
+        String::from_utf8_lossy(&response).into_owned()
     };
-    timeout(ANSWER_TIMEOUT, exchange)
+    timeout(RESPONSE_TIMEOUT, exchange)
         .await
-        .expect("an answer in time")
+        .expect("a response in time")
 }
 
 async fn get_path(address: SocketAddr, path: &str) -> String {
@@ -75,31 +76,31 @@ async fn get_path(address: SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn probes_say_what_the_process_says() {
+async fn the_endpoints_report_what_the_probes_say() {
     let running = start().await;
-    let answer = get_path(running.address, "/livez").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let answer = get_path(running.address, "/readyz").await;
+    let response = get_path(running.address, "/livez").await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    let response = get_path(running.address, "/readyz").await;
     assert!(
-        answer.starts_with("HTTP/1.1 503") && answer.contains("warming up"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 503") && response.contains("warming up"),
+        "{response}"
     );
-    *running.told.0.lock().expect("lock") = Ok("ready");
-    let answer = get_path(running.address, "/readyz").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    running.stop.cancel();
+    *running.fake.0.lock().expect("lock") = Ok("ready");
+    let response = get_path(running.address, "/readyz").await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    running.shutdown.cancel();
     running.task.await.expect("ended");
 }
 
 #[tokio::test]
 async fn metrics_are_open_metrics_text() {
-    let answer = get_path(start().await.address, "/metrics").await;
-    assert!(answer.contains(OPEN_METRICS), "{answer}");
-    assert!(answer.trim_end().ends_with("# EOF"), "{answer}");
+    let response = get_path(start().await.address, "/metrics").await;
+    assert!(response.contains(OPEN_METRICS), "{response}");
+    assert!(response.trim_end().ends_with("# EOF"), "{response}");
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_refused() {
+async fn other_paths_and_methods_are_rejected() {
     let running = start().await;
     assert!(
         get_path(running.address, "/")
@@ -116,25 +117,25 @@ async fn other_paths_and_methods_are_refused() {
 }
 
 #[tokio::test]
-async fn a_head_longer_than_the_limit_is_refused() {
+async fn a_request_head_over_the_limit_is_rejected() {
     let running = start().await;
-    let filler = "a".repeat(2 * BOUNDS.head_bytes_max);
-    let answer = send(
+    let filler = "a".repeat(2 * LIMITS.max_head_bytes);
+    let response = send(
         running.address,
         &format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {filler}\r\n\r\n"),
     )
     .await;
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 431"), "{response}");
 }
 
 #[tokio::test]
-async fn stopping_does_not_wait_for_idle_connections_and_closes_the_port() {
+async fn shutdown_closes_the_port_without_waiting_for_idle_connections() {
     let running = start().await;
     let idle = TcpStream::connect(running.address)
         .await
         .expect("connected");
-    running.stop.cancel();
-    timeout(ANSWER_TIMEOUT, running.task)
+    running.shutdown.cancel();
+    timeout(RESPONSE_TIMEOUT, running.task)
         .await
         .expect("in time")
         .expect("ended");

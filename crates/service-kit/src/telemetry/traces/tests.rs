@@ -1,4 +1,4 @@
-//! Spans against a receiver of the test's own: a socket that takes one request.
+//! Traces sent to an HTTP server of the test.
 
 use std::sync::Arc;
 
@@ -13,16 +13,26 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing::level_filters::LevelFilter;
 
 use super::*;
+use crate::settings::LogFormat;
 
 const PROGRAM: Program = Program {
-    name: "own-program",
+    name: "example",
     version: "1.2.3",
-    targets: &[("own_crate", LevelFilter::DEBUG)],
+    targets: &[("example_crate", LevelFilter::DEBUG)],
     silenced: &[],
 };
 
+fn settings(endpoint: Option<&str>) -> TelemetrySettings {
+    TelemetrySettings {
+        log_format: LogFormat::Json,
+        log_filter: "info".parse().expect("a filter"),
+        otlp_endpoint: endpoint.map(|endpoint| Url::parse(endpoint).expect("a URL")),
+        otlp_sampling_ratio: "1".parse().expect("a ratio"),
+    }
+}
+
 #[test]
-fn the_receivers_path_is_kept() {
+fn the_path_of_the_receivers_url_is_kept() {
     for (base, want) in [
         ("http://collector:4318", "http://collector:4318/v1/traces"),
         ("http://collector:4318/", "http://collector:4318/v1/traces"),
@@ -33,7 +43,7 @@ fn the_receivers_path_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn spans_of_our_code_arrive_when_the_process_stops_and_those_of_libraries_do_not() {
+async fn spans_of_the_programs_own_code_are_sent_at_shutdown_and_those_of_libraries_are_not() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (sender, mut received) = mpsc::channel(4);
     let sender = Arc::new(sender);
@@ -52,15 +62,11 @@ async fn spans_of_our_code_arrive_when_the_process_stops_and_those_of_libraries_
     let endpoint = format!("http://{}", listener.local_addr().expect("address"));
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
 
-    let trace = Trace {
-        endpoint: Url::parse(&endpoint).expect("URL"),
-        sampling: crate::settings::Ratio::ALL,
-    };
-    let traces = Traces::start(&PROGRAM, Some(&trace), "replica-7").expect("started");
+    let traces = Traces::start(&PROGRAM, &settings(Some(&endpoint)), "replica-7").expect("started");
     tracing::subscriber::with_default(tracing_subscriber::registry().with(traces.layer()), || {
-        tracing::info_span!(target: "own_crate::reconcile", "reconcile", tenant.name = "acme")
+        tracing::info_span!(target: "example_crate::reconcile", "reconcile", tenant.name = "acme")
             .in_scope(|| {});
-        tracing::info_span!(target: "hyper", "not_ours").in_scope(|| {});
+        tracing::info_span!(target: "hyper", "library_span").in_scope(|| {});
     });
     traces.flush().await;
 
@@ -76,13 +82,13 @@ async fn spans_of_our_code_arrive_when_the_process_stops_and_those_of_libraries_
     ] {
         assert!(holds(text), "{text}");
     }
-    assert!(!holds("not_ours"));
+    assert!(!holds("library_span"));
     server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_endpoint_nothing_is_made_or_waited_for() {
-    let traces = Traces::start(&PROGRAM, None, "x").expect("started");
+async fn without_an_endpoint_no_traces_are_made() {
+    let traces = Traces::start(&PROGRAM, &settings(None), "x").expect("started");
     assert!(traces.layer::<tracing_subscriber::Registry>().is_none());
     traces.flush().await;
 }
