@@ -184,3 +184,37 @@ fn invalid_values_are_rejected_by_the_name_of_their_setting() {
 fn the_command_line_is_consistent() {
     CommandLine::command().debug_assert();
 }
+
+/// `make generate` sets this variable to have the schema written instead of compared.
+const UPDATE_VARIABLE: &str = "UPDATE_CHART_SCHEMAS";
+/// Settings that the chart sets from other values.
+const SET_BY_CHART: &[&str] = &[
+    "http-listen",
+    "operations-listen",
+    "public-url",
+    "tenants-namespace",
+    "workers",
+    "database-url-file",
+    "oidc-client-secret-file",
+    "openai-api-key-file",
+    "redis-url-file",
+];
+
+#[test]
+fn the_charts_schema_has_the_settings_of_this_version() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../charts/chat-app/values.schema.json"
+    );
+    let current = std::fs::read_to_string(path).expect("read the schema");
+    let schema = settings::file_schema::<CommandLine>();
+    let updated = settings::chart_schema(&current, schema, SET_BY_CHART).expect("a schema");
+    if std::env::var_os(UPDATE_VARIABLE).is_some() {
+        std::fs::write(path, &updated).expect("write the schema");
+    } else {
+        assert!(
+            current == updated,
+            "{path} is outdated: run `make generate`"
+        );
+    }
+}

@@ -118,3 +118,32 @@ fn installation_ids_that_could_not_be_part_of_a_project_name_are_rejected() {
 fn the_command_line_is_consistent() {
     Config::command().debug_assert();
 }
+
+/// `make generate` sets this variable to have the schema written instead of compared.
+const UPDATE_VARIABLE: &str = "UPDATE_CHART_SCHEMAS";
+/// Settings that the chart sets from other values.
+const SET_BY_CHART: &[&str] = &[
+    "namespace",
+    "watch-namespaces",
+    "http-listen",
+    "lease-identity",
+];
+
+#[test]
+fn the_charts_schema_has_the_settings_of_this_version() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../charts/tenant-controller/values.schema.json"
+    );
+    let current = std::fs::read_to_string(path).expect("read the schema");
+    let schema = settings::file_schema::<Config>();
+    let updated = settings::chart_schema(&current, schema, SET_BY_CHART).expect("a schema");
+    if std::env::var_os(UPDATE_VARIABLE).is_some() {
+        std::fs::write(path, &updated).expect("write the schema");
+    } else {
+        assert!(
+            current == updated,
+            "{path} is outdated: run `make generate`"
+        );
+    }
+}

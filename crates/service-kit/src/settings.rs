@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use schema::file_schema;
+pub use schema::{chart_schema, file_schema};
 pub use values::{List, LogFilter, LogFormat, Ratio};
 
 /// Where [`load`] looks for values.

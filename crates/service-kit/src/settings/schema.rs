@@ -27,6 +27,21 @@ pub fn file_schema<P: clap::Parser>() -> Value {
     json!({"type": "object", "additionalProperties": false, "properties": properties})
 }
 
+/// A chart's `values.schema.json` with this schema for its value `config`. `reserved` are the
+/// settings that the chart sets from other values.
+pub fn chart_schema(
+    chart: &str,
+    mut file_schema: Value,
+    reserved: &[&str],
+) -> serde_json::Result<String> {
+    let mut chart: Value = serde_json::from_str(chart)?;
+    if let Some(settings) = file_schema["properties"].as_object_mut() {
+        settings.retain(|name, _| !reserved.contains(&name.as_str()));
+    }
+    chart["properties"]["config"] = file_schema;
+    Ok(serde_json::to_string_pretty(&chart)? + "\n")
+}
+
 fn property(arg: &Arg) -> (String, Value) {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     if is_secret(arg) {
