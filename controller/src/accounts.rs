@@ -24,10 +24,10 @@ use url::Url;
 
 use crate::cache::lock;
 use crate::cluster::{Cluster, ClusterError};
-use crate::facts::ListingFacts;
 use crate::identity::{InstallationId, TenantUid};
 use crate::telemetry::Metrics;
-use crate::wish::Refusal;
+use crate::tenant::desired::Refusal;
+use crate::tenant::observed::ListingFacts;
 
 pub use snapshot::{Gathering, Snapshot};
 
@@ -113,7 +113,7 @@ impl Account {
                     &self.installation,
                 ),
                 Err(error) => {
-                    *lock(&self.trouble) = Some(crate::failure::account_refusal(&error));
+                    *lock(&self.trouble) = Some(crate::error::account_refusal(&error));
                     return Err(error);
                 }
             }

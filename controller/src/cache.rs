@@ -17,8 +17,8 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use serde::{Deserialize, Deserializer};
 
-use crate::facts::SecretFacts;
 use crate::identity::TenantUid;
+use crate::tenant::observed::SecretFacts;
 use packed::Packed;
 
 mod packed;

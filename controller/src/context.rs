@@ -15,11 +15,11 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::events::Events;
 use crate::identity::InstallationId;
-use crate::lease::Guard;
-use crate::schema::MigrationLimits;
-use crate::schemas::Schemas;
+use crate::leadership::Guard;
+use crate::migration_sources::Schemas;
+use crate::migrations::MigrationLimits;
 use crate::telemetry::Metrics;
-use crate::wake::Wake;
+use crate::triggers::Wake;
 
 /// What all passes share.
 pub struct Context {

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use controller::config::{self, Config, LoadError, Machine};
 use controller::connect;
 use controller::health::{Health, Role};
-use controller::lease::Lease;
+use controller::leadership::Lease;
 use controller::run::{Parts, run};
 use controller::telemetry::{self, Metrics};
 use service_kit::http::Server;

@@ -19,20 +19,20 @@ use tracing::{info, warn};
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
 use crate::cache::{PackedTenant, Recent, Secrets};
-use crate::classes::{self, Classes};
+use crate::class::{self, Classes};
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
 use crate::context::{Context, Scope};
 use crate::events::Events;
 use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
-use crate::lease::Guard;
-use crate::listings::{list_accounts, resync};
-use crate::reconcile::reconcile;
-use crate::schema::{MigrationLimits, SchemaSet, SchemaSetError};
-use crate::schemas::Schemas;
+use crate::leadership::Guard;
+use crate::migration_sources::Schemas;
+use crate::migrations::{MigrationLimits, SchemaSet, SchemaSetError};
+use crate::project_listing::{list_accounts, resync};
 use crate::telemetry::Metrics;
-use crate::wake::Wake;
+use crate::tenant::reconcile::reconcile;
+use crate::triggers::Wake;
 use crate::watches::{class_watch, own_objects, secret_watch, tenant_watch};
 
 /// Projects that may be changed at once: each may wake a compute.
@@ -221,7 +221,7 @@ fn class_loop(
     .reconcile_on(ctx.class_wake.clone().stream())
     .graceful_shutdown_on(stop.clone().cancelled_owned())
     .run(
-        classes::reconcile,
+        class::reconcile,
         |_, _, _| Action::requeue(START_RETRY),
         classes,
     );
@@ -283,7 +283,7 @@ async fn installation(
 /// Every class's key and migrations, before the first Tenant is looked at.
 async fn load_classes(ctx: &Context, stop: &CancellationToken) {
     for class in ctx.classes.state() {
-        while let Err(error) = classes::load(ctx, &class).await {
+        while let Err(error) = class::load(ctx, &class).await {
             warn!(class.name = %class.name_any(), "A TenantClass cannot be read yet: {}", error_chain(&error));
             if stop
                 .run_until_cancelled(tokio::time::sleep(START_RETRY))

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::cache::PackedTenant;
-use crate::classes::Classes;
+use crate::class::Classes;
 use crate::context::Context;
 
 /// Objects of one page when a watch begins.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use neon_client::ids::ProjectId;
 use neon_client::model::Project;
 
-use crate::facts::{ListingFacts, Seen};
 use crate::identity::{InstallationId, TenantUid, marked_tenant};
-use crate::wish::QuotaWish;
+use crate::tenant::desired::QuotaWish;
+use crate::tenant::observed::{ListingFacts, Seen};
 
 /// The account as last seen.
 #[derive(Debug, Default)]

@@ -7,13 +7,15 @@ mod account;
 mod steps;
 
 use controller::accounts::{Gathering, Snapshot};
-use controller::apply::progress;
-use controller::facts::{AccountFacts, EndpointFacts, Facts, Schema, SchemaTarget, SecretFacts};
-use controller::failure::Failure;
+use controller::error::Failure;
 use controller::identity::{InstallationId, TenantUid, project_name};
-use controller::plan::{Goal, Step, plan};
-use controller::report::{Area, Finding, Seen, Verdict, report};
-use controller::wish::{TenantName, Wish, deletion_policy, secret_name, validate};
+use controller::tenant::apply::progress;
+use controller::tenant::desired::{TenantName, Wish, deletion_policy, secret_name, validate};
+use controller::tenant::observed::{
+    AccountFacts, EndpointFacts, Facts, Schema, SchemaTarget, SecretFacts,
+};
+use controller::tenant::plan::{Goal, Step, plan};
+use controller::tenant::status::{Area, Finding, Seen, Verdict, report};
 use crds::{
     ApiKeySecretRef, Compute, ConditionType, NeonAccount, Reason, TenantClassSpec, TenantDefaults,
     TenantStatus, is_true,

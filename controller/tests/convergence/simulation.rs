@@ -1,8 +1,8 @@
 //! A world and a controller in it, and what must be so at any time and in the end.
 
 use controller::identity::marked_tenant;
-use controller::plan::Step;
-use controller::wish::{TenantName, validate};
+use controller::tenant::desired::{TenantName, validate};
+use controller::tenant::plan::Step;
 use crds::{Compute, ConnectionSecret, DeletionPolicy, Quota};
 use jiff::SignedDuration;
 use neon_client::ids::ProjectId;

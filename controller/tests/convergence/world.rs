@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::LazyLock;
 
-use controller::failure::Failure;
-use controller::report::Area;
-use controller::wish::{ComputeWish, Wish};
+use controller::error::Failure;
+use controller::tenant::desired::{ComputeWish, Wish};
+use controller::tenant::status::Area;
 use crds::{Reason, TenantSpec, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
 use neon_client::ids::ProjectId;

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, migrate};
+use controller::migrations::{DatabaseTarget, MigrateError, MigrationLimits, migrate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 

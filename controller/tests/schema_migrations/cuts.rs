@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::relay::{Cut, Relay};
 use crate::support::{TestDatabase, limits, set, through};
-use controller::schema::{SchemaSet, migrate};
+use controller::migrations::{SchemaSet, migrate};
 
 /// More messages than a run has; a loop that gets there runs away.
 const MESSAGES_MAX: usize = 40;

@@ -1,6 +1,6 @@
 //! What the first migration promises to those who keep documents.
 
-use controller::schema::{SchemaSet, migrate};
+use controller::migrations::{SchemaSet, migrate};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate};
+use controller::migrations::{
+    DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate,
+};
 use neon_client::Neon;
 use neon_client::ids::ProjectId;
 use neon_client::model::{CreateProject, EndpointState};

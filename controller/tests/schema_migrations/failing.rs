@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use controller::schema::{DatabaseTarget, MigrateError, migrate};
+use controller::migrations::{DatabaseTarget, MigrateError, migrate};
 
 use crate::support::{
     PASSWORD, TWO, TestDatabase, failing_statement, limits, migrated, refused, set,

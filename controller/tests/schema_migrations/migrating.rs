@@ -1,6 +1,6 @@
 //! What a database gets, what it costs, and which databases are left alone.
 
-use controller::schema::{MigrateError, SchemaSet, migrate};
+use controller::migrations::{MigrateError, SchemaSet, migrate};
 use sqlx::migrate::{Migrate as _, Migrator};
 
 use crate::relay::{Cut, Relay};

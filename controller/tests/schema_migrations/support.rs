@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use controller::schema::{
+use controller::migrations::{
     DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, StatementError, Tls, migrate,
 };
 use local_servers::postgres::Server;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use controller::schema::{DatabaseTarget, MigrateError, Tls, migrate};
+use controller::migrations::{DatabaseTarget, MigrateError, Tls, migrate};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;

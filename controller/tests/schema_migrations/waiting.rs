@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use controller::schema::{MigrateError, MigrationLimits, SchemaSet, migrate};
+use controller::migrations::{MigrateError, MigrationLimits, SchemaSet, migrate};
 use futures::future::join_all;
 use sqlx::Connection as _;
 use sqlx::migrate::Migrate as _;

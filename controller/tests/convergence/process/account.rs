@@ -1,10 +1,10 @@
 //! The steps that call Neon about the project, effect by effect as in the files of `apply`.
 
 use controller::accounts::Gathering;
-use controller::facts::{EndpointFacts, Facts};
-use controller::failure::Failure;
+use controller::error::Failure;
 use controller::identity::marked_tenant;
-use controller::report::Area;
+use controller::tenant::observed::{EndpointFacts, Facts};
+use controller::tenant::status::Area;
 use crds::{CreationIntent, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon_client::ids::ProjectId;

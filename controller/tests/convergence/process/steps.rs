@@ -1,10 +1,10 @@
 //! The steps that touch the Tenant, its Secret and its database, effect by effect as in the files of `apply`.
 
-use controller::facts::{EndpointFacts, Facts};
-use controller::failure::Failure;
+use controller::error::Failure;
 use controller::identity::marked_tenant;
-use controller::plan::Goal;
-use controller::report::Area;
+use controller::tenant::observed::{EndpointFacts, Facts};
+use controller::tenant::plan::Goal;
+use controller::tenant::status::Area;
 use crds::{Binding, Connection, DeletionPolicy, Effective, ProjectStatus, Reason, SchemaStatus};
 use neon_client::ids::ProjectId;
 use neon_client::model::Project;
