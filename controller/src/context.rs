@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
-use crate::cache::{PackedTenant, Recent, Secrets};
+use crate::cache::{CachedTenant, SecretCache, WriteThroughCache};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::events::Events;
 use crate::identity::InstallationId;
-use crate::leadership::Guard;
-use crate::migration_sources::Schemas;
+use crate::leadership::LeaderGuard;
+use crate::migration_sources::MigrationSources;
 use crate::migrations::MigrationLimits;
 use crate::telemetry::Metrics;
-use crate::triggers::Wake;
+use crate::triggers::WorkQueue;
 
 /// What all passes share.
 pub struct Context {
@@ -30,17 +30,17 @@ pub struct Context {
     /// The Kubernetes API.
     pub cluster: Cluster,
     /// What is watched: all namespaces, or some.
-    pub scopes: Vec<Scope>,
+    pub scopes: Vec<NamespaceScope>,
     /// The classes.
     pub classes: Store<TenantClass>,
     /// The Secrets' metadata, as far as it matters.
-    pub secrets: Secrets,
+    pub secrets: SecretCache,
     /// Our own last writes.
-    pub recent: Recent,
+    pub own_writes: WriteThroughCache,
     /// The Neon accounts.
     pub accounts: Accounts,
     /// The classes' migrations.
-    pub schemas: Schemas,
+    pub migration_sources: MigrationSources,
     /// Limits of a migration.
     pub migration_limits: MigrationLimits,
     /// Databases that may be open at once.
@@ -50,25 +50,25 @@ pub struct Context {
     /// How long Tenants wait that failed.
     pub backoffs: Backoffs,
     /// Whether this process still holds the Lease. A process that was frozen may find out late that it does not.
-    pub guard: Guard,
+    pub guard: LeaderGuard,
     /// Where events go.
     pub events: Events,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Cancelled once every watch has told of all that is there. Before, Tenants cannot be counted.
-    pub filled: CancellationToken,
+    pub caches_synced: CancellationToken,
     /// Classes that want to be looked at.
-    pub class_wake: Arc<Wake<ObjectRef<TenantClass>>>,
+    pub class_queue: Arc<WorkQueue<ObjectRef<TenantClass>>>,
 }
 
 /// The Tenants of one watch.
-pub struct Scope {
+pub struct NamespaceScope {
     /// The namespace; `None`: all.
     pub namespace: Option<String>,
     /// Its Tenants.
-    pub tenants: Store<PackedTenant>,
+    pub tenants: Store<CachedTenant>,
     /// Those of them that something outside their own objects concerns.
-    pub wake: Arc<Wake<ObjectRef<PackedTenant>>>,
+    pub wake: Arc<WorkQueue<ObjectRef<CachedTenant>>>,
 }
 
 impl Context {
@@ -78,25 +78,25 @@ impl Context {
     }
 
     /// Every Tenant that is watched.
-    pub fn all_tenants(&self) -> impl Iterator<Item = Arc<PackedTenant>> + '_ {
+    pub fn all_tenants(&self) -> impl Iterator<Item = Arc<CachedTenant>> + '_ {
         self.scopes.iter().flat_map(|scope| scope.tenants.state())
     }
 
     /// The Tenant as it is in the cache now, if it is still the same and not another of its name.
-    pub fn tenant(&self, tenant: &PackedTenant) -> Option<Arc<PackedTenant>> {
+    pub fn tenant(&self, tenant: &CachedTenant) -> Option<Arc<CachedTenant>> {
         let key = ObjectRef::from_obj(tenant);
         let cached = self.scope_of(&key)?.tenants.get(&key)?;
         (cached.meta().uid == tenant.meta().uid).then_some(cached)
     }
 
-    fn scope_of(&self, tenant: &ObjectRef<PackedTenant>) -> Option<&Scope> {
+    fn scope_of(&self, tenant: &ObjectRef<CachedTenant>) -> Option<&NamespaceScope> {
         let watches =
-            |scope: &&Scope| scope.namespace.is_none() || scope.namespace == tenant.namespace;
+            |scope: &&NamespaceScope| scope.namespace.is_none() || scope.namespace == tenant.namespace;
         self.scopes.iter().find(watches)
     }
 
     /// Asks for a pass over a Tenant.
-    pub fn wake(&self, tenant: ObjectRef<PackedTenant>) {
+    pub fn wake(&self, tenant: ObjectRef<CachedTenant>) {
         if let Some(scope) = self.scope_of(&tenant) {
             scope.wake.ask(tenant);
         }

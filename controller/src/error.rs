@@ -8,8 +8,8 @@ use neon_client::ErrorKind;
 use service_kit::error_chain;
 
 use crate::cluster::ClusterError;
-use crate::tenant::desired::Refusal;
-use crate::tenant::status::{Area, Finding, Verdict};
+use crate::tenant::desired::Issue;
+use crate::tenant::status::{Component, Issue, StatusOutcome};
 
 /// When to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub enum Retry {
 
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct ReconcileError {
     /// The part that it was about.
-    pub area: Area,
+    pub component: Component,
     /// Reason of the conditions.
     pub reason: Reason,
     /// What happened, and what to do.
@@ -35,11 +35,11 @@ pub struct Failure {
     pub retry: Retry,
 }
 
-impl Failure {
+impl ReconcileError {
     /// Something that passes by itself.
-    pub fn passing(area: Area, reason: Reason, message: impl Into<String>) -> Self {
+    pub fn passing(component: Component, reason: Reason, message: impl Into<String>) -> Self {
         Self {
-            area,
+            component,
             reason,
             message: message.into(),
             retry: Retry::Backoff,
@@ -47,9 +47,9 @@ impl Failure {
     }
 
     /// Something that a person has to mend.
-    pub fn lasting(area: Area, reason: Reason, message: impl Into<String>) -> Self {
+    pub fn lasting(component: Component, reason: Reason, message: impl Into<String>) -> Self {
         Self {
-            area,
+            component,
             reason,
             message: message.into(),
             retry: Retry::OnChange,
@@ -57,9 +57,9 @@ impl Failure {
     }
 
     /// This process does not hold the Lease any more: it must not act, and what it knows is old.
-    pub fn deposed(area: Area) -> Self {
+    pub fn deposed(component: Component) -> Self {
         Self {
-            area,
+            component,
             reason: Reason::KubernetesError,
             message: "the Lease is lost; another replica goes on".to_owned(),
             retry: Retry::After(CONFLICT_RETRY),
@@ -67,10 +67,10 @@ impl Failure {
     }
 
     /// What Neon answered, or that it did not.
-    pub fn neon(area: Area, doing: &str, error: &neon_client::Error) -> Self {
+    pub fn client(component: Component, doing: &str, error: &neon_client::Error) -> Self {
         let (reason, retry) = classify(error.kind());
         Self {
-            area,
+            component,
             reason,
             message: format!("{doing}: {}", error_chain(error)),
             retry,
@@ -78,7 +78,7 @@ impl Failure {
     }
 
     /// What the Kubernetes API answered, or that it did not.
-    pub fn cluster(area: Area, error: &ClusterError) -> Self {
+    pub fn cluster(component: Component, error: &ClusterError) -> Self {
         let retry = match error {
             ClusterError::Conflict { .. } | ClusterError::NotFound { .. } => {
                 Retry::After(CONFLICT_RETRY)
@@ -89,7 +89,7 @@ impl Failure {
             | ClusterError::Unavailable { .. } => Retry::Backoff,
         };
         Self {
-            area,
+            component,
             reason: Reason::KubernetesError,
             message: error_chain(error),
             retry,
@@ -97,17 +97,17 @@ impl Failure {
     }
 
     /// The verdict on the pass; `deleting` when the Tenant is on its way out.
-    pub fn verdict(&self, deleting: bool) -> Verdict {
-        let finding = Finding {
-            area: self.area,
+    pub fn outcome(&self, deleting: bool) -> StatusOutcome {
+        let issue = Issue {
+            component: self.component,
             reason: self.reason,
             message: self.message.clone(),
         };
         match (self.retry, deleting) {
-            (Retry::OnChange, false) => Verdict::Stalled(finding),
-            (Retry::OnChange, true) => Verdict::DeletionStalled(finding),
-            (_, false) => Verdict::Progress(finding),
-            (_, true) => Verdict::Deleting(finding),
+            (Retry::OnChange, false) => StatusOutcome::Stalled(issue),
+            (Retry::OnChange, true) => StatusOutcome::DeletionStalled(issue),
+            (_, false) => StatusOutcome::InProgress(issue),
+            (_, true) => StatusOutcome::Deleting(issue),
         }
     }
 }
@@ -118,8 +118,8 @@ const CONFLICT_RETRY: Duration = Duration::from_millis(200);
 const RATE_LIMITED_RETRY: Duration = Duration::from_secs(30);
 
 /// What an error of the account's means for the whole class.
-pub fn account_refusal(error: &neon_client::Error) -> Refusal {
-    Refusal {
+pub fn account_issue(error: &neon_client::Error) -> Issue {
+    Issue {
         reason: classify(error.kind()).0,
         message: format!("the account cannot be listed: {}", error_chain(error)),
     }

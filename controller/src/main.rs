@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use controller::config::{self, Config, LoadError, Machine};
-use controller::connect;
+use controller::kube_client;
 use controller::health::{Health, Role};
-use controller::leadership::Lease;
-use controller::run::{Parts, run};
+use controller::leadership::LeaderElection;
+use controller::run::{Dependencies, run};
 use controller::telemetry::{self, Metrics};
 use service_kit::http::Server;
 use service_kit::http::operations;
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 /// Where the API server is, and as whom to talk to it.
 fn find_cluster() -> anyhow::Result<kube::Config> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(connect::find_cluster())?)
+    Ok(runtime.block_on(kube_client::infer_config())?)
 }
 
 /// The settings; prints what is wrong with them, or the help that was asked for.
@@ -125,7 +125,7 @@ async fn live(config: Config, cluster: kube::Config) -> ExitCode {
 /// The HTTP port around everything else: probes are answered from before the Lease is taken until it is given back.
 async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
     let (health, metrics) = (Health::new(), Arc::new(Metrics::new()));
-    let client = connect::client(cluster, &config.kube, Arc::clone(&metrics))?;
+    let client = kube_client::build(cluster, &config.kube, Arc::clone(&metrics))?;
     let server = Server::bind(config.http.listen).await.with_context(|| {
         format!(
             "http-listen is {}, which cannot be opened",
@@ -180,7 +180,7 @@ async fn lead(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let grace = config.limits.shutdown_grace;
-    let lease = Lease::new(client.clone(), &config.kube.namespace, &config.lease);
+    let lease = LeaderElection::new(client.clone(), &config.kube.namespace, &config.lease);
     let Some(held) = lease.acquire(&health, &stop).await else {
         info!("Stopped while standing by");
         return Ok(());
@@ -188,7 +188,7 @@ async fn lead(
     metrics.set_leader(true);
     health.set_role(Role::Leading);
     let lost = held.lost();
-    let reconciling = run(Parts {
+    let reconciling = run(Dependencies {
         config,
         client,
         metrics: Arc::clone(&metrics),

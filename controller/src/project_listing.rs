@@ -12,7 +12,7 @@ use service_kit::error_chain;
 use tracing::{debug, warn};
 
 use crate::accounts::Account;
-use crate::cache::PackedTenant;
+use crate::cache::CachedTenant;
 use crate::context::Context;
 use crate::tenant::observe::{begin, observe};
 use crate::tenant::plan::{Step, plan};
@@ -31,13 +31,13 @@ pub(crate) async fn list_accounts(ctx: Arc<Context>) {
     loop {
         tick.tick().await;
         let accounts = ctx.accounts.all();
-        let known: HashSet<usize> = accounts.iter().map(|account| account.number()).collect();
+        let known: HashSet<usize> = accounts.iter().map(|account| account.id()).collect();
         due.retain(|account, _| known.contains(account));
         let is_due = |account: &Arc<Account>| {
             let in_time = due
-                .get(&account.number())
+                .get(&account.id())
                 .is_none_or(|due| *due <= Instant::now());
-            account.list_soon() || in_time
+            account.take_listing_request() || in_time
         };
         let listings = accounts
             .iter()
@@ -53,7 +53,7 @@ pub(crate) async fn list_accounts(ctx: Arc<Context>) {
 /// Lists one account; says when to do so again.
 async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     let wait = match account
-        .list_since(Timestamp::now(), account.neon_housekeeping())
+        .list_since(Timestamp::now(), account.background_client())
         .await
     {
         Ok(()) => {
@@ -67,9 +67,9 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
     };
     // Their statuses say whether the account answers, and what was found there.
     for class in ctx.classes.state() {
-        ctx.class_wake.ask(ObjectRef::from_obj(&*class));
+        ctx.class_queue.ask(ObjectRef::from_obj(&*class));
     }
-    (account.number(), wait)
+    (account.id(), wait)
 }
 
 /// Looks at all Tenants whenever nothing else has for a while: should any change have been missed, it is found.
@@ -102,20 +102,20 @@ async fn sweep(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
 }
 
 /// Whether the plan for a Tenant of the account has a step that does something.
-fn has_work(ctx: &Context, packed: &PackedTenant, account: Option<&Arc<Account>>) -> bool {
-    let Some(pass) = begin(ctx, packed) else {
+fn has_work(ctx: &Context, packed: &CachedTenant, account: Option<&Arc<Account>>) -> bool {
+    let Some(rec) = begin(ctx, packed) else {
         return false;
     };
     let own = |account: &Arc<Account>| {
-        let own = pass.account.as_ref();
+        let own = rec.account.as_ref();
         own.is_some_and(|own| Arc::ptr_eq(own, account))
     };
     if !account.is_none_or(own) {
         return false;
     }
-    let step = plan(&pass.goal, &observe(&pass));
+    let step = plan(&rec.intent, &observe(&rec));
     !matches!(
         step,
-        Step::Rest | Step::Hold | Step::Stall(_) | Step::Wait { .. }
+        Step::UpToDate | Step::Suspended | Step::Stalled(_) | Step::Wait { .. }
     )
 }

@@ -18,21 +18,21 @@ use tracing::{info, warn};
 
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
-use crate::cache::{PackedTenant, Recent, Secrets};
+use crate::cache::{CachedTenant, SecretCache, WriteThroughCache};
 use crate::class::{self, Classes};
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
-use crate::context::{Context, Scope};
+use crate::context::{Context, NamespaceScope};
 use crate::events::Events;
 use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
-use crate::leadership::Guard;
-use crate::migration_sources::Schemas;
-use crate::migrations::{MigrationLimits, SchemaSet, SchemaSetError};
+use crate::leadership::LeaderGuard;
+use crate::migration_sources::MigrationSources;
+use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError};
 use crate::project_listing::{list_accounts, resync};
 use crate::telemetry::Metrics;
 use crate::tenant::reconcile::reconcile;
-use crate::triggers::Wake;
+use crate::triggers::WorkQueue;
 use crate::watches::{class_watch, own_objects, secret_watch, tenant_watch};
 
 /// Projects that may be changed at once: each may wake a compute.
@@ -45,7 +45,7 @@ const CLASS_DEBOUNCE: Duration = Duration::from_secs(1);
 const START_RETRY: Duration = Duration::from_secs(2);
 
 /// What the reconciler is started with.
-pub struct Parts {
+pub struct Dependencies {
     /// The settings.
     pub config: Config,
     /// A client of the Kubernetes API.
@@ -55,7 +55,7 @@ pub struct Parts {
     /// Where signs of life go.
     pub health: Health,
     /// Says whether this process still holds the Lease.
-    pub guard: Guard,
+    pub guard: LeaderGuard,
     /// When this is cancelled, no new work begins; running steps go on to their end.
     pub stop: CancellationToken,
 }
@@ -65,7 +65,7 @@ pub struct Parts {
 pub enum RunError {
     /// The migrations that the controller brings along, or its directory, cannot be read.
     #[error("the migrations cannot be used")]
-    Migrations(#[source] SchemaSetError),
+    Migrations(#[source] MigrationSetError),
     /// The cluster's identity cannot be read, and the settings give no installation id.
     #[error("the uid of namespace kube-system cannot be read: allow it, or set installation-id")]
     Identity(#[source] ClusterError),
@@ -80,7 +80,7 @@ pub enum RunError {
 ///
 /// The order of the start matters: a pass over a Tenant trusts the caches, so classes, keys, migrations and Secrets are there
 /// before the first pass begins.
-pub async fn run(parts: Parts) -> Result<(), RunError> {
+pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     let (health, stop) = (parts.health.clone(), parts.stop.clone());
     let (class_store, class_writer) = reflector::store::<TenantClass>();
     let (ctx, writers) = context(parts, class_store).await?;
@@ -90,26 +90,26 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         tracker.spawn(stop.clone().run_until_cancelled_owned(task));
     };
 
-    let filled = CancellationToken::new();
-    let class_loop = class_loop(&ctx, class_writer, filled.clone(), &stop);
-    if stop.run_until_cancelled(filled.cancelled()).await.is_some() {
+    let caches_synced = CancellationToken::new();
+    let class_loop = class_loop(&ctx, class_writer, caches_synced.clone(), &stop);
+    if stop.run_until_cancelled(caches_synced.cancelled()).await.is_some() {
         load_classes(&ctx, &stop).await;
     }
     spawn(own_objects(ctx.clone()).boxed());
     for scope in 0..ctx.scopes.len() {
-        let filled = CancellationToken::new();
-        spawn(secret_watch(ctx.clone(), scope, filled.clone()).boxed());
-        stop.run_until_cancelled(filled.cancelled()).await;
+        let caches_synced = CancellationToken::new();
+        spawn(secret_watch(ctx.clone(), scope, caches_synced.clone()).boxed());
+        stop.run_until_cancelled(caches_synced.cancelled()).await;
     }
     let mut loops = vec![class_loop];
     for (scope, writer) in ctx.scopes.iter().zip(writers) {
-        let filled = CancellationToken::new();
-        loops.push(tenant_loop(&ctx, scope, writer, filled.clone(), &stop));
-        stop.run_until_cancelled(filled.cancelled()).await;
+        let caches_synced = CancellationToken::new();
+        loops.push(tenant_loop(&ctx, scope, writer, caches_synced.clone(), &stop));
+        stop.run_until_cancelled(caches_synced.cancelled()).await;
     }
-    ctx.filled.cancel();
+    ctx.caches_synced.cancel();
     for class in ctx.classes.state() {
-        ctx.class_wake.ask(ObjectRef::from_obj(&*class));
+        ctx.class_queue.ask(ObjectRef::from_obj(&*class));
     }
     spawn(list_accounts(ctx.clone()).boxed());
     spawn(resync(ctx.clone()).boxed());
@@ -131,10 +131,10 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
 
 /// Everything that passes share, and the ends at which the watches write into it.
 async fn context(
-    parts: Parts,
+    parts: Dependencies,
     classes: Store<TenantClass>,
-) -> Result<(Arc<Context>, Vec<Writer<PackedTenant>>), RunError> {
-    let Parts {
+) -> Result<(Arc<Context>, Vec<Writer<CachedTenant>>), RunError> {
+    let Dependencies {
         config,
         client,
         metrics,
@@ -155,9 +155,9 @@ async fn context(
     let (scopes, writers) = scopes(&config.kube.watch_namespaces);
     let ctx = Context {
         accounts: Accounts::new(config.neon.clone(), installation.clone(), metrics.clone()),
-        schemas: Schemas::new(built_in),
+        migration_sources: MigrationSources::new(built_in),
         migration_limits: MigrationLimits {
-            connect_total: config.schema.connect_timeout,
+            connect_total_timeout: config.schema.connect_timeout,
             lock_timeout: config.schema.lock_timeout,
             statement_timeout: config.schema.statement_timeout,
             ..MigrationLimits::default()
@@ -167,21 +167,21 @@ async fn context(
         backoffs: Backoffs::new(config.retry.backoff_min, config.retry.backoff_max),
         scopes,
         classes,
-        secrets: Secrets::default(),
-        recent: Recent::default(),
+        secrets: SecretCache::default(),
+        own_writes: WriteThroughCache::default(),
         installation,
         cluster,
         events,
         guard,
         metrics,
-        filled: CancellationToken::new(),
-        class_wake: Arc::default(),
+        caches_synced: CancellationToken::new(),
+        class_queue: Arc::default(),
         config,
     };
     Ok((Arc::new(ctx), writers))
 }
 
-fn scopes(namespaces: &[String]) -> (Vec<Scope>, Vec<Writer<PackedTenant>>) {
+fn scopes(namespaces: &[String]) -> (Vec<NamespaceScope>, Vec<Writer<CachedTenant>>) {
     let named = namespaces.iter().cloned().map(Some);
     let namespaces: Vec<Option<String>> = if namespaces.is_empty() {
         vec![None]
@@ -190,9 +190,9 @@ fn scopes(namespaces: &[String]) -> (Vec<Scope>, Vec<Writer<PackedTenant>>) {
     };
     let scope = |namespace| {
         let (tenants, writer) = reflector::store();
-        let wake = Arc::new(Wake::default());
+        let wake = Arc::new(WorkQueue::default());
         (
-            Scope {
+            NamespaceScope {
                 namespace,
                 tenants,
                 wake,
@@ -206,7 +206,7 @@ fn scopes(namespaces: &[String]) -> (Vec<Scope>, Vec<Writer<PackedTenant>>) {
 fn class_loop(
     ctx: &Arc<Context>,
     writer: Writer<TenantClass>,
-    filled: CancellationToken,
+    caches_synced: CancellationToken,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let classes = Arc::new(Classes::new(ctx.clone()));
@@ -214,11 +214,11 @@ fn class_loop(
         .debounce(CLASS_DEBOUNCE)
         .concurrency(CLASSES_AT_ONCE);
     let reconciler = Controller::for_stream(
-        class_watch(ctx, &classes, writer, filled),
+        class_watch(ctx, &classes, writer, caches_synced),
         ctx.classes.clone(),
     )
     .with_config(config)
-    .reconcile_on(ctx.class_wake.clone().stream())
+    .reconcile_on(ctx.class_queue.clone().stream())
     .graceful_shutdown_on(stop.clone().cancelled_owned())
     .run(
         class::reconcile,
@@ -230,13 +230,13 @@ fn class_loop(
 
 fn tenant_loop(
     ctx: &Arc<Context>,
-    scope: &Scope,
-    writer: Writer<PackedTenant>,
-    filled: CancellationToken,
+    scope: &NamespaceScope,
+    writer: Writer<CachedTenant>,
+    caches_synced: CancellationToken,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let concurrency = u16::try_from(ctx.config.limits.concurrency.get()).unwrap_or(u16::MAX);
-    let tenants = tenant_watch(ctx, scope.namespace.as_deref(), writer, filled);
+    let tenants = tenant_watch(ctx, scope.namespace.as_deref(), writer, caches_synced);
     let reconciler = Controller::for_stream(tenants, scope.tenants.clone())
         .with_config(LoopConfig::default().concurrency(concurrency))
         .reconcile_on(scope.wake.clone().stream())
@@ -249,10 +249,10 @@ fn tenant_loop(
     tokio::spawn(reconciler.for_each(|_| future::ready(())))
 }
 
-fn built_in(config: &Config) -> Result<SchemaSet, SchemaSetError> {
+fn built_in(config: &Config) -> Result<MigrationSet, MigrationSetError> {
     match &config.schema.migrations_dir {
-        Some(dir) => SchemaSet::from_directory(dir),
-        None => SchemaSet::built_in(),
+        Some(dir) => MigrationSet::from_directory(dir),
+        None => MigrationSet::built_in(),
     }
 }
 
@@ -300,14 +300,14 @@ async fn heartbeat(health: Health) {
     let mut tick = tokio::time::interval(HEARTBEAT_INTERVAL);
     loop {
         tick.tick().await;
-        health.reconciler_alive();
+        health.record_heartbeat();
     }
 }
 
 /// The gauge of Tenants by phase, counted when somebody reads the metrics.
 fn count_phases(ctx: &Arc<Context>) {
     let weak = Arc::downgrade(ctx);
-    ctx.metrics.before_read(move |metrics| {
+    ctx.metrics.on_scrape(move |metrics| {
         if let Some(ctx) = weak.upgrade() {
             metrics.set_tenants(
                 ctx.all_tenants()

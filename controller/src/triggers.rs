@@ -11,12 +11,12 @@ use crate::cache::lock;
 
 /// What waits to be looked at. It cannot grow beyond the number of objects there are.
 #[derive(Debug)]
-pub struct Wake<T> {
+pub struct WorkQueue<T> {
     pending: Mutex<HashSet<T>>,
     notify: Notify,
 }
 
-impl<T> Default for Wake<T> {
+impl<T> Default for WorkQueue<T> {
     fn default() -> Self {
         Self {
             pending: Mutex::default(),
@@ -25,7 +25,7 @@ impl<T> Default for Wake<T> {
     }
 }
 
-impl<T: Eq + Hash + Send + 'static> Wake<T> {
+impl<T: Eq + Hash + Send + 'static> WorkQueue<T> {
     /// Asks for a look.
     pub fn ask(&self, item: T) {
         lock(&self.pending).insert(item);
@@ -53,7 +53,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_asked_for_twice_before_anybody_looks_comes_once() {
-        let wake = Arc::new(Wake::default());
+        let wake = Arc::new(WorkQueue::default());
         for item in [1, 2, 1, 2, 1] {
             wake.ask(item);
         }
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_asked_for_while_a_reader_waits_reaches_it() {
-        let wake = Arc::new(Wake::default());
+        let wake = Arc::new(WorkQueue::default());
         let reader = tokio::spawn(wake.clone().stream().take(1).collect::<Vec<_>>());
         tokio::task::yield_now().await;
         wake.ask("acme");

@@ -15,7 +15,7 @@ use service_kit::error_chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::cache::PackedTenant;
+use crate::cache::CachedTenant;
 use crate::class::Classes;
 use crate::context::Context;
 
@@ -28,9 +28,9 @@ fn watch_config() -> watcher::Config {
 
 /// Cancels `filled` once the store behind a watch holds everything there is. A store's own `wait_until_ready` wakes only the last of
 /// those who wait, and the loop over the store is one of them: a second would make one of the two wait for ever.
-fn signal_filled<K>(event: &Event<K>, filled: &CancellationToken) {
+fn signal_filled<K>(event: &Event<K>, caches_synced: &CancellationToken) {
     if matches!(event, Event::InitDone) {
-        filled.cancel();
+        caches_synced.cancel();
     }
 }
 
@@ -38,11 +38,11 @@ fn signal_filled<K>(event: &Event<K>, filled: &CancellationToken) {
 pub(crate) fn tenant_watch(
     ctx: &Arc<Context>,
     scope: Option<&str>,
-    writer: Writer<PackedTenant>,
-    filled: CancellationToken,
-) -> impl Stream<Item = Result<PackedTenant, watcher::Error>> + use<> {
+    writer: Writer<CachedTenant>,
+    caches_synced: CancellationToken,
+) -> impl Stream<Item = Result<CachedTenant, watcher::Error>> + use<> {
     let (ctx, client) = (ctx.clone(), ctx.cluster.client());
-    let api: Api<PackedTenant> = match scope {
+    let api: Api<CachedTenant> = match scope {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
@@ -50,14 +50,14 @@ pub(crate) fn tenant_watch(
         .default_backoff()
         .reflect(writer)
         .inspect_ok(move |event| {
-            signal_filled(event, &filled);
+            signal_filled(event, &caches_synced);
             let (Event::Apply(tenant) | Event::InitApply(tenant) | Event::Delete(tenant)) = event
             else {
                 return;
             };
-            ctx.recent.saw(tenant);
+            ctx.own_writes.evict_observed(tenant);
             if !matches!(event, Event::Apply(_)) || tenant.is_new() {
-                ctx.class_wake.ask(ObjectRef::new(tenant.class_name()));
+                ctx.class_queue.ask(ObjectRef::new(tenant.class_name()));
             }
         })
         .inspect_err(|error| {
@@ -68,7 +68,7 @@ pub(crate) fn tenant_watch(
         })
         .applied_objects()
         .predicate_filter(
-            |tenant: &PackedTenant| Some(tenant.wish_hash()),
+            |tenant: &CachedTenant| Some(tenant.spec_hash()),
             PredicateConfig::default(),
         )
 }
@@ -78,7 +78,7 @@ pub(crate) fn class_watch(
     ctx: &Arc<Context>,
     classes: &Arc<Classes>,
     writer: Writer<TenantClass>,
-    filled: CancellationToken,
+    caches_synced: CancellationToken,
 ) -> impl Stream<Item = Result<TenantClass, watcher::Error>> + use<> {
     let api: Api<TenantClass> = Api::all(ctx.cluster.client());
     let classes = classes.clone();
@@ -87,7 +87,7 @@ pub(crate) fn class_watch(
         .modify(|class| class.metadata.managed_fields = None)
         .reflect(writer)
         .inspect_ok(move |event| {
-            signal_filled(event, &filled);
+            signal_filled(event, &caches_synced);
             if let Event::Delete(class) = event {
                 classes.forget(&class.name_any());
             }
@@ -102,7 +102,7 @@ pub(crate) fn class_watch(
 }
 
 /// Keeps the facts about the connection Secrets of a scope, and wakes the Tenants that a change concerns.
-pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, filled: CancellationToken) {
+pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, caches_synced: CancellationToken) {
     let Some(scope) = ctx.scopes.get(scope) else {
         return;
     };
@@ -116,8 +116,8 @@ pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, filled: Cancel
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                let first = !filled.is_cancelled();
-                signal_filled(&event, &filled);
+                let first = !caches_synced.is_cancelled();
+                signal_filled(&event, &caches_synced);
                 let concerned = ctx.secrets.observe(scope.namespace.as_deref(), event);
                 // The first list comes before the first pass, which sees it anyway.
                 for tenant in concerned.into_iter().filter(|_| !first) {
@@ -153,7 +153,7 @@ pub(crate) async fn own_objects(ctx: Arc<Context>) {
                     .is_some_and(|config_map| config_map.name == name)
             };
             if named {
-                ctx.class_wake.ask(ObjectRef::from_obj(&*class));
+                ctx.class_queue.ask(ObjectRef::from_obj(&*class));
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::cache::lock;
 use crate::cluster::ClusterError;
 use crate::context::Context;
 use crate::identity::TenantUid;
-use crate::tenant::desired::Refusal;
+use crate::tenant::desired::Issue;
 use crate::tenant::observe::tenants_of;
 
 /// Ids of orphaned projects that the status names.
@@ -51,7 +51,7 @@ impl Classes {
     /// Forgets a class that is gone, and lets its Tenants say so.
     pub fn forget(&self, class: &str) {
         self.ctx.accounts.forget(class);
-        self.ctx.schemas.forget(class);
+        self.ctx.migration_sources.forget(class);
         self.ctx.metrics.forget_class(class);
         lock(&self.meaning).remove(class);
         self.wake(class);
@@ -67,7 +67,7 @@ impl Classes {
 /// Reads a class's key and migrations, so that its Tenants can be looked at. Says whether anything changed.
 pub async fn load(ctx: &Context, class: &TenantClass) -> Result<(), ClusterError> {
     ctx.accounts.load(class, &ctx.cluster).await?;
-    ctx.schemas.load(class, &ctx.cluster).await?;
+    ctx.migration_sources.load(class, &ctx.cluster).await?;
     Ok(())
 }
 
@@ -76,7 +76,7 @@ pub async fn reconcile(
     class: Arc<TenantClass>,
     classes: Arc<Classes>,
 ) -> Result<Action, Infallible> {
-    match pass(&class, &classes).await {
+    match rec(&class, &classes).await {
         Ok(()) => Ok(Action::await_change()),
         Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => {
             Ok(Action::requeue(CONFLICT_RETRY))
@@ -88,12 +88,12 @@ pub async fn reconcile(
     }
 }
 
-async fn pass(class: &TenantClass, classes: &Classes) -> Result<(), ClusterError> {
+async fn rec(class: &TenantClass, classes: &Classes) -> Result<(), ClusterError> {
     let ctx = &classes.ctx;
     let name = class.name_any();
     load(ctx, class).await?;
     // A count of what is there so far would let the class go from under Tenants that are not known yet. This pass comes again then.
-    if !ctx.filled.is_cancelled() {
+    if !ctx.caches_synced.is_cancelled() {
         return Ok(());
     }
     let tenants = tenants_of(ctx, &name).len();
@@ -138,18 +138,18 @@ async fn guard(
 fn orphaned(ctx: &Context, class: &str) -> Option<OrphanedProjects> {
     let account = ctx
         .accounts
-        .of_class(class)?
+        .for_class(class)?
         .ok()
         .filter(|account| account.is_listed())?;
     let tenants: HashSet<TenantUid> = ctx
         .all_tenants()
         .filter_map(|tenant| TenantUid::parse(&tenant.uid()?))
         .collect();
-    let mut ids = account.orphaned(&tenants);
+    let mut ids = account.orphaned_projects(&tenants);
     // A project that was retained and then adopted bears the mark of the Tenant it had before.
     for adopted in ctx
         .all_tenants()
-        .filter_map(|tenant| tenant.adopts()?.parse().ok())
+        .filter_map(|tenant| tenant.adopted_project()?.parse().ok())
     {
         ids.remove(&adopted);
     }
@@ -235,9 +235,9 @@ fn status(
 }
 
 /// What keeps a class that somebody deletes.
-fn leaving(class: &TenantClass, tenants: usize) -> Option<Refusal> {
+fn leaving(class: &TenantClass, tenants: usize) -> Option<Issue> {
     class.metadata.deletion_timestamp.as_ref()?;
-    Some(Refusal {
+    Some(Issue {
         reason: Reason::ClassTerminating,
         message: format!(
             "is being deleted, and goes with the last of its Tenants ({tenants} now: kubectl get tenants -A); they keep their \
@@ -246,17 +246,17 @@ fn leaving(class: &TenantClass, tenants: usize) -> Option<Refusal> {
     })
 }
 
-fn trouble(ctx: &Context, class: &str, was_ready: bool) -> Option<Refusal> {
-    let account = match ctx.accounts.of_class(class)? {
+fn last_error(ctx: &Context, class: &str, was_ready: bool) -> Option<Issue> {
+    let account = match ctx.accounts.for_class(class)? {
         Ok(account) => account,
-        Err(refusal) => return Some(refusal),
+        Err(issue) => return Some(issue),
     };
-    if let Some(Err(refusal)) = ctx.schemas.of_class(class) {
-        return Some(refusal);
+    if let Some(Err(issue)) = ctx.migration_sources.for_class(class) {
+        return Some(issue);
     }
-    account.trouble().or_else(|| {
+    account.last_error().or_else(|| {
         // After a restart, what was said last stands until the account is listed again.
-        (!account.is_listed() && !was_ready).then(|| Refusal {
+        (!account.is_listed() && !was_ready).then(|| Issue {
             reason: Reason::Waiting,
             message: "the account is being listed for the first time".to_owned(),
         })
@@ -279,17 +279,17 @@ fn changed(classes: &Classes, class: &TenantClass) -> bool {
     let account = classes
         .ctx
         .accounts
-        .of_class(&name)
+        .for_class(&name)
         .map(|account| match account {
-            Ok(account) => Ok((account.number(), account.keys())),
-            Err(refusal) => Err(refusal.message),
+            Ok(account) => Ok((account.id(), account.key_generation())),
+            Err(issue) => Err(issue.message),
         });
     account.hash(&mut hasher);
-    let schema = classes.ctx.schemas.of_class(&name);
+    let schema = classes.ctx.migration_sources.for_class(&name);
     schema
         .map(|set| {
             set.map(|set| set.digest().to_owned())
-                .map_err(|refusal| refusal.message)
+                .map_err(|issue| issue.message)
         })
         .hash(&mut hasher);
     let meaning = hasher.finish();

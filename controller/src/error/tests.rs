@@ -4,9 +4,9 @@ use neon_client::Route;
 
 use super::*;
 
-fn of_neon(kind: ErrorKind) -> Failure {
-    Failure::neon(
-        Area::Credentials,
+fn of_neon(kind: ErrorKind) -> ReconcileError {
+    ReconcileError::neon(
+        Component::Credentials,
         "reading the project's credentials",
         &neon_client::Error::new(Route::GetProject, kind),
     )
@@ -81,8 +81,8 @@ fn each_answer_of_neons_has_its_reason_and_its_retry() {
     for (kind, reason, retry) in rows {
         let failure = of_neon(kind);
         assert_eq!(
-            (failure.area, failure.reason, failure.retry),
-            (Area::Credentials, reason, retry),
+            (failure.component, failure.reason, failure.retry),
+            (Component::Credentials, reason, retry),
             "{kind}"
         );
         assert!(
@@ -142,7 +142,7 @@ fn each_answer_of_the_api_server_has_its_retry() {
         ),
     ];
     for (error, retry) in rows {
-        let failure = Failure::cluster(Area::Project, &error);
+        let failure = ReconcileError::cluster(Component::Project, &error);
         assert_eq!(
             (failure.reason, failure.retry),
             (Reason::KubernetesError, retry),
@@ -153,57 +153,57 @@ fn each_answer_of_the_api_server_has_its_retry() {
 
 #[test]
 fn what_a_person_has_to_mend_stalls_and_the_rest_goes_on() {
-    let finding = Finding {
-        area: Area::Schema,
+    let issue = Issue {
+        component: Component::Schema,
         reason: Reason::NeonRequestRejected,
         message: "m".to_owned(),
     };
-    let failure = |retry| Failure {
-        area: Area::Schema,
+    let failure = |retry| ReconcileError {
+        component: Component::Schema,
         reason: Reason::NeonRequestRejected,
         message: "m".to_owned(),
         retry,
     };
     for passing in [Retry::Backoff, Retry::After(Duration::ZERO)] {
         assert_eq!(
-            failure(passing).verdict(false),
-            Verdict::Progress(finding.clone())
+            failure(passing).outcome(false),
+            StatusOutcome::InProgress(issue.clone())
         );
         assert_eq!(
-            failure(passing).verdict(true),
-            Verdict::Deleting(finding.clone())
+            failure(passing).outcome(true),
+            StatusOutcome::Deleting(issue.clone())
         );
     }
     assert_eq!(
-        failure(Retry::OnChange).verdict(false),
-        Verdict::Stalled(finding.clone())
+        failure(Retry::OnChange).outcome(false),
+        StatusOutcome::Stalled(issue.clone())
     );
     assert_eq!(
-        failure(Retry::OnChange).verdict(true),
-        Verdict::DeletionStalled(finding)
+        failure(Retry::OnChange).outcome(true),
+        StatusOutcome::DeletionStalled(issue)
     );
     assert_eq!(
-        Failure::passing(Area::Schema, Reason::NeonRequestRejected, "m"),
+        ReconcileError::transient(Component::Schema, Reason::NeonRequestRejected, "m"),
         failure(Retry::Backoff)
     );
     assert_eq!(
-        Failure::lasting(Area::Schema, Reason::NeonRequestRejected, "m"),
+        ReconcileError::permanent(Component::Schema, Reason::NeonRequestRejected, "m"),
         failure(Retry::OnChange)
     );
 }
 
 #[test]
 fn an_account_that_cannot_be_listed_refuses_with_the_same_reasons() {
-    let refusal = account_refusal(&neon_client::Error::new(
+    let issue = account_issue(&neon_client::Error::new(
         Route::ListProjects,
         ErrorKind::Auth,
     ));
-    assert_eq!(refusal.reason, Reason::Unauthorized);
+    assert_eq!(issue.reason, Reason::Unauthorized);
     assert!(
-        refusal
+        issue
             .message
             .starts_with("the account cannot be listed: "),
         "{}",
-        refusal.message
+        issue.message
     );
 }

@@ -12,87 +12,87 @@ mod project;
 
 use crds::Reason;
 
-use crate::error::Failure;
-use crate::tenant::observed::Facts;
+use crate::error::ReconcileError;
+use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::Step;
-use crate::tenant::reconciliation::Pass;
-use crate::tenant::status::Area;
+use crate::tenant::reconciliation::Reconciliation;
+use crate::tenant::status::Component;
 
 /// Does the step. Steps that end a pass (`Wait`, `Hold`, `Stall`, `Rest`) do nothing here.
-pub async fn apply(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<(), Failure> {
+pub async fn apply(rec: &mut Reconciliation<'_>, observed: &ObservedState, step: &Step) -> Result<(), ReconcileError> {
     match step {
-        Step::GuardClass => finalizers::guard_class(pass).await,
-        Step::AddFinalizer => finalizers::add_finalizer(pass).await,
-        Step::LetGo(farewell) => finalizers::let_go(pass, *farewell).await,
+        Step::AddClassFinalizer => finalizers::add_class_finalizer(rec).await,
+        Step::AddFinalizer => finalizers::add_finalizer(rec).await,
+        Step::RemoveFinalizer(reason) => finalizers::remove_finalizer(rec, *reason).await,
         Step::List { since } => {
-            let account = pass.account()?;
+            let account = rec.account()?;
             account
-                .list_since(*since, account.neon())
+                .list_since(*since, account.client())
                 .await
                 .map_err(|error| {
-                    Failure::neon(Area::Project, "listing the account's projects", &error)
+                    ReconcileError::neon(Component::Project, "listing the account's projects", &error)
                 })
         }
-        Step::Create { attempt } => create::create(pass, facts, *attempt).await,
-        Step::TakeUp(project) => create::take_up(pass, project).await,
-        Step::Adopt(project) => create::adopt(pass, project).await,
-        Step::RemoveTwin(project) => project::remove_twin(pass, project).await,
-        Step::ConfirmGone(project) => project::confirm_gone(pass, project).await,
-        Step::Inspect(project) => project::inspect(pass, facts, project).await,
+        Step::Create { attempt } => create::create(rec, observed, *attempt).await,
+        Step::RecoverCreated(project) => create::recover_created(rec, project).await,
+        Step::Adopt(project) => create::adopt(rec, project).await,
+        Step::DeleteDuplicate(project) => project::delete_duplicate(rec, project).await,
+        Step::VerifyMissing(project) => project::verify_missing(rec, project).await,
+        Step::Inspect(project) => project::inspect(rec, observed, project).await,
         Step::Update { project, compute } => {
-            project::update(pass, facts, project, compute.as_ref()).await
+            project::update(rec, observed, project, compute.as_ref()).await
         }
-        Step::WriteSecret(project) => credentials::write_secret(pass, facts, project).await,
-        Step::Migrate(project) => migration::migrate(pass, facts, project).await,
-        Step::DeleteProject(project) => finalizers::delete_project(pass, project).await,
-        Step::Wait { .. } | Step::Hold | Step::Stall(_) | Step::Rest => Ok(()),
+        Step::WriteSecret(project) => credentials::write_secret(rec, observed, project).await,
+        Step::Migrate(project) => migration::migrate(rec, observed, project).await,
+        Step::DeleteProject(project) => finalizers::delete_project(rec, project).await,
+        Step::Wait { .. } | Step::Suspended | Step::Stalled(_) | Step::UpToDate => Ok(()),
     }
 }
 
 /// The word of a step in metrics and traces.
 pub fn name(step: &Step) -> &'static str {
     match step {
-        Step::GuardClass => "guard_class",
+        Step::AddClassFinalizer => "guard_class",
         Step::AddFinalizer => "add_finalizer",
-        Step::LetGo(_) => "let_go",
+        Step::RemoveFinalizer(_) => "let_go",
         Step::List { .. } => "list",
         Step::Wait { .. } => "wait",
         Step::Create { .. } => "create",
-        Step::TakeUp(_) => "take_up",
+        Step::RecoverCreated(_) => "take_up",
         Step::Adopt(_) => "adopt",
-        Step::RemoveTwin(_) => "remove_twin",
-        Step::ConfirmGone(_) => "confirm_gone",
+        Step::DeleteDuplicate(_) => "remove_twin",
+        Step::VerifyMissing(_) => "confirm_gone",
         Step::Inspect(_) => "inspect",
         Step::Update { .. } => "update",
         Step::WriteSecret(_) => "write_secret",
         Step::Migrate(_) => "migrate",
         Step::DeleteProject(_) => "delete_project",
-        Step::Hold => "hold",
-        Step::Stall(_) => "stall",
-        Step::Rest => "rest",
+        Step::Suspended => "hold",
+        Step::Stalled(_) => "stall",
+        Step::UpToDate => "rest",
     }
 }
 
 /// What the conditions say while a step runs that takes long enough for people to ask.
-pub fn progress(step: &Step) -> Option<(Area, Reason, &'static str)> {
+pub fn progress(step: &Step) -> Option<(Component, Reason, &'static str)> {
     match step {
         Step::Update { .. } => Some((
-            Area::Project,
+            Component::Project,
             Reason::UpdatingProject,
             "settings are being changed in Neon",
         )),
-        Step::ConfirmGone(_) => Some((
-            Area::Project,
+        Step::VerifyMissing(_) => Some((
+            Component::Project,
             Reason::RecoveringProject,
             "the listings lack the project; it is being looked for",
         )),
         Step::Migrate(_) => Some((
-            Area::Schema,
+            Component::Schema,
             Reason::Migrating,
             "the schema is being brought up to date",
         )),
         Step::DeleteProject(_) => Some((
-            Area::Project,
+            Component::Project,
             Reason::Deleting,
             "the project is being deleted",
         )),

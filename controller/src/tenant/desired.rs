@@ -18,7 +18,7 @@ const DEFAULT_POSTGRES_VERSION: i32 = 17;
 
 /// A complete, checked wish.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wish {
+pub struct DesiredState {
     /// The class it was made with.
     pub class_name: String,
     /// The part of the project's name that is for people.
@@ -28,9 +28,9 @@ pub struct Wish {
     /// Postgres major version.
     pub postgres_version: u16,
     /// Size and sleep of the compute; `None` leaves Neon's own default.
-    pub compute: ComputeWish,
+    pub compute: ComputeSettings,
     /// Limits of use; 0 is no limit.
-    pub quota: QuotaWish,
+    pub quota: Quota,
     /// Seconds of history; `None` leaves Neon's own default.
     pub history_retention_seconds: Option<u32>,
     /// Who may connect; empty: anybody. `None` leaves what an adopted project has.
@@ -42,14 +42,14 @@ pub struct Wish {
     /// What becomes of the project when the Tenant goes.
     pub deletion_policy: DeletionPolicy,
     /// The project to take over, instead of creating one.
-    pub adopt: Option<AdoptWish>,
+    pub adopt: Option<AdoptionSpec>,
     /// Name of the Secret.
     pub secret_name: String,
 }
 
 /// Size and sleep of the compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ComputeWish {
+pub struct ComputeSettings {
     /// Smallest size.
     pub min: Option<ComputeUnits>,
     /// Largest size.
@@ -60,7 +60,7 @@ pub struct ComputeWish {
 
 /// Limits of use in a billing period; 0 is no limit, `None` leaves what an adopted project has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuotaWish {
+pub struct Quota {
     /// Seconds that a compute may be awake.
     pub active_time_seconds: Option<u64>,
     /// CPU seconds.
@@ -73,7 +73,7 @@ pub struct QuotaWish {
     pub logical_size_bytes: Option<u64>,
 }
 
-impl QuotaWish {
+impl Quota {
     /// Whether a limit that the wish names is another in Neon.
     pub fn differs_from(&self, seen: &Self) -> bool {
         let other = |wished: Option<u64>, seen: Option<u64>| {
@@ -89,7 +89,7 @@ impl QuotaWish {
 
 /// A project to take over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdoptWish {
+pub struct AdoptionSpec {
     /// Its id.
     pub project: ProjectId,
     /// Whether its owner's password may be reset when Neon does not reveal it.
@@ -98,14 +98,14 @@ pub struct AdoptWish {
 
 /// A wish that cannot be granted, and why, in words for the person who wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Issue {
     /// Reason of the condition.
     pub reason: Reason,
     /// What is wrong and what to write instead.
     pub message: String,
 }
 
-impl Refusal {
+impl Issue {
     fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
@@ -121,7 +121,7 @@ pub fn validate(
     spec: &TenantSpec,
     class: &TenantClassSpec,
     settled: Option<&Effective>,
-) -> Result<Wish, Refusal> {
+) -> Result<DesiredState, Issue> {
     let defaults = &class.defaults;
     if let Some(settled) = settled {
         unchanged(spec, settled)?;
@@ -131,7 +131,7 @@ pub fn validate(
         .or(spec.region.as_ref())
         .or(defaults.region.as_ref());
     let region = region.ok_or_else(|| {
-        Refusal::new(
+        Issue::new(
             Reason::InvalidSpec,
             format!(
                 "no region is given: set spec.region, or spec.defaults.region of TenantClass {}",
@@ -159,7 +159,7 @@ pub fn validate(
     let history = spec
         .history_retention_seconds
         .or(defaults.history_retention_seconds);
-    Ok(Wish {
+    Ok(DesiredState {
         class_name: spec.class_name.clone(),
         label: spec
             .display_name
@@ -221,19 +221,19 @@ pub fn deletion_policy(
         .unwrap_or(DeletionPolicy::Delete)
 }
 
-fn invalid(field: &str, error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(Reason::InvalidSpec, format!("{field}: {error}"))
+fn invalid(field: &str, error: &dyn std::fmt::Display) -> Issue {
+    Issue::new(Reason::InvalidSpec, format!("{field}: {error}"))
 }
 
-fn exceeded(message: String) -> Refusal {
-    Refusal::new(Reason::ClassLimitExceeded, message)
+fn exceeded(message: String) -> Issue {
+    Issue::new(Reason::ClassLimitExceeded, message)
 }
 
 /// What cannot be changed once the project exists. The API server refuses most such edits; this catches what it cannot
 /// see, such as a region that was left to the class before.
-fn unchanged(spec: &TenantSpec, settled: &Effective) -> Result<(), Refusal> {
+fn unchanged(spec: &TenantSpec, settled: &Effective) -> Result<(), Issue> {
     let differs = |field: &str, now: &str, then: &str| {
-        Err(Refusal::new(
+        Err(Issue::new(
             Reason::ImmutableField,
             format!(
                 "{field} cannot be changed from {then} to {now}: write {then}, or make a new Tenant and move the data \
@@ -259,7 +259,7 @@ fn within_choices(
     class: &TenantClassSpec,
     region: &str,
     postgres_version: i32,
-) -> Result<(), Refusal> {
+) -> Result<(), Issue> {
     let class_name = &spec.class_name;
     if let Some(regions) = class
         .limits
@@ -292,7 +292,7 @@ fn within_choices(
 fn names(
     spec: Option<&Database>,
     defaults: Option<&Database>,
-) -> Result<(DatabaseName, RoleName), Refusal> {
+) -> Result<(DatabaseName, RoleName), Issue> {
     let pick = |field: fn(&Database) -> Option<&String>, fallback: &str| {
         spec.and_then(field)
             .or_else(|| defaults.and_then(field))
@@ -311,13 +311,13 @@ fn names(
     ))
 }
 
-fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptWish, Refusal> {
+fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptionSpec, Issue> {
     if !class
         .adoption
         .allowed_project_ids
         .contains(&adopt.project_id)
     {
-        return Err(Refusal::new(
+        return Err(Issue::new(
             Reason::AdoptionRefused,
             format!(
                 "the class does not allow project {0} to be adopted: whoever keeps the class has to add {0} to its \
@@ -326,7 +326,7 @@ fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptWish, R
             ),
         ));
     }
-    Ok(AdoptWish {
+    Ok(AdoptionSpec {
         project: adopt
             .project_id
             .parse()
@@ -335,7 +335,7 @@ fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptWish, R
     })
 }
 
-impl Wish {
+impl DesiredState {
     /// The wish as the status shows it.
     pub fn effective(&self) -> Effective {
         let quota = &self.quota;

@@ -1,4 +1,4 @@
-//! Gathering the facts: from the caches and the account's last listing, so that looking is free.
+//! ListingBuilder the facts: from the caches and the account's last listing, so that looking is free.
 
 use std::sync::Arc;
 
@@ -7,74 +7,74 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
-use crate::cache::{Key, PackedTenant};
+use crate::cache::{NamespacedName, CachedTenant};
 use crate::context::Context;
 use crate::identity::{TenantUid, project_name};
-use crate::tenant::desired::{Refusal, TenantName, deletion_policy, secret_name, validate};
-use crate::tenant::observed::{AccountFacts, Facts, ListingFacts, Schema, SchemaTarget};
-use crate::tenant::plan::Goal;
-use crate::tenant::reconciliation::{Hand, Pass};
+use crate::tenant::desired::{Issue, TenantName, deletion_policy, secret_name, validate};
+use crate::tenant::observed::{ObservedAccount, ObservedState, ObservedListing, Schema, SchemaTarget};
+use crate::tenant::plan::Intent;
+use crate::tenant::reconciliation::{ReconcileState, Reconciliation};
 
 /// Begins a pass over the Tenant as it is now known. `None` if the API server gave it no UID, which it never does.
-pub fn begin<'a>(ctx: &'a Context, packed: &PackedTenant) -> Option<Pass<'a>> {
+pub fn begin<'a>(ctx: &'a Context, packed: &CachedTenant) -> Option<Reconciliation<'a>> {
     let uid = TenantUid::parse(&packed.uid()?)?;
     // The loop may have taken the Tenant out of its store a moment ago: the store is asked again.
     let cached = || {
         ctx.tenant(packed)
-            .map_or_else(|| packed.unpack(), |tenant| tenant.unpack())
+            .map_or_else(|| packed.decompress(), |tenant| tenant.decompress())
     };
-    let tenant = ctx.recent.newest(uid, cached)?;
+    let tenant = ctx.own_writes.newest(uid, cached)?;
     let class = ctx.class(&tenant.spec.class_name);
     let schema = ctx
-        .schemas
-        .of_class(&tenant.spec.class_name)
+        .migration_sources
+        .for_class(&tenant.spec.class_name)
         .and_then(Result::ok);
     let account = ctx
         .accounts
-        .of_class(&tenant.spec.class_name)
+        .for_class(&tenant.spec.class_name)
         .and_then(Result::ok);
     let status = tenant.status.clone().unwrap_or_default();
-    let mut pass = Pass {
+    let mut rec = Reconciliation {
         ctx,
-        key: Key::of(&tenant),
+        key: NamespacedName::of(&tenant),
         uid,
         status,
         account,
         schema,
-        goal: Goal::Live(Err(Refusal {
+        intent: Intent::Provision(Err(Issue {
             reason: Reason::Waiting,
             message: String::new(),
         })),
-        hand: Hand::default(),
+        state: ReconcileState::default(),
         class,
         tenant,
     };
-    pass.goal = goal(&pass);
-    Some(pass)
+    rec.intent = intent(&rec);
+    Some(rec)
 }
 
 /// What is to become of the Tenant, by its spec, its class and what is settled already.
-pub fn goal(pass: &Pass<'_>) -> Goal {
-    let (spec, class, status) = (&pass.tenant.spec, pass.class.as_deref(), &pass.status);
-    if pass.deleting() {
+pub fn intent(rec: &Reconciliation<'_>) -> Intent {
+    let (spec, class, status) = (&rec.tenant.spec, rec.class.as_deref(), &rec.status);
+    if rec.deleting() {
         let in_effect = status
             .effective
             .as_ref()
             .map(|effective| effective.deletion_policy);
-        return Goal::Go(deletion_policy(
+        return Intent::Delete(deletion_policy(
             spec,
             class.map(|class| &class.spec),
             in_effect,
         ));
     }
     let Some(class) = class else {
-        return Goal::Live(Err(class_missing(&spec.class_name)));
+        return Intent::Provision(Err(class_missing(&spec.class_name)));
     };
     if class.metadata.deletion_timestamp.is_some()
         && status.project.is_none()
         && status.creation.is_none()
     {
-        return Goal::Live(Err(Refusal {
+        return Intent::Provision(Err(Issue {
             reason: Reason::ClassTerminating,
             message: format!(
                 "TenantClass {} is being deleted and takes no new Tenants",
@@ -83,15 +83,15 @@ pub fn goal(pass: &Pass<'_>) -> Goal {
         }));
     }
     let name = TenantName {
-        namespace: &pass.key.namespace,
-        name: &pass.key.name,
+        namespace: &rec.key.namespace,
+        name: &rec.key.name,
     };
     let settled = status.project.as_ref().and(status.effective.as_ref());
-    Goal::Live(validate(name, spec, &class.spec, settled))
+    Intent::Provision(validate(name, spec, &class.spec, settled))
 }
 
-fn class_missing(name: &str) -> Refusal {
-    Refusal {
+fn class_missing(name: &str) -> Issue {
+    Issue {
         reason: Reason::ClassNotFound,
         message: format!(
             "there is no TenantClass {name}: apply one, or make a Tenant that names another"
@@ -100,31 +100,31 @@ fn class_missing(name: &str) -> Refusal {
 }
 
 /// Everything the plan may depend on, as it is at this moment of the pass.
-pub fn observe(pass: &Pass<'_>) -> Facts {
-    let (ctx, tenant, status) = (pass.ctx, &pass.tenant, &pass.status);
+pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
+    let (ctx, tenant, status) = (rec.ctx, &rec.tenant, &rec.status);
     let class_name = &tenant.spec.class_name;
-    let project = pass.project();
-    let listing = match &pass.account {
-        Some(account) => account.facts(pass.uid, project.as_ref()),
-        None => ListingFacts::default(),
+    let project = rec.project();
+    let listing = match &rec.account {
+        Some(account) => account.listing(rec.uid, project.as_ref()),
+        None => ObservedListing::default(),
     };
-    let (label, name, secret) = match &pass.goal {
-        Goal::Live(Ok(wish)) => (
-            wish.label.clone(),
-            wish.adopt.clone(),
-            wish.secret_name.clone(),
+    let (label, name, secret) = match &rec.intent {
+        Intent::Provision(Ok(desired)) => (
+            desired.label.clone(),
+            desired.adopt.clone(),
+            desired.secret_name.clone(),
         ),
         _ => (
             String::new(),
             None,
-            secret_name(&pass.key.name, &tenant.spec),
+            secret_name(&rec.key.name, &tenant.spec),
         ),
     };
     let taken_by = match (&name, &project) {
         (Some(adopt), None) => holder_of(ctx, adopt.project.as_str(), tenant),
         _ => None,
     };
-    Facts {
+    ObservedState {
         now: Timestamp::now(),
         status: status.clone(),
         has_finalizer: tenant
@@ -132,32 +132,32 @@ pub fn observe(pass: &Pass<'_>) -> Facts {
             .iter()
             .any(|one| one == finalizers::PROJECT),
         suspended: tenant.spec.suspend,
-        abandon: tenant
+        orphan: tenant
             .annotations()
             .get(annotations::ORPHAN)
             .is_some_and(|value| value == "true"),
         reconcile_at: tenant.annotations().get(annotations::RECONCILE_AT).cloned(),
-        class_guarded: pass.hand.class_guarded || pass.class.as_deref().is_some_and(is_guarded),
-        account: account_facts(pass),
-        project_name: project_name(&label, &ctx.installation, pass.uid),
+        class_has_finalizer: rec.state.class_has_finalizer || rec.class.as_deref().is_some_and(is_guarded),
+        account: observed_account(rec),
+        project_name: project_name(&label, &ctx.installation, rec.uid),
         listing,
-        endpoint: pass.hand.endpoint.clone(),
-        confirmed: pass.hand.confirmed,
-        deleted: pass.hand.deleted.clone(),
+        endpoint: rec.state.endpoint.clone(),
+        project_found: rec.state.project_found,
+        deleted: rec.state.deleted.clone(),
         taken_by,
-        secret: pass.secret_facts(&secret),
-        password_rejected: pass.hand.password_rejected,
-        ca_digest: pass
+        secret: rec.observed_secret(&secret),
+        password_rejected: rec.state.password_rejected,
+        ca_digest: rec
             .class
             .as_ref()
             .and_then(|class| class.spec.neon.ca_bundle.as_deref())
             .map(ca_digest),
-        schema: match (&pass.schema, ctx.schemas.of_class(class_name)) {
+        schema: match (&rec.schema, ctx.migration_sources.for_class(class_name)) {
             (Some(set), _) => Schema::Target(SchemaTarget {
                 version: set.target_version(),
                 digest: set.digest().to_owned(),
             }),
-            (None, Some(Err(refusal))) => Schema::Unusable(refusal),
+            (None, Some(Err(issue))) => Schema::Unusable(issue),
             (None, _) => Schema::Unusable(not_read_yet(class_name)),
         },
     }
@@ -172,20 +172,20 @@ fn is_guarded(class: &TenantClass) -> bool {
             .any(|one| one == finalizers::IN_USE)
 }
 
-fn account_facts(pass: &Pass<'_>) -> AccountFacts {
-    let class_name = &pass.tenant.spec.class_name;
-    if pass.class.is_none() {
-        return AccountFacts::Unusable(class_missing(class_name));
+fn observed_account(rec: &Reconciliation<'_>) -> ObservedAccount {
+    let class_name = &rec.tenant.spec.class_name;
+    if rec.class.is_none() {
+        return ObservedAccount::Unusable(class_missing(class_name));
     }
-    match (&pass.account, pass.ctx.accounts.of_class(class_name)) {
-        (Some(_), _) => AccountFacts::Usable,
-        (None, Some(Err(refusal))) => AccountFacts::Unusable(refusal),
-        (None, _) => AccountFacts::Unusable(not_read_yet(class_name)),
+    match (&rec.account, rec.ctx.accounts.for_class(class_name)) {
+        (Some(_), _) => ObservedAccount::Usable,
+        (None, Some(Err(issue))) => ObservedAccount::Unusable(issue),
+        (None, _) => ObservedAccount::Unusable(not_read_yet(class_name)),
     }
 }
 
-fn not_read_yet(class: &str) -> Refusal {
-    Refusal {
+fn not_read_yet(class: &str) -> Issue {
+    Issue {
         reason: Reason::Waiting,
         message: format!("TenantClass {class} is being looked at"),
     }
@@ -196,7 +196,7 @@ fn holder_of(ctx: &Context, project: &str, asking: &Tenant) -> Option<String> {
     let rank = |tenant: &Tenant| (tenant.creation_timestamp().map(|time| time.0), tenant.uid());
     ctx.all_tenants()
         .filter(|packed| packed.uid().as_deref() != asking.metadata.uid.as_deref())
-        .filter_map(|packed| packed.unpack())
+        .filter_map(|packed| packed.decompress())
         .find(|other| {
             let has = other
                 .status
@@ -233,7 +233,7 @@ fn ca_digest(pem: &str) -> String {
 }
 
 /// The Tenants of a class.
-pub fn tenants_of(ctx: &Context, class: &str) -> Vec<Arc<PackedTenant>> {
+pub fn tenants_of(ctx: &Context, class: &str) -> Vec<Arc<CachedTenant>> {
     ctx.all_tenants()
         .filter(|packed| packed.class_name() == class)
         .collect()

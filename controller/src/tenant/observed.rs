@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::AllowedIps;
 
-use crate::tenant::desired::{ComputeWish, QuotaWish, Refusal, Wish};
+use crate::tenant::desired::{ComputeSettings, Quota, Issue, DesiredState};
 
 /// Everything a plan may depend on.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ use crate::tenant::desired::{ComputeWish, QuotaWish, Refusal, Wish};
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, and any combination can be met"
 )]
-pub struct Facts {
+pub struct ObservedState {
     /// The moment the pass looked.
     pub now: Timestamp,
     /// The status, as last written.
@@ -25,27 +25,27 @@ pub struct Facts {
     /// `spec.suspend`.
     pub suspended: bool,
     /// Whether a person asked to let the Tenant go whatever becomes of its project.
-    pub abandon: bool,
+    pub orphan: bool,
     /// The annotation that asks for a closer look.
     pub reconcile_at: Option<String>,
     /// Whether the class bears the finalizer that marks it as in use.
-    pub class_guarded: bool,
+    pub class_has_finalizer: bool,
     /// Whether the Neon account can be used.
-    pub account: AccountFacts,
+    pub account: ObservedAccount,
     /// The name the project is to have.
     pub project_name: String,
     /// What the account's listings say.
-    pub listing: ListingFacts,
+    pub listing: ObservedListing,
     /// The project's compute, when this pass looked at it.
-    pub endpoint: Option<EndpointFacts>,
+    pub endpoint: Option<ObservedCompute>,
     /// Whether this pass asked for the project by id and found it.
-    pub confirmed: bool,
+    pub project_found: bool,
     /// The project that this pass deleted, or found deleted.
     pub deleted: Option<ProjectId>,
     /// Another Tenant (`namespace/name`) that has the project which this one is to adopt.
     pub taken_by: Option<String>,
     /// The connection Secret.
-    pub secret: SecretFacts,
+    pub secret: ObservedSecret,
     /// Whether the database refused the Secret's password in this pass.
     pub password_rejected: bool,
     /// Digest of the certificates that the Secret should hand on.
@@ -56,31 +56,31 @@ pub struct Facts {
 
 /// Whether the Neon account can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccountFacts {
+pub enum ObservedAccount {
     /// There is a class and a key.
     Usable,
     /// Something is missing, and what.
-    Unusable(Refusal),
+    Unusable(Issue),
 }
 
 /// What the account's listings say about one Tenant's project.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ListingFacts {
+pub struct ObservedListing {
     /// When the last complete listing began; `None`: there was none yet.
     pub as_of: Option<Timestamp>,
     /// When it ended.
     pub done_at: Option<Timestamp>,
     /// The recorded project.
-    pub own: Option<Seen>,
+    pub own: Option<ObservedProject>,
     /// Projects that bear the Tenant's mark.
-    pub marked: Vec<Seen>,
+    pub marked: Vec<ObservedProject>,
     /// Whether Neon says that it cannot read the recorded project at the moment.
     pub unavailable: bool,
 }
 
 /// A project as a listing shows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct ObservedProject {
     /// Its id.
     pub id: ProjectId,
     /// Its name.
@@ -90,18 +90,18 @@ pub struct Seen {
     /// Changes whenever something about the project does.
     pub updated_at: String,
     /// Its limits of use, when the listing shows them.
-    pub quota: Option<QuotaWish>,
+    pub quota: Option<Quota>,
     /// Who may connect, in a form that can be compared, when the listing shows it.
     pub allowed_ips: Option<BTreeSet<String>>,
     /// Seconds of history, when the listing shows them.
     pub history_retention_seconds: Option<u32>,
 }
 
-impl Seen {
+impl ObservedProject {
     /// Whether settings that the wish names are others in Neon. What the listing does not show is taken as right. An
     /// adopted project keeps its own name.
-    pub fn differs_from(&self, wish: &Wish, project_name: &str, adopted: bool) -> bool {
-        let wished_ips = wish.allowed_ips.clone().map(|ips| AllowedIps {
+    pub fn differs_from(&self, desired: &DesiredState, project_name: &str, adopted: bool) -> bool {
+        let wished_ips = desired.allowed_ips.clone().map(|ips| AllowedIps {
             ips: Some(ips),
             ..AllowedIps::default()
         });
@@ -109,13 +109,13 @@ impl Seen {
         renamed
             || self
                 .quota
-                .is_some_and(|seen| wish.quota.differs_from(&seen))
+                .is_some_and(|seen| desired.quota.differs_from(&seen))
             || wished_ips.is_some_and(|ips| {
                 self.allowed_ips
                     .as_ref()
                     .is_some_and(|seen| *seen != ips.canonical())
             })
-            || wish.history_retention_seconds.is_some_and(|wished| {
+            || desired.history_retention_seconds.is_some_and(|wished| {
                 self.history_retention_seconds
                     .is_some_and(|seen| seen != wished)
             })
@@ -124,27 +124,27 @@ impl Seen {
 
 /// The compute of a project.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EndpointFacts {
+pub struct ObservedCompute {
     /// Its id.
     pub id: EndpointId,
     /// Its size and sleep.
-    pub compute: ComputeWish,
+    pub compute: ComputeSettings,
 }
 
-impl EndpointFacts {
+impl ObservedCompute {
     /// Whether a size or sleep that the wish names is another in Neon.
-    pub fn differs_from(&self, wish: &Wish) -> bool {
+    pub fn differs_from(&self, desired: &DesiredState) -> bool {
         let other = |wished: Option<_>, seen: Option<_>| wished.is_some() && wished != seen;
-        other(wish.compute.min, self.compute.min)
-            || other(wish.compute.max, self.compute.max)
-            || (wish.compute.suspend_timeout_seconds.is_some()
-                && wish.compute.suspend_timeout_seconds != self.compute.suspend_timeout_seconds)
+        other(desired.compute.min, self.compute.min)
+            || other(desired.compute.max, self.compute.max)
+            || (desired.compute.suspend_timeout_seconds.is_some()
+                && desired.compute.suspend_timeout_seconds != self.compute.suspend_timeout_seconds)
     }
 }
 
 /// The connection Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretFacts {
+pub enum ObservedSecret {
     /// There is none of that name.
     Missing,
     /// One of that name exists and belongs to somebody else.
@@ -168,7 +168,7 @@ pub enum Schema {
     /// This one.
     Target(SchemaTarget),
     /// The class's migrations cannot be read.
-    Unusable(Refusal),
+    Unusable(Issue),
 }
 
 /// A schema by its version and content.

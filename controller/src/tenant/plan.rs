@@ -10,21 +10,21 @@ use crds::{DeletionPolicy, Reason, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
 use neon_client::ids::{EndpointId, ProjectId};
 
-use crate::tenant::desired::{Refusal, Wish};
-use crate::tenant::observed::{AccountFacts, Facts, ListingFacts, Schema, SecretFacts};
+use crate::tenant::desired::{Issue, DesiredState};
+use crate::tenant::observed::{ObservedAccount, ObservedState, ObservedListing, Schema, ObservedSecret};
 use deletion::plan_deletion;
 
 /// How old a listing may be while a lost answer is being waited out, before another is asked for.
-pub const SETTLE_LISTING_AGE_MAX: SignedDuration = SignedDuration::from_secs(5);
+pub const MAX_VERIFICATION_LISTING_AGE: SignedDuration = SignedDuration::from_secs(5);
 
 /// That the status names neither project nor request proves nothing before the account was listed once: a status can get
 /// lost. Any listing will do, so those who wait for the first one share it.
-const LIST_ONCE: Step = Step::List {
+const LIST_IF_NEVER_LISTED: Step = Step::List {
     since: Timestamp::MIN,
 };
 
 /// How often it is looked whether the Secret of an earlier Tenant is gone; its removal wakes us as a rule.
-pub const LEFTOVER_LOOK_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
+pub const STALE_SECRET_POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub enum Step {
     /// Put our finalizer on the Tenant.
     AddFinalizer,
     /// Take our finalizer off: the Tenant may go.
-    LetGo(Farewell),
+    LetGo(ReleaseReason),
     /// Read the whole account, in a listing that begins no earlier than this.
     List {
         /// The earliest beginning that will do.
@@ -80,14 +80,14 @@ pub enum Step {
     /// `spec.suspend` holds every change back.
     Hold,
     /// A person has to mend something.
-    Stall(Refusal),
+    Stall(Issue),
     /// Everything is as wished.
     Rest,
 }
 
 /// Why a Tenant may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Farewell {
+pub enum ReleaseReason {
     /// It never had a project, or the project is deleted.
     Gone,
     /// Its project stays, by policy.
@@ -102,25 +102,25 @@ pub enum Farewell {
     clippy::large_enum_variant,
     reason = "there is one for each running pass"
 )]
-pub enum Goal {
+pub enum Intent {
     /// It is to live, as wished, or the wish cannot be granted.
-    Live(Result<Wish, Refusal>),
+    Live(Result<DesiredState, Issue>),
     /// It is to go, and its project with it or not.
     Go(DeletionPolicy),
 }
 
 /// The next step towards the goal.
-pub fn plan(goal: &Goal, facts: &Facts) -> Step {
-    match goal {
-        Goal::Go(policy) => plan_deletion(*policy, facts),
-        Goal::Live(_) if facts.suspended => Step::Hold,
-        Goal::Live(Err(refusal)) => Step::Stall(refusal.clone()),
-        Goal::Live(Ok(wish)) => plan_life(wish, facts),
+pub fn plan(intent: &Intent, observed: &ObservedState) -> Step {
+    match intent {
+        Intent::Delete(policy) => plan_deletion(*policy, observed),
+        Intent::Provision(_) if observed.suspended => Step::Suspended,
+        Intent::Provision(Err(issue)) => Step::Stalled(issue.clone()),
+        Intent::Provision(Ok(desired)) => plan_reconcile(desired, observed),
     }
 }
 
 /// What an outstanding request to create a project still asks for; `None` once it is sure that it did not land.
-fn settle(status: &TenantStatus, listing: &ListingFacts, now: Timestamp) -> Option<Step> {
+fn resolve_pending_creation(status: &TenantStatus, listing: &ObservedListing, now: Timestamp) -> Option<Step> {
     let intent = status.creation.as_ref()?;
     let settled_at = intent.settled_at.0;
     if listing.as_of.is_some_and(|as_of| as_of >= settled_at) {
@@ -131,8 +131,8 @@ fn settle(status: &TenantStatus, listing: &ListingFacts, now: Timestamp) -> Opti
     }
     // Counted from its end: a large account may take longer to list than a listing stays fresh.
     match listing.done_at.or(listing.as_of) {
-        Some(done_at) if done_at + SETTLE_LISTING_AGE_MAX > now => Some(Step::Wait {
-            until: Some(settled_at.min(done_at + SETTLE_LISTING_AGE_MAX)),
+        Some(done_at) if done_at + MAX_VERIFICATION_LISTING_AGE > now => Some(Step::Wait {
+            until: Some(settled_at.min(done_at + MAX_VERIFICATION_LISTING_AGE)),
             reason: Reason::VerifyingCreation,
             message: format!(
                 "the answer to request {} for a project was lost; until {settled_at:.0} its project may still appear",
@@ -144,97 +144,97 @@ fn settle(status: &TenantStatus, listing: &ListingFacts, now: Timestamp) -> Opti
 }
 
 /// Something is missing. What is only not read yet comes by itself; for the rest a person is needed.
-fn missing(refusal: &Refusal) -> Step {
-    match refusal.reason {
+fn missing(issue: &Issue) -> Step {
+    match issue.reason {
         Reason::Waiting => Step::Wait {
             until: None,
-            reason: refusal.reason,
-            message: refusal.message.clone(),
+            reason: issue.reason,
+            message: issue.message.clone(),
         },
-        _ => Step::Stall(refusal.clone()),
+        _ => Step::Stalled(issue.clone()),
     }
 }
 
-fn plan_life(wish: &Wish, facts: &Facts) -> Step {
-    if let AccountFacts::Unusable(refusal) = &facts.account {
-        return missing(refusal);
+fn plan_reconcile(desired: &DesiredState, observed: &ObservedState) -> Step {
+    if let ObservedAccount::Unusable(issue) = &observed.account {
+        return missing(issue);
     }
-    if !facts.class_guarded {
-        return Step::GuardClass;
+    if !observed.class_has_finalizer {
+        return Step::AddClassFinalizer;
     }
-    if !facts.has_finalizer {
+    if !observed.has_finalizer {
         return Step::AddFinalizer;
     }
-    plan_project(wish, facts)
-        .or_else(|| plan_credentials(wish, facts))
-        .or_else(|| plan_schema(facts))
-        .unwrap_or(Step::Rest)
+    plan_project(desired, observed)
+        .or_else(|| plan_credentials(desired, observed))
+        .or_else(|| plan_schema(observed))
+        .unwrap_or(Step::UpToDate)
 }
 
-fn plan_project(wish: &Wish, facts: &Facts) -> Option<Step> {
-    let status = &facts.status;
+fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step> {
+    let status = &observed.status;
     let Some(project) = &status.project else {
-        return Some(plan_birth(wish, facts));
+        return Some(plan_creation(desired, observed));
     };
     let Ok(id) = project.id.parse::<ProjectId>() else {
-        return Some(Step::Stall(no_project_id(&project.id)));
+        return Some(Step::Stalled(no_project_id(&project.id)));
     };
-    if let Some(refusal) = adoption_conflict(wish, facts, &id) {
-        return Some(Step::Stall(refusal));
+    if let Some(issue) = adoption_conflict(desired, observed, &id) {
+        return Some(Step::Stalled(issue));
     }
     // A twin is told by our own mark: an adopted project has none, and a person's copy does not either.
-    if let Some(twin) = facts
+    if let Some(twin) = observed
         .listing
         .marked
         .iter()
         .find(|seen| seen.id != id && !project.adopted)
     {
-        return Some(Step::RemoveTwin(twin.id.clone()));
+        return Some(Step::DeleteDuplicate(twin.id.clone()));
     }
-    if facts.listing.unavailable {
+    if observed.listing.unavailable {
         return Some(Step::Wait {
             until: None,
             reason: Reason::ProjectUnavailable,
             message: format!("Neon cannot read project {id} at the moment; it is not deleted"),
         });
     }
-    if let Some(seen) = &facts.listing.own {
+    if let Some(seen) = &observed.listing.own {
         let checked = project.checked_at.as_deref() == Some(seen.updated_at.as_str());
-        if !checked && facts.endpoint.is_none() {
+        if !checked && observed.endpoint.is_none() {
             return Some(Step::Inspect(id));
         }
-        let drifted = !checked && seen.differs_from(wish, &facts.project_name, project.adopted);
-        let resized = facts
+        let drifted = !checked && seen.differs_from(desired, &observed.project_name, project.adopted);
+        let resized = observed
             .endpoint
             .as_ref()
-            .is_some_and(|endpoint| endpoint.differs_from(wish));
-        return (drifted || resized || pending(wish, facts)).then(|| update(id, wish, facts));
+            .is_some_and(|endpoint| endpoint.differs_from(desired));
+        return (drifted || resized || pending(desired, observed)).then(|| update(id, desired, observed));
     }
-    if facts.listing.as_of.is_some() && !facts.confirmed {
-        return Some(Step::ConfirmGone(id));
+    if observed.listing.as_of.is_some() && !observed.project_found {
+        return Some(Step::VerifyMissing(id));
     }
-    pending(wish, facts).then(|| update(id, wish, facts))
+    pending(desired, observed).then(|| update(id, desired, observed))
 }
 
-fn update(project: ProjectId, wish: &Wish, facts: &Facts) -> Step {
+fn update(project: ProjectId, desired: &DesiredState, observed: &ObservedState) -> Step {
     // Where nothing is known to be in effect (a project taken up after a lost answer), a size that is wished is sent.
-    let in_effect = facts
+    let in_effect = observed
         .status
         .effective
         .as_ref()
         .map(|effective| effective.compute)
         .unwrap_or_default();
-    let resize = facts
+    let resize = observed
         .endpoint
         .as_ref()
-        .is_some_and(|endpoint| endpoint.differs_from(wish))
-        || in_effect != wish.effective().compute;
-    let endpoint = facts
+        .is_some_and(|endpoint| endpoint.differs_from(desired))
+        || in_effect != desired.effective().compute;
+    let endpoint = observed
         .endpoint
         .as_ref()
         .map(|endpoint| endpoint.id.clone())
         .or_else(|| {
-            facts
+            observed
                 .status
                 .project
                 .as_ref()
@@ -252,14 +252,14 @@ fn update(project: ProjectId, wish: &Wish, facts: &Facts) -> Step {
 }
 
 /// Whether something that Neon has to be told differs between what is in effect and what is wished.
-fn pending(wish: &Wish, facts: &Facts) -> bool {
-    let Some(in_effect) = &facts.status.effective else {
+fn pending(desired: &DesiredState, observed: &ObservedState) -> bool {
+    let Some(in_effect) = &observed.status.effective else {
         return true;
     };
-    let wished = wish.effective();
-    let project = facts.status.project.as_ref();
+    let wished = desired.effective();
+    let project = observed.status.project.as_ref();
     let renamed =
-        project.is_some_and(|project| !project.adopted && project.name != facts.project_name);
+        project.is_some_and(|project| !project.adopted && project.name != observed.project_name);
     renamed
         || in_effect.compute != wished.compute
         || in_effect.quota != wished.quota
@@ -268,25 +268,25 @@ fn pending(wish: &Wish, facts: &Facts) -> bool {
 }
 
 /// The Tenant has no project yet.
-fn plan_birth(wish: &Wish, facts: &Facts) -> Step {
-    if let Some(adopt) = &wish.adopt {
-        return adoption_conflict(wish, facts, &adopt.project)
-            .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stall);
+fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
+    if let Some(adopt) = &desired.adopt {
+        return adoption_conflict(desired, observed, &adopt.project)
+            .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stalled);
     }
     // Of several that landed, the first is kept; the others are removed as twins once this one is recorded.
-    if let Some(seen) = facts
+    if let Some(seen) = observed
         .listing
         .marked
         .iter()
         .min_by_key(|seen| (seen.created_at, &seen.id))
     {
-        return Step::TakeUp(seen.id.clone());
+        return Step::RecoverCreated(seen.id.clone());
     }
-    if facts.listing.as_of.is_none() {
-        return LIST_ONCE;
+    if observed.listing.as_of.is_none() {
+        return LIST_IF_NEVER_LISTED;
     }
-    settle(&facts.status, &facts.listing, facts.now).unwrap_or_else(|| {
-        let before = facts
+    resolve_pending_creation(&observed.status, &observed.listing, observed.now).unwrap_or_else(|| {
+        let before = observed
             .status
             .creation
             .as_ref()
@@ -297,8 +297,8 @@ fn plan_birth(wish: &Wish, facts: &Facts) -> Step {
     })
 }
 
-fn no_project_id(id: &str) -> Refusal {
-    Refusal {
+fn no_project_id(id: &str) -> Issue {
+    Issue {
         reason: Reason::ProjectNotFound,
         message: format!(
             "status.project.id {id:?} is no project id: restore the status from a backup"
@@ -306,10 +306,10 @@ fn no_project_id(id: &str) -> Refusal {
     }
 }
 
-fn adoption_conflict(wish: &Wish, facts: &Facts, project: &ProjectId) -> Option<Refusal> {
-    wish.adopt.as_ref()?;
-    let other = facts.taken_by.as_ref()?;
-    Some(Refusal {
+fn adoption_conflict(desired: &DesiredState, observed: &ObservedState, project: &ProjectId) -> Option<Issue> {
+    desired.adopt.as_ref()?;
+    let other = observed.taken_by.as_ref()?;
+    Some(Issue {
         reason: Reason::ProjectInUse,
         message: format!(
             "project {project} belongs to Tenant {other}: a project has one Tenant at most"
@@ -317,39 +317,39 @@ fn adoption_conflict(wish: &Wish, facts: &Facts, project: &ProjectId) -> Option<
     })
 }
 
-fn plan_credentials(wish: &Wish, facts: &Facts) -> Option<Step> {
-    let project = facts.status.project.as_ref()?;
+fn plan_credentials(desired: &DesiredState, observed: &ObservedState) -> Option<Step> {
+    let project = observed.status.project.as_ref()?;
     let id: ProjectId = project.id.parse().ok()?;
-    match &facts.secret {
-        SecretFacts::Foreign => Some(Step::Stall(Refusal {
+    match &observed.secret {
+        ObservedSecret::NotOwned => Some(Step::Stalled(Issue {
             reason: Reason::SecretConflict,
             message: format!(
                 "Secret {0} exists and is not this Tenant's, so it is left as it is: delete it, or name another in \
                  spec.connectionSecret.name",
-                wish.secret_name
+                desired.secret_name
             ),
         })),
-        SecretFacts::Leftover => Some(Step::Wait {
-            until: Some(facts.now + LEFTOVER_LOOK_INTERVAL),
+        ObservedSecret::OwnedByPredecessor => Some(Step::Wait {
+            until: Some(observed.now + STALE_SECRET_POLL_INTERVAL),
             reason: Reason::UpdatingSecret,
             message: format!(
                 "Secret {} of an earlier Tenant of this name is still being removed",
-                wish.secret_name
+                desired.secret_name
             ),
         }),
-        SecretFacts::Ours {
+        ObservedSecret::Owned {
             intact: true,
             project: of,
             ca_digest,
         } if *of == Some(id.clone())
-            && *ca_digest == facts.ca_digest
-            && !facts.password_rejected
-            && facts.status.connection.is_some()
-            && facts
+            && *ca_digest == observed.ca_digest
+            && !observed.password_rejected
+            && observed.status.connection.is_some()
+            && observed
                 .status
                 .binding
                 .as_ref()
-                .is_some_and(|binding| binding.name == wish.secret_name) =>
+                .is_some_and(|binding| binding.name == desired.secret_name) =>
         {
             None
         }
@@ -357,12 +357,12 @@ fn plan_credentials(wish: &Wish, facts: &Facts) -> Option<Step> {
     }
 }
 
-fn plan_schema(facts: &Facts) -> Option<Step> {
-    let status = &facts.status;
+fn plan_schema(observed: &ObservedState) -> Option<Step> {
+    let status = &observed.status;
     let project = status.project.as_ref()?;
     let id: ProjectId = project.id.parse().ok()?;
-    let target = match &facts.schema {
-        Schema::Unusable(refusal) => return Some(missing(refusal)),
+    let target = match &observed.schema {
+        Schema::Unusable(issue) => return Some(missing(issue)),
         Schema::Target(target) => target,
     };
     let current = status.schema.as_ref().is_some_and(|schema| {
@@ -370,7 +370,7 @@ fn plan_schema(facts: &Facts) -> Option<Step> {
             && schema.version == Some(target.version)
             && schema.checksum.as_deref() == Some(target.digest.as_str())
     });
-    let asked = facts.reconcile_at.is_some() && facts.reconcile_at != status.last_reconcile_at;
+    let asked = observed.reconcile_at.is_some() && observed.reconcile_at != status.last_reconcile_at;
     (!current || asked).then_some(Step::Migrate(id))
 }
 

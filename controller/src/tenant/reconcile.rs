@@ -10,22 +10,22 @@ use kube::runtime::controller::Action;
 use service_kit::error_chain;
 use tracing::{Instrument, debug, info_span, warn};
 
-use crate::cache::PackedTenant;
+use crate::cache::CachedTenant;
 use crate::class;
 use crate::context::Context;
-use crate::error::{Failure, Retry};
+use crate::error::{ReconcileError, Retry};
 use crate::telemetry::{ReconcileOutcome, StepOutcome};
 use crate::tenant::apply::{apply, name, progress};
 use crate::tenant::observe::{begin, observe};
-use crate::tenant::observed::Facts;
-use crate::tenant::plan::{Goal, Step, plan};
-use crate::tenant::reconciliation::Pass;
-use crate::tenant::status::{Area, Finding, Verdict};
+use crate::tenant::observed::ObservedState;
+use crate::tenant::plan::{Intent, Step, plan};
+use crate::tenant::reconciliation::Reconciliation;
+use crate::tenant::status::{Component, Issue, StatusOutcome};
 
 /// Steps of one pass. The longest way, from nothing to ready with a refused password on the way, takes about ten.
-const PASS_STEPS_MAX: usize = 24;
+const MAX_STEPS_PER_RECONCILE: usize = 24;
 /// A pass that took more steps than that goes on after this.
-const ENDLESS_RETRY: Duration = Duration::from_secs(30);
+const STEP_LIMIT_RETRY: Duration = Duration::from_secs(30);
 
 /// How a pass ended.
 struct Ending {
@@ -36,28 +36,28 @@ struct Ending {
 
 /// Reconciles one Tenant. It never fails: what goes wrong stands in the Tenant's status, and the action says when to look
 /// again.
-pub async fn reconcile(packed: Arc<PackedTenant>, ctx: Arc<Context>) -> Result<Action, Infallible> {
+pub async fn reconcile(packed: Arc<CachedTenant>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     let start = Instant::now();
-    look_at_class(&ctx, packed.class_name()).await;
-    let Some(mut pass) = begin(&ctx, &packed) else {
+    ensure_class_loaded(&ctx, packed.class_name()).await;
+    let Some(mut rec) = begin(&ctx, &packed) else {
         return Ok(Action::await_change());
     };
-    let span = info_span!("reconcile", tenant.namespace = %pass.key.namespace, tenant.name = %pass.key.name);
-    let uid = pass.uid;
-    let ending = run(&mut pass).instrument(span).await;
+    let span = info_span!("reconcile", tenant.namespace = %rec.key.namespace, tenant.name = %rec.key.name);
+    let uid = rec.uid;
+    let ending = run(&mut rec).instrument(span).await;
     if !matches!(ending.outcome, ReconcileOutcome::Failed) {
-        ctx.backoffs.forget(&uid);
+        ctx.backoffs.reset(&uid);
     }
     ctx.metrics
-        .reconciled(ending.outcome, ending.reason, start.elapsed());
+        .record_reconcile(ending.outcome, ending.reason, start.elapsed());
     Ok(ending.action)
 }
 
 /// A class that is new is looked at on the way, so that its first Tenant need not wait for the class's own turn; so is one
 /// that was edited, or the Tenant would get the account and the migrations of the class as it was.
-async fn look_at_class(ctx: &Context, name: &str) {
+async fn ensure_class_loaded(ctx: &Context, name: &str) {
     if let Some(class) = ctx.class(name)
-        && !ctx.schemas.is_current(&class)
+        && !ctx.migration_sources.is_current(&class)
         && let Err(error) = class::load(ctx, &class).await
     {
         debug!(
@@ -68,28 +68,28 @@ async fn look_at_class(ctx: &Context, name: &str) {
     }
 }
 
-async fn run(pass: &mut Pass<'_>) -> Ending {
+async fn run(rec: &mut Reconciliation<'_>) -> Ending {
     // Its finalizer is not ours any more: whatever happens to it is not our business.
-    if pass.deleting() && !observe(pass).has_finalizer {
-        pass.ctx.recent.forget(pass.uid);
+    if rec.deleting() && !observe(rec).has_finalizer {
+        rec.ctx.own_writes.forget(rec.uid);
         return Ending {
             action: Action::await_change(),
             outcome: ReconcileOutcome::Released,
             reason: Reason::Deleting,
         };
     }
-    for _ in 0..PASS_STEPS_MAX {
-        let facts = observe(pass);
-        let step = plan(&pass.goal, &facts);
+    for _ in 0..MAX_STEPS_PER_RECONCILE {
+        let observed = observe(rec);
+        let step = plan(&rec.intent, &observed);
         debug!(step = name(&step), "Planned");
-        if let Some(ending) = end(pass, &facts, &step).await {
+        if let Some(ending) = end(rec, &observed, &step).await {
             return ending;
         }
-        if let Err(failure) = take(pass, &facts, &step).await {
-            return fail(pass, failure).await;
+        if let Err(failure) = take(rec, &observed, &step).await {
+            return fail(rec, failure).await;
         }
-        if matches!(step, Step::LetGo(_)) {
-            pass.ctx.recent.forget(pass.uid);
+        if matches!(step, Step::RemoveFinalizer(_)) {
+            rec.ctx.own_writes.forget(rec.uid);
             return Ending {
                 action: Action::await_change(),
                 outcome: ReconcileOutcome::Released,
@@ -98,37 +98,37 @@ async fn run(pass: &mut Pass<'_>) -> Ending {
         }
     }
     warn!(
-        steps = PASS_STEPS_MAX,
+        steps = MAX_STEPS_PER_RECONCILE,
         "A pass did not come to an end; it goes on later"
     );
     Ending {
-        action: Action::requeue(ENDLESS_RETRY),
+        action: Action::requeue(STEP_LIMIT_RETRY),
         outcome: ReconcileOutcome::Failed,
         reason: Reason::Progressing,
     }
 }
 
 /// Does one step.
-async fn take(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<(), Failure> {
-    if !pass.ctx.guard.holds() {
-        return Err(Failure::deposed(Area::Project));
+async fn take(rec: &mut Reconciliation<'_>, observed: &ObservedState, step: &Step) -> Result<(), ReconcileError> {
+    if !rec.ctx.guard.is_leader() {
+        return Err(ReconcileError::not_leader(Component::Project));
     }
     // On a Tenant that was ready, people see at once that something is going on. One on its way says so already.
-    let was_ready = is_true(&pass.status.conditions, ConditionType::Ready);
-    if let Some((area, reason, message)) = progress(step).filter(|_| was_ready) {
-        let finding = Finding {
-            area,
+    let was_ready = is_true(&rec.status.conditions, ConditionType::Ready);
+    if let Some((component, reason, message)) = progress(step).filter(|_| was_ready) {
+        let issue = Issue {
+            component,
             reason,
             message: message.to_owned(),
         };
-        let verdict = if pass.deleting() {
-            Verdict::Deleting(finding)
+        let outcome = if rec.deleting() {
+            StatusOutcome::Deleting(issue)
         } else {
-            Verdict::Progress(finding)
+            StatusOutcome::InProgress(issue)
         };
-        pass.save(facts, &verdict).await?;
+        rec.save(observed, &outcome).await?;
     }
-    let result = apply(pass, facts, step)
+    let result = apply(rec, observed, step)
         .instrument(info_span!("step", step = name(step)))
         .await;
     let outcome = if result.is_ok() {
@@ -136,47 +136,47 @@ async fn take(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Result<(), Fai
     } else {
         StepOutcome::Failed
     };
-    pass.ctx.metrics.step(name(step), outcome);
+    rec.ctx.metrics.record_step(name(step), outcome);
     result
 }
 
 /// Ends the pass, if the step is one that ends it.
-async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> {
-    let retry = &pass.ctx.config.retry;
-    let (verdict, action, outcome, reason) = match step {
-        Step::Rest => {
-            settle_figures(pass);
+async fn end(rec: &mut Reconciliation<'_>, observed: &ObservedState, step: &Step) -> Option<Ending> {
+    let retry = &rec.ctx.config.retry;
+    let (outcome, action, outcome, reason) = match step {
+        Step::UpToDate => {
+            record_effective_spec(rec);
             // No timer of its own: whatever wakes it is a change, a listing, or the look at all of them.
             let action = Action::await_change();
             (
-                Verdict::Ready,
+                StatusOutcome::Ready,
                 action,
                 ReconcileOutcome::Ready,
                 Reason::ReconcileSucceeded,
             )
         }
-        Step::Hold => (
-            Verdict::Suspended,
+        Step::Suspended => (
+            StatusOutcome::Suspended,
             Action::await_change(),
             ReconcileOutcome::Waiting,
             Reason::Suspended,
         ),
-        Step::Stall(refusal) => {
-            let finding = Finding {
-                area: area_of(refusal.reason),
-                reason: refusal.reason,
-                message: refusal.message.clone(),
+        Step::Stalled(issue) => {
+            let issue = Issue {
+                component: component_of(issue.reason),
+                reason: issue.reason,
+                message: issue.message.clone(),
             };
-            let verdict = if pass.deleting() {
-                Verdict::DeletionStalled(finding)
+            let outcome = if rec.deleting() {
+                StatusOutcome::DeletionStalled(issue)
             } else {
-                Verdict::Stalled(finding)
+                StatusOutcome::Stalled(issue)
             };
             (
-                verdict,
+                outcome,
                 Action::requeue(retry.stalled_interval),
                 ReconcileOutcome::Stalled,
-                refusal.reason,
+                issue.reason,
             )
         }
         Step::Wait {
@@ -184,19 +184,19 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
             reason,
             message,
         } => {
-            let finding = Finding {
-                area: area_of(*reason),
+            let issue = Issue {
+                component: component_of(*reason),
                 reason: *reason,
                 message: message.clone(),
             };
-            let verdict = if pass.deleting() {
-                Verdict::Deleting(finding)
+            let outcome = if rec.deleting() {
+                StatusOutcome::Deleting(issue)
             } else {
-                Verdict::Progress(finding)
+                StatusOutcome::InProgress(issue)
             };
-            let wait = until.map_or(retry.stalled_interval, |until| until_then(facts.now, until));
+            let wait = until.map_or(retry.stalled_interval, |until| until_then(observed.now, until));
             (
-                verdict,
+                outcome,
                 Action::requeue(wait),
                 ReconcileOutcome::Waiting,
                 *reason,
@@ -204,25 +204,25 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
         }
         _ => return None,
     };
-    let first_ready = matches!(verdict, Verdict::Ready)
-        && pass
+    let first_ready = matches!(outcome, StatusOutcome::Ready)
+        && rec
             .status
             .timings
             .as_ref()
             .is_some_and(|timings| timings.ready_ms.is_none());
-    if let Err(failure) = pass.save(facts, &verdict).await {
-        return Some(fail(pass, failure).await);
+    if let Err(failure) = rec.save(observed, &outcome).await {
+        return Some(fail(rec, failure).await);
     }
     if first_ready
-        && let Some(ready_ms) = pass
+        && let Some(ready_ms) = rec
             .status
             .timings
             .as_ref()
             .and_then(|timings| timings.ready_ms)
     {
-        pass.ctx
+        rec.ctx
             .metrics
-            .became_ready(Duration::from_millis(ready_ms.unsigned_abs()));
+            .record_time_to_ready(Duration::from_millis(ready_ms.unsigned_abs()));
     }
     Some(Ending {
         action,
@@ -232,18 +232,18 @@ async fn end(pass: &mut Pass<'_>, facts: &Facts, step: &Step) -> Option<Ending> 
 }
 
 /// The part that a plan's own reasons speak of.
-fn area_of(reason: Reason) -> Area {
+fn component_of(reason: Reason) -> Component {
     match reason {
-        Reason::SecretConflict | Reason::UpdatingSecret => Area::Credentials,
-        Reason::MigrationsInvalid => Area::Schema,
-        _ => Area::Project,
+        Reason::SecretConflict | Reason::UpdatingSecret => Component::Credentials,
+        Reason::MigrationsInvalid => Component::Schema,
+        _ => Component::Project,
     }
 }
 
 /// Once everything is as wished, what Neon need not be told is in effect too.
-fn settle_figures(pass: &mut Pass<'_>) {
-    if let Goal::Live(Ok(wish)) = &pass.goal {
-        pass.status.effective = Some(wish.effective());
+fn record_effective_spec(rec: &mut Reconciliation<'_>) {
+    if let Intent::Provision(Ok(desired)) = &rec.intent {
+        rec.status.effective = Some(desired.effective());
     }
 }
 
@@ -253,23 +253,23 @@ fn until_then(now: Timestamp, then: Timestamp) -> Duration {
         .unwrap_or(Duration::ZERO)
 }
 
-async fn fail(pass: &mut Pass<'_>, failure: Failure) -> Ending {
-    let facts = observe(pass);
-    let verdict = failure.verdict(pass.deleting());
+async fn fail(rec: &mut Reconciliation<'_>, failure: ReconcileError) -> Ending {
+    let observed = observe(rec);
+    let outcome = failure.outcome(rec.deleting());
     // After a conflict somebody knows better than this pass; any other failure is worth a word in the status.
     let outdated =
         failure.reason == Reason::KubernetesError && matches!(failure.retry, Retry::After(_));
-    if !outdated && let Err(unsaid) = pass.save(&facts, &verdict).await {
+    if !outdated && let Err(unsaid) = rec.save(&observed, &outcome).await {
         debug!(reason = %unsaid.reason, "The status could not be written: {}", unsaid.message);
     }
     let (wait, outcome) = match failure.retry {
         Retry::After(wait) => (wait, ReconcileOutcome::Failed),
         Retry::Backoff => (
-            pass.ctx.backoffs.failed(&pass.uid),
+            rec.ctx.backoffs.record_failure(&rec.uid),
             ReconcileOutcome::Failed,
         ),
         Retry::OnChange => (
-            pass.ctx.config.retry.stalled_interval,
+            rec.ctx.config.retry.stalled_interval,
             ReconcileOutcome::Stalled,
         ),
     };

@@ -13,23 +13,23 @@ use kube::Resource;
 use neon_client::ids::ProjectId;
 
 use crate::accounts::Account;
-use crate::cache::Key;
+use crate::cache::NamespacedName;
 use crate::cluster::ClusterError;
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::ReconcileError;
 use crate::identity::TenantUid;
-use crate::migrations::SchemaSet;
-use crate::tenant::desired::Wish;
-use crate::tenant::observed::{EndpointFacts, Facts, Schema, SecretFacts};
-use crate::tenant::plan::Goal;
-use crate::tenant::status::{Area, Seen, Verdict, is_available, report};
+use crate::migrations::MigrationSet;
+use crate::tenant::desired::DesiredState;
+use crate::tenant::observed::{ObservedCompute, ObservedState, Schema, ObservedSecret};
+use crate::tenant::plan::Intent;
+use crate::tenant::status::{Component, StatusInput, StatusOutcome, is_available, report};
 
 /// A pass over one Tenant.
-pub struct Pass<'a> {
+pub struct Reconciliation<'a> {
     /// What all passes share.
     pub ctx: &'a Context,
     /// Namespace and name.
-    pub key: Key,
+    pub key: NamespacedName,
     /// UID.
     pub uid: TenantUid,
     /// The Tenant, as the API server last returned it.
@@ -41,11 +41,11 @@ pub struct Pass<'a> {
     /// Its account, when it can be used.
     pub account: Option<Arc<Account>>,
     /// The class's migrations, when they can be read.
-    pub schema: Option<SchemaSet>,
+    pub schema: Option<MigrationSet>,
     /// What is to become of it.
-    pub goal: Goal,
+    pub intent: Intent,
     /// What earlier steps of this pass found out.
-    pub hand: Hand,
+    pub state: ReconcileState,
 }
 
 /// What a pass found out and does not have to ask again.
@@ -54,19 +54,19 @@ pub struct Pass<'a> {
     clippy::struct_excessive_bools,
     reason = "each is a discovery of its own, and any combination can be met"
 )]
-pub struct Hand {
+pub struct ReconcileState {
     /// Credentials, and the project they belong to.
     pub credentials: Option<(ProjectId, ConnectionDetails)>,
     /// The project's compute.
-    pub endpoint: Option<EndpointFacts>,
+    pub endpoint: Option<ObservedCompute>,
     /// Whether the class was just marked as in use.
-    pub class_guarded: bool,
+    pub class_has_finalizer: bool,
     /// Whether the project answered when asked for by id.
-    pub confirmed: bool,
+    pub project_found: bool,
     /// The project that was deleted, or found deleted.
     pub deleted: Option<ProjectId>,
     /// What the Secret turned out to be when it was written, although no cache said so.
-    pub secret: Option<SecretFacts>,
+    pub secret: Option<ObservedSecret>,
     /// Whether the database refused the password.
     pub password_rejected: bool,
     /// Whether the credentials in hand were just read from Neon.
@@ -75,18 +75,18 @@ pub struct Hand {
     pub password_reset: bool,
 }
 
-impl Pass<'_> {
+impl Reconciliation<'_> {
     /// The wish, on steps that are only planned with one.
-    pub fn wish(&self) -> Result<&Wish, Failure> {
-        match &self.goal {
-            Goal::Live(Ok(wish)) => Ok(wish),
-            Goal::Live(Err(refusal)) => Err(Failure::lasting(
-                Area::Project,
-                refusal.reason,
-                refusal.message.clone(),
+    pub fn desired(&self) -> Result<&DesiredState, ReconcileError> {
+        match &self.intent {
+            Intent::Provision(Ok(desired)) => Ok(desired),
+            Intent::Provision(Err(issue)) => Err(ReconcileError::permanent(
+                Component::Project,
+                issue.reason,
+                issue.message.clone(),
             )),
-            Goal::Go(_) => Err(Failure::passing(
-                Area::Project,
+            Intent::Delete(_) => Err(ReconcileError::transient(
+                Component::Project,
                 Reason::Deleting,
                 "the Tenant is being deleted",
             )),
@@ -94,10 +94,10 @@ impl Pass<'_> {
     }
 
     /// The account, on steps that are only planned with one.
-    pub fn account(&self) -> Result<Arc<Account>, Failure> {
+    pub fn account(&self) -> Result<Arc<Account>, ReconcileError> {
         self.account.clone().ok_or_else(|| {
-            Failure::passing(
-                Area::Project,
+            ReconcileError::transient(
+                Component::Project,
                 Reason::AccountUnreachable,
                 "the class's account is not there any more",
             )
@@ -129,43 +129,43 @@ impl Pass<'_> {
     }
 
     /// What the Secret looks like: in the caches, and by what this pass found out.
-    pub fn secret_facts(&self, name: &str) -> SecretFacts {
-        if let Some(secret) = &self.hand.secret {
+    pub fn observed_secret(&self, name: &str) -> ObservedSecret {
+        if let Some(secret) = &self.state.secret {
             return secret.clone();
         }
-        let key = Key {
+        let key = NamespacedName {
             namespace: self.key.namespace.clone(),
             name: name.into(),
         };
-        self.ctx.secrets.facts(&key, self.uid, &self.key.name)
+        self.ctx.secrets.lookup(&key, self.uid, &self.key.name)
     }
 
     /// Writes down where the pass stands, if that changes anything.
-    pub async fn save(&mut self, facts: &Facts, verdict: &Verdict) -> Result<(), Failure> {
-        let next = report(self.status.clone(), verdict, self.seen(facts));
-        self.announce(&next, verdict);
+    pub async fn save(&mut self, observed: &ObservedState, outcome: &StatusOutcome) -> Result<(), ReconcileError> {
+        let next = report(self.status.clone(), outcome, self.seen(observed));
+        self.announce(&next, outcome);
         if self.tenant.status.as_ref() == Some(&next) {
             self.status = next;
         } else {
             self.write(&next)
                 .await
-                .map_err(|error| Failure::cluster(Area::Project, &error))?;
+                .map_err(|error| ReconcileError::cluster(Component::Project, &error))?;
             // As the API server keeps it: its times have less precision than ours.
             self.status = self.tenant.status.clone().unwrap_or(next);
         }
         Ok(())
     }
 
-    fn seen(&self, facts: &Facts) -> Seen {
+    fn seen(&self, observed: &ObservedState) -> StatusInput {
         let project = self
             .status
             .project
             .as_ref()
             .map(|project| project.id.as_str());
-        let credentials = match (&self.goal, &facts.secret) {
+        let credentials = match (&self.intent, &observed.secret) {
             (
                 _,
-                SecretFacts::Ours {
+                ObservedSecret::Owned {
                     intact: true,
                     project: of,
                     ..
@@ -175,7 +175,7 @@ impl Pass<'_> {
         };
         let schema = self.status.schema.as_ref().is_some_and(|schema| {
             schema.project_id.as_deref() == project
-                && match &facts.schema {
+                && match &observed.schema {
                     Schema::Target(target) => {
                         schema.version == Some(target.version)
                             && schema.checksum.as_ref() == Some(&target.digest)
@@ -183,7 +183,7 @@ impl Pass<'_> {
                     Schema::Unusable(_) => false,
                 }
         });
-        Seen {
+        StatusInput {
             generation: self.tenant.metadata.generation,
             credentials,
             schema,
@@ -213,14 +213,14 @@ impl Pass<'_> {
     /// Goes on with the version of the Tenant that a write returned. The goal stays that of the spec the pass began with;
     /// a newer spec wakes the next pass.
     pub fn adopt_version(&mut self, written: Tenant) {
-        self.ctx.recent.wrote(self.uid, written.clone());
+        self.ctx.own_writes.record_write(self.uid, written.clone());
         let generation = self.tenant.metadata.generation;
         self.tenant = written;
         self.tenant.metadata.generation = generation;
     }
 
     /// A change of the reason for not being ready is worth an event; the same reason again is not.
-    fn announce(&self, next: &TenantStatus, verdict: &Verdict) {
+    fn announce(&self, next: &TenantStatus, outcome: &StatusOutcome) {
         let before = find_condition(&self.status.conditions, ConditionType::Ready);
         let after = find_condition(&next.conditions, ConditionType::Ready);
         let changed = match (before, after) {
@@ -232,17 +232,17 @@ impl Pass<'_> {
         if !changed {
             return;
         }
-        match verdict {
-            Verdict::Stalled(finding) | Verdict::DeletionStalled(finding) => {
+        match outcome {
+            StatusOutcome::Stalled(issue) | StatusOutcome::DeletionStalled(issue) => {
                 tracing::warn!(
-                    tenant.namespace = %self.key.namespace, tenant.name = %self.key.name, reason = %finding.reason,
-                    tenant.available = is_available(next), "Tenant is stalled: {}", finding.message
+                    tenant.namespace = %self.key.namespace, tenant.name = %self.key.name, reason = %issue.reason,
+                    tenant.available = is_available(next), "Tenant is stalled: {}", issue.message
                 );
                 self.ctx
                     .events
-                    .warning(self.reference(), finding.reason, &finding.message);
+                    .warning(self.reference(), issue.reason, &issue.message);
             }
-            Verdict::Ready => {
+            StatusOutcome::Ready => {
                 let ready_ms = next
                     .timings
                     .as_ref()
@@ -253,7 +253,7 @@ impl Pass<'_> {
                     "Tenant is ready"
                 );
             }
-            Verdict::Progress(_) | Verdict::Suspended | Verdict::Deleting(_) => {}
+            StatusOutcome::InProgress(_) | StatusOutcome::Suspended | StatusOutcome::Deleting(_) => {}
         }
     }
 }

@@ -12,26 +12,26 @@ const MESSAGE_CHARS_MAX: usize = 4_000;
 
 /// How a pass ended, or stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum StatusOutcome {
     /// Everything is as wished.
     Ready,
     /// Work goes on by itself.
-    Progress(Finding),
+    Progress(Issue),
     /// A person has to mend something.
-    Stalled(Finding),
+    Stalled(Issue),
     /// `spec.suspend` is true.
     Suspended,
     /// The Tenant is being deleted.
-    Deleting(Finding),
+    Deleting(Issue),
     /// The Tenant is being deleted and a person has to mend something first.
-    DeletionStalled(Finding),
+    DeletionStalled(Issue),
 }
 
 /// What a pass has to say, and about which part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Issue {
     /// The part that is not as wished.
-    pub area: Area,
+    pub component: Component,
     /// Reason of the conditions.
     pub reason: Reason,
     /// What happened, and what to do.
@@ -40,7 +40,7 @@ pub struct Finding {
 
 /// The parts of a Tenant, in the order in which they come to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Area {
+pub enum Component {
     /// The project, and before it the class, the account and the spec.
     Project,
     /// The Secret.
@@ -51,7 +51,7 @@ pub enum Area {
 
 /// What the report needs beside the status and the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct StatusInput {
     /// Generation of the spec that was looked at.
     pub generation: Option<i64>,
     /// Whether the Secret holds credentials of the project.
@@ -64,18 +64,18 @@ pub struct Seen {
 
 /// The status to write. `status` has the facts (project, schema, connection ...) already; this puts in what follows from
 /// them: conditions, phase, generation.
-pub fn report(mut status: TenantStatus, verdict: &Verdict, seen: Seen) -> TenantStatus {
+pub fn report(mut status: TenantStatus, outcome: &StatusOutcome, seen: StatusInput) -> TenantStatus {
     status.observed_generation = seen.generation;
-    let parts = parts(&status, verdict, seen);
-    let available = availability(&status, verdict, seen);
-    let ready = match verdict {
-        Verdict::Ready => state(true, Reason::ReconcileSucceeded, ready_message(&status)),
-        Verdict::Suspended => state(false, Reason::Suspended, SUSPENDED.to_owned()),
-        Verdict::Progress(finding)
-        | Verdict::Stalled(finding)
-        | Verdict::Deleting(finding)
-        | Verdict::DeletionStalled(finding) => {
-            state(false, finding.reason, finding.message.clone())
+    let parts = parts(&status, outcome, seen);
+    let available = availability(&status, outcome, seen);
+    let ready = match outcome {
+        StatusOutcome::Ready => state(true, Reason::ReconcileSucceeded, ready_message(&status)),
+        StatusOutcome::Suspended => state(false, Reason::Suspended, SUSPENDED.to_owned()),
+        StatusOutcome::InProgress(issue)
+        | StatusOutcome::Stalled(issue)
+        | StatusOutcome::Deleting(issue)
+        | StatusOutcome::DeletionStalled(issue) => {
+            state(false, issue.reason, issue.message.clone())
         }
     };
     let now = Time(seen.now);
@@ -96,24 +96,24 @@ pub fn report(mut status: TenantStatus, verdict: &Verdict, seen: Seen) -> Tenant
     }
     put(
         ConditionType::Reconciling,
-        match verdict {
-            Verdict::Progress(finding) | Verdict::Deleting(finding) => {
-                Some(state(true, finding.reason, finding.message.clone()))
+        match outcome {
+            StatusOutcome::InProgress(issue) | StatusOutcome::Deleting(issue) => {
+                Some(state(true, issue.reason, issue.message.clone()))
             }
             _ => None,
         },
     );
     put(
         ConditionType::Stalled,
-        match verdict {
-            Verdict::Stalled(finding) | Verdict::DeletionStalled(finding) => {
-                Some(state(true, finding.reason, finding.message.clone()))
+        match outcome {
+            StatusOutcome::Stalled(issue) | StatusOutcome::DeletionStalled(issue) => {
+                Some(state(true, issue.reason, issue.message.clone()))
             }
             _ => None,
         },
     );
-    status.phase = Some(phase(verdict));
-    if matches!(verdict, Verdict::Ready) {
+    status.phase = Some(phase(outcome));
+    if matches!(outcome, StatusOutcome::Ready) {
         note_ready(&mut status, seen.now);
     }
     status
@@ -128,16 +128,16 @@ fn ready_message(status: &TenantStatus) -> String {
     }
 }
 
-fn phase(verdict: &Verdict) -> Phase {
-    match verdict {
-        Verdict::Ready => Phase::Ready,
-        Verdict::Suspended => Phase::Suspended,
-        Verdict::Stalled(_) => Phase::Stalled,
-        Verdict::Deleting(_) | Verdict::DeletionStalled(_) => Phase::Deleting,
-        Verdict::Progress(finding) if finding.reason == Reason::Waiting => Phase::Pending,
-        Verdict::Progress(finding) => match finding.area {
-            Area::Schema => Phase::Migrating,
-            Area::Project | Area::Credentials => Phase::Provisioning,
+fn phase(outcome: &StatusOutcome) -> Phase {
+    match outcome {
+        StatusOutcome::Ready => Phase::Ready,
+        StatusOutcome::Suspended => Phase::Suspended,
+        StatusOutcome::Stalled(_) => Phase::Stalled,
+        StatusOutcome::Deleting(_) | StatusOutcome::DeletionStalled(_) => Phase::Deleting,
+        StatusOutcome::InProgress(issue) if issue.reason == Reason::Waiting => Phase::Pending,
+        StatusOutcome::InProgress(issue) => match issue.component {
+            Component::Schema => Phase::Migrating,
+            Component::Project | Component::Credentials => Phase::Provisioning,
         },
     }
 }
@@ -189,17 +189,17 @@ impl State {
     }
 }
 
-fn finding(verdict: &Verdict) -> Option<&Finding> {
-    match verdict {
-        Verdict::Ready | Verdict::Suspended => None,
-        Verdict::Progress(finding)
-        | Verdict::Stalled(finding)
-        | Verdict::Deleting(finding)
-        | Verdict::DeletionStalled(finding) => Some(finding),
+fn issue(outcome: &StatusOutcome) -> Option<&Issue> {
+    match outcome {
+        StatusOutcome::Ready | StatusOutcome::Suspended => None,
+        StatusOutcome::InProgress(issue)
+        | StatusOutcome::Stalled(issue)
+        | StatusOutcome::Deleting(issue)
+        | StatusOutcome::DeletionStalled(issue) => Some(issue),
     }
 }
 
-fn parts(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> [(ConditionType, State); 3] {
+fn parts(status: &TenantStatus, outcome: &StatusOutcome, seen: StatusInput) -> [(ConditionType, State); 3] {
     let project = status.project.as_ref();
     let good = [project.is_some(), seen.credentials, seen.schema];
     let words = [
@@ -214,14 +214,14 @@ fn parts(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> [(ConditionTyp
         ConditionType::CredentialsReady,
         ConditionType::SchemaReady,
     ];
-    let areas = [Area::Project, Area::Credentials, Area::Schema];
+    let areas = [Component::Project, Component::Credentials, Component::Schema];
     let mut words = words.into_iter();
-    let found = finding(verdict);
+    let found = issue(outcome);
     std::array::from_fn(|i| {
         let message = words.next().unwrap_or_default();
         let state = match found {
-            Some(finding) if finding.area == areas[i] => {
-                state(false, finding.reason, finding.message.clone())
+            Some(issue) if issue.component == areas[i] => {
+                state(false, issue.reason, issue.message.clone())
             }
             _ if good[i] => state(true, Reason::ReconcileSucceeded, message),
             _ => state(
@@ -235,24 +235,24 @@ fn parts(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> [(ConditionTyp
 }
 
 /// Whether the tenant can be served, on whatever schema it has. A failing edit or migration does not take that away.
-fn availability(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> State {
+fn availability(status: &TenantStatus, outcome: &StatusOutcome, seen: StatusInput) -> State {
     let served = match (&status.project, &status.schema) {
         (Some(project), Some(schema)) => {
             schema.version.is_some() && schema.project_id.as_deref() == Some(project.id.as_str())
         }
         _ => false,
     };
-    let found = finding(verdict);
+    let found = issue(outcome);
     // These say that the database itself is away or going, not that something new could not be put into effect.
-    let away = found.is_some_and(|finding| {
+    let away = found.is_some_and(|issue| {
         matches!(
-            finding.reason,
+            issue.reason,
             Reason::ProjectNotFound
                 | Reason::RecoveringProject
                 | Reason::Deleting
                 | Reason::PasswordUnavailable
                 | Reason::QuotaExceeded
-        ) || finding.area == Area::Credentials && !seen.credentials
+        ) || issue.component == Component::Credentials && !seen.credentials
     });
     if served && seen.credentials && !away {
         return state(
@@ -262,7 +262,7 @@ fn availability(status: &TenantStatus, verdict: &Verdict, seen: Seen) -> State {
         );
     }
     match found {
-        Some(finding) => state(false, finding.reason, finding.message.clone()),
+        Some(issue) => state(false, issue.reason, issue.message.clone()),
         None => state(
             false,
             Reason::Waiting,

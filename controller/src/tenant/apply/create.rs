@@ -12,11 +12,11 @@ use neon_client::model::{
 };
 use neon_client::{ErrorKind, Route};
 
-use crate::error::Failure;
-use crate::tenant::desired::Wish;
-use crate::tenant::observed::Facts;
-use crate::tenant::reconciliation::Pass;
-use crate::tenant::status::{Area, Finding, Verdict, millis_between};
+use crate::error::ReconcileError;
+use crate::tenant::desired::DesiredState;
+use crate::tenant::observed::ObservedState;
+use crate::tenant::reconciliation::Reconciliation;
+use crate::tenant::status::{Component, Issue, StatusOutcome, millis_between};
 
 /// A request that was recorded is sent within this time, or not at all.
 const SEND_WINDOW: Duration = Duration::from_secs(10);
@@ -26,38 +26,38 @@ const SEND_WINDOW: Duration = Duration::from_secs(10);
 /// The order is what makes a crash harmless: whoever finds the intent knows under which name a project may exist and until
 /// when one may still appear. The turn in the account's quota is waited for first, so that the recorded moments are fresh.
 pub(super) async fn create(
-    pass: &mut Pass<'_>,
-    facts: &Facts,
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
     attempt: i32,
-) -> Result<(), Failure> {
+) -> Result<(), ReconcileError> {
     const DOING: &str = "creating the project";
-    let account = pass.account()?;
-    let neon = account.neon();
-    let body = body(pass.wish()?, &facts.project_name);
-    start_clock(pass);
+    let account = rec.account()?;
+    let neon = account.client();
+    let body = body(rec.desired()?, &observed.project_name);
+    start_clock(rec);
     let permit = neon
         .reserve(Route::CreateProject)
         .await
-        .map_err(|error| Failure::neon(Area::Project, DOING, &error))?;
+        .map_err(|error| ReconcileError::neon(Component::Project, DOING, &error))?;
 
     let (now, send_until) = (Timestamp::now(), Instant::now() + SEND_WINDOW);
     let not_after = later(now, SEND_WINDOW);
-    pass.status.creation = Some(CreationIntent {
-        project_name: facts.project_name.clone(),
+    rec.status.creation = Some(CreationIntent {
+        project_name: observed.project_name.clone(),
         not_after: MicroTime(not_after),
-        settled_at: MicroTime(later(not_after, pass.ctx.config.neon.create_settle_window)),
+        settled_at: MicroTime(later(not_after, rec.ctx.config.neon.create_settle_window)),
         attempt,
     });
-    let finding = Finding {
-        area: Area::Project,
+    let issue = Issue {
+        component: Component::Project,
         reason: Reason::CreatingProject,
         message: "the project is being created".to_owned(),
     };
-    pass.save(facts, &Verdict::Progress(finding)).await?;
+    rec.save(observed, &StatusOutcome::InProgress(issue)).await?;
 
     // The one call that cannot be repeated is not begun by a process that was frozen until its Lease was gone.
-    if !pass.ctx.guard.holds() {
-        return Err(Failure::deposed(Area::Project));
+    if !rec.ctx.guard.is_leader() {
+        return Err(ReconcileError::not_leader(Component::Project));
     }
     let created = neon
         .projects()
@@ -69,8 +69,8 @@ pub(super) async fn create(
     let created = match created {
         Ok(created) => created,
         Err(error) if error.kind() == ErrorKind::Ambiguous => {
-            return Err(Failure::passing(
-                Area::Project,
+            return Err(ReconcileError::transient(
+                Component::Project,
                 Reason::VerifyingCreation,
                 format!(
                     "{DOING}: {}; the account is being watched for it",
@@ -80,32 +80,32 @@ pub(super) async fn create(
         }
         // Neon did nothing: there is nothing to wait for.
         Err(error) => {
-            pass.status.creation = None;
-            return Err(Failure::neon(Area::Project, DOING, &error));
+            rec.status.creation = None;
+            return Err(ReconcileError::neon(Component::Project, DOING, &error));
         }
     };
-    account.wrote(&created.project);
+    account.record_write(&created.project);
     let endpoint = created
         .endpoints
         .iter()
         .find(|endpoint| endpoint.endpoint_type == EndpointType::ReadWrite);
-    let effective = pass.wish()?.effective();
-    record(pass, &created.project, endpoint, false, Some(effective));
+    let effective = rec.desired()?.effective();
+    record(rec, &created.project, endpoint, false, Some(effective));
     if let Some(details) = created.connection_uris.first() {
-        super::credentials::take(pass, &created.project.id, &details.connection_uri)?;
+        super::credentials::take(rec, &created.project.id, &details.connection_uri)?;
     }
-    pass.say(
+    rec.say(
         Reason::ProjectCreated,
         &format!("created project {}", created.project.id),
     );
     // The Secret and the schema follow within the pass. Nobody is helped by a status for each.
-    let finding = Finding {
-        area: Area::Schema,
+    let issue = Issue {
+        component: Component::Schema,
         reason: Reason::Migrating,
         message: "the project is there; its Secret is being written and its schema applied"
             .to_owned(),
     };
-    pass.save(facts, &Verdict::Progress(finding)).await
+    rec.save(observed, &StatusOutcome::InProgress(issue)).await
 }
 
 fn later(moment: Timestamp, by: Duration) -> Timestamp {
@@ -114,33 +114,33 @@ fn later(moment: Timestamp, by: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-fn start_clock(pass: &mut Pass<'_>) {
-    pass.status.timings.get_or_insert_with(|| Timings {
+fn start_clock(rec: &mut Reconciliation<'_>) {
+    rec.status.timings.get_or_insert_with(|| Timings {
         started_at: Some(MicroTime(Timestamp::now())),
         ..Timings::default()
     });
 }
 
-fn body(wish: &Wish, name: &str) -> CreateProject {
+fn body(desired: &DesiredState, name: &str) -> CreateProject {
     CreateProject {
-        region_id: Some(wish.region.clone()),
-        pg_version: Some(wish.postgres_version),
+        region_id: Some(desired.region.clone()),
+        pg_version: Some(desired.postgres_version),
         branch: Some(FirstBranch {
-            database_name: Some(wish.database.clone()),
-            role_name: Some(wish.owner.clone()),
+            database_name: Some(desired.database.clone()),
+            role_name: Some(desired.owner.clone()),
             ..FirstBranch::default()
         }),
-        settings: Some(settings(wish)),
-        default_endpoint_settings: Some(endpoint_defaults(wish)),
-        history_retention_seconds: wish.history_retention_seconds,
+        settings: Some(settings(desired)),
+        default_endpoint_settings: Some(endpoint_defaults(desired)),
+        history_retention_seconds: desired.history_retention_seconds,
         store_passwords: Some(true),
         ..CreateProject::named(name)
     }
 }
 
 /// The settings of a project that the wish names.
-pub(super) fn settings(wish: &Wish) -> ProjectSettings {
-    let quota = &wish.quota;
+pub(super) fn settings(desired: &DesiredState) -> ProjectSettings {
+    let quota = &desired.quota;
     ProjectSettings {
         quota: Some(Quota {
             active_time_seconds: quota.active_time_seconds,
@@ -149,7 +149,7 @@ pub(super) fn settings(wish: &Wish) -> ProjectSettings {
             data_transfer_bytes: quota.data_transfer_bytes,
             logical_size_bytes: quota.logical_size_bytes,
         }),
-        allowed_ips: wish.allowed_ips.clone().map(|ips| AllowedIps {
+        allowed_ips: desired.allowed_ips.clone().map(|ips| AllowedIps {
             ips: Some(ips),
             protected_branches_only: Some(false),
         }),
@@ -158,34 +158,34 @@ pub(super) fn settings(wish: &Wish) -> ProjectSettings {
 }
 
 /// What computes of the project get that are made from now on.
-pub(super) fn endpoint_defaults(wish: &Wish) -> DefaultEndpointSettings {
+pub(super) fn endpoint_defaults(desired: &DesiredState) -> DefaultEndpointSettings {
     DefaultEndpointSettings {
-        autoscaling_limit_min_cu: wish.compute.min,
-        autoscaling_limit_max_cu: wish.compute.max,
-        suspend_timeout_seconds: wish.compute.suspend_timeout_seconds,
+        autoscaling_limit_min_cu: desired.compute.min,
+        autoscaling_limit_max_cu: desired.compute.max,
+        suspend_timeout_seconds: desired.compute.suspend_timeout_seconds,
         ..DefaultEndpointSettings::default()
     }
 }
 
 /// Takes up a project of our own that an earlier request made.
-pub(super) async fn take_up(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Failure> {
+pub(super) async fn recover_created(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
     const DOING: &str = "taking up the project that an earlier request created";
-    let account = pass.account()?;
-    let neon = account.neon();
-    start_clock(pass);
+    let account = rec.account()?;
+    let neon = account.client();
+    start_clock(rec);
     let project = match neon.projects().get(id).send().await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            account.deleted(id);
+            account.record_deletion(id);
             return Ok(());
         }
-        Err(error) => return Err(Failure::neon(Area::Project, DOING, &error)),
+        Err(error) => return Err(ReconcileError::neon(Component::Project, DOING, &error)),
     };
-    let endpoint = compute_of(pass, id, DOING).await?;
+    let endpoint = compute_of(rec, id, DOING).await?;
     // With which settings it was created is not known: they are sent again.
-    record(pass, &project, endpoint.as_ref(), false, None);
-    account.wrote(&project);
-    pass.say(
+    record(rec, &project, endpoint.as_ref(), false, None);
+    account.record_write(&project);
+    rec.say(
         Reason::ProjectCreated,
         &format!("took up project {id}, which an earlier request created"),
     );
@@ -193,20 +193,20 @@ pub(super) async fn take_up(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), F
 }
 
 /// Takes over a project that was there before the Tenant.
-pub(super) async fn adopt(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Failure> {
+pub(super) async fn adopt(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
     const DOING: &str = "adopting the project";
-    let account = pass.account()?;
-    start_clock(pass);
-    let project = match account.neon().projects().get(id).send().await {
+    let account = rec.account()?;
+    start_clock(rec);
+    let project = match account.client().projects().get(id).send().await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(mismatch(format!(
                 "there is no project {id} in the account: correct spec.adopt.projectId in a new Tenant"
             )));
         }
-        Err(error) => return Err(Failure::neon(Area::Project, DOING, &error)),
+        Err(error) => return Err(ReconcileError::neon(Component::Project, DOING, &error)),
     };
-    let spec = &pass.tenant.spec;
+    let spec = &rec.tenant.spec;
     if let Some(region) = spec
         .region
         .as_deref()
@@ -226,23 +226,23 @@ pub(super) async fn adopt(pass: &mut Pass<'_>, id: &ProjectId) -> Result<(), Fai
             project.pg_version
         )));
     }
-    let endpoint = compute_of(pass, id, DOING).await?;
-    let effective = found(pass.wish()?, &project, endpoint.as_ref());
-    record(pass, &project, endpoint.as_ref(), true, Some(effective));
+    let endpoint = compute_of(rec, id, DOING).await?;
+    let effective = found(rec.desired()?, &project, endpoint.as_ref());
+    record(rec, &project, endpoint.as_ref(), true, Some(effective));
     // From here on the project's region and version count, not what the class gives to new ones.
-    pass.goal = crate::tenant::observe::goal(pass);
-    account.wrote(&project);
-    pass.say(Reason::ProjectAdopted, &format!("adopted project {id}"));
+    rec.intent = crate::tenant::observe::intent(rec);
+    account.record_write(&project);
+    rec.say(Reason::ProjectAdopted, &format!("adopted project {id}"));
     Ok(())
 }
 
-fn mismatch(message: String) -> Failure {
-    Failure::lasting(Area::Project, Reason::AdoptionMismatch, message)
+fn mismatch(message: String) -> ReconcileError {
+    ReconcileError::permanent(Component::Project, Reason::AdoptionMismatch, message)
 }
 
 /// What is in effect in a project that is being adopted, where the wish does not leave it alone.
-fn found(wish: &Wish, project: &Project, endpoint: Option<&Endpoint>) -> Effective {
-    let wished = wish.effective();
+fn found(desired: &DesiredState, project: &Project, endpoint: Option<&Endpoint>) -> Effective {
+    let wished = desired.effective();
     let settings = project.settings.clone().unwrap_or_default();
     let quota = settings.quota.unwrap_or_default();
     let seen = |wished: Option<i64>, seen: Option<u64>| {
@@ -280,7 +280,7 @@ fn found(wish: &Wish, project: &Project, endpoint: Option<&Endpoint>) -> Effecti
         history_retention_seconds: wished
             .history_retention_seconds
             .and(project.history_retention_seconds.map(i64::from)),
-        allowed_ips: match &wish.allowed_ips {
+        allowed_ips: match &desired.allowed_ips {
             Some(_) => settings
                 .allowed_ips
                 .and_then(|allowed| allowed.ips)
@@ -293,13 +293,13 @@ fn found(wish: &Wish, project: &Project, endpoint: Option<&Endpoint>) -> Effecti
 
 /// The compute that takes writes.
 pub(super) async fn compute_of(
-    pass: &Pass<'_>,
+    rec: &Reconciliation<'_>,
     id: &ProjectId,
     doing: &str,
-) -> Result<Option<Endpoint>, Failure> {
-    let endpoints = pass.account()?.neon().endpoints(id).list().send().await;
-    let endpoints = endpoints.map_err(|error| Failure::neon(Area::Project, doing, &error))?;
-    let recorded = pass
+) -> Result<Option<Endpoint>, ReconcileError> {
+    let endpoints = rec.account()?.client().endpoints(id).list().send().await;
+    let endpoints = endpoints.map_err(|error| ReconcileError::neon(Component::Project, doing, &error))?;
+    let recorded = rec
         .status
         .project
         .as_ref()
@@ -321,13 +321,13 @@ pub(super) async fn compute_of(
 }
 
 fn record(
-    pass: &mut Pass<'_>,
+    rec: &mut Reconciliation<'_>,
     project: &Project,
     endpoint: Option<&Endpoint>,
     adopted: bool,
     effective: Option<Effective>,
 ) {
-    pass.status.project = Some(ProjectStatus {
+    rec.status.project = Some(ProjectStatus {
         id: project.id.to_string(),
         region: project.region_id.to_string(),
         name: project.name.clone(),
@@ -336,10 +336,10 @@ fn record(
         adopted,
         checked_at: Some(project.updated_at.to_string()),
     });
-    pass.status.creation = None;
-    pass.status.connection = None;
-    pass.status.effective = effective;
-    if let Some(timings) = &mut pass.status.timings
+    rec.status.creation = None;
+    rec.status.connection = None;
+    rec.status.effective = effective;
+    if let Some(timings) = &mut rec.status.timings
         && timings.project_ms.is_none()
     {
         timings.project_ms = timings
@@ -351,26 +351,26 @@ fn record(
 
 /// Waits until operations of the project have ended, as far as the time allows.
 pub(super) async fn operations_over(
-    pass: &Pass<'_>,
+    rec: &Reconciliation<'_>,
     id: &ProjectId,
     operations: &[OperationId],
-) -> Result<(), Failure> {
+) -> Result<(), ReconcileError> {
     const LIMIT: Duration = Duration::from_secs(30);
     const PAUSE: Duration = Duration::from_millis(500);
-    let neon = pass.account()?.neon();
+    let neon = rec.account()?.client();
     let until = Instant::now() + LIMIT;
     for operation in operations {
         loop {
             let state = neon.operations(id).get(*operation).send().await;
             let state = state.map_err(|error| {
-                Failure::neon(Area::Project, "waiting for Neon's operation", &error)
+                ReconcileError::neon(Component::Project, "waiting for Neon's operation", &error)
             })?;
             if state.status.is_over() {
                 break;
             }
             if Instant::now() >= until {
-                return Err(Failure::passing(
-                    Area::Project,
+                return Err(ReconcileError::transient(
+                    Component::Project,
                     Reason::OperationsRunning,
                     format!(
                         "operation {} of project {id} is {} still",

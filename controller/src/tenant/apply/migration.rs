@@ -6,14 +6,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use neon_client::ids::ProjectId;
 use service_kit::error_chain;
 
-use crate::error::{Failure, Retry};
+use crate::error::{ReconcileError, Retry};
 use crate::migrations::{
-    DatabaseTarget, MigrateError, MigrateFailure, Tls, migrate as bring_up_to_date,
+    DatabaseTarget, MigrationError, MigrationFailure, Tls, migrate as bring_up_to_date,
 };
 use crate::telemetry::MigrationOutcome;
-use crate::tenant::observed::Facts;
-use crate::tenant::reconciliation::Pass;
-use crate::tenant::status::{Area, millis_between};
+use crate::tenant::observed::ObservedState;
+use crate::tenant::reconciliation::Reconciliation;
+use crate::tenant::status::{Component, millis_between};
 
 /// `SQLSTATE` of a wrong password.
 const INVALID_PASSWORD: &str = "28P01";
@@ -21,26 +21,26 @@ const INVALID_PASSWORD: &str = "28P01";
 const OPERATIONS_LOOKED_AT: u16 = 10;
 
 pub(super) async fn migrate(
-    pass: &mut Pass<'_>,
-    facts: &Facts,
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
     id: &ProjectId,
-) -> Result<(), Failure> {
-    let Some(set) = pass.schema.clone() else {
-        return Err(Failure::passing(
-            Area::Schema,
+) -> Result<(), ReconcileError> {
+    let Some(set) = rec.schema.clone() else {
+        return Err(ReconcileError::transient(
+            Component::Schema,
             Reason::MigrationsInvalid,
             "the class's migrations went away",
         ));
     };
-    let Some(connection) = pass.status.connection.clone() else {
-        return Err(Failure::passing(
-            Area::Credentials,
+    let Some(connection) = rec.status.connection.clone() else {
+        return Err(ReconcileError::transient(
+            Component::Credentials,
             Reason::UpdatingSecret,
             "the connection is not known yet",
         ));
     };
-    let password = super::credentials::password(pass, id).await?;
-    let _turn = pass.ctx.migrations.acquire().await;
+    let password = super::credentials::password(rec, id).await?;
+    let _turn = rec.ctx.migrations.acquire().await;
     let target = DatabaseTarget {
         host: connection.host,
         port: u16::try_from(connection.port).unwrap_or_default(),
@@ -49,18 +49,18 @@ pub(super) async fn migrate(
         password,
         options: connection.options,
         tls: Tls::VerifyFull {
-            ca_pem: pass
+            ca_pem: rec
                 .class
                 .as_ref()
                 .and_then(|class| class.spec.neon.ca_bundle.clone()),
         },
     };
     let start = std::time::Instant::now();
-    let result = bring_up_to_date(&target, &set, &pass.ctx.migration_limits).await;
-    pass.ctx.metrics.migrated(outcome(&result), start.elapsed());
+    let result = bring_up_to_date(&target, &set, &rec.ctx.migration_limits).await;
+    rec.ctx.metrics.record_migration(outcome(&result), start.elapsed());
     match result {
         Ok(migrated) => {
-            let before = pass
+            let before = rec
                 .status
                 .schema
                 .as_ref()
@@ -73,17 +73,17 @@ pub(super) async fn migrate(
                 }
                 _ => Some(Time(Timestamp::now())),
             };
-            pass.status.schema = Some(SchemaStatus {
+            rec.status.schema = Some(SchemaStatus {
                 version: Some(migrated.version),
                 target: set.target_version(),
                 checksum: Some(migrated.digest),
                 applied_at,
                 project_id: Some(id.to_string()),
             });
-            pass.status
+            rec.status
                 .last_reconcile_at
-                .clone_from(&facts.reconcile_at);
-            if let Some(timings) = &mut pass.status.timings
+                .clone_from(&observed.reconcile_at);
+            if let Some(timings) = &mut rec.status.timings
                 && timings.schema_ms.is_none()
                 && let (Some(start), Some(project_ms)) = (&timings.started_at, timings.project_ms)
             {
@@ -92,34 +92,34 @@ pub(super) async fn migrate(
             }
             match migrated.applied.as_slice() {
                 [] => {}
-                [one] => pass.say(Reason::Migrated, &format!("applied migration {one}")),
+                [one] => rec.say(Reason::Migrated, &format!("applied migration {one}")),
                 [.., last] => {
                     let count = migrated.applied.len();
                     let note = format!("applied {count} migrations, up to version {last}");
-                    pass.say(Reason::Migrated, &note);
+                    rec.say(Reason::Migrated, &note);
                 }
             }
             Ok(())
         }
         Err(failure) => {
-            note_version(pass, id, &failure, set.target_version());
+            note_version(rec, id, &failure, set.target_version());
             match &failure.error {
                 // Only this code speaks of the password: a refused address, say, is not mended by another one.
-                MigrateError::Authentication { server, .. }
-                    if server.code == INVALID_PASSWORD && !pass.hand.password_rejected =>
+                MigrationError::Authentication { server, .. }
+                    if server.code == INVALID_PASSWORD && !rec.state.password_rejected =>
                 {
-                    pass.hand.password_rejected = true;
+                    rec.state.password_rejected = true;
                     Ok(())
                 }
-                _ => Err(explain(pass, id, &failure).await),
+                _ => Err(explain(rec, id, &failure).await),
             }
         }
     }
 }
 
 /// Writes down how far a failed migration got, so that the tenant is known to be served on that version.
-fn note_version(pass: &mut Pass<'_>, id: &ProjectId, failure: &MigrateFailure, target: i64) {
-    let known = pass
+fn note_version(rec: &mut Reconciliation<'_>, id: &ProjectId, failure: &MigrationFailure, target: i64) {
+    let known = rec
         .status
         .schema
         .as_ref()
@@ -131,12 +131,12 @@ fn note_version(pass: &mut Pass<'_>, id: &ProjectId, failure: &MigrateFailure, t
         .or_else(|| known.and_then(|schema| schema.version));
     let moved = !failure.applied.is_empty();
     let set_digest = version.and_then(|version| {
-        pass.schema
+        rec.schema
             .as_ref()?
             .digest_up_to(version)
             .map(str::to_owned)
     });
-    pass.status.schema = Some(SchemaStatus {
+    rec.status.schema = Some(SchemaStatus {
         version,
         target,
         // A set that does not fit the database has no digest for it.
@@ -150,20 +150,20 @@ fn note_version(pass: &mut Pass<'_>, id: &ProjectId, failure: &MigrateFailure, t
     });
 }
 
-async fn explain(pass: &Pass<'_>, id: &ProjectId, failure: &MigrateFailure) -> Failure {
+async fn explain(rec: &Reconciliation<'_>, id: &ProjectId, failure: &MigrationFailure) -> ReconcileError {
     let error = &failure.error;
-    if let MigrateError::Unreachable { .. } = error
-        && let Some(operation) = failed_operation(pass, id).await
+    if let MigrationError::Unreachable { .. } = error
+        && let Some(operation) = failed_operation(rec, id).await
     {
-        return Failure::passing(Area::Project, Reason::OperationFailed, operation);
+        return ReconcileError::transient(Component::Project, Reason::OperationFailed, operation);
     }
     let mut message = error_chain(error);
-    if let Some(advice) = error.advice() {
+    if let Some(advice) = error.hint() {
         message.push_str(": ");
         message.push_str(advice);
     }
-    Failure {
-        area: Area::Schema,
+    ReconcileError {
+        component: Component::Schema,
         reason: error.reason(),
         message,
         retry: if error.is_transient() {
@@ -175,8 +175,8 @@ async fn explain(pass: &Pass<'_>, id: &ProjectId, failure: &MigrateFailure) -> F
 }
 
 /// What Neon says went wrong with the project, when its database does not answer.
-async fn failed_operation(pass: &Pass<'_>, id: &ProjectId) -> Option<String> {
-    let neon = pass.account.as_ref()?.neon();
+async fn failed_operation(rec: &Reconciliation<'_>, id: &ProjectId) -> Option<String> {
+    let neon = rec.account.as_ref()?.client();
     let page = neon
         .operations(id)
         .list()
@@ -196,20 +196,20 @@ async fn failed_operation(pass: &Pass<'_>, id: &ProjectId) -> Option<String> {
     ))
 }
 
-fn outcome(result: &Result<crate::migrations::Migrated, MigrateFailure>) -> MigrationOutcome {
+fn outcome(result: &Result<crate::migrations::MigrationReport, MigrationFailure>) -> MigrationOutcome {
     match result {
         Ok(migrated) if migrated.applied.is_empty() => MigrationOutcome::UpToDate,
         Ok(_) => MigrationOutcome::Applied,
         Err(failure) => match failure.error {
-            MigrateError::Unreachable { .. }
-            | MigrateError::Authentication { .. }
-            | MigrateError::DatabaseMissing { .. }
-            | MigrateError::InvalidHost { .. }
-            | MigrateError::PlaintextRefused { .. }
-            | MigrateError::Untrusted { .. } => MigrationOutcome::Unreachable,
-            MigrateError::Changed { .. }
-            | MigrateError::Missing { .. }
-            | MigrateError::Ahead { .. } => MigrationOutcome::Refused,
+            MigrationError::Unreachable { .. }
+            | MigrationError::Authentication { .. }
+            | MigrationError::DatabaseMissing { .. }
+            | MigrationError::InvalidHost { .. }
+            | MigrationError::PlaintextRefused { .. }
+            | MigrationError::Untrusted { .. } => MigrationOutcome::Unreachable,
+            MigrationError::Changed { .. }
+            | MigrationError::Missing { .. }
+            | MigrationError::Ahead { .. } => MigrationOutcome::Refused,
             _ => MigrationOutcome::Failed,
         },
     }

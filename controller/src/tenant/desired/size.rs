@@ -3,7 +3,7 @@
 use crds::{Reason, TenantClassSpec, TenantSpec};
 use neon_client::model::ComputeUnits;
 
-use super::{ComputeWish, QuotaWish, Refusal, exceeded, invalid};
+use super::{ComputeSettings, Quota, Issue, exceeded, invalid};
 
 /// Smallest size of a compute, in CU.
 const SMALLEST_CU: f64 = 0.25;
@@ -14,7 +14,7 @@ const AUTOSCALING_CU_MAX: f64 = 16.0;
 /// Largest distance between the smallest and the largest size, in CU; Neon's limit as well.
 const AUTOSCALING_SPAN_CU_MAX: f64 = 8.0;
 
-pub(super) fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<ComputeWish, Refusal> {
+pub(super) fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<ComputeSettings, Issue> {
     let own = spec.compute.unwrap_or_default();
     let defaults = class.defaults.compute.unwrap_or_default();
     let limits = &class.limits;
@@ -36,10 +36,10 @@ pub(super) fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Comp
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
-        return Err(Refusal::new(
+        return Err(Issue::new(
             Reason::InvalidSpec,
             format!(
-                "compute.minCU {min} is above compute.maxCU {max} once the class has filled in what the Tenant leaves \
+                "compute.minCU {min} is above compute.maxCU {max} once the class has caches_synced in what the Tenant leaves \
                  out: set both in the Tenant"
             ),
         ));
@@ -47,10 +47,10 @@ pub(super) fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Comp
     if let (Some(min), Some(max)) = (min, max) {
         let fixed = (max - min).abs() < f64::EPSILON;
         if !fixed && (max > AUTOSCALING_CU_MAX || max - min > AUTOSCALING_SPAN_CU_MAX) {
-            return Err(Refusal::new(
+            return Err(Issue::new(
                 Reason::InvalidSpec,
                 format!(
-                    "compute from {min} to {max} CU, once the class has filled in what the Tenant leaves out, is more than \
+                    "compute from {min} to {max} CU, once the class has caches_synced in what the Tenant leaves out, is more than \
                      Neon scales between: use at most {AUTOSCALING_CU_MAX} CU and at most {AUTOSCALING_SPAN_CU_MAX} CU \
                      between minCU and maxCU, or set both to one size"
                 ),
@@ -79,7 +79,7 @@ pub(super) fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Comp
             .transpose()
             .map_err(|error| invalid(field, &error))
     };
-    Ok(ComputeWish {
+    Ok(ComputeSettings {
         min: units("spec.compute.minCU", min)?,
         max: units("spec.compute.maxCU", max)?,
         suspend_timeout_seconds: own
@@ -88,7 +88,7 @@ pub(super) fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Comp
     })
 }
 
-pub(super) fn quota(spec: &TenantSpec, class: &TenantClassSpec) -> Result<QuotaWish, Refusal> {
+pub(super) fn quota(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Quota, Issue> {
     let own = spec.quota.unwrap_or_default();
     let defaults = class.defaults.quota.unwrap_or_default();
     let limits = class.limits.quota.unwrap_or_default();
@@ -114,7 +114,7 @@ pub(super) fn quota(spec: &TenantSpec, class: &TenantClassSpec) -> Result<QuotaW
                 .map_err(|error| invalid(&format!("spec.quota.{field}"), &error)),
         }
     };
-    Ok(QuotaWish {
+    Ok(Quota {
         active_time_seconds: pick(
             "activeTimeSeconds",
             own.active_time_seconds,

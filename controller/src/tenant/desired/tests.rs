@@ -53,7 +53,7 @@ fn compute_of(min: Option<f64>, max: Option<f64>, sleep: Option<i64>) -> Compute
 /// A change of spec and class.
 type Change = fn(&mut TenantSpec, &mut TenantClassSpec);
 
-fn wish_after(change: Change) -> Result<Wish, Refusal> {
+fn wish_after(change: Change) -> Result<DesiredState, Issue> {
     let (mut spec, mut class) = (TenantSpec::default(), class());
     change(&mut spec, &mut class);
     validate(NAME, &spec, &class, None)
@@ -62,13 +62,13 @@ fn wish_after(change: Change) -> Result<Wish, Refusal> {
 /// Each change is refused for this reason, in words that hold all of these.
 fn refused(cases: &[(&str, Change, Reason, &[&str])]) {
     for (what, change, reason, words) in cases {
-        let refusal = wish_after(*change).expect_err(what);
-        assert_eq!(refusal.reason, *reason, "{what}: {}", refusal.message);
+        let issue = wish_after(*change).expect_err(what);
+        assert_eq!(issue.reason, *reason, "{what}: {}", issue.message);
         for word in *words {
             assert!(
-                refusal.message.contains(word),
+                issue.message.contains(word),
                 "{what}: {word:?} is not in {:?}",
-                refusal.message
+                issue.message
             );
         }
     }
@@ -76,13 +76,13 @@ fn refused(cases: &[(&str, Change, Reason, &[&str])]) {
 
 #[test]
 fn a_tenant_that_asks_for_nothing_gets_its_class_and_neons_names() {
-    let expected = Wish {
+    let expected = DesiredState {
         class_name: "default".to_owned(),
         label: "acme/one".to_owned(),
         region: "aws-eu-central-1".parse().unwrap(),
         postgres_version: 17,
-        compute: ComputeWish::default(),
-        quota: QuotaWish {
+        compute: ComputeSettings::default(),
+        quota: Quota {
             active_time_seconds: Some(0),
             compute_time_seconds: Some(0),
             written_data_bytes: Some(0),
@@ -102,7 +102,7 @@ fn a_tenant_that_asks_for_nothing_gets_its_class_and_neons_names() {
 
 #[test]
 fn what_the_class_says_holds_where_the_tenant_is_silent() {
-    let filled: Change = |_, class| {
+    let caches_synced: Change = |_, class| {
         class.defaults = TenantDefaults {
             region: Some("aws-us-east-2".to_owned()),
             postgres_version: Some(16),
@@ -120,31 +120,31 @@ fn what_the_class_says_holds_where_the_tenant_is_silent() {
         };
         class.deletion_policy = Some(DeletionPolicy::Retain);
     };
-    let wish = wish_after(filled).unwrap();
-    assert_eq!(wish.region.as_str(), "aws-us-east-2");
-    assert_eq!(wish.postgres_version, 16);
+    let desired = wish_after(caches_synced).unwrap();
+    assert_eq!(desired.region.as_str(), "aws-us-east-2");
+    assert_eq!(desired.postgres_version, 16);
     assert_eq!(
-        wish.compute,
-        ComputeWish {
+        desired.compute,
+        ComputeSettings {
             min: Some(cu(0.5)),
             max: Some(cu(2.0)),
             suspend_timeout_seconds: Some(600),
         }
     );
-    assert_eq!(wish.quota.active_time_seconds, Some(60));
-    assert_eq!(wish.quota.written_data_bytes, Some(0));
-    assert_eq!(wish.history_retention_seconds, Some(3_600));
-    assert_eq!(wish.allowed_ips, Some(vec!["10.0.0.0/8".to_owned()]));
+    assert_eq!(desired.quota.active_time_seconds, Some(60));
+    assert_eq!(desired.quota.written_data_bytes, Some(0));
+    assert_eq!(desired.history_retention_seconds, Some(3_600));
+    assert_eq!(desired.allowed_ips, Some(vec!["10.0.0.0/8".to_owned()]));
     assert_eq!(
-        (wish.database.as_str(), wish.owner.as_str()),
+        (desired.database.as_str(), desired.owner.as_str()),
         ("shop", "neondb_owner")
     );
-    assert_eq!(wish.deletion_policy, DeletionPolicy::Retain);
+    assert_eq!(desired.deletion_policy, DeletionPolicy::Retain);
 }
 
 #[test]
 fn what_the_tenant_says_holds_against_the_class_field_by_field() {
-    let wish = wish_after(|spec, class| {
+    let desired = wish_after(|spec, class| {
         class.defaults.compute = Some(compute_of(Some(0.5), Some(2.0), Some(600)));
         class.defaults.quota = Some(Quota {
             active_time_seconds: Some(60),
@@ -181,14 +181,14 @@ fn what_the_tenant_says_holds_against_the_class_field_by_field() {
         };
     })
     .unwrap();
-    assert_eq!(wish.label, "Acme, Inc.");
+    assert_eq!(desired.label, "Acme, Inc.");
     assert_eq!(
-        (wish.region.as_str(), wish.postgres_version),
+        (desired.region.as_str(), desired.postgres_version),
         ("azure-gwc", 15)
     );
     assert_eq!(
-        wish.compute,
-        ComputeWish {
+        desired.compute,
+        ComputeSettings {
             min: Some(cu(0.5)),
             max: Some(cu(4.0)),
             suspend_timeout_seconds: Some(600),
@@ -196,19 +196,19 @@ fn what_the_tenant_says_holds_against_the_class_field_by_field() {
     );
     assert_eq!(
         (
-            wish.quota.active_time_seconds,
-            wish.quota.written_data_bytes
+            desired.quota.active_time_seconds,
+            desired.quota.written_data_bytes
         ),
         (Some(0), Some(1))
     );
-    assert_eq!(wish.history_retention_seconds, Some(0));
-    assert_eq!(wish.allowed_ips, Some(Vec::new()));
+    assert_eq!(desired.history_retention_seconds, Some(0));
+    assert_eq!(desired.allowed_ips, Some(Vec::new()));
     assert_eq!(
-        (wish.database.as_str(), wish.owner.as_str()),
+        (desired.database.as_str(), desired.owner.as_str()),
         ("shop", "acme")
     );
-    assert_eq!(wish.deletion_policy, DeletionPolicy::Delete);
-    assert_eq!(wish.secret_name, "db");
+    assert_eq!(desired.deletion_policy, DeletionPolicy::Delete);
+    assert_eq!(desired.secret_name, "db");
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn what_the_class_does_not_offer_is_refused_with_what_it_does() {
 
 #[test]
 fn a_limit_is_what_a_tenant_gets_that_asks_for_nothing() {
-    let wish = wish_after(|_, class| {
+    let desired = wish_after(|_, class| {
         class.limits.min_cu = Some(0.5);
         class.limits.max_cu = Some(2.0);
         class.limits.quota = Some(Quota {
@@ -379,12 +379,12 @@ fn a_limit_is_what_a_tenant_gets_that_asks_for_nothing() {
     })
     .unwrap();
     assert_eq!(
-        (wish.compute.min, wish.compute.max),
+        (desired.compute.min, desired.compute.max),
         (Some(cu(0.5)), Some(cu(2.0)))
     );
-    assert_eq!(wish.quota.active_time_seconds, Some(100));
+    assert_eq!(desired.quota.active_time_seconds, Some(100));
     assert_eq!(
-        wish.quota.written_data_bytes,
+        desired.quota.written_data_bytes,
         Some(0),
         "a limit of 0 is none"
     );
@@ -392,7 +392,7 @@ fn a_limit_is_what_a_tenant_gets_that_asks_for_nothing() {
 
 #[test]
 fn at_its_limit_a_value_is_within_it() {
-    let wish = wish_after(|spec, class| {
+    let desired = wish_after(|spec, class| {
         class.limits = ClassLimits {
             min_cu: Some(0.5),
             max_cu: Some(2.0),
@@ -409,7 +409,7 @@ fn at_its_limit_a_value_is_within_it() {
             ..Quota::default()
         });
     });
-    assert!(wish.is_ok(), "{wish:?}");
+    assert!(desired.is_ok(), "{wish:?}");
     let nothing_listed = wish_after(|_, class| {
         class.limits.regions = Some(Vec::new());
         class.limits.postgres_versions = Some(Vec::new());
@@ -449,9 +449,9 @@ fn the_status_shows_a_wish_without_limits_that_are_none() {
 
 #[test]
 fn a_quota_differs_where_the_wish_names_another_limit() {
-    let quota = |limit| QuotaWish {
+    let quota = |limit| Quota {
         active_time_seconds: limit,
-        ..QuotaWish::default()
+        ..Quota::default()
     };
     for (wished, seen, differs) in [
         (None, Some(5), false),

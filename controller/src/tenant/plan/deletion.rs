@@ -3,57 +3,57 @@
 use crds::DeletionPolicy;
 use neon_client::ids::ProjectId;
 
-use super::{Farewell, LIST_ONCE, Step, missing, no_project_id, settle};
-use crate::tenant::observed::{AccountFacts, Facts};
+use super::{ReleaseReason, LIST_IF_NEVER_LISTED, Step, missing, no_project_id, resolve_pending_creation};
+use crate::tenant::observed::{ObservedAccount, ObservedState};
 
-pub(super) fn plan_deletion(policy: DeletionPolicy, facts: &Facts) -> Step {
-    let status = &facts.status;
-    if let Some(unreadable) = facts
+pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) -> Step {
+    let status = &observed.status;
+    if let Some(unreadable) = observed
         .status
         .project
         .as_ref()
         .filter(|project| project.id.parse::<ProjectId>().is_err())
     {
-        return if facts.abandon {
-            Step::LetGo(Farewell::Abandoned)
+        return if observed.orphan {
+            Step::RemoveFinalizer(ReleaseReason::Orphaned)
         } else {
-            Step::Stall(no_project_id(&unreadable.id))
+            Step::Stalled(no_project_id(&unreadable.id))
         };
     }
-    let owned = owned_project(facts);
+    let owned = owned_project(observed);
     let outstanding = status.creation.is_some();
     // What is retained is a tenant's data. A project that a lost answer may have left behind has none, and nobody would ever
     // know of it: it goes the way of `Delete`.
     if policy == DeletionPolicy::Retain && !(status.project.is_none() && outstanding) {
-        return Step::LetGo(Farewell::Retained);
+        return Step::RemoveFinalizer(ReleaseReason::Retained);
     }
-    if let AccountFacts::Unusable(refusal) = &facts.account {
+    if let ObservedAccount::Unusable(issue) = &observed.account {
         if owned.is_none() && !outstanding {
-            return Step::LetGo(Farewell::Gone);
+            return Step::RemoveFinalizer(ReleaseReason::Deleted);
         }
-        return if facts.abandon {
-            Step::LetGo(Farewell::Abandoned)
+        return if observed.orphan {
+            Step::RemoveFinalizer(ReleaseReason::Orphaned)
         } else {
-            missing(refusal)
+            missing(issue)
         };
     }
     match owned {
         Some(project) => Step::DeleteProject(project),
-        None if facts.listing.as_of.is_none() => LIST_ONCE,
-        None => settle(status, &facts.listing, facts.now).unwrap_or(Step::LetGo(Farewell::Gone)),
+        None if observed.listing.as_of.is_none() => LIST_IF_NEVER_LISTED,
+        None => resolve_pending_creation(status, &observed.listing, observed.now).unwrap_or(Step::RemoveFinalizer(ReleaseReason::Deleted)),
     }
 }
 
 /// The project to delete with the Tenant: the recorded one, or one that bears its mark.
-fn owned_project(facts: &Facts) -> Option<ProjectId> {
-    let recorded = facts
+fn owned_project(observed: &ObservedState) -> Option<ProjectId> {
+    let recorded = observed
         .status
         .project
         .as_ref()
         .and_then(|project| project.id.parse().ok());
-    let gone = facts.deleted.as_ref();
+    let gone = observed.deleted.as_ref();
     recorded.filter(|id| Some(id) != gone).or_else(|| {
-        facts
+        observed
             .listing
             .marked
             .iter()

@@ -13,8 +13,8 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn seen(credentials: bool, schema: bool, second: i64) -> Seen {
-    Seen {
+fn seen(credentials: bool, schema: bool, second: i64) -> StatusInput {
+    StatusInput {
         generation: Some(7),
         credentials,
         schema,
@@ -22,9 +22,9 @@ fn seen(credentials: bool, schema: bool, second: i64) -> Seen {
     }
 }
 
-fn finding(area: Area, reason: Reason) -> Finding {
-    Finding {
-        area,
+fn issue(component: Component, reason: Reason) -> Issue {
+    Issue {
+        component,
         reason,
         message: format!("{reason} in words"),
     }
@@ -66,7 +66,7 @@ fn complete() -> TenantStatus {
 }
 
 fn ready() -> TenantStatus {
-    report(complete(), &Verdict::Ready, seen(true, true, 100))
+    report(complete(), &StatusOutcome::Ready, seen(true, true, 100))
 }
 
 /// `Type=Status/Reason` of each condition, sorted.
@@ -115,7 +115,7 @@ fn a_ready_tenant_says_so_in_every_part() {
 
 #[test]
 fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
-    let creating = Verdict::Progress(finding(Area::Project, Reason::CreatingProject));
+    let creating = StatusOutcome::InProgress(issue(Component::Project, Reason::CreatingProject));
     let status = report(TenantStatus::default(), &creating, seen(false, false, 1));
     assert_eq!(
         conditions(&status),
@@ -128,7 +128,7 @@ fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
             "SchemaReady=False/Waiting",
         ]
     );
-    let migrating = Verdict::Progress(finding(Area::Schema, Reason::Migrating));
+    let migrating = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
     let mut half = complete();
     half.schema = None;
     let status = report(half, &migrating, seen(true, false, 2));
@@ -149,7 +149,7 @@ fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
 fn a_stalled_tenant_is_not_reconciling_and_the_other_way_round() {
     let stalled = report(
         ready(),
-        &Verdict::Stalled(finding(Area::Project, Reason::NeonRequestRejected)),
+        &StatusOutcome::Stalled(issue(Component::Project, Reason::NeonRequestRejected)),
         seen(true, true, 200),
     );
     assert!(is_true(&stalled.conditions, ConditionType::Stalled));
@@ -157,14 +157,14 @@ fn a_stalled_tenant_is_not_reconciling_and_the_other_way_round() {
         find_condition(&stalled.conditions, ConditionType::Reconciling),
         None
     );
-    let going_on = Verdict::Progress(finding(Area::Project, Reason::UpdatingProject));
+    let going_on = StatusOutcome::InProgress(issue(Component::Project, Reason::UpdatingProject));
     let going_on = report(stalled, &going_on, seen(true, true, 300));
     assert!(is_true(&going_on.conditions, ConditionType::Reconciling));
     assert_eq!(
         find_condition(&going_on.conditions, ConditionType::Stalled),
         None
     );
-    let done = report(going_on, &Verdict::Ready, seen(true, true, 400));
+    let done = report(going_on, &StatusOutcome::Ready, seen(true, true, 400));
     assert_eq!(
         conditions(&done),
         conditions(&ready()),
@@ -174,42 +174,42 @@ fn a_stalled_tenant_is_not_reconciling_and_the_other_way_round() {
 
 #[test]
 fn each_verdict_has_its_phase() {
-    let of = |area, reason| finding(area, reason);
+    let of = |component, reason| issue(component, reason);
     let rows = [
-        (Verdict::Ready, Phase::Ready),
-        (Verdict::Suspended, Phase::Suspended),
+        (StatusOutcome::Ready, Phase::Ready),
+        (StatusOutcome::Suspended, Phase::Suspended),
         (
-            Verdict::Stalled(of(Area::Schema, Reason::MigrationFailed)),
+            StatusOutcome::Stalled(of(Component::Schema, Reason::MigrationFailed)),
             Phase::Stalled,
         ),
         (
-            Verdict::Deleting(of(Area::Project, Reason::Deleting)),
+            StatusOutcome::Deleting(of(Component::Project, Reason::Deleting)),
             Phase::Deleting,
         ),
         (
-            Verdict::DeletionStalled(of(Area::Project, Reason::ApiKeyInvalid)),
+            StatusOutcome::DeletionStalled(of(Component::Project, Reason::ApiKeyInvalid)),
             Phase::Deleting,
         ),
         (
-            Verdict::Progress(of(Area::Project, Reason::Waiting)),
+            StatusOutcome::InProgress(of(Component::Project, Reason::Waiting)),
             Phase::Pending,
         ),
         (
-            Verdict::Progress(of(Area::Project, Reason::VerifyingCreation)),
+            StatusOutcome::InProgress(of(Component::Project, Reason::VerifyingCreation)),
             Phase::Provisioning,
         ),
         (
-            Verdict::Progress(of(Area::Credentials, Reason::UpdatingSecret)),
+            StatusOutcome::InProgress(of(Component::Credentials, Reason::UpdatingSecret)),
             Phase::Provisioning,
         ),
         (
-            Verdict::Progress(of(Area::Schema, Reason::Migrating)),
+            StatusOutcome::InProgress(of(Component::Schema, Reason::Migrating)),
             Phase::Migrating,
         ),
     ];
-    for (verdict, phase) in rows {
+    for (outcome, phase) in rows {
         assert_eq!(
-            report(complete(), &verdict, seen(true, true, 1)).phase,
+            report(complete(), &outcome, seen(true, true, 1)).phase,
             Some(phase),
             "{verdict:?}"
         );
@@ -219,19 +219,19 @@ fn each_verdict_has_its_phase() {
 #[test]
 fn a_tenant_that_can_be_served_stays_available_through_trouble_with_what_is_new() {
     let troubles = [
-        Verdict::Stalled(finding(Area::Schema, Reason::MigrationFailed)),
-        Verdict::Stalled(finding(Area::Schema, Reason::MigrationsInvalid)),
-        Verdict::Stalled(finding(Area::Schema, Reason::SchemaAhead)),
-        Verdict::Stalled(finding(Area::Project, Reason::ClassLimitExceeded)),
-        Verdict::Stalled(finding(Area::Project, Reason::Unauthorized)),
-        Verdict::Progress(finding(Area::Schema, Reason::Migrating)),
-        Verdict::Progress(finding(Area::Project, Reason::UpdatingProject)),
-        Verdict::Progress(finding(Area::Project, Reason::RateLimited)),
-        Verdict::DeletionStalled(finding(Area::Project, Reason::ApiKeyInvalid)),
-        Verdict::Suspended,
+        StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationFailed)),
+        StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationsInvalid)),
+        StatusOutcome::Stalled(issue(Component::Schema, Reason::SchemaAhead)),
+        StatusOutcome::Stalled(issue(Component::Project, Reason::ClassLimitExceeded)),
+        StatusOutcome::Stalled(issue(Component::Project, Reason::Unauthorized)),
+        StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating)),
+        StatusOutcome::InProgress(issue(Component::Project, Reason::UpdatingProject)),
+        StatusOutcome::InProgress(issue(Component::Project, Reason::RateLimited)),
+        StatusOutcome::DeletionStalled(issue(Component::Project, Reason::ApiKeyInvalid)),
+        StatusOutcome::Suspended,
     ];
-    for verdict in troubles {
-        let status = report(ready(), &verdict, seen(true, false, 200));
+    for outcome in troubles {
+        let status = report(ready(), &outcome, seen(true, false, 200));
         assert!(is_available(&status), "{verdict:?}");
         assert_eq!(
             condition(&status, ConditionType::Available)
@@ -258,38 +258,38 @@ fn a_tenant_that_can_be_served_stays_available_through_trouble_with_what_is_new(
 fn a_tenant_whose_database_is_away_is_not_available() {
     let away = [
         (
-            Verdict::Stalled(finding(Area::Project, Reason::ProjectNotFound)),
+            StatusOutcome::Stalled(issue(Component::Project, Reason::ProjectNotFound)),
             true,
         ),
         (
-            Verdict::Progress(finding(Area::Project, Reason::RecoveringProject)),
+            StatusOutcome::InProgress(issue(Component::Project, Reason::RecoveringProject)),
             true,
         ),
         (
-            Verdict::Deleting(finding(Area::Project, Reason::Deleting)),
+            StatusOutcome::Deleting(issue(Component::Project, Reason::Deleting)),
             true,
         ),
         (
-            Verdict::Stalled(finding(Area::Credentials, Reason::PasswordUnavailable)),
+            StatusOutcome::Stalled(issue(Component::Credentials, Reason::PasswordUnavailable)),
             true,
         ),
         (
-            Verdict::Stalled(finding(Area::Schema, Reason::QuotaExceeded)),
+            StatusOutcome::Stalled(issue(Component::Schema, Reason::QuotaExceeded)),
             true,
         ),
         (
-            Verdict::Stalled(finding(Area::Credentials, Reason::SecretConflict)),
+            StatusOutcome::Stalled(issue(Component::Credentials, Reason::SecretConflict)),
             false,
         ),
         (
-            Verdict::Progress(finding(Area::Credentials, Reason::UpdatingSecret)),
+            StatusOutcome::InProgress(issue(Component::Credentials, Reason::UpdatingSecret)),
             false,
         ),
-        (Verdict::Suspended, false),
+        (StatusOutcome::Suspended, false),
     ];
-    for (verdict, credentials) in away {
+    for (outcome, credentials) in away {
         assert!(
-            !is_available(&report(ready(), &verdict, seen(credentials, true, 200))),
+            !is_available(&report(ready(), &outcome, seen(credentials, true, 200))),
             "{verdict:?}"
         );
     }
@@ -304,10 +304,10 @@ fn a_schema_of_another_project_or_none_makes_nothing_available() {
     let mut no_project = complete();
     no_project.project = None;
     for status in [other, none, no_project] {
-        let verdict = Verdict::Progress(finding(Area::Schema, Reason::Migrating));
+        let outcome = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
         assert!(!is_available(&report(
             status,
-            &verdict,
+            &outcome,
             seen(true, false, 1)
         )));
     }
@@ -315,8 +315,8 @@ fn a_schema_of_another_project_or_none_makes_nothing_available() {
 
 #[test]
 fn a_part_in_trouble_says_which_and_the_others_what_they_were() {
-    let verdict = Verdict::Stalled(finding(Area::Credentials, Reason::SecretConflict));
-    let status = report(ready(), &verdict, seen(false, true, 200));
+    let outcome = StatusOutcome::Stalled(issue(Component::Credentials, Reason::SecretConflict));
+    let status = report(ready(), &outcome, seen(false, true, 200));
     assert_eq!(
         conditions(&status),
         [
@@ -343,8 +343,8 @@ fn a_part_in_trouble_says_which_and_the_others_what_they_were() {
 
 #[test]
 fn transition_times_move_with_the_status_of_a_condition_and_not_with_its_words() {
-    let first = Verdict::Stalled(finding(Area::Schema, Reason::MigrationFailed));
-    let second = Verdict::Stalled(finding(Area::Schema, Reason::MigrationChanged));
+    let first = StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationFailed));
+    let second = StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationChanged));
     let status = report(
         report(ready(), &first, seen(true, false, 200)),
         &second,
@@ -375,13 +375,13 @@ fn the_first_ready_is_timed_and_no_other() {
         started_at: Some(MicroTime(at(90))),
         ..Timings::default()
     });
-    let unready = Verdict::Progress(finding(Area::Schema, Reason::Migrating));
+    let unready = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
     let status = report(status, &unready, seen(true, false, 95));
     assert_eq!(status.timings.as_ref().unwrap().ready_ms, None);
-    let status = report(status, &Verdict::Ready, seen(true, true, 100));
+    let status = report(status, &StatusOutcome::Ready, seen(true, true, 100));
     assert_eq!(status.timings.as_ref().unwrap().ready_ms, Some(10_000));
     let status = report(status, &unready, seen(true, false, 200));
-    let status = report(status, &Verdict::Ready, seen(true, true, 300));
+    let status = report(status, &StatusOutcome::Ready, seen(true, true, 300));
     assert_eq!(status.timings.unwrap().ready_ms, Some(10_000));
 }
 
@@ -393,11 +393,11 @@ fn a_clock_that_went_back_gives_no_negative_time() {
 
 #[test]
 fn a_message_of_any_length_fits_into_a_condition() {
-    let long = Finding {
+    let long = Issue {
         message: "é".repeat(MESSAGE_CHARS_MAX * 3),
-        ..finding(Area::Schema, Reason::MigrationFailed)
+        ..issue(Component::Schema, Reason::MigrationFailed)
     };
-    let status = report(complete(), &Verdict::Stalled(long), seen(true, false, 1));
+    let status = report(complete(), &StatusOutcome::Stalled(long), seen(true, false, 1));
     for condition in &status.conditions {
         assert!(condition.message.chars().count() <= MESSAGE_CHARS_MAX);
         assert!(condition.message.len() < 32_768);

@@ -28,7 +28,7 @@ fn a_project_is_adopted_only_if_the_class_names_it() {
             &[PROJECT],
         ),
     ]);
-    let wish = wish_after(|spec, class| {
+    let desired = wish_after(|spec, class| {
         spec.adopt = Some(Adopt {
             reset_password: true,
             ..adopting()
@@ -37,8 +37,8 @@ fn a_project_is_adopted_only_if_the_class_names_it() {
     })
     .unwrap();
     assert_eq!(
-        wish.adopt,
-        Some(AdoptWish {
+        desired.adopt,
+        Some(AdoptionSpec {
             project: PROJECT.parse().unwrap(),
             reset_password: true
         })
@@ -53,11 +53,11 @@ fn an_adopted_project_keeps_what_nobody_speaks_of() {
         class.limits.regions = Some(vec!["azure-gwc".to_owned()]);
         class.limits.postgres_versions = Some(vec![18]);
     };
-    let wish = wish_after(allowed).unwrap();
-    assert_eq!(wish.quota, QuotaWish::default());
-    assert_eq!(wish.allowed_ips, None);
-    assert_eq!(wish.compute, ComputeWish::default());
-    assert_eq!(wish.deletion_policy, DeletionPolicy::Retain);
+    let desired = wish_after(allowed).unwrap();
+    assert_eq!(desired.quota, Quota::default());
+    assert_eq!(desired.allowed_ips, None);
+    assert_eq!(desired.compute, ComputeSettings::default());
+    assert_eq!(desired.deletion_policy, DeletionPolicy::Retain);
 }
 
 #[test]

@@ -4,12 +4,12 @@ use super::*;
 
 /// What is in effect in a project that was made when the class had other ideas.
 fn settled() -> Effective {
-    let mut wish = wish_after(|_, _| {}).unwrap();
-    wish.region = "aws-us-east-2".parse().unwrap();
-    wish.postgres_version = 15;
-    wish.database = "first".parse().unwrap();
-    wish.owner = "first_owner".parse().unwrap();
-    wish.effective()
+    let mut desired = wish_after(|_, _| {}).unwrap();
+    desired.region = "aws-us-east-2".parse().unwrap();
+    desired.postgres_version = 15;
+    desired.database = "first".parse().unwrap();
+    desired.owner = "first_owner".parse().unwrap();
+    desired.effective()
 }
 
 #[test]
@@ -23,13 +23,13 @@ fn what_is_settled_stays_whatever_becomes_of_the_class() {
     });
     class.limits.regions = Some(vec!["azure-gwc".to_owned()]);
     class.limits.postgres_versions = Some(vec![18]);
-    let wish = validate(NAME, &TenantSpec::default(), &class, Some(&settled())).unwrap();
+    let desired = validate(NAME, &TenantSpec::default(), &class, Some(&settled())).unwrap();
     assert_eq!(
-        (wish.region.as_str(), wish.postgres_version),
+        (desired.region.as_str(), desired.postgres_version),
         ("aws-us-east-2", 15)
     );
     assert_eq!(
-        (wish.database.as_str(), wish.owner.as_str()),
+        (desired.database.as_str(), desired.owner.as_str()),
         ("first", "first_owner")
     );
 }
@@ -58,9 +58,9 @@ fn a_spec_that_contradicts_what_is_settled_is_refused() {
             "from 15 to 16",
         ),
     ] {
-        let refusal = validate(NAME, &spec, &class(), Some(&settled())).unwrap_err();
-        assert_eq!(refusal.reason, Reason::ImmutableField);
-        assert!(refusal.message.contains(word), "{}", refusal.message);
+        let issue = validate(NAME, &spec, &class(), Some(&settled())).unwrap_err();
+        assert_eq!(issue.reason, Reason::ImmutableField);
+        assert!(issue.message.contains(word), "{}", issue.message);
     }
 }
 
@@ -72,6 +72,6 @@ fn limits_of_size_hold_for_a_settled_tenant_too() {
         compute: Some(compute_of(None, Some(2.0), None)),
         ..TenantSpec::default()
     };
-    let refusal = validate(NAME, &spec, &class, Some(&settled())).unwrap_err();
-    assert_eq!(refusal.reason, Reason::ClassLimitExceeded);
+    let issue = validate(NAME, &spec, &class, Some(&settled())).unwrap_err();
+    assert_eq!(issue.reason, Reason::ClassLimitExceeded);
 }

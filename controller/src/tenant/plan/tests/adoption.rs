@@ -3,83 +3,83 @@
 use crds::Reason;
 
 use super::fixtures::*;
-use crate::tenant::desired::{AdoptWish, Wish};
-use crate::tenant::observed::{Facts, Seen};
-use crate::tenant::plan::{Goal, Step, plan};
+use crate::tenant::desired::{AdoptionSpec, DesiredState};
+use crate::tenant::observed::{ObservedState, ObservedProject};
+use crate::tenant::plan::{Intent, Step, plan};
 
-fn adopting() -> Wish {
-    Wish {
-        adopt: Some(AdoptWish {
+fn adopting() -> DesiredState {
+    DesiredState {
+        adopt: Some(AdoptionSpec {
             project: id(OWN),
             reset_password: false,
         }),
-        ..wish()
+        ..desired()
     }
 }
 
-fn adopted() -> Facts {
-    let mut facts = resting();
-    own_status(&mut facts).adopted = true;
-    facts.listing.own = Some(Seen {
+fn adopted() -> ObservedState {
+    let mut observed = resting();
+    own_status(&mut observed).adopted = true;
+    observed.listing.own = Some(ObservedProject {
         name: "their own name".to_owned(),
         ..seen(OWN)
     });
-    facts.listing.marked.clear();
-    facts
+    observed.listing.marked.clear();
+    observed
 }
 
-fn adopt_plan(facts: &Facts) -> Step {
-    plan(&Goal::Live(Ok(adopting())), facts)
+fn adopt_plan(observed: &ObservedState) -> Step {
+    plan(&Intent::Provision(Ok(adopting())), observed)
 }
 
 #[test]
 fn an_adopting_tenant_never_creates() {
     assert_eq!(adopt_plan(&new()), Step::Adopt(id(OWN)));
-    let mut facts = new();
-    facts.listing.marked = vec![seen(TWIN)];
+    let mut observed = new();
+    observed.listing.marked = vec![seen(TWIN)];
     assert_eq!(
-        adopt_plan(&facts),
+        adopt_plan(&observed),
         Step::Adopt(id(OWN)),
         "also where another project bears its mark"
     );
-    facts.status.creation = Some(intent(-90));
-    assert_eq!(adopt_plan(&facts), Step::Adopt(id(OWN)));
+    observed.status.creation = Some(intent(-90));
+    assert_eq!(adopt_plan(&observed), Step::Adopt(id(OWN)));
 }
 
 #[test]
 fn a_project_that_another_tenant_has_is_not_taken() {
-    let mut facts = new();
-    facts.taken_by = Some("acme/other".to_owned());
-    let Step::Stall(refusal) = adopt_plan(&facts) else {
+    let mut observed = new();
+    observed.taken_by = Some("acme/other".to_owned());
+    let Step::Stalled(issue) = adopt_plan(&observed) else {
         panic!("not stalled")
     };
-    assert_eq!(refusal.reason, Reason::ProjectInUse);
+    assert_eq!(issue.reason, Reason::ProjectInUse);
     assert!(
-        refusal.message.contains("acme/other") && refusal.message.contains(OWN),
+        issue.message.contains("acme/other") && issue.message.contains(OWN),
         "{}",
-        refusal.message
+        issue.message
     );
 }
 
 #[test]
 fn of_two_tenants_with_one_project_the_second_stalls_even_after_it_adopted() {
-    let mut facts = adopted();
-    facts.taken_by = Some("acme/other".to_owned());
-    assert_eq!(stalled_by(&adopt_plan(&facts)), Some(Reason::ProjectInUse));
+    let mut observed = adopted();
+    observed.taken_by = Some("acme/other".to_owned());
+    assert_eq!(stalled_by(&adopt_plan(&observed)), Some(Reason::ProjectInUse));
 }
 
 #[test]
 fn an_adopted_project_keeps_its_name() {
-    let mut facts = adopted();
-    assert_eq!(adopt_plan(&facts), Step::Rest);
-    own_seen(&mut facts).updated_at = "v2".to_owned();
-    facts.endpoint = Some(endpoint(wish().compute));
-    assert_eq!(adopt_plan(&facts), Step::Rest);
+    let mut observed = adopted();
+    assert_eq!(adopt_plan(&observed), Step::UpToDate);
+    own_seen(&mut observed).updated_at = "v2".to_owned();
+    observed.endpoint = Some(endpoint(desired().compute));
+    assert_eq!(adopt_plan(&observed), Step::UpToDate);
 }
 
 #[test]
 fn who_holds_a_project_does_not_matter_to_a_tenant_that_adopts_none() {
-    let mut facts = resting();
-    facts.taken_by = Some("acme/other".to_owned());
-    assert_eq!(live(&facts), Step::Rest);
+    let mut observed = resting();
+    observed.taken_by = Some("acme/other".to_owned());
+    assert_eq!(live(&observed), Step::UpToDate);
 }

@@ -3,12 +3,12 @@
 use crds::Reason;
 
 use super::fixtures::*;
-use crate::tenant::observed::SecretFacts;
+use crate::tenant::observed::ObservedSecret;
 use crate::tenant::plan::Step;
 
 /// A Secret of the Tenant's.
-fn ours(intact: bool, project: Option<&str>, ca: Option<&str>) -> SecretFacts {
-    SecretFacts::Ours {
+fn ours(intact: bool, project: Option<&str>, ca: Option<&str>) -> ObservedSecret {
+    ObservedSecret::Owned {
         intact,
         project: project.map(id),
         ca_digest: ca.map(str::to_owned),
@@ -24,42 +24,42 @@ fn a_secret_that_was_changed_or_removed_is_written_again() {
         &[
             (
                 "removed",
-                |_, facts| facts.secret = SecretFacts::Missing,
+                |_, observed| observed.secret = ObservedSecret::Missing,
                 write(),
             ),
             (
                 "a key was changed",
-                |_, facts| facts.secret = ours(false, Some(OWN), None),
+                |_, observed| observed.secret = ours(false, Some(OWN), None),
                 write(),
             ),
             (
                 "another project's",
-                |_, facts| facts.secret = ours(true, Some(TWIN), None),
+                |_, observed| observed.secret = ours(true, Some(TWIN), None),
                 write(),
             ),
             (
                 "nobody knows whose",
-                |_, facts| facts.secret = ours(true, None, None),
+                |_, observed| observed.secret = ours(true, None, None),
                 write(),
             ),
             (
                 "the spec names another",
-                |wish, _| wish.secret_name = "other".to_owned(),
+                |desired, _| desired.secret_name = "other".to_owned(),
                 write(),
             ),
             (
                 "the connection is not known",
-                |_, facts| facts.status.connection = None,
+                |_, observed| observed.status.connection = None,
                 write(),
             ),
             (
                 "the binding is not known",
-                |_, facts| facts.status.binding = None,
+                |_, observed| observed.status.binding = None,
                 write(),
             ),
             (
                 "the password is refused",
-                |_, facts| facts.password_rejected = true,
+                |_, observed| observed.password_rejected = true,
                 write(),
             ),
         ],
@@ -75,26 +75,26 @@ fn a_secret_hands_on_the_certificates_of_the_class() {
         (Some("ca-2"), Some("ca-1"), false),
         (Some("ca-1"), Some("ca-1"), true),
     ] {
-        let mut facts = resting();
-        facts.ca_digest = of_class.map(str::to_owned);
-        facts.secret = ours(true, Some(OWN), in_secret);
+        let mut observed = resting();
+        observed.ca_digest = of_class.map(str::to_owned);
+        observed.secret = ours(true, Some(OWN), in_secret);
         let expected = if fits {
-            Step::Rest
+            Step::UpToDate
         } else {
             Step::WriteSecret(id(OWN))
         };
-        assert_eq!(live(&facts), expected, "{of_class:?} {in_secret:?}");
+        assert_eq!(live(&observed), expected, "{of_class:?} {in_secret:?}");
     }
 }
 
 #[test]
 fn a_secret_that_is_somebody_elses_is_never_written() {
-    let mut facts = resting();
-    facts.secret = SecretFacts::Foreign;
+    let mut observed = resting();
+    observed.secret = ObservedSecret::NotOwned;
     for rejected in [false, true] {
-        facts.password_rejected = rejected;
-        let step = live(&facts);
+        observed.password_rejected = rejected;
+        let step = live(&observed);
         assert_eq!(stalled_by(&step), Some(Reason::SecretConflict));
-        assert!(matches!(step, Step::Stall(refusal) if refusal.message.contains(SECRET)));
+        assert!(matches!(step, Step::Stalled(issue) if issue.message.contains(SECRET)));
     }
 }

@@ -4,17 +4,17 @@ use crds::{DeletionPolicy, Reason, TenantStatus};
 use jiff::Timestamp;
 
 use super::fixtures::*;
-use crate::tenant::observed::{AccountFacts, Facts, ListingFacts, Schema, SecretFacts};
-use crate::tenant::plan::{Farewell, Step};
+use crate::tenant::observed::{ObservedAccount, ObservedState, ObservedListing, Schema, ObservedSecret};
+use crate::tenant::plan::{ReleaseReason, Step};
 
-fn half_created(settled_after_now: i64) -> Facts {
-    let mut facts = new();
-    facts.status.creation = Some(intent(settled_after_now));
-    facts
+fn half_created(settled_after_now: i64) -> ObservedState {
+    let mut observed = new();
+    observed.status.creation = Some(intent(settled_after_now));
+    observed
 }
 
 /// A Tenant in every state that it can be deleted in.
-fn every_state() -> Vec<(&'static str, Facts)> {
+fn every_state() -> Vec<(&'static str, ObservedState)> {
     let mut listed = half_created(90);
     listed.listing.as_of = Some(at(NOW));
     let mut landed = half_created(90);
@@ -22,14 +22,14 @@ fn every_state() -> Vec<(&'static str, Facts)> {
     let mut status_lost = resting();
     status_lost.status = TenantStatus::default();
     let mut gone = resting();
-    gone.listing = ListingFacts {
+    gone.listing = ObservedListing {
         as_of: Some(at(NOW)),
-        ..ListingFacts::default()
+        ..ObservedListing::default()
     };
     let mut two = resting();
     two.listing.marked = vec![seen(OWN), seen(TWIN)];
     let mut unlisted = new();
-    unlisted.listing = ListingFacts::default();
+    unlisted.listing = ObservedListing::default();
     let mut adopted = resting();
     adopted.status.project.as_mut().unwrap().adopted = true;
     adopted.listing.marked.clear();
@@ -50,28 +50,28 @@ fn every_state() -> Vec<(&'static str, Facts)> {
 
 #[test]
 fn a_retained_project_is_never_waited_for() {
-    for (what, mut facts) in every_state() {
-        if facts.status.creation.is_some() {
+    for (what, mut observed) in every_state() {
+        if observed.status.creation.is_some() {
             continue;
         }
-        for account in [AccountFacts::Usable, no_class()] {
-            facts.account = account;
-            let step = go(DeletionPolicy::Retain, &facts);
-            assert_eq!(step, Step::LetGo(Farewell::Retained), "{what}");
+        for account in [ObservedAccount::Usable, no_class()] {
+            observed.account = account;
+            let step = go(DeletionPolicy::Retain, &observed);
+            assert_eq!(step, Step::RemoveFinalizer(ReleaseReason::Retained), "{what}");
         }
     }
 }
 
 #[test]
 fn nothing_is_retained_that_nobody_ever_saw() {
-    for (what, mut facts) in every_state() {
-        if facts.status.creation.is_none() {
+    for (what, mut observed) in every_state() {
+        if observed.status.creation.is_none() {
             continue;
         }
-        for account in [AccountFacts::Usable, no_class()] {
-            facts.account = account;
-            let step = go(DeletionPolicy::Retain, &facts);
-            assert_eq!(step, go(DeletionPolicy::Delete, &facts), "{what}");
+        for account in [ObservedAccount::Usable, no_class()] {
+            observed.account = account;
+            let step = go(DeletionPolicy::Retain, &observed);
+            assert_eq!(step, go(DeletionPolicy::Delete, &observed), "{what}");
         }
     }
 }
@@ -80,7 +80,7 @@ fn nothing_is_retained_that_nobody_ever_saw() {
 fn with_policy_delete_each_state_has_its_step() {
     let steps: Vec<_> = every_state()
         .into_iter()
-        .map(|(what, facts)| (what, go(DeletionPolicy::Delete, &facts)))
+        .map(|(what, observed)| (what, go(DeletionPolicy::Delete, &observed)))
         .collect();
     let wait = steps[3].1.clone();
     assert!(
@@ -97,7 +97,7 @@ fn with_policy_delete_each_state_has_its_step() {
     assert_eq!(
         steps,
         [
-            ("new", Step::LetGo(Farewell::Gone)),
+            ("new", Step::RemoveFinalizer(ReleaseReason::Deleted)),
             (
                 "without status, never listed",
                 Step::List {
@@ -125,53 +125,53 @@ fn with_policy_delete_each_state_has_its_step() {
 
 #[test]
 fn nothing_but_the_account_holds_a_deletion_up() {
-    let ways: [fn(&mut Facts); 7] = [
-        |facts| facts.suspended = true,
-        |facts| facts.class_guarded = false,
-        |facts| facts.secret = SecretFacts::Foreign,
-        |facts| facts.schema = Schema::Unusable(refusal(Reason::MigrationsInvalid)),
-        |facts| facts.listing.unavailable = true,
-        |facts| facts.taken_by = Some("acme/other".to_owned()),
-        |facts| facts.status.effective = None,
+    let ways: [fn(&mut ObservedState); 7] = [
+        |observed| observed.suspended = true,
+        |observed| observed.class_has_finalizer = false,
+        |observed| observed.secret = ObservedSecret::NotOwned,
+        |observed| observed.schema = Schema::Unusable(issue(Reason::MigrationsInvalid)),
+        |observed| observed.listing.unavailable = true,
+        |observed| observed.taken_by = Some("acme/other".to_owned()),
+        |observed| observed.status.effective = None,
     ];
     for way in ways {
-        let mut facts = resting();
-        way(&mut facts);
+        let mut observed = resting();
+        way(&mut observed);
         assert_eq!(
-            go(DeletionPolicy::Delete, &facts),
+            go(DeletionPolicy::Delete, &observed),
             Step::DeleteProject(id(OWN))
         );
-        let mut facts = new();
-        way(&mut facts);
+        let mut observed = new();
+        way(&mut observed);
         assert_eq!(
-            go(DeletionPolicy::Delete, &facts),
-            Step::LetGo(Farewell::Gone)
+            go(DeletionPolicy::Delete, &observed),
+            Step::RemoveFinalizer(ReleaseReason::Deleted)
         );
     }
 }
 
 #[test]
 fn without_the_account_a_tenant_with_a_project_stays_until_a_person_lets_it_go() {
-    for (what, mut facts) in every_state() {
-        facts.account = no_class();
-        let may_have_project = facts.status.project.is_some()
-            || facts.status.creation.is_some()
-            || !facts.listing.marked.is_empty();
+    for (what, mut observed) in every_state() {
+        observed.account = no_class();
+        let may_have_project = observed.status.project.is_some()
+            || observed.status.creation.is_some()
+            || !observed.listing.marked.is_empty();
         let expected = if may_have_project {
-            Step::Stall(refusal(Reason::ClassNotFound))
+            Step::Stalled(issue(Reason::ClassNotFound))
         } else {
-            Step::LetGo(Farewell::Gone)
+            Step::RemoveFinalizer(ReleaseReason::Deleted)
         };
-        assert_eq!(go(DeletionPolicy::Delete, &facts), expected, "{what}");
-        facts.abandon = true;
-        let farewell = if may_have_project {
-            Farewell::Abandoned
+        assert_eq!(go(DeletionPolicy::Delete, &observed), expected, "{what}");
+        observed.orphan = true;
+        let reason = if may_have_project {
+            ReleaseReason::Orphaned
         } else {
-            Farewell::Gone
+            ReleaseReason::Deleted
         };
         assert_eq!(
-            go(DeletionPolicy::Delete, &facts),
-            Step::LetGo(farewell),
+            go(DeletionPolicy::Delete, &observed),
+            Step::RemoveFinalizer(reason),
             "{what}"
         );
     }
@@ -179,57 +179,57 @@ fn without_the_account_a_tenant_with_a_project_stays_until_a_person_lets_it_go()
 
 #[test]
 fn the_word_abandon_spares_no_project_that_can_be_deleted() {
-    let mut facts = resting();
-    facts.abandon = true;
+    let mut observed = resting();
+    observed.orphan = true;
     assert_eq!(
-        go(DeletionPolicy::Delete, &facts),
+        go(DeletionPolicy::Delete, &observed),
         Step::DeleteProject(id(OWN))
     );
 }
 
 #[test]
 fn after_the_project_its_twin_goes_and_then_the_tenant() {
-    let mut facts = resting();
-    facts.listing.marked = vec![seen(TWIN), seen(OWN)];
+    let mut observed = resting();
+    observed.listing.marked = vec![seen(TWIN), seen(OWN)];
     assert_eq!(
-        go(DeletionPolicy::Delete, &facts),
+        go(DeletionPolicy::Delete, &observed),
         Step::DeleteProject(id(OWN))
     );
-    facts.deleted = Some(id(OWN));
-    facts.listing.own = None;
-    facts.listing.marked = vec![seen(TWIN)];
+    observed.deleted = Some(id(OWN));
+    observed.listing.own = None;
+    observed.listing.marked = vec![seen(TWIN)];
     assert_eq!(
-        go(DeletionPolicy::Delete, &facts),
+        go(DeletionPolicy::Delete, &observed),
         Step::DeleteProject(id(TWIN))
     );
-    facts.listing.marked.clear();
+    observed.listing.marked.clear();
     assert_eq!(
-        go(DeletionPolicy::Delete, &facts),
-        Step::LetGo(Farewell::Gone)
+        go(DeletionPolicy::Delete, &observed),
+        Step::RemoveFinalizer(ReleaseReason::Deleted)
     );
 }
 
 #[test]
 fn a_project_that_landed_and_is_deleted_does_not_end_the_wait_for_others() {
-    let mut facts = half_created(90);
-    facts.deleted = Some(id(TWIN));
+    let mut observed = half_created(90);
+    observed.deleted = Some(id(TWIN));
     assert_eq!(
-        go(DeletionPolicy::Delete, &facts),
+        go(DeletionPolicy::Delete, &observed),
         Step::List { since: at(NOW) }
     );
 }
 
 #[test]
 fn a_request_that_settled_without_a_project_lets_the_tenant_go() {
-    let mut facts = half_created(-90);
-    facts.listing.as_of = Some(at(NOW - 90));
+    let mut observed = half_created(-90);
+    observed.listing.as_of = Some(at(NOW - 90));
     assert_eq!(
-        go(DeletionPolicy::Delete, &facts),
-        Step::LetGo(Farewell::Gone)
+        go(DeletionPolicy::Delete, &observed),
+        Step::RemoveFinalizer(ReleaseReason::Deleted)
     );
-    facts.listing.as_of = Some(at(NOW - 91));
+    observed.listing.as_of = Some(at(NOW - 91));
     assert_eq!(
-        go(DeletionPolicy::Delete, &facts),
+        go(DeletionPolicy::Delete, &observed),
         Step::List {
             since: at(NOW - 90)
         }
@@ -238,14 +238,14 @@ fn a_request_that_settled_without_a_project_lets_the_tenant_go() {
 
 #[test]
 fn a_tenant_whose_project_is_gone_is_let_go_once_neon_said_so() {
-    let mut facts = resting();
-    facts.listing = ListingFacts {
+    let mut observed = resting();
+    observed.listing = ObservedListing {
         as_of: Some(at(NOW)),
-        ..ListingFacts::default()
+        ..ObservedListing::default()
     };
-    facts.deleted = Some(id(OWN));
+    observed.deleted = Some(id(OWN));
     assert_eq!(
-        go(DeletionPolicy::Delete, &facts),
-        Step::LetGo(Farewell::Gone)
+        go(DeletionPolicy::Delete, &observed),
+        Step::RemoveFinalizer(ReleaseReason::Deleted)
     );
 }

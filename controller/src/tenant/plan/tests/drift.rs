@@ -3,21 +3,21 @@
 use crds::Reason;
 
 use super::fixtures::*;
-use crate::tenant::desired::{ComputeWish, QuotaWish};
-use crate::tenant::observed::{Schema, SchemaTarget, SecretFacts};
-use crate::tenant::plan::{Goal, Step, plan};
+use crate::tenant::desired::{ComputeSettings, Quota};
+use crate::tenant::observed::{Schema, SchemaTarget, ObservedSecret};
+use crate::tenant::plan::{Intent, Step, plan};
 
 #[test]
 fn a_tenant_that_has_everything_is_left_alone() {
-    assert_eq!(live(&resting()), Step::Rest);
+    assert_eq!(live(&resting()), Step::UpToDate);
 }
 
 #[test]
 fn the_secret_of_an_earlier_tenant_of_the_name_is_waited_out() {
-    let mut facts = resting();
-    facts.secret = SecretFacts::Leftover;
+    let mut observed = resting();
+    observed.secret = ObservedSecret::OwnedByPredecessor;
     assert!(matches!(
-        live(&facts),
+        live(&observed),
         Step::Wait {
             reason: Reason::UpdatingSecret,
             ..
@@ -32,73 +32,73 @@ fn settings_changed_in_neon_are_looked_at_and_then_put_right() {
         &[
             (
                 "changed, and not looked at yet",
-                |_, facts| own_seen(facts).updated_at = "v2".to_owned(),
+                |_, observed| own_seen(observed).updated_at = "v2".to_owned(),
                 Step::Inspect(id(OWN)),
             ),
             (
                 "never looked at",
-                |_, facts| own_status(facts).checked_at = None,
+                |_, observed| own_status(observed).checked_at = None,
                 Step::Inspect(id(OWN)),
             ),
             (
                 "looked at: nothing that was wished is different",
-                |wish, facts| {
-                    own_seen(facts).updated_at = "v2".to_owned();
-                    facts.endpoint = Some(endpoint(wish.compute));
+                |desired, observed| {
+                    own_seen(observed).updated_at = "v2".to_owned();
+                    observed.endpoint = Some(endpoint(desired.compute));
                 },
-                Step::Rest,
+                Step::UpToDate,
             ),
             (
                 "renamed",
-                |wish, facts| {
-                    own_seen(facts).updated_at = "v2".to_owned();
-                    own_seen(facts).name = "mine now".to_owned();
-                    facts.endpoint = Some(endpoint(wish.compute));
+                |desired, observed| {
+                    own_seen(observed).updated_at = "v2".to_owned();
+                    own_seen(observed).name = "mine now".to_owned();
+                    observed.endpoint = Some(endpoint(desired.compute));
                 },
                 update(false),
             ),
             (
                 "quota changed",
-                |wish, facts| {
-                    own_seen(facts).updated_at = "v2".to_owned();
-                    own_seen(facts).quota = Some(QuotaWish::default());
-                    facts.endpoint = Some(endpoint(wish.compute));
+                |desired, observed| {
+                    own_seen(observed).updated_at = "v2".to_owned();
+                    own_seen(observed).quota = Some(Quota::default());
+                    observed.endpoint = Some(endpoint(desired.compute));
                 },
                 update(false),
             ),
             (
                 "allow list changed",
-                |wish, facts| {
-                    own_seen(facts).updated_at = "v2".to_owned();
-                    own_seen(facts).allowed_ips = Some(["0.0.0.0/0".to_owned()].into());
-                    facts.endpoint = Some(endpoint(wish.compute));
+                |desired, observed| {
+                    own_seen(observed).updated_at = "v2".to_owned();
+                    own_seen(observed).allowed_ips = Some(["0.0.0.0/0".to_owned()].into());
+                    observed.endpoint = Some(endpoint(desired.compute));
                 },
                 update(false),
             ),
             (
                 "history changed",
-                |wish, facts| {
-                    own_seen(facts).updated_at = "v2".to_owned();
-                    own_seen(facts).history_retention_seconds = Some(60);
-                    facts.endpoint = Some(endpoint(wish.compute));
+                |desired, observed| {
+                    own_seen(observed).updated_at = "v2".to_owned();
+                    own_seen(observed).history_retention_seconds = Some(60);
+                    observed.endpoint = Some(endpoint(desired.compute));
                 },
                 update(false),
             ),
             (
                 "compute resized",
-                |_, facts| {
-                    own_seen(facts).updated_at = "v2".to_owned();
-                    facts.endpoint = Some(endpoint(compute(8)));
+                |_, observed| {
+                    own_seen(observed).updated_at = "v2".to_owned();
+                    observed.endpoint = Some(endpoint(compute(8)));
                 },
                 update(true),
             ),
             (
                 "compute and settings changed",
-                |_, facts| {
-                    own_seen(facts).updated_at = "v2".to_owned();
-                    own_seen(facts).quota = None;
-                    own_seen(facts).name = "mine now".to_owned();
-                    facts.endpoint = Some(endpoint(ComputeWish {
+                |_, observed| {
+                    own_seen(observed).updated_at = "v2".to_owned();
+                    own_seen(observed).quota = None;
+                    own_seen(observed).name = "mine now".to_owned();
+                    observed.endpoint = Some(endpoint(ComputeSettings {
                         suspend_timeout_seconds: Some(-1),
                         ..compute(4)
                     }));
@@ -107,14 +107,14 @@ fn settings_changed_in_neon_are_looked_at_and_then_put_right() {
             ),
             (
                 "what a listing does not show is taken as right",
-                |wish, facts| {
-                    own_seen(facts).updated_at = "v2".to_owned();
-                    own_seen(facts).quota = None;
-                    own_seen(facts).allowed_ips = None;
-                    own_seen(facts).history_retention_seconds = None;
-                    facts.endpoint = Some(endpoint(wish.compute));
+                |desired, observed| {
+                    own_seen(observed).updated_at = "v2".to_owned();
+                    own_seen(observed).quota = None;
+                    own_seen(observed).allowed_ips = None;
+                    own_seen(observed).history_retention_seconds = None;
+                    observed.endpoint = Some(endpoint(desired.compute));
                 },
-                Step::Rest,
+                Step::UpToDate,
             ),
         ],
     );
@@ -127,34 +127,34 @@ fn a_project_that_is_gone_is_looked_for_by_id_before_anything_else() {
         &[
             (
                 "the listings lack it",
-                |_, facts| {
-                    facts.listing.own = None;
-                    facts.listing.marked.clear();
+                |_, observed| {
+                    observed.listing.own = None;
+                    observed.listing.marked.clear();
                 },
-                Step::ConfirmGone(id(OWN)),
+                Step::VerifyMissing(id(OWN)),
             ),
             (
                 "also while the wish changed",
-                |wish, facts| {
-                    facts.listing.own = None;
-                    wish.quota = QuotaWish::default();
+                |desired, observed| {
+                    observed.listing.own = None;
+                    desired.quota = Quota::default();
                 },
-                Step::ConfirmGone(id(OWN)),
+                Step::VerifyMissing(id(OWN)),
             ),
             (
                 "it answered when it was asked for",
-                |_, facts| {
-                    facts.listing.own = None;
-                    facts.confirmed = true;
+                |_, observed| {
+                    observed.listing.own = None;
+                    observed.project_found = true;
                 },
-                Step::Rest,
+                Step::UpToDate,
             ),
             (
                 "no listing yet, so nothing is known to be missing",
-                |_, facts| {
-                    facts.listing = crate::tenant::observed::ListingFacts::default();
+                |_, observed| {
+                    observed.listing = crate::tenant::observed::ObservedListing::default();
                 },
-                Step::Rest,
+                Step::UpToDate,
             ),
         ],
     );
@@ -162,12 +162,12 @@ fn a_project_that_is_gone_is_looked_for_by_id_before_anything_else() {
 
 #[test]
 fn a_project_that_neon_cannot_read_is_waited_for_and_never_replaced() {
-    let mut facts = resting();
-    facts.listing.own = None;
-    facts.listing.marked.clear();
-    facts.listing.unavailable = true;
+    let mut observed = resting();
+    observed.listing.own = None;
+    observed.listing.marked.clear();
+    observed.listing.unavailable = true;
     assert!(matches!(
-        live(&facts),
+        live(&observed),
         Step::Wait {
             until: None,
             reason: Reason::ProjectUnavailable,
@@ -178,12 +178,12 @@ fn a_project_that_neon_cannot_read_is_waited_for_and_never_replaced() {
 
 #[test]
 fn a_twin_goes_before_anything_else_is_done() {
-    let mut facts = resting();
-    facts.listing.marked = vec![seen(OWN), seen(TWIN)];
-    facts.secret = SecretFacts::Missing;
-    assert_eq!(live(&facts), Step::RemoveTwin(id(TWIN)));
-    facts.listing.unavailable = true;
-    assert_eq!(live(&facts), Step::RemoveTwin(id(TWIN)));
+    let mut observed = resting();
+    observed.listing.marked = vec![seen(OWN), seen(TWIN)];
+    observed.secret = ObservedSecret::Missing;
+    assert_eq!(live(&observed), Step::DeleteDuplicate(id(TWIN)));
+    observed.listing.unavailable = true;
+    assert_eq!(live(&observed), Step::DeleteDuplicate(id(TWIN)));
 }
 
 #[test]
@@ -194,13 +194,13 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
         &[
             (
                 "no schema yet",
-                |_, facts| facts.status.schema = None,
+                |_, observed| observed.status.schema = None,
                 migrate(),
             ),
             (
                 "the class has a newer one",
-                |_, facts| {
-                    facts.schema = Schema::Target(SchemaTarget {
+                |_, observed| {
+                    observed.schema = Schema::Target(SchemaTarget {
                         version: 4,
                         digest: "digest-4".to_owned(),
                     });
@@ -209,8 +209,8 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
             ),
             (
                 "the same version with another text",
-                |_, facts| {
-                    facts.schema = Schema::Target(SchemaTarget {
+                |_, observed| {
+                    observed.schema = Schema::Target(SchemaTarget {
                         version: 3,
                         digest: "changed".to_owned(),
                     });
@@ -219,8 +219,8 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
             ),
             (
                 "the database is ahead: it is asked again, which says so",
-                |_, facts| {
-                    facts.schema = Schema::Target(SchemaTarget {
+                |_, observed| {
+                    observed.schema = Schema::Target(SchemaTarget {
                         version: 2,
                         digest: "digest-2".to_owned(),
                     });
@@ -229,51 +229,51 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
             ),
             (
                 "the schema is another project's",
-                |_, facts| {
-                    facts.status.schema.as_mut().unwrap().project_id = Some(TWIN.to_owned());
+                |_, observed| {
+                    observed.status.schema.as_mut().unwrap().project_id = Some(TWIN.to_owned());
                 },
                 migrate(),
             ),
             (
                 "a migration failed on the way",
-                |_, facts| {
-                    facts.status.schema.as_mut().unwrap().version = Some(2);
+                |_, observed| {
+                    observed.status.schema.as_mut().unwrap().version = Some(2);
                 },
                 migrate(),
             ),
             (
                 "somebody asks",
-                |_, facts| facts.reconcile_at = Some("1".to_owned()),
+                |_, observed| observed.reconcile_at = Some("1".to_owned()),
                 migrate(),
             ),
             (
                 "somebody asks anew",
-                |_, facts| {
-                    facts.status.last_reconcile_at = Some("1".to_owned());
-                    facts.reconcile_at = Some("2".to_owned());
+                |_, observed| {
+                    observed.status.last_reconcile_at = Some("1".to_owned());
+                    observed.reconcile_at = Some("2".to_owned());
                 },
                 migrate(),
             ),
             (
                 "that was answered",
-                |_, facts| {
-                    facts.status.last_reconcile_at = Some("1".to_owned());
-                    facts.reconcile_at = Some("1".to_owned());
+                |_, observed| {
+                    observed.status.last_reconcile_at = Some("1".to_owned());
+                    observed.reconcile_at = Some("1".to_owned());
                 },
-                Step::Rest,
+                Step::UpToDate,
             ),
             (
                 "the request was taken back",
-                |_, facts| {
-                    facts.status.last_reconcile_at = Some("1".to_owned());
+                |_, observed| {
+                    observed.status.last_reconcile_at = Some("1".to_owned());
                 },
-                Step::Rest,
+                Step::UpToDate,
             ),
             (
                 "the Secret comes first",
-                |_, facts| {
-                    facts.reconcile_at = Some("1".to_owned());
-                    facts.secret = SecretFacts::Missing;
+                |_, observed| {
+                    observed.reconcile_at = Some("1".to_owned());
+                    observed.secret = ObservedSecret::Missing;
                 },
                 Step::WriteSecret(id(OWN)),
             ),
@@ -283,56 +283,56 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
 
 #[test]
 fn migrations_that_cannot_be_read_stall_the_schema_after_everything_else_is_right() {
-    let mut facts = resting();
-    facts.schema = Schema::Unusable(refusal(Reason::MigrationsInvalid));
+    let mut observed = resting();
+    observed.schema = Schema::Unusable(issue(Reason::MigrationsInvalid));
     assert_eq!(
-        live(&facts),
-        Step::Stall(refusal(Reason::MigrationsInvalid))
+        live(&observed),
+        Step::Stalled(issue(Reason::MigrationsInvalid))
     );
-    facts.secret = SecretFacts::Missing;
-    assert_eq!(live(&facts), Step::WriteSecret(id(OWN)));
-    facts.status.project = None;
-    facts.listing.marked.clear();
-    assert_eq!(live(&facts), Step::Create { attempt: 1 });
+    observed.secret = ObservedSecret::Missing;
+    assert_eq!(live(&observed), Step::WriteSecret(id(OWN)));
+    observed.status.project = None;
+    observed.listing.marked.clear();
+    assert_eq!(live(&observed), Step::Create { attempt: 1 });
 }
 
 #[test]
 fn a_suspended_tenant_is_held_whatever_went_astray() {
-    let all_astray: [fn(&mut crate::tenant::observed::Facts); 6] = [
-        |facts| facts.secret = SecretFacts::Missing,
-        |facts| facts.listing.own = None,
-        |facts| facts.listing.marked.push(seen(TWIN)),
-        |facts| facts.status = crds::TenantStatus::default(),
-        |facts| facts.account = no_class(),
-        |facts| facts.has_finalizer = false,
+    let all_astray: [fn(&mut crate::tenant::observed::ObservedState); 6] = [
+        |observed| observed.secret = ObservedSecret::Missing,
+        |observed| observed.listing.own = None,
+        |observed| observed.listing.marked.push(seen(TWIN)),
+        |observed| observed.status = crds::TenantStatus::default(),
+        |observed| observed.account = no_class(),
+        |observed| observed.has_finalizer = false,
     ];
     for astray in all_astray {
-        let mut facts = resting();
-        facts.suspended = true;
-        astray(&mut facts);
-        assert_eq!(live(&facts), Step::Hold);
+        let mut observed = resting();
+        observed.suspended = true;
+        astray(&mut observed);
+        assert_eq!(live(&observed), Step::Suspended);
         assert_eq!(
-            plan(&Goal::Live(Err(refusal(Reason::InvalidSpec))), &facts),
-            Step::Hold
+            plan(&Intent::Provision(Err(issue(Reason::InvalidSpec))), &observed),
+            Step::Suspended
         );
     }
 }
 
 #[test]
 fn a_wish_that_cannot_be_granted_stalls_and_changes_nothing() {
-    let goal = Goal::Live(Err(refusal(Reason::ClassLimitExceeded)));
-    for mut facts in [new(), resting()] {
-        facts.secret = SecretFacts::Missing;
+    let intent = Intent::Provision(Err(issue(Reason::ClassLimitExceeded)));
+    for mut observed in [new(), resting()] {
+        observed.secret = ObservedSecret::Missing;
         assert_eq!(
-            plan(&goal, &facts),
-            Step::Stall(refusal(Reason::ClassLimitExceeded))
+            plan(&intent, &observed),
+            Step::Stalled(issue(Reason::ClassLimitExceeded))
         );
     }
 }
 
 #[test]
 fn a_recorded_id_that_is_none_stalls_instead_of_creating_another_project() {
-    let mut facts = resting();
-    own_status(&mut facts).id = "no id!".to_owned();
-    assert_eq!(stalled_by(&live(&facts)), Some(Reason::ProjectNotFound));
+    let mut observed = resting();
+    own_status(&mut observed).id = "no id!".to_owned();
+    assert_eq!(stalled_by(&live(&observed)), Some(Reason::ProjectNotFound));
 }

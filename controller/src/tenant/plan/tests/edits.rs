@@ -3,8 +3,8 @@
 use neon_client::model::ComputeUnits;
 
 use super::fixtures::*;
-use crate::tenant::desired::ComputeWish;
-use crate::tenant::plan::{Goal, Step, plan};
+use crate::tenant::desired::ComputeSettings;
+use crate::tenant::plan::{Intent, Step, plan};
 
 #[test]
 fn a_changed_wish_is_sent_to_neon() {
@@ -13,77 +13,77 @@ fn a_changed_wish_is_sent_to_neon() {
         &[
             (
                 "quota",
-                |wish, _| wish.quota.written_data_bytes = Some(1 << 30),
+                |desired, _| desired.quota.written_data_bytes = Some(1 << 30),
                 update(false),
             ),
             (
                 "allow list",
-                |wish, _| wish.allowed_ips = Some(Vec::new()),
+                |desired, _| desired.allowed_ips = Some(Vec::new()),
                 update(false),
             ),
             (
                 "history",
-                |wish, _| wish.history_retention_seconds = Some(0),
+                |desired, _| desired.history_retention_seconds = Some(0),
                 update(false),
             ),
             (
                 "history left to Neon",
-                |wish, _| wish.history_retention_seconds = None,
+                |desired, _| desired.history_retention_seconds = None,
                 update(false),
             ),
             (
                 "compute",
-                |wish, _| wish.compute.max = Some(ComputeUnits::from_quarters(8)),
+                |desired, _| desired.compute.max = Some(ComputeUnits::from_quarters(8)),
                 update(true),
             ),
             (
                 "sleep",
-                |wish, _| wish.compute.suspend_timeout_seconds = Some(-1),
+                |desired, _| desired.compute.suspend_timeout_seconds = Some(-1),
                 update(true),
             ),
             (
                 "compute, but which it is is not known",
-                |wish, facts| {
-                    wish.compute.max = Some(ComputeUnits::from_quarters(8));
-                    own_status(facts).endpoint_id = None;
+                |desired, observed| {
+                    desired.compute.max = Some(ComputeUnits::from_quarters(8));
+                    own_status(observed).endpoint_id = None;
                 },
                 Step::Inspect(id(OWN)),
             ),
             (
                 "quota, and which compute it is does not matter",
-                |wish, facts| {
-                    wish.quota.written_data_bytes = Some(1 << 30);
-                    own_status(facts).endpoint_id = None;
+                |desired, observed| {
+                    desired.quota.written_data_bytes = Some(1 << 30);
+                    own_status(observed).endpoint_id = None;
                 },
                 update(false),
             ),
             (
                 "before the account was ever listed",
-                |wish, facts| {
-                    wish.quota.written_data_bytes = Some(1 << 30);
-                    facts.listing = crate::tenant::observed::ListingFacts::default();
+                |desired, observed| {
+                    desired.quota.written_data_bytes = Some(1 << 30);
+                    observed.listing = crate::tenant::observed::ObservedListing::default();
                 },
                 update(false),
             ),
             (
                 "its name in Neon",
-                |_, facts| facts.project_name = "Acme dbpt-test/1".to_owned(),
+                |_, observed| observed.project_name = "Acme dbpt-test/1".to_owned(),
                 update(false),
             ),
             (
                 "its name in Neon, but it was there before the Tenant",
-                |_, facts| {
-                    facts.project_name = "Acme dbpt-test/1".to_owned();
-                    own_status(facts).adopted = true;
+                |_, observed| {
+                    observed.project_name = "Acme dbpt-test/1".to_owned();
+                    own_status(observed).adopted = true;
                 },
-                Step::Rest,
+                Step::UpToDate,
             ),
             (
                 "what Neon need not be told: the deletion policy",
-                |wish, _| {
-                    wish.deletion_policy = crds::DeletionPolicy::Retain;
+                |desired, _| {
+                    desired.deletion_policy = crds::DeletionPolicy::Retain;
                 },
-                Step::Rest,
+                Step::UpToDate,
             ),
         ],
     );
@@ -91,13 +91,13 @@ fn a_changed_wish_is_sent_to_neon() {
 
 #[test]
 fn a_project_of_unknown_settings_gets_the_compute_that_is_wished_too() {
-    let mut facts = resting();
-    facts.status.effective = None;
-    assert_eq!(live(&facts), update(true));
-    let mut modest = wish();
-    modest.compute = ComputeWish::default();
+    let mut observed = resting();
+    observed.status.effective = None;
+    assert_eq!(live(&observed), update(true));
+    let mut modest = desired();
+    modest.compute = ComputeSettings::default();
     assert_eq!(
-        plan(&Goal::Live(Ok(modest)), &facts),
+        plan(&Intent::Provision(Ok(modest)), &observed),
         update(false),
         "no size is wished"
     );

@@ -11,11 +11,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::ComputeUnits;
 
-use crate::tenant::desired::{ComputeWish, QuotaWish, Refusal, Wish};
+use crate::tenant::desired::{ComputeSettings, Quota, Issue, DesiredState};
 use crate::tenant::observed::{
-    AccountFacts, EndpointFacts, Facts, ListingFacts, Schema, SchemaTarget, SecretFacts, Seen,
+    ObservedAccount, ObservedCompute, ObservedState, ObservedListing, Schema, SchemaTarget, ObservedSecret, ObservedProject,
 };
-use crate::tenant::plan::{Goal, Step, plan};
+use crate::tenant::plan::{Intent, Step, plan};
 
 /// The recorded project of a Tenant at rest.
 pub(super) const OWN: &str = "calm-sea-1";
@@ -41,16 +41,16 @@ pub(super) fn endpoint_id() -> EndpointId {
     ENDPOINT.parse().unwrap()
 }
 
-pub(super) fn wish() -> Wish {
-    Wish {
+pub(super) fn desired() -> DesiredState {
+    DesiredState {
         class_name: "default".to_owned(),
         label: "acme/one".to_owned(),
         region: "aws-eu-central-1".parse().unwrap(),
         postgres_version: 17,
         compute: compute(4),
-        quota: QuotaWish {
+        quota: Quota {
             active_time_seconds: Some(3_600),
-            ..QuotaWish::default()
+            ..Quota::default()
         },
         history_retention_seconds: Some(86_400),
         allowed_ips: Some(vec!["10.0.0.0/8".to_owned()]),
@@ -63,28 +63,28 @@ pub(super) fn wish() -> Wish {
 }
 
 /// From a quarter of a unit up to so many quarters.
-pub(super) fn compute(quarters_max: u16) -> ComputeWish {
-    ComputeWish {
+pub(super) fn compute(quarters_max: u16) -> ComputeSettings {
+    ComputeSettings {
         min: Some(ComputeUnits::MIN),
         max: Some(ComputeUnits::from_quarters(quarters_max)),
         suspend_timeout_seconds: Some(300),
     }
 }
 
-pub(super) fn endpoint(compute: ComputeWish) -> EndpointFacts {
-    EndpointFacts {
+pub(super) fn endpoint(compute: ComputeSettings) -> ObservedCompute {
+    ObservedCompute {
         id: endpoint_id(),
         compute,
     }
 }
 
-pub(super) fn seen(project: &str) -> Seen {
-    Seen {
+pub(super) fn seen(project: &str) -> ObservedProject {
+    ObservedProject {
         id: id(project),
         name: NAME.to_owned(),
         created_at: at(1),
         updated_at: "v1".to_owned(),
-        quota: Some(wish().quota),
+        quota: Some(desired().quota),
         allowed_ips: Some(BTreeSet::from(["10.0.0.0/8".to_owned()])),
         history_retention_seconds: Some(86_400),
     }
@@ -113,12 +113,12 @@ pub(super) fn intent(settled_after_now: i64) -> CreationIntent {
 }
 
 /// A Tenant that has everything it wishes for.
-pub(super) fn resting() -> Facts {
-    Facts {
+pub(super) fn resting() -> ObservedState {
+    ObservedState {
         now: at(NOW),
         status: TenantStatus {
             project: Some(project_status(OWN)),
-            effective: Some(wish().effective()),
+            effective: Some(desired().effective()),
             connection: Some(Connection {
                 host: "ep-calm-1.eu.neon.tech".to_owned(),
                 pooled_host: "ep-calm-1-pooler.eu.neon.tech".to_owned(),
@@ -142,12 +142,12 @@ pub(super) fn resting() -> Facts {
         },
         has_finalizer: true,
         suspended: false,
-        abandon: false,
+        orphan: false,
         reconcile_at: None,
-        class_guarded: true,
-        account: AccountFacts::Usable,
+        class_has_finalizer: true,
+        account: ObservedAccount::Usable,
         project_name: NAME.to_owned(),
-        listing: ListingFacts {
+        listing: ObservedListing {
             as_of: Some(at(NOW - 60)),
             done_at: None,
             own: Some(seen(OWN)),
@@ -155,10 +155,10 @@ pub(super) fn resting() -> Facts {
             unavailable: false,
         },
         endpoint: None,
-        confirmed: false,
+        project_found: false,
         deleted: None,
         taken_by: None,
-        secret: SecretFacts::Ours {
+        secret: ObservedSecret::Owned {
             intact: true,
             project: Some(id(OWN)),
             ca_digest: None,
@@ -173,55 +173,55 @@ pub(super) fn resting() -> Facts {
 }
 
 /// A new Tenant, with the finalizer on and nothing else done; its account was listed a minute ago.
-pub(super) fn new() -> Facts {
-    Facts {
+pub(super) fn new() -> ObservedState {
+    ObservedState {
         status: TenantStatus::default(),
-        listing: ListingFacts {
+        listing: ObservedListing {
             as_of: Some(at(NOW - 60)),
-            ..ListingFacts::default()
+            ..ObservedListing::default()
         },
-        secret: SecretFacts::Missing,
+        secret: ObservedSecret::Missing,
         ..resting()
     }
 }
 
-pub(super) fn refusal(reason: Reason) -> Refusal {
-    Refusal {
+pub(super) fn issue(reason: Reason) -> Issue {
+    Issue {
         reason,
         message: "in the words of a test".to_owned(),
     }
 }
 
 /// The account cannot be used, since its class is not there.
-pub(super) fn no_class() -> AccountFacts {
-    AccountFacts::Unusable(refusal(Reason::ClassNotFound))
+pub(super) fn no_class() -> ObservedAccount {
+    ObservedAccount::Unusable(issue(Reason::ClassNotFound))
 }
 
-pub(super) fn own_status(facts: &mut Facts) -> &mut ProjectStatus {
-    facts.status.project.as_mut().unwrap()
+pub(super) fn own_status(observed: &mut ObservedState) -> &mut ProjectStatus {
+    observed.status.project.as_mut().unwrap()
 }
 
-pub(super) fn own_seen(facts: &mut Facts) -> &mut Seen {
-    facts.listing.own.as_mut().unwrap()
+pub(super) fn own_seen(observed: &mut ObservedState) -> &mut ObservedProject {
+    observed.listing.own.as_mut().unwrap()
 }
 
-pub(super) fn live(facts: &Facts) -> Step {
-    plan(&Goal::Live(Ok(wish())), facts)
+pub(super) fn live(observed: &ObservedState) -> Step {
+    plan(&Intent::Provision(Ok(desired())), observed)
 }
 
-pub(super) fn go(policy: DeletionPolicy, facts: &Facts) -> Step {
-    plan(&Goal::Go(policy), facts)
+pub(super) fn go(policy: DeletionPolicy, observed: &ObservedState) -> Step {
+    plan(&Intent::Delete(policy), observed)
 }
 
 /// What differs from the beginning, and the step that follows.
-pub(super) type Case = (&'static str, fn(&mut Wish, &mut Facts), Step);
+pub(super) type Case = (&'static str, fn(&mut DesiredState, &mut ObservedState), Step);
 
 /// Plans each case, beginning with these facts.
-pub(super) fn each(begin: fn() -> Facts, cases: &[Case]) {
+pub(super) fn each(begin: fn() -> ObservedState, cases: &[Case]) {
     for (what, change, expected) in cases {
-        let (mut wish, mut facts) = (wish(), begin());
-        change(&mut wish, &mut facts);
-        assert_eq!(plan(&Goal::Live(Ok(wish)), &facts), *expected, "{what}");
+        let (mut desired, mut observed) = (desired(), begin());
+        change(&mut desired, &mut observed);
+        assert_eq!(plan(&Intent::Provision(Ok(desired)), &observed), *expected, "{what}");
     }
 }
 
@@ -236,7 +236,7 @@ pub(super) fn update(with_compute: bool) -> Step {
 /// The reason of a stall, and nothing of its words.
 pub(super) fn stalled_by(step: &Step) -> Option<Reason> {
     match step {
-        Step::Stall(refusal) => Some(refusal.reason),
+        Step::Stalled(issue) => Some(issue.reason),
         _ => None,
     }
 }

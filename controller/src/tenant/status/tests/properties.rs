@@ -5,15 +5,15 @@ use proptest::sample::select;
 
 use super::*;
 
-fn verdicts() -> impl Strategy<Value = Verdict> {
-    let area = select(vec![Area::Project, Area::Credentials, Area::Schema]);
-    (0..6_u8, area, select(Reason::ALL)).prop_map(|(kind, area, reason)| match kind {
-        0 => Verdict::Ready,
-        1 => Verdict::Suspended,
-        2 => Verdict::Progress(finding(area, reason)),
-        3 => Verdict::Stalled(finding(area, reason)),
-        4 => Verdict::Deleting(finding(area, reason)),
-        _ => Verdict::DeletionStalled(finding(area, reason)),
+fn verdicts() -> impl Strategy<Value = StatusOutcome> {
+    let component = select(vec![Component::Project, Component::Credentials, Component::Schema]);
+    (0..6_u8, component, select(Reason::ALL)).prop_map(|(kind, component, reason)| match kind {
+        0 => StatusOutcome::Ready,
+        1 => StatusOutcome::Suspended,
+        2 => StatusOutcome::InProgress(issue(component, reason)),
+        3 => StatusOutcome::Stalled(issue(component, reason)),
+        4 => StatusOutcome::Deleting(issue(component, reason)),
+        _ => StatusOutcome::DeletionStalled(issue(component, reason)),
     })
 }
 
@@ -33,8 +33,8 @@ fn statuses() -> impl Strategy<Value = TenantStatus> {
                 ..Timings::default()
             });
             match before {
-                Some((verdict, credentials, schema)) => {
-                    report(status, &verdict, seen(credentials, schema, 50))
+                Some((outcome, credentials, schema)) => {
+                    report(status, &outcome, seen(credentials, schema, 50))
                 }
                 None => status,
             }
@@ -44,18 +44,18 @@ fn statuses() -> impl Strategy<Value = TenantStatus> {
 proptest! {
     #[test]
     fn the_same_report_again_changes_nothing_however_late(
-        status in statuses(), verdict in verdicts(), credentials: bool, schema: bool, later in 0..1_000_i64,
+        status in statuses(), outcome in verdicts(), credentials: bool, schema: bool, later in 0..1_000_i64,
     ) {
-        let first = report(status, &verdict, seen(credentials, schema, 100));
-        let again = report(first.clone(), &verdict, seen(credentials, schema, 100 + later));
+        let first = report(status, &outcome, seen(credentials, schema, 100));
+        let again = report(first.clone(), &outcome, seen(credentials, schema, 100 + later));
         prop_assert_eq!(first, again);
     }
 
     #[test]
     fn conditions_are_what_the_api_server_and_kstatus_take(
-        status in statuses(), verdict in verdicts(), credentials: bool, schema: bool,
+        status in statuses(), outcome in verdicts(), credentials: bool, schema: bool,
     ) {
-        let status = report(status, &verdict, seen(credentials, schema, 100));
+        let status = report(status, &outcome, seen(credentials, schema, 100));
         let mut kinds: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
         let count = kinds.len();
         kinds.sort_unstable();
