@@ -1,22 +1,26 @@
-//! The Lease: of all replicas, only the one that holds it acts.
+//! Leader election through a `Lease` of `coordination.k8s.io`: only the replica that holds the Lease acts.
 //!
-//! It is an object of `coordination.k8s.io` that the holder renews, and that others may take once it has not changed for as long as
-//! it says. Three rules make two holders at once impossible, whatever the machines' clocks show:
+//! The leader renews the Lease. Another replica may take it once it has been unchanged for its whole
+//! duration. Three rules ensure that at most one replica acts as leader, whatever the clocks of the
+//! machines show:
 //!
-//! - nobody compares clocks: how long a Lease stood still is measured by the candidate's own monotonic clock, from when *it* saw the
-//!   last change;
-//! - the holder counts from *before* it sent its last successful renewal, and stops acting after the renew deadline, which is shorter
-//!   than the duration that the others wait;
-//! - every write names the version that was read; of two that take it at once, the API server refuses one.
+//! - Replicas never compare wall clocks. A standby measures with its own monotonic clock how long the
+//!   Lease has been unchanged, starting when the standby observed the last change.
+//! - The leader counts from *before* it sent its last successful renewal and stops acting after the
+//!   renew deadline, which is shorter than the duration that standbys wait.
+//! - Every write names the resource version that it replaces. If two replicas write at the same time,
+//!   the API server rejects one of them.
 //!
-//! What remains is a clock that runs a third slower than another's, and a request that left before the Lease was lost: effects are
-//! therefore guarded by versions of their own as well.
+//! Two cases remain: a clock that runs a third slower than another replica's, and a request that was
+//! sent before the Lease was lost. Effects are therefore also guarded by resource versions.
 
-mod candidate;
+mod campaign;
 mod clock;
-mod elector;
+mod error_log;
+mod leader_elector;
+mod lease_client;
+mod renewal;
 mod store;
-mod tenure;
 #[cfg(test)]
 mod tests;
 
@@ -27,70 +31,72 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::health::Health;
-use clock::MachineClock;
-use elector::Elector;
-use store::KubeStore;
-use tenure::Tenure;
+use clock::SystemClock;
+use leader_elector::LeaderElector;
+use renewal::{LeaseValidity, Leadership};
+use store::KubeLeaseStore;
 
-/// Limit on giving the Lease back when the process stops. It expires by itself if that fails.
+/// If the release does not succeed within this time, the Lease is left to expire.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The Lease, as yet somebody else's.
+/// A candidacy for the Lease.
 #[derive(Debug)]
-pub struct Lease {
-    elector: Elector<KubeStore, MachineClock>,
+pub struct LeaderElection {
+    elector: LeaderElector<KubeLeaseStore, SystemClock>,
 }
 
-impl Lease {
-    /// The Lease of that name in `namespace`.
-    pub fn new(client: Client, namespace: &str, terms: &config::Lease) -> Self {
-        let store = KubeStore::new(client, namespace, &terms.name);
+impl LeaderElection {
+    pub fn new(client: Client, namespace: &str, config: &config::Lease) -> Self {
+        let store = KubeLeaseStore::new(client, namespace, &config.name);
         Self {
-            elector: Elector::new(store, MachineClock::new(), terms.clone()),
+            elector: LeaderElector::new(store, SystemClock::new(), config.clone()),
         }
     }
 
-    /// Waits until this process holds the Lease, however long that takes; failures are logged and tried again. `None` when `stop`
-    /// was cancelled first. Tells `health` once the API answers.
-    pub async fn acquire(self, health: &Health, stop: &CancellationToken) -> Option<Held> {
-        let tenure = self.elector.acquire(health, stop).await?;
-        Some(Held { tenure })
+    /// Waits without a limit until this process holds the Lease; logs errors and retries. Returns
+    /// `None` if `stop` is cancelled first. Sets the role in `health` to standby once the API server
+    /// has answered.
+    pub async fn acquire(self, health: &Health, stop: &CancellationToken) -> Option<LeaseGuard> {
+        let leadership = self.elector.acquire(health, stop).await?;
+        Some(LeaseGuard { leadership })
     }
 }
 
-/// The Lease, held and renewed in the background. Dropped, it is no longer renewed and expires; [`Held::release`] is kinder.
+/// The held Lease, renewed by a background task. Dropping the guard stops the renewal, so that the
+/// Lease expires; [`LeaseGuard::release`] lets another replica take over without waiting for that.
 #[derive(Debug)]
-pub struct Held {
-    tenure: Tenure<KubeStore, MachineClock>,
+pub struct LeaseGuard {
+    leadership: Leadership<KubeLeaseStore, SystemClock>,
 }
 
-impl Held {
-    /// Cancelled when the Lease can no longer be counted on, at least `duration - renew_deadline` before others may take it. Never
-    /// cancelled by [`Held::release`].
+impl LeaseGuard {
+    /// A token that is cancelled when this process is no longer the leader, at least
+    /// `duration - renew_deadline` before another replica may take the Lease.
+    /// [`LeaseGuard::release`] never cancels it.
     pub fn lost(&self) -> CancellationToken {
-        self.tenure.lost()
+        self.leadership.lost()
     }
 
-    /// For a look right before an effect.
-    pub fn guard(&self) -> Guard {
-        Guard(self.tenure.guard())
+    /// A handle for checking leadership immediately before an effect.
+    pub fn leader_guard(&self) -> LeaderGuard {
+        LeaderGuard(self.leadership.validity())
     }
 
-    /// Gives the Lease back, so that another replica need not wait. Only to be called when nothing acts any more. Whether it was
-    /// given back; if not, it expires by itself.
+    /// Releases the Lease, so that another replica can take over immediately. The caller must have
+    /// stopped all effects. Returns whether the Lease was released; if not, it expires.
     pub async fn release(self) -> bool {
-        self.tenure.release(RELEASE_TIMEOUT).await
+        self.leadership.release(RELEASE_TIMEOUT).await
     }
 }
 
-/// Tells whether the Lease is held at this moment, by the clock and not by whether a task was scheduled in time: a process that was
-/// stopped for a while and goes on sees it at once.
+/// Checks whether this process is the leader. The check reads the clock and does not depend on when
+/// the renewal task runs, so that a process that was frozen and resumes gets the right answer.
 #[derive(Clone, Debug)]
-pub struct Guard(tenure::Guard<MachineClock>);
+pub struct LeaderGuard(LeaseValidity<SystemClock>);
 
-impl Guard {
+impl LeaderGuard {
     /// Whether this process may act now.
-    pub fn holds(&self) -> bool {
-        self.0.holds()
+    pub fn is_leader(&self) -> bool {
+        self.0.is_valid()
     }
 }

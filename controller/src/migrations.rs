@@ -1,6 +1,6 @@
 //! The schema of tenant databases: which migrations there are, what a database lacks, and applying it.
 //!
-//! [`SchemaSet`] is the checked, ordered set of migrations, from the binary, a directory or a ConfigMap. [`diagnose`]
+//! [`MigrationSet`] is the checked, ordered set of migrations, from the binary, a directory or a ConfigMap. [`compare`]
 //! compares it with what a database says it has, purely. [`migrate`] opens one database, and brings it to the set's
 //! version; where there is nothing to do, that is one connection and one query.
 //!
@@ -26,11 +26,11 @@ mod target;
 mod tunnel;
 
 pub use applied::AppliedMigration;
-pub use diagnosis::{Diagnosis, diagnose};
-pub use error::{ConnectError, MigrateError, MigrateFailure, StatementError};
+pub use diagnosis::{MigrationState, compare};
+pub use error::{ConnectError, MigrationError, MigrationFailure, StatementError};
 pub use limits::MigrationLimits;
 pub use migrate::{Migrated, migrate};
 pub use server_error::ServerError;
-pub use set::{SchemaMigration, SchemaSet};
-pub use sources::SchemaSetError;
+pub use set::{Migration, MigrationSet};
+pub use sources::MigrationSetError;
 pub use target::{DatabaseTarget, Tls};

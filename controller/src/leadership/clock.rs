@@ -1,31 +1,25 @@
-//! Time as one process sees it. Nobody compares clocks of two machines.
+//! A monotonic clock as a trait, so that tests can simulate clocks that are wrong.
 
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::store::StoreError;
+/// Time since an arbitrary moment in this process. Instants of two processes cannot be compared.
+pub(super) type MonotonicInstant = Duration;
 
-/// A reading of a monotonic clock: the time since some moment of this process's own. Readings of two processes mean nothing to
-/// each other.
-pub(super) type Reading = Duration;
-
-/// A monotonic clock.
 pub(super) trait Clock: Clone + Send + Sync + 'static {
-    /// What it shows.
-    fn now(&self) -> Reading;
-    /// Waits until it shows that much more.
-    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
+    fn now(&self) -> MonotonicInstant;
+    /// Waits until this clock has advanced by `duration`.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// The machine's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MachineClock {
+pub(super) struct SystemClock {
     started: Instant,
 }
 
-impl MachineClock {
+impl SystemClock {
     pub(super) fn new() -> Self {
         Self {
             started: Instant::now(),
@@ -33,25 +27,12 @@ impl MachineClock {
     }
 }
 
-impl Clock for MachineClock {
-    fn now(&self) -> Reading {
+impl Clock for SystemClock {
+    fn now(&self) -> MonotonicInstant {
         self.started.elapsed()
     }
 
-    async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
-    }
-}
-
-/// Ends `call` when the clock has gone on by `within`.
-pub(super) async fn limited<T>(
-    clock: &impl Clock,
-    within: Duration,
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    tokio::select! {
-        biased;
-        result = call => result,
-        () = clock.sleep(within) => Err(StoreError::TimedOut),
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
     }
 }

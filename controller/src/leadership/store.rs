@@ -1,4 +1,4 @@
-//! Reading and writing the Lease's record. Every write names the version that it replaces.
+//! Reads and writes the Lease object. Every write names the version that it replaces.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,73 +10,64 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-use crate::connect::describe;
+use crate::kube_client::describe_error;
 
-/// What the Lease says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    /// Who holds it; `None` when it was given back.
+pub(super) struct LeaseRecord {
+    /// `None` after a release.
     pub(super) holder: Option<String>,
-    /// How long others have to wait after the last change; `None` when it does not say.
+    /// How long standbys must wait after the last change; `None` if the object gives no duration.
     pub(super) duration: Option<Duration>,
-    /// How often it went to another tenure. Two tenures of one identity differ in it.
+    /// Number of acquisitions. It tells two acquisitions by the same identity apart.
     pub(super) transitions: i32,
-    /// Changes with every write.
+    /// The resource version.
     pub(super) version: String,
 }
 
-/// What is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Draft {
-    /// Who holds it from now on; `None` gives it back.
+pub(super) struct LeaseUpdate {
+    /// `None` releases the Lease.
     pub(super) holder: Option<String>,
-    /// How long others have to wait.
     pub(super) duration: Duration,
-    /// Number of the tenure.
     pub(super) transitions: i32,
-    /// Whether the tenure begins with this write.
-    pub(super) begins: bool,
+    /// Whether this write acquires the Lease, as opposed to renewing or releasing it.
+    pub(super) acquires: bool,
 }
 
-/// A read or write that did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
-    /// The record is not of the version that was named, or exists already.
-    #[error("the lease was changed meanwhile")]
+    #[error("the lease was changed by another client")]
     Conflict,
-    /// There is no record to change.
-    #[error("the lease was deleted")]
+    #[error("the lease does not exist")]
     Missing,
-    /// Another failure, in words. A write may have happened or not.
+    /// Any other error. The write may or may not have happened.
     #[error("{0}")]
     Failed(String),
-    /// No answer in time; a write may have happened or not.
-    #[error("the Kubernetes API did not answer in time")]
+    /// The write may or may not have happened.
+    #[error("the Kubernetes API did not respond in time")]
     TimedOut,
 }
 
-/// Where the record is.
-pub(super) trait Store: Clone + Send + Sync + 'static {
-    /// The record, if there is one.
-    fn read(&self) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+pub(super) trait LeaseStore: Clone + Send + Sync + 'static {
+    /// `None` if the Lease does not exist.
+    fn read(&self) -> impl Future<Output = Result<Option<LeaseRecord>, StoreError>> + Send;
 
-    /// Replaces the record of version `expected`; with `None`, makes it.
+    /// Replaces version `expected`. With `None`, creates the Lease.
     fn write(
         &self,
         expected: Option<&str>,
-        draft: Draft,
-    ) -> impl Future<Output = Result<Record, StoreError>> + Send;
+        update: LeaseUpdate,
+    ) -> impl Future<Output = Result<LeaseRecord, StoreError>> + Send;
 }
 
-/// The record in a cluster.
 #[derive(Clone, Debug)]
-pub(super) struct KubeStore {
+pub(super) struct KubeLeaseStore {
     api: Api<Lease>,
     namespace: String,
     name: String,
 }
 
-impl KubeStore {
+impl KubeLeaseStore {
     pub(super) fn new(client: Client, namespace: &str, name: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -86,16 +77,20 @@ impl KubeStore {
     }
 }
 
-impl Store for KubeStore {
-    async fn read(&self) -> Result<Option<Record>, StoreError> {
-        let lease = self.api.get_opt(&self.name).await.map_err(failed)?;
+impl LeaseStore for KubeLeaseStore {
+    async fn read(&self) -> Result<Option<LeaseRecord>, StoreError> {
+        let lease = self.api.get_opt(&self.name).await.map_err(store_error)?;
         Ok(lease.map(record))
     }
 
-    async fn write(&self, expected: Option<&str>, draft: Draft) -> Result<Record, StoreError> {
-        let spec = spec(&draft);
+    async fn write(
+        &self,
+        expected: Option<&str>,
+        update: LeaseUpdate,
+    ) -> Result<LeaseRecord, StoreError> {
+        let spec = spec(&update);
         let written = if let Some(version) = expected {
-            // A merge keeps what others put on the object.
+            // A merge patch keeps fields that other clients added to the object.
             let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
             let patch = Patch::Merge(patch);
             self.api
@@ -112,33 +107,35 @@ impl Store for KubeStore {
             };
             self.api.create(&PostParams::default(), &lease).await
         };
-        written.map(record).map_err(|error| match failed(error) {
-            StoreError::Missing if expected.is_none() => StoreError::Failed(format!(
-                "there is no namespace {}: make it, or name another with --namespace",
-                self.namespace
-            )),
-            problem => problem,
-        })
+        written
+            .map(record)
+            .map_err(|error| match store_error(error) {
+                StoreError::Missing if expected.is_none() => StoreError::Failed(format!(
+                    "namespace {} does not exist: create it, or set --namespace to another one",
+                    self.namespace
+                )),
+                error => error,
+            })
     }
 }
 
-/// The times are for people: no replica reads another's clock.
-fn spec(draft: &Draft) -> LeaseSpec {
+/// The timestamps are informational: no replica compares them with its own clock.
+fn spec(update: &LeaseUpdate) -> LeaseSpec {
     let now = Some(MicroTime(Timestamp::now()));
     LeaseSpec {
-        holder_identity: Some(draft.holder.clone().unwrap_or_default()),
-        lease_duration_seconds: Some(i32::try_from(draft.duration.as_secs()).unwrap_or(i32::MAX)),
-        lease_transitions: Some(draft.transitions),
-        acquire_time: if draft.begins { now.clone() } else { None },
+        holder_identity: Some(update.holder.clone().unwrap_or_default()),
+        lease_duration_seconds: Some(i32::try_from(update.duration.as_secs()).unwrap_or(i32::MAX)),
+        lease_transitions: Some(update.transitions),
+        acquire_time: if update.acquires { now.clone() } else { None },
         renew_time: now,
         ..LeaseSpec::default()
     }
 }
 
-fn record(lease: Lease) -> Record {
+fn record(lease: Lease) -> LeaseRecord {
     let version = lease.resource_version().unwrap_or_default();
     let spec = lease.spec.unwrap_or_default();
-    Record {
+    LeaseRecord {
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
         duration: spec
             .lease_duration_seconds
@@ -150,11 +147,11 @@ fn record(lease: Lease) -> Record {
     }
 }
 
-fn failed(error: kube::Error) -> StoreError {
+fn store_error(error: kube::Error) -> StoreError {
     match error {
         kube::Error::Api(status) if status.code == 409 => StoreError::Conflict,
         kube::Error::Api(status) if status.code == 404 => StoreError::Missing,
-        error => StoreError::Failed(describe(&error)),
+        error => StoreError::Failed(describe_error(&error)),
     }
 }
 
@@ -163,15 +160,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_that_was_given_back_has_no_holder() {
-        let draft = Draft {
+    fn a_released_lease_has_no_holder() {
+        let update = LeaseUpdate {
             holder: None,
             duration: Duration::from_secs(15),
             transitions: 3,
-            begins: false,
+            acquires: false,
         };
         let lease = Lease {
-            spec: Some(spec(&draft)),
+            spec: Some(spec(&update)),
             ..Lease::default()
         };
         let record = record(lease);
@@ -181,24 +178,24 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_without_a_spec_is_nobodys() {
+    fn a_lease_without_a_spec_has_no_holder() {
         let record = record(Lease::default());
         assert_eq!((record.holder, record.duration), (None, None));
     }
 
     #[test]
-    fn renewals_leave_the_time_of_acquisition_alone() {
-        let mut draft = Draft {
+    fn a_renewal_does_not_change_the_acquire_time() {
+        let mut update = LeaseUpdate {
             holder: Some("a".to_owned()),
             duration: Duration::from_secs(15),
             transitions: 1,
-            begins: true,
+            acquires: true,
         };
-        assert!(spec(&draft).acquire_time.is_some());
-        draft.begins = false;
+        assert!(spec(&update).acquire_time.is_some());
+        update.acquires = false;
         assert!(
-            json!(spec(&draft)).get("acquireTime").is_none(),
-            "a merge must not null it"
+            json!(spec(&update)).get("acquireTime").is_none(),
+            "a merge patch must not set it to null"
         );
     }
 }

@@ -1,18 +1,18 @@
-//! The Lease on simulated time: skewed clocks, slow and lossy calls, replicas that are cut off.
+//! Leader election in simulated time: skewed clocks, slow and lossy requests, partitioned replicas.
 
-mod decisions;
+mod campaign;
 mod handover;
 mod replicas;
-mod world;
+mod simulation;
 
 use std::time::Duration;
 
-use crate::config::Lease as Terms;
+use crate::config::Lease as LeaseConfig;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn terms(identity: &str) -> Terms {
-    Terms {
+fn config(identity: &str) -> LeaseConfig {
+    LeaseConfig {
         name: "tenant-controller".to_owned(),
         identity: identity.to_owned(),
         duration: 15 * SECOND,

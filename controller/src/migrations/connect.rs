@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::error::{ConnectError, MigrateError};
+use super::error::{ConnectError, MigrationError};
 use super::limits::MigrationLimits;
 use super::server_error::ServerError;
 use super::target::{DatabaseTarget, Tls, Unusable};
@@ -26,15 +26,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn connect(
     target: &DatabaseTarget,
     limits: &MigrationLimits,
-) -> Result<PgConnection, MigrateError> {
+) -> Result<PgConnection, MigrationError> {
     let address = target.address();
     let options = target
         .connect_options()
         .map_err(|unusable| match unusable {
-            Unusable::PlainAbroad => MigrateError::PlaintextRefused {
+            Unusable::PlainAbroad => MigrationError::PlaintextRefused {
                 address: address.clone(),
             },
-            Unusable::Host => MigrateError::InvalidHost {
+            Unusable::Host => MigrationError::InvalidHost {
                 address: address.clone(),
             },
         })?;
@@ -42,7 +42,7 @@ pub(super) async fn connect(
         Tls::PlainOnLoopback => None,
         Tls::VerifyFull { ca_pem } => match tunnel::trust(ca_pem.as_deref()) {
             Ok(trust) => Some(trust),
-            Err(message) => return Err(MigrateError::Untrusted { address, message }),
+            Err(message) => return Err(MigrationError::Untrusted { address, message }),
         },
     };
     let started = Instant::now();
@@ -51,7 +51,7 @@ pub(super) async fn connect(
     let mut said = None;
     loop {
         attempts += 1;
-        let left = limits.connect_total.saturating_sub(started.elapsed());
+        let left = limits.connect_total_timeout.saturating_sub(started.elapsed());
         let limit = limits.connect_timeout.min(left);
         let failed = match timeout(limit, attempt(&options, trust.clone())).await {
             Ok(Ok(connection)) => return Ok(connection),
@@ -61,30 +61,30 @@ pub(super) async fn connect(
         let source = match failed {
             Failed::ForNow(source) => source,
             Failed::Untrusted(message) => {
-                return Err(MigrateError::Untrusted { address, message });
+                return Err(MigrationError::Untrusted { address, message });
             }
             Failed::Authentication(server) => {
-                return Err(MigrateError::Authentication {
+                return Err(MigrationError::Authentication {
                     role: target.role.clone(),
                     server,
                 });
             }
             Failed::DatabaseMissing(server) => {
-                return Err(MigrateError::DatabaseMissing { server });
+                return Err(MigrationError::DatabaseMissing { server });
             }
             Failed::Refused(server) => {
                 let doing = "opening the database".to_owned();
-                return Err(MigrateError::Server { doing, server });
+                return Err(MigrationError::Server { doing, server });
             }
         };
         let waited = started.elapsed();
         let hopeless = matches!(&source, ConnectError::Server(server) if server.needs_a_person());
-        if hopeless || waited + pause >= limits.connect_total {
+        if hopeless || waited + pause >= limits.connect_total_timeout {
             // An attempt that was cut short for want of time tells less than the one before it.
             let cut_short =
                 matches!(source, ConnectError::TimedOut(_)) && limit < limits.connect_timeout;
             let source = said.filter(|_| cut_short).unwrap_or(source);
-            return Err(MigrateError::Unreachable {
+            return Err(MigrationError::Unreachable {
                 address,
                 attempts,
                 waited,

@@ -20,9 +20,9 @@ const UNREACHABLE_ADVICE: &str =
 
 /// A migration that did not reach its end, with how far it came.
 #[derive(Debug)]
-pub struct MigrateFailure {
+pub struct MigrationFailure {
     /// What went wrong.
-    pub error: MigrateError,
+    pub error: MigrationError,
     /// The highest version that the database was seen to have. `None` if it has none or was not seen: what was known before
     /// still stands.
     pub version: Option<i64>,
@@ -30,13 +30,13 @@ pub struct MigrateFailure {
     pub applied: Vec<i64>,
 }
 
-impl fmt::Display for MigrateFailure {
+impl fmt::Display for MigrationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for MigrateFailure {
+impl std::error::Error for MigrationFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
     }
@@ -44,7 +44,7 @@ impl std::error::Error for MigrateFailure {
 
 /// Why a database is not at the version it should have.
 #[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
+pub enum MigrationError {
     /// A connection without TLS was asked for, to something else than this machine.
     #[error("a connection to {address} needs TLS: only loopback addresses may do without")]
     PlaintextRefused {
@@ -167,7 +167,7 @@ pub enum MigrateError {
     ForeignTable,
 }
 
-impl MigrateError {
+impl MigrationError {
     /// Whether the same call may succeed later with nobody doing anything.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -189,7 +189,7 @@ impl MigrateError {
     }
 
     /// What to do about it, where the error itself does not say.
-    pub fn advice(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&'static str> {
         let Self::Unreachable { source, .. } = self else {
             return None;
         };
@@ -299,7 +299,7 @@ mod tests {
             },
         };
         assert_eq!(
-            MigrateError::Statement(Box::new(error)).to_string(),
+            MigrationError::Statement(Box::new(error)).to_string(),
             "0002_threads.sql, line 14: column \"titel\" does not exist (42703). Hint: Perhaps you meant \"title\""
         );
     }
@@ -308,7 +308,7 @@ mod tests {
     fn what_passes_by_itself_is_told_from_what_does_not() {
         let statement = |code| {
             let server = server(code, "words");
-            MigrateError::Statement(Box::new(StatementError {
+            MigrationError::Statement(Box::new(StatementError {
                 file: "1_a.sql".to_owned(),
                 line: None,
                 server,
@@ -320,7 +320,7 @@ mod tests {
         for code in ["42601", "42P07", "23505", "57014", "25001", "XX000"] {
             assert!(!statement(code).is_transient(), "{code}");
         }
-        let unreachable = |message| MigrateError::Unreachable {
+        let unreachable = |message| MigrationError::Unreachable {
             address: "host:5432".to_owned(),
             attempts: 1,
             waited: Duration::ZERO,
@@ -346,7 +346,7 @@ mod tests {
             ),
         ] {
             let error = unreachable(words);
-            assert_eq!((error.reason(), error.advice()), (reason, Some(advice)));
+            assert_eq!((error.reason(), error.hint()), (reason, Some(advice)));
         }
     }
 }

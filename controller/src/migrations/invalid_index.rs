@@ -7,15 +7,15 @@
 use sqlx::Row as _;
 use tracing::info;
 
-use super::error::MigrateError;
+use super::error::MigrationError;
 use super::session::Session;
-use super::set::SchemaMigration;
+use super::set::Migration;
 
 /// Drops the invalid index that an earlier run of `migration` left, if there is one.
 pub(super) async fn drop_leftover(
     session: &mut Session<'_>,
-    migration: &SchemaMigration,
-) -> Result<(), MigrateError> {
+    migration: &Migration,
+) -> Result<(), MigrationError> {
     let Some(name) = migration
         .statements()
         .first()

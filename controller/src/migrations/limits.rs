@@ -8,7 +8,7 @@ pub struct MigrationLimits {
     /// One attempt to connect: network, TLS and password. A sleeping compute answers within it.
     pub connect_timeout: Duration,
     /// All attempts to connect together, while a compute wakes or is being made.
-    pub connect_total: Duration,
+    pub connect_total_timeout: Duration,
     /// The wait for another migrator on the same database.
     pub lock_timeout: Duration,
     /// The wait of a statement for a table's lock. Short, since everything that comes after it waits for the same table.
@@ -24,8 +24,8 @@ pub struct MigrationLimits {
 impl MigrationLimits {
     /// Default of [`MigrationLimits::connect_timeout`].
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-    /// Default of [`MigrationLimits::connect_total`].
-    pub const CONNECT_TOTAL: Duration = Duration::from_secs(45);
+    /// Default of [`MigrationLimits::connect_total_timeout`].
+    pub const CONNECT_TOTAL_TIMEOUT: Duration = Duration::from_secs(45);
     /// Default of [`MigrationLimits::lock_timeout`].
     pub const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
     /// Default of [`MigrationLimits::table_lock_timeout`].
@@ -42,7 +42,7 @@ impl Default for MigrationLimits {
     fn default() -> Self {
         Self {
             connect_timeout: Self::CONNECT_TIMEOUT,
-            connect_total: Self::CONNECT_TOTAL,
+            connect_total_timeout: Self::CONNECT_TOTAL_TIMEOUT,
             lock_timeout: Self::LOCK_TIMEOUT,
             table_lock_timeout: Self::TABLE_LOCK_TIMEOUT,
             statement_timeout: Self::STATEMENT_TIMEOUT,

@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::apply::apply;
-use super::diagnosis::{Diagnosis, diagnose};
-use super::error::{MigrateError, MigrateFailure};
+use super::diagnosis::{MigrationState, compare};
+use super::error::{MigrationError, MigrationFailure};
 use super::limits::MigrationLimits;
 use super::session::{Session, State};
-use super::set::SchemaSet;
+use super::set::MigrationSet;
 use super::target::DatabaseTarget;
 
 /// The first pause between two tries for the lock; each is twice the one before.
@@ -41,9 +41,9 @@ pub struct Migrated {
 /// about a second.
 pub async fn migrate(
     target: &DatabaseTarget,
-    set: &SchemaSet,
+    set: &MigrationSet,
     limits: &MigrationLimits,
-) -> Result<Migrated, MigrateFailure> {
+) -> Result<Migrated, MigrationFailure> {
     let started = Instant::now();
     let mut progress = Progress::default();
     match run(target, set, limits, &mut progress).await {
@@ -53,7 +53,7 @@ pub async fn migrate(
             applied: progress.applied,
             elapsed: started.elapsed(),
         }),
-        Err(error) => Err(MigrateFailure {
+        Err(error) => Err(MigrationFailure {
             error,
             version: progress.version,
             applied: progress.applied,
@@ -70,10 +70,10 @@ struct Progress {
 
 async fn run(
     target: &DatabaseTarget,
-    set: &SchemaSet,
+    set: &MigrationSet,
     limits: &MigrationLimits,
     progress: &mut Progress,
-) -> Result<(), MigrateError> {
+) -> Result<(), MigrationError> {
     let mut session = Session::open(target, limits).await?;
     let state = session.state().await?;
     progress.version = state.reached();
@@ -87,9 +87,9 @@ async fn run(
 async fn migrate_locked(
     session: &mut Session<'_>,
     seen: &State,
-    set: &SchemaSet,
+    set: &MigrationSet,
     progress: &mut Progress,
-) -> Result<(), MigrateError> {
+) -> Result<(), MigrationError> {
     let (state, versions) = wait_for_lock(session, seen, set).await?;
     progress.version = state.reached();
     if versions.is_empty() {
@@ -119,8 +119,8 @@ async fn migrate_locked(
 async fn wait_for_lock(
     session: &mut Session<'_>,
     seen: &State,
-    set: &SchemaSet,
-) -> Result<(State, Vec<i64>), MigrateError> {
+    set: &MigrationSet,
+) -> Result<(State, Vec<i64>), MigrationError> {
     let started = Instant::now();
     let limit = session.limits().lock_timeout;
     let mut pause = LOCK_PAUSE_FIRST;
@@ -132,7 +132,7 @@ async fn wait_for_lock(
         }
         let waited = started.elapsed();
         if waited + pause >= limit {
-            return Err(MigrateError::Locked { waited });
+            return Err(MigrationError::Locked { waited });
         }
         debug!("Another migrator is at work on the database, waiting");
         sleep(pause).await;
@@ -141,16 +141,16 @@ async fn wait_for_lock(
 }
 
 /// The versions to apply, unless something is in their way.
-fn pending(state: &State, set: &SchemaSet) -> Result<Vec<i64>, MigrateError> {
-    match diagnose(&state.applied, set) {
-        Diagnosis::UpToDate => Ok(Vec::new()),
-        Diagnosis::Pending { versions } => Ok(versions),
-        Diagnosis::Ahead { version } => Err(MigrateError::Ahead {
+fn pending(state: &State, set: &MigrationSet) -> Result<Vec<i64>, MigrationError> {
+    match compare(&state.applied, set) {
+        MigrationState::UpToDate => Ok(Vec::new()),
+        MigrationState::Pending { versions } => Ok(versions),
+        MigrationState::Ahead { version } => Err(MigrationError::Ahead {
             version,
             target: set.target_version(),
         }),
-        Diagnosis::Changed { version, file } => Err(MigrateError::Changed { version, file }),
-        Diagnosis::Missing { version } => Err(MigrateError::Missing { version }),
-        Diagnosis::Dirty { version, file } => Err(MigrateError::Dirty { version, file }),
+        MigrationState::Changed { version, file } => Err(MigrationError::Changed { version, file }),
+        MigrationState::Missing { version } => Err(MigrationError::Missing { version }),
+        MigrationState::Dirty { version, file } => Err(MigrationError::Dirty { version, file }),
     }
 }

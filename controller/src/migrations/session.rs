@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::applied::{self, AppliedMigration};
 use super::connect;
-use super::error::{ConnectError, MigrateError};
+use super::error::{ConnectError, MigrationError};
 use super::limits::MigrationLimits;
 use super::server_error::ServerError;
 use super::target::DatabaseTarget;
@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
     pub(super) async fn open(
         target: &DatabaseTarget,
         limits: &'a MigrationLimits,
-    ) -> Result<Self, MigrateError> {
+    ) -> Result<Self, MigrationError> {
         let connection = connect::connect(target, limits).await?;
         Ok(Self { connection, limits })
     }
@@ -77,12 +77,12 @@ impl<'a> Session<'a> {
     }
 
     /// Sets the session up and asks what the database has.
-    pub(super) async fn state(&mut self) -> Result<State, MigrateError> {
+    pub(super) async fn state(&mut self) -> Result<State, MigrationError> {
         let text = format!("{}{STATE}", preamble(self.limits));
         let rows = self.query(text, "reading the schema's version").await?;
         rows.last()
             .and_then(read_state)
-            .ok_or(MigrateError::ForeignTable)
+            .ok_or(MigrationError::ForeignTable)
     }
 
     /// Tries to take sqlx's lock on migrating this database, and asks again what it has, now that it cannot change any
@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
     ///
     /// It asks instead of waiting in the server, as sqlx does: a session that waits there has a snapshot, and `CREATE INDEX CONCURRENTLY`
     /// in the session that holds the lock waits for all older snapshots. Each would wait for the other.
-    pub(super) async fn try_lock(&mut self, seen: &State) -> Result<(bool, State), MigrateError> {
+    pub(super) async fn try_lock(&mut self, seen: &State) -> Result<(bool, State), MigrationError> {
         let text = format!(
             "SELECT pg_try_advisory_lock({}); {STATE}",
             lock_id(&seen.database)
@@ -98,21 +98,21 @@ impl<'a> Session<'a> {
         let rows = self.query(text, "taking the lock on migrations").await?;
         let locked = rows.first().and_then(|row| row.try_get::<bool, _>(0).ok());
         let state = rows.last().and_then(read_state);
-        locked.zip(state).ok_or(MigrateError::ForeignTable)
+        locked.zip(state).ok_or(MigrationError::ForeignTable)
     }
 
     /// Makes sqlx's table, by sqlx's own statement.
-    pub(super) async fn make_table(&mut self) -> Result<(), MigrateError> {
+    pub(super) async fn make_table(&mut self) -> Result<(), MigrationError> {
         const DOING: &str = "making the table _sqlx_migrations";
         let limit = self.limits.query_timeout;
         match timeout(limit, self.connection.ensure_migrations_table(TABLE)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(sqlx::migrate::MigrateError::Execute(error))) => Err(failure(error, DOING)),
-            Ok(Err(other)) => Err(MigrateError::Interrupted {
+            Ok(Err(other)) => Err(MigrationError::Interrupted {
                 doing: DOING.to_owned(),
                 source: ConnectError::Protocol(other.to_string()),
             }),
-            Err(_) => Err(MigrateError::TimedOut {
+            Err(_) => Err(MigrationError::TimedOut {
                 doing: DOING.to_owned(),
                 limit,
             }),
@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
         &mut self,
         text: String,
         doing: &str,
-    ) -> Result<Vec<PgRow>, MigrateError> {
+    ) -> Result<Vec<PgRow>, MigrationError> {
         let limit = self.limits.query_timeout;
         match timeout(
             limit,
@@ -133,7 +133,7 @@ impl<'a> Session<'a> {
         .await
         {
             Ok(result) => result.map_err(|error| failure(error, doing)),
-            Err(_) => Err(MigrateError::TimedOut {
+            Err(_) => Err(MigrationError::TimedOut {
                 doing: doing.to_owned(),
                 limit,
             }),
@@ -178,7 +178,7 @@ pub(super) fn preamble(limits: &MigrationLimits) -> String {
 }
 
 /// What an error on an open connection means, where it is not a migration's own.
-pub(super) fn failure(error: sqlx::Error, doing: &str) -> MigrateError {
+pub(super) fn failure(error: sqlx::Error, doing: &str) -> MigrationError {
     let doing = doing.to_owned();
     let source = match error {
         sqlx::Error::Database(error) => match error
@@ -186,13 +186,13 @@ pub(super) fn failure(error: sqlx::Error, doing: &str) -> MigrateError {
             .map(ServerError::new)
         {
             Some(server) if server.ends_the_session() => ConnectError::Server(server),
-            Some(server) => return MigrateError::Server { doing, server },
+            Some(server) => return MigrationError::Server { doing, server },
             None => ConnectError::Protocol(error.to_string()),
         },
         sqlx::Error::Io(error) => ConnectError::Io(error),
         other => ConnectError::Protocol(other.to_string()),
     };
-    MigrateError::Interrupted { doing, source }
+    MigrationError::Interrupted { doing, source }
 }
 
 fn read_state(row: &PgRow) -> Option<State> {

@@ -11,7 +11,7 @@ use sqlx::migrate::{Migration, MigrationType};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
 use super::file_name;
-use super::sources::SchemaSetError;
+use super::sources::MigrationSetError;
 use super::statements::{self, Statement};
 
 /// How many migrations a set may have.
@@ -22,13 +22,13 @@ pub(super) const SQL_BYTES_MAX: usize = 16 * 1024 * 1024;
 const NO_TRANSACTION: &str = "-- no-transaction";
 
 /// One migration, known to be well formed.
-pub struct SchemaMigration {
+pub struct Migration {
     file_name: String,
     migration: Migration,
     statements: Vec<Statement>,
 }
 
-impl SchemaMigration {
+impl Migration {
     /// The number at the start of the file name; more than zero, and unique in the set.
     pub fn version(&self) -> i64 {
         self.migration.version
@@ -65,12 +65,12 @@ impl SchemaMigration {
     }
 
     /// Reads one file. `Ok(None)` where the name is not that of SQL.
-    fn read(file_name: String, sql: String) -> Result<Option<Self>, SchemaSetError> {
+    fn read(file_name: String, sql: String) -> Result<Option<Self>, MigrationSetError> {
         let name = match file_name::parse(&file_name) {
             Ok(Some(name)) => name,
             Ok(None) => return Ok(None),
             Err(why) => {
-                return Err(SchemaSetError::BadName {
+                return Err(MigrationSetError::BadName {
                     file: file_name,
                     why,
                 });
@@ -94,23 +94,23 @@ impl SchemaMigration {
     }
 }
 
-impl fmt::Debug for SchemaMigration {
+impl fmt::Debug for Migration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file_name)
     }
 }
 
 /// The statements of a file, if it keeps the rules.
-fn check(file: &str, sql: &str, no_transaction: bool) -> Result<Vec<Statement>, SchemaSetError> {
+fn check(file: &str, sql: &str, no_transaction: bool) -> Result<Vec<Statement>, MigrationSetError> {
     if let Some(at) = sql.find('\0') {
         let line = 1 + sql[..at].matches('\n').count();
-        return Err(SchemaSetError::Forbidden {
+        return Err(MigrationSetError::Forbidden {
             file: file.to_owned(),
             line,
             what: "a zero byte",
         });
     }
-    let found = statements::split(sql).map_err(|open| SchemaSetError::Unterminated {
+    let found = statements::split(sql).map_err(|open| MigrationSetError::Unterminated {
         file: file.to_owned(),
         line: open.line,
         what: open.what,
@@ -131,18 +131,18 @@ fn check(file: &str, sql: &str, no_transaction: bool) -> Result<Vec<Statement>, 
             "\\" => "a command of psql's",
             _ => continue,
         };
-        return Err(SchemaSetError::Forbidden {
+        return Err(MigrationSetError::Forbidden {
             file: file.to_owned(),
             line: statement.line,
             what,
         });
     }
     match found.len() {
-        0 => Err(SchemaSetError::NoStatement {
+        0 => Err(MigrationSetError::NoStatement {
             file: file.to_owned(),
         }),
         1 => Ok(found),
-        count if no_transaction => Err(SchemaSetError::NotOneStatement {
+        count if no_transaction => Err(MigrationSetError::NotOneStatement {
             file: file.to_owned(),
             count,
         }),
@@ -152,38 +152,38 @@ fn check(file: &str, sql: &str, no_transaction: bool) -> Result<Vec<Statement>, 
 
 /// The migrations of a schema, in order; never empty. Cloning is cheap.
 #[derive(Clone)]
-pub struct SchemaSet(Arc<Inner>);
+pub struct MigrationSet(Arc<Inner>);
 
 struct Inner {
-    migrations: Vec<SchemaMigration>,
+    migrations: Vec<Migration>,
     /// The digest up to and with the migration at the same place.
     digests: Vec<String>,
     target_version: i64,
 }
 
-impl SchemaSet {
+impl MigrationSet {
     /// A set of (file name, text) pairs, such as a ConfigMap's `data`, in any order. Names that do not end in `.sql` are left
     /// out.
-    pub fn from_files<N, T>(files: impl IntoIterator<Item = (N, T)>) -> Result<Self, SchemaSetError>
+    pub fn from_files<N, T>(files: impl IntoIterator<Item = (N, T)>) -> Result<Self, MigrationSetError>
     where
         N: Into<String>,
         T: Into<String>,
     {
-        let mut migrations: Vec<SchemaMigration> = Vec::new();
+        let mut migrations: Vec<Migration> = Vec::new();
         let mut bytes = 0_usize;
         for (name, text) in files {
             let text = text.into();
             let length = text.len();
-            let Some(migration) = SchemaMigration::read(name.into(), text)? else {
+            let Some(migration) = Migration::read(name.into(), text)? else {
                 continue;
             };
             bytes = bytes.saturating_add(length);
             migrations.push(migration);
             if migrations.len() > MIGRATIONS_MAX || bytes > SQL_BYTES_MAX {
-                return Err(SchemaSetError::TooLarge);
+                return Err(MigrationSetError::TooLarge);
             }
         }
-        migrations.sort_by_key(SchemaMigration::version);
+        migrations.sort_by_key(Migration::version);
         if let Some([first, second]) = migrations
             .array_windows()
             .find(|[a, b]| a.version() == b.version())
@@ -191,10 +191,10 @@ impl SchemaSet {
             let mut files = [first.file_name.clone(), second.file_name.clone()];
             files.sort();
             let [first, second] = files;
-            return Err(SchemaSetError::DuplicateVersion { first, second });
+            return Err(MigrationSetError::DuplicateVersion { first, second });
         }
-        let Some(target_version) = migrations.last().map(SchemaMigration::version) else {
-            return Err(SchemaSetError::Empty);
+        let Some(target_version) = migrations.last().map(Migration::version) else {
+            return Err(MigrationSetError::Empty);
         };
         let digests = digests(&migrations);
         Ok(Self(Arc::new(Inner {
@@ -205,16 +205,16 @@ impl SchemaSet {
     }
 
     /// Every migration, in the order in which they run.
-    pub fn migrations(&self) -> &[SchemaMigration] {
+    pub fn migrations(&self) -> &[Migration] {
         &self.0.migrations
     }
 
     /// The migration of that version.
-    pub fn get(&self, version: i64) -> Option<&SchemaMigration> {
+    pub fn get(&self, version: i64) -> Option<&Migration> {
         let found = self
             .0
             .migrations
-            .binary_search_by_key(&version, SchemaMigration::version);
+            .binary_search_by_key(&version, Migration::version);
         found.ok().and_then(|at| self.0.migrations.get(at))
     }
 
@@ -228,7 +228,7 @@ impl SchemaSet {
         self.0.digests.last().map_or("", String::as_str)
     }
 
-    /// The digest over the migrations up to and with this version; what [`SchemaSet::digest`] would be if they were all. `None` where there
+    /// The digest over the migrations up to and with this version; what [`MigrationSet::digest`] would be if they were all. `None` where there
     /// are none.
     pub fn digest_up_to(&self, version: i64) -> Option<&str> {
         let count = self
@@ -240,7 +240,7 @@ impl SchemaSet {
     }
 }
 
-fn digests(migrations: &[SchemaMigration]) -> Vec<String> {
+fn digests(migrations: &[Migration]) -> Vec<String> {
     let mut running = Sha256::new();
     migrations
         .iter()
@@ -263,16 +263,16 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         })
 }
 
-impl PartialEq for SchemaSet {
+impl PartialEq for MigrationSet {
     /// The same versions with the same checksums.
     fn eq(&self, other: &Self) -> bool {
         self.digest() == other.digest()
     }
 }
 
-impl Eq for SchemaSet {}
+impl Eq for MigrationSet {}
 
-impl fmt::Debug for SchemaSet {
+impl fmt::Debug for MigrationSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the SQL: a set stands in many a Debug of something larger.
         f.debug_list().entries(&self.0.migrations).finish()
@@ -283,8 +283,8 @@ impl fmt::Debug for SchemaSet {
 mod tests {
     use super::*;
 
-    fn set(files: &[(&str, &str)]) -> Result<SchemaSet, SchemaSetError> {
-        SchemaSet::from_files(files.iter().copied())
+    fn set(files: &[(&str, &str)]) -> Result<MigrationSet, MigrationSetError> {
+        MigrationSet::from_files(files.iter().copied())
     }
 
     fn refused(files: &[(&str, &str)]) -> String {
@@ -302,11 +302,11 @@ mod tests {
         let names: Vec<_> = set
             .migrations()
             .iter()
-            .map(SchemaMigration::file_name)
+            .map(Migration::file_name)
             .collect();
         assert_eq!(names, ["0001_a.sql", "9_b.sql", "10_c.sql"]);
         assert_eq!(set.target_version(), 10);
-        assert_eq!(set.get(9).map(SchemaMigration::description), Some("b"));
+        assert_eq!(set.get(9).map(Migration::description), Some("b"));
         assert!(set.get(2).is_none());
     }
 

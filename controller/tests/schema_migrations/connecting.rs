@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use controller::migrations::{DatabaseTarget, MigrateError, MigrationLimits, migrate};
+use controller::migrations::{DatabaseTarget, MigrationError, MigrationLimits, migrate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -106,7 +106,7 @@ async fn a_server_that_never_comes_is_given_up_in_time() {
     let database = TestDatabase::create().await;
     let limits = MigrationLimits {
         connect_timeout: Duration::from_millis(200),
-        connect_total: Duration::from_millis(700),
+        connect_total_timeout: Duration::from_millis(700),
         ..limits()
     };
     // One refuses, the other takes the connection and says nothing.
@@ -131,7 +131,7 @@ async fn a_server_that_never_comes_is_given_up_in_time() {
             started.elapsed()
         );
         assert!(
-            matches!(failure.error, MigrateError::Unreachable { attempts, .. } if attempts > 1),
+            matches!(failure.error, MigrationError::Unreachable { attempts, .. } if attempts > 1),
             "{failure}"
         );
         assert!(failure.error.is_transient());
@@ -154,7 +154,7 @@ async fn a_quota_that_is_used_up_is_not_waited_for() {
         .expect_err("refused");
     assert!(!failure.error.is_transient(), "{failure}");
     assert!(
-        matches!(failure.error, MigrateError::Unreachable { attempts: 1, .. }),
+        matches!(failure.error, MigrationError::Unreachable { attempts: 1, .. }),
         "{failure}"
     );
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::relay::{Cut, Relay};
 use crate::support::{TestDatabase, limits, set, through};
-use controller::migrations::{SchemaSet, migrate};
+use controller::migrations::{MigrationSet, migrate};
 
 /// More messages than a run has; a loop that gets there runs away.
 const MESSAGES_MAX: usize = 40;
 
-fn migrations() -> SchemaSet {
+fn migrations() -> MigrationSet {
     set(&[
         (
             "0001_a.sql",

@@ -1,6 +1,6 @@
 //! What the first migration promises to those who keep documents.
 
-use controller::migrations::{SchemaSet, migrate};
+use controller::migrations::{MigrationSet, migrate};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 
@@ -14,7 +14,7 @@ const CHUNKS: &str = "INSERT INTO chunks (id, document_id, ordinal, page_from, p
 
 async fn with_document() -> (TestDatabase, PgConnection) {
     let database = TestDatabase::create().await;
-    let set = SchemaSet::built_in().expect("a set");
+    let set = MigrationSet::built_in().expect("a set");
     migrate(&database.target, &set, &limits())
         .await
         .expect("migrated");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use controller::migrations::{
-    DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate,
+    DatabaseTarget, MigrationError, MigrationLimits, MigrationSet, Tls, migrate,
 };
 use neon_client::Neon;
 use neon_client::ids::ProjectId;
@@ -98,7 +98,7 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
         "{target:?}"
     );
 
-    let set = SchemaSet::built_in().expect("a set");
+    let set = MigrationSet::built_in().expect("a set");
     let first = migrate(&target, &set, &limits()).await.expect("migrated");
     assert_eq!(first.version, set.target_version());
     assert!(
@@ -119,7 +119,7 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
     falls_asleep(&emulator, &neon, &created.project.id).await;
     let impatient = MigrationLimits {
         connect_timeout: Duration::from_millis(COLD_START_MS / 3),
-        connect_total: WAIT_MAX,
+        connect_total_timeout: WAIT_MAX,
         ..limits()
     };
     let woken = migrate(&target, &set, &impatient).await.expect("migrated");
@@ -131,7 +131,7 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
     };
     let failure = migrate(&wrong, &set, &limits()).await.expect_err("refused");
     assert!(
-        matches!(failure.error, MigrateError::Authentication { .. }),
+        matches!(failure.error, MigrationError::Authentication { .. }),
         "{failure:?}"
     );
 
@@ -141,12 +141,12 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
         ..target.clone()
     };
     let limits = MigrationLimits {
-        connect_total: Duration::from_millis(300),
+        connect_total_timeout: Duration::from_millis(300),
         ..limits()
     };
     let failure = migrate(&unknown, &set, &limits).await.expect_err("unknown");
     assert!(
-        matches!(failure.error, MigrateError::Unreachable { attempts, .. } if attempts > 1),
+        matches!(failure.error, MigrationError::Unreachable { attempts, .. } if attempts > 1),
         "{failure:?}"
     );
     assert!(failure.error.is_transient(), "{failure:?}");

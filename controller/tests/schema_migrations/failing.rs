@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use controller::migrations::{DatabaseTarget, MigrateError, migrate};
+use controller::migrations::{DatabaseTarget, MigrationError, migrate};
 
 use crate::support::{
     PASSWORD, TWO, TestDatabase, failing_statement, limits, migrated, refused, set,
@@ -150,7 +150,7 @@ async fn a_session_ended_by_the_server_is_worth_another_try() {
         "SELECT pg_terminate_backend(pg_backend_pid())",
     )]);
     let error = refused(&database, &suicide).await;
-    assert!(matches!(error, MigrateError::Interrupted { .. }), "{error}");
+    assert!(matches!(error, MigrationError::Interrupted { .. }), "{error}");
     assert!(error.is_transient());
 }
 

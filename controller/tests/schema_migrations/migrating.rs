@@ -1,6 +1,6 @@
 //! What a database gets, what it costs, and which databases are left alone.
 
-use controller::migrations::{MigrateError, SchemaSet, migrate};
+use controller::migrations::{MigrationError, MigrationSet, migrate};
 use sqlx::migrate::{Migrate as _, Migrator};
 
 use crate::relay::{Cut, Relay};
@@ -11,7 +11,7 @@ use crate::support::{
 #[tokio::test]
 async fn an_empty_database_gets_every_migration_and_then_nothing_more() {
     let database = TestDatabase::create().await;
-    let set = SchemaSet::built_in().expect("a set");
+    let set = MigrationSet::built_in().expect("a set");
     let first = migrate(&database.target, &set, &limits())
         .await
         .expect("migrated");
@@ -41,7 +41,7 @@ async fn the_table_is_the_one_that_sqlx_writes() {
         std::fs::write(folder.path().join(name), sql).expect("written");
     }
     let sqlx = Migrator::new(folder.path()).await.expect("a migrator");
-    let ours = SchemaSet::from_directory(folder.path()).expect("a set");
+    let ours = MigrationSet::from_directory(folder.path()).expect("a set");
     let (by_us, by_sqlx) = (TestDatabase::create().await, TestDatabase::create().await);
     migrated(&by_us, &ours).await;
     sqlx.run(&mut by_sqlx.connect().await)
@@ -108,11 +108,11 @@ async fn a_database_that_does_not_fit_the_set_is_left_as_it_is() {
     let removed = set(&[TWO[1], ("0003_c.sql", "CREATE TABLE c ()")]);
     let older = set(&TWO[..1]);
     assert!(
-        matches!(refused(&database, &edited).await, MigrateError::Changed { version: 2, file } if file == "0002_b.sql")
+        matches!(refused(&database, &edited).await, MigrationError::Changed { version: 2, file } if file == "0002_b.sql")
     );
     assert!(matches!(
         refused(&database, &removed).await,
-        MigrateError::Missing { version: 1 }
+        MigrationError::Missing { version: 1 }
     ));
     let failure = migrate(&database.target, &older, &limits())
         .await
@@ -120,7 +120,7 @@ async fn a_database_that_does_not_fit_the_set_is_left_as_it_is() {
     assert!(
         matches!(
             failure.error,
-            MigrateError::Ahead {
+            MigrationError::Ahead {
                 version: 2,
                 target: 1
             }
@@ -156,7 +156,7 @@ async fn an_unfinished_row_is_run_again_where_that_is_safe() {
         .run("UPDATE _sqlx_migrations SET success = false WHERE version = 1")
         .await;
     assert!(
-        matches!(refused(&database, &set).await, MigrateError::Dirty { version: 1, file } if file == "0001_a.sql")
+        matches!(refused(&database, &set).await, MigrationError::Dirty { version: 1, file } if file == "0001_a.sql")
     );
 }
 

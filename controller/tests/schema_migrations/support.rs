@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use controller::migrations::{
-    DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, StatementError, Tls, migrate,
+    DatabaseTarget, MigrationError, MigrationLimits, MigrationSet, StatementError, Tls, migrate,
 };
 use local_servers::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -134,14 +134,14 @@ pub(crate) async fn execute(connection: &mut PgConnection, sql: &str) {
         .expect(sql);
 }
 
-pub(crate) fn set(files: &[(&str, &str)]) -> SchemaSet {
-    SchemaSet::from_files(files.iter().copied()).expect("a set")
+pub(crate) fn set(files: &[(&str, &str)]) -> MigrationSet {
+    MigrationSet::from_files(files.iter().copied()).expect("a set")
 }
 
 /// Limits that do not keep a test waiting.
 pub(crate) fn limits() -> MigrationLimits {
     MigrationLimits {
-        connect_total: Duration::from_secs(5),
+        connect_total_timeout: Duration::from_secs(5),
         lock_timeout: Duration::from_secs(15),
         table_lock_timeout: Duration::from_secs(2),
         ..MigrationLimits::default()
@@ -163,7 +163,7 @@ pub(crate) fn through(relay: &Relay, database: &TestDatabase) -> DatabaseTarget 
 }
 
 /// Migrates, and returns what was applied.
-pub(crate) async fn migrated(database: &TestDatabase, set: &SchemaSet) -> Vec<i64> {
+pub(crate) async fn migrated(database: &TestDatabase, set: &MigrationSet) -> Vec<i64> {
     match migrate(&database.target, set, &limits()).await {
         Ok(migrated) => migrated.applied,
         Err(failure) => panic!("{failure}"),
@@ -171,15 +171,15 @@ pub(crate) async fn migrated(database: &TestDatabase, set: &SchemaSet) -> Vec<i6
 }
 
 /// Migrates in vain, and returns why.
-pub(crate) async fn refused(database: &TestDatabase, set: &SchemaSet) -> MigrateError {
+pub(crate) async fn refused(database: &TestDatabase, set: &MigrationSet) -> MigrationError {
     let outcome = migrate(&database.target, set, &limits()).await;
     outcome.expect_err("it should be refused").error
 }
 
 /// Migrates in vain, and returns the statement that failed.
-pub(crate) async fn failing_statement(database: &TestDatabase, set: &SchemaSet) -> StatementError {
+pub(crate) async fn failing_statement(database: &TestDatabase, set: &MigrationSet) -> StatementError {
     match refused(database, set).await {
-        MigrateError::Statement(error) => *error,
+        MigrationError::Statement(error) => *error,
         other => panic!("{other}"),
     }
 }

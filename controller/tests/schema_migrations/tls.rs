@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use controller::migrations::{DatabaseTarget, MigrateError, Tls, migrate};
+use controller::migrations::{DatabaseTarget, MigrationError, Tls, migrate};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -87,7 +87,7 @@ async fn untrusted(target: &DatabaseTarget) -> String {
     );
     assert!(!failure.error.is_transient());
     match failure.error {
-        MigrateError::Untrusted { message, .. } => message,
+        MigrationError::Untrusted { message, .. } => message,
         other => panic!("{other}"),
     }
 }

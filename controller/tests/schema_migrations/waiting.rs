@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use controller::migrations::{MigrateError, MigrationLimits, SchemaSet, migrate};
+use controller::migrations::{MigrationError, MigrationLimits, MigrationSet, migrate};
 use futures::future::join_all;
 use sqlx::Connection as _;
 use sqlx::migrate::Migrate as _;
@@ -40,7 +40,7 @@ async fn the_wait_for_sqlx_holding_the_lock_has_a_limit() {
         .await
         .expect_err("locked");
     assert!(
-        matches!(failure.error, MigrateError::Locked { .. }),
+        matches!(failure.error, MigrationError::Locked { .. }),
         "{failure}"
     );
     assert!(failure.error.is_transient());
@@ -61,7 +61,7 @@ async fn waiting_for_the_lock_does_not_stop_an_index_that_is_built_concurrently(
         ),
         ("0003_b.sql", "CREATE TABLE b (n int)"),
     ]);
-    let first = SchemaSet::from_files([TWO[0]]).expect("a set");
+    let first = MigrationSet::from_files([TWO[0]]).expect("a set");
     migrated(&database, &first).await;
     // A writer holds the build up at its beginning, so that the second migrator waits before the build looks for snapshots
     // that are older than its own.
@@ -102,7 +102,7 @@ async fn a_statement_has_a_limit() {
         .expect_err("too slow");
     match failure.error {
         // The limit is each statement's own: the two before it took longer together.
-        MigrateError::Statement(error) => {
+        MigrationError::Statement(error) => {
             assert_eq!((error.line, error.server.code.as_str()), (Some(3), "57014"));
         }
         other => panic!("{other}"),
@@ -122,7 +122,7 @@ async fn a_file_has_a_limit_even_if_the_server_falls_silent() {
         .await
         .expect_err("silence");
     assert!(
-        matches!(failure.error, MigrateError::TimedOut { .. }),
+        matches!(failure.error, MigrationError::TimedOut { .. }),
         "{failure}"
     );
     assert!(failure.error.is_transient());
@@ -143,7 +143,7 @@ async fn a_table_in_use_is_given_up_on_soon_and_later_succeeds() {
         .await
         .expect_err("in use");
     assert!(
-        matches!(&failure.error, MigrateError::Statement(error) if error.server.code == "55P03"),
+        matches!(&failure.error, MigrationError::Statement(error) if error.server.code == "55P03"),
         "{failure}"
     );
     assert!(failure.error.is_transient());

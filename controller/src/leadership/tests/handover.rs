@@ -1,27 +1,28 @@
-//! One replica after another, case by case.
+//! How the Lease passes from one replica to another, case by case.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::super::elector::Elector;
-use super::super::store::Record;
-use super::world::{Cell, SimulatedStore, SkewedClock, simulate};
-use super::{SECOND, terms};
+use super::super::leader_elector::LeaderElector;
+use super::super::store::LeaseRecord;
+use super::simulation::{ApiServer, SimulatedStore, SkewedClock, simulate};
+use super::{SECOND, config};
 use crate::health::{Health, Role};
 
-/// Two replicas with good clocks and calls.
-struct Pair {
-    cell: Arc<Mutex<Cell>>,
+/// A cluster for two replicas with exact clocks and a fast network.
+struct Cluster {
+    server: Arc<Mutex<ApiServer>>,
     clock: SkewedClock,
 }
 
-impl Pair {
+impl Cluster {
     fn new() -> Self {
         Self {
-            cell: Arc::default(),
+            server: Arc::default(),
             clock: SkewedClock {
                 start: Instant::now(),
                 offset: Duration::ZERO,
@@ -31,40 +32,34 @@ impl Pair {
     }
 
     fn store(&self) -> SimulatedStore {
-        SimulatedStore::new(&self.cell, 1, 0, Duration::from_millis(10))
+        SimulatedStore::new(&self.server, 1, 0, Duration::from_millis(10))
     }
 
-    fn elector(&self, name: &str) -> (Elector<SimulatedStore, SkewedClock>, SimulatedStore) {
+    fn elector(&self, name: &str) -> (LeaderElector<SimulatedStore, SkewedClock>, SimulatedStore) {
         let store = self.store();
         (
-            Elector::new(store.clone(), self.clock.clone(), terms(name)),
+            LeaderElector::new(store.clone(), self.clock.clone(), config(name)),
             store,
         )
     }
 
     fn holder(&self) -> Option<String> {
-        self.cell
-            .lock()
-            .expect("lock")
-            .record
-            .as_ref()?
-            .holder
-            .clone()
+        self.server.lock().record.as_ref()?.holder.clone()
     }
 }
 
 #[test]
-fn a_lease_that_is_given_back_is_taken_at_once() {
+fn a_released_lease_is_acquired_without_waiting_for_its_duration() {
     simulate(async {
-        let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let first = pair
+        let (cluster, never, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let first = cluster
             .elector("a")
             .0
             .acquire(&health, &never)
             .await
             .expect("held");
         let second = tokio::spawn({
-            let elector = pair.elector("b").0;
+            let elector = cluster.elector("b").0;
             async move {
                 elector
                     .acquire(&Health::new(), &CancellationToken::new())
@@ -72,25 +67,29 @@ fn a_lease_that_is_given_back_is_taken_at_once() {
             }
         });
         sleep(60 * SECOND).await;
-        assert_eq!(pair.holder().as_deref(), Some("a"), "renewed all the while");
+        assert_eq!(
+            cluster.holder().as_deref(),
+            Some("a"),
+            "it was renewed throughout"
+        );
         let lost = first.lost();
         let since = Instant::now();
         assert!(first.release(5 * SECOND).await);
-        assert!(!lost.is_cancelled(), "given back is not lost");
+        assert!(!lost.is_cancelled(), "a release does not count as a loss");
         let second = second.await.expect("no panic").expect("held");
         assert!(since.elapsed() <= 3 * SECOND, "{:?}", since.elapsed());
-        assert!(second.guard().holds());
+        assert!(second.validity().is_valid());
     });
 }
 
 #[test]
-fn a_holder_that_is_cut_off_stops_before_another_starts() {
+fn a_partitioned_leader_stops_before_another_replica_starts() {
     simulate(async {
-        let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let (elector, store) = pair.elector("a");
+        let (cluster, never, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let (elector, store) = cluster.elector("a");
         let first = elector.acquire(&health, &never).await.expect("held");
-        let (lost, guard) = (first.lost(), first.guard());
-        let (second, _) = pair.elector("b");
+        let (lost, validity) = (first.lost(), first.validity());
+        let (second, _) = cluster.elector("b");
         let second = tokio::spawn(async move {
             let held = second
                 .acquire(&Health::new(), &CancellationToken::new())
@@ -99,31 +98,43 @@ fn a_holder_that_is_cut_off_stops_before_another_starts() {
         });
         sleep(30 * SECOND).await;
         store.set_down(true);
-        let cut = Instant::now();
+        let partitioned_at = Instant::now();
         lost.cancelled().await;
-        let stopped = Instant::now();
-        assert!(!guard.holds());
-        assert!(stopped - cut <= 11 * SECOND, "{:?}", stopped - cut);
-        let (held, started) = second.await.expect("no panic");
-        assert!(held.is_some_and(|held| held.guard().holds()));
-        assert!(started - stopped >= 2 * SECOND, "{:?}", started - stopped);
-        assert!(started - cut <= 20 * SECOND, "{:?}", started - cut);
+        let stopped_at = Instant::now();
+        assert!(!validity.is_valid());
+        assert!(
+            stopped_at - partitioned_at <= 11 * SECOND,
+            "{:?}",
+            stopped_at - partitioned_at
+        );
+        let (held, started_at) = second.await.expect("no panic");
+        assert!(held.is_some_and(|held| held.validity().is_valid()));
+        assert!(
+            started_at - stopped_at >= 2 * SECOND,
+            "{:?}",
+            started_at - stopped_at
+        );
+        assert!(
+            started_at - partitioned_at <= 20 * SECOND,
+            "{:?}",
+            started_at - partitioned_at
+        );
         assert!(
             !first.release(SECOND).await,
-            "what is lost cannot be given back"
+            "a lost lease cannot be released"
         );
     });
 }
 
 #[test]
-fn a_holder_counts_from_before_it_sent_its_last_write_and_not_from_the_answer() {
+fn validity_counts_from_before_the_acquiring_write_was_sent() {
     simulate(async {
-        let pair = Pair::new();
-        let (elector, store) = pair.elector("a");
+        let cluster = Cluster::new();
+        let (elector, store) = cluster.elector("a");
         let never = CancellationToken::new();
-        store.set_answers_later(4 * SECOND);
+        store.set_extra_response_delay(4 * SECOND);
         let since = Instant::now();
-        // 4 s for the answer to the read, 4 s for that to the write; the write was sent in between.
+        // The response to the read takes 4 s, and so does the response to the write, which was sent in between.
         let held = elector.acquire(&Health::new(), &never).await.expect("held");
         assert!(since.elapsed() >= 8 * SECOND);
         store.set_down(true);
@@ -133,24 +144,24 @@ fn a_holder_counts_from_before_it_sent_its_last_write_and_not_from_the_answer() 
 }
 
 #[test]
-fn renewals_count_from_before_they_were_sent() {
+fn validity_counts_from_before_a_renewal_was_sent() {
     simulate(async {
-        let pair = Pair::new();
-        let (elector, store) = pair.elector("a");
+        let cluster = Cluster::new();
+        let (elector, store) = cluster.elector("a");
         let held = elector
             .acquire(&Health::new(), &CancellationToken::new())
             .await
             .expect("held");
-        store.set_answers_later(3 * SECOND);
+        store.set_extra_response_delay(3 * SECOND);
         sleep(20 * SECOND).await;
         assert!(
-            held.guard().holds(),
-            "slow answers alone do not cost the Lease"
+            held.validity().is_valid(),
+            "slow responses alone must not lose the lease"
         );
-        let written = || pair.cell.lock().expect("lock").writes;
-        let before = written();
-        while written() == before {
-            assert!(held.guard().holds());
+        let writes = || cluster.server.lock().writes;
+        let before = writes();
+        while writes() == before {
+            assert!(held.validity().is_valid());
             sleep(Duration::from_millis(10)).await;
         }
         let last_write = Instant::now();
@@ -165,57 +176,57 @@ fn renewals_count_from_before_they_were_sent() {
 }
 
 #[test]
-fn edits_by_others_do_not_cost_the_lease_and_another_holder_does() {
+fn an_edit_keeps_the_lease_and_another_acquisition_loses_it() {
     simulate(async {
-        let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let held = pair
+        let (cluster, never, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let held = cluster
             .elector("a")
             .0
             .acquire(&health, &never)
             .await
             .expect("held");
         let lost = held.lost();
-        let edit = |f: fn(&mut Record)| {
-            let mut cell = pair.cell.lock().expect("lock");
-            cell.writes += 1;
-            let version = cell.writes.to_string();
-            let record = cell.record.as_mut().expect("there");
+        let edit = |f: fn(&mut LeaseRecord)| {
+            let mut server = cluster.server.lock();
+            server.writes += 1;
+            let version = server.writes.to_string();
+            let record = server.record.as_mut().expect("the lease exists");
             record.version = version;
             f(record);
         };
         edit(|_| {});
         sleep(30 * SECOND).await;
         assert!(
-            !lost.is_cancelled() && held.guard().holds(),
-            "somebody put a label on it"
+            !lost.is_cancelled() && held.validity().is_valid(),
+            "a client added a label"
         );
-        // The same identity, another tenure: a second process that bears the same name.
+        // A second process with the same identity acquired the lease.
         edit(|record| record.transitions += 1);
         sleep(5 * SECOND).await;
-        assert!(lost.is_cancelled() && !held.guard().holds());
+        assert!(lost.is_cancelled() && !held.validity().is_valid());
     });
 }
 
 #[test]
-fn a_lease_that_is_deleted_is_lost() {
+fn a_deleted_lease_is_lost() {
     simulate(async {
-        let (pair, never, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let held = pair
+        let (cluster, never, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let held = cluster
             .elector("a")
             .0
             .acquire(&health, &never)
             .await
             .expect("held");
-        pair.cell.lock().expect("lock").record = None;
+        cluster.server.lock().record = None;
         held.lost().cancelled().await;
     });
 }
 
 #[test]
-fn whoever_is_asked_to_stop_while_waiting_stops_waiting() {
+fn a_standby_stops_waiting_when_it_is_stopped() {
     simulate(async {
-        let (pair, stop, health) = (Pair::new(), CancellationToken::new(), Health::new());
-        let _held = pair
+        let (cluster, stop, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let _held = cluster
             .elector("a")
             .0
             .acquire(&health, &stop)
@@ -223,7 +234,7 @@ fn whoever_is_asked_to_stop_while_waiting_stops_waiting() {
             .expect("held");
         let health = Health::new();
         let waiting = tokio::spawn({
-            let (elector, health, stop) = (pair.elector("b").0, health.clone(), stop.clone());
+            let (elector, health, stop) = (cluster.elector("b").0, health.clone(), stop.clone());
             async move { elector.acquire(&health, &stop).await.is_none() }
         });
         sleep(5 * SECOND).await;
@@ -234,10 +245,10 @@ fn whoever_is_asked_to_stop_while_waiting_stops_waiting() {
 }
 
 #[test]
-fn a_restarted_process_of_the_same_identity_need_not_wait() {
+fn a_restarted_process_with_the_same_identity_need_not_wait() {
     simulate(async {
-        let (pair, never) = (Pair::new(), CancellationToken::new());
-        let killed = pair
+        let (cluster, never) = (Cluster::new(), CancellationToken::new());
+        let killed = cluster
             .elector("pod-0")
             .0
             .acquire(&Health::new(), &never)
@@ -245,12 +256,12 @@ fn a_restarted_process_of_the_same_identity_need_not_wait() {
             .expect("held");
         drop(killed);
         let since = Instant::now();
-        let held = pair
+        let held = cluster
             .elector("pod-0")
             .0
             .acquire(&Health::new(), &never)
             .await
             .expect("held");
-        assert!(since.elapsed() < SECOND && held.guard().holds());
+        assert!(since.elapsed() < SECOND && held.validity().is_valid());
     });
 }

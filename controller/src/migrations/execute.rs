@@ -7,18 +7,18 @@
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use tokio::time::{Instant, timeout};
 
-use super::error::{MigrateError, StatementError};
+use super::error::{MigrationError, StatementError};
 use super::invalid_index;
 use super::server_error::ServerError;
 use super::session::{self, PREAMBLE_STATEMENTS, Session, TABLE};
-use super::set::{SchemaMigration, hex};
+use super::set::{Migration, hex};
 use super::statements;
 
 /// Applies `migration`, which the database lacks.
 pub(super) async fn apply(
     session: &mut Session<'_>,
-    migration: &SchemaMigration,
-) -> Result<(), MigrateError> {
+    migration: &Migration,
+) -> Result<(), MigrationError> {
     let limit = session.limits().file_timeout;
     let outcome = if migration.no_transaction() {
         timeout(limit, apply_bare(session, migration)).await
@@ -26,21 +26,21 @@ pub(super) async fn apply(
         timeout(limit, apply_in_transaction(session, migration)).await
     };
     outcome.unwrap_or_else(|_| {
-        Err(MigrateError::TimedOut {
+        Err(MigrationError::TimedOut {
             doing: doing(migration),
             limit,
         })
     })
 }
 
-fn doing(migration: &SchemaMigration) -> String {
+fn doing(migration: &Migration) -> String {
     format!("applying {}", migration.file_name())
 }
 
 async fn apply_in_transaction(
     session: &mut Session<'_>,
-    migration: &SchemaMigration,
-) -> Result<(), MigrateError> {
+    migration: &Migration,
+) -> Result<(), MigrationError> {
     let before = format!("{}BEGIN;", session::preamble(session.limits()));
     // sqlx notes the time in a query of its own afterwards; here the row is right from the start.
     let time =
@@ -60,8 +60,8 @@ async fn apply_in_transaction(
 /// again.
 async fn apply_bare(
     session: &mut Session<'_>,
-    migration: &SchemaMigration,
-) -> Result<(), MigrateError> {
+    migration: &Migration,
+) -> Result<(), MigrationError> {
     let preamble = session::preamble(session.limits());
     session.query(preamble, "setting the session up").await?;
     invalid_index::drop_leftover(session, migration).await?;
@@ -85,7 +85,7 @@ async fn apply_bare(
 }
 
 /// The statement that records a migration, as sqlx records it.
-fn insert(migration: &SchemaMigration, time_ns: &str) -> String {
+fn insert(migration: &Migration, time_ns: &str) -> String {
     format!(
         "INSERT INTO {TABLE} (version, description, success, checksum, execution_time) \
          VALUES ({}, '{}', true, '\\x{}', {time_ns})",
@@ -105,10 +105,10 @@ impl Sent {
     /// What an error means that came after `completed` statements of the message.
     fn failure(
         &self,
-        migration: &SchemaMigration,
+        migration: &Migration,
         completed: usize,
         error: sqlx::Error,
-    ) -> MigrateError {
+    ) -> MigrationError {
         let statements = migration.statements();
         let Some((server, position)) = server_error(&error) else {
             return session::failure(error, &doing(migration));
@@ -130,17 +130,17 @@ impl Sent {
             (_, Some(index)) if index == statements.len() + 1 => None,
             (_, Some(_)) => {
                 let doing = format!("recording {}", migration.file_name());
-                return MigrateError::Server { doing, server };
+                return MigrationError::Server { doing, server };
             }
             (_, None) => {
-                return MigrateError::Server {
+                return MigrationError::Server {
                     doing: doing(migration),
                     server,
                 };
             }
         };
         let file = migration.file_name().to_owned();
-        MigrateError::Statement(Box::new(StatementError { file, line, server }))
+        MigrationError::Statement(Box::new(StatementError { file, line, server }))
     }
 }
 

@@ -1,17 +1,17 @@
-//! Where a [`SchemaSet`] comes from, and why there may be none.
+//! Where a [`MigrationSet`] comes from, and why there may be none.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::file_name;
-use super::set::{MIGRATIONS_MAX, SQL_BYTES_MAX, SchemaSet};
+use super::set::{MIGRATIONS_MAX, SQL_BYTES_MAX, MigrationSet};
 
 /// The files of `tenant-migrations/` at the time of the build.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/tenant_migrations.rs"));
 
 /// Why some files are no set of migrations.
 #[derive(Debug, thiserror::Error)]
-pub enum SchemaSetError {
+pub enum MigrationSetError {
     /// There is no file of SQL among them.
     #[error("there is no migration: at least one file such as 0001_documents.sql is needed")]
     Empty,
@@ -82,17 +82,17 @@ pub enum SchemaSetError {
     },
 }
 
-impl SchemaSet {
+impl MigrationSet {
     /// The migrations that were built into this program.
-    pub fn built_in() -> Result<Self, SchemaSetError> {
+    pub fn built_in() -> Result<Self, MigrationSetError> {
         Self::from_files(BUILT_IN.iter().copied())
     }
 
     /// The migrations of a directory; folders in it are not looked into. It blocks: call it at start, or on a thread for such work.
-    pub fn from_directory(directory: &Path) -> Result<Self, SchemaSetError> {
+    pub fn from_directory(directory: &Path) -> Result<Self, MigrationSetError> {
         let unreadable = |path: &Path| {
             let path = path.to_owned();
-            move |source| SchemaSetError::Unreadable { path, source }
+            move |source| MigrationSetError::Unreadable { path, source }
         };
         let mut files = Vec::new();
         let mut bytes = 0;
@@ -113,7 +113,7 @@ impl SchemaSet {
             if files.len() >= MIGRATIONS_MAX
                 || usize::try_from(bytes).is_ok_and(|bytes| bytes > SQL_BYTES_MAX)
             {
-                return Err(SchemaSetError::TooLarge);
+                return Err(MigrationSetError::TooLarge);
             }
             let text = fs::read_to_string(&path).map_err(unreadable(&path))?;
             files.push((name, text));
@@ -136,9 +136,9 @@ mod tests {
 
     #[test]
     fn what_is_built_in_is_what_lies_in_the_directory() {
-        let built_in = SchemaSet::built_in().expect("the built-in migrations are well formed");
+        let built_in = MigrationSet::built_in().expect("the built-in migrations are well formed");
         let directory =
-            SchemaSet::from_directory(source_directory()).expect("the directory is well formed");
+            MigrationSet::from_directory(source_directory()).expect("the directory is well formed");
         assert_eq!(built_in, directory);
     }
 
@@ -155,7 +155,7 @@ mod tests {
         }
         fs::create_dir(folder.path().join("0003_folder.sql")).expect("made");
         for directory in [folder.path(), source_directory()] {
-            let ours = SchemaSet::from_directory(directory).expect("a set");
+            let ours = MigrationSet::from_directory(directory).expect("a set");
             let theirs = Migrator::new(directory).await.expect("sqlx reads it");
             let ours: Vec<_> = ours
                 .migrations()
@@ -195,7 +195,7 @@ mod tests {
         std::os::unix::fs::symlink("..2026", folder.path().join("..data")).expect("linked");
         std::os::unix::fs::symlink("..data/0001_a.sql", folder.path().join("0001_a.sql"))
             .expect("linked");
-        let set = SchemaSet::from_directory(folder.path()).expect("a set");
+        let set = MigrationSet::from_directory(folder.path()).expect("a set");
         assert_eq!(set.target_version(), 1);
     }
 
@@ -203,12 +203,12 @@ mod tests {
     fn a_missing_directory_and_a_broken_file_are_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let missing = folder.path().join("nowhere");
-        let error = SchemaSet::from_directory(&missing)
+        let error = MigrationSet::from_directory(&missing)
             .expect_err("it is missing")
             .to_string();
         assert!(error.contains("nowhere"), "{error}");
         fs::write(folder.path().join("0001_a.sql"), [0xff, 0xfe]).expect("written");
-        let error = SchemaSet::from_directory(folder.path())
+        let error = MigrationSet::from_directory(folder.path())
             .expect_err("it is not UTF-8")
             .to_string();
         assert!(error.contains("0001_a.sql"), "{error}");

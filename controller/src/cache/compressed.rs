@@ -26,7 +26,7 @@ impl Packed {
     }
 
     /// The text again; `None` only if the memory were corrupt.
-    pub(super) fn unpack(&self) -> Option<Vec<u8>> {
+    pub(super) fn decompress(&self) -> Option<Vec<u8>> {
         decompress_with_dict(&self.bytes, self.length as usize, DICTIONARY).ok()
     }
 }
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn any_text_comes_back() {
         for text in [&b""[..], b"x", DICTIONARY, &vec![0_u8; 100_000]] {
-            assert_eq!(Packed::new(text).unpack().as_deref(), Some(text));
+            assert_eq!(Packed::new(text).decompress().as_deref(), Some(text));
         }
     }
 

@@ -1,11 +1,11 @@
-//! Compares a database with a [`SchemaSet`], purely.
+//! Compares a database with a [`MigrationSet`], purely.
 
 use super::applied::AppliedMigration;
-use super::set::{SchemaMigration, SchemaSet};
+use super::set::{Migration, MigrationSet};
 
 /// How a database stands to a set of migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Diagnosis {
+pub enum MigrationState {
     /// It has them all.
     UpToDate,
     /// It lacks these, and nothing is in their way.
@@ -44,18 +44,18 @@ pub enum Diagnosis {
 ///
 /// A database that is ahead is left alone whatever else there is: an older set cannot judge it. A migration outside a
 /// transaction that was begun and not finished is simply pending, since it may be run twice.
-pub fn diagnose(applied: &[AppliedMigration], set: &SchemaSet) -> Diagnosis {
+pub fn compare(applied: &[AppliedMigration], set: &MigrationSet) -> MigrationState {
     let mut applied: Vec<&AppliedMigration> = applied.iter().collect();
     applied.sort_by_key(|row| row.version);
     if let Some(last) = applied.last()
         && last.version > set.target_version()
     {
-        return Diagnosis::Ahead {
+        return MigrationState::Ahead {
             version: last.version,
         };
     }
     if let Some(row) = applied.iter().find(|row| set.get(row.version).is_none()) {
-        return Diagnosis::Missing {
+        return MigrationState::Missing {
             version: row.version,
         };
     }
@@ -64,11 +64,11 @@ pub fn diagnose(applied: &[AppliedMigration], set: &SchemaSet) -> Diagnosis {
             .iter()
             .filter_map(|row| Some((*row, set.get(row.version)?)))
     };
-    let file = |migration: &SchemaMigration| migration.file_name().to_owned();
+    let file = |migration: &Migration| migration.file_name().to_owned();
     if let Some((row, migration)) =
         known().find(|(row, migration)| row.success && row.checksum != migration.checksum())
     {
-        return Diagnosis::Changed {
+        return MigrationState::Changed {
             version: row.version,
             file: file(migration),
         };
@@ -76,7 +76,7 @@ pub fn diagnose(applied: &[AppliedMigration], set: &SchemaSet) -> Diagnosis {
     if let Some((row, migration)) =
         known().find(|(row, migration)| !row.success && !migration.no_transaction())
     {
-        return Diagnosis::Dirty {
+        return MigrationState::Dirty {
             version: row.version,
             file: file(migration),
         };
@@ -89,13 +89,13 @@ pub fn diagnose(applied: &[AppliedMigration], set: &SchemaSet) -> Diagnosis {
     let versions: Vec<i64> = set
         .migrations()
         .iter()
-        .map(SchemaMigration::version)
+        .map(Migration::version)
         .filter(|version| !done(*version))
         .collect();
     if versions.is_empty() {
-        Diagnosis::UpToDate
+        MigrationState::UpToDate
     } else {
-        Diagnosis::Pending { versions }
+        MigrationState::Pending { versions }
     }
 }
 
@@ -111,8 +111,8 @@ mod tests {
         ("0004_c.sql", "select 4"),
     ];
 
-    fn set() -> SchemaSet {
-        SchemaSet::from_files(FILES).expect("a set")
+    fn set() -> MigrationSet {
+        MigrationSet::from_files(FILES).expect("a set")
     }
 
     fn row(version: i64) -> AppliedMigration {
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn each_state_of_a_database_has_its_diagnosis() {
-        let pending = |versions: &[i64]| Diagnosis::Pending {
+        let pending = |versions: &[i64]| MigrationState::Pending {
             versions: versions.to_vec(),
         };
         let of_file = |version: i64| set().get(version).expect("known").file_name().to_owned();
@@ -150,28 +150,28 @@ mod tests {
             (vec![], pending(&[1, 2, 4])),
             (vec![row(1)], pending(&[2, 4])),
             (vec![row(4), row(1)], pending(&[2])),
-            (vec![row(4), row(2), row(1)], Diagnosis::UpToDate),
+            (vec![row(4), row(2), row(1)], MigrationState::UpToDate),
             (
                 vec![row(1), row(2), row(4), row(5)],
-                Diagnosis::Ahead { version: 5 },
+                MigrationState::Ahead { version: 5 },
             ),
-            (vec![row(9), row(5)], Diagnosis::Ahead { version: 9 }),
+            (vec![row(9), row(5)], MigrationState::Ahead { version: 9 }),
             (
                 vec![changed(1), row(3), row(5)],
-                Diagnosis::Ahead { version: 5 },
+                MigrationState::Ahead { version: 5 },
             ),
-            (vec![row(1), row(3)], Diagnosis::Missing { version: 3 }),
-            (vec![row(0), changed(1)], Diagnosis::Missing { version: 0 }),
+            (vec![row(1), row(3)], MigrationState::Missing { version: 3 }),
+            (vec![row(0), changed(1)], MigrationState::Missing { version: 0 }),
             (
                 vec![changed(4), changed(1)],
-                Diagnosis::Changed {
+                MigrationState::Changed {
                     version: 1,
                     file: of_file(1),
                 },
             ),
             (
                 vec![unfinished(1)],
-                Diagnosis::Dirty {
+                MigrationState::Dirty {
                     version: 1,
                     file: of_file(1),
                 },
@@ -189,7 +189,7 @@ mod tests {
                 pending(&[2, 4]),
             ),
         ] {
-            assert_eq!(diagnose(&applied, &set()), expected, "{applied:?}");
+            assert_eq!(compare(&applied, &set()), expected, "{applied:?}");
         }
     }
 
@@ -216,22 +216,22 @@ mod tests {
             versions.sort_unstable();
             versions.dedup();
             prop_assume!(versions.len() == rows.len());
-            prop_assert_eq!(diagnose(&rows, &set()), diagnose(&reversed, &set()));
+            prop_assert_eq!(compare(&rows, &set()), compare(&reversed, &set()));
         }
 
         #[test]
         fn applying_what_is_pending_in_any_steps_ends_up_to_date(stop_after in 1_usize..4) {
             let mut applied = Vec::new();
             for _ in 0..4 {
-                let Diagnosis::Pending { versions } = diagnose(&applied, &set()) else { break };
+                let MigrationState::Pending { versions } = compare(&applied, &set()) else { break };
                 applied.extend(versions.into_iter().take(stop_after).map(row));
             }
-            prop_assert_eq!(diagnose(&applied, &set()), Diagnosis::UpToDate);
+            prop_assert_eq!(compare(&applied, &set()), MigrationState::UpToDate);
         }
 
         #[test]
         fn up_to_date_means_every_migration_with_its_own_checksum(rows in prop::collection::vec(any_row(), 0..6)) {
-            if diagnose(&rows, &set()) == Diagnosis::UpToDate {
+            if compare(&rows, &set()) == MigrationState::UpToDate {
                 for migration in set().migrations() {
                     prop_assert!(rows.contains(&row(migration.version())));
                 }

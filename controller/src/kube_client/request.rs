@@ -99,7 +99,7 @@ where
                     deadline,
                 }))
             });
-            metrics.kube_request(verb, &resource, outcome(&result));
+            metrics.record_kube_request(verb, &resource, outcome(&result));
             result
         })
     }
