@@ -1,6 +1,9 @@
-//! Why a step failed: what the conditions say, and when to try again. Every error of the layers below becomes one of these,
-//! in one place, so that a message is written once and never holds a secret.
+//! Errors of a reconciliation: the issue to report in the status, and when to retry.
+//!
+//! Errors of the Neon client and of the Kubernetes API are classified here and nowhere else. No message contains a
+//! secret.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use crds::Reason;
@@ -8,121 +11,127 @@ use neon_client::ErrorKind;
 use service_kit::error_chain;
 
 use crate::cluster::ClusterError;
-use crate::tenant::desired::Issue;
-use crate::tenant::status::{Component, Issue, StatusOutcome};
+use crate::issue::{Component, Issue};
 
-/// When to try again.
+/// Wait after a rate-limited call. The client already honours `Retry-After`; this applies once it has given up.
+const RATE_LIMITED_RETRY: Duration = Duration::from_secs(30);
+
+/// When to retry a failed reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// After this long.
     After(Duration),
-    /// After a while that grows with each failure in a row.
+    /// After a delay that doubles with each consecutive failure.
     Backoff,
-    /// When something changes; and slowly without, since limits and bills are mended outside Kubernetes.
+    /// When something changes. The controller also retries slowly, because limits and billing change outside Kubernetes.
     OnChange,
+    /// After a moment, with a newer version of the object. The status is not written, because it is outdated.
+    Conflict,
+    /// Not here: another replica is the leader. The status is not written.
+    NotLeader,
 }
 
-/// A step that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Retry {
+    /// Whether the result may be written to the object's status.
+    pub fn may_write_status(self) -> bool {
+        !matches!(self, Self::Conflict | Self::NotLeader)
+    }
+}
+
+/// Why a reconciliation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", issue.message)]
 pub struct ReconcileError {
-    /// The part that it was about.
-    pub component: Component,
-    /// Reason of the conditions.
-    pub reason: Reason,
-    /// What happened, and what to do.
-    pub message: String,
-    /// When to try again.
+    pub issue: Issue,
     pub retry: Retry,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl ReconcileError {
-    /// Something that passes by itself.
-    pub fn passing(component: Component, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            component,
-            reason,
-            message: message.into(),
-            retry: Retry::Backoff,
-        }
+    /// An error that may disappear without anyone's action; it is retried with backoff.
+    pub fn transient(component: Component, reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Issue::new(component, reason, message), Retry::Backoff, None)
     }
 
-    /// Something that a person has to mend.
-    pub fn lasting(component: Component, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            component,
-            reason,
-            message: message.into(),
-            retry: Retry::OnChange,
-        }
+    /// An error that persists until someone changes the spec, the cluster or the Neon account.
+    pub fn permanent(component: Component, reason: Reason, message: impl Into<String>) -> Self {
+        Issue::new(component, reason, message).into()
     }
 
-    /// This process does not hold the Lease any more: it must not act, and what it knows is old.
-    pub fn deposed(component: Component) -> Self {
-        Self {
-            component,
-            reason: Reason::KubernetesError,
-            message: "the Lease is lost; another replica goes on".to_owned(),
-            retry: Retry::After(CONFLICT_RETRY),
-        }
+    /// This process no longer holds the Lease, so it must not act and its caches may be outdated.
+    pub fn not_leader(component: Component) -> Self {
+        let message = "this replica is no longer the leader";
+        Self::new(
+            Issue::new(component, Reason::KubernetesError, message),
+            Retry::NotLeader,
+            None,
+        )
     }
 
-    /// What Neon answered, or that it did not.
-    pub fn client(component: Component, doing: &str, error: &neon_client::Error) -> Self {
+    /// A failed call to Neon. `action` completes "failed to ...".
+    pub fn neon(component: Component, action: &str, error: neon_client::Error) -> Self {
         let (reason, retry) = classify(error.kind());
-        Self {
-            component,
-            reason,
-            message: format!("{doing}: {}", error_chain(error)),
-            retry,
-        }
+        let issue = Issue::new(component, reason, format!("failed to {action}"));
+        Self::new(issue, retry, Some(error.into()))
     }
 
-    /// What the Kubernetes API answered, or that it did not.
-    pub fn cluster(component: Component, error: &ClusterError) -> Self {
+    /// A failed call to the Kubernetes API.
+    pub fn cluster(component: Component, error: ClusterError) -> Self {
         let retry = match error {
-            ClusterError::Conflict { .. } | ClusterError::NotFound { .. } => {
-                Retry::After(CONFLICT_RETRY)
-            }
-            // An API server that has just started refuses what it allows a second later, when it has read its roles.
-            ClusterError::Refused { .. }
+            ClusterError::Conflict { .. } | ClusterError::NotFound { .. } => Retry::Conflict,
+            // An API server that has just started rejects permitted calls until it has loaded its roles.
+            ClusterError::Rejected { .. }
             | ClusterError::Exists { .. }
             | ClusterError::Unavailable { .. } => Retry::Backoff,
         };
-        Self {
+        let issue = Issue::new(
             component,
-            reason: Reason::KubernetesError,
-            message: error_chain(error),
-            retry,
+            Reason::KubernetesError,
+            "call to the Kubernetes API failed",
+        );
+        Self::new(issue, retry, Some(error.into()))
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The issue for the status, with the causes in its message.
+    pub fn to_issue(&self) -> Issue {
+        Issue {
+            message: error_chain(self),
+            ..self.issue.clone()
         }
     }
 
-    /// The verdict on the pass; `deleting` when the Tenant is on its way out.
-    pub fn outcome(&self, deleting: bool) -> StatusOutcome {
-        let issue = Issue {
-            component: self.component,
-            reason: self.reason,
-            message: self.message.clone(),
-        };
-        match (self.retry, deleting) {
-            (Retry::OnChange, false) => StatusOutcome::Stalled(issue),
-            (Retry::OnChange, true) => StatusOutcome::DeletionStalled(issue),
-            (_, false) => StatusOutcome::InProgress(issue),
-            (_, true) => StatusOutcome::Deleting(issue),
+    fn new(issue: Issue, retry: Retry, source: Option<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            issue,
+            retry,
+            source,
         }
     }
 }
 
-/// A conflict only means that the watch is a moment behind.
-const CONFLICT_RETRY: Duration = Duration::from_millis(200);
-/// Neon's own advice on 429 is honoured by the client; this is for what it gave up on.
-const RATE_LIMITED_RETRY: Duration = Duration::from_secs(30);
-
-/// What an error of the account's means for the whole class.
-pub fn account_issue(error: &neon_client::Error) -> Issue {
-    Issue {
-        reason: classify(error.kind()).0,
-        message: format!("the account cannot be listed: {}", error_chain(error)),
+/// An issue that persists until something changes.
+impl From<Issue> for ReconcileError {
+    fn from(issue: Issue) -> Self {
+        Self::new(issue, Retry::OnChange, None)
     }
+}
+
+/// What a failed listing means for all Tenants of the account.
+pub fn account_issue(error: &neon_client::Error) -> Issue {
+    Issue::new(
+        Component::Project,
+        classify(error.kind()).0,
+        format!(
+            "failed to list the account's projects: {}",
+            error_chain(error)
+        ),
+    )
 }
 
 fn classify(kind: ErrorKind) -> (Reason, Retry) {

@@ -1,32 +1,47 @@
-//! The controller of db-per-tenant: watches Tenants and reconciles each into a Neon project with its schema applied, its
-//! credentials in a Secret and its connection details in the status.
+//! The controller of db-per-tenant: reconciles each Tenant into a Neon project with its schema applied, its credentials in
+//! a Secret and its connection details in the status.
 //!
-//! The modules below are listed in layers, from top to bottom. A module may import only from layers below its own;
-//! `tests/layers.rs` checks that.
+//! The modules are listed in layers, from top to bottom and separated by comments. A module imports only modules of lower
+//! layers; `tests/layers.rs` enforces this. Each kind has a folder of its own, [`tenant`] and [`class`], with the same file
+//! names: `observe`, `plan`, `apply`, `status` and `reconcile`.
 
+// The process: starts the watches and the reconcilers.
 pub mod run;
 
+// Triggers of reconciliations.
 mod project_listing;
 mod watches;
 
+// The kinds.
 pub mod class;
 pub mod tenant;
 
+// What all reconciliations share.
 pub mod context;
 
+// What is read per class.
 pub mod accounts;
 pub mod migration_sources;
 
-pub mod backoff;
-pub mod cache;
-pub mod cluster;
-pub mod config;
-pub mod connect;
+// Errors of reconciliations.
 pub mod error;
-pub mod events;
-pub mod health;
-pub mod identity;
+
+// Access to the cluster and to the databases.
+pub mod cluster;
 pub mod leadership;
+
+// Building blocks that do not know the kinds' logic.
+pub mod cache;
+pub mod events;
+pub mod kube_client;
 pub mod migrations;
+
+// Foundations.
+pub mod backoff;
+pub mod config;
+pub mod health;
+pub mod issue;
 pub mod telemetry;
-pub mod triggers;
+pub mod work_queue;
+
+pub mod identity;

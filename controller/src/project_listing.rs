@@ -1,5 +1,6 @@
-//! Listings of the accounts: each when its time has come, and what follows from it for the Tenants. One task looks at all Tenants;
-//! none has a timer of its own.
+//! Drift detection: lists each account's projects at intervals, and queues the Tenants that then need a step.
+//!
+//! These two tasks check all Tenants, so that no Tenant needs a timer of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,100 +18,101 @@ use crate::context::Context;
 use crate::tenant::observe::{begin, observe};
 use crate::tenant::plan::{Step, plan};
 
-/// How often it is looked whether an account's listing is due.
-const LISTING_TICK: Duration = Duration::from_secs(1);
-/// Wait after a listing that failed.
+/// How often the task checks whether an account's listing is due.
+const LISTING_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Wait after a failed listing.
 const LISTING_RETRY: Duration = Duration::from_secs(30);
-/// Tenants that are looked at without a pause.
-const SWEEP_TENANTS: usize = 64;
+/// Tenants that are checked before the task yields.
+const TENANTS_PER_YIELD: usize = 64;
 
-/// Lists each account when its time has come, and wakes the Tenants that then have something to do.
+/// Lists each account when its listing is due.
 pub(crate) async fn list_accounts(ctx: Arc<Context>) {
     let mut due: HashMap<usize, Instant> = HashMap::new();
-    let mut tick = tokio::time::interval(LISTING_TICK);
+    let mut tick = tokio::time::interval(LISTING_CHECK_INTERVAL);
     loop {
         tick.tick().await;
         let accounts = ctx.accounts.all();
         let known: HashSet<usize> = accounts.iter().map(|account| account.id()).collect();
         due.retain(|account, _| known.contains(account));
         let is_due = |account: &Arc<Account>| {
-            let in_time = due
+            let scheduled = due
                 .get(&account.id())
                 .is_none_or(|due| *due <= Instant::now());
-            account.take_listing_request() || in_time
+            account.take_listing_request() || scheduled
         };
         let listings = accounts
             .iter()
             .filter(|account| is_due(account))
             .map(|account| list(&ctx, account));
-        // Accounts do not wait for each other's answers, only for the slowest of those that were due together.
+        // Accounts that are due at the same time are listed concurrently.
         for (account, wait) in future::join_all(listings).await {
             due.insert(account, Instant::now() + wait);
         }
     }
 }
 
-/// Lists one account; says when to do so again.
+/// Lists one account. Returns its number and the wait until its next listing.
 async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
-    let wait = match account
+    let result = account
         .list_since(Timestamp::now(), account.background_client())
-        .await
-    {
+        .await;
+    let wait = match result {
         Ok(()) => {
-            sweep(ctx, Some(account)).await;
+            enqueue_tenants_with_work(ctx, Some(account)).await;
             ctx.accounts.listing_interval(account)
         }
         Err(error) => {
-            warn!("An account could not be listed: {}", error_chain(&error));
+            warn!(error = %error_chain(&error), "failed to list the account's projects");
             LISTING_RETRY
         }
     };
-    // Their statuses say whether the account answers, and what was found there.
+    // The status of a class reports whether its account can be listed and which projects are orphaned.
     for class in ctx.classes.state() {
-        ctx.class_queue.ask(ObjectRef::from_obj(&*class));
+        ctx.class_queue.enqueue(ObjectRef::from_obj(&*class));
     }
     (account.id(), wait)
 }
 
-/// Looks at all Tenants whenever nothing else has for a while: should any change have been missed, it is found.
+/// Checks all Tenants at intervals, in case a change was missed.
 pub(crate) async fn resync(ctx: Arc<Context>) {
     loop {
         tokio::time::sleep(ctx.config.retry.resync_interval).await;
-        sweep(&ctx, None).await;
+        enqueue_tenants_with_work(&ctx, None).await;
     }
 }
 
-/// Wakes the Tenants (of an account, or all) for which there is something to do. Mostly there is nothing, so the plan is asked first.
-async fn sweep(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
+/// Queues the Tenants of an account, or of all, whose plan has a step to execute. Most have none, and planning is cheaper
+/// than a reconciliation.
+async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
     let start = Instant::now();
-    let mut woken = 0_usize;
-    for (looked_at, packed) in ctx.all_tenants().enumerate() {
-        // Others are to get their turn in between.
-        if looked_at % SWEEP_TENANTS == SWEEP_TENANTS - 1 {
+    let mut queued = 0_usize;
+    for (checked, cached) in ctx.all_tenants().enumerate() {
+        if checked % TENANTS_PER_YIELD == TENANTS_PER_YIELD - 1 {
             tokio::task::yield_now().await;
         }
-        if has_work(ctx, &packed, account) {
-            woken += 1;
-            ctx.wake(ObjectRef::from_obj(&*packed));
+        if has_work(ctx, &cached, account) {
+            queued += 1;
+            ctx.enqueue(ObjectRef::from_obj(&*cached));
         }
     }
     debug!(
-        tenants.woken = woken,
-        took_ms = start.elapsed().as_millis(),
-        "Looked at the Tenants"
+        tenants.queued = queued,
+        elapsed_ms = start.elapsed().as_millis(),
+        "checked all tenants"
     );
 }
 
-/// Whether the plan for a Tenant of the account has a step that does something.
-fn has_work(ctx: &Context, packed: &CachedTenant, account: Option<&Arc<Account>>) -> bool {
-    let Some(rec) = begin(ctx, packed) else {
+/// Whether the plan of a Tenant of the account has a step to execute.
+fn has_work(ctx: &Context, cached: &CachedTenant, account: Option<&Arc<Account>>) -> bool {
+    let Some(rec) = begin(ctx, cached) else {
         return false;
     };
-    let own = |account: &Arc<Account>| {
-        let own = rec.account.as_ref();
-        own.is_some_and(|own| Arc::ptr_eq(own, account))
-    };
-    if !account.is_none_or(own) {
+    if let Some(account) = account
+        && !rec
+            .account
+            .as_ref()
+            .is_some_and(|own| Arc::ptr_eq(own, account))
+    {
         return false;
     }
     let step = plan(&rec.intent, &observe(&rec));

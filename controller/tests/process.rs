@@ -199,7 +199,7 @@ fn a_port_that_is_taken_is_told_and_ends_it() {
     assert_eq!(output.status.code(), Some(1));
     let errors = text(&output.stderr);
     assert!(
-        errors.contains(&format!("http-listen is {address}, which cannot be opened")),
+        errors.contains(&format!("failed to listen on {address} (http-listen)")),
         "{errors}"
     );
 }
@@ -232,6 +232,6 @@ fn while_the_api_server_is_away_it_says_so_is_alive_but_not_ready_and_stops_when
     );
     assert!(get(&address, "/metrics").contains(r#"resource="leases",outcome="Unreachable""#));
     running.terminate();
-    running.line("Stopped while standing by");
+    running.line("stopped while standing by");
     assert_eq!(running.exit_code(), Some(0));
 }

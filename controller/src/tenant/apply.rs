@@ -1,25 +1,32 @@
-//! Doing one step. This folder and [`crate::accounts`] are the only places that call Neon.
+//! Executes a step. Only this folder and [`crate::accounts`] call Neon.
 //!
-//! Each step leaves what it learned in the pass's hands, so that the next plan sees it without asking again. A step that
-//! fails changed nothing that the next pass would not find.
+//! Each step stores what it learned in the [`Reconciliation`], so the next plan needs no further calls. A failed step
+//! leaves nothing behind that the next reconciliation would not find.
 
+mod compute;
 mod connection_string;
 mod create;
 mod credentials;
 mod finalizers;
 mod migration;
+mod operations;
 mod project;
+mod secret;
 
 use crds::Reason;
 
 use crate::error::ReconcileError;
+use crate::issue::{Component, Issue};
 use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::Step;
 use crate::tenant::reconciliation::Reconciliation;
-use crate::tenant::status::Component;
 
-/// Does the step. Steps that end a pass (`Wait`, `Hold`, `Stall`, `Rest`) do nothing here.
-pub async fn apply(rec: &mut Reconciliation<'_>, observed: &ObservedState, step: &Step) -> Result<(), ReconcileError> {
+/// Executes the step. Steps that end the reconciliation have no effect here.
+pub async fn apply(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    step: &Step,
+) -> Result<(), ReconcileError> {
     match step {
         Step::AddClassFinalizer => finalizers::add_class_finalizer(rec).await,
         Step::AddFinalizer => finalizers::add_finalizer(rec).await,
@@ -30,7 +37,7 @@ pub async fn apply(rec: &mut Reconciliation<'_>, observed: &ObservedState, step:
                 .list_since(*since, account.client())
                 .await
                 .map_err(|error| {
-                    ReconcileError::neon(Component::Project, "listing the account's projects", &error)
+                    ReconcileError::neon(Component::Project, "list the account's projects", error)
                 })
         }
         Step::Create { attempt } => create::create(rec, observed, *attempt).await,
@@ -42,60 +49,57 @@ pub async fn apply(rec: &mut Reconciliation<'_>, observed: &ObservedState, step:
         Step::Update { project, compute } => {
             project::update(rec, observed, project, compute.as_ref()).await
         }
-        Step::WriteSecret(project) => credentials::write_secret(rec, observed, project).await,
-        Step::Migrate(project) => migration::migrate(rec, observed, project).await,
-        Step::DeleteProject(project) => finalizers::delete_project(rec, project).await,
+        Step::WriteSecret(project) => secret::write_secret(rec, observed, project).await,
+        Step::Migrate(project) => migration::migrate_database(rec, observed, project).await,
+        Step::DeleteProject(project) => project::delete_project(rec, project).await,
         Step::Wait { .. } | Step::Suspended | Step::Stalled(_) | Step::UpToDate => Ok(()),
     }
 }
 
-/// The word of a step in metrics and traces.
-pub fn name(step: &Step) -> &'static str {
+/// Name of a step in metrics and traces.
+pub fn step_name(step: &Step) -> &'static str {
     match step {
-        Step::AddClassFinalizer => "guard_class",
+        Step::AddClassFinalizer => "add_class_finalizer",
         Step::AddFinalizer => "add_finalizer",
-        Step::RemoveFinalizer(_) => "let_go",
+        Step::RemoveFinalizer(_) => "remove_finalizer",
         Step::List { .. } => "list",
         Step::Wait { .. } => "wait",
         Step::Create { .. } => "create",
-        Step::RecoverCreated(_) => "take_up",
+        Step::RecoverCreated(_) => "recover_created",
         Step::Adopt(_) => "adopt",
-        Step::DeleteDuplicate(_) => "remove_twin",
-        Step::VerifyMissing(_) => "confirm_gone",
+        Step::DeleteDuplicate(_) => "delete_duplicate",
+        Step::VerifyMissing(_) => "verify_missing",
         Step::Inspect(_) => "inspect",
         Step::Update { .. } => "update",
         Step::WriteSecret(_) => "write_secret",
         Step::Migrate(_) => "migrate",
         Step::DeleteProject(_) => "delete_project",
-        Step::Suspended => "hold",
-        Step::Stalled(_) => "stall",
-        Step::UpToDate => "rest",
+        Step::Suspended => "suspended",
+        Step::Stalled(_) => "stalled",
+        Step::UpToDate => "up_to_date",
     }
 }
 
-/// What the conditions say while a step runs that takes long enough for people to ask.
-pub fn progress(step: &Step) -> Option<(Component, Reason, &'static str)> {
-    match step {
-        Step::Update { .. } => Some((
+/// What the conditions report while a step runs, for steps that can take several seconds.
+pub fn progress(step: &Step) -> Option<Issue> {
+    let (component, reason, message) = match step {
+        Step::Update { .. } => (
             Component::Project,
             Reason::UpdatingProject,
-            "settings are being changed in Neon",
-        )),
-        Step::VerifyMissing(_) => Some((
+            "updating the project's settings in Neon",
+        ),
+        Step::VerifyMissing(_) => (
             Component::Project,
             Reason::RecoveringProject,
-            "the listings lack the project; it is being looked for",
-        )),
-        Step::Migrate(_) => Some((
+            "the account's listing lacks the project; looking it up by id",
+        ),
+        Step::Migrate(_) => (
             Component::Schema,
             Reason::Migrating,
-            "the schema is being brought up to date",
-        )),
-        Step::DeleteProject(_) => Some((
-            Component::Project,
-            Reason::Deleting,
-            "the project is being deleted",
-        )),
-        _ => None,
-    }
+            "applying migrations to the database",
+        ),
+        Step::DeleteProject(_) => (Component::Project, Reason::Deleting, "deleting the project"),
+        _ => return None,
+    };
+    Some(Issue::new(component, reason, message))
 }

@@ -1,156 +1,111 @@
-//! What a Tenant is to be, complete and checked: its spec, filled up from its class and held against the class's limits.
+//! The desired state of a Tenant: its spec, completed with the defaults of its class and checked against the class's
+//! limits. Pure.
 //!
-//! Pure. Whatever gets past [`validate`] needs no second look by the steps after it.
+//! The steps that follow rely on [`resolve_desired`] and do not check the spec again.
 
 mod size;
 
 use crds::{
-    Compute, DEFAULT_DATABASE, DEFAULT_OWNER, Database, DeletionPolicy, Effective, Quota, Reason,
+    Compute, DEFAULT_DATABASE, DEFAULT_OWNER, Database, DeletionPolicy, Effective, Reason,
     TenantClassSpec, TenantSpec,
 };
 use neon_client::ids::{DatabaseName, ProjectId, RegionId, RoleName};
-use neon_client::model::ComputeUnits;
+use neon_client::model::{ComputeUnits, Quota};
 
+use crate::issue::{Component, Issue};
 use size::{compute, quota};
 
-/// Postgres major version when neither Tenant nor class names one; Neon's own default.
+/// Postgres major version if neither the Tenant nor its class sets one. It is Neon's default as well.
 const DEFAULT_POSTGRES_VERSION: i32 = 17;
 
-/// A complete, checked wish.
+/// A complete, validated desired state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredState {
-    /// The class it was made with.
     pub class_name: String,
-    /// The part of the project's name that is for people.
+    /// The human-readable part of the project's name.
     pub label: String,
-    /// Region of the project.
     pub region: RegionId,
-    /// Postgres major version.
     pub postgres_version: u16,
-    /// Size and sleep of the compute; `None` leaves Neon's own default.
     pub compute: ComputeSettings,
-    /// Limits of use; 0 is no limit.
+    /// Limits per billing period. 0 is unlimited; `None` keeps the limit of an adopted project.
     pub quota: Quota,
-    /// Seconds of history; `None` leaves Neon's own default.
+    /// `None` leaves Neon's default.
     pub history_retention_seconds: Option<u32>,
-    /// Who may connect; empty: anybody. `None` leaves what an adopted project has.
+    /// Addresses that may connect; empty allows all. `None` keeps the list of an adopted project.
     pub allowed_ips: Option<Vec<String>>,
-    /// Name of the database.
     pub database: DatabaseName,
-    /// Role that owns it.
+    /// Role that owns the database.
     pub owner: RoleName,
-    /// What becomes of the project when the Tenant goes.
     pub deletion_policy: DeletionPolicy,
-    /// The project to take over, instead of creating one.
+    /// The project to adopt instead of creating one.
     pub adopt: Option<AdoptionSpec>,
-    /// Name of the Secret.
     pub secret_name: String,
 }
 
-/// Size and sleep of the compute.
+/// Size and suspend timeout of a compute. `None` leaves Neon's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ComputeSettings {
-    /// Smallest size.
     pub min: Option<ComputeUnits>,
-    /// Largest size.
     pub max: Option<ComputeUnits>,
-    /// Seconds without a query until it sleeps; 0 for Neon's default, -1 for never.
+    /// Idle seconds before the compute suspends; 0 is Neon's default, -1 is never.
     pub suspend_timeout_seconds: Option<i64>,
 }
 
-/// Limits of use in a billing period; 0 is no limit, `None` leaves what an adopted project has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// Seconds that a compute may be awake.
-    pub active_time_seconds: Option<u64>,
-    /// CPU seconds.
-    pub compute_time_seconds: Option<u64>,
-    /// Bytes written.
-    pub written_data_bytes: Option<u64>,
-    /// Bytes sent out.
-    pub data_transfer_bytes: Option<u64>,
-    /// Bytes of a branch's logical size.
-    pub logical_size_bytes: Option<u64>,
-}
-
-impl Quota {
-    /// Whether a limit that the wish names is another in Neon.
-    pub fn differs_from(&self, seen: &Self) -> bool {
-        let other = |wished: Option<u64>, seen: Option<u64>| {
-            wished.is_some_and(|wished| wished != seen.unwrap_or(0))
-        };
-        other(self.active_time_seconds, seen.active_time_seconds)
-            || other(self.compute_time_seconds, seen.compute_time_seconds)
-            || other(self.written_data_bytes, seen.written_data_bytes)
-            || other(self.data_transfer_bytes, seen.data_transfer_bytes)
-            || other(self.logical_size_bytes, seen.logical_size_bytes)
-    }
-}
-
-/// A project to take over.
+/// An existing project to adopt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdoptionSpec {
-    /// Its id.
     pub project: ProjectId,
-    /// Whether its owner's password may be reset when Neon does not reveal it.
+    /// Whether the owner's password may be reset if Neon does not reveal it.
     pub reset_password: bool,
 }
 
-/// A wish that cannot be granted, and why, in words for the person who wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issue {
-    /// Reason of the condition.
-    pub reason: Reason,
-    /// What is wrong and what to write instead.
-    pub message: String,
+/// Namespace and name of a Tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantName<'a> {
+    pub namespace: &'a str,
+    pub name: &'a str,
 }
 
-impl Issue {
-    fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-        }
-    }
-}
-
-/// Fills the spec up from the class and checks it. `settled` is what is in effect once the project exists: its region,
-/// version and names stay, whatever becomes of the class's defaults and choices.
-pub fn validate(
+/// Completes the spec from its class and validates it.
+///
+/// `immutable` is the configuration in effect once the project exists. Its region, Postgres version and names take
+/// precedence, so later changes of the class do not apply to the Tenant.
+pub fn resolve_desired(
     name: TenantName<'_>,
     spec: &TenantSpec,
     class: &TenantClassSpec,
-    settled: Option<&Effective>,
+    immutable: Option<&Effective>,
 ) -> Result<DesiredState, Issue> {
     let defaults = &class.defaults;
-    if let Some(settled) = settled {
-        unchanged(spec, settled)?;
+    if let Some(immutable) = immutable {
+        check_unchanged(spec, immutable)?;
     }
-    let region = settled
-        .map(|settled| &settled.region)
+    let region = immutable
+        .map(|immutable| &immutable.region)
         .or(spec.region.as_ref())
         .or(defaults.region.as_ref());
     let region = region.ok_or_else(|| {
         Issue::new(
+            Component::Project,
             Reason::InvalidSpec,
             format!(
-                "no region is given: set spec.region, or spec.defaults.region of TenantClass {}",
+                "no region is set: set spec.region, or spec.defaults.region of TenantClass {}",
                 spec.class_name
             ),
         )
     })?;
-    let postgres_version = settled
-        .map(|settled| settled.postgres_version)
+    let postgres_version = immutable
+        .map(|immutable| immutable.postgres_version)
         .or(spec.postgres_version)
         .or(defaults.postgres_version)
         .unwrap_or(DEFAULT_POSTGRES_VERSION);
-    if settled.is_none() && spec.adopt.is_none() {
-        within_choices(spec, class, region, postgres_version)?;
+    if immutable.is_none() && spec.adopt.is_none() {
+        check_allowed_by_class(spec, class, region, postgres_version)?;
     }
-    let named = settled
-        .map(|settled| &settled.database)
+    let named = immutable
+        .map(|immutable| &immutable.database)
         .or(spec.database.as_ref());
-    let (database, owner) = names(named, defaults.database.as_ref())?;
+    let (database, owner) = database_names(named, defaults.database.as_ref())?;
     let adopt = spec
         .adopt
         .as_ref()
@@ -189,16 +144,7 @@ pub fn validate(
     })
 }
 
-/// A Tenant's namespace and name.
-#[derive(Clone, Copy, Debug)]
-pub struct TenantName<'a> {
-    /// Its namespace.
-    pub namespace: &'a str,
-    /// Its name.
-    pub name: &'a str,
-}
-
-/// Name of the Secret: as the spec says, or `<tenant>-connection`.
+/// Name of the connection Secret: from the spec, or `<tenant>-connection`.
 pub fn secret_name(tenant: &str, spec: &TenantSpec) -> String {
     spec.connection_secret.as_ref().map_or_else(
         || format!("{tenant}-connection"),
@@ -206,55 +152,60 @@ pub fn secret_name(tenant: &str, spec: &TenantSpec) -> String {
     )
 }
 
-/// What becomes of the project. It can be answered without a valid spec and without a class, since deletion must not
-/// wait for either: then what was in effect last counts.
+/// The deletion policy. Deletion must not wait for a valid spec or for a class, so neither is required; without a class,
+/// the policy last in effect applies.
 pub fn deletion_policy(
     spec: &TenantSpec,
     class: Option<&TenantClassSpec>,
     in_effect: Option<DeletionPolicy>,
 ) -> DeletionPolicy {
-    let by_origin = spec.adopt.as_ref().map(|_| DeletionPolicy::Retain);
+    let adopted = spec.adopt.as_ref().map(|_| DeletionPolicy::Retain);
     spec.deletion_policy
-        .or(by_origin)
+        .or(adopted)
         .or_else(|| class.and_then(|class| class.deletion_policy))
         .or(if class.is_none() { in_effect } else { None })
         .unwrap_or(DeletionPolicy::Delete)
 }
 
 fn invalid(field: &str, error: &dyn std::fmt::Display) -> Issue {
-    Issue::new(Reason::InvalidSpec, format!("{field}: {error}"))
+    Issue::new(
+        Component::Project,
+        Reason::InvalidSpec,
+        format!("{field}: {error}"),
+    )
 }
 
 fn exceeded(message: String) -> Issue {
-    Issue::new(Reason::ClassLimitExceeded, message)
+    Issue::new(Component::Project, Reason::ClassLimitExceeded, message)
 }
 
-/// What cannot be changed once the project exists. The API server refuses most such edits; this catches what it cannot
-/// see, such as a region that was left to the class before.
-fn unchanged(spec: &TenantSpec, settled: &Effective) -> Result<(), Issue> {
-    let differs = |field: &str, now: &str, then: &str| {
+/// Rejects changes of fields that cannot change once the project exists. The API server rejects most such edits; this
+/// check finds those it cannot see, such as a region that came from the class before.
+fn check_unchanged(spec: &TenantSpec, immutable: &Effective) -> Result<(), Issue> {
+    let changed = |field: &str, new: &str, current: &str| {
         Err(Issue::new(
+            Component::Project,
             Reason::ImmutableField,
             format!(
-                "{field} cannot be changed from {then} to {now}: write {then}, or make a new Tenant and move the data \
-                 there"
+                "{field} cannot be changed from {current} to {new}: set it to {current}, or create a new Tenant and \
+                 move the data there"
             ),
         ))
     };
     match (&spec.region, spec.postgres_version) {
-        (Some(region), _) if *region != settled.region => {
-            differs("spec.region", region, &settled.region)
+        (Some(region), _) if *region != immutable.region => {
+            changed("spec.region", region, &immutable.region)
         }
-        (_, Some(version)) if version != settled.postgres_version => differs(
+        (_, Some(version)) if version != immutable.postgres_version => changed(
             "spec.postgresVersion",
             &version.to_string(),
-            &settled.postgres_version.to_string(),
+            &immutable.postgres_version.to_string(),
         ),
         _ => Ok(()),
     }
 }
 
-fn within_choices(
+fn check_allowed_by_class(
     spec: &TenantSpec,
     class: &TenantClassSpec,
     region: &str,
@@ -269,7 +220,7 @@ fn within_choices(
         && !regions.iter().any(|one| one == region)
     {
         return Err(exceeded(format!(
-            "region {region} is not offered by TenantClass {class_name}: use one of {}",
+            "TenantClass {class_name} does not allow region {region}: use one of {}",
             regions.join(", ")
         )));
     }
@@ -282,14 +233,14 @@ fn within_choices(
     {
         let list: Vec<String> = versions.iter().map(ToString::to_string).collect();
         return Err(exceeded(format!(
-            "postgresVersion {postgres_version} is not offered by TenantClass {class_name}: use one of {}",
+            "TenantClass {class_name} does not allow postgresVersion {postgres_version}: use one of {}",
             list.join(", ")
         )));
     }
     Ok(())
 }
 
-fn names(
+fn database_names(
     spec: Option<&Database>,
     defaults: Option<&Database>,
 ) -> Result<(DatabaseName, RoleName), Issue> {
@@ -318,10 +269,11 @@ fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptionSpec
         .contains(&adopt.project_id)
     {
         return Err(Issue::new(
+            Component::Project,
             Reason::AdoptionRefused,
             format!(
-                "the class does not allow project {0} to be adopted: whoever keeps the class has to add {0} to its \
-                 spec.adoption.allowedProjectIds",
+                "the class does not allow adopting project {0}: ask an administrator to add {0} to \
+                 spec.adoption.allowedProjectIds of the class",
                 adopt.project_id
             ),
         ));
@@ -336,10 +288,10 @@ fn adoption(adopt: &crds::Adopt, class: &TenantClassSpec) -> Result<AdoptionSpec
 }
 
 impl DesiredState {
-    /// The wish as the status shows it.
+    /// The desired state in the form of `status.effective`.
     pub fn effective(&self) -> Effective {
         let quota = &self.quota;
-        let shown = |value: Option<u64>| {
+        let limit = |value: Option<u64>| {
             value
                 .and_then(|value| i64::try_from(value).ok())
                 .filter(|value| *value > 0)
@@ -353,12 +305,12 @@ impl DesiredState {
                 max_cu: self.compute.max.map(ComputeUnits::as_f64),
                 suspend_timeout_seconds: self.compute.suspend_timeout_seconds,
             },
-            quota: Quota {
-                active_time_seconds: shown(quota.active_time_seconds),
-                compute_time_seconds: shown(quota.compute_time_seconds),
-                written_data_bytes: shown(quota.written_data_bytes),
-                data_transfer_bytes: shown(quota.data_transfer_bytes),
-                logical_size_bytes: shown(quota.logical_size_bytes),
+            quota: crds::Quota {
+                active_time_seconds: limit(quota.active_time_seconds),
+                compute_time_seconds: limit(quota.compute_time_seconds),
+                written_data_bytes: limit(quota.written_data_bytes),
+                data_transfer_bytes: limit(quota.data_transfer_bytes),
+                logical_size_bytes: limit(quota.logical_size_bytes),
             },
             history_retention_seconds: self.history_retention_seconds.map(i64::from),
             allowed_ips: self.allowed_ips.clone().unwrap_or_default(),

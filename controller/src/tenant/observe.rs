@@ -1,214 +1,152 @@
-//! ListingBuilder the facts: from the caches and the account's last listing, so that looking is free.
+//! Gathers the observed state from the caches and the account's last listing, without any API call.
 
-use std::sync::Arc;
+use std::fmt::Write as _;
 
 use crds::{Reason, Tenant, TenantClass, annotations, finalizers};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
-use crate::cache::{NamespacedName, CachedTenant};
+use crate::accounts::ObservedListing;
+use crate::cache::CachedTenant;
 use crate::context::Context;
 use crate::identity::{TenantUid, project_name};
-use crate::tenant::desired::{Issue, TenantName, deletion_policy, secret_name, validate};
-use crate::tenant::observed::{ObservedAccount, ObservedState, ObservedListing, Schema, SchemaTarget};
-use crate::tenant::plan::Intent;
-use crate::tenant::reconciliation::{ReconcileState, Reconciliation};
+use crate::issue::{Component, Issue};
+use crate::tenant::desired::secret_name;
+use crate::tenant::intent::class_not_found;
+use crate::tenant::observed::{ObservedState, SchemaTarget};
+use crate::tenant::reconciliation::Reconciliation;
 
-/// Begins a pass over the Tenant as it is now known. `None` if the API server gave it no UID, which it never does.
-pub fn begin<'a>(ctx: &'a Context, packed: &CachedTenant) -> Option<Reconciliation<'a>> {
-    let uid = TenantUid::parse(&packed.uid()?)?;
-    // The loop may have taken the Tenant out of its store a moment ago: the store is asked again.
-    let cached = || {
-        ctx.tenant(packed)
-            .map_or_else(|| packed.decompress(), |tenant| tenant.decompress())
+/// Bytes of the certificates' digest; enough to detect a change.
+const CA_DIGEST_BYTES: usize = 16;
+
+/// Starts a reconciliation of the Tenant's latest known version. `None` if the Tenant is gone or has no valid UID.
+pub fn begin<'a>(ctx: &'a Context, cached: &CachedTenant) -> Option<Reconciliation<'a>> {
+    let uid = TenantUid::parse(&cached.uid()?)?;
+    // `cached` may be outdated or removed from the store by now, so read the store again.
+    let latest = || {
+        ctx.tenant(cached)
+            .map_or_else(|| cached.decompress(), |tenant| tenant.decompress())
     };
-    let tenant = ctx.own_writes.newest(uid, cached)?;
-    let class = ctx.class(&tenant.spec.class_name);
-    let schema = ctx
-        .migration_sources
-        .for_class(&tenant.spec.class_name)
-        .and_then(Result::ok);
-    let account = ctx
-        .accounts
-        .for_class(&tenant.spec.class_name)
-        .and_then(Result::ok);
-    let status = tenant.status.clone().unwrap_or_default();
-    let mut rec = Reconciliation {
-        ctx,
-        key: NamespacedName::of(&tenant),
-        uid,
-        status,
-        account,
-        schema,
-        intent: Intent::Provision(Err(Issue {
-            reason: Reason::Waiting,
-            message: String::new(),
-        })),
-        state: ReconcileState::default(),
-        class,
-        tenant,
-    };
-    rec.intent = intent(&rec);
-    Some(rec)
+    let tenant = ctx.own_writes.newest(uid, latest)?;
+    Some(Reconciliation::new(ctx, uid, tenant))
 }
 
-/// What is to become of the Tenant, by its spec, its class and what is settled already.
-pub fn intent(rec: &Reconciliation<'_>) -> Intent {
-    let (spec, class, status) = (&rec.tenant.spec, rec.class.as_deref(), &rec.status);
-    if rec.deleting() {
-        let in_effect = status
-            .effective
-            .as_ref()
-            .map(|effective| effective.deletion_policy);
-        return Intent::Delete(deletion_policy(
-            spec,
-            class.map(|class| &class.spec),
-            in_effect,
-        ));
-    }
-    let Some(class) = class else {
-        return Intent::Provision(Err(class_missing(&spec.class_name)));
-    };
-    if class.metadata.deletion_timestamp.is_some()
-        && status.project.is_none()
-        && status.creation.is_none()
-    {
-        return Intent::Provision(Err(Issue {
-            reason: Reason::ClassTerminating,
-            message: format!(
-                "TenantClass {} is being deleted and takes no new Tenants",
-                spec.class_name
-            ),
-        }));
-    }
-    let name = TenantName {
-        namespace: &rec.key.namespace,
-        name: &rec.key.name,
-    };
-    let settled = status.project.as_ref().and(status.effective.as_ref());
-    Intent::Provision(validate(name, spec, &class.spec, settled))
-}
-
-fn class_missing(name: &str) -> Issue {
-    Issue {
-        reason: Reason::ClassNotFound,
-        message: format!(
-            "there is no TenantClass {name}: apply one, or make a Tenant that names another"
-        ),
-    }
-}
-
-/// Everything the plan may depend on, as it is at this moment of the pass.
+/// The observed state at this point of the reconciliation.
 pub fn observe(rec: &Reconciliation<'_>) -> ObservedState {
-    let (ctx, tenant, status) = (rec.ctx, &rec.tenant, &rec.status);
-    let class_name = &tenant.spec.class_name;
+    let (ctx, tenant) = (rec.ctx, &rec.tenant);
     let project = rec.project();
     let listing = match &rec.account {
-        Some(account) => account.listing(rec.uid, project.as_ref()),
+        Some(account) => account.listing_for(rec.uid, project.as_ref()),
         None => ObservedListing::default(),
     };
-    let (label, name, secret) = match &rec.intent {
-        Intent::Provision(Ok(desired)) => (
-            desired.label.clone(),
-            desired.adopt.clone(),
-            desired.secret_name.clone(),
-        ),
-        _ => (
-            String::new(),
-            None,
-            secret_name(&rec.key.name, &tenant.spec),
-        ),
-    };
-    let taken_by = match (&name, &project) {
-        (Some(adopt), None) => holder_of(ctx, adopt.project.as_str(), tenant),
+    let desired = rec.intent.desired();
+    let label = desired.map_or("", |desired| desired.label.as_str());
+    let secret_name = desired.map_or_else(
+        || secret_name(&rec.key.name, &tenant.spec),
+        |desired| desired.secret_name.clone(),
+    );
+    let adopt = desired.and_then(|desired| desired.adopt.as_ref());
+    let claimed_by = match (adopt, &project) {
+        (Some(adopt), None) => other_claimant(ctx, adopt.project.as_str(), tenant),
         _ => None,
     };
     ObservedState {
         now: Timestamp::now(),
-        status: status.clone(),
+        status: rec.status.clone(),
         has_finalizer: tenant
             .finalizers()
             .iter()
-            .any(|one| one == finalizers::PROJECT),
+            .any(|finalizer| finalizer == finalizers::PROJECT),
+        class_has_finalizer: rec.state.class_has_finalizer
+            || rec.class.as_deref().is_some_and(has_class_finalizer),
         suspended: tenant.spec.suspend,
         orphan: tenant
             .annotations()
             .get(annotations::ORPHAN)
             .is_some_and(|value| value == "true"),
         reconcile_at: tenant.annotations().get(annotations::RECONCILE_AT).cloned(),
-        class_has_finalizer: rec.state.class_has_finalizer || rec.class.as_deref().is_some_and(is_guarded),
         account: observed_account(rec),
-        project_name: project_name(&label, &ctx.installation, rec.uid),
+        project_name: project_name(label, &ctx.installation, rec.uid),
         listing,
-        endpoint: rec.state.endpoint.clone(),
+        compute: rec.state.compute.clone(),
         project_found: rec.state.project_found,
         deleted: rec.state.deleted.clone(),
-        taken_by,
-        secret: rec.observed_secret(&secret),
+        claimed_by,
+        secret: rec.observed_secret(&secret_name),
         password_rejected: rec.state.password_rejected,
         ca_digest: rec
             .class
             .as_ref()
             .and_then(|class| class.spec.neon.ca_bundle.as_deref())
             .map(ca_digest),
-        schema: match (&rec.schema, ctx.migration_sources.for_class(class_name)) {
-            (Some(set), _) => Schema::Target(SchemaTarget {
-                version: set.target_version(),
-                digest: set.digest().to_owned(),
-            }),
-            (None, Some(Err(issue))) => Schema::Unusable(issue),
-            (None, _) => Schema::Unusable(not_read_yet(class_name)),
-        },
+        schema: schema_target(rec),
     }
 }
 
-/// Whether the class is marked as in use. One on its way out cannot be marked any more.
-fn is_guarded(class: &TenantClass) -> bool {
+/// A class that is being deleted accepts no new finalizer, so it counts as having one.
+fn has_class_finalizer(class: &TenantClass) -> bool {
     class.metadata.deletion_timestamp.is_some()
         || class
             .finalizers()
             .iter()
-            .any(|one| one == finalizers::IN_USE)
+            .any(|finalizer| finalizer == finalizers::IN_USE)
 }
 
-fn observed_account(rec: &Reconciliation<'_>) -> ObservedAccount {
+fn observed_account(rec: &Reconciliation<'_>) -> Result<(), Issue> {
     let class_name = &rec.tenant.spec.class_name;
     if rec.class.is_none() {
-        return ObservedAccount::Unusable(class_missing(class_name));
+        return Err(class_not_found(class_name));
     }
     match (&rec.account, rec.ctx.accounts.for_class(class_name)) {
-        (Some(_), _) => ObservedAccount::Usable,
-        (None, Some(Err(issue))) => ObservedAccount::Unusable(issue),
-        (None, _) => ObservedAccount::Unusable(not_read_yet(class_name)),
+        (Some(_), _) => Ok(()),
+        (None, Some(Err(issue))) => Err(issue),
+        (None, _) => Err(class_not_loaded(Component::Project, class_name)),
     }
 }
 
-fn not_read_yet(class: &str) -> Issue {
-    Issue {
-        reason: Reason::Waiting,
-        message: format!("TenantClass {class} is being looked at"),
+fn schema_target(rec: &Reconciliation<'_>) -> Result<SchemaTarget, Issue> {
+    let class_name = &rec.tenant.spec.class_name;
+    match (
+        &rec.migrations,
+        rec.ctx.migration_sources.for_class(class_name),
+    ) {
+        (Some(migrations), _) => Ok(SchemaTarget {
+            version: migrations.target_version(),
+            digest: migrations.digest().to_owned(),
+        }),
+        (None, Some(Err(issue))) => Err(issue),
+        (None, _) => Err(class_not_loaded(Component::Schema, class_name)),
     }
 }
 
-/// Another Tenant that has the project, or that asked for it first.
-fn holder_of(ctx: &Context, project: &str, asking: &Tenant) -> Option<String> {
+fn class_not_loaded(component: Component, class: &str) -> Issue {
+    Issue::new(
+        component,
+        Reason::Waiting,
+        format!("TenantClass {class} has not been read yet"),
+    )
+}
+
+/// Another Tenant that has the project or, among Tenants that adopt it, was created earlier.
+fn other_claimant(ctx: &Context, project: &str, tenant: &Tenant) -> Option<String> {
     let rank = |tenant: &Tenant| (tenant.creation_timestamp().map(|time| time.0), tenant.uid());
     ctx.all_tenants()
-        .filter(|packed| packed.uid().as_deref() != asking.metadata.uid.as_deref())
-        .filter_map(|packed| packed.decompress())
+        .filter(|cached| cached.uid().as_deref() != tenant.metadata.uid.as_deref())
+        .filter_map(|cached| cached.decompress())
         .find(|other| {
-            let has = other
+            let owns = other
                 .status
                 .as_ref()
                 .and_then(|status| status.project.as_ref())
-                .is_some_and(|p| p.id == project);
-            let asks = other
+                .is_some_and(|owned| owned.id == project);
+            let adopts = other
                 .spec
                 .adopt
                 .as_ref()
                 .is_some_and(|adopt| adopt.project_id == project);
-            has || asks && other.metadata.deletion_timestamp.is_none() && rank(other) < rank(asking)
+            let deleting = other.metadata.deletion_timestamp.is_some();
+            owns || adopts && !deleting && rank(other) < rank(tenant)
         })
         .map(|other| {
             format!(
@@ -219,22 +157,13 @@ fn holder_of(ctx: &Context, project: &str, asking: &Tenant) -> Option<String> {
         })
 }
 
-/// Sixteen bytes of a hash, enough to see that certificates are others than before.
 fn ca_digest(pem: &str) -> String {
-    use std::fmt::Write as _;
     Sha256::digest(pem.as_bytes())
         .iter()
-        .take(16)
+        .take(CA_DIGEST_BYTES)
         .fold(String::new(), |mut hex, byte| {
             // Writing to a String cannot fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         })
-}
-
-/// The Tenants of a class.
-pub fn tenants_of(ctx: &Context, class: &str) -> Vec<Arc<CachedTenant>> {
-    ctx.all_tenants()
-        .filter(|packed| packed.class_name() == class)
-        .collect()
 }

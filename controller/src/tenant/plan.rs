@@ -1,115 +1,100 @@
-//! What to do next for one Tenant, and nothing more: `(wish, facts) -> step`.
+//! Chooses the next step for a Tenant: `(intent, observed state) -> step`.
 //!
-//! Pure: the clock comes in as a value, and the same facts always give the same step. No step trusts what an earlier
-//! pass meant to do; each is safe to repeat, and the one that is not, creating a project, is only chosen when the
-//! facts show that no earlier request can still land.
+//! Pure: the clock is an input, and the same input always gives the same step. The plan does not depend on what an
+//! earlier reconciliation intended. Every step can be repeated safely except the creation of a project, which is only
+//! chosen when the observed state proves that no earlier request can still take effect.
 
 mod deletion;
 
-use crds::{DeletionPolicy, Reason, TenantStatus};
+use crds::{Reason, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
 use neon_client::ids::{EndpointId, ProjectId};
 
-use crate::tenant::desired::{Issue, DesiredState};
-use crate::tenant::observed::{ObservedAccount, ObservedState, ObservedListing, Schema, ObservedSecret};
+use crate::accounts::ObservedListing;
+use crate::cache::ObservedSecret;
+use crate::issue::{Component, Issue};
+use crate::tenant::desired::DesiredState;
+use crate::tenant::drift::{compute_differs, project_differs};
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::ObservedState;
 use deletion::plan_deletion;
 
-/// How old a listing may be while a lost answer is being waited out, before another is asked for.
+/// Maximum age of the listing that is used while a lost answer is being verified.
 pub const MAX_VERIFICATION_LISTING_AGE: SignedDuration = SignedDuration::from_secs(5);
 
-/// That the status names neither project nor request proves nothing before the account was listed once: a status can get
-/// lost. Any listing will do, so those who wait for the first one share it.
+/// Interval at which the controller checks whether the Secret of an earlier Tenant has been deleted. Usually the watch
+/// reports the deletion first.
+pub const STALE_SECRET_POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
+
+/// A status can get lost, so a status without a project proves nothing until the account has been listed once. Any
+/// listing is recent enough, so all Tenants that wait for the first one share it.
 const LIST_IF_NEVER_LISTED: Step = Step::List {
     since: Timestamp::MIN,
 };
 
-/// How often it is looked whether the Secret of an earlier Tenant is gone; its removal wakes us as a rule.
-pub const STALE_SECRET_POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
-
 /// The next step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Mark the class as in use, so that it cannot vanish under the Tenant.
-    GuardClass,
-    /// Put our finalizer on the Tenant.
+    /// Put the `in-use` finalizer on the class, so that it cannot be deleted before the Tenant.
+    AddClassFinalizer,
     AddFinalizer,
-    /// Take our finalizer off: the Tenant may go.
-    LetGo(ReleaseReason),
-    /// Read the whole account, in a listing that begins no earlier than this.
+    /// Remove the finalizer, which completes the Tenant's deletion.
+    RemoveFinalizer(ReleaseReason),
+    /// List the account's projects.
     List {
-        /// The earliest beginning that will do.
+        /// Earliest start of a listing that is recent enough.
         since: Timestamp,
     },
-    /// Nothing can be done before this moment, or before the next event.
+    /// End the reconciliation and continue later.
     Wait {
-        /// When to look again; `None`: something will wake us.
+        /// When to continue; `None` if a change triggers the next reconciliation.
         until: Option<Timestamp>,
-        /// What the condition says meanwhile.
-        reason: Reason,
-        /// And in words.
-        message: String,
+        issue: Issue,
     },
-    /// Record the intent, then ask Neon for a project.
+    /// Record the intent, then create a project.
     Create {
-        /// Counts the requests for this Tenant, from 1.
+        /// Number of the request for this Tenant, from 1.
         attempt: i32,
     },
-    /// Take up a project that bears our mark: an earlier request of ours landed.
-    TakeUp(ProjectId),
-    /// Take over a project that existed before the Tenant.
+    /// Record a project that an earlier request of this Tenant created.
+    RecoverCreated(ProjectId),
+    /// Record a project that existed before the Tenant.
     Adopt(ProjectId),
-    /// Delete a second project of our own making.
-    RemoveTwin(ProjectId),
-    /// The listings lack the project: ask for it by id, and recover it if it was deleted.
-    ConfirmGone(ProjectId),
-    /// Something about the project changed: look at its compute.
+    /// Delete a second project that a request of this Tenant created.
+    DeleteDuplicate(ProjectId),
+    /// Read a project that the listing lacks by its id, and recover it if it was deleted.
+    VerifyMissing(ProjectId),
+    /// Read the compute of a project that changed.
     Inspect(ProjectId),
-    /// Bring settings and compute to what is wished.
+    /// Apply the desired settings in Neon.
     Update {
-        /// The project.
         project: ProjectId,
-        /// The compute to change as well.
+        /// The compute to update as well.
         compute: Option<EndpointId>,
     },
-    /// Write the Secret.
     WriteSecret(ProjectId),
-    /// Open the database and bring its schema up to date.
+    /// Connect to the database and apply the missing migrations.
     Migrate(ProjectId),
-    /// Delete the project.
     DeleteProject(ProjectId),
-    /// `spec.suspend` holds every change back.
-    Hold,
-    /// A person has to mend something.
-    Stall(Issue),
-    /// Everything is as wished.
-    Rest,
+    /// `spec.suspend` is true: change nothing.
+    Suspended,
+    /// Progress needs a change by a user or an administrator.
+    Stalled(Issue),
+    UpToDate,
 }
 
-/// Why a Tenant may go.
+/// Why the finalizer may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseReason {
-    /// It never had a project, or the project is deleted.
-    Gone,
-    /// Its project stays, by policy.
+    /// The project is deleted, or never existed.
+    Deleted,
+    /// The project is retained by policy.
     Retained,
-    /// Its account cannot be reached and a person let it go.
-    Abandoned,
+    /// The account cannot be reached, and the `orphan` annotation allows leaving the project behind.
+    Orphaned,
 }
 
-/// What is to become of the Tenant.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each running pass"
-)]
-pub enum Intent {
-    /// It is to live, as wished, or the wish cannot be granted.
-    Live(Result<DesiredState, Issue>),
-    /// It is to go, and its project with it or not.
-    Go(DeletionPolicy),
-}
-
-/// The next step towards the goal.
+/// The next step towards the intent.
 pub fn plan(intent: &Intent, observed: &ObservedState) -> Step {
     match intent {
         Intent::Delete(policy) => plan_deletion(*policy, observed),
@@ -119,45 +104,51 @@ pub fn plan(intent: &Intent, observed: &ObservedState) -> Step {
     }
 }
 
-/// What an outstanding request to create a project still asks for; `None` once it is sure that it did not land.
-fn resolve_pending_creation(status: &TenantStatus, listing: &ObservedListing, now: Timestamp) -> Option<Step> {
-    let intent = status.creation.as_ref()?;
-    let settled_at = intent.settled_at.0;
+/// The step that a pending creation request needs; `None` once it is certain that the request had no effect.
+fn resolve_pending_creation(
+    status: &TenantStatus,
+    listing: &ObservedListing,
+    now: Timestamp,
+) -> Option<Step> {
+    let request = status.creation.as_ref()?;
+    let settled_at = request.settled_at.0;
     if listing.as_of.is_some_and(|as_of| as_of >= settled_at) {
         return None;
     }
     if now >= settled_at {
         return Some(Step::List { since: settled_at });
     }
-    // Counted from its end: a large account may take longer to list than a listing stays fresh.
+    // The age counts from the end of the listing: listing a large account can take longer than the maximum age.
     match listing.done_at.or(listing.as_of) {
         Some(done_at) if done_at + MAX_VERIFICATION_LISTING_AGE > now => Some(Step::Wait {
             until: Some(settled_at.min(done_at + MAX_VERIFICATION_LISTING_AGE)),
-            reason: Reason::VerifyingCreation,
-            message: format!(
-                "the answer to request {} for a project was lost; until {settled_at:.0} its project may still appear",
-                intent.attempt
+            issue: Issue::new(
+                Component::Project,
+                Reason::VerifyingCreation,
+                format!(
+                    "no answer to creation request {}; its project may still appear until {settled_at:.0}",
+                    request.attempt
+                ),
             ),
         }),
         _ => Some(Step::List { since: now }),
     }
 }
 
-/// Something is missing. What is only not read yet comes by itself; for the rest a person is needed.
-fn missing(issue: &Issue) -> Step {
+/// The step for a missing prerequisite: wait if the controller has not read it yet, otherwise report it.
+fn wait_or_stall(issue: &Issue) -> Step {
     match issue.reason {
         Reason::Waiting => Step::Wait {
             until: None,
-            reason: issue.reason,
-            message: issue.message.clone(),
+            issue: issue.clone(),
         },
         _ => Step::Stalled(issue.clone()),
     }
 }
 
 fn plan_reconcile(desired: &DesiredState, observed: &ObservedState) -> Step {
-    if let ObservedAccount::Unusable(issue) = &observed.account {
-        return missing(issue);
+    if let Err(issue) = &observed.account {
+        return wait_or_stall(issue);
     }
     if !observed.class_has_finalizer {
         return Step::AddClassFinalizer;
@@ -177,62 +168,69 @@ fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step
         return Some(plan_creation(desired, observed));
     };
     let Ok(id) = project.id.parse::<ProjectId>() else {
-        return Some(Step::Stalled(no_project_id(&project.id)));
+        return Some(Step::Stalled(invalid_project_id(&project.id)));
     };
     if let Some(issue) = adoption_conflict(desired, observed, &id) {
         return Some(Step::Stalled(issue));
     }
-    // A twin is told by our own mark: an adopted project has none, and a person's copy does not either.
-    if let Some(twin) = observed
+    // A duplicate is recognised by the Tenant's mark in its name, which an adopted project does not have.
+    if let Some(duplicate) = observed
         .listing
         .marked
         .iter()
-        .find(|seen| seen.id != id && !project.adopted)
+        .find(|marked| marked.id != id && !project.adopted)
     {
-        return Some(Step::DeleteDuplicate(twin.id.clone()));
+        return Some(Step::DeleteDuplicate(duplicate.id.clone()));
     }
     if observed.listing.unavailable {
         return Some(Step::Wait {
             until: None,
-            reason: Reason::ProjectUnavailable,
-            message: format!("Neon cannot read project {id} at the moment; it is not deleted"),
+            issue: Issue::new(
+                Component::Project,
+                Reason::ProjectUnavailable,
+                format!("Neon cannot read project {id} at the moment; the project is not deleted"),
+            ),
         });
     }
-    if let Some(seen) = &observed.listing.own {
-        let checked = project.checked_at.as_deref() == Some(seen.updated_at.as_str());
-        if !checked && observed.endpoint.is_none() {
+    if let Some(listed) = &observed.listing.own {
+        let checked = project.checked_at.as_deref() == Some(listed.updated_at.as_str());
+        if !checked && observed.compute.is_none() {
             return Some(Step::Inspect(id));
         }
-        let drifted = !checked && seen.differs_from(desired, &observed.project_name, project.adopted);
-        let resized = observed
-            .endpoint
-            .as_ref()
-            .is_some_and(|endpoint| endpoint.differs_from(desired));
-        return (drifted || resized || pending(desired, observed)).then(|| update(id, desired, observed));
+        let drifted =
+            !checked && project_differs(listed, desired, &observed.project_name, project.adopted);
+        return (drifted
+            || compute_drifted(desired, observed)
+            || has_pending_change(desired, observed))
+        .then(|| plan_update(id, desired, observed));
     }
     if observed.listing.as_of.is_some() && !observed.project_found {
         return Some(Step::VerifyMissing(id));
     }
-    pending(desired, observed).then(|| update(id, desired, observed))
+    has_pending_change(desired, observed).then(|| plan_update(id, desired, observed))
 }
 
-fn update(project: ProjectId, desired: &DesiredState, observed: &ObservedState) -> Step {
-    // Where nothing is known to be in effect (a project taken up after a lost answer), a size that is wished is sent.
+fn compute_drifted(desired: &DesiredState, observed: &ObservedState) -> bool {
+    observed
+        .compute
+        .as_ref()
+        .is_some_and(|compute| compute_differs(compute.settings, desired.compute))
+}
+
+fn plan_update(project: ProjectId, desired: &DesiredState, observed: &ObservedState) -> Step {
+    // After a lost answer, the settings in effect are unknown; then the desired compute settings are sent as well.
     let in_effect = observed
         .status
         .effective
         .as_ref()
         .map(|effective| effective.compute)
         .unwrap_or_default();
-    let resize = observed
-        .endpoint
+    let update_compute =
+        compute_drifted(desired, observed) || in_effect != desired.effective().compute;
+    let compute = observed
+        .compute
         .as_ref()
-        .is_some_and(|endpoint| endpoint.differs_from(desired))
-        || in_effect != desired.effective().compute;
-    let endpoint = observed
-        .endpoint
-        .as_ref()
-        .map(|endpoint| endpoint.id.clone())
+        .map(|compute| compute.id.clone())
         .or_else(|| {
             observed
                 .status
@@ -241,107 +239,119 @@ fn update(project: ProjectId, desired: &DesiredState, observed: &ObservedState) 
                 .and_then(|project| project.endpoint_id.as_ref())
                 .and_then(|id| id.parse().ok())
         });
-    match endpoint {
-        // Which compute to change is not known: look first.
-        None if resize => Step::Inspect(project),
-        endpoint => Step::Update {
+    match compute {
+        None if update_compute => Step::Inspect(project),
+        compute => Step::Update {
             project,
-            compute: endpoint.filter(|_| resize),
+            compute: compute.filter(|_| update_compute),
         },
     }
 }
 
-/// Whether something that Neon has to be told differs between what is in effect and what is wished.
-fn pending(desired: &DesiredState, observed: &ObservedState) -> bool {
+/// Whether a setting that must be sent to Neon differs between the configuration in effect and the desired one.
+fn has_pending_change(desired: &DesiredState, observed: &ObservedState) -> bool {
     let Some(in_effect) = &observed.status.effective else {
         return true;
     };
-    let wished = desired.effective();
+    let wanted = desired.effective();
     let project = observed.status.project.as_ref();
     let renamed =
         project.is_some_and(|project| !project.adopted && project.name != observed.project_name);
     renamed
-        || in_effect.compute != wished.compute
-        || in_effect.quota != wished.quota
-        || in_effect.history_retention_seconds != wished.history_retention_seconds
-        || in_effect.allowed_ips != wished.allowed_ips
+        || in_effect.compute != wanted.compute
+        || in_effect.quota != wanted.quota
+        || in_effect.history_retention_seconds != wanted.history_retention_seconds
+        || in_effect.allowed_ips != wanted.allowed_ips
 }
 
-/// The Tenant has no project yet.
+/// The next step for a Tenant without a project.
 fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
     if let Some(adopt) = &desired.adopt {
         return adoption_conflict(desired, observed, &adopt.project)
             .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stalled);
     }
-    // Of several that landed, the first is kept; the others are removed as twins once this one is recorded.
-    if let Some(seen) = observed
+    // If several requests took effect, the oldest project is kept. The others are deleted as duplicates once it is
+    // recorded.
+    if let Some(oldest) = observed
         .listing
         .marked
         .iter()
-        .min_by_key(|seen| (seen.created_at, &seen.id))
+        .min_by_key(|marked| (marked.created_at, &marked.id))
     {
-        return Step::RecoverCreated(seen.id.clone());
+        return Step::RecoverCreated(oldest.id.clone());
     }
     if observed.listing.as_of.is_none() {
         return LIST_IF_NEVER_LISTED;
     }
-    resolve_pending_creation(&observed.status, &observed.listing, observed.now).unwrap_or_else(|| {
-        let before = observed
-            .status
-            .creation
-            .as_ref()
-            .map_or(0, |intent| intent.attempt);
-        Step::Create {
-            attempt: before.saturating_add(1),
-        }
-    })
+    resolve_pending_creation(&observed.status, &observed.listing, observed.now).unwrap_or_else(
+        || {
+            let previous = observed
+                .status
+                .creation
+                .as_ref()
+                .map_or(0, |request| request.attempt);
+            Step::Create {
+                attempt: previous.saturating_add(1),
+            }
+        },
+    )
 }
 
-fn no_project_id(id: &str) -> Issue {
-    Issue {
-        reason: Reason::ProjectNotFound,
-        message: format!(
-            "status.project.id {id:?} is no project id: restore the status from a backup"
+fn invalid_project_id(id: &str) -> Issue {
+    Issue::new(
+        Component::Project,
+        Reason::ProjectNotFound,
+        format!(
+            "status.project.id {id:?} is not a valid project id: restore the status from a backup"
         ),
-    }
+    )
 }
 
-fn adoption_conflict(desired: &DesiredState, observed: &ObservedState, project: &ProjectId) -> Option<Issue> {
+fn adoption_conflict(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    project: &ProjectId,
+) -> Option<Issue> {
     desired.adopt.as_ref()?;
-    let other = observed.taken_by.as_ref()?;
-    Some(Issue {
-        reason: Reason::ProjectInUse,
-        message: format!(
-            "project {project} belongs to Tenant {other}: a project has one Tenant at most"
+    let other = observed.claimed_by.as_ref()?;
+    Some(Issue::new(
+        Component::Project,
+        Reason::ProjectInUse,
+        format!(
+            "project {project} belongs to Tenant {other}; a project can belong to one Tenant only"
         ),
-    })
+    ))
 }
 
 fn plan_credentials(desired: &DesiredState, observed: &ObservedState) -> Option<Step> {
     let project = observed.status.project.as_ref()?;
     let id: ProjectId = project.id.parse().ok()?;
     match &observed.secret {
-        ObservedSecret::NotOwned => Some(Step::Stalled(Issue {
-            reason: Reason::SecretConflict,
-            message: format!(
-                "Secret {0} exists and is not this Tenant's, so it is left as it is: delete it, or name another in \
+        ObservedSecret::NotOwned => Some(Step::Stalled(Issue::new(
+            Component::Credentials,
+            Reason::SecretConflict,
+            format!(
+                "Secret {0} exists and does not belong to this Tenant: delete it, or set another name in \
                  spec.connectionSecret.name",
                 desired.secret_name
             ),
-        })),
+        ))),
         ObservedSecret::OwnedByPredecessor => Some(Step::Wait {
             until: Some(observed.now + STALE_SECRET_POLL_INTERVAL),
-            reason: Reason::UpdatingSecret,
-            message: format!(
-                "Secret {} of an earlier Tenant of this name is still being removed",
-                desired.secret_name
+            issue: Issue::new(
+                Component::Credentials,
+                Reason::UpdatingSecret,
+                format!(
+                    "waiting for the deletion of Secret {} of an earlier Tenant with this name",
+                    desired.secret_name
+                ),
             ),
         }),
         ObservedSecret::Owned {
             intact: true,
-            project: of,
+            project: owner,
             ca_digest,
-        } if *of == Some(id.clone())
+        } if *owner == Some(id.clone())
             && *ca_digest == observed.ca_digest
             && !observed.password_rejected
             && observed.status.connection.is_some()
@@ -362,16 +372,17 @@ fn plan_schema(observed: &ObservedState) -> Option<Step> {
     let project = status.project.as_ref()?;
     let id: ProjectId = project.id.parse().ok()?;
     let target = match &observed.schema {
-        Schema::Unusable(issue) => return Some(missing(issue)),
-        Schema::Target(target) => target,
+        Err(issue) => return Some(wait_or_stall(issue)),
+        Ok(target) => target,
     };
     let current = status.schema.as_ref().is_some_and(|schema| {
         schema.project_id.as_deref() == Some(project.id.as_str())
             && schema.version == Some(target.version)
             && schema.checksum.as_deref() == Some(target.digest.as_str())
     });
-    let asked = observed.reconcile_at.is_some() && observed.reconcile_at != status.last_reconcile_at;
-    (!current || asked).then_some(Step::Migrate(id))
+    let requested =
+        observed.reconcile_at.is_some() && observed.reconcile_at != status.last_reconcile_at;
+    (!current || requested).then_some(Step::Migrate(id))
 }
 
 #[cfg(test)]

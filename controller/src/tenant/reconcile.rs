@@ -1,4 +1,4 @@
-//! One pass: observe, validate, plan, apply, report, until the plan says that nothing is left to do.
+//! The reconcile loop: observe, plan and apply, until the plan has no further step for now.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,272 +11,242 @@ use service_kit::error_chain;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::cache::CachedTenant;
-use crate::class;
 use crate::context::Context;
 use crate::error::{ReconcileError, Retry};
+use crate::issue::Component;
 use crate::telemetry::{ReconcileOutcome, StepOutcome};
-use crate::tenant::apply::{apply, name, progress};
+use crate::tenant::apply::{apply, progress, step_name};
 use crate::tenant::observe::{begin, observe};
 use crate::tenant::observed::ObservedState;
-use crate::tenant::plan::{Intent, Step, plan};
+use crate::tenant::plan::{Step, plan};
 use crate::tenant::reconciliation::Reconciliation;
-use crate::tenant::status::{Component, Issue, StatusOutcome};
+use crate::tenant::status::StatusOutcome;
 
-/// Steps of one pass. The longest way, from nothing to ready with a refused password on the way, takes about ten.
+/// The longest path, from a new Tenant to a ready one with a rejected password on the way, takes about ten steps.
 const MAX_STEPS_PER_RECONCILE: usize = 24;
-/// A pass that took more steps than that goes on after this.
+/// Wait after a reconciliation that reached [`MAX_STEPS_PER_RECONCILE`].
 const STEP_LIMIT_RETRY: Duration = Duration::from_secs(30);
 
-/// How a pass ended.
-struct Ending {
+/// Wait after a conflict, which only means that the watch lags behind by a moment.
+const CONFLICT_RETRY: Duration = Duration::from_millis(200);
+
+/// The end of a reconciliation: when to run the next one, and what the metrics record.
+struct Completion {
     action: Action,
     outcome: ReconcileOutcome,
     reason: Reason,
 }
 
-/// Reconciles one Tenant. It never fails: what goes wrong stands in the Tenant's status, and the action says when to look
-/// again.
-pub async fn reconcile(packed: Arc<CachedTenant>, ctx: Arc<Context>) -> Result<Action, Infallible> {
+/// Reconciles one Tenant. Errors are reported in the Tenant's status; the returned action says when to retry.
+pub async fn reconcile(cached: Arc<CachedTenant>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     let start = Instant::now();
-    ensure_class_loaded(&ctx, packed.class_name()).await;
-    let Some(mut rec) = begin(&ctx, &packed) else {
+    ensure_class_loaded(&ctx, cached.class_name()).await;
+    let Some(mut rec) = begin(&ctx, &cached) else {
         return Ok(Action::await_change());
     };
-    let span = info_span!("reconcile", tenant.namespace = %rec.key.namespace, tenant.name = %rec.key.name);
+    let span =
+        info_span!("reconcile", tenant.namespace = %rec.key.namespace, tenant.name = %rec.key.name);
     let uid = rec.uid;
-    let ending = run(&mut rec).instrument(span).await;
-    if !matches!(ending.outcome, ReconcileOutcome::Failed) {
+    let completion = run(&mut rec).instrument(span).await;
+    if !matches!(completion.outcome, ReconcileOutcome::Failed) {
         ctx.backoffs.reset(&uid);
     }
     ctx.metrics
-        .record_reconcile(ending.outcome, ending.reason, start.elapsed());
-    Ok(ending.action)
+        .record_reconcile(completion.outcome, completion.reason, start.elapsed());
+    Ok(completion.action)
 }
 
-/// A class that is new is looked at on the way, so that its first Tenant need not wait for the class's own turn; so is one
-/// that was edited, or the Tenant would get the account and the migrations of the class as it was.
+/// Loads a class that is new or was edited. The first Tenant of a class then need not wait for the class's own
+/// reconciliation, and no Tenant uses the account or the migrations of an outdated class.
 async fn ensure_class_loaded(ctx: &Context, name: &str) {
     if let Some(class) = ctx.class(name)
         && !ctx.migration_sources.is_current(&class)
-        && let Err(error) = class::load(ctx, &class).await
+        && let Err(error) = ctx.load_class(&class).await
     {
         debug!(
             class.name = name,
-            "The class cannot be read yet: {}",
-            error_chain(&error)
+            error = %error_chain(&error),
+            "failed to load the class"
         );
     }
 }
 
-async fn run(rec: &mut Reconciliation<'_>) -> Ending {
-    // Its finalizer is not ours any more: whatever happens to it is not our business.
+async fn run(rec: &mut Reconciliation<'_>) -> Completion {
+    // Without our finalizer, a deleted Tenant needs nothing more from the controller.
     if rec.deleting() && !observe(rec).has_finalizer {
-        rec.ctx.own_writes.forget(rec.uid);
-        return Ending {
-            action: Action::await_change(),
-            outcome: ReconcileOutcome::Released,
-            reason: Reason::Deleting,
-        };
+        return released(rec);
     }
     for _ in 0..MAX_STEPS_PER_RECONCILE {
         let observed = observe(rec);
         let step = plan(&rec.intent, &observed);
-        debug!(step = name(&step), "Planned");
-        if let Some(ending) = end(rec, &observed, &step).await {
-            return ending;
+        debug!(step = step_name(&step), "planned step");
+        if let Some(completion) = finish_if_terminal(rec, &observed, &step).await {
+            return completion;
         }
-        if let Err(failure) = take(rec, &observed, &step).await {
-            return fail(rec, failure).await;
+        if let Err(error) = execute_step(rec, &observed, &step).await {
+            return fail(rec, &error).await;
         }
         if matches!(step, Step::RemoveFinalizer(_)) {
-            rec.ctx.own_writes.forget(rec.uid);
-            return Ending {
-                action: Action::await_change(),
-                outcome: ReconcileOutcome::Released,
-                reason: Reason::Deleting,
-            };
+            return released(rec);
         }
     }
     warn!(
         steps = MAX_STEPS_PER_RECONCILE,
-        "A pass did not come to an end; it goes on later"
+        "reconciliation reached the step limit"
     );
-    Ending {
+    Completion {
         action: Action::requeue(STEP_LIMIT_RETRY),
         outcome: ReconcileOutcome::Failed,
         reason: Reason::Progressing,
     }
 }
 
-/// Does one step.
-async fn take(rec: &mut Reconciliation<'_>, observed: &ObservedState, step: &Step) -> Result<(), ReconcileError> {
+fn released(rec: &Reconciliation<'_>) -> Completion {
+    rec.ctx.own_writes.remove(rec.uid);
+    Completion {
+        action: Action::await_change(),
+        outcome: ReconcileOutcome::Released,
+        reason: Reason::Deleting,
+    }
+}
+
+async fn execute_step(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    step: &Step,
+) -> Result<(), ReconcileError> {
     if !rec.ctx.guard.is_leader() {
         return Err(ReconcileError::not_leader(Component::Project));
     }
-    // On a Tenant that was ready, people see at once that something is going on. One on its way says so already.
+    // A Tenant that was ready reports a long step at its start. The status of any other already says that work is in
+    // progress.
     let was_ready = is_true(&rec.status.conditions, ConditionType::Ready);
-    if let Some((component, reason, message)) = progress(step).filter(|_| was_ready) {
-        let issue = Issue {
-            component,
-            reason,
-            message: message.to_owned(),
-        };
-        let outcome = if rec.deleting() {
-            StatusOutcome::Deleting(issue)
-        } else {
-            StatusOutcome::InProgress(issue)
-        };
-        rec.save(observed, &outcome).await?;
+    if let Some(issue) = progress(step).filter(|_| was_ready) {
+        rec.save_status(observed, &StatusOutcome::InProgress(issue))
+            .await?;
     }
     let result = apply(rec, observed, step)
-        .instrument(info_span!("step", step = name(step)))
+        .instrument(info_span!("step", step = step_name(step)))
         .await;
     let outcome = if result.is_ok() {
         StepOutcome::Done
     } else {
         StepOutcome::Failed
     };
-    rec.ctx.metrics.record_step(name(step), outcome);
+    rec.ctx.metrics.record_step(step_name(step), outcome);
     result
 }
 
-/// Ends the pass, if the step is one that ends it.
-async fn end(rec: &mut Reconciliation<'_>, observed: &ObservedState, step: &Step) -> Option<Ending> {
-    let retry = &rec.ctx.config.retry;
-    let (outcome, action, outcome, reason) = match step {
+/// Completes the reconciliation if the step is one that ends it.
+async fn finish_if_terminal(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    step: &Step,
+) -> Option<Completion> {
+    let stalled_interval = rec.ctx.config.retry.stalled_interval;
+    let (status, completion) = match step {
         Step::UpToDate => {
             record_effective_spec(rec);
-            // No timer of its own: whatever wakes it is a change, a listing, or the look at all of them.
-            let action = Action::await_change();
-            (
-                StatusOutcome::Ready,
-                action,
-                ReconcileOutcome::Ready,
-                Reason::ReconcileSucceeded,
-            )
+            let completion = Completion {
+                // A change, a listing or the periodic resync triggers the next reconciliation.
+                action: Action::await_change(),
+                outcome: ReconcileOutcome::Ready,
+                reason: Reason::ReconcileSucceeded,
+            };
+            (StatusOutcome::Ready, completion)
         }
-        Step::Suspended => (
-            StatusOutcome::Suspended,
-            Action::await_change(),
-            ReconcileOutcome::Waiting,
-            Reason::Suspended,
-        ),
+        Step::Suspended => {
+            let completion = Completion {
+                action: Action::await_change(),
+                outcome: ReconcileOutcome::Waiting,
+                reason: Reason::Suspended,
+            };
+            (StatusOutcome::Suspended, completion)
+        }
         Step::Stalled(issue) => {
-            let issue = Issue {
-                component: component_of(issue.reason),
+            let completion = Completion {
+                action: Action::requeue(stalled_interval),
+                outcome: ReconcileOutcome::Stalled,
                 reason: issue.reason,
-                message: issue.message.clone(),
             };
-            let outcome = if rec.deleting() {
-                StatusOutcome::DeletionStalled(issue)
-            } else {
-                StatusOutcome::Stalled(issue)
-            };
-            (
-                outcome,
-                Action::requeue(retry.stalled_interval),
-                ReconcileOutcome::Stalled,
-                issue.reason,
-            )
+            (StatusOutcome::Stalled(issue.clone()), completion)
         }
-        Step::Wait {
-            until,
-            reason,
-            message,
-        } => {
-            let issue = Issue {
-                component: component_of(*reason),
-                reason: *reason,
-                message: message.clone(),
+        Step::Wait { until, issue } => {
+            let wait = until.map_or(stalled_interval, |until| {
+                duration_until(until, observed.now)
+            });
+            let completion = Completion {
+                action: Action::requeue(wait),
+                outcome: ReconcileOutcome::Waiting,
+                reason: issue.reason,
             };
-            let outcome = if rec.deleting() {
-                StatusOutcome::Deleting(issue)
-            } else {
-                StatusOutcome::InProgress(issue)
-            };
-            let wait = until.map_or(retry.stalled_interval, |until| until_then(observed.now, until));
-            (
-                outcome,
-                Action::requeue(wait),
-                ReconcileOutcome::Waiting,
-                *reason,
-            )
+            (StatusOutcome::InProgress(issue.clone()), completion)
         }
         _ => return None,
     };
-    let first_ready = matches!(outcome, StatusOutcome::Ready)
-        && rec
-            .status
-            .timings
-            .as_ref()
-            .is_some_and(|timings| timings.ready_ms.is_none());
-    if let Err(failure) = rec.save(observed, &outcome).await {
-        return Some(fail(rec, failure).await);
+    let had_ready_time = ready_ms(rec).is_some();
+    if let Err(error) = rec.save_status(observed, &status).await {
+        return Some(fail(rec, &error).await);
     }
-    if first_ready
-        && let Some(ready_ms) = rec
-            .status
-            .timings
-            .as_ref()
-            .and_then(|timings| timings.ready_ms)
-    {
+    if let Some(ready_ms) = ready_ms(rec).filter(|_| !had_ready_time) {
         rec.ctx
             .metrics
             .record_time_to_ready(Duration::from_millis(ready_ms.unsigned_abs()));
     }
-    Some(Ending {
-        action,
-        outcome,
-        reason,
-    })
+    Some(completion)
 }
 
-/// The part that a plan's own reasons speak of.
-fn component_of(reason: Reason) -> Component {
-    match reason {
-        Reason::SecretConflict | Reason::UpdatingSecret => Component::Credentials,
-        Reason::MigrationsInvalid => Component::Schema,
-        _ => Component::Project,
-    }
+fn ready_ms(rec: &Reconciliation<'_>) -> Option<i64> {
+    rec.status.timings.as_ref()?.ready_ms
 }
 
-/// Once everything is as wished, what Neon need not be told is in effect too.
+/// Records the whole desired state as in effect, including what Neon does not store.
 fn record_effective_spec(rec: &mut Reconciliation<'_>) {
-    if let Intent::Provision(Ok(desired)) = &rec.intent {
+    if let Some(desired) = rec.intent.desired() {
         rec.status.effective = Some(desired.effective());
     }
 }
 
-fn until_then(now: Timestamp, then: Timestamp) -> Duration {
+fn duration_until(then: Timestamp, now: Timestamp) -> Duration {
     then.duration_since(now)
         .try_into()
         .unwrap_or(Duration::ZERO)
 }
 
-async fn fail(rec: &mut Reconciliation<'_>, failure: ReconcileError) -> Ending {
+async fn fail(rec: &mut Reconciliation<'_>, error: &ReconcileError) -> Completion {
     let observed = observe(rec);
-    let outcome = failure.outcome(rec.deleting());
-    // After a conflict somebody knows better than this pass; any other failure is worth a word in the status.
-    let outdated =
-        failure.reason == Reason::KubernetesError && matches!(failure.retry, Retry::After(_));
-    if !outdated && let Err(unsaid) = rec.save(&observed, &outcome).await {
-        debug!(reason = %unsaid.reason, "The status could not be written: {}", unsaid.message);
+    if error.retry.may_write_status()
+        && let Err(error) = rec
+            .save_status(&observed, &StatusOutcome::from(error))
+            .await
+    {
+        debug!(
+            reason = %error.issue.reason,
+            error = %error_chain(&error),
+            "failed to write the status"
+        );
     }
-    let (wait, outcome) = match failure.retry {
-        Retry::After(wait) => (wait, ReconcileOutcome::Failed),
+    let (wait, outcome) = match error.retry {
+        Retry::After(delay) => (delay, ReconcileOutcome::Failed),
         Retry::Backoff => (
             rec.ctx.backoffs.record_failure(&rec.uid),
             ReconcileOutcome::Failed,
         ),
+        Retry::Conflict | Retry::NotLeader => (CONFLICT_RETRY, ReconcileOutcome::Failed),
         Retry::OnChange => (
             rec.ctx.config.retry.stalled_interval,
             ReconcileOutcome::Stalled,
         ),
     };
-    debug!(reason = %failure.reason, wait_ms = wait.as_millis(), "The pass failed: {}", failure.message);
-    Ending {
+    debug!(
+        reason = %error.issue.reason,
+        error = %error_chain(error),
+        wait_ms = wait.as_millis(),
+        "reconciliation failed"
+    );
+    Completion {
         action: Action::requeue(wait),
         outcome,
-        reason: failure.reason,
+        reason: error.issue.reason,
     }
 }

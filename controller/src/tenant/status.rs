@@ -1,139 +1,128 @@
-//! What the status says after a pass: `(status so far, verdict) -> status`. Pure.
+//! Builds the status of a Tenant: `(recorded status, outcome) -> status`. Pure.
 //!
-//! Conditions follow kstatus: `Ready` is always there, `Reconciling` and `Stalled` only while they are true. No text
-//! made here may hold a password; verdicts carry reasons and messages that were made without one.
+//! Conditions follow kstatus: `Ready` is always present, `Reconciling` and `Stalled` only while they are true. Messages
+//! come from issues, which never contain a secret.
 
 use crds::{ConditionType, Phase, Reason, TenantStatus, is_true, set_condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// Longest message of a condition, in characters; the API server refuses more than 32,768 bytes.
-const MESSAGE_CHARS_MAX: usize = 4_000;
+use crate::issue::{Component, Issue};
 
-/// How a pass ended, or stands.
+/// Longest message of a condition, in characters; the API server rejects more than 32,768 bytes.
+const MAX_MESSAGE_CHARS: usize = 4_000;
+
+const SUSPENDED_MESSAGE: &str = "spec.suspend is true: nothing changes until it is false";
+
+/// The result of a reconciliation, or its state while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatusOutcome {
-    /// Everything is as wished.
     Ready,
-    /// Work goes on by itself.
-    Progress(Issue),
-    /// A person has to mend something.
-    Stalled(Issue),
     /// `spec.suspend` is true.
     Suspended,
-    /// The Tenant is being deleted.
-    Deleting(Issue),
-    /// The Tenant is being deleted and a person has to mend something first.
-    DeletionStalled(Issue),
+    /// The controller continues without any change by a user.
+    InProgress(Issue),
+    /// Progress needs a change by a user or an administrator.
+    Stalled(Issue),
 }
 
-/// What a pass has to say, and about which part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issue {
-    /// The part that is not as wished.
-    pub component: Component,
-    /// Reason of the conditions.
-    pub reason: Reason,
-    /// What happened, and what to do.
-    pub message: String,
+impl StatusOutcome {
+    fn issue(&self) -> Option<&Issue> {
+        match self {
+            Self::Ready | Self::Suspended => None,
+            Self::InProgress(issue) | Self::Stalled(issue) => Some(issue),
+        }
+    }
 }
 
-/// The parts of a Tenant, in the order in which they come to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Component {
-    /// The project, and before it the class, the account and the spec.
-    Project,
-    /// The Secret.
-    Credentials,
-    /// The schema.
-    Schema,
-}
-
-/// What the report needs beside the status and the verdict.
+/// What the status depends on besides the recorded status and the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the flags are independent of each other"
+)]
 pub struct StatusInput {
-    /// Generation of the spec that was looked at.
+    /// Generation of the spec that was reconciled.
     pub generation: Option<i64>,
+    /// Whether the Tenant is being deleted.
+    pub deleting: bool,
     /// Whether the Secret holds credentials of the project.
     pub credentials: bool,
-    /// Whether the schema of the project is the class's newest.
+    /// Whether the database has the latest schema of the class.
     pub schema: bool,
-    /// The clock.
     pub now: Timestamp,
 }
 
-/// The status to write. `status` has the facts (project, schema, connection ...) already; this puts in what follows from
-/// them: conditions, phase, generation.
-pub fn report(mut status: TenantStatus, outcome: &StatusOutcome, seen: StatusInput) -> TenantStatus {
-    status.observed_generation = seen.generation;
-    let parts = parts(&status, outcome, seen);
-    let available = availability(&status, outcome, seen);
-    let ready = match outcome {
-        StatusOutcome::Ready => state(true, Reason::ReconcileSucceeded, ready_message(&status)),
-        StatusOutcome::Suspended => state(false, Reason::Suspended, SUSPENDED.to_owned()),
-        StatusOutcome::InProgress(issue)
-        | StatusOutcome::Stalled(issue)
-        | StatusOutcome::Deleting(issue)
-        | StatusOutcome::DeletionStalled(issue) => {
-            state(false, issue.reason, issue.message.clone())
-        }
-    };
-    let now = Time(seen.now);
-    let mut put = |kind: ConditionType, state: Option<State>| match state {
-        Some(state) => set_condition(
-            &mut status.conditions,
-            state.into_condition(kind, seen.generation),
-            &now,
+/// The status to write: `status` with the conditions, the phase and the generation that follow from the outcome.
+pub fn build_status(
+    mut status: TenantStatus,
+    outcome: &StatusOutcome,
+    input: StatusInput,
+) -> TenantStatus {
+    status.observed_generation = input.generation;
+    let mut conditions = vec![
+        (ConditionType::Ready, Some(readiness(&status, outcome))),
+        (
+            ConditionType::Available,
+            Some(availability(&status, outcome, input)),
         ),
-        None => status
-            .conditions
-            .retain(|condition| condition.type_ != kind.as_str()),
-    };
-    put(ConditionType::Ready, Some(ready));
-    put(ConditionType::Available, Some(available));
-    for (kind, state) in parts {
-        put(kind, Some(state));
-    }
-    put(
+    ];
+    conditions.extend(
+        components(&status, outcome, input).map(|(condition, state)| (condition, Some(state))),
+    );
+    let true_with = |issue: &Issue| ConditionState::new(true, issue.reason, &issue.message);
+    conditions.push((
         ConditionType::Reconciling,
         match outcome {
-            StatusOutcome::InProgress(issue) | StatusOutcome::Deleting(issue) => {
-                Some(state(true, issue.reason, issue.message.clone()))
-            }
+            StatusOutcome::InProgress(issue) => Some(true_with(issue)),
             _ => None,
         },
-    );
-    put(
+    ));
+    conditions.push((
         ConditionType::Stalled,
         match outcome {
-            StatusOutcome::Stalled(issue) | StatusOutcome::DeletionStalled(issue) => {
-                Some(state(true, issue.reason, issue.message.clone()))
-            }
+            StatusOutcome::Stalled(issue) => Some(true_with(issue)),
             _ => None,
         },
-    );
-    status.phase = Some(phase(outcome));
-    if matches!(outcome, StatusOutcome::Ready) {
-        note_ready(&mut status, seen.now);
+    ));
+    let now = Time(input.now);
+    for (condition, state) in conditions {
+        match state {
+            Some(state) => set_condition(
+                &mut status.conditions,
+                state.into_condition(condition, input.generation),
+                &now,
+            ),
+            None => status
+                .conditions
+                .retain(|existing| existing.type_ != condition.as_str()),
+        }
+    }
+    status.phase = Some(phase(outcome, input.deleting));
+    if *outcome == StatusOutcome::Ready {
+        record_time_to_ready(&mut status, input.now);
     }
     status
 }
 
-const SUSPENDED: &str = "spec.suspend is true: nothing is changed until it is false";
-
-fn ready_message(status: &TenantStatus) -> String {
-    match status.schema.as_ref().and_then(|schema| schema.version) {
-        Some(version) => format!("the database is ready, with schema version {version}"),
-        None => "the database is ready".to_owned(),
-    }
+/// Whether a status reports that the database can be used.
+pub fn is_available(status: &TenantStatus) -> bool {
+    is_true(&status.conditions, ConditionType::Available)
 }
 
-fn phase(outcome: &StatusOutcome) -> Phase {
+/// Milliseconds between two moments, at least 0.
+pub fn millis_between(start: Timestamp, end: Timestamp) -> i64 {
+    end.as_millisecond()
+        .saturating_sub(start.as_millisecond())
+        .max(0)
+}
+
+fn phase(outcome: &StatusOutcome, deleting: bool) -> Phase {
     match outcome {
         StatusOutcome::Ready => Phase::Ready,
         StatusOutcome::Suspended => Phase::Suspended,
+        StatusOutcome::InProgress(_) | StatusOutcome::Stalled(_) if deleting => Phase::Deleting,
         StatusOutcome::Stalled(_) => Phase::Stalled,
-        StatusOutcome::Deleting(_) | StatusOutcome::DeletionStalled(_) => Phase::Deleting,
         StatusOutcome::InProgress(issue) if issue.reason == Reason::Waiting => Phase::Pending,
         StatusOutcome::InProgress(issue) => match issue.component {
             Component::Schema => Phase::Migrating,
@@ -142,7 +131,7 @@ fn phase(outcome: &StatusOutcome) -> Phase {
     }
 }
 
-fn note_ready(status: &mut TenantStatus, now: Timestamp) {
+fn record_time_to_ready(status: &mut TenantStatus, now: Timestamp) {
     let Some(timings) = &mut status.timings else {
         return;
     };
@@ -154,97 +143,116 @@ fn note_ready(status: &mut TenantStatus, now: Timestamp) {
     }
 }
 
-/// Milliseconds from one moment to another, never negative.
-pub fn millis_between(start: Timestamp, end: Timestamp) -> i64 {
-    end.as_millisecond()
-        .saturating_sub(start.as_millisecond())
-        .max(0)
-}
-
-struct State {
-    good: bool,
+struct ConditionState {
+    status: bool,
     reason: Reason,
     message: String,
 }
 
-fn state(good: bool, reason: Reason, message: String) -> State {
-    State {
-        good,
-        reason,
-        message,
+impl ConditionState {
+    fn new(status: bool, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason,
+            message: message.into(),
+        }
     }
-}
 
-impl State {
-    fn into_condition(self, kind: ConditionType, generation: Option<i64>) -> Condition {
+    fn failed(issue: &Issue) -> Self {
+        Self::new(false, issue.reason, &issue.message)
+    }
+
+    fn into_condition(self, condition: ConditionType, generation: Option<i64>) -> Condition {
         Condition {
-            type_: kind.as_str().to_owned(),
-            status: if self.good { "True" } else { "False" }.to_owned(),
+            type_: condition.as_str().to_owned(),
+            status: if self.status { "True" } else { "False" }.to_owned(),
             reason: self.reason.as_str().to_owned(),
-            message: self.message.chars().take(MESSAGE_CHARS_MAX).collect(),
+            message: self.message.chars().take(MAX_MESSAGE_CHARS).collect(),
             observed_generation: generation,
-            // set_condition puts the right moment in.
+            // `set_condition` sets the transition time.
             last_transition_time: Time(Timestamp::UNIX_EPOCH),
         }
     }
 }
 
-fn issue(outcome: &StatusOutcome) -> Option<&Issue> {
+fn readiness(status: &TenantStatus, outcome: &StatusOutcome) -> ConditionState {
     match outcome {
-        StatusOutcome::Ready | StatusOutcome::Suspended => None,
-        StatusOutcome::InProgress(issue)
-        | StatusOutcome::Stalled(issue)
-        | StatusOutcome::Deleting(issue)
-        | StatusOutcome::DeletionStalled(issue) => Some(issue),
+        StatusOutcome::Ready => {
+            let version = status.schema.as_ref().and_then(|schema| schema.version);
+            let message = match version {
+                Some(version) => format!("the database is ready, with schema version {version}"),
+                None => "the database is ready".to_owned(),
+            };
+            ConditionState::new(true, Reason::ReconcileSucceeded, message)
+        }
+        StatusOutcome::Suspended => {
+            ConditionState::new(false, Reason::Suspended, SUSPENDED_MESSAGE)
+        }
+        StatusOutcome::InProgress(issue) | StatusOutcome::Stalled(issue) => {
+            ConditionState::failed(issue)
+        }
     }
 }
 
-fn parts(status: &TenantStatus, outcome: &StatusOutcome, seen: StatusInput) -> [(ConditionType, State); 3] {
+/// The conditions of the components.
+fn components(
+    status: &TenantStatus,
+    outcome: &StatusOutcome,
+    input: StatusInput,
+) -> [(ConditionType, ConditionState); 3] {
     let project = status.project.as_ref();
-    let good = [project.is_some(), seen.credentials, seen.schema];
-    let words = [
-        project
-            .map(|project| format!("project {} is as wished", project.id))
-            .unwrap_or_default(),
-        "the Secret holds the project's credentials".to_owned(),
-        "the database has the newest schema".to_owned(),
-    ];
-    let kinds = [
-        ConditionType::ProjectReady,
-        ConditionType::CredentialsReady,
-        ConditionType::SchemaReady,
-    ];
-    let areas = [Component::Project, Component::Credentials, Component::Schema];
-    let mut words = words.into_iter();
-    let found = issue(outcome);
-    std::array::from_fn(|i| {
-        let message = words.next().unwrap_or_default();
-        let state = match found {
-            Some(issue) if issue.component == areas[i] => {
-                state(false, issue.reason, issue.message.clone())
-            }
-            _ if good[i] => state(true, Reason::ReconcileSucceeded, message),
-            _ => state(
-                false,
-                Reason::Waiting,
-                "not looked at yet: something before it has to succeed first".to_owned(),
+    let project_message = project
+        .map(|project| format!("project {} is configured", project.id))
+        .unwrap_or_default();
+    let state = |component, succeeded, message: &str| match outcome.issue() {
+        Some(issue) if issue.component == component => ConditionState::failed(issue),
+        _ if succeeded => ConditionState::new(true, Reason::ReconcileSucceeded, message),
+        _ => ConditionState::new(
+            false,
+            Reason::Waiting,
+            "waiting for an earlier step to succeed",
+        ),
+    };
+    [
+        (
+            ConditionType::ProjectReady,
+            state(Component::Project, project.is_some(), &project_message),
+        ),
+        (
+            ConditionType::CredentialsReady,
+            state(
+                Component::Credentials,
+                input.credentials,
+                "the Secret holds the project's credentials",
             ),
-        };
-        (kinds[i], state)
-    })
+        ),
+        (
+            ConditionType::SchemaReady,
+            state(
+                Component::Schema,
+                input.schema,
+                "the database has the latest schema",
+            ),
+        ),
+    ]
 }
 
-/// Whether the tenant can be served, on whatever schema it has. A failing edit or migration does not take that away.
-fn availability(status: &TenantStatus, outcome: &StatusOutcome, seen: StatusInput) -> State {
-    let served = match (&status.project, &status.schema) {
+/// Whether an application can use the database, with whatever schema it has. A failed update or migration does not change
+/// that.
+fn availability(
+    status: &TenantStatus,
+    outcome: &StatusOutcome,
+    input: StatusInput,
+) -> ConditionState {
+    let migrated = match (&status.project, &status.schema) {
         (Some(project), Some(schema)) => {
             schema.version.is_some() && schema.project_id.as_deref() == Some(project.id.as_str())
         }
         _ => false,
     };
-    let found = issue(outcome);
-    // These say that the database itself is away or going, not that something new could not be put into effect.
-    let away = found.is_some_and(|issue| {
+    let issue = outcome.issue();
+    // These issues concern the existing database rather than a change that could not be applied.
+    let unavailable = issue.is_some_and(|issue| {
         matches!(
             issue.reason,
             Reason::ProjectNotFound
@@ -252,28 +260,25 @@ fn availability(status: &TenantStatus, outcome: &StatusOutcome, seen: StatusInpu
                 | Reason::Deleting
                 | Reason::PasswordUnavailable
                 | Reason::QuotaExceeded
-        ) || issue.component == Component::Credentials && !seen.credentials
+        ) || issue.component == Component::Credentials && !input.credentials
     });
-    if served && seen.credentials && !away {
-        return state(
+    if migrated && input.credentials && !unavailable {
+        return ConditionState::new(
             true,
             Reason::ReconcileSucceeded,
-            "the database can be used".to_owned(),
+            "applications can use the database",
         );
     }
-    match found {
-        Some(issue) => state(false, issue.reason, issue.message.clone()),
-        None => state(
-            false,
-            Reason::Waiting,
-            "the database was never ready yet".to_owned(),
-        ),
-    }
-}
-
-/// Whether a status says that the tenant can be served.
-pub fn is_available(status: &TenantStatus) -> bool {
-    is_true(&status.conditions, ConditionType::Available)
+    issue.map_or_else(
+        || {
+            ConditionState::new(
+                false,
+                Reason::Waiting,
+                "the database has not been ready yet",
+            )
+        },
+        ConditionState::failed,
+    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Connection strings as Neon gives them, and what follows from one: the host of the pooler and the options that name it. Pure.
+//! Parses Neon's connection strings, and derives the pooler's host and options from them. Pure.
 
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use percent_encoding::percent_decode_str;
@@ -8,7 +8,7 @@ const POSTGRES_PORT: u16 = 5432;
 const POOLER_SUFFIX: &str = "-pooler";
 const ENDPOINT_OPTION: &str = "endpoint=";
 
-/// Reads a connection string. Where it has no password, the password is empty.
+/// Parses a connection string. If it has no password, the returned password is empty.
 pub(super) fn parse(uri: &str, ca_crt: Option<String>) -> Option<ConnectionDetails> {
     let url = Url::parse(uri)
         .ok()
@@ -24,16 +24,16 @@ pub(super) fn parse(uri: &str, ca_crt: Option<String>) -> Option<ConnectionDetai
         .query_pairs()
         .find(|(key, _)| key == "options")
         .map(|(_, value)| value.into_owned());
-    let named_in_host = host.starts_with("ep-");
+    let host_has_endpoint = host.starts_with("ep-");
     Some(ConnectionDetails {
         pooled_options: options
             .as_deref()
-            .filter(|_| !named_in_host)
+            .filter(|_| !host_has_endpoint)
             .map(pooled_options),
         password: decoded(url.password().unwrap_or_default())?,
         ca_crt,
         connection: Connection {
-            pooled_host: if named_in_host {
+            pooled_host: if host_has_endpoint {
                 pooled_host(&host)
             } else {
                 host.clone()
@@ -56,7 +56,7 @@ fn pooled_host(host: &str) -> String {
     }
 }
 
-/// `endpoint=ep-a` -> `endpoint=ep-a-pooler`, for hosts that do not name the endpoint.
+/// `endpoint=ep-a` -> `endpoint=ep-a-pooler`, for hosts that do not contain the endpoint id.
 fn pooled_options(options: &str) -> String {
     let parts = options.split(' ').map(|part| {
         if part.starts_with(ENDPOINT_OPTION) {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_string_of_neons_gives_both_hosts() {
+    fn a_neon_connection_string_gives_the_direct_and_the_pooled_host() {
         let details = parse(
             "postgresql://neondb_owner:npg_x%2Fy@ep-a-1.eu.neon.tech/neondb?sslmode=require",
             None,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_host_does_not_name_the_endpoint_the_options_do() {
+    fn options_select_the_endpoint_if_the_host_does_not() {
         let uri = "postgres://o:p@127.0.0.1:6000/db?options=endpoint%3Dep-a-1&sslmode=require";
         let details = parse(uri, Some("PEM".to_owned())).unwrap();
         assert_eq!(details.connection.pooled_host, "127.0.0.1");
@@ -104,9 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_connection_string_is_refused() {
-        for bad in ["", "https://a/b", "postgres://", "postgres:///db"] {
-            assert!(parse(bad, None).is_none(), "{bad}");
+    fn an_invalid_connection_string_is_rejected() {
+        for invalid in ["", "https://a/b", "postgres://", "postgres:///db"] {
+            assert!(parse(invalid, None).is_none(), "{invalid}");
         }
     }
 }

@@ -1,61 +1,64 @@
-//! How a Tenant comes by its project: created, taken up again after a lost answer, or adopted.
+//! Gives a Tenant its project: creates it, recovers one that an earlier request created, or adopts an existing one.
 
 use std::time::{Duration, Instant};
 
 use crds::{CreationIntent, Effective, ProjectStatus, Reason, Timings};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use neon_client::ids::{OperationId, ProjectId};
-use neon_client::model::{
-    AllowedIps, CreateProject, DefaultEndpointSettings, Endpoint, EndpointType, FirstBranch,
-    Project, ProjectSettings, Quota,
-};
+use neon_client::ids::ProjectId;
+use neon_client::model::{CreateProject, Endpoint, EndpointType, FirstBranch, Project};
 use neon_client::{ErrorKind, Route};
 
+use super::compute::read_write_compute;
+use super::credentials::store_credentials;
+use super::project::{default_compute, project_settings};
 use crate::error::ReconcileError;
+use crate::issue::{Component, Issue};
 use crate::tenant::desired::DesiredState;
+use crate::tenant::intent::Intent;
 use crate::tenant::observed::ObservedState;
 use crate::tenant::reconciliation::Reconciliation;
-use crate::tenant::status::{Component, Issue, StatusOutcome, millis_between};
+use crate::tenant::status::{StatusOutcome, millis_between};
 
-/// A request that was recorded is sent within this time, or not at all.
+/// A creation request is sent within this time after its intent was recorded, or not at all.
 const SEND_WINDOW: Duration = Duration::from_secs(10);
 
-/// Records the intent, then asks Neon for the project.
+/// Records the intent, then creates the project.
 ///
-/// The order is what makes a crash harmless: whoever finds the intent knows under which name a project may exist and until
-/// when one may still appear. The turn in the account's quota is waited for first, so that the recorded moments are fresh.
+/// This order makes a crash harmless: the recorded intent says under which name a project may exist and until when one may
+/// still appear. The wait for the account's quota comes first, so that the recorded times are current.
 pub(super) async fn create(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
     attempt: i32,
 ) -> Result<(), ReconcileError> {
-    const DOING: &str = "creating the project";
+    const ACTION: &str = "create the project";
     let account = rec.account()?;
     let neon = account.client();
-    let body = body(rec.desired()?, &observed.project_name);
-    start_clock(rec);
+    let body = create_request(rec.desired()?, &observed.project_name);
+    start_timings(rec);
     let permit = neon
         .reserve(Route::CreateProject)
         .await
-        .map_err(|error| ReconcileError::neon(Component::Project, DOING, &error))?;
+        .map_err(|error| ReconcileError::neon(Component::Project, ACTION, error))?;
 
     let (now, send_until) = (Timestamp::now(), Instant::now() + SEND_WINDOW);
-    let not_after = later(now, SEND_WINDOW);
+    let not_after = add(now, SEND_WINDOW);
     rec.status.creation = Some(CreationIntent {
         project_name: observed.project_name.clone(),
         not_after: MicroTime(not_after),
-        settled_at: MicroTime(later(not_after, rec.ctx.config.neon.create_settle_window)),
+        settled_at: MicroTime(add(not_after, rec.ctx.config.neon.create_settle_window)),
         attempt,
     });
-    let issue = Issue {
-        component: Component::Project,
-        reason: Reason::CreatingProject,
-        message: "the project is being created".to_owned(),
-    };
-    rec.save(observed, &StatusOutcome::InProgress(issue)).await?;
+    let creating = Issue::new(
+        Component::Project,
+        Reason::CreatingProject,
+        "creating the project",
+    );
+    rec.save_status(observed, &StatusOutcome::InProgress(creating))
+        .await?;
 
-    // The one call that cannot be repeated is not begun by a process that was frozen until its Lease was gone.
+    // This call cannot be repeated, so check the Lease again: the process may have been paused until it expired.
     if !rec.ctx.guard.is_leader() {
         return Err(ReconcileError::not_leader(Component::Project));
     }
@@ -72,56 +75,53 @@ pub(super) async fn create(
             return Err(ReconcileError::transient(
                 Component::Project,
                 Reason::VerifyingCreation,
-                format!(
-                    "{DOING}: {}; the account is being watched for it",
-                    service_kit::error_chain(&error)
-                ),
-            ));
+                "no answer to the creation request; checking whether its project appears in the account",
+            )
+            .with_source(error));
         }
-        // Neon did nothing: there is nothing to wait for.
+        // Neon created nothing, so there is nothing to wait for.
         Err(error) => {
             rec.status.creation = None;
-            return Err(ReconcileError::neon(Component::Project, DOING, &error));
+            return Err(ReconcileError::neon(Component::Project, ACTION, error));
         }
     };
     account.record_write(&created.project);
-    let endpoint = created
+    let compute = created
         .endpoints
         .iter()
-        .find(|endpoint| endpoint.endpoint_type == EndpointType::ReadWrite);
+        .find(|compute| compute.endpoint_type == EndpointType::ReadWrite);
     let effective = rec.desired()?.effective();
-    record(rec, &created.project, endpoint, false, Some(effective));
+    record_project(rec, &created.project, compute, false, Some(effective));
     if let Some(details) = created.connection_uris.first() {
-        super::credentials::take(rec, &created.project.id, &details.connection_uri)?;
+        store_credentials(rec, &created.project.id, &details.connection_uri)?;
     }
-    rec.say(
+    rec.publish_event(
         Reason::ProjectCreated,
         &format!("created project {}", created.project.id),
     );
-    // The Secret and the schema follow within the pass. Nobody is helped by a status for each.
-    let issue = Issue {
-        component: Component::Schema,
-        reason: Reason::Migrating,
-        message: "the project is there; its Secret is being written and its schema applied"
-            .to_owned(),
-    };
-    rec.save(observed, &StatusOutcome::InProgress(issue)).await
+    // One status covers the Secret and the schema, which follow within this reconciliation.
+    let migrating = Issue::new(
+        Component::Schema,
+        Reason::Migrating,
+        "the project exists; writing its Secret and applying its schema",
+    );
+    rec.save_status(observed, &StatusOutcome::InProgress(migrating))
+        .await
 }
 
-fn later(moment: Timestamp, by: Duration) -> Timestamp {
-    moment
-        .saturating_add(SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX))
+fn add(time: Timestamp, duration: Duration) -> Timestamp {
+    time.saturating_add(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX))
         .unwrap_or(Timestamp::MAX)
 }
 
-fn start_clock(rec: &mut Reconciliation<'_>) {
+fn start_timings(rec: &mut Reconciliation<'_>) {
     rec.status.timings.get_or_insert_with(|| Timings {
         started_at: Some(MicroTime(Timestamp::now())),
         ..Timings::default()
     });
 }
 
-fn body(desired: &DesiredState, name: &str) -> CreateProject {
+fn create_request(desired: &DesiredState, name: &str) -> CreateProject {
     CreateProject {
         region_id: Some(desired.region.clone()),
         pg_version: Some(desired.postgres_version),
@@ -130,81 +130,57 @@ fn body(desired: &DesiredState, name: &str) -> CreateProject {
             role_name: Some(desired.owner.clone()),
             ..FirstBranch::default()
         }),
-        settings: Some(settings(desired)),
-        default_endpoint_settings: Some(endpoint_defaults(desired)),
+        settings: Some(project_settings(desired)),
+        default_endpoint_settings: Some(default_compute(desired)),
         history_retention_seconds: desired.history_retention_seconds,
         store_passwords: Some(true),
         ..CreateProject::named(name)
     }
 }
 
-/// The settings of a project that the wish names.
-pub(super) fn settings(desired: &DesiredState) -> ProjectSettings {
-    let quota = &desired.quota;
-    ProjectSettings {
-        quota: Some(Quota {
-            active_time_seconds: quota.active_time_seconds,
-            compute_time_seconds: quota.compute_time_seconds,
-            written_data_bytes: quota.written_data_bytes,
-            data_transfer_bytes: quota.data_transfer_bytes,
-            logical_size_bytes: quota.logical_size_bytes,
-        }),
-        allowed_ips: desired.allowed_ips.clone().map(|ips| AllowedIps {
-            ips: Some(ips),
-            protected_branches_only: Some(false),
-        }),
-        ..ProjectSettings::default()
-    }
-}
-
-/// What computes of the project get that are made from now on.
-pub(super) fn endpoint_defaults(desired: &DesiredState) -> DefaultEndpointSettings {
-    DefaultEndpointSettings {
-        autoscaling_limit_min_cu: desired.compute.min,
-        autoscaling_limit_max_cu: desired.compute.max,
-        suspend_timeout_seconds: desired.compute.suspend_timeout_seconds,
-        ..DefaultEndpointSettings::default()
-    }
-}
-
-/// Takes up a project of our own that an earlier request made.
-pub(super) async fn recover_created(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
-    const DOING: &str = "taking up the project that an earlier request created";
+/// Records a project that an earlier request of this Tenant created.
+pub(super) async fn recover_created(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    const ACTION: &str = "read the project that an earlier request created";
     let account = rec.account()?;
-    let neon = account.client();
-    start_clock(rec);
-    let project = match neon.projects().get(id).send().await {
+    start_timings(rec);
+    let project = match account.client().projects().get(id).send().await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             account.record_deletion(id);
             return Ok(());
         }
-        Err(error) => return Err(ReconcileError::neon(Component::Project, DOING, &error)),
+        Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     };
-    let endpoint = compute_of(rec, id, DOING).await?;
-    // With which settings it was created is not known: they are sent again.
-    record(rec, &project, endpoint.as_ref(), false, None);
+    let compute = read_write_compute(rec, id, ACTION).await?;
+    // The settings that it was created with are unknown, so record none; an update follows.
+    record_project(rec, &project, compute.as_ref(), false, None);
     account.record_write(&project);
-    rec.say(
+    rec.publish_event(
         Reason::ProjectCreated,
-        &format!("took up project {id}, which an earlier request created"),
+        &format!("found project {id}, which an earlier request created"),
     );
     Ok(())
 }
 
-/// Takes over a project that was there before the Tenant.
-pub(super) async fn adopt(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
-    const DOING: &str = "adopting the project";
+/// Records a project that existed before the Tenant.
+pub(super) async fn adopt(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    const ACTION: &str = "adopt the project";
     let account = rec.account()?;
-    start_clock(rec);
+    start_timings(rec);
     let project = match account.client().projects().get(id).send().await {
         Ok(project) => project,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(mismatch(format!(
-                "there is no project {id} in the account: correct spec.adopt.projectId in a new Tenant"
+            return Err(adoption_mismatch(format!(
+                "the account has no project {id}: create a new Tenant with the right spec.adopt.projectId"
             )));
         }
-        Err(error) => return Err(ReconcileError::neon(Component::Project, DOING, &error)),
+        Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
     };
     let spec = &rec.tenant.spec;
     if let Some(region) = spec
@@ -212,8 +188,8 @@ pub(super) async fn adopt(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Resul
         .as_deref()
         .filter(|region| *region != project.region_id.as_str())
     {
-        return Err(mismatch(format!(
-            "project {id} is in {}, and spec.region says {region}",
+        return Err(adoption_mismatch(format!(
+            "project {id} is in region {}, but spec.region is {region}",
             project.region_id
         )));
     }
@@ -221,63 +197,68 @@ pub(super) async fn adopt(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Resul
         .postgres_version
         .filter(|version| *version != i32::from(project.pg_version))
     {
-        return Err(mismatch(format!(
-            "project {id} has Postgres {}, and spec.postgresVersion says {version}",
+        return Err(adoption_mismatch(format!(
+            "project {id} runs Postgres {}, but spec.postgresVersion is {version}",
             project.pg_version
         )));
     }
-    let endpoint = compute_of(rec, id, DOING).await?;
-    let effective = found(rec.desired()?, &project, endpoint.as_ref());
-    record(rec, &project, endpoint.as_ref(), true, Some(effective));
-    // From here on the project's region and version count, not what the class gives to new ones.
-    rec.intent = crate::tenant::observe::intent(rec);
+    let compute = read_write_compute(rec, id, ACTION).await?;
+    let effective = effective_of_adopted(rec.desired()?, &project, compute.as_ref());
+    record_project(rec, &project, compute.as_ref(), true, Some(effective));
+    // From now on, the project's region and version apply instead of the class's defaults.
+    rec.intent = Intent::resolve(&rec.tenant, &rec.status, rec.class.as_deref());
     account.record_write(&project);
-    rec.say(Reason::ProjectAdopted, &format!("adopted project {id}"));
+    rec.publish_event(Reason::ProjectAdopted, &format!("adopted project {id}"));
     Ok(())
 }
 
-fn mismatch(message: String) -> ReconcileError {
+fn adoption_mismatch(message: String) -> ReconcileError {
     ReconcileError::permanent(Component::Project, Reason::AdoptionMismatch, message)
 }
 
-/// What is in effect in a project that is being adopted, where the wish does not leave it alone.
-fn found(desired: &DesiredState, project: &Project, endpoint: Option<&Endpoint>) -> Effective {
-    let wished = desired.effective();
+/// The settings in effect in a project that is being adopted, as far as the desired state sets them.
+fn effective_of_adopted(
+    desired: &DesiredState,
+    project: &Project,
+    compute: Option<&Endpoint>,
+) -> Effective {
+    let wanted = desired.effective();
     let settings = project.settings.clone().unwrap_or_default();
     let quota = settings.quota.unwrap_or_default();
-    let seen = |wished: Option<i64>, seen: Option<u64>| {
-        wished
-            .and(seen)
-            .and_then(|seen| i64::try_from(seen).ok())
-            .filter(|seen| *seen > 0)
+    let limit = |wanted: Option<i64>, current: Option<u64>| {
+        wanted
+            .and(current)
+            .and_then(|current| i64::try_from(current).ok())
+            .filter(|current| *current > 0)
     };
-    let in_use = |wished: Option<f64>, seen: fn(&Endpoint) -> f64| wished.and(endpoint.map(seen));
+    let size =
+        |wanted: Option<f64>, current: fn(&Endpoint) -> f64| wanted.and(compute.map(current));
     Effective {
         region: project.region_id.to_string(),
         postgres_version: i32::from(project.pg_version),
         compute: crds::Compute {
-            min_cu: in_use(wished.compute.min_cu, |endpoint| {
-                endpoint.autoscaling_limit_min_cu.as_f64()
+            min_cu: size(wanted.compute.min_cu, |compute| {
+                compute.autoscaling_limit_min_cu.as_f64()
             }),
-            max_cu: in_use(wished.compute.max_cu, |endpoint| {
-                endpoint.autoscaling_limit_max_cu.as_f64()
+            max_cu: size(wanted.compute.max_cu, |compute| {
+                compute.autoscaling_limit_max_cu.as_f64()
             }),
-            suspend_timeout_seconds: wished
+            suspend_timeout_seconds: wanted
                 .compute
                 .suspend_timeout_seconds
-                .and(endpoint.map(|endpoint| endpoint.suspend_timeout_seconds)),
+                .and(compute.map(|compute| compute.suspend_timeout_seconds)),
         },
         quota: crds::Quota {
-            active_time_seconds: seen(wished.quota.active_time_seconds, quota.active_time_seconds),
-            compute_time_seconds: seen(
-                wished.quota.compute_time_seconds,
+            active_time_seconds: limit(wanted.quota.active_time_seconds, quota.active_time_seconds),
+            compute_time_seconds: limit(
+                wanted.quota.compute_time_seconds,
                 quota.compute_time_seconds,
             ),
-            written_data_bytes: seen(wished.quota.written_data_bytes, quota.written_data_bytes),
-            data_transfer_bytes: seen(wished.quota.data_transfer_bytes, quota.data_transfer_bytes),
-            logical_size_bytes: seen(wished.quota.logical_size_bytes, quota.logical_size_bytes),
+            written_data_bytes: limit(wanted.quota.written_data_bytes, quota.written_data_bytes),
+            data_transfer_bytes: limit(wanted.quota.data_transfer_bytes, quota.data_transfer_bytes),
+            logical_size_bytes: limit(wanted.quota.logical_size_bytes, quota.logical_size_bytes),
         },
-        history_retention_seconds: wished
+        history_retention_seconds: wanted
             .history_retention_seconds
             .and(project.history_retention_seconds.map(i64::from)),
         allowed_ips: match &desired.allowed_ips {
@@ -287,43 +268,14 @@ fn found(desired: &DesiredState, project: &Project, endpoint: Option<&Endpoint>)
                 .unwrap_or_default(),
             None => Vec::new(),
         },
-        ..wished
+        ..wanted
     }
 }
 
-/// The compute that takes writes.
-pub(super) async fn compute_of(
-    rec: &Reconciliation<'_>,
-    id: &ProjectId,
-    doing: &str,
-) -> Result<Option<Endpoint>, ReconcileError> {
-    let endpoints = rec.account()?.client().endpoints(id).list().send().await;
-    let endpoints = endpoints.map_err(|error| ReconcileError::neon(Component::Project, doing, &error))?;
-    let recorded = rec
-        .status
-        .project
-        .as_ref()
-        .and_then(|project| project.endpoint_id.as_deref());
-    let mut writers: Vec<Endpoint> = endpoints
-        .into_iter()
-        .filter(|endpoint| endpoint.endpoint_type == EndpointType::ReadWrite)
-        .collect();
-    // The oldest is the one that was made with the project; later ones belong to branches that people made.
-    writers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    let at = recorded
-        .and_then(|id| {
-            writers
-                .iter()
-                .position(|endpoint| endpoint.id.as_str() == id)
-        })
-        .unwrap_or(0);
-    Ok((at < writers.len()).then(|| writers.swap_remove(at)))
-}
-
-fn record(
+fn record_project(
     rec: &mut Reconciliation<'_>,
     project: &Project,
-    endpoint: Option<&Endpoint>,
+    compute: Option<&Endpoint>,
     adopted: bool,
     effective: Option<Effective>,
 ) {
@@ -331,8 +283,8 @@ fn record(
         id: project.id.to_string(),
         region: project.region_id.to_string(),
         name: project.name.clone(),
-        branch_id: endpoint.map(|endpoint| endpoint.branch_id.to_string()),
-        endpoint_id: endpoint.map(|endpoint| endpoint.id.to_string()),
+        branch_id: compute.map(|compute| compute.branch_id.to_string()),
+        endpoint_id: compute.map(|compute| compute.id.to_string()),
         adopted,
         checked_at: Some(project.updated_at.to_string()),
     });
@@ -347,39 +299,4 @@ fn record(
             .as_ref()
             .map(|start| millis_between(start.0, Timestamp::now()));
     }
-}
-
-/// Waits until operations of the project have ended, as far as the time allows.
-pub(super) async fn operations_over(
-    rec: &Reconciliation<'_>,
-    id: &ProjectId,
-    operations: &[OperationId],
-) -> Result<(), ReconcileError> {
-    const LIMIT: Duration = Duration::from_secs(30);
-    const PAUSE: Duration = Duration::from_millis(500);
-    let neon = rec.account()?.client();
-    let until = Instant::now() + LIMIT;
-    for operation in operations {
-        loop {
-            let state = neon.operations(id).get(*operation).send().await;
-            let state = state.map_err(|error| {
-                ReconcileError::neon(Component::Project, "waiting for Neon's operation", &error)
-            })?;
-            if state.status.is_over() {
-                break;
-            }
-            if Instant::now() >= until {
-                return Err(ReconcileError::transient(
-                    Component::Project,
-                    Reason::OperationsRunning,
-                    format!(
-                        "operation {} of project {id} is {} still",
-                        state.action, state.status
-                    ),
-                ));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-    Ok(())
 }

@@ -1,34 +1,40 @@
-//! Keeping a project as it is wished.
+//! Inspects, updates, recovers and deletes a project.
 
 use crds::Reason;
 use neon_client::ErrorKind;
 use neon_client::ids::{EndpointId, ProjectId};
-use neon_client::model::{Endpoint, UpdateEndpoint, UpdateProject};
+use neon_client::model::{
+    AllowedIps, DefaultEndpointSettings, Endpoint, ProjectSettings, UpdateEndpoint, UpdateProject,
+};
 
-use super::create::{compute_of, endpoint_defaults, settings};
+use super::compute::{no_read_write_compute, read_write_compute};
 use crate::error::ReconcileError;
-use crate::tenant::desired::ComputeSettings;
+use crate::issue::Component;
+use crate::tenant::desired::{ComputeSettings, DesiredState};
+use crate::tenant::drift::{compute_differs, project_differs};
 use crate::tenant::observed::{ObservedCompute, ObservedState};
 use crate::tenant::reconciliation::Reconciliation;
-use crate::tenant::status::Component;
 
-/// Deletes a second project of our own making. Its name bears the Tenant's mark and the status names another: it is the
-/// late child of a request whose answer was lost, and nobody ever had its credentials.
-pub(super) async fn delete_duplicate(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
+/// Deletes a second project of the Tenant. A request whose answer was lost created it: its name carries the Tenant's mark,
+/// the status records another project, and its credentials were never given to anyone.
+pub(super) async fn delete_duplicate(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
     let account = rec.account()?;
     match account.client().projects().delete(id).send().await {
-        Ok(_) => rec.say(
+        Ok(_) => rec.publish_event(
             Reason::DuplicateProjectDeleted,
             &format!(
-                "removed project {id}, which an earlier request created late; it was never in use"
+                "deleted project {id}, an unused duplicate that an earlier request created late"
             ),
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
             return Err(ReconcileError::neon(
                 Component::Project,
-                "removing a second project",
-                &error,
+                "delete a duplicate project",
+                error,
             ));
         }
     }
@@ -36,8 +42,35 @@ pub(super) async fn delete_duplicate(rec: &mut Reconciliation<'_>, id: &ProjectI
     Ok(())
 }
 
-/// Asks for a project by id that the listings lack, and recovers it if it was deleted.
-pub(super) async fn verify_missing(rec: &mut Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
+pub(super) async fn delete_project(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let account = rec.account()?;
+    match account.client().projects().delete(id).send().await {
+        Ok(_) => rec.publish_event(
+            Reason::ProjectDeleted,
+            &format!("deleted project {id}; Neon can recover it for 7 days"),
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(ReconcileError::neon(
+                Component::Project,
+                "delete the project",
+                error,
+            ));
+        }
+    }
+    account.record_deletion(id);
+    rec.state.deleted = Some(id.clone());
+    Ok(())
+}
+
+/// Reads a project that the listing lacks by its id, and recovers it if it was deleted.
+pub(super) async fn verify_missing(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
     let account = rec.account()?;
     let neon = account.client();
     match neon.projects().get(id).send().await {
@@ -51,8 +84,8 @@ pub(super) async fn verify_missing(rec: &mut Reconciliation<'_>, id: &ProjectId)
         Err(error) => {
             return Err(ReconcileError::neon(
                 Component::Project,
-                "looking for the project",
-                &error,
+                "read the project",
+                error,
             ));
         }
     }
@@ -60,7 +93,7 @@ pub(super) async fn verify_missing(rec: &mut Reconciliation<'_>, id: &ProjectId)
         Ok(recovered) => {
             account.record_write(&recovered.project);
             rec.state.project_found = true;
-            rec.say(
+            rec.publish_event(
                 Reason::ProjectRecovered,
                 &format!("recovered project {id}, which was deleted outside Kubernetes"),
             );
@@ -76,61 +109,54 @@ pub(super) async fn verify_missing(rec: &mut Reconciliation<'_>, id: &ProjectId)
                 Component::Project,
                 Reason::ProjectNotFound,
                 format!(
-                    "project {id} is not in the account any more and Neon cannot recover it: to go on with an empty \
-                     database, delete this Tenant and apply it again"
+                    "project {id} no longer exists in the account and Neon cannot recover it: to start with an empty \
+                     database, delete this Tenant and create it again"
                 ),
             ))
         }
         Err(error) => Err(ReconcileError::neon(
             Component::Project,
-            "recovering the project",
-            &error,
+            "recover the project",
+            error,
         )),
     }
 }
 
-/// Looks at the compute, since something about the project changed.
+/// Reads the compute of a project that changed.
 pub(super) async fn inspect(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
     id: &ProjectId,
 ) -> Result<(), ReconcileError> {
-    const DOING: &str = "looking at the project's compute";
-    let Some(endpoint) = compute_of(rec, id, DOING).await? else {
-        return Err(ReconcileError::permanent(
-            Component::Project,
-            Reason::NeonRequestRejected,
-            format!(
-                "project {id} has no compute that takes writes: add one to its default branch in Neon"
-            ),
-        ));
+    let Some(endpoint) = read_write_compute(rec, id, "read the project's compute").await? else {
+        return Err(no_read_write_compute(Component::Project, id));
     };
-    let seen = observed_compute(&endpoint);
+    let compute = observed_compute(&endpoint);
     let desired = rec.desired()?;
-    let settled = !seen.differs_from(desired);
+    let compute_matches = !compute_differs(compute.settings, desired.compute);
     let adopted = observed
         .status
         .project
         .as_ref()
         .is_some_and(|project| project.adopted);
     let listed = observed.listing.own.as_ref();
-    let unchanged =
-        listed.is_none_or(|listed| !listed.differs_from(desired, &observed.project_name, adopted));
+    let project_matches = listed
+        .is_none_or(|listed| !project_differs(listed, desired, &observed.project_name, adopted));
     if let Some(project) = &mut rec.status.project {
         project.endpoint_id = Some(endpoint.id.to_string());
         project.branch_id = Some(endpoint.branch_id.to_string());
-        if settled && unchanged {
+        if compute_matches && project_matches {
             project.checked_at = listed.map(|listed| listed.updated_at.clone());
         }
     }
-    rec.state.endpoint = Some(seen);
+    rec.state.compute = Some(compute);
     Ok(())
 }
 
 fn observed_compute(endpoint: &Endpoint) -> ObservedCompute {
     ObservedCompute {
         id: endpoint.id.clone(),
-        compute: ComputeSettings {
+        settings: ComputeSettings {
             min: Some(endpoint.autoscaling_limit_min_cu),
             max: Some(endpoint.autoscaling_limit_max_cu),
             suspend_timeout_seconds: Some(endpoint.suspend_timeout_seconds),
@@ -138,8 +164,8 @@ fn observed_compute(endpoint: &Endpoint) -> ObservedCompute {
     }
 }
 
-/// Brings settings and compute to what is wished. Both calls name the values to be reached: doing them twice is doing them
-/// once. Edits of a whole class at once are paced, since each may wake a compute.
+/// Applies the desired settings to the project and, if given, to its compute. Both calls set absolute values, so they can
+/// be repeated. The number of concurrent updates is limited, because each may wake a compute.
 pub(super) async fn update(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -147,14 +173,14 @@ pub(super) async fn update(
     compute: Option<&EndpointId>,
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
-    // An edit of this Tenant has somebody waiting for it; drift and edits of the class have not.
+    // A user waits for an edit of this Tenant, but not for the correction of drift or an edit of the class.
     let edited = rec.status.observed_generation != rec.tenant.metadata.generation;
     let neon = if edited {
         account.client()
     } else {
         account.background_client()
     };
-    let _turn = rec.ctx.updates.acquire().await;
+    let _permit = rec.ctx.project_updates.acquire().await;
     let desired = rec.desired()?.clone();
     let adopted = rec
         .status
@@ -163,39 +189,71 @@ pub(super) async fn update(
         .is_some_and(|project| project.adopted);
     let changes = UpdateProject {
         name: (!adopted).then(|| observed.project_name.clone()),
-        settings: Some(settings(&desired)),
-        default_endpoint_settings: Some(endpoint_defaults(&desired)),
+        settings: Some(project_settings(&desired)),
+        default_endpoint_settings: Some(default_compute(&desired)),
         history_retention_seconds: desired.history_retention_seconds,
     };
-    let updated = neon.projects().update(id, changes).send().await;
-    let updated = updated
-        .map_err(|error| ReconcileError::neon(Component::Project, "changing the project's settings", &error))?;
+    let updated = neon
+        .projects()
+        .update(id, changes)
+        .send()
+        .await
+        .map_err(|error| {
+            ReconcileError::neon(Component::Project, "update the project's settings", error)
+        })?;
     account.record_write(&updated.project);
-    if let Some(endpoint) = compute {
+    if let Some(compute) = compute {
         let changes = UpdateEndpoint {
             autoscaling_limit_min_cu: desired.compute.min,
             autoscaling_limit_max_cu: desired.compute.max,
             suspend_timeout_seconds: desired.compute.suspend_timeout_seconds,
             ..UpdateEndpoint::default()
         };
-        let resized = neon.endpoints(id).update(endpoint, changes).send().await;
-        let resized = resized
-            .map_err(|error| ReconcileError::neon(Component::Project, "changing the compute", &error))?;
-        rec.state.endpoint = Some(observed_compute(&resized.endpoint));
+        let updated = neon
+            .endpoints(id)
+            .update(compute, changes)
+            .send()
+            .await
+            .map_err(|error| {
+                ReconcileError::neon(Component::Project, "update the compute", error)
+            })?;
+        rec.state.compute = Some(observed_compute(&updated.endpoint));
     }
     if let Some(project) = &mut rec.status.project {
         if !project.adopted {
             project.name.clone_from(&observed.project_name);
         }
-        // The answer shows nothing of the compute. Unless that is known too, it is looked at next: a change of it by
-        // somebody else, made before this one, would never be seen again.
-        let known = rec.state.endpoint.is_some();
-        project.checked_at = known.then(|| updated.project.updated_at.to_string());
+        // The answer does not describe the compute. If the compute is not known either, leave the project unchecked so
+        // that it is inspected next; otherwise an earlier external change of the compute would go unnoticed.
+        let compute_known = rec.state.compute.is_some();
+        project.checked_at = compute_known.then(|| updated.project.updated_at.to_string());
     }
     rec.status.effective = Some(desired.effective());
-    rec.say(
+    rec.publish_event(
         Reason::ProjectUpdated,
-        &format!("changed project {id} to what is wished"),
+        &format!("updated the settings of project {id}"),
     );
     Ok(())
+}
+
+/// The desired settings of a project.
+pub(super) fn project_settings(desired: &DesiredState) -> ProjectSettings {
+    ProjectSettings {
+        quota: Some(desired.quota),
+        allowed_ips: desired.allowed_ips.clone().map(|ips| AllowedIps {
+            ips: Some(ips),
+            protected_branches_only: Some(false),
+        }),
+        ..ProjectSettings::default()
+    }
+}
+
+/// The desired settings of computes that will be created in the project.
+pub(super) fn default_compute(desired: &DesiredState) -> DefaultEndpointSettings {
+    DefaultEndpointSettings {
+        autoscaling_limit_min_cu: desired.compute.min,
+        autoscaling_limit_max_cu: desired.compute.max,
+        suspend_timeout_seconds: desired.compute.suspend_timeout_seconds,
+        ..DefaultEndpointSettings::default()
+    }
 }

@@ -1,75 +1,67 @@
-//! How large a tenant may be: its compute and its quota, held against Neon's own bounds and the class's limits.
+//! Compute size and quota of a Tenant, checked against Neon's bounds and the class's limits.
 
 use crds::{Reason, TenantClassSpec, TenantSpec};
-use neon_client::model::ComputeUnits;
+use neon_client::model::{ComputeUnits, Quota};
 
-use super::{ComputeSettings, Quota, Issue, exceeded, invalid};
+use super::{ComputeSettings, exceeded, invalid};
+use crate::issue::{Component, Issue};
 
 /// Smallest size of a compute, in CU.
-const SMALLEST_CU: f64 = 0.25;
-/// Largest size that a compute scales up to by itself, in CU ([Neon's limit]). Fixed sizes go further.
+const MIN_CU: f64 = 0.25;
+/// Largest size that a compute autoscales to, in CU ([Neon's limit]). Fixed sizes can be larger.
 ///
 /// [Neon's limit]: https://neon.com/docs/introduction/autoscaling
-const AUTOSCALING_CU_MAX: f64 = 16.0;
-/// Largest distance between the smallest and the largest size, in CU; Neon's limit as well.
-const AUTOSCALING_SPAN_CU_MAX: f64 = 8.0;
+const MAX_AUTOSCALING_CU: f64 = 16.0;
+/// Largest difference between the minimum and the maximum size, in CU; a limit of Neon as well.
+const MAX_AUTOSCALING_SPAN_CU: f64 = 8.0;
 
-pub(super) fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<ComputeSettings, Issue> {
+pub(super) fn compute(
+    spec: &TenantSpec,
+    class: &TenantClassSpec,
+) -> Result<ComputeSettings, Issue> {
     let own = spec.compute.unwrap_or_default();
     let defaults = class.defaults.compute.unwrap_or_default();
     let limits = &class.limits;
     let min = own.min_cu.or(defaults.min_cu).or(limits.min_cu);
-    // A limit stands in for a size that nobody names, as far as Neon scales from the smallest.
-    let reach = (min.unwrap_or(SMALLEST_CU) + AUTOSCALING_SPAN_CU_MAX).min(AUTOSCALING_CU_MAX);
-    let named = own.max_cu.or(defaults.max_cu);
-    let max = named.or(limits
+    // If neither the Tenant nor the class sets a maximum, the class's limit is used, as far as Neon autoscales.
+    let reachable = (min.unwrap_or(MIN_CU) + MAX_AUTOSCALING_SPAN_CU).min(MAX_AUTOSCALING_CU);
+    let max = own.max_cu.or(defaults.max_cu).or(limits
         .max_cu
-        .map(|most| most.min(reach).max(min.unwrap_or(SMALLEST_CU))));
-    if let (Some(max), Some(least)) = (max, limits.min_cu)
-        && max < least
+        .map(|limit| limit.min(reachable).max(min.unwrap_or(MIN_CU))));
+    if let (Some(max), Some(limit)) = (max, limits.min_cu)
+        && max < limit
     {
         return Err(exceeded(format!(
-            "compute.maxCU {max} is under what TenantClass {} allows: use {least} or more",
+            "compute.maxCU {max} is below the minimum of TenantClass {}: use {limit} or more",
             spec.class_name
         )));
     }
-    if let (Some(min), Some(max)) = (min, max)
-        && min > max
-    {
-        return Err(Issue::new(
-            Reason::InvalidSpec,
-            format!(
-                "compute.minCU {min} is above compute.maxCU {max} once the class has caches_synced in what the Tenant leaves \
-                 out: set both in the Tenant"
-            ),
-        ));
-    }
     if let (Some(min), Some(max)) = (min, max) {
-        let fixed = (max - min).abs() < f64::EPSILON;
-        if !fixed && (max > AUTOSCALING_CU_MAX || max - min > AUTOSCALING_SPAN_CU_MAX) {
+        if min > max {
             return Err(Issue::new(
+                Component::Project,
                 Reason::InvalidSpec,
                 format!(
-                    "compute from {min} to {max} CU, once the class has caches_synced in what the Tenant leaves out, is more than \
-                     Neon scales between: use at most {AUTOSCALING_CU_MAX} CU and at most {AUTOSCALING_SPAN_CU_MAX} CU \
-                     between minCU and maxCU, or set both to one size"
+                    "compute.minCU {min} is above compute.maxCU {max} after the class's defaults are applied: set both \
+                     in the Tenant"
                 ),
             ));
         }
+        check_autoscaling(min, max)?;
     }
-    if let (Some(min), Some(least)) = (min, limits.min_cu)
-        && min < least
+    if let (Some(min), Some(limit)) = (min, limits.min_cu)
+        && min < limit
     {
         return Err(exceeded(format!(
-            "compute.minCU {min} is under what TenantClass {} allows: use {least} or more",
+            "compute.minCU {min} is below the minimum of TenantClass {}: use {limit} or more",
             spec.class_name
         )));
     }
-    if let (Some(max), Some(most)) = (max, limits.max_cu)
-        && max > most
+    if let (Some(max), Some(limit)) = (max, limits.max_cu)
+        && max > limit
     {
         return Err(exceeded(format!(
-            "compute.maxCU {max} is over what TenantClass {} allows: use {most} or less",
+            "compute.maxCU {max} is above the maximum of TenantClass {}: use {limit} or less",
             spec.class_name
         )));
     }
@@ -88,22 +80,38 @@ pub(super) fn compute(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Comp
     })
 }
 
+fn check_autoscaling(min: f64, max: f64) -> Result<(), Issue> {
+    let fixed = (max - min).abs() < f64::EPSILON;
+    if fixed || (max <= MAX_AUTOSCALING_CU && max - min <= MAX_AUTOSCALING_SPAN_CU) {
+        return Ok(());
+    }
+    Err(Issue::new(
+        Component::Project,
+        Reason::InvalidSpec,
+        format!(
+            "Neon does not autoscale from {min} to {max} CU (the sizes after the class's defaults are applied): use at \
+             most {MAX_AUTOSCALING_CU} CU and a difference of at most {MAX_AUTOSCALING_SPAN_CU} CU, or set minCU and \
+             maxCU to the same size"
+        ),
+    ))
+}
+
 pub(super) fn quota(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Quota, Issue> {
     let own = spec.quota.unwrap_or_default();
     let defaults = class.defaults.quota.unwrap_or_default();
     let limits = class.limits.quota.unwrap_or_default();
-    // What nobody speaks of is unlimited in a project of our own, and left alone in an adopted one.
-    let unsaid = spec.adopt.is_none().then_some(0);
+    // A limit that is set nowhere is unlimited in a project of our own, and is left alone in an adopted one.
+    let unset = spec.adopt.is_none().then_some(0);
     let pick = |field: &str, own: Option<i64>, default: Option<i64>, limit: Option<i64>| {
         let limit = limit.filter(|limit| *limit > 0);
-        let Some(value) = own.or(default).or(limit).or(unsaid) else {
+        let Some(value) = own.or(default).or(limit).or(unset) else {
             return Ok(None);
         };
         match limit {
             Some(limit) if value == 0 || value > limit => Err(exceeded(format!(
-                "quota.{field} {} is over what TenantClass {} allows: use 1 to {limit}",
+                "quota.{field} {} is above the limit of TenantClass {}: use 1 to {limit}",
                 if value == 0 {
-                    "0 (no limit)".to_owned()
+                    "0 (unlimited)".to_owned()
                 } else {
                     value.to_string()
                 },

@@ -397,7 +397,11 @@ fn a_message_of_any_length_fits_into_a_condition() {
         message: "é".repeat(MESSAGE_CHARS_MAX * 3),
         ..issue(Component::Schema, Reason::MigrationFailed)
     };
-    let status = report(complete(), &StatusOutcome::Stalled(long), seen(true, false, 1));
+    let status = report(
+        complete(),
+        &StatusOutcome::Stalled(long),
+        seen(true, false, 1),
+    );
     for condition in &status.conditions {
         assert!(condition.message.chars().count() <= MESSAGE_CHARS_MAX);
         assert!(condition.message.len() < 32_768);

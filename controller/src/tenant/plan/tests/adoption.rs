@@ -4,7 +4,7 @@ use crds::Reason;
 
 use super::fixtures::*;
 use crate::tenant::desired::{AdoptionSpec, DesiredState};
-use crate::tenant::observed::{ObservedState, ObservedProject};
+use crate::tenant::observed::{ObservedProject, ObservedState};
 use crate::tenant::plan::{Intent, Step, plan};
 
 fn adopting() -> DesiredState {
@@ -65,7 +65,10 @@ fn a_project_that_another_tenant_has_is_not_taken() {
 fn of_two_tenants_with_one_project_the_second_stalls_even_after_it_adopted() {
     let mut observed = adopted();
     observed.taken_by = Some("acme/other".to_owned());
-    assert_eq!(stalled_by(&adopt_plan(&observed)), Some(Reason::ProjectInUse));
+    assert_eq!(
+        stalled_by(&adopt_plan(&observed)),
+        Some(Reason::ProjectInUse)
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crds::Reason;
 use jiff::Timestamp;
 
 use super::fixtures::*;
-use crate::tenant::observed::{ObservedAccount, ObservedListing, Schema, ObservedSecret};
+use crate::tenant::observed::{ObservedAccount, ObservedListing, ObservedSecret, Schema};
 use crate::tenant::plan::{MAX_VERIFICATION_LISTING_AGE, Step};
 
 #[test]

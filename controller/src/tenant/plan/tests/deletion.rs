@@ -4,7 +4,9 @@ use crds::{DeletionPolicy, Reason, TenantStatus};
 use jiff::Timestamp;
 
 use super::fixtures::*;
-use crate::tenant::observed::{ObservedAccount, ObservedState, ObservedListing, Schema, ObservedSecret};
+use crate::tenant::observed::{
+    ObservedAccount, ObservedListing, ObservedSecret, ObservedState, Schema,
+};
 use crate::tenant::plan::{ReleaseReason, Step};
 
 fn half_created(settled_after_now: i64) -> ObservedState {
@@ -57,7 +59,11 @@ fn a_retained_project_is_never_waited_for() {
         for account in [ObservedAccount::Usable, no_class()] {
             observed.account = account;
             let step = go(DeletionPolicy::Retain, &observed);
-            assert_eq!(step, Step::RemoveFinalizer(ReleaseReason::Retained), "{what}");
+            assert_eq!(
+                step,
+                Step::RemoveFinalizer(ReleaseReason::Retained),
+                "{what}"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use crds::Reason;
 
 use super::fixtures::*;
 use crate::tenant::desired::{ComputeSettings, Quota};
-use crate::tenant::observed::{Schema, SchemaTarget, ObservedSecret};
+use crate::tenant::observed::{ObservedSecret, Schema, SchemaTarget};
 use crate::tenant::plan::{Intent, Step, plan};
 
 #[test]
@@ -312,7 +312,10 @@ fn a_suspended_tenant_is_held_whatever_went_astray() {
         astray(&mut observed);
         assert_eq!(live(&observed), Step::Suspended);
         assert_eq!(
-            plan(&Intent::Provision(Err(issue(Reason::InvalidSpec))), &observed),
+            plan(
+                &Intent::Provision(Err(issue(Reason::InvalidSpec))),
+                &observed
+            ),
             Step::Suspended
         );
     }

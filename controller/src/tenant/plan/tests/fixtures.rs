@@ -11,9 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::ComputeUnits;
 
-use crate::tenant::desired::{ComputeSettings, Quota, Issue, DesiredState};
+use crate::tenant::desired::{ComputeSettings, DesiredState, Issue, Quota};
 use crate::tenant::observed::{
-    ObservedAccount, ObservedCompute, ObservedState, ObservedListing, Schema, SchemaTarget, ObservedSecret, ObservedProject,
+    ObservedAccount, ObservedCompute, ObservedListing, ObservedProject, ObservedSecret,
+    ObservedState, Schema, SchemaTarget,
 };
 use crate::tenant::plan::{Intent, Step, plan};
 
@@ -214,14 +215,22 @@ pub(super) fn go(policy: DeletionPolicy, observed: &ObservedState) -> Step {
 }
 
 /// What differs from the beginning, and the step that follows.
-pub(super) type Case = (&'static str, fn(&mut DesiredState, &mut ObservedState), Step);
+pub(super) type Case = (
+    &'static str,
+    fn(&mut DesiredState, &mut ObservedState),
+    Step,
+);
 
 /// Plans each case, beginning with these facts.
 pub(super) fn each(begin: fn() -> ObservedState, cases: &[Case]) {
     for (what, change, expected) in cases {
         let (mut desired, mut observed) = (desired(), begin());
         change(&mut desired, &mut observed);
-        assert_eq!(plan(&Intent::Provision(Ok(desired)), &observed), *expected, "{what}");
+        assert_eq!(
+            plan(&Intent::Provision(Ok(desired)), &observed),
+            *expected,
+            "{what}"
+        );
     }
 }
 

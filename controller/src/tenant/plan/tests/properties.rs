@@ -7,8 +7,10 @@ use proptest::sample::{select, subsequence};
 
 use super::fixtures::*;
 use crate::tenant::desired::{AdoptionSpec, DesiredState};
-use crate::tenant::observed::{ObservedAccount, ObservedState, ObservedListing, Schema, ObservedSecret};
-use crate::tenant::plan::{ReleaseReason, Intent, Step, plan};
+use crate::tenant::observed::{
+    ObservedAccount, ObservedListing, ObservedSecret, ObservedState, Schema,
+};
+use crate::tenant::plan::{Intent, ReleaseReason, Step, plan};
 
 /// Cases of each property.
 const CASES: u32 = 4_096;
@@ -133,7 +135,11 @@ fn goals() -> impl Strategy<Value = Intent> {
 }
 
 fn recorded(observed: &ObservedState) -> Option<ProjectId> {
-    observed.status.project.as_ref().map(|project| id(&project.id))
+    observed
+        .status
+        .project
+        .as_ref()
+        .map(|project| id(&project.id))
 }
 
 fn marked(observed: &ObservedState) -> impl Iterator<Item = &ProjectId> {

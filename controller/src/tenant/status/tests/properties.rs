@@ -6,7 +6,11 @@ use proptest::sample::select;
 use super::*;
 
 fn verdicts() -> impl Strategy<Value = StatusOutcome> {
-    let component = select(vec![Component::Project, Component::Credentials, Component::Schema]);
+    let component = select(vec![
+        Component::Project,
+        Component::Credentials,
+        Component::Schema,
+    ]);
     (0..6_u8, component, select(Reason::ALL)).prop_map(|(kind, component, reason)| match kind {
         0 => StatusOutcome::Ready,
         1 => StatusOutcome::Suspended,
