@@ -1,7 +1,7 @@
-//! The connection to the Kubernetes API: found as kubectl finds it, with a limit on everything.
+//! The client for the Kubernetes API: configured as kubectl is, with a timeout on every request.
 //!
-//! A layer around the client gives every request a deadline, whoever makes it, and counts it. Watches are limited up to their first
-//! byte; after that the watcher's own idle timeout holds.
+//! A layer around the client limits and records every request. For a watch the timeout covers the
+//! time until the response headers; after that, the watcher's own idle timeout applies.
 
 mod request;
 #[cfg(test)]
@@ -19,61 +19,58 @@ use tower::BoxError;
 use crate::telemetry::Metrics;
 use request::RequestLayer;
 
-/// Limit on sending one request.
+/// For sending one request.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
-/// What the controller calls itself in the API server's audit log.
+/// As recorded in the API server's audit log.
 const USER_AGENT: &str = concat!("tenant-controller/", env!("CARGO_PKG_VERSION"));
 
-/// There is no way to the Kubernetes API.
+/// Why no client could be created.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Neither a kubeconfig nor a Pod's `ServiceAccount` was found, or it cannot be used.
+pub enum KubeClientError {
+    /// Neither a kubeconfig nor a Pod's `ServiceAccount` was found, or it is invalid.
     #[error(
-        "the Kubernetes API cannot be found: {0}. Set KUBECONFIG, or run in a Pod with a ServiceAccount"
+        "failed to find a Kubernetes cluster: {0}. Set KUBECONFIG, or run in a Pod with a ServiceAccount"
     )]
     NoCluster(String),
-    /// The client could not be made, as with certificates that cannot be read.
-    #[error("the Kubernetes API at {url} cannot be used: {problem}")]
-    Client {
-        /// The API server.
-        url: String,
-        /// What is wrong.
-        problem: String,
-    },
+    /// For example because of invalid certificates.
+    #[error("failed to create a client for the Kubernetes API at {url}: {problem}")]
+    InvalidConfig { url: String, problem: String },
 }
 
-/// Where the API server is, and as whom to talk to it: KUBECONFIG, `~/.kube/config`, or the Pod's `ServiceAccount`. Reads files only.
-pub async fn find_cluster() -> Result<Config, ConnectError> {
+/// Finds the API server and the credentials: from `KUBECONFIG`, `~/.kube/config`, or the Pod's
+/// `ServiceAccount`. Reads files only.
+pub async fn infer_config() -> Result<Config, KubeClientError> {
     Config::infer()
         .await
-        .map_err(|error: InferConfigError| ConnectError::NoCluster(error_chain(&error)))
+        .map_err(|error: InferConfigError| KubeClientError::NoCluster(error_chain(&error)))
 }
 
-/// A client for the cluster. Nothing is sent yet.
-pub fn client(
+/// Creates the client without sending a request.
+pub fn build(
     mut cluster: Config,
     settings: &crate::config::Kube,
     metrics: Arc<Metrics>,
-) -> Result<Client, ConnectError> {
+) -> Result<Client, KubeClientError> {
     let url = cluster.cluster_url.to_string();
     cluster.connect_timeout = Some(settings.connect_timeout);
     cluster.write_timeout = Some(WRITE_TIMEOUT);
-    // A watch is silent for minutes; the layer limits everything else.
+    // A watch can be silent for minutes; the layer limits all other requests.
     cluster.read_timeout = None;
     cluster.headers.push((
         http::header::USER_AGENT,
         http::HeaderValue::from_static(USER_AGENT),
     ));
-    let builder = ClientBuilder::try_from(cluster).map_err(|error| ConnectError::Client {
-        url,
-        problem: describe(&error),
-    })?;
+    let builder =
+        ClientBuilder::try_from(cluster).map_err(|error| KubeClientError::InvalidConfig {
+            url,
+            problem: describe_error(&error),
+        })?;
     let layer = RequestLayer::new(settings.call_deadline, metrics);
     Ok(builder.with_layer(&layer).build())
 }
 
-/// The error of a call in one line, with the API server's own words where it answered.
-pub fn describe(error: &kube::Error) -> String {
+/// The error in one line, with the API server's message if it sent one.
+pub fn describe_error(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => {
             format!("{} ({})", status.message, status.code)

@@ -33,7 +33,7 @@ use crate::config;
 use crate::health::Health;
 use clock::SystemClock;
 use leader_elector::LeaderElector;
-use renewal::{LeaseValidity, Leadership};
+use renewal::{Leadership, LeaseValidity};
 use store::KubeLeaseStore;
 
 /// If the release does not succeed within this time, the Lease is left to expire.

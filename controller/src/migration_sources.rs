@@ -1,109 +1,95 @@
-//! Which migrations the Tenants of a class get: built in, from a directory, or from a ConfigMap the class names.
+//! The migrations of each class: those in the binary or in the configured directory, or those of the
+//! ConfigMap that the class names.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
 
 use crds::{MigrationsSource, Reason, TenantClass};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
+use parking_lot::RwLock;
 use service_kit::error_chain;
 
 use crate::cluster::{Cluster, ClusterError};
-use crate::migrations::SchemaSet;
-use crate::tenant::desired::Refusal;
+use crate::issue::{Component, Issue};
+use crate::migrations::MigrationSet;
 
-/// The migrations of every class.
-pub struct Schemas {
-    built_in: SchemaSet,
-    by_class: RwLock<HashMap<String, Loaded>>,
+pub struct MigrationSources {
+    default: MigrationSet,
+    by_class: RwLock<HashMap<String, LoadedMigrations>>,
 }
 
-/// What was read for a class, and for which spec of it.
-struct Loaded {
+struct LoadedMigrations {
+    /// Generation of the class when its migrations were read.
     generation: Option<i64>,
-    set: Result<SchemaSet, Refusal>,
+    set: Result<MigrationSet, Issue>,
 }
 
-impl Schemas {
-    /// `built_in` is what classes get that name no ConfigMap.
-    pub fn new(built_in: SchemaSet) -> Self {
+impl MigrationSources {
+    /// Classes that name no ConfigMap use `default`.
+    pub fn new(default: MigrationSet) -> Self {
         Self {
-            built_in,
+            default,
             by_class: RwLock::default(),
         }
     }
 
-    /// The migrations of a class, or what is wrong with them; `None` while the class was not looked at yet.
-    pub fn of_class(&self, class: &str) -> Option<Result<SchemaSet, Refusal>> {
+    /// The migrations of a class, or why they cannot be used. `None` until the class has been loaded.
+    pub fn for_class(&self, class: &str) -> Option<Result<MigrationSet, Issue>> {
         self.by_class
             .read()
-            .unwrap_or_else(PoisonError::into_inner)
             .get(class)
             .map(|loaded| loaded.set.clone())
     }
 
-    /// Whether what was last read was read for the spec that the class has now.
+    /// Whether the migrations were loaded for the current spec of the class.
     pub fn is_current(&self, class: &TenantClass) -> bool {
         self.by_class
             .read()
-            .unwrap_or_else(PoisonError::into_inner)
             .get(&class.name_any())
             .is_some_and(|loaded| loaded.generation == class.metadata.generation)
     }
 
-    /// Reads the migrations that the class names. Says whether they are others than before.
-    pub async fn load(&self, class: &TenantClass, cluster: &Cluster) -> Result<bool, ClusterError> {
+    /// Reads the migrations of a class. An invalid ConfigMap is not an error here; it is recorded as
+    /// the issue of the class.
+    pub async fn load(&self, class: &TenantClass, cluster: &Cluster) -> Result<(), ClusterError> {
         let set = match (
             &class.spec.migrations.source,
             &class.spec.migrations.config_map,
         ) {
-            (MigrationsSource::ConfigMap, Some(config_map)) => {
-                read(&config_map.name, class, cluster).await?
+            (MigrationsSource::ConfigMap, Some(source)) => {
+                let config_map = cluster.own_config_map(&source.name).await?;
+                parse(&source.name, config_map, class, cluster.namespace())
             }
-            _ => Ok(self.built_in.clone()),
+            _ => Ok(self.default.clone()),
         };
-        let digest = |set: &Result<SchemaSet, Refusal>| {
-            set.as_ref()
-                .map(|set| set.digest().to_owned())
-                .map_err(Clone::clone)
-        };
-        let now = digest(&set);
         let generation = class.metadata.generation;
-        let before = self
-            .by_class
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(class.name_any(), Loaded { generation, set });
-        Ok(before.as_ref().map(|before| digest(&before.set)) != Some(now))
-    }
-
-    /// Forgets a class that is gone.
-    pub fn forget(&self, class: &str) {
         self.by_class
             .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(class);
+            .insert(class.name_any(), LoadedMigrations { generation, set });
+        Ok(())
+    }
+
+    /// Removes a deleted class.
+    pub fn remove_class(&self, class: &str) {
+        self.by_class.write().remove(class);
     }
 }
 
-async fn read(
+fn parse(
     name: &str,
+    config_map: Option<ConfigMap>,
     class: &TenantClass,
-    cluster: &Cluster,
-) -> Result<Result<SchemaSet, Refusal>, ClusterError> {
-    let invalid = |message: String| {
-        Err(Refusal {
-            reason: Reason::MigrationsInvalid,
-            message,
-        })
-    };
-    let Some(config_map) = cluster.own_config_map(name).await? else {
-        return Ok(invalid(format!(
-            "there is no ConfigMap {name} in namespace {}: make it, or correct spec.migrations of TenantClass {}",
-            cluster.namespace(),
+    namespace: &str,
+) -> Result<MigrationSet, Issue> {
+    let invalid =
+        |message: String| Issue::new(Component::Schema, Reason::MigrationsInvalid, message);
+    let Some(config_map) = config_map else {
+        return Err(invalid(format!(
+            "ConfigMap {name} does not exist in namespace {namespace}: create it, or correct spec.migrations of \
+             TenantClass {}",
             class.name_any()
         )));
     };
-    let files = config_map.data.unwrap_or_default();
-    Ok(SchemaSet::from_files(files)
-        .or_else(|error| invalid(format!("ConfigMap {name}: {}", error_chain(&error)))))
+    MigrationSet::from_files(config_map.data.unwrap_or_default())
+        .map_err(|error| invalid(format!("ConfigMap {name}: {}", error_chain(&error))))
 }

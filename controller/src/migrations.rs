@@ -1,36 +1,43 @@
-//! The schema of tenant databases: which migrations there are, what a database lacks, and applying it.
+//! The schema of tenant databases: the set of migrations, which of them a database lacks, and applying those.
 //!
-//! [`MigrationSet`] is the checked, ordered set of migrations, from the binary, a directory or a ConfigMap. [`compare`]
-//! compares it with what a database says it has, purely. [`migrate`] opens one database, and brings it to the set's
-//! version; where there is nothing to do, that is one connection and one query.
+//! [`MigrationSet`] is the validated, ordered set of migrations, from the binary, a directory or a
+//! ConfigMap. [`compare`] compares it with the migrations recorded in a database; it is pure.
+//! [`migrate`] connects to one database and brings it to the version of the set. For an up-to-date
+//! database that takes one connection and one query.
 //!
-//! The table of applied migrations, the checksums and the lock are sqlx's, so that `sqlx migrate run` and this module can
-//! take turns on a database. Never here: which database to open and when (that is the plan's), and no password in
-//! any text.
+//! The migrations table, the checksums and the advisory lock are those of sqlx, so that
+//! `sqlx migrate run` and this module can be used alternately on one database. This module does not
+//! decide which database to migrate or when, and no error message contains a password.
+//!
+//! Files of this folder import only files above them in this list.
 
 mod applied;
-mod apply;
-mod connect;
-mod diagnosis;
-mod error;
 mod file_name;
-mod invalid_index;
 mod limits;
-mod migrate;
 mod server_error;
-mod session;
-mod set;
-mod sources;
 mod statements;
 mod target;
 mod tunnel;
 
+mod error;
+mod set_error;
+
+mod connect;
+mod session;
+mod set;
+
+mod execute;
+mod invalid_index;
+mod load;
+mod migrate;
+mod migration_state;
+
 pub use applied::AppliedMigration;
-pub use diagnosis::{MigrationState, compare};
-pub use error::{ConnectError, MigrationError, MigrationFailure, StatementError};
+pub use error::{DatabaseConnectError, MigrationError, MigrationFailure, StatementError};
 pub use limits::MigrationLimits;
-pub use migrate::{Migrated, migrate};
+pub use migrate::{MigrationReport, migrate};
+pub use migration_state::{MigrationState, compare};
 pub use server_error::ServerError;
 pub use set::{Migration, MigrationSet};
-pub use sources::MigrationSetError;
+pub use set_error::MigrationSetError;
 pub use target::{DatabaseTarget, Tls};

@@ -1,4 +1,4 @@
-//! A deadline and a count for every HTTP request to the Kubernetes API.
+//! A Tower layer that limits and records every HTTP request to the Kubernetes API.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,50 +14,47 @@ use tower::{BoxError, Layer, Service};
 
 use crate::telemetry::{Metrics, RequestOutcome};
 
-/// The API server did not answer in time.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer to {verb} {resource} within {deadline:?}")]
-pub(super) struct TimedOut {
+#[error("no response to {verb} {resource} within {timeout:?}")]
+pub(super) struct RequestTimeout {
     verb: &'static str,
     resource: String,
-    deadline: Duration,
+    timeout: Duration,
 }
 
-/// Wraps a client's service.
 #[derive(Clone, Debug)]
 pub(super) struct RequestLayer {
-    deadline: Duration,
+    timeout: Duration,
     metrics: Arc<Metrics>,
 }
 
 impl RequestLayer {
-    pub(super) fn new(deadline: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { deadline, metrics }
+    pub(super) fn new(timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { timeout, metrics }
     }
 }
 
 impl<S> Layer<S> for RequestLayer {
-    type Service = Requests<S>;
+    type Service = RequestService<S>;
 
-    fn layer(&self, inner: S) -> Requests<S> {
-        Requests {
+    fn layer(&self, inner: S) -> RequestService<S> {
+        RequestService {
             inner,
             settings: self.clone(),
         }
     }
 }
 
-/// The wrapped service.
 #[derive(Clone, Debug)]
-pub(super) struct Requests<S> {
+pub(super) struct RequestService<S> {
     inner: S,
     settings: RequestLayer,
 }
 
-/// A whole body, or that of a watch as it comes.
-type Answer<B> = Either<Full<Bytes>, B>;
+/// A complete body, or the streamed body of a watch.
+type ResponseBody<B> = Either<Full<Bytes>, B>;
 
-impl<S, B> Service<Request<Body>> for Requests<S>
+impl<S, B> Service<Request<Body>> for RequestService<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Future: Send + 'static,
@@ -65,9 +62,9 @@ where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<Answer<B>>;
+    type Response = Response<ResponseBody<B>>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Answer<B>>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Response<ResponseBody<B>>, BoxError>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context).map_err(Into::into)
@@ -75,12 +72,12 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (verb, resource) = verb_and_resource(&request);
-        let RequestLayer { deadline, metrics } = self.settings.clone();
-        let answer = self.inner.call(request);
+        let RequestLayer { timeout, metrics } = self.settings.clone();
+        let response = self.inner.call(request);
         Box::pin(async move {
-            let until = Instant::now() + deadline;
-            let whole = async {
-                let response = answer.await.map_err(Into::into)?;
+            let started = Instant::now();
+            let read = async {
+                let response = response.await.map_err(Into::into)?;
                 let (head, body) = response.into_parts();
                 let body = if verb == "watch" {
                     Either::Right(body)
@@ -91,15 +88,17 @@ where
                 };
                 Ok(Response::from_parts(head, body))
             };
-            let result = timeout_at(until, whole).await.unwrap_or_else(|_| {
-                let resource = resource.clone();
-                Err(BoxError::from(TimedOut {
-                    verb,
-                    resource,
-                    deadline,
-                }))
-            });
-            metrics.record_kube_request(verb, &resource, outcome(&result));
+            let result = timeout_at(started + timeout, read)
+                .await
+                .unwrap_or_else(|_| {
+                    let resource = resource.clone();
+                    Err(BoxError::from(RequestTimeout {
+                        verb,
+                        resource,
+                        timeout,
+                    }))
+                });
+            metrics.record_kubernetes_request(verb, &resource, outcome(&result), started.elapsed());
             result
         })
     }
@@ -114,21 +113,22 @@ fn outcome<B>(result: &Result<Response<B>, BoxError>) -> RequestOutcome {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RequestOutcome::Denied,
             StatusCode::TOO_MANY_REQUESTS => RequestOutcome::Throttled,
             status if status.is_server_error() => RequestOutcome::ServerError,
-            _ => RequestOutcome::Refused,
+            _ => RequestOutcome::Rejected,
         },
-        Err(error) if error.is::<TimedOut>() => RequestOutcome::TimedOut,
+        Err(error) if error.is::<RequestTimeout>() => RequestOutcome::TimedOut,
         Err(_) => RequestOutcome::Unreachable,
     }
 }
 
-/// What Kubernetes calls the request: `patch` and `tenants/status`. Names of objects are left out.
+/// The verb and the resource as Kubernetes names them, such as `patch` and `tenants/status`, without
+/// the name of the object.
 pub(super) fn verb_and_resource<B>(request: &Request<B>) -> (&'static str, String) {
     let mut parts = request
         .uri()
         .path()
         .split('/')
         .filter(|part| !part.is_empty());
-    // `api/v1` or `apis/<group>/<version>`.
+    // The number of segments after `api` (version) or `apis` (group and version).
     let skipped = match parts.next() {
         Some("api") => 1,
         Some("apis") => 2,
@@ -136,7 +136,7 @@ pub(super) fn verb_and_resource<B>(request: &Request<B>) -> (&'static str, Strin
     };
     let rest: Vec<_> = parts.skip(skipped).collect();
     let (resource, name, subresource) = match rest[..] {
-        // Something in a namespace, unless it is the namespace itself.
+        // A namespaced resource, unless the resource is the namespace itself.
         ["namespaces", _, resource] | [resource] => (resource, None, None),
         ["namespaces", _, resource, name] | [resource, name] => (resource, Some(name), None),
         ["namespaces", _, resource, name, subresource, ..] | [resource, name, subresource, ..] => {
@@ -144,22 +144,24 @@ pub(super) fn verb_and_resource<B>(request: &Request<B>) -> (&'static str, Strin
         }
         [] => ("other", None, None),
     };
-    let watches = request.uri().query().is_some_and(|query| {
+    let is_watch = request.uri().query().is_some_and(|query| {
         query
             .split('&')
             .any(|pair| matches!(pair, "watch=true" | "watch=1"))
     });
-    let applies = request
+    let is_apply = request
         .headers()
         .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| *kind == HeaderValue::from_static("application/apply-patch+yaml"));
+        .is_some_and(|content_type| {
+            *content_type == HeaderValue::from_static("application/apply-patch+yaml")
+        });
     let verb = match (request.method(), name) {
-        (&Method::GET, _) if watches => "watch",
+        (&Method::GET, _) if is_watch => "watch",
         (&Method::GET, None) => "list",
         (&Method::GET, Some(_)) => "get",
         (&Method::POST, _) => "create",
         (&Method::PUT, _) => "update",
-        (&Method::PATCH, _) if applies => "apply",
+        (&Method::PATCH, _) if is_apply => "apply",
         (&Method::PATCH, _) => "patch",
         (&Method::DELETE, None) => "deletecollection",
         (&Method::DELETE, Some(_)) => "delete",

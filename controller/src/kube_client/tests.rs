@@ -1,4 +1,4 @@
-//! Requests against an API server of the test's own.
+//! Requests to a stub of the API server.
 
 use std::net::SocketAddr;
 
@@ -14,10 +14,10 @@ use super::*;
 use crate::config::Kube;
 
 #[test]
-fn requests_are_named_as_kubernetes_names_them() {
+fn requests_have_the_verb_and_resource_that_kubernetes_uses() {
     let tenant = "/apis/dbpertenant.dev/v1alpha1/namespaces/a/tenants/x";
     let tenants = "/apis/dbpertenant.dev/v1alpha1/tenants";
-    for (method, path, kind, want) in [
+    for (method, path, content_type, expected) in [
         (
             "GET",
             "/api/v1/namespaces/kube-system",
@@ -72,11 +72,11 @@ fn requests_are_named_as_kubernetes_names_them() {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("content-type", kind)
+            .header("content-type", content_type)
             .body(())
             .expect("request");
         let (verb, resource) = verb_and_resource(&request);
-        assert_eq!((verb, resource.as_str()), want, "{method} {path}");
+        assert_eq!((verb, resource.as_str()), expected, "{method} {path}");
     }
 }
 
@@ -87,25 +87,25 @@ async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-fn connect(address: SocketAddr, deadline: Duration) -> (Client, Arc<Metrics>) {
+fn client_for(address: SocketAddr, timeout: Duration) -> (Client, Arc<Metrics>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cluster = Config::new(format!("http://{address}").parse().expect("URL"));
     let settings = Kube {
         namespace: "a".to_owned(),
         watch_namespaces: vec![],
         installation_id: None,
-        call_deadline: deadline,
+        call_deadline: timeout,
         connect_timeout: Duration::from_secs(5),
     };
     let metrics = Arc::new(Metrics::new());
-    let client = client(cluster, &settings, Arc::clone(&metrics)).expect("client");
+    let client = build(cluster, &settings, Arc::clone(&metrics)).expect("client");
     (client, metrics)
 }
 
 const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m"}}"#;
 
 #[tokio::test]
-async fn answers_come_through_whole_and_are_counted() {
+async fn responses_are_returned_and_counted() {
     let path = "/api/v1/namespaces/a/configmaps/m";
     let router = Router::new().route(
         path,
@@ -114,7 +114,7 @@ async fn answers_come_through_whole_and_are_counted() {
             CONFIG_MAP
         }),
     );
-    let (client, metrics) = connect(serve(router).await, Duration::from_secs(10));
+    let (client, metrics) = client_for(serve(router).await, Duration::from_secs(10));
     let api: Api<ConfigMap> = Api::namespaced(client, "a");
     assert_eq!(
         api.get("m").await.expect("found").metadata.name.as_deref(),
@@ -123,54 +123,60 @@ async fn answers_come_through_whole_and_are_counted() {
     let error = api.get("n").await.expect_err("missing");
     assert!(matches!(error, kube::Error::Api(_)), "{error:?}");
     let text = metrics.encode().expect("text");
-    for outcome in ["Success", "NotFound"] {
+    for outcome in ["success", "not_found"] {
         let line = format!(
-            r#"tenant_controller_kube_requests_total{{verb="get",resource="configmaps",outcome="{outcome}"}} 1"#
+            r#"tenant_controller_kubernetes_requests_total{{verb="get",resource="configmaps",outcome="{outcome}"}} 1"#
         );
         assert!(text.contains(&line), "{line}\n{text}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_end_is_cut_off_at_the_deadline_and_says_so() {
+async fn a_response_that_does_not_end_times_out() {
     let router = Router::new().fallback(|| async {
-        let begun = futures::stream::once(async { Ok::<_, std::convert::Infallible>("{") });
-        axum::body::Body::from_stream(futures::StreamExt::chain(begun, futures::stream::pending()))
+        let start = futures::stream::once(async { Ok::<_, std::convert::Infallible>("{") });
+        axum::body::Body::from_stream(futures::StreamExt::chain(start, futures::stream::pending()))
     });
-    let (client, metrics) = connect(serve(router).await, Duration::from_millis(200));
+    let (client, metrics) = client_for(serve(router).await, Duration::from_millis(200));
     let api: Api<ConfigMap> = Api::namespaced(client, "a");
-    let error = api.get("m").await.expect_err("cut off");
-    assert_eq!(describe(&error), "no answer to get configmaps within 200ms");
+    let error = api.get("m").await.expect_err("timed out");
+    assert_eq!(
+        describe_error(&error),
+        "no response to get configmaps within 200ms"
+    );
     assert!(
         metrics
             .encode()
             .expect("text")
-            .contains(r#"outcome="TimedOut""#)
+            .contains(r#"outcome="timed_out""#)
     );
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_not_there_is_told_in_words() {
+async fn a_refused_connection_is_described_with_its_cause() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
     let address = listener.local_addr().expect("address");
     drop(listener);
-    let (client, metrics) = connect(address, Duration::from_secs(10));
-    let error = client.apiserver_version().await.expect_err("nobody there");
-    let words = describe(&error);
+    let (client, metrics) = client_for(address, Duration::from_secs(10));
+    let error = client
+        .apiserver_version()
+        .await
+        .expect_err("the port is closed");
+    let message = describe_error(&error);
     assert!(
-        words.to_lowercase().contains("connection refused"),
-        "{words}"
+        message.to_lowercase().contains("connection refused"),
+        "{message}"
     );
     assert!(
         metrics
             .encode()
             .expect("text")
-            .contains(r#"outcome="Unreachable""#)
+            .contains(r#"outcome="unreachable""#)
     );
 }
 
 #[test]
-fn causes_are_told_once() {
+fn a_cause_is_not_repeated_in_the_error_chain() {
     #[derive(Debug, thiserror::Error)]
     #[error("outer: {0}")]
     struct Outer(#[source] std::io::Error);

@@ -1,18 +1,18 @@
-//! What a database says it has: the rows of `_sqlx_migrations`.
+//! The migrations recorded in a database: the rows of `_sqlx_migrations`.
 
 /// One row of `_sqlx_migrations`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedMigration {
-    /// Its version.
     pub version: i64,
-    /// Whether it went through. A migration in a transaction leaves no row when it fails.
+    /// False if the migration was started and not finished. A migration that fails in a transaction
+    /// leaves no row.
     pub success: bool,
-    /// The checksum of the text that was run.
+    /// Checksum of the SQL that ran.
     pub checksum: Vec<u8>,
 }
 
-/// Reads the rows in the form of `version:success:checksum`, joined by commas, in which [`super::session`] asks for them. `None`
-/// when the text has another form.
+/// Parses rows in the format `version:success:checksum`, joined by commas, in which the query of
+/// [`super::session`] returns them. Returns `None` for any other format.
 pub(super) fn parse(text: &str) -> Option<Vec<AppliedMigration>> {
     if text.is_empty() {
         return Some(Vec::new());
@@ -28,7 +28,7 @@ fn parse_row(row: &str) -> Option<AppliedMigration> {
         "1" => true,
         _ => return None,
     };
-    let checksum = parse_hex(fields.next()?)?;
+    let checksum = hex::decode(fields.next()?).ok()?;
     fields.next().is_none().then_some(AppliedMigration {
         version,
         success,
@@ -36,22 +36,12 @@ fn parse_row(row: &str) -> Option<AppliedMigration> {
     })
 }
 
-fn parse_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) {
-        return None;
-    }
-    let pairs = text.as_bytes().chunks(2);
-    pairs
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_read_back() {
+    fn rows_are_parsed() {
         assert_eq!(parse(""), Some(vec![]));
         let expected = vec![
             AppliedMigration {
@@ -69,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn any_other_format_is_rejected() {
         for text in [
             "1", "1:1", "a:1:ab", "1:2:ab", "1:1:a", "1:1:xy", "1:1:ab:", "1:1:ab,", "none",
         ] {

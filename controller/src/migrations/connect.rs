@@ -1,6 +1,7 @@
-//! Opens a connection, and keeps trying while a compute wakes or is being made.
+//! Opens a connection, with retries while the compute starts or is being created.
 //!
-//! What time may mend is tried again; what it will not (a wrong password, a certificate nobody trusts) is said at once.
+//! Transient errors are retried. Permanent errors, such as a wrong password or an untrusted
+//! certificate, are returned immediately.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,79 +12,78 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::error::{ConnectError, MigrationError};
+use super::error::{DatabaseConnectError, MigrationError};
 use super::limits::MigrationLimits;
 use super::server_error::ServerError;
-use super::target::{DatabaseTarget, Tls, Unusable};
+use super::target::{DatabaseTarget, InvalidTarget, Tls};
 use super::tunnel::{self, TunnelError};
 
-/// The first pause between attempts; each is twice the one before.
-const PAUSE_FIRST: Duration = Duration::from_millis(50);
-/// The longest pause between attempts.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The pause doubles after each attempt.
+const INITIAL_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection to the target, ready for queries.
 pub(super) async fn connect(
     target: &DatabaseTarget,
     limits: &MigrationLimits,
 ) -> Result<PgConnection, MigrationError> {
     let address = target.address();
-    let options = target
-        .connect_options()
-        .map_err(|unusable| match unusable {
-            Unusable::PlainAbroad => MigrationError::PlaintextRefused {
-                address: address.clone(),
-            },
-            Unusable::Host => MigrationError::InvalidHost {
-                address: address.clone(),
-            },
-        })?;
-    let trust = match &target.tls {
-        Tls::PlainOnLoopback => None,
-        Tls::VerifyFull { ca_pem } => match tunnel::trust(ca_pem.as_deref()) {
-            Ok(trust) => Some(trust),
+    let options = target.connect_options().map_err(|error| match error {
+        InvalidTarget::PlaintextToRemoteHost => MigrationError::PlaintextRefused {
+            address: address.clone(),
+        },
+        InvalidTarget::InvalidHost => MigrationError::InvalidHost {
+            address: address.clone(),
+        },
+    })?;
+    let tls_config = match &target.tls {
+        Tls::DisabledOnLoopback => None,
+        Tls::VerifyFull { ca_pem } => match tunnel::client_config(ca_pem.as_deref()) {
+            Ok(config) => Some(config),
             Err(message) => return Err(MigrationError::Untrusted { address, message }),
         },
     };
     let started = Instant::now();
-    let mut pause = PAUSE_FIRST;
+    let mut pause = INITIAL_PAUSE;
     let mut attempts = 0;
-    let mut said = None;
+    let mut last_error = None;
     loop {
         attempts += 1;
-        let left = limits.connect_total_timeout.saturating_sub(started.elapsed());
-        let limit = limits.connect_timeout.min(left);
-        let failed = match timeout(limit, attempt(&options, trust.clone())).await {
+        let remaining = limits
+            .connect_total_timeout
+            .saturating_sub(started.elapsed());
+        let limit = limits.connect_timeout.min(remaining);
+        let error = match timeout(limit, attempt(&options, tls_config.clone())).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(failed)) => failed,
-            Err(_) => Failed::ForNow(ConnectError::TimedOut(limit)),
+            Ok(Err(error)) => error,
+            Err(_) => AttemptError::Transient(DatabaseConnectError::TimedOut(limit)),
         };
-        let source = match failed {
-            Failed::ForNow(source) => source,
-            Failed::Untrusted(message) => {
+        let source = match error {
+            AttemptError::Transient(source) => source,
+            AttemptError::Untrusted(message) => {
                 return Err(MigrationError::Untrusted { address, message });
             }
-            Failed::Authentication(server) => {
+            AttemptError::Authentication(server) => {
                 return Err(MigrationError::Authentication {
                     role: target.role.clone(),
                     server,
                 });
             }
-            Failed::DatabaseMissing(server) => {
+            AttemptError::DatabaseMissing(server) => {
                 return Err(MigrationError::DatabaseMissing { server });
             }
-            Failed::Refused(server) => {
-                let doing = "opening the database".to_owned();
-                return Err(MigrationError::Server { doing, server });
+            AttemptError::Rejected(server) => {
+                let operation = "connecting to the database".to_owned();
+                return Err(MigrationError::Server { operation, server });
             }
         };
         let waited = started.elapsed();
-        let hopeless = matches!(&source, ConnectError::Server(server) if server.needs_a_person());
-        if hopeless || waited + pause >= limits.connect_total_timeout {
-            // An attempt that was cut short for want of time tells less than the one before it.
-            let cut_short =
-                matches!(source, ConnectError::TimedOut(_)) && limit < limits.connect_timeout;
-            let source = said.filter(|_| cut_short).unwrap_or(source);
+        let is_permanent =
+            matches!(&source, DatabaseConnectError::Server(server) if server.is_permanent());
+        if is_permanent || waited + pause >= limits.connect_total_timeout {
+            // The error of a shortened last attempt says less than the one before it.
+            let is_shortened = matches!(source, DatabaseConnectError::TimedOut(_))
+                && limit < limits.connect_timeout;
+            let source = last_error.filter(|_| is_shortened).unwrap_or(source);
             return Err(MigrationError::Unreachable {
                 address,
                 attempts,
@@ -91,69 +91,65 @@ pub(super) async fn connect(
                 source: Box::new(source),
             });
         }
-        debug!(server.address = %address, error = %source, "Database does not answer yet, trying again");
-        said = Some(source);
+        debug!(server.address = %address, error = %source, "failed to connect to the database; retrying");
+        last_error = Some(source);
         sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
-/// How one attempt failed.
-enum Failed {
-    /// Time may mend it.
-    ForNow(ConnectError),
+/// The error of one attempt; all variants but `Transient` are permanent.
+enum AttemptError {
+    Transient(DatabaseConnectError),
     Untrusted(String),
     Authentication(ServerError),
     DatabaseMissing(ServerError),
-    Refused(ServerError),
+    Rejected(ServerError),
 }
 
-/// Connects once: through a tunnel if there is somebody to trust, and plainly otherwise.
+/// Connects once: through a TLS tunnel if `tls_config` is given, otherwise without TLS.
 async fn attempt(
     options: &PgConnectOptions,
-    trust: Option<Arc<ClientConfig>>,
-) -> Result<PgConnection, Failed> {
-    let Some(trust) = trust else {
+    tls_config: Option<Arc<ClientConfig>>,
+) -> Result<PgConnection, AttemptError> {
+    let Some(tls_config) = tls_config else {
         return options.connect().await.map_err(classify);
     };
-    let entrance = tunnel::open(options.get_host(), options.get_port(), trust).await;
-    let entrance = entrance.map_err(|error| match error {
-        TunnelError::Io(error) => Failed::ForNow(ConnectError::Io(error)),
-        TunnelError::Untrusted(message) => Failed::Untrusted(message),
+    let local = tunnel::open(options.get_host(), options.get_port(), tls_config).await;
+    let local = local.map_err(|error| match error {
+        TunnelError::Io(error) => AttemptError::Transient(DatabaseConnectError::Io(error)),
+        TunnelError::Untrusted(message) => AttemptError::Untrusted(message),
     })?;
-    let options = options.clone().host(&entrance.ip().to_string());
-    options
-        .port(entrance.port())
-        .connect()
-        .await
-        .map_err(classify)
+    let options = options.clone().host(&local.ip().to_string());
+    options.port(local.port()).connect().await.map_err(classify)
 }
 
-fn classify(error: sqlx::Error) -> Failed {
+fn classify(error: sqlx::Error) -> AttemptError {
     match error {
         sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-            Some(error) => classify_answer(ServerError::new(error)),
-            None => Failed::ForNow(ConnectError::Protocol(error.to_string())),
+            Some(error) => classify_server_error(ServerError::new(error)),
+            None => AttemptError::Transient(DatabaseConnectError::Protocol(error.to_string())),
         },
-        sqlx::Error::Io(error) => Failed::ForNow(ConnectError::Io(error)),
-        // Its text may show a character of a password that cannot be sent.
-        sqlx::Error::Configuration(_) => {
-            Failed::Untrusted("role or password have characters that cannot be sent".to_owned())
-        }
-        other => Failed::ForNow(ConnectError::Protocol(other.to_string())),
+        sqlx::Error::Io(error) => AttemptError::Transient(DatabaseConnectError::Io(error)),
+        // The message of this error may contain a character of the password.
+        sqlx::Error::Configuration(_) => AttemptError::Untrusted(
+            "the role name or the password contains a character that Postgres does not allow"
+                .to_owned(),
+        ),
+        other => AttemptError::Transient(DatabaseConnectError::Protocol(other.to_string())),
     }
 }
 
-fn classify_answer(server: ServerError) -> Failed {
-    if server.is_any(&["28"]) {
-        Failed::Authentication(server)
-    } else if server.is_any(&["3D000"]) {
-        Failed::DatabaseMissing(server)
-    } else if server.ends_the_session() || server.is_any(&["53", "57", "58", "XX"]) {
-        // A proxy has no better code than XX000 for an endpoint that it does not know yet.
-        Failed::ForNow(ConnectError::Server(server))
+fn classify_server_error(server: ServerError) -> AttemptError {
+    if server.has_code(&["28"]) {
+        AttemptError::Authentication(server)
+    } else if server.has_code(&["3D000"]) {
+        AttemptError::DatabaseMissing(server)
+    } else if server.terminates_session() || server.has_code(&["53", "57", "58", "XX"]) {
+        // Neon's proxy returns XX000 for an endpoint that it does not know yet.
+        AttemptError::Transient(DatabaseConnectError::Server(server))
     } else {
-        Failed::Refused(server)
+        AttemptError::Rejected(server)
     }
 }
 
@@ -161,37 +157,37 @@ fn classify_answer(server: ServerError) -> Failed {
 mod tests {
     use super::*;
 
-    fn kind(failed: &Failed) -> &'static str {
-        match failed {
-            Failed::ForNow(_) => "for now",
-            Failed::Untrusted(_) => "untrusted",
-            Failed::Authentication(_) => "authentication",
-            Failed::DatabaseMissing(_) => "database missing",
-            Failed::Refused(_) => "refused",
+    fn kind(error: &AttemptError) -> &'static str {
+        match error {
+            AttemptError::Transient(_) => "transient",
+            AttemptError::Untrusted(_) => "untrusted",
+            AttemptError::Authentication(_) => "authentication",
+            AttemptError::DatabaseMissing(_) => "database missing",
+            AttemptError::Rejected(_) => "rejected",
         }
     }
 
     #[test]
-    fn only_what_time_may_mend_is_tried_again() {
+    fn only_transient_errors_are_retried() {
         for (code, expected) in [
-            ("57P03", "for now"),
-            ("53300", "for now"),
-            ("08006", "for now"),
-            ("XX000", "for now"),
+            ("57P03", "transient"),
+            ("53300", "transient"),
+            ("08006", "transient"),
+            ("XX000", "transient"),
             ("28P01", "authentication"),
             ("28000", "authentication"),
             ("3D000", "database missing"),
-            ("42501", "refused"),
+            ("42501", "rejected"),
         ] {
             let server = ServerError {
                 code: code.to_owned(),
-                message: "words".to_owned(),
+                message: "message".to_owned(),
                 detail: None,
                 hint: None,
             };
-            assert_eq!(kind(&classify_answer(server)), expected, "{code}");
+            assert_eq!(kind(&classify_server_error(server)), expected, "{code}");
         }
         let refused = std::io::ErrorKind::ConnectionRefused.into();
-        assert_eq!(kind(&classify(sqlx::Error::Io(refused))), "for now");
+        assert_eq!(kind(&classify(sqlx::Error::Io(refused))), "transient");
     }
 }

@@ -1,6 +1,7 @@
-//! What can go wrong while a database is migrated, and what that means for the Tenant.
+//! Errors of migrating a database, and what they mean for the Tenant.
 //!
-//! These texts end in statuses, events and logs, so they hold no password and none of a tenant's rows.
+//! The messages end up in statuses, events and logs, so they contain no password and no values from
+//! a tenant's rows.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,24 +10,20 @@ use crds::Reason;
 
 use super::server_error::ServerError;
 
-/// What to do about a quota that is used up.
-const QUOTA_ADVICE: &str = "raise spec.quota (or what the class gives where the Tenant leaves it out), or wait for the next billing \
-                            period; the annotation dbpertenant.dev/reconcile-at has it looked at at once";
-/// What to do where the project keeps a list of addresses: a change in Neon would be undone.
-const ADDRESS_ADVICE: &str = "add the controller's address to spec.allowedIPs";
-/// What to do about a compute that does not wake, or a network that does not lead there.
-const UNREACHABLE_ADVICE: &str =
-    "it is tried again by itself; if it lasts, see in Neon whether the project's compute starts";
+const QUOTA_HINT: &str = "raise spec.quota (or the class's default, if the Tenant sets no quota), or wait for the next billing period; \
+                          to retry now, set the annotation dbpertenant.dev/reconcile-at";
+/// The controller owns the allowlist of the project: it would revert a change made in Neon.
+const ADDRESS_HINT: &str = "add the controller's address to spec.allowedIPs";
+const UNREACHABLE_HINT: &str = "the controller retries; if the error persists, check in Neon whether the project's compute starts";
 
-/// A migration that did not reach its end, with how far it came.
+/// A failed call of [`migrate`](super::migrate), with the progress it made.
 #[derive(Debug)]
 pub struct MigrationFailure {
-    /// What went wrong.
     pub error: MigrationError,
-    /// The highest version that the database was seen to have. `None` if it has none or was not seen: what was known before
-    /// still stands.
+    /// The highest version that the database had when it was last read. `None` if it has none or
+    /// was not read; the caller then keeps the version that it knows.
     pub version: Option<i64>,
-    /// The versions that this call applied before it failed; they stay.
+    /// The versions that this call applied before it failed. They stay applied.
     pub applied: Vec<i64>,
 }
 
@@ -42,139 +39,86 @@ impl std::error::Error for MigrationFailure {
     }
 }
 
-/// Why a database is not at the version it should have.
+/// Why a database is not at the version of its set of migrations.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// A connection without TLS was asked for, to something else than this machine.
-    #[error("a connection to {address} needs TLS: only loopback addresses may do without")]
+    #[error(
+        "a connection to {address} requires TLS: only loopback addresses may be used without it"
+    )]
     PlaintextRefused {
-        /// Host and port.
+        /// Host and port, as in the other variants.
         address: String,
     },
-    /// The host is none that can be connected to.
-    #[error("{address} is no address of a database")]
-    InvalidHost {
-        /// Host and port.
-        address: String,
-    },
-    /// No connection came about in the time allowed for it.
-    #[error("{address} cannot be reached ({attempts} attempts in {:.1} s)", waited.as_secs_f64())]
+    #[error("{address} is not a valid database address")]
+    InvalidHost { address: String },
+    #[error("failed to connect to {address} ({attempts} attempts in {:.1} s)", waited.as_secs_f64())]
     Unreachable {
-        /// Host and port.
         address: String,
-        /// How often it was tried.
         attempts: u32,
-        /// For how long.
         waited: Duration,
-        /// What the last attempt ended with.
+        /// The error of the last attempt.
         #[source]
-        source: Box<ConnectError>,
+        source: Box<DatabaseConnectError>,
     },
-    /// TLS cannot be had with this server, or its certificate is not trusted or names another host.
-    #[error("{address} cannot be trusted: {message}")]
-    Untrusted {
-        /// Host and port.
-        address: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// The server refuses the role or its password.
-    #[error("the database refuses role {role}: {server}")]
-    Authentication {
-        /// The role.
-        role: String,
-        /// Postgres' words.
-        server: ServerError,
-    },
-    /// There is no database of that name.
-    #[error("there is no such database: {server}")]
-    DatabaseMissing {
-        /// Postgres' words.
-        server: ServerError,
-    },
-    /// Another migrator holds the lock, and held it for longer than we wait.
-    #[error("another migrator has been at work on this database for more than {} s", waited.as_secs())]
-    Locked {
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// A statement of a migration failed. Its file was rolled back.
+    /// The server does not support TLS, or its certificate is not trusted or is for another host.
+    #[error("the server at {address} cannot be trusted: {message}")]
+    Untrusted { address: String, message: String },
+    #[error("the database rejected the login of role {role}: {server}")]
+    Authentication { role: String, server: ServerError },
+    #[error("the database does not exist: {server}")]
+    DatabaseMissing { server: ServerError },
+    #[error("another process has held the migration lock for more than {} s", waited.as_secs())]
+    Locked { waited: Duration },
+    /// A statement of a migration failed. If the file runs in a transaction, it was rolled back.
     #[error(transparent)]
     Statement(Box<StatementError>),
-    /// The server refused something of the controller's own.
-    #[error("{doing} failed: {server}")]
+    /// One of the controller's own queries failed.
+    #[error("{operation} failed: {server}")]
     Server {
-        /// What was being done.
-        doing: String,
-        /// Postgres' words.
+        operation: String,
         server: ServerError,
     },
-    /// The connection ended in the middle.
-    #[error("the connection ended while {doing}")]
+    #[error("the connection ended while {operation}")]
     Interrupted {
-        /// What was being done.
-        doing: String,
-        /// How it ended.
+        operation: String,
         #[source]
-        source: ConnectError,
+        source: DatabaseConnectError,
     },
-    /// No answer came in time.
-    #[error("no answer within {} s while {doing}", limit.as_secs())]
-    TimedOut {
-        /// What was being done.
-        doing: String,
-        /// The limit.
-        limit: Duration,
-    },
-    /// The text of a migration was changed after it was applied.
+    #[error("timed out after {} s while {operation}", limit.as_secs())]
+    TimedOut { operation: String, limit: Duration },
     #[error(
-        "{file} was changed after it was applied: restore its text, and put the change into a new file"
+        "{file} was changed after it was applied: restore its content, and put the change into a new file"
     )]
-    Changed {
-        /// Its version.
-        version: i64,
-        /// Its file.
-        file: String,
-    },
-    /// A migration is applied that the set leaves out.
-    #[error("migration {version} is applied and missing from the migrations: put its file back")]
-    Missing {
-        /// Its version.
-        version: i64,
-    },
-    /// The database is newer than the set.
+    Changed { version: i64, file: String },
+    #[error("migration {version} has been applied but its file is missing: restore the file")]
+    Missing { version: i64 },
     #[error(
-        "the database has migration {version}, newer than {target}, the last one known here: it is left alone"
+        "the database has migration {version}, which is newer than the latest known migration {target}: \
+         the controller does not change the database"
     )]
     Ahead {
         /// The highest version that the database has.
         version: i64,
-        /// The highest of the set.
+        /// The highest version of the set.
         target: i64,
     },
-    /// A migration is marked as begun and not finished, though it should be all or nothing.
+    /// A migration that runs in a transaction is recorded as started and not finished.
     #[error(
-        "{file} is marked as unfinished in _sqlx_migrations: look at what it left behind, mend that, and delete row {version}"
+        "_sqlx_migrations records {file} as unfinished: check what it left behind, repair it, and delete row {version}"
     )]
-    Dirty {
-        /// Its version.
-        version: i64,
-        /// Its file.
-        file: String,
-    },
-    /// `_sqlx_migrations` is not what sqlx makes.
-    #[error("the table _sqlx_migrations of this database is not as sqlx makes it")]
-    ForeignTable,
+    Dirty { version: i64, file: String },
+    #[error("the table _sqlx_migrations does not have the format that sqlx creates")]
+    InvalidMigrationsTable,
 }
 
 impl MigrationError {
-    /// Whether the same call may succeed later with nobody doing anything.
+    /// Whether the same call may succeed later without a change of settings.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { source, .. } => source.may_pass(),
+            Self::Unreachable { source, .. } => source.is_transient(),
             Self::Locked { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
-            Self::Statement(error) => error.server.may_pass(),
-            Self::Server { server, .. } => server.may_pass(),
+            Self::Statement(error) => error.server.is_transient(),
+            Self::Server { server, .. } => server.is_transient(),
             Self::PlaintextRefused { .. }
             | Self::InvalidHost { .. }
             | Self::Untrusted { .. }
@@ -184,26 +128,26 @@ impl MigrationError {
             | Self::Missing { .. }
             | Self::Ahead { .. }
             | Self::Dirty { .. }
-            | Self::ForeignTable => false,
+            | Self::InvalidMigrationsTable => false,
         }
     }
 
-    /// What to do about it, where the error itself does not say.
+    /// What an operator can do, if the error message does not say.
     pub fn hint(&self) -> Option<&'static str> {
         let Self::Unreachable { source, .. } = self else {
             return None;
         };
         Some(match source.as_ref() {
-            ConnectError::Server(server) if server.is_about_quota() => QUOTA_ADVICE,
-            ConnectError::Server(server) if server.is_about_address() => ADDRESS_ADVICE,
-            _ => UNREACHABLE_ADVICE,
+            DatabaseConnectError::Server(server) if server.is_quota_exceeded() => QUOTA_HINT,
+            DatabaseConnectError::Server(server) if server.is_address_blocked() => ADDRESS_HINT,
+            _ => UNREACHABLE_HINT,
         })
     }
 
-    /// The reason for the condition and the metric.
+    /// The reason for the condition `SchemaReady`.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Unreachable { source, .. } if source.is_about_quota() => Reason::QuotaExceeded,
+            Self::Unreachable { source, .. } if source.is_quota_exceeded() => Reason::QuotaExceeded,
             Self::PlaintextRefused { .. }
             | Self::InvalidHost { .. }
             | Self::Unreachable { .. }
@@ -213,9 +157,10 @@ impl MigrationError {
             | Self::Interrupted { .. }
             | Self::TimedOut { .. } => Reason::DatabaseUnreachable,
             Self::Locked { .. } => Reason::Migrating,
-            Self::Statement(_) | Self::Server { .. } | Self::Dirty { .. } | Self::ForeignTable => {
-                Reason::MigrationFailed
-            }
+            Self::Statement(_)
+            | Self::Server { .. }
+            | Self::Dirty { .. }
+            | Self::InvalidMigrationsTable => Reason::MigrationFailed,
             Self::Changed { .. } => Reason::MigrationChanged,
             Self::Missing { .. } => Reason::MigrationMissing,
             Self::Ahead { .. } => Reason::SchemaAhead,
@@ -223,32 +168,30 @@ impl MigrationError {
     }
 }
 
-/// How a connection failed to come about, or ended.
+/// Why a connection could not be opened, or ended.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The network, or TLS.
+pub enum DatabaseConnectError {
+    /// The network or the TLS handshake failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// The server said so.
     #[error(transparent)]
     Server(ServerError),
-    /// The attempt took too long.
-    #[error("no answer within {:.1} s", .0.as_secs_f64())]
+    #[error("no response within {:.1} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// The server spoke otherwise than Postgres does.
+    /// The server did not follow Postgres' protocol.
     #[error("{0}")]
     Protocol(String),
 }
 
-impl ConnectError {
-    fn is_about_quota(&self) -> bool {
-        matches!(self, Self::Server(server) if server.is_about_quota())
+impl DatabaseConnectError {
+    fn is_quota_exceeded(&self) -> bool {
+        matches!(self, Self::Server(server) if server.is_quota_exceeded())
     }
 
-    fn may_pass(&self) -> bool {
+    fn is_transient(&self) -> bool {
         match self {
             Self::Io(_) | Self::TimedOut(_) | Self::Protocol(_) => true,
-            Self::Server(server) => !server.needs_a_person(),
+            Self::Server(server) => !server.is_permanent(),
         }
     }
 }
@@ -256,11 +199,9 @@ impl ConnectError {
 /// A statement of a migration that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatementError {
-    /// The file.
     pub file: String,
-    /// The line, from 1. `None` when it failed as a whole, at its commit.
+    /// The line of the statement, starting at 1. `None` if the commit failed.
     pub line: Option<usize>,
-    /// Postgres' words.
     pub server: ServerError,
 }
 
@@ -268,7 +209,7 @@ impl fmt::Display for StatementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}, line {line}: {}", self.file, self.server),
-            None => write!(f, "{}, at its commit: {}", self.file, self.server),
+            None => write!(f, "{}, at commit: {}", self.file, self.server),
         }
     }
 }
@@ -289,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_statement_reads_as_file_line_and_postgres_words() {
+    fn a_failed_statement_is_displayed_with_file_line_and_postgres_error() {
         let error = StatementError {
             file: "0002_threads.sql".to_owned(),
             line: Some(14),
@@ -305,9 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_is_told_from_what_does_not() {
+    fn transient_and_permanent_errors_are_told_apart() {
         let statement = |code| {
-            let server = server(code, "words");
+            let server = server(code, "message");
             MigrationError::Statement(Box::new(StatementError {
                 file: "1_a.sql".to_owned(),
                 line: None,
@@ -324,29 +265,29 @@ mod tests {
             address: "host:5432".to_owned(),
             attempts: 1,
             waited: Duration::ZERO,
-            source: Box::new(ConnectError::Server(server("XX000", message))),
+            source: Box::new(DatabaseConnectError::Server(server("XX000", message))),
         };
         assert!(unreachable("the endpoint could not be found").is_transient());
         assert!(!unreachable("Your project has exceeded the compute time quota.").is_transient());
-        for (words, reason, advice) in [
+        for (message, reason, hint) in [
             (
                 "Your project has exceeded the active time quota.",
                 Reason::QuotaExceeded,
-                QUOTA_ADVICE,
+                QUOTA_HINT,
             ),
             (
                 "This IP address 192.0.2.1 is not allowed to connect to this endpoint.",
                 Reason::DatabaseUnreachable,
-                ADDRESS_ADVICE,
+                ADDRESS_HINT,
             ),
             (
                 "Couldn't connect to compute node",
                 Reason::DatabaseUnreachable,
-                UNREACHABLE_ADVICE,
+                UNREACHABLE_HINT,
             ),
         ] {
-            let error = unreachable(words);
-            assert_eq!((error.reason(), error.hint()), (reason, Some(advice)));
+            let error = unreachable(message);
+            assert_eq!((error.reason(), error.hint()), (reason, Some(hint)));
         }
     }
 }

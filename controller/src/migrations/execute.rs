@@ -1,8 +1,9 @@
-//! Runs one migration and records it.
+//! Runs one migration and records it in `_sqlx_migrations`.
 //!
-//! In a transaction, all of it is one message: session settings, `BEGIN`, the file, its row, `COMMIT`. So there is no moment at which
-//! a cut could leave one without the other, and a file costs one round trip. What a statement fails with is traced back to the file's
-//! line: by the position that Postgres names or, for the many errors without one, by counting what went through before.
+//! A migration that runs in a transaction is one message: session settings, `BEGIN`, the file, its
+//! row, `COMMIT`. An interruption therefore cannot leave the file without its row, and a file takes
+//! one round trip. The error of a statement is attributed to a line of the file: by the position that
+//! Postgres reports or, as many errors have none, by the number of statements that succeeded before.
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use tokio::time::{Instant, timeout};
@@ -10,73 +11,73 @@ use tokio::time::{Instant, timeout};
 use super::error::{MigrationError, StatementError};
 use super::invalid_index;
 use super::server_error::ServerError;
-use super::session::{self, PREAMBLE_STATEMENTS, Session, TABLE};
-use super::set::{Migration, hex};
+use super::session::{self, MIGRATIONS_TABLE, PREAMBLE_STATEMENTS, Session};
+use super::set::Migration;
 use super::statements;
 
-/// Applies `migration`, which the database lacks.
-pub(super) async fn apply(
+/// Runs `migration`, which must not have been applied yet.
+pub(super) async fn execute(
     session: &mut Session<'_>,
     migration: &Migration,
 ) -> Result<(), MigrationError> {
     let limit = session.limits().file_timeout;
-    let outcome = if migration.no_transaction() {
-        timeout(limit, apply_bare(session, migration)).await
+    let result = if migration.no_transaction() {
+        timeout(limit, execute_without_transaction(session, migration)).await
     } else {
-        timeout(limit, apply_in_transaction(session, migration)).await
+        timeout(limit, execute_in_transaction(session, migration)).await
     };
-    outcome.unwrap_or_else(|_| {
+    result.unwrap_or_else(|_| {
         Err(MigrationError::TimedOut {
-            doing: doing(migration),
+            operation: operation(migration),
             limit,
         })
     })
 }
 
-fn doing(migration: &Migration) -> String {
+fn operation(migration: &Migration) -> String {
     format!("applying {}", migration.file_name())
 }
 
-async fn apply_in_transaction(
+async fn execute_in_transaction(
     session: &mut Session<'_>,
     migration: &Migration,
 ) -> Result<(), MigrationError> {
-    let before = format!("{}BEGIN;", session::preamble(session.limits()));
-    // sqlx notes the time in a query of its own afterwards; here the row is right from the start.
-    let time =
+    let prefix = format!("{}BEGIN;", session::preamble(session.limits()));
+    // sqlx records the execution time in a second query afterwards; here the row contains it from the start.
+    let execution_time =
         "(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000000)::bigint";
-    let row = insert(migration, time);
-    // The line end closes a comment on the file's last line.
-    let text = format!("{before}{}\n;{row};COMMIT", migration.sql());
-    let sent = Sent {
-        before_chars: before.chars().count(),
-        before_statements: PREAMBLE_STATEMENTS + 1,
+    let insert = insert_row(migration, execution_time);
+    // The line break ends a comment on the last line of the file.
+    let text = format!("{prefix}{}\n;{insert};COMMIT", migration.sql());
+    let prefix = MessagePrefix {
+        chars: prefix.chars().count(),
+        statements: PREAMBLE_STATEMENTS + 1,
     };
-    let outcome = session.run(text).await;
-    outcome.map_err(|(completed, error)| sent.failure(migration, completed, error))
+    let result = session.execute(text).await;
+    result.map_err(|(completed, error)| prefix.locate_error(migration, completed, error))
 }
 
-/// Outside a transaction a statement has to be alone in its message. If we are cut off before the row is written, it runs
-/// again.
-async fn apply_bare(
+/// Outside a transaction, a statement must be the only one in its message. If the connection breaks
+/// before the row is written, the statement runs again.
+async fn execute_without_transaction(
     session: &mut Session<'_>,
     migration: &Migration,
 ) -> Result<(), MigrationError> {
     let preamble = session::preamble(session.limits());
-    session.query(preamble, "setting the session up").await?;
-    invalid_index::drop_leftover(session, migration).await?;
+    session.query(preamble, "setting up the session").await?;
+    invalid_index::drop_invalid_index(session, migration).await?;
     let started = Instant::now();
-    let outcome = session.run(migration.sql().to_owned()).await;
-    let sent = Sent {
-        before_chars: 0,
-        before_statements: 0,
+    let result = session.execute(migration.sql().to_owned()).await;
+    let prefix = MessagePrefix {
+        chars: 0,
+        statements: 0,
     };
-    outcome.map_err(|(completed, error)| sent.failure(migration, completed, error))?;
-    // Some tools mark such a migration as begun before they run it; that row gives way.
+    result.map_err(|(completed, error)| prefix.locate_error(migration, completed, error))?;
+    // Some tools record such a migration as started before they run it; this replaces that row.
     let text = format!(
-        "DELETE FROM {TABLE} WHERE version = {} AND NOT success; {}",
+        "DELETE FROM {MIGRATIONS_TABLE} WHERE version = {} AND NOT success; {}",
         migration.version(),
-        insert(migration, &started.elapsed().as_nanos().to_string()),
+        insert_row(migration, &started.elapsed().as_nanos().to_string()),
     );
     session
         .query(text, &format!("recording {}", migration.file_name()))
@@ -84,26 +85,26 @@ async fn apply_bare(
     Ok(())
 }
 
-/// The statement that records a migration, as sqlx records it.
-fn insert(migration: &Migration, time_ns: &str) -> String {
+/// The statement that records a migration in sqlx's format. `execution_time` is an SQL expression, in nanoseconds.
+fn insert_row(migration: &Migration, execution_time: &str) -> String {
     format!(
-        "INSERT INTO {TABLE} (version, description, success, checksum, execution_time) \
-         VALUES ({}, '{}', true, '\\x{}', {time_ns})",
+        "INSERT INTO {MIGRATIONS_TABLE} (version, description, success, checksum, execution_time) \
+         VALUES ({}, '{}', true, '\\x{}', {execution_time})",
         migration.version(),
         migration.description().replace('\'', "''"),
-        hex(migration.checksum()),
+        hex::encode(migration.checksum()),
     )
 }
 
-/// What stood before the file in the message.
-struct Sent {
-    before_chars: usize,
-    before_statements: usize,
+/// What precedes the file in its message.
+struct MessagePrefix {
+    chars: usize,
+    statements: usize,
 }
 
-impl Sent {
-    /// What an error means that came after `completed` statements of the message.
-    fn failure(
+impl MessagePrefix {
+    /// Attributes an error that occurred after `completed` statements of the message to a line of the file.
+    fn locate_error(
         &self,
         migration: &Migration,
         completed: usize,
@@ -111,30 +112,32 @@ impl Sent {
     ) -> MigrationError {
         let statements = migration.statements();
         let Some((server, position)) = server_error(&error) else {
-            return session::failure(error, &doing(migration));
+            return session::classify_error(error, &operation(migration));
         };
         let at_position = position
-            .and_then(|position| position.checked_sub(self.before_chars))
+            .and_then(|position| position.checked_sub(self.chars))
             .filter(|position| *position > 0)
             .map(|position| statements::line_of(migration.sql(), position));
-        let failing = completed.checked_sub(self.before_statements);
-        let line = match (at_position, failing) {
-            // Postgres reads all of a message before it runs any of it, so an error of syntax comes before the first statement.
-            (Some(line), failing) if failing.is_none_or(|index| index < statements.len()) => {
+        let failed_index = completed.checked_sub(self.statements);
+        let line = match (at_position, failed_index) {
+            // Postgres parses the whole message before it runs any of it, so a syntax error precedes the first statement.
+            (Some(line), failed_index)
+                if failed_index.is_none_or(|index| index < statements.len()) =>
+            {
                 Some(line)
             }
             (_, Some(index)) if index < statements.len() => {
                 statements.get(index).map(|statement| statement.line)
             }
-            // After the file stand its row and the commit, where deferred constraints are checked.
+            // The file is followed by its row and the commit, which checks deferred constraints.
             (_, Some(index)) if index == statements.len() + 1 => None,
             (_, Some(_)) => {
-                let doing = format!("recording {}", migration.file_name());
-                return MigrationError::Server { doing, server };
+                let operation = format!("recording {}", migration.file_name());
+                return MigrationError::Server { operation, server };
             }
             (_, None) => {
                 return MigrationError::Server {
-                    doing: doing(migration),
+                    operation: operation(migration),
                     server,
                 };
             }
@@ -144,16 +147,16 @@ impl Sent {
     }
 }
 
-/// What the server said, and where, if it was the server and it did not end the session.
+/// The server's error and its position in the message. `None` if the error is not the server's, or ended the session.
 fn server_error(error: &sqlx::Error) -> Option<(ServerError, Option<usize>)> {
     let error = error
         .as_database_error()?
         .try_downcast_ref::<PgDatabaseError>()?;
     let position = match error.position() {
         Some(PgErrorPosition::Original(position)) => Some(position),
-        // Positions in the body of a function say nothing of the file.
+        // Positions in the body of a function are not positions in the file.
         _ => None,
     };
     let server = ServerError::new(error);
-    (!server.ends_the_session()).then_some((server, position))
+    (!server.terminates_session()).then_some((server, position))
 }

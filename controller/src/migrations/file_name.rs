@@ -1,54 +1,54 @@
-//! File names of migrations: `<version>_<description>.sql`, read as sqlx reads them, but strictly.
+//! Parses the file names of migrations, `<version>_<description>.sql`, as sqlx does, but more strictly.
 //!
-//! sqlx passes over names that do not fit, so a file called `init.sql` would silently never run. Here whatever ends in
-//! `.sql` is meant as a migration and has to fit; whatever does not (a README beside them) is not ours.
+//! sqlx skips names in another format, so that a file called `init.sql` would silently never run.
+//! This module treats every file that ends in `.sql` as a migration and rejects it if its name is
+//! invalid. It skips other files, such as a README.
 
 use std::path::Path;
 
-/// What a file name says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct FileName {
-    /// The number before the first `_`; more than zero.
+pub(super) struct MigrationFileName {
+    /// The number before the first `_`; greater than zero.
     pub(super) version: i64,
-    /// The rest, with spaces for `_`, as it stands in `_sqlx_migrations`.
+    /// The rest, with each `_` replaced by a space, as stored in `_sqlx_migrations`.
     pub(super) description: String,
 }
 
-/// Reads a name. `Ok(None)` is a file that is no migration; an error says what is wrong with the name.
-pub(super) fn parse(name: &str) -> Result<Option<FileName>, &'static str> {
+/// Returns `Ok(None)` for a file that is not a migration. The error says what is wrong with the name.
+pub(super) fn parse(name: &str) -> Result<Option<MigrationFileName>, &'static str> {
     if !is_sql(name) {
         return Ok(None);
     }
     let Some(stem) = name.strip_suffix(".sql") else {
-        return Err("write the ending as .sql, in lower case");
+        return Err("the extension must be .sql, in lower case");
     };
     if matches!(stem.rsplit_once('.'), Some((_, "up" | "down"))) {
-        return Err("migrations only go forward: write one file without .up or .down");
+        return Err("reversible migrations are not supported: use one file without .up or .down");
     }
     let Some((version, description)) = stem.split_once('_') else {
-        return Err("write it as <version>_<description>.sql, such as 0002_threads.sql");
+        return Err("use the format <version>_<description>.sql, such as 0002_threads.sql");
     };
     if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("the part before the first _ has to be a number, such as 0002");
+        return Err("the part before the first _ must be a number, such as 0002");
     }
     let version: i64 = version
         .parse()
-        .map_err(|_| "the version is too large: at most 9223372036854775807")?;
+        .map_err(|_| "the version must be at most 9223372036854775807")?;
     if version == 0 {
-        return Err("versions begin at 1");
+        return Err("the version must be at least 1");
     }
-    // Also what keeps quotes and line ends out of the SQL that records it.
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if description.is_empty() || !description.bytes().all(word) {
-        return Err("the description has to be of letters, digits, _ and -");
+    // This also keeps quotes and line breaks out of the SQL that records the migration.
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if description.is_empty() || !description.bytes().all(is_allowed) {
+        return Err("the description must consist of letters, digits, _ and -");
     }
-    Ok(Some(FileName {
+    Ok(Some(MigrationFileName {
         version,
         description: description.replace('_', " "),
     }))
 }
 
-/// Whether a name is that of SQL, rightly written or not.
+/// Whether the extension is `.sql` in any case, so that a wrong case can be reported.
 pub(super) fn is_sql(name: &str) -> bool {
     let ending = Path::new(name).extension();
     !name.starts_with('.') && ending.is_some_and(|ending| ending.eq_ignore_ascii_case("sql"))
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_migrations_are_read_as_version_and_description() {
+    fn a_file_name_is_parsed_into_version_and_description() {
         for (name, version, description) in [
             ("0001_documents.sql", 1, "documents"),
             ("1_a.sql", 1, "a"),
@@ -70,7 +70,7 @@ mod tests {
             ),
             ("9223372036854775807_last.sql", i64::MAX, "last"),
         ] {
-            let expected = FileName {
+            let expected = MigrationFileName {
                 version,
                 description: description.to_owned(),
             };
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_sql_are_left_alone() {
+    fn files_that_are_not_sql_are_skipped() {
         for name in [
             "README.md",
             "0001_a.sql.bak",
@@ -93,25 +93,25 @@ mod tests {
     }
 
     #[test]
-    fn sql_files_with_other_names_are_refused_with_what_to_write() {
-        for (name, word) in [
+    fn sql_files_with_invalid_names_are_rejected_with_a_correction() {
+        for (name, expected) in [
             ("init.sql", "<version>_<description>"),
             ("0001_a.SQL", "lower case"),
-            ("0001_a.up.sql", "forward"),
-            ("0001_a.down.sql", "forward"),
+            ("0001_a.up.sql", "reversible"),
+            ("0001_a.down.sql", "reversible"),
             ("_a.sql", "number"),
             ("-1_a.sql", "number"),
             ("+1_a.sql", "number"),
             ("1 _a.sql", "number"),
-            ("0_a.sql", "begin at 1"),
-            ("9223372036854775808_a.sql", "too large"),
+            ("0_a.sql", "at least 1"),
+            ("9223372036854775808_a.sql", "at most"),
             ("1_.sql", "description"),
             ("1_it's.sql", "description"),
             ("1_a\n.sql", "description"),
             ("1_a.sql.sql", "description"),
         ] {
-            let refused = parse(name).expect_err(name);
-            assert!(refused.contains(word), "{name}: {refused}");
+            let problem = parse(name).expect_err(name);
+            assert!(problem.contains(expected), "{name}: {problem}");
         }
     }
 }

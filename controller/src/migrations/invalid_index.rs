@@ -1,8 +1,9 @@
-//! What a `CREATE INDEX CONCURRENTLY` leaves behind that was cut off.
+//! Drops the invalid index that an interrupted `CREATE INDEX CONCURRENTLY` leaves behind.
 //!
-//! Postgres keeps the index, marked invalid, and `IF NOT EXISTS` then takes it for the one that is wanted: the second run would
-//! succeed and leave an index that no query uses. So such a leftover is dropped before the statement runs again. Under the lock on
-//! migrations nobody can be building it: the session that did holds that lock for as long as it lives.
+//! Postgres keeps such an index and marks it invalid. `IF NOT EXISTS` then treats it as existing: the
+//! second run would succeed and leave an index that no query uses. Therefore the invalid index is
+//! dropped before the statement runs again. No other session can be building it, because a session
+//! that does so holds the migration lock until it ends.
 
 use sqlx::Row as _;
 use tracing::info;
@@ -11,8 +12,7 @@ use super::error::MigrationError;
 use super::session::Session;
 use super::set::Migration;
 
-/// Drops the invalid index that an earlier run of `migration` left, if there is one.
-pub(super) async fn drop_leftover(
+pub(super) async fn drop_invalid_index(
     session: &mut Session<'_>,
     migration: &Migration,
 ) -> Result<(), MigrationError> {
@@ -27,26 +27,25 @@ pub(super) async fn drop_leftover(
         "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('{}') AND NOT indisvalid)",
         name.replace('\'', "''"),
     );
-    let rows = session
-        .query(text, "looking for an unfinished index")
-        .await?;
-    let found = rows.first().and_then(|row| row.try_get::<bool, _>(0).ok());
-    if found == Some(true) {
+    let rows = session.query(text, "checking for an invalid index").await?;
+    let exists = rows.first().and_then(|row| row.try_get::<bool, _>(0).ok());
+    if exists == Some(true) {
         info!(
             migration.file = migration.file_name(),
-            "Dropping index {name}, which an earlier run left unfinished"
+            index.name = name,
+            "dropping an invalid index that an interrupted run left behind"
         );
         session
             .query(
                 format!("DROP INDEX CONCURRENTLY {name}"),
-                "dropping an unfinished index",
+                "dropping an invalid index",
             )
             .await?;
     }
     Ok(())
 }
 
-/// The index that a statement makes concurrently unless it exists, as the statement names it.
+/// The name of the index in `CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS name`, as written in the statement.
 fn index_name(head: &[String]) -> Option<&str> {
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     match head.as_slice() {
@@ -81,7 +80,7 @@ mod tests {
     use crate::migrations::statements;
 
     #[test]
-    fn the_index_is_found_in_its_statement() {
+    fn the_index_name_is_read_from_the_statement() {
         for (sql, expected) in [
             (
                 "create index concurrently if not exists a_b on a (b)",

@@ -1,40 +1,40 @@
-//! How long each part of a migration may take.
+//! Limits on migrations.
 
 use std::time::Duration;
 
-/// Limits on one call of [`migrate`](super::migrate). The defaults are the constants beside them.
+/// Maximum number of migrations in a set.
+pub(super) const MAX_MIGRATIONS: usize = 10_000;
+/// Maximum size of the SQL of a set, in bytes.
+pub(super) const MAX_SQL_BYTES: usize = 16 * 1024 * 1024;
+
+/// Timeouts of one call of [`migrate`](super::migrate).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationLimits {
-    /// One attempt to connect: network, TLS and password. A sleeping compute answers within it.
+    /// One attempt to connect, with TCP, TLS and authentication. It leaves a suspended compute
+    /// enough time to start.
     pub connect_timeout: Duration,
-    /// All attempts to connect together, while a compute wakes or is being made.
+    /// All attempts to connect, while a compute starts or is being created.
     pub connect_total_timeout: Duration,
-    /// The wait for another migrator on the same database.
+    /// Waiting until another process has finished migrating the same database.
     pub lock_timeout: Duration,
-    /// The wait of a statement for a table's lock. Short, since everything that comes after it waits for the same table.
+    /// Waiting of one statement for a table lock. It is short because all later queries on that
+    /// table queue behind the waiting statement.
     pub table_lock_timeout: Duration,
     /// One statement of a migration.
     pub statement_timeout: Duration,
-    /// One file with all its statements, and the network under them.
+    /// One file with all its statements, including the network.
     pub file_timeout: Duration,
-    /// One query for the controller's own bookkeeping.
+    /// One of the controller's own queries.
     pub query_timeout: Duration,
 }
 
 impl MigrationLimits {
-    /// Default of [`MigrationLimits::connect_timeout`].
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-    /// Default of [`MigrationLimits::connect_total_timeout`].
     pub const CONNECT_TOTAL_TIMEOUT: Duration = Duration::from_secs(45);
-    /// Default of [`MigrationLimits::lock_timeout`].
     pub const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
-    /// Default of [`MigrationLimits::table_lock_timeout`].
     pub const TABLE_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-    /// Default of [`MigrationLimits::statement_timeout`].
     pub const STATEMENT_TIMEOUT: Duration = Duration::from_mins(10);
-    /// Default of [`MigrationLimits::file_timeout`].
     pub const FILE_TIMEOUT: Duration = Duration::from_mins(30);
-    /// Default of [`MigrationLimits::query_timeout`].
     pub const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
 }
 

@@ -1,53 +1,53 @@
-//! Brings one database to the version of a set.
+//! Brings one database to the version of a set of migrations.
 //!
-//! The good case is one connection and one query: the database says that it has everything. Otherwise the lock is taken, the question
-//! is asked again under it, and each missing file is applied. Stopping anywhere, by an error, a drop of the future or a
-//! kill, leaves whole files only, and the next call goes on from there.
+//! An up-to-date database takes one connection and one query. Otherwise this module takes the lock,
+//! reads the applied migrations again, and applies each missing file. An interruption at any point, by
+//! an error, a dropped future or a killed process, leaves only complete files, and the next call
+//! continues with the first missing one.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
-use super::apply::apply;
-use super::diagnosis::{MigrationState, compare};
 use super::error::{MigrationError, MigrationFailure};
+use super::execute::execute;
 use super::limits::MigrationLimits;
-use super::session::{Session, State};
+use super::migration_state::{MigrationState, compare};
+use super::session::{DatabaseState, Session};
 use super::set::MigrationSet;
 use super::target::DatabaseTarget;
 
-/// The first pause between two tries for the lock; each is twice the one before.
-const LOCK_PAUSE_FIRST: Duration = Duration::from_millis(20);
-/// The longest pause between two tries for the lock.
-const LOCK_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Between two attempts to take the lock; it doubles after each.
+const INITIAL_LOCK_PAUSE: Duration = Duration::from_millis(20);
+const MAX_LOCK_PAUSE: Duration = Duration::from_millis(500);
 
-/// A database that has everything.
+/// The result of a successful call: the database is at the version of the set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Migrated {
-    /// The version it has: the set's.
+pub struct MigrationReport {
+    /// The version of the database and of the set.
     pub version: i64,
     /// The digest of the set.
     pub digest: String,
-    /// The versions that this call applied, in order; empty when nothing was left to do.
+    /// The versions that this call applied, in order; empty if the database was up to date.
     pub applied: Vec<i64>,
-    /// From the first attempt to connect to the end.
+    /// Since before the first attempt to connect.
     pub elapsed: Duration,
 }
 
-/// Brings the database `target` to the version of `set`, within `limits`. A second call finds nothing to do.
+/// Brings the database `target` to the version of `set`. The call is idempotent.
 ///
-/// Dropping the future is safe at any point. A file that was under way is rolled back by the server, which also frees the lock, within
-/// about a second.
+/// The future can be dropped at any point: within about a second, the server rolls back the current
+/// file and releases the lock.
 pub async fn migrate(
     target: &DatabaseTarget,
     set: &MigrationSet,
     limits: &MigrationLimits,
-) -> Result<Migrated, MigrationFailure> {
+) -> Result<MigrationReport, MigrationFailure> {
     let started = Instant::now();
-    let mut progress = Progress::default();
+    let mut progress = MigrationProgress::default();
     match run(target, set, limits, &mut progress).await {
-        Ok(()) => Ok(Migrated {
+        Ok(()) => Ok(MigrationReport {
             version: set.target_version(),
             digest: set.digest().to_owned(),
             applied: progress.applied,
@@ -61,9 +61,8 @@ pub async fn migrate(
     }
 }
 
-/// How far a call came.
 #[derive(Default)]
-struct Progress {
+struct MigrationProgress {
     version: Option<i64>,
     applied: Vec<i64>,
 }
@@ -72,11 +71,11 @@ async fn run(
     target: &DatabaseTarget,
     set: &MigrationSet,
     limits: &MigrationLimits,
-    progress: &mut Progress,
+    progress: &mut MigrationProgress,
 ) -> Result<(), MigrationError> {
     let mut session = Session::open(target, limits).await?;
-    let state = session.state().await?;
-    progress.version = state.reached();
+    let state = session.read_state().await?;
+    progress.version = state.current_version();
     if !pending(&state, set)?.is_empty() {
         migrate_locked(&mut session, &state, set, progress).await?;
     }
@@ -86,62 +85,61 @@ async fn run(
 
 async fn migrate_locked(
     session: &mut Session<'_>,
-    seen: &State,
+    last_read: &DatabaseState,
     set: &MigrationSet,
-    progress: &mut Progress,
+    progress: &mut MigrationProgress,
 ) -> Result<(), MigrationError> {
-    let (state, versions) = wait_for_lock(session, seen, set).await?;
-    progress.version = state.reached();
+    let (state, versions) = wait_for_lock(session, last_read, set).await?;
+    progress.version = state.current_version();
     if versions.is_empty() {
         return Ok(());
     }
     if !state.has_table {
-        session.make_table().await?;
+        session.create_migrations_table().await?;
     }
     for migration in versions.iter().filter_map(|version| set.get(*version)) {
         let started = Instant::now();
-        apply(session, migration).await?;
+        execute(session, migration).await?;
         progress.applied.push(migration.version());
         progress.version = progress.version.max(Some(migration.version()));
         info!(
             migration.version = migration.version(),
             migration.file = migration.file_name(),
-            "Migration {} is applied after {} ms",
-            migration.description(),
-            started.elapsed().as_millis(),
+            elapsed_ms = started.elapsed().as_millis(),
+            "applied migration"
         );
     }
     Ok(())
 }
 
-/// Takes the lock. Returns what the database has and lacks under it; or, when another migrator brings it to the end in the meantime, that it
-/// lacks nothing.
+/// Takes the lock, and returns the state of the database under it and the versions to apply. If another
+/// process completes the migration meanwhile, returns without the lock and with no versions to apply.
 async fn wait_for_lock(
     session: &mut Session<'_>,
-    seen: &State,
+    last_read: &DatabaseState,
     set: &MigrationSet,
-) -> Result<(State, Vec<i64>), MigrationError> {
+) -> Result<(DatabaseState, Vec<i64>), MigrationError> {
     let started = Instant::now();
-    let limit = session.limits().lock_timeout;
-    let mut pause = LOCK_PAUSE_FIRST;
+    let lock_timeout = session.limits().lock_timeout;
+    let mut pause = INITIAL_LOCK_PAUSE;
     loop {
-        let (locked, state) = session.try_lock(seen).await?;
+        let (locked, state) = session.try_lock(last_read).await?;
         let versions = pending(&state, set)?;
         if locked || versions.is_empty() {
             return Ok((state, versions));
         }
         let waited = started.elapsed();
-        if waited + pause >= limit {
+        if waited + pause >= lock_timeout {
             return Err(MigrationError::Locked { waited });
         }
-        debug!("Another migrator is at work on the database, waiting");
+        debug!("another process is migrating the database; waiting");
         sleep(pause).await;
-        pause = (pause * 2).min(LOCK_PAUSE_MAX);
+        pause = (pause * 2).min(MAX_LOCK_PAUSE);
     }
 }
 
-/// The versions to apply, unless something is in their way.
-fn pending(state: &State, set: &MigrationSet) -> Result<Vec<i64>, MigrationError> {
+/// The versions to apply, or an error if the database does not match the set.
+fn pending(state: &DatabaseState, set: &MigrationSet) -> Result<Vec<i64>, MigrationError> {
     match compare(&state.applied, set) {
         MigrationState::UpToDate => Ok(Vec::new()),
         MigrationState::Pending { versions } => Ok(versions),

@@ -1,49 +1,48 @@
-//! Compares a database with a [`MigrationSet`], purely.
+//! Compares the migrations applied to a database with a [`MigrationSet`]. Pure.
 
 use super::applied::AppliedMigration;
 use super::set::{Migration, MigrationSet};
 
-/// How a database stands to a set of migrations.
+/// The state of a database relative to a set of migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MigrationState {
-    /// It has them all.
+    /// All migrations are applied.
     UpToDate,
-    /// It lacks these, and nothing is in their way.
+    /// Some migrations are missing and can be applied.
     Pending {
-        /// Their versions, in the order in which they are to run; at least one.
+        /// The missing versions in order; at least one.
         versions: Vec<i64>,
     },
-    /// It has one that is newer than the whole set: somebody with a newer set was here.
+    /// A migration is applied that is newer than all of the set: a newer set was used before.
     Ahead {
-        /// The highest version that it has.
+        /// The highest applied version.
         version: i64,
     },
-    /// A migration that it has was changed afterwards.
+    /// An applied migration was changed afterwards.
     Changed {
         /// The lowest such version.
         version: i64,
-        /// Its file in the set.
         file: String,
     },
-    /// It has a migration that the set leaves out.
+    /// An applied migration is missing from the set.
     Missing {
         /// The lowest such version.
         version: i64,
     },
-    /// A migration is marked as begun and not finished, though it should be all or nothing: not our doing, and not ours to
-    /// guess.
+    /// A migration that runs in a transaction is recorded as unfinished. The controller never writes
+    /// such a row and cannot know what the migration left behind.
     Dirty {
         /// The lowest such version.
         version: i64,
-        /// Its file in the set.
         file: String,
     },
 }
 
-/// Compares what a database has with `set`.
+/// Compares the applied migrations with `set`.
 ///
-/// A database that is ahead is left alone whatever else there is: an older set cannot judge it. A migration outside a
-/// transaction that was begun and not finished is simply pending, since it may be run twice.
+/// `Ahead` takes precedence over all other findings, because an older set cannot judge a newer
+/// database. An unfinished migration that runs outside a transaction is pending, because it can be run
+/// again.
 pub fn compare(applied: &[AppliedMigration], set: &MigrationSet) -> MigrationState {
     let mut applied: Vec<&AppliedMigration> = applied.iter().collect();
     applied.sort_by_key(|row| row.version);
@@ -81,7 +80,7 @@ pub fn compare(applied: &[AppliedMigration], set: &MigrationSet) -> MigrationSta
             file: file(migration),
         };
     }
-    let done = |version: i64| {
+    let is_applied = |version: i64| {
         applied
             .iter()
             .any(|row| row.version == version && row.success)
@@ -90,7 +89,7 @@ pub fn compare(applied: &[AppliedMigration], set: &MigrationSet) -> MigrationSta
         .migrations()
         .iter()
         .map(Migration::version)
-        .filter(|version| !done(*version))
+        .filter(|version| !is_applied(*version))
         .collect();
     if versions.is_empty() {
         MigrationState::UpToDate
@@ -141,11 +140,17 @@ mod tests {
     }
 
     #[test]
-    fn each_state_of_a_database_has_its_diagnosis() {
+    fn each_combination_of_rows_has_a_state() {
         let pending = |versions: &[i64]| MigrationState::Pending {
             versions: versions.to_vec(),
         };
-        let of_file = |version: i64| set().get(version).expect("known").file_name().to_owned();
+        let of_file = |version: i64| {
+            set()
+                .get(version)
+                .expect("the version exists")
+                .file_name()
+                .to_owned()
+        };
         for (applied, expected) in [
             (vec![], pending(&[1, 2, 4])),
             (vec![row(1)], pending(&[2, 4])),
@@ -161,7 +166,10 @@ mod tests {
                 MigrationState::Ahead { version: 5 },
             ),
             (vec![row(1), row(3)], MigrationState::Missing { version: 3 }),
-            (vec![row(0), changed(1)], MigrationState::Missing { version: 0 }),
+            (
+                vec![row(0), changed(1)],
+                MigrationState::Missing { version: 0 },
+            ),
             (
                 vec![changed(4), changed(1)],
                 MigrationState::Changed {
@@ -177,7 +185,7 @@ mod tests {
                 },
             ),
             (vec![row(1), unfinished(2)], pending(&[2, 4])),
-            // What never went through may be mended in its file.
+            // A migration that never succeeded may be corrected in its file.
             (
                 vec![
                     row(1),
@@ -208,10 +216,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_of_rows_does_not_matter(rows in prop::collection::vec(any_row(), 0..6).prop_shuffle()) {
+        fn the_order_of_the_rows_does_not_matter(rows in prop::collection::vec(any_row(), 0..6).prop_shuffle()) {
             let mut reversed = rows.clone();
             reversed.reverse();
-            // Rows of one version would be told apart by order alone; the table's primary key rules them out.
+            // The primary key of the table rules out two rows with the same version.
             let mut versions: Vec<i64> = rows.iter().map(|row| row.version).collect();
             versions.sort_unstable();
             versions.dedup();
@@ -220,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn applying_what_is_pending_in_any_steps_ends_up_to_date(stop_after in 1_usize..4) {
+        fn applying_pending_migrations_in_any_number_of_steps_ends_up_to_date(stop_after in 1_usize..4) {
             let mut applied = Vec::new();
             for _ in 0..4 {
                 let MigrationState::Pending { versions } = compare(&applied, &set()) else { break };
@@ -230,7 +238,7 @@ mod tests {
         }
 
         #[test]
-        fn up_to_date_means_every_migration_with_its_own_checksum(rows in prop::collection::vec(any_row(), 0..6)) {
+        fn an_up_to_date_database_has_every_migration_with_its_checksum(rows in prop::collection::vec(any_row(), 0..6)) {
             if compare(&rows, &set()) == MigrationState::UpToDate {
                 for migration in set().migrations() {
                     prop_assert!(rows.contains(&row(migration.version())));

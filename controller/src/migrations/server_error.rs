@@ -1,32 +1,29 @@
-//! Postgres' own words, fit to be shown: where it puts values of a tenant's rows into them, they are taken out.
+//! An error that Postgres returned, without the values from a tenant's rows that Postgres may quote in it.
 
 use std::fmt;
 
 use sqlx::postgres::PgDatabaseError;
 
-/// What Postgres said, without values from a tenant's rows.
+/// An error of the Postgres server. It contains no values from a tenant's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerError {
     /// The SQLSTATE.
     pub code: String,
-    /// The message.
     pub message: String,
-    /// The detail.
     pub detail: Option<String>,
-    /// The hint.
     pub hint: Option<String>,
 }
 
-/// SQLSTATE class "data exception": the message may quote the value.
+/// SQLSTATE class "data exception": the message may quote a value.
 const DATA_EXCEPTION: &str = "22";
-/// SQLSTATE class "integrity constraint violation": the detail shows the row.
+/// SQLSTATE class "integrity constraint violation": the detail contains values of the row.
 const CONSTRAINT_VIOLATION: &str = "23";
-/// How much of each of Postgres' texts is kept, in characters.
-const TEXT_CHARS_MAX: usize = 1_000;
+/// Longer messages, details and hints are truncated.
+const MAX_TEXT_CHARS: usize = 1_000;
 
 impl ServerError {
     pub(super) fn new(error: &PgDatabaseError) -> Self {
-        let text = |text: &str| text.chars().take(TEXT_CHARS_MAX).collect::<String>();
+        let text = |text: &str| text.chars().take(MAX_TEXT_CHARS).collect::<String>();
         let code = error.code().to_owned();
         let has_values = code.starts_with(DATA_EXCEPTION) || code.starts_with(CONSTRAINT_VIOLATION);
         Self {
@@ -41,46 +38,47 @@ impl ServerError {
         }
     }
 
-    /// Whether the code begins with one of these.
-    pub(super) fn is_any(&self, codes: &[&str]) -> bool {
+    /// Whether the SQLSTATE starts with one of `codes`, which may be two-character classes.
+    pub(super) fn has_code(&self, codes: &[&str]) -> bool {
         codes.iter().any(|code| self.code.starts_with(code))
     }
 
-    /// Whether the session was ended from outside: connection exceptions, shutdown, crash, not yet ready.
-    pub(super) fn ends_the_session(&self) -> bool {
-        self.is_any(&["08", "57P01", "57P02", "57P03", "57P05"])
+    /// Whether the server ended or refused the session: connection exception, shutdown, crash, starting up.
+    pub(super) fn terminates_session(&self) -> bool {
+        self.has_code(&["08", "57P01", "57P02", "57P03", "57P05"])
     }
 
-    /// Whether it is one of Neon's limits and address rules, which only a person changes.
-    pub(super) fn needs_a_person(&self) -> bool {
-        self.is_about_quota() || self.is_about_address()
+    /// Whether the cause is a quota or an IP allowlist in Neon, which does not go away without a change of settings.
+    pub(super) fn is_permanent(&self) -> bool {
+        self.is_quota_exceeded() || self.is_address_blocked()
     }
 
-    /// Whether the project has used up a quota. The proxy has words for that, and no code.
-    pub(super) fn is_about_quota(&self) -> bool {
-        self.says("quota")
+    /// Whether the project exceeded a quota. Neon's proxy reports that in the message only, without a code of its own.
+    pub(super) fn is_quota_exceeded(&self) -> bool {
+        self.message_contains("quota")
     }
 
-    /// Whether the project lets nobody in from this address. The same.
-    pub(super) fn is_about_address(&self) -> bool {
-        self.says("not allowed to connect")
+    /// Whether the project's IP allowlist excludes this address. Also reported in the message only.
+    pub(super) fn is_address_blocked(&self) -> bool {
+        self.message_contains("not allowed to connect")
     }
 
-    fn says(&self, words: &str) -> bool {
-        self.message.to_ascii_lowercase().contains(words)
+    fn message_contains(&self, text: &str) -> bool {
+        self.message.to_ascii_lowercase().contains(text)
     }
 
-    pub(super) fn may_pass(&self) -> bool {
-        let passing = [
-            "25006", // read-only: the server is failing over
+    /// Whether the statement may succeed when it is retried.
+    pub(super) fn is_transient(&self) -> bool {
+        let transient = [
+            "25006", // read-only SQL transaction: the server is failing over
             "40001", // serialization failure
             "40P01", // deadlock
-            "53",    // out of memory, disk or connections
+            "53",    // insufficient resources
             "55006", // object in use
-            "55P03", // a table's lock was not to be had in time
-            "58",    // the system under the server
+            "55P03", // lock not available
+            "58",    // system error
         ];
-        self.is_any(&passing) || self.ends_the_session()
+        self.has_code(&transient) || self.terminates_session()
     }
 }
 
@@ -98,7 +96,7 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// The message up to where it begins to quote a value: `invalid input syntax for type integer: "x"`.
+/// Cuts the message off where it quotes a value, as in `invalid input syntax for type integer: "x"`.
 fn without_value(message: &str) -> &str {
     let end = message.find(": \"").or_else(|| message.find('"'));
     end.map_or(message, |end| message[..end].trim_end())
@@ -109,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_cut_off_messages() {
+    fn quoted_values_are_removed_from_messages() {
         for (message, expected) in [
             (
                 "invalid input syntax for type integer: \"4711 secret\"",

@@ -1,7 +1,7 @@
-//! One session on a tenant's database: what it has, and the lock on migrating it.
+//! A session on a tenant's database: it reads which migrations are applied and takes the migration lock.
 //!
-//! Every text sent here is one message and one round trip. An error ends the session: whoever gets one drops it, and the server frees the
-//! lock with the connection.
+//! Each query is one message and one round trip. After an error the caller must drop the session;
+//! the server then releases the lock together with the connection.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use tokio::time::timeout;
 
 use super::applied::{self, AppliedMigration};
 use super::connect;
-use super::error::{ConnectError, MigrationError};
+use super::error::{DatabaseConnectError, MigrationError};
 use super::limits::MigrationLimits;
 use super::server_error::ServerError;
 use super::target::DatabaseTarget;
 
-/// sqlx's table, in the schema to which every session is set.
-pub(super) const TABLE: &str = "public._sqlx_migrations";
-/// How long the farewell may take; the server frees everything without it, only later.
+/// sqlx's table, in the schema that [`preamble`] selects.
+pub(super) const MIGRATIONS_TABLE: &str = "public._sqlx_migrations";
+/// For the message that ends the session. Without it the server releases everything a little later.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Statements in [`preamble`].
+/// Number of statements in [`preamble`].
 pub(super) const PREAMBLE_STATEMENTS: usize = 8;
 
-/// A table that may not be there cannot be named in a query, and an error would cost the connection. So a block looks
-/// first, and hands its finding over in a setting of the session: one round trip for a database old or new.
-const STATE: &str = "\
+/// Reads the applied migrations in one round trip, whether or not the table exists. A query that names
+/// a missing table would fail, so a `DO` block checks first and returns its result in a session setting.
+const READ_STATE: &str = "\
 DO $state$ BEGIN
     IF to_regclass('public._sqlx_migrations') IS NULL THEN
         PERFORM set_config('tenant_controller.applied', 'none', false);
@@ -39,25 +39,23 @@ DO $state$ BEGIN
 END $state$;
 SELECT current_database()::text, current_setting('tenant_controller.applied')";
 
-/// What a database says of itself.
-pub(super) struct State {
-    /// Its name for itself, which a proxy may have changed on the way; the lock hangs on it.
+pub(super) struct DatabaseState {
+    /// The name as the server reports it, which may differ from the requested one behind a proxy. The
+    /// lock's key depends on it.
     database: String,
-    /// The migrations it has.
     pub(super) applied: Vec<AppliedMigration>,
-    /// Whether sqlx's table is there.
+    /// Whether the table of applied migrations exists.
     pub(super) has_table: bool,
 }
 
-impl State {
-    /// The highest version that went through.
-    pub(super) fn reached(&self) -> Option<i64> {
-        let done = self.applied.iter().filter(|row| row.success);
-        done.map(|row| row.version).max()
+impl DatabaseState {
+    /// The highest version that was applied successfully.
+    pub(super) fn current_version(&self) -> Option<i64> {
+        let succeeded = self.applied.iter().filter(|row| row.success);
+        succeeded.map(|row| row.version).max()
     }
 }
 
-/// An open session.
 pub(super) struct Session<'a> {
     connection: PgConnection,
     limits: &'a MigrationLimits,
@@ -76,54 +74,67 @@ impl<'a> Session<'a> {
         self.limits
     }
 
-    /// Sets the session up and asks what the database has.
-    pub(super) async fn state(&mut self) -> Result<State, MigrationError> {
-        let text = format!("{}{STATE}", preamble(self.limits));
-        let rows = self.query(text, "reading the schema's version").await?;
+    /// Sets the session up and reads which migrations are applied.
+    pub(super) async fn read_state(&mut self) -> Result<DatabaseState, MigrationError> {
+        let text = format!("{}{READ_STATE}", preamble(self.limits));
+        let rows = self.query(text, "reading the schema version").await?;
         rows.last()
-            .and_then(read_state)
-            .ok_or(MigrationError::ForeignTable)
+            .and_then(parse_state)
+            .ok_or(MigrationError::InvalidMigrationsTable)
     }
 
-    /// Tries to take sqlx's lock on migrating this database, and asks again what it has, now that it cannot change any
-    /// more if the lock is ours.
+    /// Tries to take sqlx's advisory lock, and reads the applied migrations again. While this session
+    /// holds the lock they cannot change. Returns whether the lock was taken.
     ///
-    /// It asks instead of waiting in the server, as sqlx does: a session that waits there has a snapshot, and `CREATE INDEX CONCURRENTLY`
-    /// in the session that holds the lock waits for all older snapshots. Each would wait for the other.
-    pub(super) async fn try_lock(&mut self, seen: &State) -> Result<(bool, State), MigrationError> {
+    /// Unlike sqlx, this does not wait for the lock in the server: a waiting session has a snapshot, and
+    /// `CREATE INDEX CONCURRENTLY` in the session that holds the lock waits for all older snapshots, so
+    /// that both would wait for each other.
+    pub(super) async fn try_lock(
+        &mut self,
+        last_read: &DatabaseState,
+    ) -> Result<(bool, DatabaseState), MigrationError> {
         let text = format!(
-            "SELECT pg_try_advisory_lock({}); {STATE}",
-            lock_id(&seen.database)
+            "SELECT pg_try_advisory_lock({}); {READ_STATE}",
+            lock_id(&last_read.database)
         );
-        let rows = self.query(text, "taking the lock on migrations").await?;
+        let rows = self.query(text, "acquiring the migration lock").await?;
         let locked = rows.first().and_then(|row| row.try_get::<bool, _>(0).ok());
-        let state = rows.last().and_then(read_state);
-        locked.zip(state).ok_or(MigrationError::ForeignTable)
+        let state = rows.last().and_then(parse_state);
+        locked
+            .zip(state)
+            .ok_or(MigrationError::InvalidMigrationsTable)
     }
 
-    /// Makes sqlx's table, by sqlx's own statement.
-    pub(super) async fn make_table(&mut self) -> Result<(), MigrationError> {
-        const DOING: &str = "making the table _sqlx_migrations";
+    /// Creates sqlx's table, with sqlx's own statement.
+    pub(super) async fn create_migrations_table(&mut self) -> Result<(), MigrationError> {
+        const OPERATION: &str = "creating the table _sqlx_migrations";
         let limit = self.limits.query_timeout;
-        match timeout(limit, self.connection.ensure_migrations_table(TABLE)).await {
+        match timeout(
+            limit,
+            self.connection.ensure_migrations_table(MIGRATIONS_TABLE),
+        )
+        .await
+        {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(sqlx::migrate::MigrateError::Execute(error))) => Err(failure(error, DOING)),
+            Ok(Err(sqlx::migrate::MigrateError::Execute(error))) => {
+                Err(classify_error(error, OPERATION))
+            }
             Ok(Err(other)) => Err(MigrationError::Interrupted {
-                doing: DOING.to_owned(),
-                source: ConnectError::Protocol(other.to_string()),
+                operation: OPERATION.to_owned(),
+                source: DatabaseConnectError::Protocol(other.to_string()),
             }),
             Err(_) => Err(MigrationError::TimedOut {
-                doing: DOING.to_owned(),
+                operation: OPERATION.to_owned(),
                 limit,
             }),
         }
     }
 
-    /// Sends one message of the controller's own and returns its rows.
+    /// Runs one of the controller's own queries and returns its rows.
     pub(super) async fn query(
         &mut self,
         text: String,
-        doing: &str,
+        operation: &str,
     ) -> Result<Vec<PgRow>, MigrationError> {
         let limit = self.limits.query_timeout;
         match timeout(
@@ -132,20 +143,20 @@ impl<'a> Session<'a> {
         )
         .await
         {
-            Ok(result) => result.map_err(|error| failure(error, doing)),
+            Ok(result) => result.map_err(|error| classify_error(error, operation)),
             Err(_) => Err(MigrationError::TimedOut {
-                doing: doing.to_owned(),
+                operation: operation.to_owned(),
                 limit,
             }),
         }
     }
 
-    /// Sends one message and counts the statements of it that went through.
-    pub(super) async fn run(&mut self, text: String) -> Result<(), (usize, sqlx::Error)> {
+    /// Runs the statements of one message. The error contains the number of statements that succeeded.
+    pub(super) async fn execute(&mut self, text: String) -> Result<(), (usize, sqlx::Error)> {
         let mut completed = 0;
-        let mut answers = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut self.connection);
+        let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut self.connection);
         loop {
-            match answers.try_next().await {
+            match results.try_next().await {
                 Ok(Some(Either::Left(_))) => completed += 1,
                 Ok(Some(Either::Right(_))) => {}
                 Ok(None) => return Ok(()),
@@ -154,15 +165,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Says farewell, which frees the lock.
+    /// Ends the session, which releases the lock.
     pub(super) async fn close(self) {
-        // Nothing depends on it: a connection that is cut frees the same.
+        // An error can be ignored: the server also releases the lock when the connection breaks.
         let _ = timeout(CLOSE_TIMEOUT, self.connection.close()).await;
     }
 }
 
-/// What every message of migrations begins with, so that none depends on what an earlier one set: a run that was cut off and begun
-/// anew meets the same session.
+/// Resets the session at the start of every message, so that no migration depends on settings of an
+/// earlier one: a run that is repeated after an interruption has the same settings as the first.
 pub(super) fn preamble(limits: &MigrationLimits) -> String {
     format!(
         "RESET ALL; RESET ROLE; \
@@ -177,45 +188,45 @@ pub(super) fn preamble(limits: &MigrationLimits) -> String {
     )
 }
 
-/// What an error on an open connection means, where it is not a migration's own.
-pub(super) fn failure(error: sqlx::Error, doing: &str) -> MigrationError {
-    let doing = doing.to_owned();
+/// Classifies an error on an open connection that no statement of a migration caused.
+pub(super) fn classify_error(error: sqlx::Error, operation: &str) -> MigrationError {
+    let operation = operation.to_owned();
     let source = match error {
         sqlx::Error::Database(error) => match error
             .try_downcast_ref::<PgDatabaseError>()
             .map(ServerError::new)
         {
-            Some(server) if server.ends_the_session() => ConnectError::Server(server),
-            Some(server) => return MigrationError::Server { doing, server },
-            None => ConnectError::Protocol(error.to_string()),
+            Some(server) if server.terminates_session() => DatabaseConnectError::Server(server),
+            Some(server) => return MigrationError::Server { operation, server },
+            None => DatabaseConnectError::Protocol(error.to_string()),
         },
-        sqlx::Error::Io(error) => ConnectError::Io(error),
-        other => ConnectError::Protocol(other.to_string()),
+        sqlx::Error::Io(error) => DatabaseConnectError::Io(error),
+        other => DatabaseConnectError::Protocol(other.to_string()),
     };
-    MigrationError::Interrupted { doing, source }
+    MigrationError::Interrupted { operation, source }
 }
 
-fn read_state(row: &PgRow) -> Option<State> {
+fn parse_state(row: &PgRow) -> Option<DatabaseState> {
     let database = row.try_get::<String, _>(0).ok()?;
-    let found = row.try_get::<String, _>(1).ok()?;
-    let rows = match found.strip_prefix("rows ") {
+    let applied = row.try_get::<String, _>(1).ok()?;
+    let rows = match applied.strip_prefix("rows ") {
         Some(rows) => Some(applied::parse(rows)?),
-        None if found == "none" => None,
+        None if applied == "none" => None,
         None => return None,
     };
-    Some(State {
+    Some(DatabaseState {
         database,
         has_table: rows.is_some(),
         applied: rows.unwrap_or_default(),
     })
 }
 
-/// The key of the advisory lock under which sqlx migrates a database of that name.
+/// The key of the advisory lock that sqlx takes to migrate a database of this name.
 fn lock_id(database: &str) -> i64 {
     0x3d32_ad9e * i64::from(crc32(database.as_bytes()))
 }
 
-/// CRC-32 as in IEEE 802.3.
+/// CRC-32 of IEEE 802.3.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
@@ -231,14 +242,15 @@ mod tests {
     use crate::migrations::statements;
 
     #[test]
-    fn the_checksum_is_the_one_of_ethernet() {
+    fn crc32_matches_the_check_value_of_ieee_802_3() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(crc32(b""), 0);
     }
 
     #[test]
-    fn the_preamble_has_as_many_statements_as_it_says() {
-        let found = statements::split(&preamble(&MigrationLimits::default())).expect("well formed");
-        assert_eq!(found.len(), PREAMBLE_STATEMENTS);
+    fn the_preamble_has_the_declared_number_of_statements() {
+        let statements = statements::split(&preamble(&MigrationLimits::default()))
+            .expect("the preamble is valid SQL");
+        assert_eq!(statements.len(), PREAMBLE_STATEMENTS);
     }
 }

@@ -1,42 +1,39 @@
-//! The checked, ordered set of migrations that a tenant database is to have.
+//! The validated, ordered set of migrations that a tenant database should have.
 //!
-//! Everything that can be known wrong without a database is refused when the set is made, so later steps cannot meet it:
-//! two files of one version, SQL that would break out of its transaction, a set with nothing in it.
+//! Creating a set checks everything that can be checked without a database, so that later steps need
+//! not: duplicate versions, SQL that would leave its transaction, an empty set.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use sqlx::migrate::{Migration, MigrationType};
+use sqlx::migrate::{Migration as SqlxMigration, MigrationType};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
 use super::file_name;
-use super::sources::MigrationSetError;
+use super::limits::{MAX_MIGRATIONS, MAX_SQL_BYTES};
+use super::set_error::MigrationSetError;
 use super::statements::{self, Statement};
 
-/// How many migrations a set may have.
-pub(super) const MIGRATIONS_MAX: usize = 10_000;
-/// How large the SQL of a set may be, in bytes.
-pub(super) const SQL_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What a migration begins with that must not run in a transaction; sqlx's word.
+/// sqlx's marker, at the start of a file, for a migration that must not run in a transaction.
 const NO_TRANSACTION: &str = "-- no-transaction";
 
-/// One migration, known to be well formed.
+/// A validated migration.
 pub struct Migration {
     file_name: String,
-    migration: Migration,
+    inner: SqlxMigration,
     statements: Vec<Statement>,
 }
 
 impl Migration {
-    /// The number at the start of the file name; more than zero, and unique in the set.
+    /// The number at the start of the file name; greater than zero and unique in the set.
     pub fn version(&self) -> i64 {
-        self.migration.version
+        self.inner.version
     }
 
-    /// The rest of the file name, with spaces for `_`.
+    /// The rest of the file name, with each `_` replaced by a space.
     pub fn description(&self) -> &str {
-        &self.migration.description
+        &self.inner.description
     }
 
     /// The name of the file, or the key in the ConfigMap.
@@ -44,51 +41,51 @@ impl Migration {
         &self.file_name
     }
 
-    /// The text of the file.
     pub fn sql(&self) -> &str {
-        self.migration.sql.as_str()
+        self.inner.sql.as_str()
     }
 
-    /// sqlx's checksum of the text (SHA-384).
+    /// SHA-384 of the SQL, as in `_sqlx_migrations`.
     pub fn checksum(&self) -> &[u8] {
-        &self.migration.checksum
+        &self.inner.checksum
     }
 
-    /// Whether it must not run in a transaction; it is one statement then, and may be run twice.
+    /// Whether the migration must not run in a transaction. It then consists of one statement, which
+    /// must be safe to run twice.
     pub fn no_transaction(&self) -> bool {
-        self.migration.no_tx
+        self.inner.no_tx
     }
 
-    /// Its statements, in order; at least one.
+    /// The statements in order; at least one.
     pub(super) fn statements(&self) -> &[Statement] {
         &self.statements
     }
 
-    /// Reads one file. `Ok(None)` where the name is not that of SQL.
-    fn read(file_name: String, sql: String) -> Result<Option<Self>, MigrationSetError> {
+    /// Returns `Ok(None)` for a file that is not SQL.
+    fn parse(file_name: String, sql: String) -> Result<Option<Self>, MigrationSetError> {
         let name = match file_name::parse(&file_name) {
             Ok(Some(name)) => name,
             Ok(None) => return Ok(None),
-            Err(why) => {
-                return Err(MigrationSetError::BadName {
+            Err(problem) => {
+                return Err(MigrationSetError::InvalidFileName {
                     file: file_name,
-                    why,
+                    problem,
                 });
             }
         };
         let no_transaction = sql.starts_with(NO_TRANSACTION);
-        let statements = check(&file_name, &sql, no_transaction)?;
-        let migration = Migration::new(
+        let statements = parse_statements(&file_name, &sql, no_transaction)?;
+        let inner = SqlxMigration::new(
             name.version,
             name.description.into(),
             MigrationType::Simple,
-            // Running text that came from a file is what a migrator is for.
+            // A migration is SQL from a file by definition.
             AssertSqlSafe(sql).into_sql_str(),
             no_transaction,
         );
         Ok(Some(Self {
             file_name,
-            migration,
+            inner,
             statements,
         }))
     }
@@ -100,8 +97,12 @@ impl fmt::Debug for Migration {
     }
 }
 
-/// The statements of a file, if it keeps the rules.
-fn check(file: &str, sql: &str, no_transaction: bool) -> Result<Vec<Statement>, MigrationSetError> {
+/// Splits a file into statements and rejects those that a migration must not contain.
+fn parse_statements(
+    file: &str,
+    sql: &str,
+    no_transaction: bool,
+) -> Result<Vec<Statement>, MigrationSetError> {
     if let Some(at) = sql.find('\0') {
         let line = 1 + sql[..at].matches('\n').count();
         return Err(MigrationSetError::Forbidden {
@@ -110,25 +111,25 @@ fn check(file: &str, sql: &str, no_transaction: bool) -> Result<Vec<Statement>, 
             what: "a zero byte",
         });
     }
-    let found = statements::split(sql).map_err(|open| MigrationSetError::Unterminated {
+    let statements = statements::split(sql).map_err(|token| MigrationSetError::Unterminated {
         file: file.to_owned(),
-        line: open.line,
-        what: open.what,
+        line: token.line,
+        what: token.what,
     })?;
-    for statement in &found {
+    for statement in &statements {
         let what = match statement.head.first().map_or("", String::as_str) {
-            _ if statement.copies_from_client => "COPY ... FROM stdin, for which nothing is sent",
+            _ if statement.copies_from_client => "COPY ... FROM stdin: the migrator sends no data",
             "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT"
-            | "RELEASE" => "transaction control, but the file is one transaction already",
+            | "RELEASE" => "transaction control statements: the whole file runs in one transaction",
             "PREPARE"
                 if statement
                     .head
                     .get(1)
                     .is_some_and(|word| word == "TRANSACTION") =>
             {
-                "transaction control, but the file is one transaction already"
+                "transaction control statements: the whole file runs in one transaction"
             }
-            "\\" => "a command of psql's",
+            "\\" => "psql commands",
             _ => continue,
         };
         return Err(MigrationSetError::Forbidden {
@@ -137,49 +138,51 @@ fn check(file: &str, sql: &str, no_transaction: bool) -> Result<Vec<Statement>, 
             what,
         });
     }
-    match found.len() {
+    match statements.len() {
         0 => Err(MigrationSetError::NoStatement {
             file: file.to_owned(),
         }),
-        1 => Ok(found),
-        count if no_transaction => Err(MigrationSetError::NotOneStatement {
+        1 => Ok(statements),
+        count if no_transaction => Err(MigrationSetError::MultipleStatements {
             file: file.to_owned(),
             count,
         }),
-        _ => Ok(found),
+        _ => Ok(statements),
     }
 }
 
-/// The migrations of a schema, in order; never empty. Cloning is cheap.
+/// The migrations in order; never empty. Cloning is cheap.
 #[derive(Clone)]
-pub struct MigrationSet(Arc<Inner>);
+pub struct MigrationSet(Arc<SetInner>);
 
-struct Inner {
+struct SetInner {
     migrations: Vec<Migration>,
-    /// The digest up to and with the migration at the same place.
+    /// For each migration, the digest over all migrations up to and including it.
     digests: Vec<String>,
     target_version: i64,
 }
 
 impl MigrationSet {
-    /// A set of (file name, text) pairs, such as a ConfigMap's `data`, in any order. Names that do not end in `.sql` are left
-    /// out.
-    pub fn from_files<N, T>(files: impl IntoIterator<Item = (N, T)>) -> Result<Self, MigrationSetError>
+    /// Creates a set from pairs of file name and content, such as a ConfigMap's `data`, in any order.
+    /// Skips names that do not end in `.sql`.
+    pub fn from_files<N, T>(
+        files: impl IntoIterator<Item = (N, T)>,
+    ) -> Result<Self, MigrationSetError>
     where
         N: Into<String>,
         T: Into<String>,
     {
         let mut migrations: Vec<Migration> = Vec::new();
         let mut bytes = 0_usize;
-        for (name, text) in files {
-            let text = text.into();
-            let length = text.len();
-            let Some(migration) = Migration::read(name.into(), text)? else {
+        for (name, sql) in files {
+            let sql = sql.into();
+            let length = sql.len();
+            let Some(migration) = Migration::parse(name.into(), sql)? else {
                 continue;
             };
             bytes = bytes.saturating_add(length);
             migrations.push(migration);
-            if migrations.len() > MIGRATIONS_MAX || bytes > SQL_BYTES_MAX {
+            if migrations.len() > MAX_MIGRATIONS || bytes > MAX_SQL_BYTES {
                 return Err(MigrationSetError::TooLarge);
             }
         }
@@ -197,39 +200,39 @@ impl MigrationSet {
             return Err(MigrationSetError::Empty);
         };
         let digests = digests(&migrations);
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(SetInner {
             migrations,
             digests,
             target_version,
         })))
     }
 
-    /// Every migration, in the order in which they run.
+    /// All migrations, in the order in which they run.
     pub fn migrations(&self) -> &[Migration] {
         &self.0.migrations
     }
 
-    /// The migration of that version.
     pub fn get(&self, version: i64) -> Option<&Migration> {
-        let found = self
+        let index = self
             .0
             .migrations
             .binary_search_by_key(&version, Migration::version);
-        found.ok().and_then(|at| self.0.migrations.get(at))
+        index.ok().and_then(|index| self.0.migrations.get(index))
     }
 
-    /// The version that the set leads to: its highest.
+    /// The highest version.
     pub fn target_version(&self) -> i64 {
         self.0.target_version
     }
 
-    /// `sha256:...` over versions and checksums. The same for the same migrations, wherever they come from.
+    /// `sha256:...` over the versions and checksums. It does not depend on the source of the migrations
+    /// or on their descriptions.
     pub fn digest(&self) -> &str {
         self.0.digests.last().map_or("", String::as_str)
     }
 
-    /// The digest over the migrations up to and with this version; what [`MigrationSet::digest`] would be if they were all. `None` where there
-    /// are none.
+    /// The [`MigrationSet::digest`] of a set that ends with this version. `None` if the set has no
+    /// migration up to this version.
     pub fn digest_up_to(&self, version: i64) -> Option<&str> {
         let count = self
             .0
@@ -241,30 +244,19 @@ impl MigrationSet {
 }
 
 fn digests(migrations: &[Migration]) -> Vec<String> {
-    let mut running = Sha256::new();
+    let mut hasher = Sha256::new();
     migrations
         .iter()
         .map(|migration| {
-            running.update(migration.version().to_be_bytes());
-            running.update(migration.checksum());
-            format!("sha256:{}", hex(&running.clone().finalize()))
+            hasher.update(migration.version().to_be_bytes());
+            hasher.update(migration.checksum());
+            format!("sha256:{}", hex::encode(hasher.clone().finalize()))
         })
         .collect()
 }
 
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
-
 impl PartialEq for MigrationSet {
-    /// The same versions with the same checksums.
+    /// Two sets are equal if they have the same versions with the same checksums.
     fn eq(&self, other: &Self) -> bool {
         self.digest() == other.digest()
     }
@@ -274,7 +266,7 @@ impl Eq for MigrationSet {}
 
 impl fmt::Debug for MigrationSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the SQL: a set stands in many a Debug of something larger.
+        // Without the SQL, because the debug output of larger values contains sets.
         f.debug_list().entries(&self.0.migrations).finish()
     }
 }
@@ -287,23 +279,19 @@ mod tests {
         MigrationSet::from_files(files.iter().copied())
     }
 
-    fn refused(files: &[(&str, &str)]) -> String {
-        set(files).expect_err("it should be refused").to_string()
+    fn error_of(files: &[(&str, &str)]) -> String {
+        set(files).expect_err("the set is invalid").to_string()
     }
 
     #[test]
-    fn files_are_ordered_by_number_and_not_by_name() {
+    fn migrations_are_ordered_by_version_and_not_by_name() {
         let set = set(&[
             ("10_c.sql", "select 3"),
             ("9_b.sql", "select 2"),
             ("0001_a.sql", "select 1"),
         ])
-        .expect("a set");
-        let names: Vec<_> = set
-            .migrations()
-            .iter()
-            .map(Migration::file_name)
-            .collect();
+        .expect("the set is valid");
+        let names: Vec<_> = set.migrations().iter().map(Migration::file_name).collect();
         assert_eq!(names, ["0001_a.sql", "9_b.sql", "10_c.sql"]);
         assert_eq!(set.target_version(), 10);
         assert_eq!(set.get(9).map(Migration::description), Some("b"));
@@ -311,18 +299,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_file() {
-        assert!(refused(&[]).contains("no migration"));
-        assert!(refused(&[("README.md", "hello")]).contains("no migration"));
-        let two = refused(&[("1_b.sql", "select 1"), ("0001_a.sql", "select 1")]);
+    fn errors_name_the_file_and_the_problem() {
+        assert!(error_of(&[]).contains("no migrations"));
+        assert!(error_of(&[("README.md", "hello")]).contains("no migrations"));
+        let duplicate = error_of(&[("1_b.sql", "select 1"), ("0001_a.sql", "select 1")]);
         assert!(
-            two.contains("0001_a.sql") && two.contains("1_b.sql"),
-            "{two}"
+            duplicate.contains("0001_a.sql") && duplicate.contains("1_b.sql"),
+            "{duplicate}"
         );
-        for (sql, words) in [
-            ("", "no statement"),
-            ("-- nothing\n;;", "no statement"),
-            ("-- no-transaction\nselect 1; select 2", "2 statements"),
+        for (sql, expected) in [
+            ("", "no SQL statement"),
+            ("-- nothing\n;;", "no SQL statement"),
+            ("-- no-transaction\nselect 1; select 2", "got 2"),
             ("select 1;\ncommit", "line 2"),
             ("select 1;\nprepare transaction 'a'", "line 2"),
             ("\\c other", "psql"),
@@ -330,32 +318,36 @@ mod tests {
             ("select 1;\nselect 'a", "line 2"),
             ("select 1;\n\0", "zero byte"),
         ] {
-            let error = refused(&[("0001_a.sql", sql)]);
+            let error = error_of(&[("0001_a.sql", sql)]);
             assert!(
-                error.contains("0001_a.sql") && error.contains(words),
+                error.contains("0001_a.sql") && error.contains(expected),
                 "{sql:?}: {error}"
             );
         }
-        assert!(refused(&[("a.sql", "select 1")]).contains("a.sql"));
+        assert!(error_of(&[("a.sql", "select 1")]).contains("a.sql"));
     }
 
     #[test]
-    fn one_statement_may_do_without_a_transaction() {
-        let set = set(&[("1_a.sql", "-- no-transaction\n-- why\nselect 1;\n")]).expect("a set");
+    fn a_single_statement_may_run_outside_a_transaction() {
+        let set = set(&[("1_a.sql", "-- no-transaction\n-- why\nselect 1;\n")])
+            .expect("the set is valid");
         assert!(set.migrations()[0].no_transaction());
     }
 
     #[test]
-    fn the_digest_follows_versions_and_text_and_nothing_else() {
-        let one = set(&[("1_a.sql", "select 1"), ("2_b.sql", "select 2")]).expect("a set");
+    fn the_digest_depends_only_on_versions_and_sql() {
+        let one =
+            set(&[("1_a.sql", "select 1"), ("2_b.sql", "select 2")]).expect("the set is valid");
         let renamed = set(&[
             ("0002_x.sql", "select 2"),
             ("0001_y.sql", "select 1"),
             ("NOTES", ""),
         ])
-        .expect("a set");
-        let edited = set(&[("1_a.sql", "select 1 "), ("2_b.sql", "select 2")]).expect("a set");
-        let moved = set(&[("1_a.sql", "select 1"), ("3_b.sql", "select 2")]).expect("a set");
+        .expect("the set is valid");
+        let edited =
+            set(&[("1_a.sql", "select 1 "), ("2_b.sql", "select 2")]).expect("the set is valid");
+        let moved =
+            set(&[("1_a.sql", "select 1"), ("3_b.sql", "select 2")]).expect("the set is valid");
         assert_eq!(one, renamed);
         assert_ne!(one, edited);
         assert_ne!(one, moved);
@@ -363,9 +355,10 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_up_to_a_version_is_that_of_the_shorter_set() {
-        let long = set(&[("1_a.sql", "select 1"), ("5_b.sql", "select 2")]).expect("a set");
-        let short = set(&[("1_a.sql", "select 1")]).expect("a set");
+    fn the_digest_up_to_a_version_equals_the_digest_of_the_shorter_set() {
+        let long =
+            set(&[("1_a.sql", "select 1"), ("5_b.sql", "select 2")]).expect("the set is valid");
+        let short = set(&[("1_a.sql", "select 1")]).expect("the set is valid");
         assert_eq!(long.digest_up_to(0), None);
         for version in [1, 2, 4] {
             assert_eq!(

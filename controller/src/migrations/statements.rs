@@ -1,33 +1,33 @@
-//! Splits SQL into its statements, as psql does: enough of Postgres' lexical rules to know where one ends.
+//! Splits SQL into statements, as psql does, with the part of Postgres' lexical rules that this needs.
 //!
-//! Needed to refuse, before any database is opened, what would break a migration's promise of all or nothing, and to say
-//! on which line a statement stands that failed without a position. It never judges whether SQL is right: Postgres does.
+//! The statements serve two purposes: to reject, before any connection, SQL that would make a
+//! migration non-atomic, and to find the line of a statement that failed without a position. This
+//! module does not validate SQL; Postgres does.
 
-/// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
-    /// The line of its first token, from 1.
+    /// The line of the first token, starting at 1.
     pub(super) line: usize,
-    /// Its first tokens: words in upper case, other tokens as they are written.
+    /// The first [`MAX_HEAD_TOKENS`] tokens: words in upper case, other tokens as written.
     pub(super) head: Vec<String>,
-    /// Whether it reads data from the client (`COPY ... FROM STDIN`), which a migration cannot send.
+    /// Whether the statement is `COPY ... FROM STDIN`, for which a migration has no data.
     pub(super) copies_from_client: bool,
 }
 
-/// Something that begins and does not end before the file does.
+/// A string, quoted name or comment that does not end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unterminated {
-    /// The line where it begins.
+pub(super) struct UnterminatedToken {
+    /// Where the token starts.
     pub(super) line: usize,
-    /// What it is, for people.
+    /// For the error message.
     pub(super) what: &'static str,
 }
 
-/// How many tokens of a statement are kept: as many as `CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS name` has.
-const HEAD_TOKENS: usize = 8;
+/// The number of tokens in `CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS name`.
+const MAX_HEAD_TOKENS: usize = 8;
 
-/// Splits `sql`. Empty statements are left out, as Postgres leaves them out.
-pub(super) fn split(sql: &str) -> Result<Vec<Statement>, Unterminated> {
+/// Splits `sql` into statements. Skips empty statements, as Postgres does.
+pub(super) fn split(sql: &str) -> Result<Vec<Statement>, UnterminatedToken> {
     let mut splitter = Splitter::default();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
@@ -38,38 +38,38 @@ pub(super) fn split(sql: &str) -> Result<Vec<Statement>, Unterminated> {
             | Token::Word(length)
             | Token::Quoted(Ok(length)) => length,
             Token::Quoted(Err(what)) => {
-                return Err(Unterminated {
+                return Err(UnterminatedToken {
                     line: splitter.line + 1,
                     what,
                 });
             }
         };
         let text = &rest[..length];
-        splitter.take(&token, text);
+        splitter.push(&token, text);
         splitter.line += text.bytes().filter(|byte| *byte == b'\n').count();
         rest = &rest[length..];
     }
-    splitter.end();
-    Ok(splitter.done)
+    splitter.end_statement();
+    Ok(splitter.statements)
 }
 
-/// The line, from 1, of a position as Postgres counts it: in characters, from 1. A position beyond the end is on the last
-/// line that has something on it.
+/// Converts a position as Postgres counts it (in characters, starting at 1) to a line, starting at 1.
+/// A position beyond the end is on the last line that is not blank.
 pub(super) fn line_of(sql: &str, position: usize) -> usize {
     let text = sql.trim_end();
     let before = text.chars().take(position.saturating_sub(1));
     1 + before.filter(|character| *character == '\n').count()
 }
 
-/// A piece of SQL, with its length in bytes.
+/// A token with its length in bytes.
 enum Token {
-    /// White space or a comment.
+    /// White space or a comment that ends.
     Space(usize),
-    /// A keyword, a name or a number.
+    /// A keyword, an unquoted name or a number.
     Word(usize),
-    /// A string, a quoted name, or a block comment that does not end.
+    /// A string or a quoted name; `Err` if it, or a block comment, does not end.
     Quoted(Result<usize, &'static str>),
-    /// A sign.
+    /// An operator or a punctuation character.
     Other(usize),
 }
 
@@ -81,23 +81,23 @@ impl Token {
             '-' if after.starts_with('-') => Self::Space(rest.find('\n').unwrap_or(rest.len())),
             '/' if after.starts_with('*') => match block_comment(rest) {
                 Some(length) => Self::Space(length),
-                None => Self::Quoted(Err("a comment /* without its */")),
+                None => Self::Quoted(Err("the comment /* is not terminated")),
             },
-            '\'' => Self::Quoted(quoted(rest, '\'', false).ok_or("a string without its closing '")),
+            '\'' => Self::Quoted(quoted(rest, '\'', false).ok_or("the string is not terminated")),
             '"' => {
-                Self::Quoted(quoted(rest, '"', false).ok_or("a quoted name without its closing \""))
+                Self::Quoted(quoted(rest, '"', false).ok_or("the quoted name is not terminated"))
             }
             'e' | 'E' if after.starts_with('\'') => Self::Quoted(
                 quoted(after, '\'', true)
                     .map(|length| length + 1)
-                    .ok_or("a string without its closing '"),
+                    .ok_or("the string is not terminated"),
             ),
             '$' => match dollar_tag(rest) {
                 Some(tag) => Self::Quoted(
                     rest[tag.len()..]
                         .find(tag)
                         .map(|body| body + 2 * tag.len())
-                        .ok_or("a dollar-quoted string without its end"),
+                        .ok_or("the dollar-quoted string is not terminated"),
                 ),
                 None => Self::Other(1),
             },
@@ -113,7 +113,7 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_' || !character.is_ascii()
 }
 
-/// Comments nest.
+/// The length of the block comment at the start of `rest`. Block comments nest.
 fn block_comment(rest: &str) -> Option<usize> {
     let bytes = rest.as_bytes();
     let (mut depth, mut at) = (0_usize, 0);
@@ -128,8 +128,8 @@ fn block_comment(rest: &str) -> Option<usize> {
     None
 }
 
-/// The length of what stands in quotes at the start. A doubled quote is one of the text; so is one after a backslash, in strings with
-/// escapes.
+/// The length of the quoted token at the start of `rest`. A doubled quote does not end it, and with
+/// `escapes` neither does a quote after a backslash.
 fn quoted(rest: &str, quote: char, escapes: bool) -> Option<usize> {
     let mut characters = rest.char_indices().skip(1).peekable();
     while let Some((at, character)) = characters.next() {
@@ -146,7 +146,7 @@ fn quoted(rest: &str, quote: char, escapes: bool) -> Option<usize> {
     None
 }
 
-/// `$tag$` at the start.
+/// The `$tag$` at the start of `rest`.
 fn dollar_tag(rest: &str) -> Option<&str> {
     let end = rest[1..].find('$')? + 1;
     let tag = &rest[1..end];
@@ -156,28 +156,28 @@ fn dollar_tag(rest: &str) -> Option<&str> {
 
 #[derive(Default)]
 struct Splitter {
-    done: Vec<Statement>,
+    statements: Vec<Statement>,
     /// The statement that is being read.
-    open: Option<Statement>,
-    /// The token before the current one, to know `FROM STDIN`.
-    before: String,
-    parentheses: usize,
-    /// Depth of `BEGIN ATOMIC ... END` in the body of a routine, where `;` ends no statement.
-    blocks: usize,
-    /// Lines before the current token.
+    current: Option<Statement>,
+    /// To recognise `FROM STDIN`.
+    previous_token: String,
+    parenthesis_depth: usize,
+    /// Depth of `BEGIN ATOMIC ... END` in the body of a routine, where `;` does not end the statement.
+    block_depth: usize,
+    /// Number of lines before the current token.
     line: usize,
 }
 
 impl Splitter {
-    fn take(&mut self, token: &Token, text: &str) {
+    fn push(&mut self, token: &Token, text: &str) {
         if matches!(token, Token::Space(_)) {
             return;
         }
-        if text == ";" && self.parentheses == 0 && self.blocks == 0 {
-            return self.end();
+        if text == ";" && self.parenthesis_depth == 0 && self.block_depth == 0 {
+            return self.end_statement();
         }
         let line = self.line + 1;
-        let statement = self.open.get_or_insert_with(|| Statement {
+        let statement = self.current.get_or_insert_with(|| Statement {
             line,
             head: Vec::new(),
             copies_from_client: false,
@@ -186,39 +186,39 @@ impl Splitter {
             Token::Word(_) => text.to_ascii_uppercase(),
             _ => text.to_owned(),
         };
-        if self.parentheses == 0 && makes_routine(&statement.head) {
+        if self.parenthesis_depth == 0 && creates_routine(&statement.head) {
             match token.as_str() {
-                "BEGIN" => self.blocks += 1,
-                "CASE" if self.blocks > 0 => self.blocks += 1,
-                "END" => self.blocks = self.blocks.saturating_sub(1),
+                "BEGIN" => self.block_depth += 1,
+                "CASE" if self.block_depth > 0 => self.block_depth += 1,
+                "END" => self.block_depth = self.block_depth.saturating_sub(1),
                 _ => {}
             }
         }
         match token.as_str() {
-            "(" => self.parentheses += 1,
-            ")" => self.parentheses = self.parentheses.saturating_sub(1),
-            "STDIN" if self.before == "FROM" => {
+            "(" => self.parenthesis_depth += 1,
+            ")" => self.parenthesis_depth = self.parenthesis_depth.saturating_sub(1),
+            "STDIN" if self.previous_token == "FROM" => {
                 statement.copies_from_client |=
                     statement.head.first().is_some_and(|first| first == "COPY");
             }
             _ => {}
         }
-        if statement.head.len() < HEAD_TOKENS {
+        if statement.head.len() < MAX_HEAD_TOKENS {
             statement.head.push(token.clone());
         }
-        self.before = token;
+        self.previous_token = token;
     }
 
-    fn end(&mut self) {
-        self.done.extend(self.open.take());
-        self.before.clear();
-        self.parentheses = 0;
-        self.blocks = 0;
+    fn end_statement(&mut self) {
+        self.statements.extend(self.current.take());
+        self.previous_token.clear();
+        self.parenthesis_depth = 0;
+        self.block_depth = 0;
     }
 }
 
-/// Whether a statement that begins so makes a function or a procedure.
-fn makes_routine(head: &[String]) -> bool {
+/// Whether the statement creates a function or a procedure.
+fn creates_routine(head: &[String]) -> bool {
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     matches!(
         head.as_slice(),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_are_split_at_semicolons_and_know_their_lines() {
+    fn statements_are_split_at_semicolons_with_their_lines() {
         let sql = "-- first\nselect 1;\n\n  create table a (\n b int\n);;\n; select 2";
         assert_eq!(
             heads(sql),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn semicolons_in_strings_names_comments_and_bodies_split_nothing() {
+    fn semicolons_in_strings_names_comments_and_bodies_do_not_split() {
         for sql in [
             "select ';', 'it''s;', E'\\';', e'\\\\', U&';'",
             "select \"a;\"\"b\"",
@@ -277,36 +277,36 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_escapes_only_in_strings_that_say_so() {
+    fn a_backslash_is_an_escape_only_in_e_strings() {
         assert_eq!(lines("select '\\'; select 1").len(), 2);
         assert_eq!(lines("select E'\\'; select 1'").len(), 1);
-        // The e of a longer word begins no string with escapes.
+        // The e at the end of a word does not start an E string.
         assert_eq!(lines("select note'\\'; select 1").len(), 2);
     }
 
     #[test]
-    fn blocks_count_only_in_routines() {
+    fn begin_and_end_are_blocks_only_in_routines() {
         assert_eq!(heads("begin; select 1; end;").len(), 3);
         assert_eq!(lines("select case when true then 1 end; select 2").len(), 2);
     }
 
     #[test]
-    fn what_does_not_end_is_named_with_its_line() {
-        for (sql, line, word) in [
+    fn an_unterminated_token_is_reported_with_its_line() {
+        for (sql, line, expected) in [
             ("select 1;\nselect 'a", 2, "string"),
             ("select E'a\\'", 1, "string"),
             ("\n\n/* /* */", 3, "comment"),
             ("select \"a", 1, "name"),
             ("select 1\n, $x$ $y$", 2, "dollar"),
         ] {
-            let found = split(sql).expect_err(sql);
-            assert_eq!(found.line, line, "{sql}");
-            assert!(found.what.contains(word), "{sql}: {}", found.what);
+            let token = split(sql).expect_err(sql);
+            assert_eq!(token.line, line, "{sql}");
+            assert!(token.what.contains(expected), "{sql}: {}", token.what);
         }
     }
 
     #[test]
-    fn data_from_the_client_is_seen() {
+    fn copy_from_stdin_is_detected() {
         let copies = |sql: &str| split(sql).expect(sql).iter().any(|s| s.copies_from_client);
         assert!(copies("COPY a (b, c) FROM stdin WITH (FORMAT csv)"));
         assert!(!copies("COPY a FROM '/stdin'"));
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_become_lines() {
+    fn positions_are_converted_to_lines() {
         let sql = "ä\nb\n\nc\n\n";
         for (position, line) in [
             (0, 1),
@@ -333,14 +333,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_makes_it_panic(sql in "[a-z;'\"$/*\\\\ \n(Eeü-]{0,60}") {
+        fn no_input_panics(sql in "[a-z;'\"$/*\\\\ \n(Eeü-]{0,60}") {
             let _ = split(&sql);
         }
 
         #[test]
-        fn as_many_statements_as_were_joined(count in 0_usize..20, filler in "[ \n]{0,3}(-- ;\n)?") {
+        fn joined_statements_are_split_into_the_same_number(count in 0_usize..20, filler in "[ \n]{0,3}(-- ;\n)?") {
             let sql: String = format!("{filler}select ';' ;").repeat(count);
-            proptest::prop_assert_eq!(split(&sql).map(|found| found.len()), Ok(count));
+            proptest::prop_assert_eq!(split(&sql).map(|statements| statements.len()), Ok(count));
         }
     }
 }

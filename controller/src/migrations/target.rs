@@ -1,4 +1,4 @@
-//! The database to migrate: where it is, who we are there, and how its certificate is checked.
+//! The database to migrate: its address, the credentials, and how its certificate is verified.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,70 +8,67 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
-/// The name that sessions of ours bear in `pg_stat_activity`.
+/// The name of the controller's sessions in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "tenant-controller";
 
-/// One database on its direct host. A pooler in transaction mode has no session to hold the lock, so its host is no target.
+/// A database on its direct host. The host of a pooler in transaction mode cannot be used, because
+/// such a pooler keeps no session that could hold the migration lock.
 #[derive(Clone)]
 pub struct DatabaseTarget {
-    /// Host name or address.
     pub host: String,
-    /// Port.
     pub port: u16,
-    /// Name of the database.
     pub database: String,
-    /// The role that owns it.
+    /// The role that owns the database.
     pub role: String,
-    /// The role's password.
     pub password: SecretString,
-    /// Startup options as libpq has them, such as `endpoint=ep-cool-darkness-123456`.
+    /// Startup options in libpq's format, such as `endpoint=ep-cool-darkness-123456`.
     pub options: Option<String>,
-    /// How the connection is encrypted.
     pub tls: Tls,
 }
 
-/// How a connection to a database is encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// TLS; the certificate has to be trusted and name the host.
+    /// TLS. The certificate must be trusted and issued for the host.
     VerifyFull {
-        /// The authorities to trust, as PEM, and no others. Without them, the platform's roots.
+        /// The only certificate authorities to trust, as PEM. With `None`, those of the platform.
         ca_pem: Option<String>,
     },
-    /// No TLS. Refused for every host but a loopback address (not a name: names may resolve to anything).
-    PlainOnLoopback,
+    /// No TLS. Allowed only for loopback addresses, not for host names, which can resolve to any address.
+    DisabledOnLoopback,
 }
 
-/// Why there is no connecting to a target as it is.
+/// Why a target cannot be connected to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unusable {
-    /// No TLS to somewhere else than this machine.
-    PlainAbroad,
+pub(super) enum InvalidTarget {
+    /// TLS is disabled for a host that is not a loopback address.
+    PlaintextToRemoteHost,
     /// The host is empty or a path.
-    Host,
+    InvalidHost,
 }
 
 impl DatabaseTarget {
-    /// Host and port, for people.
+    /// Host and port, for messages.
     pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// The options that sqlx connects with, but for TLS. They hold the password: never print them.
-    pub(super) fn connect_options(&self) -> Result<PgConnectOptions, Unusable> {
+    /// The options for sqlx, without TLS. They contain the password and must not be printed.
+    pub(super) fn connect_options(&self) -> Result<PgConnectOptions, InvalidTarget> {
         if self.host.is_empty() || self.host.starts_with('/') {
-            return Err(Unusable::Host);
+            return Err(InvalidTarget::InvalidHost);
         }
-        let plain = self.tls == Tls::PlainOnLoopback;
-        if plain
+        let is_plaintext = self.tls == Tls::DisabledOnLoopback;
+        if is_plaintext
             && !self
                 .host
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback())
         {
-            return Err(Unusable::PlainAbroad);
+            return Err(InvalidTarget::PlaintextToRemoteHost);
         }
-        let options = self.with_startup_options().ok_or(Unusable::Host)?;
+        let options = self
+            .with_startup_options()
+            .ok_or(InvalidTarget::InvalidHost)?;
         Ok(options
             .host(&self.host)
             .port(self.port)
@@ -79,15 +76,15 @@ impl DatabaseTarget {
             .username(&self.role)
             .password(self.password.expose_secret())
             .application_name(APPLICATION_NAME)
-            // TLS is not sqlx's business here: see the tunnel.
+            // The tunnel handles TLS.
             .ssl_mode(PgSslMode::Disable)
-            // We say ourselves what runs; sqlx would write whole statements into the log.
+            // sqlx would log whole statements.
             .disable_statement_logging())
     }
 
-    /// sqlx's builder only knows options of the form `-c name=value`; as they are, they can be given in a URL.
+    /// Passes the startup options through a URL: sqlx's builder accepts only options of the form `-c name=value`.
     fn with_startup_options(&self) -> Option<PgConnectOptions> {
-        // The password is a placeholder that keeps sqlx from looking for a password file.
+        // Without a placeholder password, sqlx would look for a password file.
         let mut url = Url::parse("postgres://role:placeholder@host/database").ok()?;
         if let Some(options) = &self.options {
             url.query_pairs_mut().append_pair("options", options);
@@ -98,7 +95,7 @@ impl DatabaseTarget {
 
 impl fmt::Debug for DatabaseTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Certificates are long and the password is nobody's business.
+        // Certificates are long, and the password must not be printed.
         f.debug_struct("DatabaseTarget")
             .field("address", &self.address())
             .field("database", &self.database)
@@ -125,10 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn without_tls_only_loopback_addresses_are_connected_to() {
+    fn without_tls_only_loopback_addresses_are_allowed() {
         for host in ["127.0.0.1", "127.8.8.8", "::1"] {
             assert!(
-                target(host, Tls::PlainOnLoopback).connect_options().is_ok(),
+                target(host, Tls::DisabledOnLoopback)
+                    .connect_options()
+                    .is_ok(),
                 "{host}"
             );
         }
@@ -139,20 +138,24 @@ mod tests {
             "ep-a.eu.neon.tech",
             "127.0.0.1.evil.example",
         ] {
-            let refused = target(host, Tls::PlainOnLoopback).connect_options().err();
-            assert_eq!(refused, Some(Unusable::PlainAbroad), "{host}");
+            let error = target(host, Tls::DisabledOnLoopback)
+                .connect_options()
+                .err();
+            assert_eq!(error, Some(InvalidTarget::PlaintextToRemoteHost), "{host}");
         }
         for host in ["", "/run/postgresql"] {
-            let refused = target(host, Tls::PlainOnLoopback).connect_options().err();
-            assert_eq!(refused, Some(Unusable::Host), "{host}");
+            let error = target(host, Tls::DisabledOnLoopback)
+                .connect_options()
+                .err();
+            assert_eq!(error, Some(InvalidTarget::InvalidHost), "{host}");
         }
     }
 
     #[test]
-    fn everything_reaches_the_connection_as_it_was_given() {
+    fn all_fields_of_the_target_reach_the_connection_options() {
         let options = target("ep-a.eu.neon.tech", Tls::VerifyFull { ca_pem: None })
             .connect_options()
-            .expect("usable");
+            .expect("the target is valid");
         assert_eq!(options.get_host(), "ep-a.eu.neon.tech");
         assert_eq!(options.get_port(), 5432);
         assert_eq!(options.get_database(), Some("neondb"));
@@ -165,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn a_target_does_not_print_its_password() {
-        let printed = format!("{:?}", target("127.0.0.1", Tls::PlainOnLoopback));
+    fn the_debug_output_of_a_target_does_not_contain_its_password() {
+        let printed = format!("{:?}", target("127.0.0.1", Tls::DisabledOnLoopback));
         assert!(!printed.contains("quiet-pass"), "{printed}");
         assert!(printed.contains("neondb_owner"), "{printed}");
     }

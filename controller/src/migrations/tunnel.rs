@@ -1,11 +1,13 @@
-//! TLS for a connection to Postgres: sqlx speaks plainly to a port of this process, and a task carries that over TLS.
+//! TLS for a connection to Postgres: sqlx connects without TLS to a local port, and a task forwards the bytes over TLS.
 //!
-//! sqlx has TLS of its own, at a price for every connection: it reads the platform's roots anew, and leaves Nagle's algorithm on, which holds
-//! the end of its handshake back until the server's delayed acknowledgement, some 40 ms later, of a second that a new
-//! tenant is made in. Also it trusts the platform's roots beside a given authority; here a given authority is the only one.
+//! sqlx supports TLS, with three disadvantages. It reads the platform's root certificates for every
+//! connection. It does not disable Nagle's algorithm, so that the end of the handshake waits about
+//! 40 ms for the server's delayed acknowledgement, while creating a tenant takes about a second in
+//! total. And it trusts the platform's roots in addition to a given authority, while here a given
+//! authority is the only trusted one.
 //!
-//! The port listens on loopback for one connection and is closed with it. Whoever else on this machine came first would have a line to the
-//! database, as from anywhere, and no password to go with it.
+//! The port listens on loopback, accepts one connection, and closes. Another local process that
+//! connects first reaches the database's login, as it could from anywhere, but has no password.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,19 +23,17 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// What Postgres' protocol asks for TLS with: its length, then the number 80877103.
+/// Postgres' SSLRequest message: its length, then the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-/// How long the port waits to be connected to.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the farewell to the server may take.
+/// For the TLS close message to the server.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why there is no tunnel.
 #[derive(Debug)]
 pub(super) enum TunnelError {
-    /// The network; time may mend it.
+    /// A network error, which may be transient.
     Io(io::Error),
-    /// The server is not to be trusted, or cannot be.
+    /// The server cannot be verified; a retry would not help.
     Untrusted(String),
 }
 
@@ -43,26 +43,26 @@ impl From<io::Error> for TunnelError {
     }
 }
 
-/// Whom to trust: the authorities in `ca_pem` alone or, without it, the platform's.
-pub(super) fn trust(ca_pem: Option<&str>) -> Result<Arc<ClientConfig>, String> {
-    /// Read once: roots change with the image, and reading them costs some milliseconds.
+/// A TLS configuration that trusts the authorities in `ca_pem` only or, without it, those of the platform.
+pub(super) fn client_config(ca_pem: Option<&str>) -> Result<Arc<ClientConfig>, String> {
+    /// Read once, because reading takes milliseconds and the roots change only with the image.
     static PLATFORM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let Some(pem) = ca_pem else {
         if let Some(config) = PLATFORM.get() {
             return Ok(Arc::clone(config));
         }
-        let config = config(rustls_native_certs::load_native_certs().certs)?;
+        let config = trusting(rustls_native_certs::load_native_certs().certs)?;
         return Ok(Arc::clone(PLATFORM.get_or_init(|| config)));
     };
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    config(certificates.map_err(|error| format!("the given authority is no certificate: {error}"))?)
+    trusting(certificates.map_err(|error| format!("the CA certificate is invalid: {error}"))?)
 }
 
-fn config(certificates: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
+fn trusting(certificates: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(certificates);
     if added == 0 {
-        return Err("there is no authority to trust".to_owned());
+        return Err("no trusted CA certificate found".to_owned());
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -73,22 +73,22 @@ fn config(certificates: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig
     Ok(Arc::new(config))
 }
 
-/// Connects to the server over TLS. Returns the address that leads to it; the tunnel lasts for one connection.
+/// Connects to the server over TLS. Returns the local address that forwards to it, for one connection.
 pub(super) async fn open(
     host: &str,
     port: u16,
-    trust: Arc<ClientConfig>,
+    tls_config: Arc<ClientConfig>,
 ) -> Result<SocketAddr, TunnelError> {
-    let server = connect(host, port, trust).await?;
+    let server = connect(host, port, tls_config).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
-        // Whoever was to come has given up, and knows why.
+        // If the client does not connect in time, it has reported an error of its own.
         let Ok(Ok((client, _))) = timeout(ACCEPT_TIMEOUT, listener.accept()).await else {
             return;
         };
         drop(listener);
-        carry(client, server).await;
+        forward(client, server).await;
     });
     Ok(address)
 }
@@ -96,7 +96,7 @@ pub(super) async fn open(
 async fn connect(
     host: &str,
     port: u16,
-    trust: Arc<ClientConfig>,
+    tls_config: Arc<ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, TunnelError> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| TunnelError::Untrusted(error.to_string()))?;
@@ -107,20 +107,20 @@ async fn connect(
         b'S' => {}
         b'N' => {
             return Err(TunnelError::Untrusted(
-                "the server does not speak TLS".to_owned(),
+                "the server does not support TLS".to_owned(),
             ));
         }
-        // An error of a server that has no time even for this question, such as too many connections.
-        _ => return Err(io::Error::other("the server did not answer the question for TLS").into()),
+        // The start of an error message, for example because of too many connections.
+        _ => return Err(io::Error::other("the server did not accept the SSLRequest").into()),
     }
-    TlsConnector::from(trust)
+    TlsConnector::from(tls_config)
         .connect(name, stream)
         .await
-        .map_err(refusal)
+        .map_err(handshake_error)
 }
 
-/// A certificate that is wrong stays wrong; other failures of a handshake may be the network's.
-fn refusal(error: io::Error) -> TunnelError {
+/// An invalid certificate is permanent; other errors of a handshake may be caused by the network.
+fn handshake_error(error: io::Error) -> TunnelError {
     match error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -132,13 +132,13 @@ fn refusal(error: io::Error) -> TunnelError {
     }
 }
 
-/// Carries bytes both ways until either end goes away, then closes both: a server at work has to learn that nobody waits
-/// any more.
-async fn carry(mut client: TcpStream, server: TlsStream<TcpStream>) {
+/// Forwards bytes in both directions until either end closes, then closes both, so that the server
+/// cancels a query whose client has gone.
+async fn forward(mut client: TcpStream, server: TlsStream<TcpStream>) {
     let _ = client.set_nodelay(true);
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = split(server);
-    // How it ended is seen by whoever uses the connection.
+    // The user of the connection sees the error.
     tokio::select! {
         _ = copy(&mut from_client, &mut to_server) => {}
         _ = copy(&mut from_server, &mut to_client) => {}
@@ -151,9 +151,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_failures_of_the_certificate_are_final() {
+    fn only_certificate_errors_are_permanent() {
         let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        for (error, is_final) in [
+        for (error, is_permanent) in [
             (io::Error::new(io::ErrorKind::InvalidData, untrusted), true),
             (
                 io::Error::new(io::ErrorKind::InvalidData, rustls::Error::DecryptError),
@@ -161,31 +161,31 @@ mod tests {
             ),
             (io::ErrorKind::UnexpectedEof.into(), false),
         ] {
-            let refusal = refusal(error);
+            let error = handshake_error(error);
             assert_eq!(
-                matches!(refusal, TunnelError::Untrusted(_)),
-                is_final,
-                "{refusal:?}"
+                matches!(error, TunnelError::Untrusted(_)),
+                is_permanent,
+                "{error:?}"
             );
         }
     }
 
     #[test]
-    fn an_authority_that_is_none_is_refused_with_a_word() {
-        for (pem, word) in [
-            ("", "no authority"),
-            ("not PEM", "no authority"),
+    fn an_invalid_ca_certificate_is_rejected() {
+        for (pem, expected) in [
+            ("", "no trusted CA"),
+            ("not PEM", "no trusted CA"),
             (
                 "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
-                "no certificate",
+                "is invalid",
             ),
             (
                 "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-                "no authority",
+                "no trusted CA",
             ),
         ] {
-            let error = trust(Some(pem)).expect_err(pem);
-            assert!(error.contains(word), "{pem}: {error}");
+            let error = client_config(Some(pem)).expect_err(pem);
+            assert!(error.contains(expected), "{pem}: {error}");
         }
     }
 }

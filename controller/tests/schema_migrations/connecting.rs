@@ -154,7 +154,10 @@ async fn a_quota_that_is_used_up_is_not_waited_for() {
         .expect_err("refused");
     assert!(!failure.error.is_transient(), "{failure}");
     assert!(
-        matches!(failure.error, MigrationError::Unreachable { attempts: 1, .. }),
+        matches!(
+            failure.error,
+            MigrationError::Unreachable { attempts: 1, .. }
+        ),
         "{failure}"
     );
 }

@@ -150,7 +150,10 @@ async fn a_session_ended_by_the_server_is_worth_another_try() {
         "SELECT pg_terminate_backend(pg_backend_pid())",
     )]);
     let error = refused(&database, &suicide).await;
-    assert!(matches!(error, MigrationError::Interrupted { .. }), "{error}");
+    assert!(
+        matches!(error, MigrationError::Interrupted { .. }),
+        "{error}"
+    );
     assert!(error.is_transient());
 }
 

@@ -69,7 +69,7 @@ impl TestDatabase {
                 role: format!("{name}_owner"),
                 password: PASSWORD.to_owned().into(),
                 options: None,
-                tls: Tls::PlainOnLoopback,
+                tls: Tls::DisabledOnLoopback,
             },
             _server: server,
         }
@@ -177,7 +177,10 @@ pub(crate) async fn refused(database: &TestDatabase, set: &MigrationSet) -> Migr
 }
 
 /// Migrates in vain, and returns the statement that failed.
-pub(crate) async fn failing_statement(database: &TestDatabase, set: &MigrationSet) -> StatementError {
+pub(crate) async fn failing_statement(
+    database: &TestDatabase,
+    set: &MigrationSet,
+) -> StatementError {
     match refused(database, set).await {
         MigrationError::Statement(error) => *error,
         other => panic!("{other}"),

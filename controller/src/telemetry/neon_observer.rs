@@ -1,4 +1,4 @@
-//! Calls to the Neon API as metrics: the client tells, [`Metrics`] counts.
+//! Records the requests of the Neon client in [`Metrics`].
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use super::Metrics;
 
 impl Observer for Metrics {
     fn request(&self, route: Route, outcome: Outcome, elapsed: Duration) {
-        self.neon_request(route.name(), outcome.as_str(), elapsed);
+        self.record_neon_request(route.name(), outcome.as_str(), elapsed);
     }
 
     fn call(&self, route: Route, outcome: Outcome, elapsed: Duration) {
-        self.neon_call(route.name(), outcome.as_str(), elapsed);
+        self.record_neon_call(route.name(), outcome.as_str(), elapsed);
     }
 
     fn waited(&self, _route: Route, priority: Priority, waited: Duration) {
-        self.neon_waited(priority.as_str(), waited);
+        self.record_neon_quota_wait(priority.as_str(), waited);
     }
 
     fn slowed(&self, route: Route, _fraction: f64) {
-        self.neon_slowed(route.name());
+        self.record_neon_rate_limited(route.name());
     }
 }
