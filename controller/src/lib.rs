@@ -44,4 +44,5 @@ pub mod issue;
 pub mod telemetry;
 pub mod work_queue;
 
+// The identity of installations and Tenants.
 pub mod identity;
