@@ -1,19 +1,19 @@
-//! Which error means what: the reason that people read, and whether it passes by itself.
+//! The reason and the retry of each error.
 
 use neon_client::Route;
 
 use super::*;
 
-fn of_neon(kind: ErrorKind) -> ReconcileError {
+fn neon_error(kind: ErrorKind) -> ReconcileError {
     ReconcileError::neon(
         Component::Credentials,
-        "reading the project's credentials",
-        &neon_client::Error::new(Route::GetProject, kind),
+        "read the project's credentials",
+        neon_client::Error::new(Route::GetProject, kind),
     )
 }
 
 #[test]
-fn each_answer_of_neons_has_its_reason_and_its_retry() {
+fn each_neon_error_has_its_reason_and_retry() {
     let rows = [
         (ErrorKind::Auth, Reason::Unauthorized, Retry::OnChange),
         (
@@ -79,24 +79,22 @@ fn each_answer_of_neons_has_its_reason_and_its_retry() {
         ),
     ];
     for (kind, reason, retry) in rows {
-        let failure = of_neon(kind);
+        let error = neon_error(kind);
         assert_eq!(
-            (failure.component, failure.reason, failure.retry),
+            (error.issue.component, error.issue.reason, error.retry),
             (Component::Credentials, reason, retry),
             "{kind}"
         );
+        let message = error.to_issue().message;
         assert!(
-            failure
-                .message
-                .starts_with("reading the project's credentials: "),
-            "{}",
-            failure.message
+            message.starts_with("failed to read the project's credentials: "),
+            "{message}"
         );
     }
 }
 
 #[test]
-fn only_a_lasting_error_stalls_and_whatever_is_transient_is_tried_again() {
+fn transient_neon_errors_are_retried() {
     let kinds = [
         ErrorKind::Locked,
         ErrorKind::RateLimited {
@@ -109,22 +107,16 @@ fn only_a_lasting_error_stalls_and_whatever_is_transient_is_tried_again() {
     ];
     for kind in kinds {
         assert!(kind.is_transient());
-        assert_ne!(of_neon(kind).retry, Retry::OnChange, "{kind}");
+        assert_ne!(neon_error(kind).retry, Retry::OnChange, "{kind}");
     }
 }
 
 #[test]
-fn each_answer_of_the_api_server_has_its_retry() {
+fn each_error_of_the_api_server_has_its_retry() {
     let source = || kube::Error::LinesCodecMaxLineLengthExceeded;
     let rows = [
-        (
-            ClusterError::Conflict { what: "apply" },
-            Retry::After(CONFLICT_RETRY),
-        ),
-        (
-            ClusterError::NotFound { what: "apply" },
-            Retry::After(CONFLICT_RETRY),
-        ),
+        (ClusterError::Conflict { what: "apply" }, Retry::Conflict),
+        (ClusterError::NotFound { what: "apply" }, Retry::Conflict),
         (ClusterError::Exists { what: "apply" }, Retry::Backoff),
         (
             ClusterError::Unavailable {
@@ -134,7 +126,7 @@ fn each_answer_of_the_api_server_has_its_retry() {
             Retry::Backoff,
         ),
         (
-            ClusterError::Refused {
+            ClusterError::Rejected {
                 what: "apply",
                 message: "no".to_owned(),
             },
@@ -142,67 +134,45 @@ fn each_answer_of_the_api_server_has_its_retry() {
         ),
     ];
     for (error, retry) in rows {
-        let failure = ReconcileError::cluster(Component::Project, &error);
+        let error = ReconcileError::cluster(Component::Project, error);
         assert_eq!(
-            (failure.reason, failure.retry),
+            (error.issue.reason, error.retry),
             (Reason::KubernetesError, retry),
-            "{error}"
+            "{error:?}"
         );
     }
 }
 
 #[test]
-fn what_a_person_has_to_mend_stalls_and_the_rest_goes_on() {
-    let issue = Issue {
-        component: Component::Schema,
-        reason: Reason::NeonRequestRejected,
-        message: "m".to_owned(),
-    };
-    let failure = |retry| ReconcileError {
-        component: Component::Schema,
-        reason: Reason::NeonRequestRejected,
-        message: "m".to_owned(),
-        retry,
-    };
-    for passing in [Retry::Backoff, Retry::After(Duration::ZERO)] {
-        assert_eq!(
-            failure(passing).outcome(false),
-            StatusOutcome::InProgress(issue.clone())
-        );
-        assert_eq!(
-            failure(passing).outcome(true),
-            StatusOutcome::Deleting(issue.clone())
-        );
-    }
-    assert_eq!(
-        failure(Retry::OnChange).outcome(false),
-        StatusOutcome::Stalled(issue.clone())
-    );
-    assert_eq!(
-        failure(Retry::OnChange).outcome(true),
-        StatusOutcome::DeletionStalled(issue)
-    );
-    assert_eq!(
-        ReconcileError::transient(Component::Schema, Reason::NeonRequestRejected, "m"),
-        failure(Retry::Backoff)
-    );
-    assert_eq!(
-        ReconcileError::permanent(Component::Schema, Reason::NeonRequestRejected, "m"),
-        failure(Retry::OnChange)
-    );
+fn the_issue_of_an_error_contains_its_causes() {
+    let error = ReconcileError::permanent(Component::Schema, Reason::MigrationFailed, "failed")
+        .with_source(std::io::Error::other("connection reset"));
+    assert_eq!(error.to_string(), "failed");
+    assert_eq!(error.to_issue().message, "failed: connection reset");
 }
 
 #[test]
-fn an_account_that_cannot_be_listed_refuses_with_the_same_reasons() {
+fn an_outdated_or_deposed_reconciliation_writes_no_status() {
+    for (retry, writes) in [
+        (Retry::After(Duration::ZERO), true),
+        (Retry::Backoff, true),
+        (Retry::OnChange, true),
+        (Retry::Conflict, false),
+        (Retry::NotLeader, false),
+    ] {
+        assert_eq!(retry.may_write_status(), writes, "{retry:?}");
+    }
+}
+
+#[test]
+fn a_failed_listing_gives_the_account_the_same_reasons() {
     let issue = account_issue(&neon_client::Error::new(
         Route::ListProjects,
         ErrorKind::Auth,
     ));
     assert_eq!(issue.reason, Reason::Unauthorized);
     assert!(
-        issue
-            .message
-            .starts_with("the account cannot be listed: "),
+        issue.message.starts_with("the account cannot be listed: "),
         "{}",
         issue.message
     );

@@ -66,3 +66,31 @@ fn quota_differs(observed: Quota, desired: Quota) -> bool {
 fn differs<T: PartialEq>(observed: Option<T>, desired: Option<T>) -> bool {
     desired.is_some() && desired != observed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_differs_if_the_desired_state_sets_another_limit() {
+        let quota = |limit| Quota {
+            active_time_seconds: limit,
+            ..Quota::default()
+        };
+        for (desired, observed, expected) in [
+            (None, Some(5), false),
+            (Some(0), None, false),
+            (Some(0), Some(0), false),
+            (Some(0), Some(5), true),
+            (Some(5), None, true),
+            (Some(5), Some(5), false),
+            (Some(5), Some(6), true),
+        ] {
+            assert_eq!(
+                quota_differs(quota(observed), quota(desired)),
+                expected,
+                "{desired:?} {observed:?}"
+            );
+        }
+    }
+}

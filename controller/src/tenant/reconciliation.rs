@@ -18,7 +18,7 @@ use crate::accounts::Account;
 use crate::cache::{NamespacedName, ObservedSecret};
 use crate::cluster::ClusterError;
 use crate::context::Context;
-use crate::error::ReconcileError;
+use crate::error::{ReconcileError, Retry};
 use crate::identity::TenantUid;
 use crate::issue::Component;
 use crate::migrations::MigrationSet;
@@ -281,12 +281,30 @@ impl Reconciliation<'_> {
 
 impl From<&ReconcileError> for StatusOutcome {
     fn from(error: &ReconcileError) -> Self {
-        use crate::error::Retry;
         match error.retry {
             Retry::OnChange => Self::Stalled(error.to_issue()),
             Retry::After(_) | Retry::Backoff | Retry::Conflict | Retry::NotLeader => {
                 Self::InProgress(error.to_issue())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_permanent_error_stalls_the_tenant() {
+        let outcome = |error: ReconcileError| StatusOutcome::from(&error);
+        let (component, reason) = (Component::Schema, Reason::MigrationFailed);
+        assert!(matches!(
+            outcome(ReconcileError::transient(component, reason, "failed")),
+            StatusOutcome::InProgress(_)
+        ));
+        assert!(matches!(
+            outcome(ReconcileError::permanent(component, reason, "failed")),
+            StatusOutcome::Stalled(_)
+        ));
     }
 }

@@ -7,17 +7,18 @@ mod account;
 mod steps;
 
 use controller::accounts::{ListingBuilder, Snapshot};
+use controller::cache::ObservedSecret;
 use controller::error::ReconcileError;
 use controller::identity::{InstallationId, TenantUid, project_name};
+use controller::issue::{Component, Issue};
 use controller::tenant::apply::progress;
 use controller::tenant::desired::{
-    DesiredState, TenantName, deletion_policy, secret_name, validate,
+    DesiredState, TenantName, deletion_policy, resolve_desired, secret_name,
 };
-use controller::tenant::observed::{
-    ObservedAccount, ObservedCompute, ObservedSecret, ObservedState, Schema, SchemaTarget,
-};
-use controller::tenant::plan::{Intent, Step, plan};
-use controller::tenant::status::{Component, Issue, StatusInput, StatusOutcome, report};
+use controller::tenant::intent::Intent;
+use controller::tenant::observed::{ObservedCompute, ObservedState, SchemaTarget};
+use controller::tenant::plan::{Step, plan};
+use controller::tenant::status::{StatusInput, StatusOutcome, build_status};
 use crds::{
     ApiKeySecretRef, Compute, ConditionType, NeonAccount, Reason, TenantClassSpec, TenantDefaults,
     TenantStatus, is_true,
@@ -35,7 +36,7 @@ use crate::world::{Stop, Stored, World, conflict};
 )]
 struct ReconcileState {
     credentials: Option<(ProjectId, u32)>,
-    endpoint: Option<ObservedCompute>,
+    compute: Option<ObservedCompute>,
     project_found: bool,
     deleted: Option<ProjectId>,
     password_rejected: bool,
@@ -119,7 +120,7 @@ impl Process {
     /// A listing that nobody waits for begins: it shows what is there now.
     pub(crate) fn begin_listing(&mut self, world: &World) {
         let mut listing = ListingBuilder::begin(world.now);
-        listing.page(&world.listed(), Vec::new(), &installation());
+        listing.add_page(&world.listed(), Vec::new(), &installation());
         self.listing = Some(listing);
     }
 
@@ -150,7 +151,7 @@ impl Process {
         }
         let observed = self.observe(world, rec);
         let step = plan(&rec.intent, &observed);
-        let done = match verdict_of(rec, &step) {
+        let done = match outcome_of(&step) {
             Some(outcome) => {
                 if step == Step::UpToDate {
                     rec.status.effective = rec.desired().ok().map(DesiredState::effective);
@@ -167,11 +168,10 @@ impl Process {
         }
     }
 
-    fn fail(&self, world: &mut World, rec: &mut Reconciliation, failure: &ReconcileError) -> Went {
-        if failure.reason != Reason::KubernetesError {
+    fn fail(&self, world: &mut World, rec: &mut Reconciliation, error: &ReconcileError) -> Went {
+        if error.issue.reason != Reason::KubernetesError {
             let observed = self.observe(world, rec);
-            let outcome = failure.outcome(rec.tenant.deleting);
-            if let Err(Stop::Crash) = save(world, rec, &observed, &outcome) {
+            if let Err(Stop::Crash) = save(world, rec, &observed, &StatusOutcome::from(error)) {
                 return Went::Crashed;
             }
         }
@@ -201,19 +201,19 @@ impl Process {
             orphan: false,
             reconcile_at: rec.tenant.reconcile_at.clone(),
             class_has_finalizer: world.class_has_finalizer,
-            account: ObservedAccount::Usable,
+            account: Ok(()),
             project_name: project_name(&label, &installation(), uid_of(rec.tenant.uid)),
             listing: self
                 .snapshot
                 .listing_for(uid_of(rec.tenant.uid), project.as_ref()),
-            endpoint: rec.state.endpoint.clone(),
+            compute: rec.state.compute.clone(),
             project_found: rec.state.project_found,
             deleted: rec.state.deleted.clone(),
-            taken_by: None,
+            claimed_by: None,
             secret,
             password_rejected: rec.state.password_rejected,
             ca_digest: None,
-            schema: Schema::Target(SchemaTarget {
+            schema: Ok(SchemaTarget {
                 version: world.schema,
                 digest: digest(world.schema),
             }),
@@ -228,19 +228,8 @@ impl Process {
         step: &Step,
     ) -> Result<(), Stop> {
         let was_ready = is_true(&rec.status.conditions, ConditionType::Ready);
-        if let Some((component, reason, message)) = progress(step).filter(|_| was_ready) {
-            let issue = Issue {
-                component,
-                reason,
-                message: message.to_owned(),
-            };
-            let deleting = rec.tenant.deleting;
-            let outcome = if deleting {
-                StatusOutcome::Deleting(issue)
-            } else {
-                StatusOutcome::InProgress(issue)
-            };
-            save(world, rec, observed, &outcome)?;
+        if let Some(issue) = progress(step).filter(|_| was_ready) {
+            save(world, rec, observed, &StatusOutcome::InProgress(issue))?;
         }
         match step {
             Step::AddClassFinalizer => {
@@ -323,7 +312,7 @@ fn intent(tenant: &Stored, status: &TenantStatus) -> Intent {
         return Intent::Delete(deletion_policy(&tenant.spec, Some(&class()), in_effect));
     }
     let settled = status.project.as_ref().and(status.effective.as_ref());
-    Intent::Provision(validate(NAME, &tenant.spec, &class(), settled))
+    Intent::Provision(resolve_desired(NAME, &tenant.spec, &class(), settled))
 }
 
 fn ends(step: &Step) -> bool {
@@ -338,43 +327,18 @@ fn ends(step: &Step) -> bool {
 }
 
 fn progress_of(component: Component, reason: Reason) -> StatusOutcome {
-    StatusOutcome::InProgress(Issue {
-        component,
-        reason,
-        message: String::new(),
-    })
+    StatusOutcome::InProgress(Issue::new(component, reason, ""))
 }
 
-/// What the status says at a step that ends the pass.
-fn verdict_of(rec: &Reconciliation, step: &Step) -> Option<StatusOutcome> {
-    let issue = |reason, message: &String| Issue {
-        component: Component::Project,
-        reason,
-        message: message.clone(),
-    };
-    Some(match (step, rec.tenant.deleting) {
-        (Step::UpToDate, _) => StatusOutcome::Ready,
-        (Step::Suspended, _) => StatusOutcome::Suspended,
-        (Step::Stalled(issue), false) => {
-            StatusOutcome::Stalled(issue(issue.reason, &issue.message))
-        }
-        (Step::Stalled(issue), true) => {
-            StatusOutcome::DeletionStalled(issue(issue.reason, &issue.message))
-        }
-        (
-            Step::Wait {
-                reason, message, ..
-            },
-            false,
-        ) => StatusOutcome::InProgress(issue(*reason, message)),
-        (
-            Step::Wait {
-                reason, message, ..
-            },
-            true,
-        ) => StatusOutcome::Deleting(issue(*reason, message)),
-        _ => return None,
-    })
+/// The outcome of a step that ends the reconciliation.
+fn outcome_of(step: &Step) -> Option<StatusOutcome> {
+    match step {
+        Step::UpToDate => Some(StatusOutcome::Ready),
+        Step::Suspended => Some(StatusOutcome::Suspended),
+        Step::Stalled(issue) => Some(StatusOutcome::Stalled(issue.clone())),
+        Step::Wait { issue, .. } => Some(StatusOutcome::InProgress(issue.clone())),
+        _ => None,
+    }
 }
 
 /// Writes the status, if that changes anything.
@@ -402,11 +366,12 @@ fn save(
     });
     let seen = StatusInput {
         generation: Some(rec.tenant.generation),
+        deleting: rec.tenant.deleting,
         credentials,
         schema,
         now: world.now,
     };
-    let next = report(rec.status.clone(), outcome, seen);
+    let next = build_status(rec.status.clone(), outcome, seen);
     if rec.tenant.status.as_ref() != Some(&next) {
         let stored = world.stored(rec.tenant.uid)?;
         // Edits of the spec meanwhile do no harm; a status that somebody else wrote ends the pass.

@@ -1,7 +1,7 @@
 //! A world and a controller in it, and what must be so at any time and in the end.
 
 use controller::identity::marked_tenant;
-use controller::tenant::desired::{TenantName, validate};
+use controller::tenant::desired::{TenantName, resolve_desired};
 use controller::tenant::plan::Step;
 use crds::{Compute, ConnectionSecret, DeletionPolicy, Quota};
 use jiff::SignedDuration;
@@ -185,7 +185,7 @@ impl Simulation {
         }
         let mut rested = 0;
         for _ in 0..QUIET_PASSES_MAX {
-            match self.rec() {
+            match self.reconcile() {
                 Went::Idle | Went::Ended(Step::RemoveFinalizer(_)) => return,
                 // Twice with a listing between: what only a listing shows is mended too.
                 Went::Ended(Step::UpToDate) if rested == 2 => return,
@@ -214,7 +214,7 @@ impl Simulation {
     }
 
     /// Goes on to the end of a pass.
-    fn rec(&mut self) -> Went {
+    fn reconcile(&mut self) -> Went {
         for _ in 0..MAX_STEPS_PER_RECONCILE {
             match self.step() {
                 Went::On => {}
@@ -222,7 +222,7 @@ impl Simulation {
             }
         }
         panic!(
-            "a pass takes more than {PASS_STEPS_MAX} steps, with {:?}",
+            "a pass takes more than {MAX_STEPS_PER_RECONCILE} steps, with {:?}",
             self.world.tenant
         );
     }
@@ -251,8 +251,8 @@ impl Simulation {
             namespace: "acme",
             name: "one",
         };
-        let desired =
-            validate(name, &tenant.spec, &class(), None).expect("a wish that can be granted");
+        let desired = resolve_desired(name, &tenant.spec, &class(), None)
+            .expect("a wish that can be granted");
         let held = self.world.alive(&all[0].id).expect("it is there").clone();
         let quota = held
             .project

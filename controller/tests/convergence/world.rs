@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::LazyLock;
 
 use controller::error::ReconcileError;
+use controller::issue::Component;
 use controller::tenant::desired::{ComputeSettings, DesiredState};
-use controller::tenant::status::Component;
 use crds::{Reason, TenantSpec, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
 use neon_client::ids::ProjectId;
-use neon_client::model::{AllowedIps, Project, ProjectSettings, Quota};
+use neon_client::model::{AllowedIps, Project, ProjectSettings};
 
 /// A request is sent within this time after it was recorded.
 pub(crate) const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(10);
@@ -45,9 +45,9 @@ pub(crate) enum Fate {
     Late(u16),
 }
 
-/// Why no project was created, as far as the caller can know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotCreated {
+/// The answer to a creation request.
+pub(crate) enum CreateReply {
+    Created(Held),
     Refused,
     Ambiguous,
 }
@@ -260,11 +260,11 @@ impl World {
         &mut self,
         name: &str,
         desired: &DesiredState,
-    ) -> Result<Result<Held, NotCreated>, Stop> {
+    ) -> Result<CreateReply, Stop> {
         self.pass_time(EFFECT);
         let fate = self.creations.pop_front().unwrap_or(Fate::Good);
         if matches!(fate, Fate::Refused) {
-            return Ok(Err(NotCreated::Refused));
+            return Ok(CreateReply::Refused);
         }
         self.projects_made += 1;
         let mut project = Project {
@@ -284,14 +284,14 @@ impl World {
             let after = SignedDuration::from_secs(i64::from(seconds)).min(self.late_max);
             self.in_flight.push((self.now + after, held));
             self.effect()?;
-            return Ok(Err(NotCreated::Ambiguous));
+            return Ok(CreateReply::Ambiguous);
         }
         self.projects.insert(held.project.id.clone(), held.clone());
         self.effect()?;
         if matches!(fate, Fate::Good) {
-            return Ok(Ok(held));
+            return Ok(CreateReply::Created(held));
         }
-        Ok(Err(NotCreated::Ambiguous))
+        Ok(CreateReply::Ambiguous)
     }
 
     pub(crate) fn new_password(&mut self) -> u32 {
@@ -323,13 +323,7 @@ impl World {
 pub(crate) fn set(project: &mut Project, name: &str, desired: &DesiredState, now: Timestamp) {
     name.clone_into(&mut project.name);
     project.settings = Some(ProjectSettings {
-        quota: Some(Quota {
-            active_time_seconds: desired.quota.active_time_seconds,
-            compute_time_seconds: desired.quota.compute_time_seconds,
-            written_data_bytes: desired.quota.written_data_bytes,
-            data_transfer_bytes: desired.quota.data_transfer_bytes,
-            logical_size_bytes: desired.quota.logical_size_bytes,
-        }),
+        quota: Some(desired.quota),
         allowed_ips: desired.allowed_ips.clone().map(|ips| AllowedIps {
             ips: Some(ips),
             ..AllowedIps::default()

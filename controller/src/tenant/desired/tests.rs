@@ -1,4 +1,4 @@
-//! The wish by tables: what a spec becomes with its class, and what is refused in which words.
+//! The desired state by tables: how a spec is completed from its class, and what is rejected.
 
 mod adoption;
 mod immutable;
@@ -42,32 +42,32 @@ fn cu(units: f64) -> ComputeUnits {
     ComputeUnits::new(units).unwrap()
 }
 
-fn compute_of(min: Option<f64>, max: Option<f64>, sleep: Option<i64>) -> Compute {
+fn compute_of(min: Option<f64>, max: Option<f64>, suspend_timeout: Option<i64>) -> Compute {
     Compute {
         min_cu: min,
         max_cu: max,
-        suspend_timeout_seconds: sleep,
+        suspend_timeout_seconds: suspend_timeout,
     }
 }
 
 /// A change of spec and class.
 type Change = fn(&mut TenantSpec, &mut TenantClassSpec);
 
-fn wish_after(change: Change) -> Result<DesiredState, Issue> {
+fn resolve_with(change: Change) -> Result<DesiredState, Issue> {
     let (mut spec, mut class) = (TenantSpec::default(), class());
     change(&mut spec, &mut class);
-    validate(NAME, &spec, &class, None)
+    resolve_desired(NAME, &spec, &class, None)
 }
 
-/// Each change is refused for this reason, in words that hold all of these.
-fn refused(cases: &[(&str, Change, Reason, &[&str])]) {
-    for (what, change, reason, words) in cases {
-        let issue = wish_after(*change).expect_err(what);
-        assert_eq!(issue.reason, *reason, "{what}: {}", issue.message);
-        for word in *words {
+/// Checks that each change is rejected with this reason and a message that contains these values.
+fn assert_rejected(cases: &[(&str, Change, Reason, &[&str])]) {
+    for (description, change, reason, values) in cases {
+        let issue = resolve_with(*change).expect_err(description);
+        assert_eq!(issue.reason, *reason, "{description}: {}", issue.message);
+        for value in *values {
             assert!(
-                issue.message.contains(word),
-                "{what}: {word:?} is not in {:?}",
+                issue.message.contains(value),
+                "{description}: {value:?} is not in {:?}",
                 issue.message
             );
         }
@@ -75,7 +75,7 @@ fn refused(cases: &[(&str, Change, Reason, &[&str])]) {
 }
 
 #[test]
-fn a_tenant_that_asks_for_nothing_gets_its_class_and_neons_names() {
+fn an_empty_spec_gets_the_defaults_of_the_class_and_neons_names() {
     let expected = DesiredState {
         class_name: "default".to_owned(),
         label: "acme/one".to_owned(),
@@ -97,19 +97,19 @@ fn a_tenant_that_asks_for_nothing_gets_its_class_and_neons_names() {
         adopt: None,
         secret_name: "one-connection".to_owned(),
     };
-    assert_eq!(wish_after(|_, _| {}), Ok(expected));
+    assert_eq!(resolve_with(|_, _| {}), Ok(expected));
 }
 
 #[test]
-fn what_the_class_says_holds_where_the_tenant_is_silent() {
-    let caches_synced: Change = |_, class| {
+fn the_class_supplies_fields_that_the_spec_leaves_out() {
+    let defaults: Change = |_, class| {
         class.defaults = TenantDefaults {
             region: Some("aws-us-east-2".to_owned()),
             postgres_version: Some(16),
             compute: Some(compute_of(Some(0.5), Some(2.0), Some(600))),
-            quota: Some(Quota {
+            quota: Some(crds::Quota {
                 active_time_seconds: Some(60),
-                ..Quota::default()
+                ..crds::Quota::default()
             }),
             history_retention_seconds: Some(3_600),
             allowed_ips: Some(vec!["10.0.0.0/8".to_owned()]),
@@ -120,7 +120,7 @@ fn what_the_class_says_holds_where_the_tenant_is_silent() {
         };
         class.deletion_policy = Some(DeletionPolicy::Retain);
     };
-    let desired = wish_after(caches_synced).unwrap();
+    let desired = resolve_with(defaults).unwrap();
     assert_eq!(desired.region.as_str(), "aws-us-east-2");
     assert_eq!(desired.postgres_version, 16);
     assert_eq!(
@@ -143,13 +143,13 @@ fn what_the_class_says_holds_where_the_tenant_is_silent() {
 }
 
 #[test]
-fn what_the_tenant_says_holds_against_the_class_field_by_field() {
-    let desired = wish_after(|spec, class| {
+fn each_field_of_the_spec_overrides_the_class() {
+    let desired = resolve_with(|spec, class| {
         class.defaults.compute = Some(compute_of(Some(0.5), Some(2.0), Some(600)));
-        class.defaults.quota = Some(Quota {
+        class.defaults.quota = Some(crds::Quota {
             active_time_seconds: Some(60),
             written_data_bytes: Some(1),
-            ..Quota::default()
+            ..crds::Quota::default()
         });
         class.defaults.database = Some(Database {
             name: Some("shop".to_owned()),
@@ -163,9 +163,9 @@ fn what_the_tenant_says_holds_against_the_class_field_by_field() {
             region: Some("azure-gwc".to_owned()),
             postgres_version: Some(15),
             compute: Some(compute_of(None, Some(4.0), None)),
-            quota: Some(Quota {
+            quota: Some(crds::Quota {
                 active_time_seconds: Some(0),
-                ..Quota::default()
+                ..crds::Quota::default()
             }),
             history_retention_seconds: Some(0),
             allowed_ips: Some(Vec::new()),
@@ -212,8 +212,8 @@ fn what_the_tenant_says_holds_against_the_class_field_by_field() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_what_to_write_instead() {
-    refused(&[
+fn an_invalid_spec_is_rejected_with_a_hint() {
+    assert_rejected(&[
         (
             "no region",
             |_, class| class.defaults.region = None,
@@ -221,7 +221,7 @@ fn what_cannot_be_is_refused_with_what_to_write_instead() {
             &["spec.region", "spec.defaults.region of TenantClass default"],
         ),
         (
-            "sizes that cross once the class filled in",
+            "a minimum from the class above the maximum of the spec",
             |spec, class| {
                 class.defaults.compute = Some(compute_of(Some(4.0), None, None));
                 spec.compute = Some(compute_of(None, Some(1.0), None));
@@ -230,7 +230,7 @@ fn what_cannot_be_is_refused_with_what_to_write_instead() {
             &["minCU 4", "maxCU 1", "set both"],
         ),
         (
-            "a size that is none",
+            "an invalid size",
             |spec, _| {
                 spec.compute = Some(compute_of(Some(0.3), None, None));
             },
@@ -248,16 +248,16 @@ fn what_cannot_be_is_refused_with_what_to_write_instead() {
         (
             "a negative quota",
             |spec, _| {
-                spec.quota = Some(Quota {
+                spec.quota = Some(crds::Quota {
                     logical_size_bytes: Some(-1),
-                    ..Quota::default()
+                    ..crds::Quota::default()
                 });
             },
             Reason::InvalidSpec,
             &["spec.quota.logicalSizeBytes"],
         ),
         (
-            "a version that is none",
+            "an invalid version",
             |spec, _| spec.postgres_version = Some(-17),
             Reason::InvalidSpec,
             &["spec.postgresVersion"],
@@ -277,8 +277,8 @@ fn what_cannot_be_is_refused_with_what_to_write_instead() {
 }
 
 #[test]
-fn what_the_class_does_not_offer_is_refused_with_what_it_does() {
-    refused(&[
+fn a_value_outside_the_class_limits_is_rejected_with_the_allowed_values() {
+    assert_rejected(&[
         (
             "region",
             |_, class| {
@@ -321,43 +321,43 @@ fn what_the_class_does_not_offer_is_refused_with_what_it_does() {
         (
             "a quota over the limit",
             |spec, class| {
-                class.limits.quota = Some(Quota {
+                class.limits.quota = Some(crds::Quota {
                     data_transfer_bytes: Some(100),
-                    ..Quota::default()
+                    ..crds::Quota::default()
                 });
-                spec.quota = Some(Quota {
+                spec.quota = Some(crds::Quota {
                     data_transfer_bytes: Some(101),
-                    ..Quota::default()
+                    ..crds::Quota::default()
                 });
             },
             Reason::ClassLimitExceeded,
             &["quota.dataTransferBytes 101", "use 1 to 100"],
         ),
         (
-            "no quota where there is a limit",
+            "an unlimited quota where the class has a limit",
             |spec, class| {
-                class.limits.quota = Some(Quota {
+                class.limits.quota = Some(crds::Quota {
                     compute_time_seconds: Some(100),
-                    ..Quota::default()
+                    ..crds::Quota::default()
                 });
-                spec.quota = Some(Quota {
+                spec.quota = Some(crds::Quota {
                     compute_time_seconds: Some(0),
-                    ..Quota::default()
+                    ..crds::Quota::default()
                 });
             },
             Reason::ClassLimitExceeded,
-            &["quota.computeTimeSeconds 0 (no limit)", "use 1 to 100"],
+            &["quota.computeTimeSeconds 0 (unlimited)", "use 1 to 100"],
         ),
         (
             "the class's own default over its limit",
             |_, class| {
-                class.limits.quota = Some(Quota {
+                class.limits.quota = Some(crds::Quota {
                     active_time_seconds: Some(100),
-                    ..Quota::default()
+                    ..crds::Quota::default()
                 });
-                class.defaults.quota = Some(Quota {
+                class.defaults.quota = Some(crds::Quota {
                     active_time_seconds: Some(200),
-                    ..Quota::default()
+                    ..crds::Quota::default()
                 });
             },
             Reason::ClassLimitExceeded,
@@ -367,14 +367,14 @@ fn what_the_class_does_not_offer_is_refused_with_what_it_does() {
 }
 
 #[test]
-fn a_limit_is_what_a_tenant_gets_that_asks_for_nothing() {
-    let desired = wish_after(|_, class| {
+fn a_limit_of_the_class_is_the_default_of_an_empty_spec() {
+    let desired = resolve_with(|_, class| {
         class.limits.min_cu = Some(0.5);
         class.limits.max_cu = Some(2.0);
-        class.limits.quota = Some(Quota {
+        class.limits.quota = Some(crds::Quota {
             active_time_seconds: Some(100),
             written_data_bytes: Some(0),
-            ..Quota::default()
+            ..crds::Quota::default()
         });
     })
     .unwrap();
@@ -386,86 +386,63 @@ fn a_limit_is_what_a_tenant_gets_that_asks_for_nothing() {
     assert_eq!(
         desired.quota.written_data_bytes,
         Some(0),
-        "a limit of 0 is none"
+        "a limit of 0 is unlimited"
     );
 }
 
 #[test]
-fn at_its_limit_a_value_is_within_it() {
-    let desired = wish_after(|spec, class| {
+fn a_value_equal_to_the_limit_is_allowed() {
+    let desired = resolve_with(|spec, class| {
         class.limits = ClassLimits {
             min_cu: Some(0.5),
             max_cu: Some(2.0),
             regions: Some(vec!["aws-eu-central-1".to_owned()]),
             postgres_versions: Some(vec![17]),
-            quota: Some(Quota {
+            quota: Some(crds::Quota {
                 active_time_seconds: Some(100),
-                ..Quota::default()
+                ..crds::Quota::default()
             }),
         };
         spec.compute = Some(compute_of(Some(0.5), Some(2.0), None));
-        spec.quota = Some(Quota {
+        spec.quota = Some(crds::Quota {
             active_time_seconds: Some(100),
-            ..Quota::default()
+            ..crds::Quota::default()
         });
     });
-    assert!(desired.is_ok(), "{wish:?}");
-    let nothing_listed = wish_after(|_, class| {
+    assert!(desired.is_ok(), "{desired:?}");
+    let empty_lists = resolve_with(|_, class| {
         class.limits.regions = Some(Vec::new());
         class.limits.postgres_versions = Some(Vec::new());
     });
     assert!(
-        nothing_listed.is_ok(),
-        "an empty list limits nothing: {nothing_listed:?}"
+        empty_lists.is_ok(),
+        "an empty list is no limit: {empty_lists:?}"
     );
 }
 
 #[test]
-fn the_status_shows_a_wish_without_limits_that_are_none() {
-    let shown = wish_after(|spec, _| {
-        spec.quota = Some(Quota {
+fn the_effective_configuration_omits_unlimited_quotas() {
+    let effective = resolve_with(|spec, _| {
+        spec.quota = Some(crds::Quota {
             active_time_seconds: Some(5),
             written_data_bytes: Some(0),
-            ..Quota::default()
+            ..crds::Quota::default()
         });
     })
     .unwrap()
     .effective();
     assert_eq!(
-        shown.quota,
-        Quota {
+        effective.quota,
+        crds::Quota {
             active_time_seconds: Some(5),
-            ..Quota::default()
+            ..crds::Quota::default()
         }
     );
     assert_eq!(
-        shown.database,
+        effective.database,
         Database {
             name: Some("neondb".to_owned()),
             owner: Some("neondb_owner".to_owned())
         }
     );
-}
-
-#[test]
-fn a_quota_differs_where_the_wish_names_another_limit() {
-    let quota = |limit| Quota {
-        active_time_seconds: limit,
-        ..Quota::default()
-    };
-    for (wished, seen, differs) in [
-        (None, Some(5), false),
-        (Some(0), None, false),
-        (Some(0), Some(0), false),
-        (Some(0), Some(5), true),
-        (Some(5), None, true),
-        (Some(5), Some(5), false),
-        (Some(5), Some(6), true),
-    ] {
-        assert_eq!(
-            quota(wished).differs_from(&quota(seen)),
-            differs,
-            "{wished:?} {seen:?}"
-        );
-    }
 }

@@ -1,4 +1,4 @@
-//! The plan by tables and properties. Every case begins with a Tenant at rest, or a new one, and says what is different.
+//! Tests of the plan by tables and properties. Each case starts with an up-to-date or a new Tenant and changes it.
 
 mod adoption;
 mod creation;

@@ -1,4 +1,4 @@
-//! What each verdict makes of a status: conditions, phase, and what is kept through trouble.
+//! The status that follows from each outcome: conditions, phase, and what remains unchanged.
 
 mod properties;
 
@@ -13,9 +13,10 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn seen(credentials: bool, schema: bool, second: i64) -> StatusInput {
+fn input(credentials: bool, schema: bool, second: i64) -> StatusInput {
     StatusInput {
         generation: Some(7),
+        deleting: false,
         credentials,
         schema,
         now: at(second),
@@ -23,14 +24,10 @@ fn seen(credentials: bool, schema: bool, second: i64) -> StatusInput {
 }
 
 fn issue(component: Component, reason: Reason) -> Issue {
-    Issue {
-        component,
-        reason,
-        message: format!("{reason} in words"),
-    }
+    Issue::new(component, reason, format!("message of {reason}"))
 }
 
-/// A Tenant that has a project, a Secret and schema version 3.
+/// The status of a Tenant with a project, a Secret and schema version 3.
 fn complete() -> TenantStatus {
     TenantStatus {
         project: Some(ProjectStatus {
@@ -66,18 +63,18 @@ fn complete() -> TenantStatus {
 }
 
 fn ready() -> TenantStatus {
-    report(complete(), &StatusOutcome::Ready, seen(true, true, 100))
+    build_status(complete(), &StatusOutcome::Ready, input(true, true, 100))
 }
 
 /// `Type=Status/Reason` of each condition, sorted.
 fn conditions(status: &TenantStatus) -> Vec<String> {
-    let word = |condition: &Condition| {
+    let summary = |condition: &Condition| {
         format!(
             "{}={}/{}",
             condition.type_, condition.status, condition.reason
         )
     };
-    let mut all: Vec<String> = status.conditions.iter().map(word).collect();
+    let mut all: Vec<String> = status.conditions.iter().map(summary).collect();
     all.sort();
     all
 }
@@ -87,7 +84,7 @@ fn condition(status: &TenantStatus, kind: ConditionType) -> &Condition {
 }
 
 #[test]
-fn a_ready_tenant_says_so_in_every_part() {
+fn a_ready_tenant_is_ready_in_every_component() {
     let status = ready();
     assert_eq!(
         conditions(&status),
@@ -114,9 +111,9 @@ fn a_ready_tenant_says_so_in_every_part() {
 }
 
 #[test]
-fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
+fn a_tenant_in_progress_reports_the_current_component() {
     let creating = StatusOutcome::InProgress(issue(Component::Project, Reason::CreatingProject));
-    let status = report(TenantStatus::default(), &creating, seen(false, false, 1));
+    let status = build_status(TenantStatus::default(), &creating, input(false, false, 1));
     assert_eq!(
         conditions(&status),
         [
@@ -131,7 +128,7 @@ fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
     let migrating = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
     let mut half = complete();
     half.schema = None;
-    let status = report(half, &migrating, seen(true, false, 2));
+    let status = build_status(half, &migrating, input(true, false, 2));
     assert_eq!(
         conditions(&status),
         [
@@ -146,34 +143,30 @@ fn a_tenant_on_its_way_names_the_part_that_it_is_at() {
 }
 
 #[test]
-fn a_stalled_tenant_is_not_reconciling_and_the_other_way_round() {
-    let stalled = report(
+fn stalled_and_reconciling_exclude_each_other() {
+    let stalled = build_status(
         ready(),
         &StatusOutcome::Stalled(issue(Component::Project, Reason::NeonRequestRejected)),
-        seen(true, true, 200),
+        input(true, true, 200),
     );
     assert!(is_true(&stalled.conditions, ConditionType::Stalled));
     assert_eq!(
         find_condition(&stalled.conditions, ConditionType::Reconciling),
         None
     );
-    let going_on = StatusOutcome::InProgress(issue(Component::Project, Reason::UpdatingProject));
-    let going_on = report(stalled, &going_on, seen(true, true, 300));
-    assert!(is_true(&going_on.conditions, ConditionType::Reconciling));
+    let in_progress = StatusOutcome::InProgress(issue(Component::Project, Reason::UpdatingProject));
+    let in_progress = build_status(stalled, &in_progress, input(true, true, 300));
+    assert!(is_true(&in_progress.conditions, ConditionType::Reconciling));
     assert_eq!(
-        find_condition(&going_on.conditions, ConditionType::Stalled),
+        find_condition(&in_progress.conditions, ConditionType::Stalled),
         None
     );
-    let done = report(going_on, &StatusOutcome::Ready, seen(true, true, 400));
-    assert_eq!(
-        conditions(&done),
-        conditions(&ready()),
-        "neither is left over"
-    );
+    let done = build_status(in_progress, &StatusOutcome::Ready, input(true, true, 400));
+    assert_eq!(conditions(&done), conditions(&ready()), "both are removed");
 }
 
 #[test]
-fn each_verdict_has_its_phase() {
+fn each_outcome_has_its_phase() {
     let of = |component, reason| issue(component, reason);
     let rows = [
         (StatusOutcome::Ready, Phase::Ready),
@@ -181,14 +174,6 @@ fn each_verdict_has_its_phase() {
         (
             StatusOutcome::Stalled(of(Component::Schema, Reason::MigrationFailed)),
             Phase::Stalled,
-        ),
-        (
-            StatusOutcome::Deleting(of(Component::Project, Reason::Deleting)),
-            Phase::Deleting,
-        ),
-        (
-            StatusOutcome::DeletionStalled(of(Component::Project, Reason::ApiKeyInvalid)),
-            Phase::Deleting,
         ),
         (
             StatusOutcome::InProgress(of(Component::Project, Reason::Waiting)),
@@ -209,16 +194,31 @@ fn each_verdict_has_its_phase() {
     ];
     for (outcome, phase) in rows {
         assert_eq!(
-            report(complete(), &outcome, seen(true, true, 1)).phase,
+            build_status(complete(), &outcome, input(true, true, 1)).phase,
             Some(phase),
-            "{verdict:?}"
+            "{outcome:?}"
         );
     }
 }
 
 #[test]
-fn a_tenant_that_can_be_served_stays_available_through_trouble_with_what_is_new() {
-    let troubles = [
+fn a_tenant_that_is_being_deleted_has_the_phase_deleting_even_if_it_stalls() {
+    let deleting = StatusInput {
+        deleting: true,
+        ..input(true, true, 1)
+    };
+    for outcome in [
+        StatusOutcome::InProgress(issue(Component::Project, Reason::Deleting)),
+        StatusOutcome::Stalled(issue(Component::Project, Reason::ApiKeyInvalid)),
+    ] {
+        let status = build_status(complete(), &outcome, deleting);
+        assert_eq!(status.phase, Some(Phase::Deleting), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_usable_tenant_remains_available_when_a_change_cannot_be_applied() {
+    let outcomes = [
         StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationFailed)),
         StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationsInvalid)),
         StatusOutcome::Stalled(issue(Component::Schema, Reason::SchemaAhead)),
@@ -227,36 +227,36 @@ fn a_tenant_that_can_be_served_stays_available_through_trouble_with_what_is_new(
         StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating)),
         StatusOutcome::InProgress(issue(Component::Project, Reason::UpdatingProject)),
         StatusOutcome::InProgress(issue(Component::Project, Reason::RateLimited)),
-        StatusOutcome::DeletionStalled(issue(Component::Project, Reason::ApiKeyInvalid)),
+        StatusOutcome::Stalled(issue(Component::Project, Reason::ApiKeyInvalid)),
         StatusOutcome::Suspended,
     ];
-    for outcome in troubles {
-        let status = report(ready(), &outcome, seen(true, false, 200));
-        assert!(is_available(&status), "{verdict:?}");
+    for outcome in outcomes {
+        let status = build_status(ready(), &outcome, input(true, false, 200));
+        assert!(is_available(&status), "{outcome:?}");
         assert_eq!(
             condition(&status, ConditionType::Available)
                 .last_transition_time
                 .0,
             at(100),
-            "{verdict:?}"
+            "{outcome:?}"
         );
         assert!(
             !is_true(&status.conditions, ConditionType::Ready),
-            "{verdict:?}"
+            "{outcome:?}"
         );
         assert_eq!(
             condition(&status, ConditionType::Ready)
                 .last_transition_time
                 .0,
             at(200),
-            "{verdict:?}"
+            "{outcome:?}"
         );
     }
 }
 
 #[test]
-fn a_tenant_whose_database_is_away_is_not_available() {
-    let away = [
+fn a_tenant_whose_database_cannot_be_used_is_not_available() {
+    let outcomes = [
         (
             StatusOutcome::Stalled(issue(Component::Project, Reason::ProjectNotFound)),
             true,
@@ -266,7 +266,7 @@ fn a_tenant_whose_database_is_away_is_not_available() {
             true,
         ),
         (
-            StatusOutcome::Deleting(issue(Component::Project, Reason::Deleting)),
+            StatusOutcome::InProgress(issue(Component::Project, Reason::Deleting)),
             true,
         ),
         (
@@ -287,16 +287,20 @@ fn a_tenant_whose_database_is_away_is_not_available() {
         ),
         (StatusOutcome::Suspended, false),
     ];
-    for (outcome, credentials) in away {
+    for (outcome, credentials) in outcomes {
         assert!(
-            !is_available(&report(ready(), &outcome, seen(credentials, true, 200))),
-            "{verdict:?}"
+            !is_available(&build_status(
+                ready(),
+                &outcome,
+                input(credentials, true, 200)
+            )),
+            "{outcome:?}"
         );
     }
 }
 
 #[test]
-fn a_schema_of_another_project_or_none_makes_nothing_available() {
+fn a_schema_of_another_project_or_none_does_not_make_a_tenant_available() {
     let mut other = complete();
     other.schema.as_mut().unwrap().project_id = Some("other-1".to_owned());
     let mut none = complete();
@@ -305,18 +309,18 @@ fn a_schema_of_another_project_or_none_makes_nothing_available() {
     no_project.project = None;
     for status in [other, none, no_project] {
         let outcome = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
-        assert!(!is_available(&report(
+        assert!(!is_available(&build_status(
             status,
             &outcome,
-            seen(true, false, 1)
+            input(true, false, 1)
         )));
     }
 }
 
 #[test]
-fn a_part_in_trouble_says_which_and_the_others_what_they_were() {
+fn an_issue_changes_only_the_condition_of_its_component() {
     let outcome = StatusOutcome::Stalled(issue(Component::Credentials, Reason::SecretConflict));
-    let status = report(ready(), &outcome, seen(false, true, 200));
+    let status = build_status(ready(), &outcome, input(false, true, 200));
     assert_eq!(
         conditions(&status),
         [
@@ -330,25 +334,25 @@ fn a_part_in_trouble_says_which_and_the_others_what_they_were() {
     );
     assert_eq!(
         condition(&status, ConditionType::Stalled).message,
-        "SecretConflict in words"
+        "message of SecretConflict"
     );
     assert_eq!(
         condition(&status, ConditionType::ProjectReady)
             .last_transition_time
             .0,
         at(100),
-        "it did not change"
+        "the condition did not change"
     );
 }
 
 #[test]
-fn transition_times_move_with_the_status_of_a_condition_and_not_with_its_words() {
+fn the_transition_time_follows_the_status_of_a_condition_and_not_its_message() {
     let first = StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationFailed));
     let second = StatusOutcome::Stalled(issue(Component::Schema, Reason::MigrationChanged));
-    let status = report(
-        report(ready(), &first, seen(true, false, 200)),
+    let status = build_status(
+        build_status(ready(), &first, input(true, false, 200)),
         &second,
-        seen(true, false, 300),
+        input(true, false, 300),
     );
     for kind in [
         ConditionType::Ready,
@@ -369,41 +373,41 @@ fn transition_times_move_with_the_status_of_a_condition_and_not_with_its_words()
 }
 
 #[test]
-fn the_first_ready_is_timed_and_no_other() {
+fn only_the_first_time_to_ready_is_recorded() {
     let mut status = complete();
     status.timings = Some(Timings {
         started_at: Some(MicroTime(at(90))),
         ..Timings::default()
     });
     let unready = StatusOutcome::InProgress(issue(Component::Schema, Reason::Migrating));
-    let status = report(status, &unready, seen(true, false, 95));
+    let status = build_status(status, &unready, input(true, false, 95));
     assert_eq!(status.timings.as_ref().unwrap().ready_ms, None);
-    let status = report(status, &StatusOutcome::Ready, seen(true, true, 100));
+    let status = build_status(status, &StatusOutcome::Ready, input(true, true, 100));
     assert_eq!(status.timings.as_ref().unwrap().ready_ms, Some(10_000));
-    let status = report(status, &unready, seen(true, false, 200));
-    let status = report(status, &StatusOutcome::Ready, seen(true, true, 300));
+    let status = build_status(status, &unready, input(true, false, 200));
+    let status = build_status(status, &StatusOutcome::Ready, input(true, true, 300));
     assert_eq!(status.timings.unwrap().ready_ms, Some(10_000));
 }
 
 #[test]
-fn a_clock_that_went_back_gives_no_negative_time() {
+fn a_clock_that_goes_back_gives_no_negative_duration() {
     assert_eq!(millis_between(at(10), at(9)), 0);
     assert_eq!(millis_between(at(9), at(10)), 1_000);
 }
 
 #[test]
-fn a_message_of_any_length_fits_into_a_condition() {
+fn a_long_message_is_truncated_to_fit_a_condition() {
     let long = Issue {
-        message: "é".repeat(MESSAGE_CHARS_MAX * 3),
+        message: "é".repeat(MAX_MESSAGE_CHARS * 3),
         ..issue(Component::Schema, Reason::MigrationFailed)
     };
-    let status = report(
+    let status = build_status(
         complete(),
         &StatusOutcome::Stalled(long),
-        seen(true, false, 1),
+        input(true, false, 1),
     );
     for condition in &status.conditions {
-        assert!(condition.message.chars().count() <= MESSAGE_CHARS_MAX);
+        assert!(condition.message.chars().count() <= MAX_MESSAGE_CHARS);
         assert!(condition.message.len() < 32_768);
     }
 }

@@ -3,8 +3,8 @@
 use controller::accounts::ListingBuilder;
 use controller::error::ReconcileError;
 use controller::identity::marked_tenant;
+use controller::issue::Component;
 use controller::tenant::observed::{ObservedCompute, ObservedState};
-use controller::tenant::status::Component;
 use crds::{CreationIntent, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon_client::ids::ProjectId;
@@ -13,7 +13,7 @@ use neon_client::model::Project;
 use super::steps::{endpoint_id, record};
 use super::{Process, Reconciliation, installation, progress_of, save, uid_of};
 use crate::world::{
-    LISTING, NotCreated, SEND_WINDOW, SETTLE_WINDOW, Stop, World, set, unreachable,
+    CreateReply, LISTING, SEND_WINDOW, SETTLE_WINDOW, Stop, World, set, unreachable,
 };
 
 impl Process {
@@ -25,7 +25,7 @@ impl Process {
     pub(super) fn list(&mut self, world: &mut World) -> Result<(), Stop> {
         world.read()?;
         let mut listing = ListingBuilder::begin(world.now);
-        listing.page(&world.listed(), Vec::new(), &installation());
+        listing.add_page(&world.listed(), Vec::new(), &installation());
         world.pass_time(LISTING);
         self.snapshot.replace(listing);
         Ok(())
@@ -53,15 +53,15 @@ impl Process {
             &progress_of(Component::Project, Reason::CreatingProject),
         )?;
         let created = match world.create(&observed.project_name, &desired)? {
-            Ok(created) => created,
-            Err(NotCreated::Ambiguous) => {
+            CreateReply::Created(created) => created,
+            CreateReply::Ambiguous => {
                 return Err(Stop::Failed(ReconcileError::transient(
                     Component::Project,
                     Reason::VerifyingCreation,
                     "no answer",
                 )));
             }
-            Err(NotCreated::Refused) => {
+            CreateReply::Refused => {
                 rec.status.creation = None;
                 return Err(unreachable());
             }
@@ -171,14 +171,14 @@ impl Process {
                     held.project.updated_at = now;
                 }
             })?;
-            rec.state.endpoint = Some(ObservedCompute {
+            rec.state.compute = Some(ObservedCompute {
                 id: endpoint_id(id),
-                compute: desired.compute,
+                settings: desired.compute,
             });
         }
         if let Some(project) = &mut rec.status.project {
             project.name.clone_from(&observed.project_name);
-            let known = rec.state.endpoint.is_some();
+            let known = rec.state.compute.is_some();
             project.checked_at = known.then(|| updated.updated_at.to_string());
         }
         rec.status.effective = Some(desired.effective());

@@ -2,9 +2,10 @@
 
 use controller::error::ReconcileError;
 use controller::identity::marked_tenant;
+use controller::issue::Component;
+use controller::tenant::drift::{compute_differs, project_differs};
+use controller::tenant::intent::Intent;
 use controller::tenant::observed::{ObservedCompute, ObservedState};
-use controller::tenant::plan::Intent;
-use controller::tenant::status::Component;
 use crds::{Binding, Connection, DeletionPolicy, Effective, ProjectStatus, Reason, SchemaStatus};
 use neon_client::ids::ProjectId;
 use neon_client::model::Project;
@@ -94,20 +95,20 @@ pub(super) fn inspect(
     };
     let seen = ObservedCompute {
         id: endpoint_id(id),
-        compute,
+        settings: compute,
     };
     let desired = rec.desired()?;
-    let settled = !seen.differs_from(desired);
+    let settled = !compute_differs(seen.settings, desired.compute);
     let listed = observed.listing.own.as_ref();
-    let unchanged =
-        listed.is_none_or(|listed| !listed.differs_from(desired, &observed.project_name, false));
+    let unchanged = listed
+        .is_none_or(|listed| !project_differs(listed, desired, &observed.project_name, false));
     if let Some(project) = &mut rec.status.project {
         project.endpoint_id = Some(seen.id.to_string());
         if settled && unchanged {
             project.checked_at = listed.map(|listed| listed.updated_at.clone());
         }
     }
-    rec.state.endpoint = Some(seen);
+    rec.state.compute = Some(seen);
     Ok(())
 }
 

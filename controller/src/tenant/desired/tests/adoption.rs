@@ -1,4 +1,4 @@
-//! Projects that were there before, and what becomes of a project in the end.
+//! Adopted projects, and the deletion policy.
 
 use super::*;
 
@@ -10,8 +10,8 @@ fn adopting() -> Adopt {
 }
 
 #[test]
-fn a_project_is_adopted_only_if_the_class_names_it() {
-    refused(&[
+fn a_project_is_adopted_only_if_the_class_allows_it() {
+    assert_rejected(&[
         (
             "none is allowed",
             |spec, _| spec.adopt = Some(adopting()),
@@ -28,7 +28,7 @@ fn a_project_is_adopted_only_if_the_class_names_it() {
             &[PROJECT],
         ),
     ]);
-    let desired = wish_after(|spec, class| {
+    let desired = resolve_with(|spec, class| {
         spec.adopt = Some(Adopt {
             reset_password: true,
             ..adopting()
@@ -46,14 +46,14 @@ fn a_project_is_adopted_only_if_the_class_names_it() {
 }
 
 #[test]
-fn an_adopted_project_keeps_what_nobody_speaks_of() {
+fn an_adopted_project_keeps_settings_that_the_spec_leaves_out() {
     let allowed: Change = |spec, class| {
         spec.adopt = Some(adopting());
         class.adoption.allowed_project_ids = vec![PROJECT.to_owned()];
         class.limits.regions = Some(vec!["azure-gwc".to_owned()]);
         class.limits.postgres_versions = Some(vec![18]);
     };
-    let desired = wish_after(allowed).unwrap();
+    let desired = resolve_with(allowed).unwrap();
     assert_eq!(desired.quota, Quota::default());
     assert_eq!(desired.allowed_ips, None);
     assert_eq!(desired.compute, ComputeSettings::default());
@@ -61,9 +61,9 @@ fn an_adopted_project_keeps_what_nobody_speaks_of() {
 }
 
 #[test]
-fn who_decides_what_becomes_of_the_project() {
+fn the_deletion_policy_comes_from_the_spec_the_adoption_or_the_class() {
     use DeletionPolicy::{Delete, Retain};
-    // spec, adopted, class (None: there is none), in effect before
+    // Spec, adopted, class (`None`: no class), in effect, expected.
     type Row = (
         Option<DeletionPolicy>,
         bool,
@@ -97,17 +97,17 @@ fn who_decides_what_becomes_of_the_project() {
         (None, true, None, None, Retain),
         (Some(Delete), false, None, Some(Retain), Delete),
     ];
-    for (policy, adopted, of_class, in_effect, expected) in rows {
+    for (policy, adopted, class_policy, in_effect, expected) in rows {
         let spec = TenantSpec {
             deletion_policy: policy,
             adopt: adopted.then(adopting),
             ..TenantSpec::default()
         };
-        let class = of_class.map(|policy| TenantClassSpec {
+        let class = class_policy.map(|policy| TenantClassSpec {
             deletion_policy: policy,
             ..class()
         });
-        let row = format!("{policy:?} {adopted} {of_class:?} {in_effect:?}");
+        let row = format!("{policy:?} {adopted} {class_policy:?} {in_effect:?}");
         assert_eq!(
             deletion_policy(&spec, class.as_ref(), in_effect),
             expected,

@@ -1,10 +1,10 @@
-//! What stays once the project exists.
+//! Fields that cannot change once the project exists.
 
 use super::*;
 
-/// What is in effect in a project that was made when the class had other ideas.
-fn settled() -> Effective {
-    let mut desired = wish_after(|_, _| {}).unwrap();
+/// The configuration in effect of a project that was created with other defaults of the class.
+fn immutable() -> Effective {
+    let mut desired = resolve_with(|_, _| {}).unwrap();
     desired.region = "aws-us-east-2".parse().unwrap();
     desired.postgres_version = 15;
     desired.database = "first".parse().unwrap();
@@ -13,7 +13,7 @@ fn settled() -> Effective {
 }
 
 #[test]
-fn what_is_settled_stays_whatever_becomes_of_the_class() {
+fn immutable_fields_ignore_changes_of_the_class() {
     let mut class = class();
     class.defaults.region = None;
     class.defaults.postgres_version = Some(18);
@@ -23,7 +23,8 @@ fn what_is_settled_stays_whatever_becomes_of_the_class() {
     });
     class.limits.regions = Some(vec!["azure-gwc".to_owned()]);
     class.limits.postgres_versions = Some(vec![18]);
-    let desired = validate(NAME, &TenantSpec::default(), &class, Some(&settled())).unwrap();
+    let desired =
+        resolve_desired(NAME, &TenantSpec::default(), &class, Some(&immutable())).unwrap();
     assert_eq!(
         (desired.region.as_str(), desired.postgres_version),
         ("aws-us-east-2", 15)
@@ -35,14 +36,14 @@ fn what_is_settled_stays_whatever_becomes_of_the_class() {
 }
 
 #[test]
-fn a_spec_that_contradicts_what_is_settled_is_refused() {
+fn a_spec_that_changes_an_immutable_field_is_rejected() {
     let same = TenantSpec {
         region: Some("aws-us-east-2".to_owned()),
         postgres_version: Some(15),
         ..TenantSpec::default()
     };
-    assert!(validate(NAME, &same, &class(), Some(&settled())).is_ok());
-    for (spec, word) in [
+    assert!(resolve_desired(NAME, &same, &class(), Some(&immutable())).is_ok());
+    for (spec, change) in [
         (
             TenantSpec {
                 region: Some("azure-gwc".to_owned()),
@@ -58,20 +59,20 @@ fn a_spec_that_contradicts_what_is_settled_is_refused() {
             "from 15 to 16",
         ),
     ] {
-        let issue = validate(NAME, &spec, &class(), Some(&settled())).unwrap_err();
+        let issue = resolve_desired(NAME, &spec, &class(), Some(&immutable())).unwrap_err();
         assert_eq!(issue.reason, Reason::ImmutableField);
-        assert!(issue.message.contains(word), "{}", issue.message);
+        assert!(issue.message.contains(change), "{}", issue.message);
     }
 }
 
 #[test]
-fn limits_of_size_hold_for_a_settled_tenant_too() {
+fn size_limits_apply_to_an_existing_project_too() {
     let mut class = class();
     class.limits.max_cu = Some(1.0);
     let spec = TenantSpec {
         compute: Some(compute_of(None, Some(2.0), None)),
         ..TenantSpec::default()
     };
-    let issue = validate(NAME, &spec, &class, Some(&settled())).unwrap_err();
+    let issue = resolve_desired(NAME, &spec, &class, Some(&immutable())).unwrap_err();
     assert_eq!(issue.reason, Reason::ClassLimitExceeded);
 }

@@ -1,11 +1,13 @@
-//! Taking over a project that was there before the Tenant. Whether the class allows it is the wish's business.
+//! Adoption of an existing project. Whether the class allows it is checked when the desired state is resolved.
 
 use crds::Reason;
 
 use super::fixtures::*;
+use crate::accounts::ObservedProject;
 use crate::tenant::desired::{AdoptionSpec, DesiredState};
-use crate::tenant::observed::{ObservedProject, ObservedState};
-use crate::tenant::plan::{Intent, Step, plan};
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::ObservedState;
+use crate::tenant::plan::{Step, plan};
 
 fn adopting() -> DesiredState {
     DesiredState {
@@ -18,11 +20,11 @@ fn adopting() -> DesiredState {
 }
 
 fn adopted() -> ObservedState {
-    let mut observed = resting();
-    own_status(&mut observed).adopted = true;
+    let mut observed = up_to_date();
+    recorded_project(&mut observed).adopted = true;
     observed.listing.own = Some(ObservedProject {
-        name: "their own name".to_owned(),
-        ..seen(OWN)
+        name: "original name".to_owned(),
+        ..listed(OWN)
     });
     observed.listing.marked.clear();
     observed
@@ -33,25 +35,25 @@ fn adopt_plan(observed: &ObservedState) -> Step {
 }
 
 #[test]
-fn an_adopting_tenant_never_creates() {
-    assert_eq!(adopt_plan(&new()), Step::Adopt(id(OWN)));
-    let mut observed = new();
-    observed.listing.marked = vec![seen(TWIN)];
+fn a_tenant_that_adopts_never_creates_a_project() {
+    assert_eq!(adopt_plan(&new_tenant()), Step::Adopt(id(OWN)));
+    let mut observed = new_tenant();
+    observed.listing.marked = vec![listed(DUPLICATE)];
     assert_eq!(
         adopt_plan(&observed),
         Step::Adopt(id(OWN)),
-        "also where another project bears its mark"
+        "even if a project carries its mark"
     );
-    observed.status.creation = Some(intent(-90));
+    observed.status.creation = Some(pending_creation(-90));
     assert_eq!(adopt_plan(&observed), Step::Adopt(id(OWN)));
 }
 
 #[test]
-fn a_project_that_another_tenant_has_is_not_taken() {
-    let mut observed = new();
-    observed.taken_by = Some("acme/other".to_owned());
+fn a_project_of_another_tenant_is_not_adopted() {
+    let mut observed = new_tenant();
+    observed.claimed_by = Some("acme/other".to_owned());
     let Step::Stalled(issue) = adopt_plan(&observed) else {
-        panic!("not stalled")
+        panic!("the plan does not stall")
     };
     assert_eq!(issue.reason, Reason::ProjectInUse);
     assert!(
@@ -62,11 +64,11 @@ fn a_project_that_another_tenant_has_is_not_taken() {
 }
 
 #[test]
-fn of_two_tenants_with_one_project_the_second_stalls_even_after_it_adopted() {
+fn a_tenant_whose_project_is_claimed_by_another_stalls_even_after_the_adoption() {
     let mut observed = adopted();
-    observed.taken_by = Some("acme/other".to_owned());
+    observed.claimed_by = Some("acme/other".to_owned());
     assert_eq!(
-        stalled_by(&adopt_plan(&observed)),
+        stall_reason(&adopt_plan(&observed)),
         Some(Reason::ProjectInUse)
     );
 }
@@ -75,14 +77,14 @@ fn of_two_tenants_with_one_project_the_second_stalls_even_after_it_adopted() {
 fn an_adopted_project_keeps_its_name() {
     let mut observed = adopted();
     assert_eq!(adopt_plan(&observed), Step::UpToDate);
-    own_seen(&mut observed).updated_at = "v2".to_owned();
-    observed.endpoint = Some(endpoint(desired().compute));
+    own_listed(&mut observed).updated_at = "v2".to_owned();
+    observed.compute = Some(observed_compute(desired().compute));
     assert_eq!(adopt_plan(&observed), Step::UpToDate);
 }
 
 #[test]
-fn who_holds_a_project_does_not_matter_to_a_tenant_that_adopts_none() {
-    let mut observed = resting();
-    observed.taken_by = Some("acme/other".to_owned());
-    assert_eq!(live(&observed), Step::UpToDate);
+fn a_claim_of_another_tenant_does_not_concern_a_tenant_that_adopts_none() {
+    let mut observed = up_to_date();
+    observed.claimed_by = Some("acme/other".to_owned());
+    assert_eq!(provision(&observed), Step::UpToDate);
 }

@@ -1,122 +1,124 @@
-//! The way from nothing to a project, and back to it after an answer was lost or the process died.
+//! Creation of a project, also after a lost answer or a crash.
 
 use crds::Reason;
 use jiff::Timestamp;
 
 use super::fixtures::*;
-use crate::tenant::observed::{ObservedAccount, ObservedListing, ObservedSecret, Schema};
+use crate::accounts::ObservedListing;
+use crate::cache::ObservedSecret;
+use crate::issue::Issue;
+use crate::tenant::observed::ObservedState;
 use crate::tenant::plan::{MAX_VERIFICATION_LISTING_AGE, Step};
 
 #[test]
-fn a_new_tenant_marks_its_class_then_itself_then_asks_for_a_project() {
-    let mut observed = new();
+fn a_new_tenant_gets_the_class_finalizer_then_its_own_then_a_project() {
+    let mut observed = new_tenant();
     observed.has_finalizer = false;
     observed.class_has_finalizer = false;
-    assert_eq!(live(&observed), Step::AddClassFinalizer);
+    assert_eq!(provision(&observed), Step::AddClassFinalizer);
     observed.class_has_finalizer = true;
-    assert_eq!(live(&observed), Step::AddFinalizer);
+    assert_eq!(provision(&observed), Step::AddFinalizer);
     observed.has_finalizer = true;
-    assert_eq!(live(&observed), Step::Create { attempt: 1 });
+    assert_eq!(provision(&observed), Step::Create { attempt: 1 });
 }
 
 #[test]
-fn without_a_usable_account_nothing_is_begun() {
-    let mut observed = new();
+fn a_tenant_without_a_usable_account_stalls_before_any_change() {
+    let mut observed = new_tenant();
     observed.has_finalizer = false;
     observed.class_has_finalizer = false;
     for reason in [Reason::ClassNotFound, Reason::ApiKeyInvalid] {
-        observed.account = ObservedAccount::Unusable(issue(reason));
-        assert_eq!(live(&observed), Step::Stalled(issue(reason)));
+        observed.account = Err(issue(reason));
+        assert_eq!(provision(&observed), Step::Stalled(issue(reason)));
     }
 }
 
 #[test]
-fn what_is_only_not_read_yet_is_waited_for_and_stalls_nobody() {
-    let mut observed = new();
-    observed.account = ObservedAccount::Unusable(issue(Reason::Waiting));
+fn a_class_that_has_not_been_read_yet_makes_the_tenant_wait() {
+    let mut observed = new_tenant();
+    observed.account = Err(issue(Reason::Waiting));
     let waits = |step| {
         matches!(
             step,
             Step::Wait {
                 until: None,
-                reason: Reason::Waiting,
+                issue: Issue {
+                    reason: Reason::Waiting,
+                    ..
+                },
                 ..
             }
         )
     };
-    assert!(waits(live(&observed)));
-    let mut observed = resting();
-    observed.schema = Schema::Unusable(issue(Reason::Waiting));
-    assert!(waits(live(&observed)));
+    assert!(waits(provision(&observed)));
+    let mut observed = up_to_date();
+    observed.schema = Err(issue(Reason::Waiting));
+    assert!(waits(provision(&observed)));
 }
 
 #[test]
-fn after_the_project_come_the_secret_the_schema_and_rest() {
-    let mut observed = new();
-    let done = resting();
+fn the_secret_follows_the_project_and_the_schema_follows_the_secret() {
+    let mut observed = new_tenant();
+    let done = up_to_date();
     observed.status.project.clone_from(&done.status.project);
     observed.status.effective.clone_from(&done.status.effective);
     observed.listing = done.listing;
-    assert_eq!(live(&observed), Step::WriteSecret(id(OWN)));
+    assert_eq!(provision(&observed), Step::WriteSecret(id(OWN)));
     observed.secret = done.secret;
     observed.status.connection = done.status.connection;
     observed.status.binding = done.status.binding;
-    assert_eq!(live(&observed), Step::Migrate(id(OWN)));
+    assert_eq!(provision(&observed), Step::Migrate(id(OWN)));
     observed.status.schema = done.status.schema;
-    assert_eq!(live(&observed), Step::UpToDate);
+    assert_eq!(provision(&observed), Step::UpToDate);
 }
 
-/// Facts of a process that finds the record of a request on a Tenant without a project.
-fn found_intent(
-    settled_after_now: i64,
-    listed_before_now: Option<i64>,
-) -> crate::tenant::observed::ObservedState {
-    let mut observed = new();
-    observed.status.creation = Some(intent(settled_after_now));
+/// A Tenant without a project whose status records a creation request.
+fn unanswered_creation(settled_after_now: i64, listed_before_now: Option<i64>) -> ObservedState {
+    let mut observed = new_tenant();
+    observed.status.creation = Some(pending_creation(settled_after_now));
     observed.listing.as_of = listed_before_now.map(|seconds| at(NOW - seconds));
     observed
 }
 
 #[test]
-fn whoever_finds_an_unanswered_request_lists_the_account_before_anything_else() {
-    let listing_age_max = MAX_VERIFICATION_LISTING_AGE.as_secs();
+fn an_unanswered_creation_needs_a_recent_listing() {
+    let max_age = MAX_VERIFICATION_LISTING_AGE.as_secs();
     assert_eq!(
-        live(&found_intent(90, None)),
+        provision(&unanswered_creation(90, None)),
         Step::List {
             since: Timestamp::MIN
         }
     );
-    for listed_before_now in [60, listing_age_max] {
-        let step = live(&found_intent(90, Some(listed_before_now)));
+    for listed_before_now in [60, max_age] {
+        let step = provision(&unanswered_creation(90, Some(listed_before_now)));
         assert_eq!(step, Step::List { since: at(NOW) }, "{listed_before_now}");
     }
 }
 
 #[test]
-fn while_a_project_may_still_land_it_waits_for_the_next_listing() {
-    let Step::Wait {
-        until,
-        reason,
-        message,
-    } = live(&found_intent(90, Some(0)))
-    else {
-        panic!("no wait")
+fn an_unanswered_creation_waits_while_its_project_may_still_appear() {
+    let Step::Wait { until, issue } = provision(&unanswered_creation(90, Some(0))) else {
+        panic!("the plan does not wait")
     };
     assert_eq!(until, Some(at(NOW) + MAX_VERIFICATION_LISTING_AGE));
-    assert_eq!(reason, Reason::VerifyingCreation);
-    assert!(message.contains("request 1"), "{message}");
-    // Towards the end the last moment counts.
-    let Step::Wait { until, .. } = live(&found_intent(2, Some(0))) else {
-        panic!("no wait")
+    assert_eq!(issue.reason, Reason::VerifyingCreation);
+    assert!(issue.message.contains("request 1"), "{}", issue.message);
+    // Near the end of the window, the wait ends with the window.
+    let Step::Wait { until, .. } = provision(&unanswered_creation(2, Some(0))) else {
+        panic!("the plan does not wait")
     };
     assert_eq!(until, Some(at(NOW + 2)));
 }
 
 #[test]
-fn only_a_listing_that_began_after_the_window_shows_that_nothing_landed() {
+fn only_a_listing_that_started_after_the_window_allows_another_creation() {
     for settled_before_now in [0, 30] {
-        let step =
-            |listed_before_now| live(&found_intent(-settled_before_now, Some(listed_before_now)));
+        let step = |listed_before_now| {
+            provision(&unanswered_creation(
+                -settled_before_now,
+                Some(listed_before_now),
+            ))
+        };
         assert_eq!(
             step(settled_before_now + 1),
             Step::List {
@@ -128,90 +130,108 @@ fn only_a_listing_that_began_after_the_window_shows_that_nothing_landed() {
 }
 
 #[test]
-fn a_project_that_landed_is_taken_up_whether_or_not_its_request_is_on_record() {
-    let intents = [None, Some(intent(90)), Some(intent(0)), Some(intent(-90))];
-    for intent in intents {
-        let mut observed = new();
-        observed.status.creation.clone_from(&intent);
-        observed.listing.marked = vec![seen(OWN)];
-        assert_eq!(live(&observed), Step::RecoverCreated(id(OWN)), "{intent:?}");
+fn a_marked_project_is_recovered_with_or_without_a_recorded_request() {
+    let requests = [
+        None,
+        Some(pending_creation(90)),
+        Some(pending_creation(0)),
+        Some(pending_creation(-90)),
+    ];
+    for request in requests {
+        let mut observed = new_tenant();
+        observed.status.creation.clone_from(&request);
+        observed.listing.marked = vec![listed(OWN)];
+        assert_eq!(
+            provision(&observed),
+            Step::RecoverCreated(id(OWN)),
+            "{request:?}"
+        );
     }
 }
 
 #[test]
-fn of_two_that_landed_the_first_is_taken_and_the_other_removed() {
-    let (mut first, mut second) = (seen(THIRD), seen(OWN));
+fn of_two_created_projects_the_older_is_kept_and_the_other_deleted() {
+    let (mut first, mut second) = (listed(THIRD), listed(OWN));
     (first.created_at, second.created_at) = (at(5), at(6));
     for marked in [vec![first.clone(), second.clone()], vec![second, first]] {
-        let mut observed = new();
-        observed.status.creation = Some(intent(90));
+        let mut observed = new_tenant();
+        observed.status.creation = Some(pending_creation(90));
         observed.listing.marked = marked.clone();
-        assert_eq!(live(&observed), Step::RecoverCreated(id(THIRD)));
+        assert_eq!(provision(&observed), Step::RecoverCreated(id(THIRD)));
         observed.status.creation = None;
         observed.status.project = Some(project_status(THIRD));
-        observed.listing.own = marked.iter().find(|seen| seen.id == id(THIRD)).cloned();
-        assert_eq!(live(&observed), Step::DeleteDuplicate(id(OWN)));
-        observed.listing.marked.retain(|seen| seen.id == id(THIRD));
+        observed.listing.own = marked
+            .iter()
+            .find(|project| project.id == id(THIRD))
+            .cloned();
+        assert_eq!(provision(&observed), Step::DeleteDuplicate(id(OWN)));
+        observed
+            .listing
+            .marked
+            .retain(|project| project.id == id(THIRD));
         assert_eq!(
-            live(&observed),
+            provision(&observed),
             Step::Update {
                 project: id(THIRD),
-                compute: Some(endpoint_id())
+                compute: Some(compute_id())
             }
         );
     }
 }
 
 #[test]
-fn of_two_created_in_one_moment_every_process_takes_the_same() {
-    for marked in [vec![seen(OWN), seen(TWIN)], vec![seen(TWIN), seen(OWN)]] {
-        let mut observed = new();
+fn of_two_projects_created_at_the_same_time_the_choice_is_deterministic() {
+    for marked in [
+        vec![listed(OWN), listed(DUPLICATE)],
+        vec![listed(DUPLICATE), listed(OWN)],
+    ] {
+        let mut observed = new_tenant();
         observed.listing.marked = marked;
-        assert_eq!(live(&observed), Step::RecoverCreated(id(OWN)));
+        assert_eq!(provision(&observed), Step::RecoverCreated(id(OWN)));
     }
 }
 
 #[test]
 fn a_lost_status_does_not_lead_to_a_second_project() {
-    let mut observed = resting();
+    let mut observed = up_to_date();
     observed.status = crds::TenantStatus::default();
     observed.listing.own = None;
     assert_eq!(
-        live(&observed),
+        provision(&observed),
         Step::RecoverCreated(id(OWN)),
-        "the listing shows the first"
+        "the listing contains the first project"
     );
-    // A new process that finds the finalizer and no status cannot know before it has listed.
+    // A new process that finds the finalizer but no status must list the account first.
     observed.listing = ObservedListing::default();
     assert_eq!(
-        live(&observed),
+        provision(&observed),
         Step::List {
             since: Timestamp::MIN
         },
-        "nothing is listed yet, and any listing will do"
+        "any listing is recent enough"
     );
 }
 
 #[test]
-fn the_twin_of_a_project_is_told_by_the_mark_and_never_taken_from_an_adopted_one() {
-    let mut observed = resting();
-    observed.listing.marked = vec![seen(TWIN)];
-    own_status(&mut observed).adopted = true;
-    assert_eq!(live(&observed), Step::UpToDate);
-    own_status(&mut observed).adopted = false;
-    assert_eq!(live(&observed), Step::DeleteDuplicate(id(TWIN)));
+fn a_second_marked_project_is_a_duplicate_unless_the_recorded_one_is_adopted() {
+    let mut observed = up_to_date();
+    observed.listing.marked = vec![listed(DUPLICATE)];
+    recorded_project(&mut observed).adopted = true;
+    assert_eq!(provision(&observed), Step::UpToDate);
+    recorded_project(&mut observed).adopted = false;
+    assert_eq!(provision(&observed), Step::DeleteDuplicate(id(DUPLICATE)));
 }
 
 #[test]
-fn credentials_of_an_earlier_project_are_not_kept() {
-    let mut observed = resting();
+fn credentials_of_an_earlier_project_are_replaced() {
+    let mut observed = up_to_date();
     observed.secret = ObservedSecret::Owned {
         intact: true,
         project: Some(id(OWN)),
         ca_digest: None,
     };
-    observed.status.project = Some(project_status(TWIN));
-    observed.listing.own = Some(seen(TWIN));
-    observed.listing.marked = vec![seen(TWIN)];
-    assert_eq!(live(&observed), Step::WriteSecret(id(TWIN)));
+    observed.status.project = Some(project_status(DUPLICATE));
+    observed.listing.own = Some(listed(DUPLICATE));
+    observed.listing.marked = vec![listed(DUPLICATE)];
+    assert_eq!(provision(&observed), Step::WriteSecret(id(DUPLICATE)));
 }

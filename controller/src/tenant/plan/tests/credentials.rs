@@ -1,13 +1,13 @@
-//! The Secret: when it is written again, and when it is left alone.
+//! The connection Secret: when it is written, and when it is left unchanged.
 
 use crds::Reason;
 
 use super::fixtures::*;
-use crate::tenant::observed::ObservedSecret;
+use crate::cache::ObservedSecret;
 use crate::tenant::plan::Step;
 
-/// A Secret of the Tenant's.
-fn ours(intact: bool, project: Option<&str>, ca: Option<&str>) -> ObservedSecret {
+/// A Secret that the Tenant owns.
+fn owned(intact: bool, project: Option<&str>, ca: Option<&str>) -> ObservedSecret {
     ObservedSecret::Owned {
         intact,
         project: project.map(id),
@@ -16,49 +16,49 @@ fn ours(intact: bool, project: Option<&str>, ca: Option<&str>) -> ObservedSecret
 }
 
 #[test]
-fn a_secret_that_was_changed_or_removed_is_written_again() {
-    assert_eq!(ours(true, Some(OWN), None), resting().secret);
+fn a_modified_or_deleted_secret_is_written_again() {
+    assert_eq!(owned(true, Some(OWN), None), up_to_date().secret);
     let write = || Step::WriteSecret(id(OWN));
-    each(
-        resting,
+    check_cases(
+        up_to_date,
         &[
             (
-                "removed",
+                "deleted",
                 |_, observed| observed.secret = ObservedSecret::Missing,
                 write(),
             ),
             (
-                "a key was changed",
-                |_, observed| observed.secret = ours(false, Some(OWN), None),
+                "a key was modified",
+                |_, observed| observed.secret = owned(false, Some(OWN), None),
                 write(),
             ),
             (
-                "another project's",
-                |_, observed| observed.secret = ours(true, Some(TWIN), None),
+                "the credentials belong to another project",
+                |_, observed| observed.secret = owned(true, Some(DUPLICATE), None),
                 write(),
             ),
             (
-                "nobody knows whose",
-                |_, observed| observed.secret = ours(true, None, None),
+                "the project of the credentials is unknown",
+                |_, observed| observed.secret = owned(true, None, None),
                 write(),
             ),
             (
-                "the spec names another",
+                "the spec sets another name",
                 |desired, _| desired.secret_name = "other".to_owned(),
                 write(),
             ),
             (
-                "the connection is not known",
+                "the status has no connection",
                 |_, observed| observed.status.connection = None,
                 write(),
             ),
             (
-                "the binding is not known",
+                "the status has no binding",
                 |_, observed| observed.status.binding = None,
                 write(),
             ),
             (
-                "the password is refused",
+                "the database rejects the password",
                 |_, observed| observed.password_rejected = true,
                 write(),
             ),
@@ -67,34 +67,38 @@ fn a_secret_that_was_changed_or_removed_is_written_again() {
 }
 
 #[test]
-fn a_secret_hands_on_the_certificates_of_the_class() {
-    for (of_class, in_secret, fits) in [
+fn a_secret_contains_the_ca_certificates_of_the_class() {
+    for (class_digest, secret_digest, matches) in [
         (None, None, true),
         (Some("ca-1"), None, false),
         (None, Some("ca-1"), false),
         (Some("ca-2"), Some("ca-1"), false),
         (Some("ca-1"), Some("ca-1"), true),
     ] {
-        let mut observed = resting();
-        observed.ca_digest = of_class.map(str::to_owned);
-        observed.secret = ours(true, Some(OWN), in_secret);
-        let expected = if fits {
+        let mut observed = up_to_date();
+        observed.ca_digest = class_digest.map(str::to_owned);
+        observed.secret = owned(true, Some(OWN), secret_digest);
+        let expected = if matches {
             Step::UpToDate
         } else {
             Step::WriteSecret(id(OWN))
         };
-        assert_eq!(live(&observed), expected, "{of_class:?} {in_secret:?}");
+        assert_eq!(
+            provision(&observed),
+            expected,
+            "{class_digest:?} {secret_digest:?}"
+        );
     }
 }
 
 #[test]
-fn a_secret_that_is_somebody_elses_is_never_written() {
-    let mut observed = resting();
+fn a_secret_that_the_tenant_does_not_own_is_never_written() {
+    let mut observed = up_to_date();
     observed.secret = ObservedSecret::NotOwned;
     for rejected in [false, true] {
         observed.password_rejected = rejected;
-        let step = live(&observed);
-        assert_eq!(stalled_by(&step), Some(Reason::SecretConflict));
+        let step = provision(&observed);
+        assert_eq!(stall_reason(&step), Some(Reason::SecretConflict));
         assert!(matches!(step, Step::Stalled(issue) if issue.message.contains(SECRET)));
     }
 }

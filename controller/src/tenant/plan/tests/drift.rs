@@ -1,118 +1,126 @@
-//! What goes astray on a Tenant that was at rest, and the step that mends it.
+//! Drift of an up-to-date Tenant, and the step that corrects it.
 
 use crds::Reason;
+use neon_client::model::Quota;
 
 use super::fixtures::*;
-use crate::tenant::desired::{ComputeSettings, Quota};
-use crate::tenant::observed::{ObservedSecret, Schema, SchemaTarget};
-use crate::tenant::plan::{Intent, Step, plan};
+use crate::accounts::ObservedListing;
+use crate::cache::ObservedSecret;
+use crate::issue::Issue;
+use crate::tenant::desired::ComputeSettings;
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::{ObservedState, SchemaTarget};
+use crate::tenant::plan::{Step, plan};
 
 #[test]
-fn a_tenant_that_has_everything_is_left_alone() {
-    assert_eq!(live(&resting()), Step::UpToDate);
+fn an_up_to_date_tenant_needs_no_step() {
+    assert_eq!(provision(&up_to_date()), Step::UpToDate);
 }
 
 #[test]
-fn the_secret_of_an_earlier_tenant_of_the_name_is_waited_out() {
-    let mut observed = resting();
+fn a_tenant_waits_for_the_deletion_of_its_predecessors_secret() {
+    let mut observed = up_to_date();
     observed.secret = ObservedSecret::OwnedByPredecessor;
     assert!(matches!(
-        live(&observed),
+        provision(&observed),
         Step::Wait {
-            reason: Reason::UpdatingSecret,
+            issue: Issue {
+                reason: Reason::UpdatingSecret,
+                ..
+            },
             ..
         }
     ));
 }
 
 #[test]
-fn settings_changed_in_neon_are_looked_at_and_then_put_right() {
-    each(
-        resting,
+fn a_project_that_changed_in_neon_is_inspected_and_then_updated() {
+    check_cases(
+        up_to_date,
         &[
             (
-                "changed, and not looked at yet",
-                |_, observed| own_seen(observed).updated_at = "v2".to_owned(),
+                "changed and not inspected yet",
+                |_, observed| own_listed(observed).updated_at = "v2".to_owned(),
                 Step::Inspect(id(OWN)),
             ),
             (
-                "never looked at",
-                |_, observed| own_status(observed).checked_at = None,
+                "never inspected",
+                |_, observed| recorded_project(observed).checked_at = None,
                 Step::Inspect(id(OWN)),
             ),
             (
-                "looked at: nothing that was wished is different",
+                "inspected, and nothing differs from the desired state",
                 |desired, observed| {
-                    own_seen(observed).updated_at = "v2".to_owned();
-                    observed.endpoint = Some(endpoint(desired.compute));
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    observed.compute = Some(observed_compute(desired.compute));
                 },
                 Step::UpToDate,
             ),
             (
                 "renamed",
                 |desired, observed| {
-                    own_seen(observed).updated_at = "v2".to_owned();
-                    own_seen(observed).name = "mine now".to_owned();
-                    observed.endpoint = Some(endpoint(desired.compute));
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).name = "renamed by a user".to_owned();
+                    observed.compute = Some(observed_compute(desired.compute));
                 },
                 update(false),
             ),
             (
                 "quota changed",
                 |desired, observed| {
-                    own_seen(observed).updated_at = "v2".to_owned();
-                    own_seen(observed).quota = Some(Quota::default());
-                    observed.endpoint = Some(endpoint(desired.compute));
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).quota = Some(Quota::default());
+                    observed.compute = Some(observed_compute(desired.compute));
                 },
                 update(false),
             ),
             (
                 "allow list changed",
                 |desired, observed| {
-                    own_seen(observed).updated_at = "v2".to_owned();
-                    own_seen(observed).allowed_ips = Some(["0.0.0.0/0".to_owned()].into());
-                    observed.endpoint = Some(endpoint(desired.compute));
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).allowed_ips = Some(["0.0.0.0/0".to_owned()].into());
+                    observed.compute = Some(observed_compute(desired.compute));
                 },
                 update(false),
             ),
             (
                 "history changed",
                 |desired, observed| {
-                    own_seen(observed).updated_at = "v2".to_owned();
-                    own_seen(observed).history_retention_seconds = Some(60);
-                    observed.endpoint = Some(endpoint(desired.compute));
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).history_retention_seconds = Some(60);
+                    observed.compute = Some(observed_compute(desired.compute));
                 },
                 update(false),
             ),
             (
                 "compute resized",
                 |_, observed| {
-                    own_seen(observed).updated_at = "v2".to_owned();
-                    observed.endpoint = Some(endpoint(compute(8)));
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    observed.compute = Some(observed_compute(compute_settings(8)));
                 },
                 update(true),
             ),
             (
                 "compute and settings changed",
                 |_, observed| {
-                    own_seen(observed).updated_at = "v2".to_owned();
-                    own_seen(observed).quota = None;
-                    own_seen(observed).name = "mine now".to_owned();
-                    observed.endpoint = Some(endpoint(ComputeSettings {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).quota = None;
+                    own_listed(observed).name = "renamed by a user".to_owned();
+                    observed.compute = Some(observed_compute(ComputeSettings {
                         suspend_timeout_seconds: Some(-1),
-                        ..compute(4)
+                        ..compute_settings(4)
                     }));
                 },
                 update(true),
             ),
             (
-                "what a listing does not show is taken as right",
+                "settings that the listing does not show",
                 |desired, observed| {
-                    own_seen(observed).updated_at = "v2".to_owned();
-                    own_seen(observed).quota = None;
-                    own_seen(observed).allowed_ips = None;
-                    own_seen(observed).history_retention_seconds = None;
-                    observed.endpoint = Some(endpoint(desired.compute));
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).quota = None;
+                    own_listed(observed).allowed_ips = None;
+                    own_listed(observed).history_retention_seconds = None;
+                    observed.compute = Some(observed_compute(desired.compute));
                 },
                 Step::UpToDate,
             ),
@@ -121,12 +129,12 @@ fn settings_changed_in_neon_are_looked_at_and_then_put_right() {
 }
 
 #[test]
-fn a_project_that_is_gone_is_looked_for_by_id_before_anything_else() {
-    each(
-        resting,
+fn a_missing_project_is_read_by_id_before_anything_else() {
+    check_cases(
+        up_to_date,
         &[
             (
-                "the listings lack it",
+                "the listing lacks the project",
                 |_, observed| {
                     observed.listing.own = None;
                     observed.listing.marked.clear();
@@ -134,7 +142,7 @@ fn a_project_that_is_gone_is_looked_for_by_id_before_anything_else() {
                 Step::VerifyMissing(id(OWN)),
             ),
             (
-                "also while the wish changed",
+                "even if the spec changed",
                 |desired, observed| {
                     observed.listing.own = None;
                     desired.quota = Quota::default();
@@ -142,7 +150,7 @@ fn a_project_that_is_gone_is_looked_for_by_id_before_anything_else() {
                 Step::VerifyMissing(id(OWN)),
             ),
             (
-                "it answered when it was asked for",
+                "the project was found by id",
                 |_, observed| {
                     observed.listing.own = None;
                     observed.project_found = true;
@@ -150,9 +158,9 @@ fn a_project_that_is_gone_is_looked_for_by_id_before_anything_else() {
                 Step::UpToDate,
             ),
             (
-                "no listing yet, so nothing is known to be missing",
+                "the account has not been listed yet",
                 |_, observed| {
-                    observed.listing = crate::tenant::observed::ObservedListing::default();
+                    observed.listing = ObservedListing::default();
                 },
                 Step::UpToDate,
             ),
@@ -161,46 +169,49 @@ fn a_project_that_is_gone_is_looked_for_by_id_before_anything_else() {
 }
 
 #[test]
-fn a_project_that_neon_cannot_read_is_waited_for_and_never_replaced() {
-    let mut observed = resting();
+fn a_tenant_waits_for_a_project_that_neon_cannot_read() {
+    let mut observed = up_to_date();
     observed.listing.own = None;
     observed.listing.marked.clear();
     observed.listing.unavailable = true;
     assert!(matches!(
-        live(&observed),
+        provision(&observed),
         Step::Wait {
             until: None,
-            reason: Reason::ProjectUnavailable,
+            issue: Issue {
+                reason: Reason::ProjectUnavailable,
+                ..
+            },
             ..
         }
     ));
 }
 
 #[test]
-fn a_twin_goes_before_anything_else_is_done() {
-    let mut observed = resting();
-    observed.listing.marked = vec![seen(OWN), seen(TWIN)];
+fn a_duplicate_is_deleted_before_any_other_step() {
+    let mut observed = up_to_date();
+    observed.listing.marked = vec![listed(OWN), listed(DUPLICATE)];
     observed.secret = ObservedSecret::Missing;
-    assert_eq!(live(&observed), Step::DeleteDuplicate(id(TWIN)));
+    assert_eq!(provision(&observed), Step::DeleteDuplicate(id(DUPLICATE)));
     observed.listing.unavailable = true;
-    assert_eq!(live(&observed), Step::DeleteDuplicate(id(TWIN)));
+    assert_eq!(provision(&observed), Step::DeleteDuplicate(id(DUPLICATE)));
 }
 
 #[test]
-fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() {
+fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request() {
     let migrate = || Step::Migrate(id(OWN));
-    each(
-        resting,
+    check_cases(
+        up_to_date,
         &[
             (
-                "no schema yet",
+                "no schema recorded",
                 |_, observed| observed.status.schema = None,
                 migrate(),
             ),
             (
-                "the class has a newer one",
+                "the class has a newer schema",
                 |_, observed| {
-                    observed.schema = Schema::Target(SchemaTarget {
+                    observed.schema = Ok(SchemaTarget {
                         version: 4,
                         digest: "digest-4".to_owned(),
                     });
@@ -208,9 +219,9 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
                 migrate(),
             ),
             (
-                "the same version with another text",
+                "the same version with other content",
                 |_, observed| {
-                    observed.schema = Schema::Target(SchemaTarget {
+                    observed.schema = Ok(SchemaTarget {
                         version: 3,
                         digest: "changed".to_owned(),
                     });
@@ -218,9 +229,9 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
                 migrate(),
             ),
             (
-                "the database is ahead: it is asked again, which says so",
+                "the database is ahead: the migration reports it",
                 |_, observed| {
-                    observed.schema = Schema::Target(SchemaTarget {
+                    observed.schema = Ok(SchemaTarget {
                         version: 2,
                         digest: "digest-2".to_owned(),
                     });
@@ -228,26 +239,27 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
                 migrate(),
             ),
             (
-                "the schema is another project's",
+                "the recorded schema belongs to another project",
                 |_, observed| {
-                    observed.status.schema.as_mut().unwrap().project_id = Some(TWIN.to_owned());
+                    observed.status.schema.as_mut().unwrap().project_id =
+                        Some(DUPLICATE.to_owned());
                 },
                 migrate(),
             ),
             (
-                "a migration failed on the way",
+                "an earlier migration failed halfway",
                 |_, observed| {
                     observed.status.schema.as_mut().unwrap().version = Some(2);
                 },
                 migrate(),
             ),
             (
-                "somebody asks",
+                "a migration is requested",
                 |_, observed| observed.reconcile_at = Some("1".to_owned()),
                 migrate(),
             ),
             (
-                "somebody asks anew",
+                "another migration is requested",
                 |_, observed| {
                     observed.status.last_reconcile_at = Some("1".to_owned());
                     observed.reconcile_at = Some("2".to_owned());
@@ -255,7 +267,7 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
                 migrate(),
             ),
             (
-                "that was answered",
+                "the request was handled",
                 |_, observed| {
                     observed.status.last_reconcile_at = Some("1".to_owned());
                     observed.reconcile_at = Some("1".to_owned());
@@ -263,14 +275,14 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
                 Step::UpToDate,
             ),
             (
-                "the request was taken back",
+                "the annotation was removed",
                 |_, observed| {
                     observed.status.last_reconcile_at = Some("1".to_owned());
                 },
                 Step::UpToDate,
             ),
             (
-                "the Secret comes first",
+                "the Secret is written first",
                 |_, observed| {
                     observed.reconcile_at = Some("1".to_owned());
                     observed.secret = ObservedSecret::Missing;
@@ -282,35 +294,35 @@ fn a_database_is_opened_for_another_schema_another_project_or_on_request_only() 
 }
 
 #[test]
-fn migrations_that_cannot_be_read_stall_the_schema_after_everything_else_is_right() {
-    let mut observed = resting();
-    observed.schema = Schema::Unusable(issue(Reason::MigrationsInvalid));
+fn invalid_migrations_stall_only_the_schema() {
+    let mut observed = up_to_date();
+    observed.schema = Err(issue(Reason::MigrationsInvalid));
     assert_eq!(
-        live(&observed),
+        provision(&observed),
         Step::Stalled(issue(Reason::MigrationsInvalid))
     );
     observed.secret = ObservedSecret::Missing;
-    assert_eq!(live(&observed), Step::WriteSecret(id(OWN)));
+    assert_eq!(provision(&observed), Step::WriteSecret(id(OWN)));
     observed.status.project = None;
     observed.listing.marked.clear();
-    assert_eq!(live(&observed), Step::Create { attempt: 1 });
+    assert_eq!(provision(&observed), Step::Create { attempt: 1 });
 }
 
 #[test]
-fn a_suspended_tenant_is_held_whatever_went_astray() {
-    let all_astray: [fn(&mut crate::tenant::observed::ObservedState); 6] = [
+fn a_suspended_tenant_is_not_changed_by_any_drift() {
+    let drifts: [fn(&mut ObservedState); 6] = [
         |observed| observed.secret = ObservedSecret::Missing,
         |observed| observed.listing.own = None,
-        |observed| observed.listing.marked.push(seen(TWIN)),
+        |observed| observed.listing.marked.push(listed(DUPLICATE)),
         |observed| observed.status = crds::TenantStatus::default(),
-        |observed| observed.account = no_class(),
+        |observed| observed.account = class_missing(),
         |observed| observed.has_finalizer = false,
     ];
-    for astray in all_astray {
-        let mut observed = resting();
+    for drift in drifts {
+        let mut observed = up_to_date();
         observed.suspended = true;
-        astray(&mut observed);
-        assert_eq!(live(&observed), Step::Suspended);
+        drift(&mut observed);
+        assert_eq!(provision(&observed), Step::Suspended);
         assert_eq!(
             plan(
                 &Intent::Provision(Err(issue(Reason::InvalidSpec))),
@@ -322,9 +334,9 @@ fn a_suspended_tenant_is_held_whatever_went_astray() {
 }
 
 #[test]
-fn a_wish_that_cannot_be_granted_stalls_and_changes_nothing() {
+fn an_invalid_spec_stalls_before_any_change() {
     let intent = Intent::Provision(Err(issue(Reason::ClassLimitExceeded)));
-    for mut observed in [new(), resting()] {
+    for mut observed in [new_tenant(), up_to_date()] {
         observed.secret = ObservedSecret::Missing;
         assert_eq!(
             plan(&intent, &observed),
@@ -334,8 +346,11 @@ fn a_wish_that_cannot_be_granted_stalls_and_changes_nothing() {
 }
 
 #[test]
-fn a_recorded_id_that_is_none_stalls_instead_of_creating_another_project() {
-    let mut observed = resting();
-    own_status(&mut observed).id = "no id!".to_owned();
-    assert_eq!(stalled_by(&live(&observed)), Some(Reason::ProjectNotFound));
+fn an_invalid_recorded_project_id_stalls_instead_of_creating_another_project() {
+    let mut observed = up_to_date();
+    recorded_project(&mut observed).id = "no id!".to_owned();
+    assert_eq!(
+        stall_reason(&provision(&observed)),
+        Some(Reason::ProjectNotFound)
+    );
 }

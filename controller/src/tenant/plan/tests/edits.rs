@@ -1,15 +1,17 @@
-//! A wish that changed, and what of it Neon is told.
+//! Edits of the spec, and which of them are sent to Neon.
 
 use neon_client::model::ComputeUnits;
 
 use super::fixtures::*;
+use crate::accounts::ObservedListing;
 use crate::tenant::desired::ComputeSettings;
-use crate::tenant::plan::{Intent, Step, plan};
+use crate::tenant::intent::Intent;
+use crate::tenant::plan::{Step, plan};
 
 #[test]
-fn a_changed_wish_is_sent_to_neon() {
-    each(
-        resting,
+fn a_changed_setting_is_sent_to_neon() {
+    check_cases(
+        up_to_date,
         &[
             (
                 "quota",
@@ -17,7 +19,7 @@ fn a_changed_wish_is_sent_to_neon() {
                 update(false),
             ),
             (
-                "allow list",
+                "allowed addresses",
                 |desired, _| desired.allowed_ips = Some(Vec::new()),
                 update(false),
             ),
@@ -27,7 +29,7 @@ fn a_changed_wish_is_sent_to_neon() {
                 update(false),
             ),
             (
-                "history left to Neon",
+                "history reset to Neon's default",
                 |desired, _| desired.history_retention_seconds = None,
                 update(false),
             ),
@@ -37,49 +39,49 @@ fn a_changed_wish_is_sent_to_neon() {
                 update(true),
             ),
             (
-                "sleep",
+                "suspend timeout",
                 |desired, _| desired.compute.suspend_timeout_seconds = Some(-1),
                 update(true),
             ),
             (
-                "compute, but which it is is not known",
+                "compute settings, if the compute is unknown",
                 |desired, observed| {
                     desired.compute.max = Some(ComputeUnits::from_quarters(8));
-                    own_status(observed).endpoint_id = None;
+                    recorded_project(observed).endpoint_id = None;
                 },
                 Step::Inspect(id(OWN)),
             ),
             (
-                "quota, and which compute it is does not matter",
+                "quota, if the compute is unknown",
                 |desired, observed| {
                     desired.quota.written_data_bytes = Some(1 << 30);
-                    own_status(observed).endpoint_id = None;
+                    recorded_project(observed).endpoint_id = None;
                 },
                 update(false),
             ),
             (
-                "before the account was ever listed",
+                "quota, before the first listing",
                 |desired, observed| {
                     desired.quota.written_data_bytes = Some(1 << 30);
-                    observed.listing = crate::tenant::observed::ObservedListing::default();
+                    observed.listing = ObservedListing::default();
                 },
                 update(false),
             ),
             (
-                "its name in Neon",
+                "project name",
                 |_, observed| observed.project_name = "Acme dbpt-test/1".to_owned(),
                 update(false),
             ),
             (
-                "its name in Neon, but it was there before the Tenant",
+                "project name of an adopted project",
                 |_, observed| {
                     observed.project_name = "Acme dbpt-test/1".to_owned();
-                    own_status(observed).adopted = true;
+                    recorded_project(observed).adopted = true;
                 },
                 Step::UpToDate,
             ),
             (
-                "what Neon need not be told: the deletion policy",
+                "the deletion policy, which Neon does not store",
                 |desired, _| {
                     desired.deletion_policy = crds::DeletionPolicy::Retain;
                 },
@@ -90,15 +92,15 @@ fn a_changed_wish_is_sent_to_neon() {
 }
 
 #[test]
-fn a_project_of_unknown_settings_gets_the_compute_that_is_wished_too() {
-    let mut observed = resting();
+fn a_project_with_unknown_settings_gets_the_desired_compute_settings() {
+    let mut observed = up_to_date();
     observed.status.effective = None;
-    assert_eq!(live(&observed), update(true));
-    let mut modest = desired();
-    modest.compute = ComputeSettings::default();
+    assert_eq!(provision(&observed), update(true));
+    let mut without_size = desired();
+    without_size.compute = ComputeSettings::default();
     assert_eq!(
-        plan(&Intent::Provision(Ok(modest)), &observed),
+        plan(&Intent::Provision(Ok(without_size)), &observed),
         update(false),
-        "no size is wished"
+        "the spec sets no size"
     );
 }

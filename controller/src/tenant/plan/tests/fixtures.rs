@@ -1,4 +1,4 @@
-//! A wish, a Tenant at rest with it, and a new one; and the form of a table of cases.
+//! Fixtures: a desired state, an up-to-date Tenant and a new one, and a helper for tables of cases.
 
 use std::collections::BTreeSet;
 
@@ -9,25 +9,26 @@ use crds::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon_client::ids::{EndpointId, ProjectId};
-use neon_client::model::ComputeUnits;
+use neon_client::model::{ComputeUnits, Quota};
 
-use crate::tenant::desired::{ComputeSettings, DesiredState, Issue, Quota};
-use crate::tenant::observed::{
-    ObservedAccount, ObservedCompute, ObservedListing, ObservedProject, ObservedSecret,
-    ObservedState, Schema, SchemaTarget,
-};
-use crate::tenant::plan::{Intent, Step, plan};
+use crate::accounts::{ObservedListing, ObservedProject};
+use crate::cache::ObservedSecret;
+use crate::issue::{Component, Issue};
+use crate::tenant::desired::{ComputeSettings, DesiredState};
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::{ObservedCompute, ObservedState, SchemaTarget};
+use crate::tenant::plan::{Step, plan};
 
-/// The recorded project of a Tenant at rest.
+/// The recorded project of an up-to-date Tenant.
 pub(super) const OWN: &str = "calm-sea-1";
 /// A second project with the Tenant's mark.
-pub(super) const TWIN: &str = "late-sea-2";
-/// A third.
+pub(super) const DUPLICATE: &str = "late-sea-2";
+/// A third project with the Tenant's mark.
 pub(super) const THIRD: &str = "late-sea-3";
-pub(super) const ENDPOINT: &str = "ep-calm-1";
+pub(super) const COMPUTE: &str = "ep-calm-1";
 pub(super) const NAME: &str = "acme/one dbpt-test/00000000-0000-0000-0000-000000000001";
 pub(super) const SECRET: &str = "one-connection";
-/// The moment of every pass, in seconds.
+/// The time of every reconciliation, in Unix seconds.
 pub(super) const NOW: i64 = 10_000;
 
 pub(super) fn at(second: i64) -> Timestamp {
@@ -38,8 +39,8 @@ pub(super) fn id(text: &str) -> ProjectId {
     text.parse().unwrap()
 }
 
-pub(super) fn endpoint_id() -> EndpointId {
-    ENDPOINT.parse().unwrap()
+pub(super) fn compute_id() -> EndpointId {
+    COMPUTE.parse().unwrap()
 }
 
 pub(super) fn desired() -> DesiredState {
@@ -48,7 +49,7 @@ pub(super) fn desired() -> DesiredState {
         label: "acme/one".to_owned(),
         region: "aws-eu-central-1".parse().unwrap(),
         postgres_version: 17,
-        compute: compute(4),
+        compute: compute_settings(4),
         quota: Quota {
             active_time_seconds: Some(3_600),
             ..Quota::default()
@@ -63,23 +64,23 @@ pub(super) fn desired() -> DesiredState {
     }
 }
 
-/// From a quarter of a unit up to so many quarters.
-pub(super) fn compute(quarters_max: u16) -> ComputeSettings {
+/// A compute that autoscales from 0.25 CU to this many quarters of a CU.
+pub(super) fn compute_settings(max_quarters: u16) -> ComputeSettings {
     ComputeSettings {
         min: Some(ComputeUnits::MIN),
-        max: Some(ComputeUnits::from_quarters(quarters_max)),
+        max: Some(ComputeUnits::from_quarters(max_quarters)),
         suspend_timeout_seconds: Some(300),
     }
 }
 
-pub(super) fn endpoint(compute: ComputeSettings) -> ObservedCompute {
+pub(super) fn observed_compute(settings: ComputeSettings) -> ObservedCompute {
     ObservedCompute {
-        id: endpoint_id(),
-        compute,
+        id: compute_id(),
+        settings,
     }
 }
 
-pub(super) fn seen(project: &str) -> ObservedProject {
+pub(super) fn listed(project: &str) -> ObservedProject {
     ObservedProject {
         id: id(project),
         name: NAME.to_owned(),
@@ -97,14 +98,14 @@ pub(super) fn project_status(project: &str) -> ProjectStatus {
         region: "aws-eu-central-1".to_owned(),
         name: NAME.to_owned(),
         branch_id: Some("br-calm-1".to_owned()),
-        endpoint_id: Some(ENDPOINT.to_owned()),
+        endpoint_id: Some(COMPUTE.to_owned()),
         adopted: false,
         checked_at: Some("v1".to_owned()),
     }
 }
 
-/// The record of a request whose project may appear until so many seconds after [`NOW`].
-pub(super) fn intent(settled_after_now: i64) -> CreationIntent {
+/// A recorded creation request whose project may appear until this many seconds after [`NOW`].
+pub(super) fn pending_creation(settled_after_now: i64) -> CreationIntent {
     CreationIntent {
         project_name: NAME.to_owned(),
         not_after: MicroTime(at(NOW + settled_after_now - 120)),
@@ -113,8 +114,8 @@ pub(super) fn intent(settled_after_now: i64) -> CreationIntent {
     }
 }
 
-/// A Tenant that has everything it wishes for.
-pub(super) fn resting() -> ObservedState {
+/// An up-to-date Tenant.
+pub(super) fn up_to_date() -> ObservedState {
     ObservedState {
         now: at(NOW),
         status: TenantStatus {
@@ -146,19 +147,19 @@ pub(super) fn resting() -> ObservedState {
         orphan: false,
         reconcile_at: None,
         class_has_finalizer: true,
-        account: ObservedAccount::Usable,
+        account: Ok(()),
         project_name: NAME.to_owned(),
         listing: ObservedListing {
             as_of: Some(at(NOW - 60)),
             done_at: None,
-            own: Some(seen(OWN)),
-            marked: vec![seen(OWN)],
+            own: Some(listed(OWN)),
+            marked: vec![listed(OWN)],
             unavailable: false,
         },
-        endpoint: None,
+        compute: None,
         project_found: false,
         deleted: None,
-        taken_by: None,
+        claimed_by: None,
         secret: ObservedSecret::Owned {
             intact: true,
             project: Some(id(OWN)),
@@ -166,15 +167,15 @@ pub(super) fn resting() -> ObservedState {
         },
         password_rejected: false,
         ca_digest: None,
-        schema: Schema::Target(SchemaTarget {
+        schema: Ok(SchemaTarget {
             version: 3,
             digest: "digest-3".to_owned(),
         }),
     }
 }
 
-/// A new Tenant, with the finalizer on and nothing else done; its account was listed a minute ago.
-pub(super) fn new() -> ObservedState {
+/// A new Tenant that has its finalizer and nothing else. Its account was listed a minute ago.
+pub(super) fn new_tenant() -> ObservedState {
     ObservedState {
         status: TenantStatus::default(),
         listing: ObservedListing {
@@ -182,68 +183,65 @@ pub(super) fn new() -> ObservedState {
             ..ObservedListing::default()
         },
         secret: ObservedSecret::Missing,
-        ..resting()
+        ..up_to_date()
     }
 }
 
 pub(super) fn issue(reason: Reason) -> Issue {
-    Issue {
-        reason,
-        message: "in the words of a test".to_owned(),
-    }
+    Issue::new(Component::Project, reason, "a test issue")
 }
 
-/// The account cannot be used, since its class is not there.
-pub(super) fn no_class() -> ObservedAccount {
-    ObservedAccount::Unusable(issue(Reason::ClassNotFound))
+/// The account of a Tenant whose class does not exist.
+pub(super) fn class_missing() -> Result<(), Issue> {
+    Err(issue(Reason::ClassNotFound))
 }
 
-pub(super) fn own_status(observed: &mut ObservedState) -> &mut ProjectStatus {
+pub(super) fn recorded_project(observed: &mut ObservedState) -> &mut ProjectStatus {
     observed.status.project.as_mut().unwrap()
 }
 
-pub(super) fn own_seen(observed: &mut ObservedState) -> &mut ObservedProject {
+pub(super) fn own_listed(observed: &mut ObservedState) -> &mut ObservedProject {
     observed.listing.own.as_mut().unwrap()
 }
 
-pub(super) fn live(observed: &ObservedState) -> Step {
+pub(super) fn provision(observed: &ObservedState) -> Step {
     plan(&Intent::Provision(Ok(desired())), observed)
 }
 
-pub(super) fn go(policy: DeletionPolicy, observed: &ObservedState) -> Step {
+pub(super) fn delete(policy: DeletionPolicy, observed: &ObservedState) -> Step {
     plan(&Intent::Delete(policy), observed)
 }
 
-/// What differs from the beginning, and the step that follows.
+/// A description, a change of the fixture, and the expected step.
 pub(super) type Case = (
     &'static str,
     fn(&mut DesiredState, &mut ObservedState),
     Step,
 );
 
-/// Plans each case, beginning with these facts.
-pub(super) fn each(begin: fn() -> ObservedState, cases: &[Case]) {
-    for (what, change, expected) in cases {
-        let (mut desired, mut observed) = (desired(), begin());
+/// Checks the plan of each case, starting from a fixture.
+pub(super) fn check_cases(start: fn() -> ObservedState, cases: &[Case]) {
+    for (description, change, expected) in cases {
+        let (mut desired, mut observed) = (desired(), start());
         change(&mut desired, &mut observed);
         assert_eq!(
             plan(&Intent::Provision(Ok(desired)), &observed),
             *expected,
-            "{what}"
+            "{description}"
         );
     }
 }
 
-/// The step that changes the project, and its compute too or not.
+/// A step that updates the project, with or without its compute.
 pub(super) fn update(with_compute: bool) -> Step {
     Step::Update {
         project: id(OWN),
-        compute: with_compute.then(endpoint_id),
+        compute: with_compute.then(compute_id),
     }
 }
 
-/// The reason of a stall, and nothing of its words.
-pub(super) fn stalled_by(step: &Step) -> Option<Reason> {
+/// The reason of a stalled step.
+pub(super) fn stall_reason(step: &Step) -> Option<Reason> {
     match step {
         Step::Stalled(issue) => Some(issue.reason),
         _ => None,

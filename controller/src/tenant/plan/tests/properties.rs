@@ -1,4 +1,4 @@
-//! What holds of every plan, whatever the facts.
+//! Properties of every plan.
 
 use crds::{CreationIntent, DeletionPolicy, Reason};
 use neon_client::ids::ProjectId;
@@ -6,24 +6,31 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::fixtures::*;
+use crate::accounts::{ObservedListing, ObservedProject};
+use crate::cache::ObservedSecret;
+use crate::issue::Issue;
 use crate::tenant::desired::{AdoptionSpec, DesiredState};
-use crate::tenant::observed::{
-    ObservedAccount, ObservedListing, ObservedSecret, ObservedState, Schema,
-};
-use crate::tenant::plan::{Intent, ReleaseReason, Step, plan};
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::ObservedState;
+use crate::tenant::plan::{ReleaseReason, Step, plan};
 
 /// Cases of each property.
 const CASES: u32 = 4_096;
 
 fn projects() -> impl Strategy<Value = Option<ProjectId>> {
-    select(vec![None, Some(id(OWN)), Some(id(TWIN)), Some(id(THIRD))])
+    select(vec![
+        None,
+        Some(id(OWN)),
+        Some(id(DUPLICATE)),
+        Some(id(THIRD)),
+    ])
 }
 
-fn intents() -> impl Strategy<Value = Option<CreationIntent>> {
+fn pending_creations() -> impl Strategy<Value = Option<CreationIntent>> {
     proptest::option::of(
         (-200_i64..200, 1..5_i32).prop_map(|(settled, attempt)| CreationIntent {
             attempt,
-            ..intent(settled)
+            ..pending_creation(settled)
         }),
     )
 }
@@ -34,23 +41,23 @@ fn listings() -> impl Strategy<Value = ObservedListing> {
     (
         as_of,
         own,
-        subsequence(vec![OWN, TWIN, THIRD], 0..=3),
+        subsequence(vec![OWN, DUPLICATE, THIRD], 0..=3),
         any::<bool>(),
     )
         .prop_map(|(as_of, own, marked, unavailable)| ObservedListing {
             as_of,
             done_at: as_of,
-            own: own.map(|version| crate::tenant::observed::ObservedProject {
+            own: own.map(|version| ObservedProject {
                 updated_at: version.to_owned(),
-                ..seen(OWN)
+                ..listed(OWN)
             }),
-            marked: marked.into_iter().map(seen).collect(),
+            marked: marked.into_iter().map(listed).collect(),
             unavailable,
         })
 }
 
-fn accounts() -> impl Strategy<Value = ObservedAccount> {
-    prop_oneof![3 => Just(ObservedAccount::Usable), 1 => Just(no_class())]
+fn accounts() -> impl Strategy<Value = Result<(), Issue>> {
+    prop_oneof![3 => Just(Ok(())), 1 => Just(class_missing())]
 }
 
 fn secrets() -> impl Strategy<Value = ObservedSecret> {
@@ -65,11 +72,11 @@ fn secrets() -> impl Strategy<Value = ObservedSecret> {
     ]
 }
 
-fn all_facts() -> impl Strategy<Value = ObservedState> {
+fn observed_states() -> impl Strategy<Value = ObservedState> {
     let status = (
         projects(),
         any::<bool>(),
-        intents(),
+        pending_creations(),
         any::<bool>(),
         any::<bool>(),
     );
@@ -84,9 +91,9 @@ fn all_facts() -> impl Strategy<Value = ObservedState> {
     (status, listings(), accounts(), secrets(), state, flags).prop_map(
         |(status, listing, account, secret, state, flags)| {
             let (project, adopted, creation, effective, schema) = status;
-            let (looked, project_found, deleted, rejected) = state;
-            let (has_finalizer, suspended, orphan, class_has_finalizer, taken) = flags;
-            let mut observed = resting();
+            let (inspected, project_found, deleted, rejected) = state;
+            let (has_finalizer, suspended, orphan, class_has_finalizer, claimed) = flags;
+            let mut observed = up_to_date();
             observed.status.project = project.map(|project| crds::ProjectStatus {
                 adopted,
                 ..project_status(project.as_str())
@@ -96,7 +103,7 @@ fn all_facts() -> impl Strategy<Value = ObservedState> {
                 observed.status.effective = None;
             }
             if !schema {
-                observed.schema = Schema::Unusable(issue(Reason::MigrationsInvalid));
+                observed.schema = Err(issue(Reason::MigrationsInvalid));
             }
             ObservedState {
                 listing,
@@ -106,18 +113,18 @@ fn all_facts() -> impl Strategy<Value = ObservedState> {
                 suspended,
                 orphan,
                 class_has_finalizer,
-                endpoint: looked.then(|| endpoint(compute(8))),
+                compute: inspected.then(|| observed_compute(compute_settings(8))),
                 project_found,
                 deleted,
                 password_rejected: rejected,
-                taken_by: taken.then(|| "acme/other".to_owned()),
+                claimed_by: claimed.then(|| "acme/other".to_owned()),
                 ..observed
             }
         },
     )
 }
 
-fn goals() -> impl Strategy<Value = Intent> {
+fn intents() -> impl Strategy<Value = Intent> {
     let adopting = || DesiredState {
         adopt: Some(AdoptionSpec {
             project: id(OWN),
@@ -143,16 +150,16 @@ fn recorded(observed: &ObservedState) -> Option<ProjectId> {
 }
 
 fn marked(observed: &ObservedState) -> impl Iterator<Item = &ProjectId> {
-    observed.listing.marked.iter().map(|seen| &seen.id)
+    observed.listing.marked.iter().map(|project| &project.id)
 }
 
-/// Whether a request on record may still lead to a project.
-fn unsettled(observed: &ObservedState) -> bool {
-    observed.status.creation.as_ref().is_some_and(|intent| {
+/// Whether the project of a recorded creation request may still appear.
+fn creation_pending(observed: &ObservedState) -> bool {
+    observed.status.creation.as_ref().is_some_and(|request| {
         observed
             .listing
             .as_of
-            .is_none_or(|as_of| as_of < intent.settled_at.0)
+            .is_none_or(|as_of| as_of < request.settled_at.0)
     })
 }
 
@@ -160,26 +167,26 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_project_is_asked_for_only_where_there_is_none_and_none_can_come(intent in goals(), observed in all_facts()) {
+    fn a_project_is_created_only_if_none_exists_and_none_can_appear(intent in intents(), observed in observed_states()) {
         if let Step::Create { attempt } = plan(&intent, &observed) {
             prop_assert_eq!(recorded(&observed), None);
             prop_assert_eq!(marked(&observed).next(), None);
-            prop_assert!(!unsettled(&observed));
+            prop_assert!(!creation_pending(&observed));
             prop_assert!(observed.has_finalizer && observed.class_has_finalizer);
-            prop_assert!(observed.listing.as_of.is_some(), "whether there is one already shows only in a listing");
-            prop_assert_eq!(attempt, observed.status.creation.as_ref().map_or(0, |intent| intent.attempt) + 1);
+            prop_assert!(observed.listing.as_of.is_some(), "only a listing proves that there is none");
+            prop_assert_eq!(attempt, observed.status.creation.as_ref().map_or(0, |request| request.attempt) + 1);
         }
     }
 
     #[test]
-    fn a_project_is_deleted_only_if_it_is_recorded_or_bears_the_mark(intent in goals(), observed in all_facts()) {
+    fn only_a_recorded_or_marked_project_is_deleted(intent in intents(), observed in observed_states()) {
         match plan(&intent, &observed) {
             Step::DeleteProject(project) => {
-                let half_created = recorded(&observed).is_none() && observed.status.creation.is_some();
+                let never_recorded = recorded(&observed).is_none() && observed.status.creation.is_some();
                 let retain = intent == Intent::Delete(DeletionPolicy::Retain);
-                prop_assert!(intent == Intent::Delete(DeletionPolicy::Delete) || retain && half_created);
+                prop_assert!(intent == Intent::Delete(DeletionPolicy::Delete) || retain && never_recorded);
                 prop_assert!(recorded(&observed).as_ref() == Some(&project) || marked(&observed).any(|one| *one == project));
-                prop_assert_ne!(Some(&project), observed.deleted.as_ref(), "what is deleted is deleted once");
+                prop_assert_ne!(Some(&project), observed.deleted.as_ref(), "a project is deleted once");
             }
             Step::DeleteDuplicate(project) => {
                 prop_assert!(recorded(&observed).is_some_and(|own| own != project));
@@ -191,13 +198,13 @@ proptest! {
     }
 
     #[test]
-    fn no_tenant_is_let_go_before_its_project_and_all_that_may_still_come(observed in all_facts()) {
+    fn the_finalizer_stays_while_a_project_exists_or_may_still_appear(observed in observed_states()) {
         let step = plan(&Intent::Delete(DeletionPolicy::Delete), &observed);
         if let Step::RemoveFinalizer(reason) = step {
-            let left = recorded(&observed).into_iter().chain(marked(&observed).cloned())
+            let project_left = recorded(&observed).into_iter().chain(marked(&observed).cloned())
                 .any(|project| Some(&project) != observed.deleted.as_ref());
-            let may_cost = left || unsettled(&observed);
-            if observed.account == ObservedAccount::Usable {
+            let may_cost = project_left || creation_pending(&observed);
+            if observed.account.is_ok() {
                 prop_assert_eq!(reason, ReleaseReason::Deleted);
                 prop_assert!(!may_cost);
             } else {
@@ -207,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn a_policy_to_retain_spares_only_a_project_that_somebody_saw(observed in all_facts()) {
+    fn the_retain_policy_applies_only_to_a_recorded_project(observed in observed_states()) {
         let step = plan(&Intent::Delete(DeletionPolicy::Retain), &observed);
         if recorded(&observed).is_none() && observed.status.creation.is_some() {
             prop_assert_eq!(step, plan(&Intent::Delete(DeletionPolicy::Delete), &observed));
@@ -217,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn a_suspended_tenant_is_held_and_its_deletion_is_not(intent in goals(), observed in all_facts()) {
+    fn suspension_stops_provisioning_but_not_deletion(intent in intents(), observed in observed_states()) {
         let observed = ObservedState { suspended: true, ..observed };
         let step = plan(&intent, &observed);
         match intent {
@@ -227,7 +234,7 @@ proptest! {
     }
 
     #[test]
-    fn a_deletion_ends_waits_or_deletes_and_nothing_else(observed in all_facts()) {
+    fn a_deletion_only_lists_waits_stalls_deletes_or_completes(observed in observed_states()) {
         let step = plan(&Intent::Delete(DeletionPolicy::Delete), &observed);
         let fits = matches!(
             step,
@@ -237,10 +244,10 @@ proptest! {
     }
 
     #[test]
-    fn a_wait_for_a_request_to_settle_ends_after_now_and_with_its_window(intent in goals(), observed in all_facts()) {
+    fn a_wait_for_a_pending_creation_ends_in_the_future_and_within_its_window(intent in intents(), observed in observed_states()) {
         if let Step::Wait { until: Some(until), .. } = plan(&intent, &observed) {
             prop_assert!(until > observed.now);
-            prop_assert!(observed.status.creation.as_ref().is_some_and(|intent| until <= intent.settled_at.0));
+            prop_assert!(observed.status.creation.as_ref().is_some_and(|request| until <= request.settled_at.0));
         }
     }
 }

@@ -1,23 +1,21 @@
-//! What holds of every report.
+//! Properties of every status.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
 
-fn verdicts() -> impl Strategy<Value = StatusOutcome> {
+fn outcomes() -> impl Strategy<Value = StatusOutcome> {
     let component = select(vec![
         Component::Project,
         Component::Credentials,
         Component::Schema,
     ]);
-    (0..6_u8, component, select(Reason::ALL)).prop_map(|(kind, component, reason)| match kind {
+    (0..4_u8, component, select(Reason::ALL)).prop_map(|(kind, component, reason)| match kind {
         0 => StatusOutcome::Ready,
         1 => StatusOutcome::Suspended,
         2 => StatusOutcome::InProgress(issue(component, reason)),
-        3 => StatusOutcome::Stalled(issue(component, reason)),
-        4 => StatusOutcome::Deleting(issue(component, reason)),
-        _ => StatusOutcome::DeletionStalled(issue(component, reason)),
+        _ => StatusOutcome::Stalled(issue(component, reason)),
     })
 }
 
@@ -26,7 +24,7 @@ fn statuses() -> impl Strategy<Value = TenantStatus> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
-        proptest::option::of((verdicts(), any::<bool>(), any::<bool>())),
+        proptest::option::of((outcomes(), any::<bool>(), any::<bool>())),
     )
         .prop_map(|(project, schema, timed, before)| {
             let mut status = complete();
@@ -38,7 +36,7 @@ fn statuses() -> impl Strategy<Value = TenantStatus> {
             });
             match before {
                 Some((outcome, credentials, schema)) => {
-                    report(status, &outcome, seen(credentials, schema, 50))
+                    build_status(status, &outcome, input(credentials, schema, 50))
                 }
                 None => status,
             }
@@ -47,29 +45,29 @@ fn statuses() -> impl Strategy<Value = TenantStatus> {
 
 proptest! {
     #[test]
-    fn the_same_report_again_changes_nothing_however_late(
-        status in statuses(), outcome in verdicts(), credentials: bool, schema: bool, later in 0..1_000_i64,
+    fn building_the_same_status_again_changes_nothing(
+        status in statuses(), outcome in outcomes(), credentials: bool, schema: bool, later in 0..1_000_i64,
     ) {
-        let first = report(status, &outcome, seen(credentials, schema, 100));
-        let again = report(first.clone(), &outcome, seen(credentials, schema, 100 + later));
+        let first = build_status(status, &outcome, input(credentials, schema, 100));
+        let again = build_status(first.clone(), &outcome, input(credentials, schema, 100 + later));
         prop_assert_eq!(first, again);
     }
 
     #[test]
-    fn conditions_are_what_the_api_server_and_kstatus_take(
-        status in statuses(), outcome in verdicts(), credentials: bool, schema: bool,
+    fn conditions_follow_the_rules_of_the_api_server_and_kstatus(
+        status in statuses(), outcome in outcomes(), credentials: bool, schema: bool,
     ) {
-        let status = report(status, &outcome, seen(credentials, schema, 100));
+        let status = build_status(status, &outcome, input(credentials, schema, 100));
         let mut kinds: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
         let count = kinds.len();
         kinds.sort_unstable();
         kinds.dedup();
-        prop_assert_eq!(kinds.len(), count, "each type once");
+        prop_assert_eq!(kinds.len(), count, "each type occurs once");
         prop_assert!(find_condition(&status.conditions, ConditionType::Ready).is_some());
         prop_assert!(status.conditions.iter().all(|condition| !condition.reason.is_empty()));
         for abnormal in [ConditionType::Reconciling, ConditionType::Stalled] {
-            let there = find_condition(&status.conditions, abnormal).is_some();
-            prop_assert_eq!(there, is_true(&status.conditions, abnormal), "there only while true");
+            let present = find_condition(&status.conditions, abnormal).is_some();
+            prop_assert_eq!(present, is_true(&status.conditions, abnormal), "present only while true");
         }
         prop_assert!(!(is_true(&status.conditions, ConditionType::Ready)
             && (is_true(&status.conditions, ConditionType::Stalled)
