@@ -1,8 +1,10 @@
-//! The Neon accounts of the classes: one client and one rate limit for each, and the listings of their projects.
+//! The Neon accounts of the classes: one client and one rate limit for each, and the listings of
+//! their projects.
 //!
 //! Only this module and the `apply` modules call Neon. A caller that needs to know about a project
-//! reads the [`Snapshot`] of the account, which costs no call. A caller that needs certainty requests a
-//! listing that begins after a given time; callers that wait at the same time share one listing.
+//! reads the [`Snapshot`] of the account, which costs no call. A caller that needs certainty
+//! requests a listing that begins after a given time; callers that wait at the same time share one
+//! listing.
 
 mod snapshot;
 
@@ -34,8 +36,8 @@ pub use snapshot::{ListingBuilder, ObservedListing, ObservedProject, Snapshot};
 
 /// The maximum page size of the API.
 const PROJECTS_PER_PAGE: u16 = 400;
-/// How long a call may wait for the account's rate limiter. Creating a thousand Tenants takes about a
-/// minute and a half of the rate limit.
+/// How long a call may wait for the account's rate limiter. Creating a thousand Tenants takes about
+/// a minute and a half of the rate limit.
 const QUOTA_WAIT_TIMEOUT: Duration = Duration::from_mins(15);
 const NEON_URL: &str = "https://console.neon.tech/api/v2/";
 
@@ -84,7 +86,8 @@ impl Account {
         self.client.read().clone()
     }
 
-    /// A client for calls that no user waits for; the rate limiter lets those of [`Account::client`] go first.
+    /// A client for calls that no user waits for; the rate limiter lets those of
+    /// [`Account::client`] go first.
     pub fn background_client(&self) -> Neon {
         self.client().with_priority(Priority::Housekeeping)
     }
@@ -212,8 +215,8 @@ impl Accounts {
         self.by_key.lock().values().cloned().collect()
     }
 
-    /// Reads the API key of a class, and opens its account or updates the account's key. A missing or
-    /// invalid key is not an error here; it is recorded as the issue of the class.
+    /// Reads the API key of a class, and opens its account or updates the account's key. A missing
+    /// or invalid key is not an error here; it is recorded as the issue of the class.
     pub async fn load(&self, class: &TenantClass, cluster: &Cluster) -> Result<(), ClusterError> {
         let secret = cluster
             .own_secret(&class.spec.neon.api_key_secret_ref.name)

@@ -1,5 +1,5 @@
-//! Exponential backoff with jitter after consecutive failures, so that Tenants that failed together are
-//! not retried together.
+//! Exponential backoff with jitter after consecutive failures, so that Tenants that failed together
+//! are not retried together.
 //!
 //! [`delay`] computes the delay and is pure. [`Backoffs`] counts the failures of each Tenant. It
 //! forgets them on success and on deletion, and its size is bounded.
@@ -18,7 +18,8 @@ use crate::identity::TenantUid;
 pub const MAX_TRACKED: usize = 100_000;
 
 /// The delay after failure number `attempt` (starting at 0): uniformly random between `min` and a
-/// ceiling, which is `2 * min` for the first failure and doubles with each further one, up to `max`.
+/// ceiling, which is `2 * min` for the first failure and doubles with each further one, up to
+/// `max`.
 pub fn delay(attempt: u32, rng: &mut impl Rng, min: Duration, max: Duration) -> Duration {
     let ceiling = 2u32
         .checked_pow(attempt.saturating_add(1))
@@ -75,7 +76,8 @@ impl<K: Eq + Hash + Clone> Backoffs<K> {
     pub fn reset(&self, key: &K) {
         let mut failures = self.failures.lock();
         failures.remove(key);
-        // During an outage the map may have grown to all Tenants; this frees that memory afterwards.
+        // During an outage the map may have grown to all Tenants; this frees that memory
+        // afterwards.
         if failures.len() < failures.capacity() / 4 {
             failures.shrink_to_fit();
         }

@@ -1,8 +1,9 @@
-//! Compact caches of Tenants and Secrets: ten thousand Tenants and their Secrets take a few megabytes.
+//! Compact caches of Tenants and Secrets: ten thousand Tenants and their Secrets take a few
+//! megabytes.
 //!
 //! A Tenant is cached as compressed JSON, without the fields that no reconciliation reads, and is
-//! decompressed when it is reconciled. Of Secrets the controller watches only the metadata, and caches
-//! who owns the Secret and whether it is unmodified.
+//! decompressed when it is reconciled. Of Secrets the controller watches only the metadata, and
+//! caches who owns the Secret and whether it is unmodified.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -56,8 +57,9 @@ impl CachedTenant {
         self.phase
     }
 
-    /// Changes when the spec, the finalizers, the annotations or the deletion timestamp change, and not
-    /// when the status changes, so that the controller's own status writes cause no reconciliation.
+    /// Changes when the spec, the finalizers, the annotations or the deletion timestamp change, and
+    /// not when the status changes, so that the controller's own status writes cause no
+    /// reconciliation.
     pub fn spec_hash(&self) -> u64 {
         self.spec_hash
     }
@@ -169,7 +171,8 @@ pub enum ObservedSecret {
     Missing,
     /// A Secret of that name exists and another owner, or none, controls it.
     NotOwned,
-    /// A Secret of that name exists and an earlier Tenant of the same name owns it; garbage collection will delete it.
+    /// A Secret of that name exists and an earlier Tenant of the same name owns it; garbage
+    /// collection will delete it.
     OwnedByPredecessor,
     /// The Tenant owns the Secret.
     Owned {
@@ -201,8 +204,8 @@ pub struct SecretCache {
 }
 
 impl SecretCache {
-    /// Applies an event of the watch of the namespace `scope`, or of all namespaces with `None`. Returns
-    /// the Tenants that the event may concern.
+    /// Applies an event of the watch of the namespace `scope`, or of all namespaces with `None`.
+    /// Returns the Tenants that the event may concern.
     pub fn apply_event(
         &self,
         scope: Option<&str>,
@@ -250,8 +253,8 @@ impl SecretCache {
         }
     }
 
-    /// Replaces the Secrets in `scope` by those of the completed list. Returns the Tenants whose Secret
-    /// differs.
+    /// Replaces the Secrets in `scope` by those of the completed list. Returns the Tenants whose
+    /// Secret differs.
     fn finish_relist(&self, scope: Option<&str>) -> Vec<ObjectRef<CachedTenant>> {
         let mut relisting = self.relisting.lock();
         let mut current = self.current.lock();
@@ -273,8 +276,8 @@ impl SecretCache {
         affected
     }
 
-    /// What the cache knows about a Tenant's connection Secret. It does not contain Secrets without the
-    /// controller's label; writing to such a Secret fails.
+    /// What the cache knows about a Tenant's connection Secret. It does not contain Secrets without
+    /// the controller's label; writing to such a Secret returns a conflict.
     pub fn lookup(
         &self,
         key: &NamespacedName,
@@ -349,10 +352,10 @@ pub fn controller_of(meta: &ObjectMeta) -> Option<(&str, &str)> {
         .map(|owner| (owner.name.as_str(), owner.uid.as_str()))
 }
 
-/// Whether every key of the Secret exists and has the value that the controller wrote last. The values
-/// need not be read for that: if another client changes or removes a key, server-side apply removes the
-/// key from the controller's entry in `managedFields`. A client that applies the same value becomes an
-/// additional owner of the key and changes nothing.
+/// Whether every key of the Secret exists and has the value that the controller wrote last. The
+/// values need not be read for that: if another client changes or removes a key, server-side apply
+/// removes the key from the controller's entry in `managedFields`. A client that applies the same
+/// value becomes an additional owner of the key and changes nothing.
 fn is_intact(entries: &[ManagedFieldsEntry], with_certificates: bool) -> bool {
     let ours = |entry: &&ManagedFieldsEntry| {
         entry.manager.as_deref() == Some(FIELD_MANAGER)
@@ -381,9 +384,9 @@ impl WriteThroughCache {
         self.0.lock().insert(uid, tenant);
     }
 
-    /// The newer of the controller's own last write and the version in the watch's cache. `cached` is
-    /// called last: a write that [`WriteThroughCache::evict_observed`] has removed is in the watch's cache
-    /// by then.
+    /// The newer of the controller's own last write and the version in the watch's cache. `cached`
+    /// is called last: a write that [`WriteThroughCache::evict_observed`] has removed is in the
+    /// watch's cache by then.
     pub fn newest(
         &self,
         uid: TenantUid,
@@ -420,7 +423,8 @@ impl WriteThroughCache {
     }
 }
 
-/// The resource version as a number, which orders the versions of one object; 0 if it is not a number.
+/// The resource version as a number, which orders the versions of one object; 0 if it is not a
+/// number.
 fn version_of(meta: &ObjectMeta) -> u64 {
     meta.resource_version
         .as_deref()

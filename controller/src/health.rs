@@ -64,8 +64,8 @@ impl Health {
         self.state.lock().role
     }
 
-    /// Records a heartbeat of the reconciler's loop. After the first one, the process is not alive if
-    /// [`HEARTBEAT_TIMEOUT`] passes without another.
+    /// Records a heartbeat of the reconciler's loop. After the first one, the process is not alive
+    /// if [`HEARTBEAT_TIMEOUT`] passes without another.
     pub fn record_heartbeat(&self) {
         self.state.lock().last_heartbeat = Some(Instant::now());
     }

@@ -1,18 +1,21 @@
-//! Leader election through a `Lease` of `coordination.k8s.io`: only the replica that holds the Lease acts.
+//! Leader election through a `Lease` of `coordination.k8s.io`: only the replica that holds the
+//! Lease acts.
 //!
-//! The leader renews the Lease. Another replica may take it once it has been unchanged for its whole
-//! duration. Three rules ensure that at most one replica acts as leader, whatever the clocks of the
-//! machines show:
+//! The leader renews the Lease. Another replica may take it once it has been unchanged for its
+//! whole duration. Three rules ensure that at most one replica acts as leader, whatever the clocks
+//! of the machines show:
 //!
-//! - Replicas never compare wall clocks. A standby measures with its own monotonic clock how long the
+//! - Replicas never compare wall clocks. A standby measures with its own monotonic clock how long
+//! the
 //!   Lease has been unchanged, starting when the standby observed the last change.
 //! - The leader counts from *before* it sent its last successful renewal and stops acting after the
 //!   renew deadline, which is shorter than the duration that standbys wait.
-//! - Every write names the resource version that it replaces. If two replicas write at the same time,
+//! - Every write names the resource version that it replaces. If two replicas write at the same
+//! time,
 //!   the API server rejects one of them.
 //!
-//! Two cases remain: a clock that runs a third slower than another replica's, and a request that was
-//! sent before the Lease was lost. Effects are therefore also guarded by resource versions.
+//! Two cases remain: a clock that runs a third slower than another replica's, and a request that
+//! was sent before the Lease was lost. Effects are therefore also guarded by resource versions.
 
 mod campaign;
 mod clock;
@@ -54,8 +57,8 @@ impl LeaderElection {
     }
 
     /// Waits without a limit until this process holds the Lease; logs errors and retries. Returns
-    /// `None` if `stop` is cancelled first. Sets the role in `health` to standby once the API server
-    /// has answered.
+    /// `None` if `stop` is cancelled first. Sets the role in `health` to standby once the API
+    /// server has answered.
     pub async fn acquire(self, health: &Health, stop: &CancellationToken) -> Option<LeaseGuard> {
         let leadership = self.elector.acquire(health, stop).await?;
         Some(LeaseGuard { leadership })

@@ -1,5 +1,5 @@
-//! The migrations of each class: those in the binary or in the configured directory, or those of the
-//! ConfigMap that the class names.
+//! The migrations of each class: those in the binary or in the configured directory, or those of
+//! the ConfigMap that the class names.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,8 @@ impl MigrationSources {
         }
     }
 
-    /// The migrations of a class, or why they cannot be used. `None` until the class has been loaded.
+    /// The migrations of a class, or why they cannot be used. `None` until the class has been
+    /// loaded.
     pub fn for_class(&self, class: &str) -> Option<Result<MigrationSet, Issue>> {
         self.by_class
             .read()
@@ -49,8 +50,8 @@ impl MigrationSources {
             .is_some_and(|loaded| loaded.generation == class.metadata.generation)
     }
 
-    /// Reads the migrations of a class. An invalid ConfigMap is not an error here; it is recorded as
-    /// the issue of the class.
+    /// Reads the migrations of a class. An invalid ConfigMap is not an error here; it is recorded
+    /// as the issue of the class.
     pub async fn load(&self, class: &TenantClass, cluster: &Cluster) -> Result<(), ClusterError> {
         let set = match (
             &class.spec.migrations.source,

@@ -1,4 +1,5 @@
-//! The schema of tenant databases: the set of migrations, which of them a database lacks, and applying those.
+//! The schema of tenant databases: the set of migrations, which of them a database lacks, and
+//! applying those.
 //!
 //! [`MigrationSet`] is the validated, ordered set of migrations, from the binary, a directory or a
 //! ConfigMap. [`compare`] compares it with the migrations recorded in a database; it is pure.
@@ -9,7 +10,7 @@
 //! `sqlx migrate run` and this module can be used alternately on one database. This module does not
 //! decide which database to migrate or when, and no error message contains a password.
 //!
-//! Files of this folder import only files above them in this list.
+//! The modules are listed in layers: a module imports only from the groups above its own.
 
 mod applied;
 mod file_name;
@@ -23,14 +24,17 @@ mod error;
 mod set_error;
 
 mod connect;
-mod session;
 mod set;
 
-mod execute;
-mod invalid_index;
 mod load;
-mod migrate;
 mod migration_state;
+mod session;
+
+mod invalid_index;
+
+mod execute;
+
+mod migrate;
 
 pub use applied::AppliedMigration;
 pub use error::{DatabaseConnectError, MigrationError, MigrationFailure, StatementError};

@@ -1,4 +1,5 @@
-//! Logs, traces and metrics of the controller. None of them contains a password, an API key or a connection string.
+//! Logs, traces and metrics of the controller. None of them contains a password, an API key or a
+//! connection string.
 
 mod metrics;
 mod neon_observer;

@@ -1,8 +1,8 @@
-//! The projects of an account: the last complete listing, with the controller's own writes since then
-//! applied to it. Pure.
+//! The projects of an account: the last complete listing, with the controller's own writes since
+//! then applied to it. Pure.
 //!
-//! The name of a project that the controller creates contains a mark: the installation id and the UID
-//! of the Tenant.
+//! The name of a project that the controller creates contains a mark: the installation id and the
+//! UID of the Tenant.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub struct Snapshot {
     projects: HashMap<ProjectId, ListingEntry>,
     by_mark: HashMap<TenantUid, Vec<ProjectId>>,
     unavailable: HashSet<ProjectId>,
-    /// The controller's last write to each project, with its time. A listing that began before the write
-    /// does not override it.
+    /// The controller's last write to each project, with its time. A listing that began before the
+    /// write does not override it.
     local_writes: HashMap<ProjectId, (Timestamp, LocalWrite)>,
 }
 
@@ -233,14 +233,15 @@ impl Snapshot {
         }
     }
 
-    /// The projects with this installation's mark that belong to none of `tenants`, as of the last listing.
+    /// The projects with this installation's mark that belong to none of `tenants`, as of the last
+    /// listing.
     pub fn orphaned_projects(&self, tenants: &HashSet<TenantUid>) -> BTreeSet<ProjectId> {
         let orphaned = self
             .by_mark
             .iter()
             .filter(|(tenant, _)| !tenants.contains(tenant));
-        // A project that was created after the listing began may belong to a Tenant that `tenants` does
-        // not contain yet.
+        // A project that was created after the listing began may belong to a Tenant that `tenants`
+        // does not contain yet.
         orphaned
             .flat_map(|(_, ids)| ids)
             .filter(|id| !self.local_writes.contains_key(*id))

@@ -1,8 +1,8 @@
 //! Compressed bytes in memory: a fifth of the original size, decompressed in a few microseconds.
 //!
-//! Tenants have most of their JSON in common: field names, conditions, messages. A dictionary contains
-//! the common parts, so that little more than the ids and timestamps of each Tenant remains. Compressed
-//! data is never stored outside the process.
+//! Tenants have most of their JSON in common: field names, conditions, messages. A dictionary
+//! contains the common parts, so that little more than the ids and timestamps of each Tenant
+//! remains. Compressed data is never stored outside the process.
 
 use lz4_flex::block::{compress_with_dict, decompress_with_dict};
 

@@ -1,5 +1,5 @@
-//! The caches as watches fill them: the owner of a Secret, whether it is intact, and which Tenants an
-//! event concerns.
+//! The caches as watches fill them: the owner of a Secret, whether it is intact, and which Tenants
+//! an event concerns.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, OwnerReference};
 use serde_json::{Map, Value, json};

@@ -120,8 +120,8 @@ fn outcome<B>(result: &Result<Response<B>, BoxError>) -> RequestOutcome {
     }
 }
 
-/// The verb and the resource as Kubernetes names them, such as `patch` and `tenants/status`, without
-/// the name of the object.
+/// The verb and the resource as Kubernetes names them, such as `patch` and `tenants/status`,
+/// without the name of the object.
 pub(super) fn verb_and_resource<B>(request: &Request<B>) -> (&'static str, String) {
     let mut parts = request
         .uri()

@@ -16,8 +16,8 @@ pub(super) struct LeaseClient<S, C> {
 }
 
 impl<S: LeaseStore, C: Clock> LeaseClient<S, C> {
-    /// The update that makes or keeps this process the holder. `acquires` is true for the write that
-    /// takes the Lease, false for renewals.
+    /// The update that makes or keeps this process the holder. `acquires` is true for the write
+    /// that takes the Lease, false for renewals.
     pub(super) fn update(&self, transitions: i32, acquires: bool) -> LeaseUpdate {
         LeaseUpdate {
             holder: Some(self.config.identity.clone()),

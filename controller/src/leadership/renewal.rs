@@ -1,4 +1,5 @@
-//! The held Lease: renewal in the background, a check of its validity by the clock, and its release.
+//! The held Lease: renewal in the background, a check of its validity by the clock, and its
+//! release.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,7 +74,8 @@ impl<S: LeaseStore, C: Clock> Leadership<S, C> {
                 .await
             {
                 Err(StoreError::Conflict) => {
-                    // The response to the last renewal was lost, or another client edited the object.
+                    // The response to the last renewal was lost, or another client edited the
+                    // object.
                     let own = client.read_own(record.transitions, timeout).await?;
                     let record = own.ok_or(StoreError::Conflict)?;
                     client.store.write(Some(&record.version), update).await

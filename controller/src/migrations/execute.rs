@@ -2,8 +2,9 @@
 //!
 //! A migration that runs in a transaction is one message: session settings, `BEGIN`, the file, its
 //! row, `COMMIT`. An interruption therefore cannot leave the file without its row, and a file takes
-//! one round trip. The error of a statement is attributed to a line of the file: by the position that
-//! Postgres reports or, as many errors have none, by the number of statements that succeeded before.
+//! one round trip. The error of a statement is attributed to a line of the file: by the position
+//! that Postgres reports or, as many errors have none, by the number of statements that succeeded
+//! before.
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use tokio::time::{Instant, timeout};
@@ -43,7 +44,8 @@ async fn execute_in_transaction(
     migration: &Migration,
 ) -> Result<(), MigrationError> {
     let prefix = format!("{}BEGIN;", session::preamble(session.limits()));
-    // sqlx records the execution time in a second query afterwards; here the row contains it from the start.
+    // sqlx records the execution time in a second query afterwards; here the row contains it from
+    // the start.
     let execution_time =
         "(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000000)::bigint";
     let insert = insert_row(migration, execution_time);
@@ -85,7 +87,8 @@ async fn execute_without_transaction(
     Ok(())
 }
 
-/// The statement that records a migration in sqlx's format. `execution_time` is an SQL expression, in nanoseconds.
+/// The statement that records a migration in sqlx's format. `execution_time` is an SQL expression,
+/// in nanoseconds.
 fn insert_row(migration: &Migration, execution_time: &str) -> String {
     format!(
         "INSERT INTO {MIGRATIONS_TABLE} (version, description, success, checksum, execution_time) \
@@ -103,7 +106,8 @@ struct MessagePrefix {
 }
 
 impl MessagePrefix {
-    /// Attributes an error that occurred after `completed` statements of the message to a line of the file.
+    /// Attributes an error that occurred after `completed` statements of the message to a line of
+    /// the file.
     fn locate_error(
         &self,
         migration: &Migration,
@@ -120,7 +124,8 @@ impl MessagePrefix {
             .map(|position| statements::line_of(migration.sql(), position));
         let failed_index = completed.checked_sub(self.statements);
         let line = match (at_position, failed_index) {
-            // Postgres parses the whole message before it runs any of it, so a syntax error precedes the first statement.
+            // Postgres parses the whole message before it runs any of it, so a syntax error
+            // precedes the first statement.
             (Some(line), failed_index)
                 if failed_index.is_none_or(|index| index < statements.len()) =>
             {
@@ -147,7 +152,8 @@ impl MessagePrefix {
     }
 }
 
-/// The server's error and its position in the message. `None` if the error is not the server's, or ended the session.
+/// The server's error and its position in the message. `None` if the error is not the server's, or
+/// ended the session.
 fn server_error(error: &sqlx::Error) -> Option<(ServerError, Option<usize>)> {
     let error = error
         .as_database_error()?

@@ -1,4 +1,5 @@
-//! Parses the file names of migrations, `<version>_<description>.sql`, as sqlx does, but more strictly.
+//! Parses the file names of migrations, `<version>_<description>.sql`, as sqlx does, but more
+//! strictly.
 //!
 //! sqlx skips names in another format, so that a file called `init.sql` would silently never run.
 //! This module treats every file that ends in `.sql` as a migration and rejects it if its name is
@@ -14,7 +15,8 @@ pub(super) struct MigrationFileName {
     pub(super) description: String,
 }
 
-/// Returns `Ok(None)` for a file that is not a migration. The error says what is wrong with the name.
+/// Returns `Ok(None)` for a file that is not a migration. The error says what is wrong with the
+/// name.
 pub(super) fn parse(name: &str) -> Result<Option<MigrationFileName>, &'static str> {
     if !is_sql(name) {
         return Ok(None);

@@ -1,9 +1,9 @@
 //! Drops the invalid index that an interrupted `CREATE INDEX CONCURRENTLY` leaves behind.
 //!
-//! Postgres keeps such an index and marks it invalid. `IF NOT EXISTS` then treats it as existing: the
-//! second run would succeed and leave an index that no query uses. Therefore the invalid index is
-//! dropped before the statement runs again. No other session can be building it, because a session
-//! that does so holds the migration lock until it ends.
+//! Postgres keeps such an index and marks it invalid. `IF NOT EXISTS` then treats it as existing:
+//! the second run would succeed and leave an index that no query uses. Therefore the invalid index
+//! is dropped before the statement runs again. No other session can be building it, because a
+//! session that does so holds the migration lock until it ends.
 
 use sqlx::Row as _;
 use tracing::info;
@@ -45,7 +45,8 @@ pub(super) async fn drop_invalid_index(
     Ok(())
 }
 
-/// The name of the index in `CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS name`, as written in the statement.
+/// The name of the index in `CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS name`, as written in
+/// the statement.
 fn index_name(head: &[String]) -> Option<&str> {
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     match head.as_slice() {

@@ -17,8 +17,8 @@ impl MigrationSet {
         Self::from_files(BUILT_IN.iter().copied())
     }
 
-    /// Reads the migrations in a directory, without subdirectories. Blocks: call it at startup, or on
-    /// a blocking thread.
+    /// Reads the migrations in a directory, without subdirectories. Blocks: call it at startup, or
+    /// on a blocking thread.
     pub fn from_directory(directory: &Path) -> Result<Self, MigrationSetError> {
         let unreadable = |path: &Path| {
             let path = path.to_owned();

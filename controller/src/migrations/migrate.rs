@@ -1,8 +1,8 @@
 //! Brings one database to the version of a set of migrations.
 //!
 //! An up-to-date database takes one connection and one query. Otherwise this module takes the lock,
-//! reads the applied migrations again, and applies each missing file. An interruption at any point, by
-//! an error, a dropped future or a killed process, leaves only complete files, and the next call
+//! reads the applied migrations again, and applies each missing file. An interruption at any point,
+//! by an error, a dropped future or a killed process, leaves only complete files, and the next call
 //! continues with the first missing one.
 
 use std::time::Duration;
@@ -112,8 +112,9 @@ async fn migrate_locked(
     Ok(())
 }
 
-/// Takes the lock, and returns the state of the database under it and the versions to apply. If another
-/// process completes the migration meanwhile, returns without the lock and with no versions to apply.
+/// Takes the lock, and returns the state of the database under it and the versions to apply. If
+/// another process completes the migration meanwhile, returns without the lock and with no versions
+/// to apply.
 async fn wait_for_lock(
     session: &mut Session<'_>,
     last_read: &DatabaseState,

@@ -29,8 +29,8 @@ pub enum MigrationState {
         /// The lowest such version.
         version: i64,
     },
-    /// A migration that runs in a transaction is recorded as unfinished. The controller never writes
-    /// such a row and cannot know what the migration left behind.
+    /// A migration that runs in a transaction is recorded as unfinished. The controller never
+    /// writes such a row and cannot know what the migration left behind.
     Dirty {
         /// The lowest such version.
         version: i64,
@@ -41,8 +41,8 @@ pub enum MigrationState {
 /// Compares the applied migrations with `set`.
 ///
 /// `Ahead` takes precedence over all other findings, because an older set cannot judge a newer
-/// database. An unfinished migration that runs outside a transaction is pending, because it can be run
-/// again.
+/// database. An unfinished migration that runs outside a transaction is pending, because it can be
+/// run again.
 pub fn compare(applied: &[AppliedMigration], set: &MigrationSet) -> MigrationState {
     let mut applied: Vec<&AppliedMigration> = applied.iter().collect();
     applied.sort_by_key(|row| row.version);

@@ -1,4 +1,5 @@
-//! An error that Postgres returned, without the values from a tenant's rows that Postgres may quote in it.
+//! An error that Postgres returned, without the values from a tenant's rows that Postgres may quote
+//! in it.
 
 use std::fmt;
 
@@ -43,17 +44,20 @@ impl ServerError {
         codes.iter().any(|code| self.code.starts_with(code))
     }
 
-    /// Whether the server ended or refused the session: connection exception, shutdown, crash, starting up.
+    /// Whether the server ended or refused the session: connection exception, shutdown, crash,
+    /// starting up.
     pub(super) fn terminates_session(&self) -> bool {
         self.has_code(&["08", "57P01", "57P02", "57P03", "57P05"])
     }
 
-    /// Whether the cause is a quota or an IP allowlist in Neon, which does not go away without a change of settings.
+    /// Whether the cause is a quota or an IP allowlist in Neon, which does not go away without a
+    /// change of settings.
     pub(super) fn is_permanent(&self) -> bool {
         self.is_quota_exceeded() || self.is_address_blocked()
     }
 
-    /// Whether the project exceeded a quota. Neon's proxy reports that in the message only, without a code of its own.
+    /// Whether the project exceeded a quota. Neon's proxy reports that in the message only, without
+    /// a code of its own.
     pub(super) fn is_quota_exceeded(&self) -> bool {
         self.message_contains("quota")
     }
@@ -96,7 +100,8 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Cuts the message off where it quotes a value, as in `invalid input syntax for type integer: "x"`.
+/// Cuts the message off where it quotes a value, as in `invalid input syntax for type integer:
+/// "x"`.
 fn without_value(message: &str) -> &str {
     let end = message.find(": \"").or_else(|| message.find('"'));
     end.map_or(message, |end| message[..end].trim_end())

@@ -1,4 +1,5 @@
-//! A session on a tenant's database: it reads which migrations are applied and takes the migration lock.
+//! A session on a tenant's database: it reads which migrations are applied and takes the migration
+//! lock.
 //!
 //! Each query is one message and one round trip. After an error the caller must drop the session;
 //! the server then releases the lock together with the connection.
@@ -25,8 +26,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Number of statements in [`preamble`].
 pub(super) const PREAMBLE_STATEMENTS: usize = 8;
 
-/// Reads the applied migrations in one round trip, whether or not the table exists. A query that names
-/// a missing table would fail, so a `DO` block checks first and returns its result in a session setting.
+/// Reads the applied migrations in one round trip, whether or not the table exists. A query that
+/// names a missing table would fail, so a `DO` block checks first and returns its result in a
+/// session setting.
 const READ_STATE: &str = "\
 DO $state$ BEGIN
     IF to_regclass('public._sqlx_migrations') IS NULL THEN
@@ -40,8 +42,8 @@ END $state$;
 SELECT current_database()::text, current_setting('tenant_controller.applied')";
 
 pub(super) struct DatabaseState {
-    /// The name as the server reports it, which may differ from the requested one behind a proxy. The
-    /// lock's key depends on it.
+    /// The name as the server reports it, which may differ from the requested one behind a proxy.
+    /// The lock's key depends on it.
     database: String,
     pub(super) applied: Vec<AppliedMigration>,
     /// Whether the table of applied migrations exists.
@@ -83,12 +85,12 @@ impl<'a> Session<'a> {
             .ok_or(MigrationError::InvalidMigrationsTable)
     }
 
-    /// Tries to take sqlx's advisory lock, and reads the applied migrations again. While this session
-    /// holds the lock they cannot change. Returns whether the lock was taken.
+    /// Tries to take sqlx's advisory lock, and reads the applied migrations again. While this
+    /// session holds the lock they cannot change. Returns whether the lock was taken.
     ///
-    /// Unlike sqlx, this does not wait for the lock in the server: a waiting session has a snapshot, and
-    /// `CREATE INDEX CONCURRENTLY` in the session that holds the lock waits for all older snapshots, so
-    /// that both would wait for each other.
+    /// Unlike sqlx, this does not wait for the lock in the server: a waiting session has a
+    /// snapshot, and `CREATE INDEX CONCURRENTLY` in the session that holds the lock waits for all
+    /// older snapshots, so that both would wait for each other.
     pub(super) async fn try_lock(
         &mut self,
         last_read: &DatabaseState,
@@ -151,7 +153,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs the statements of one message. The error contains the number of statements that succeeded.
+    /// Runs the statements of one message. The error contains the number of statements that
+    /// succeeded.
     pub(super) async fn execute(&mut self, text: String) -> Result<(), (usize, sqlx::Error)> {
         let mut completed = 0;
         let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut self.connection);

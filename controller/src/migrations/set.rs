@@ -1,7 +1,7 @@
 //! The validated, ordered set of migrations that a tenant database should have.
 //!
-//! Creating a set checks everything that can be checked without a database, so that later steps need
-//! not: duplicate versions, SQL that would leave its transaction, an empty set.
+//! Creating a set checks everything that can be checked without a database, so that later steps
+//! need not: duplicate versions, SQL that would leave its transaction, an empty set.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ impl Migration {
         &self.inner.checksum
     }
 
-    /// Whether the migration must not run in a transaction. It then consists of one statement, which
-    /// must be safe to run twice.
+    /// Whether the migration must not run in a transaction. It then consists of one statement,
+    /// which must be safe to run twice.
     pub fn no_transaction(&self) -> bool {
         self.inner.no_tx
     }
@@ -163,8 +163,8 @@ struct SetInner {
 }
 
 impl MigrationSet {
-    /// Creates a set from pairs of file name and content, such as a ConfigMap's `data`, in any order.
-    /// Skips names that do not end in `.sql`.
+    /// Creates a set from pairs of file name and content, such as a ConfigMap's `data`, in any
+    /// order. Skips names that do not end in `.sql`.
     pub fn from_files<N, T>(
         files: impl IntoIterator<Item = (N, T)>,
     ) -> Result<Self, MigrationSetError>
@@ -225,8 +225,8 @@ impl MigrationSet {
         self.0.target_version
     }
 
-    /// `sha256:...` over the versions and checksums. It does not depend on the source of the migrations
-    /// or on their descriptions.
+    /// `sha256:...` over the versions and checksums. It does not depend on the source of the
+    /// migrations or on their descriptions.
     pub fn digest(&self) -> &str {
         self.0.digests.last().map_or("", String::as_str)
     }

@@ -1,4 +1,5 @@
-//! Splits SQL into statements, as psql does, with the part of Postgres' lexical rules that this needs.
+//! Splits SQL into statements, as psql does, with the part of Postgres' lexical rules that this
+//! needs.
 //!
 //! The statements serve two purposes: to reject, before any connection, SQL that would make a
 //! migration non-atomic, and to find the line of a statement that failed without a position. This
@@ -53,8 +54,8 @@ pub(super) fn split(sql: &str) -> Result<Vec<Statement>, UnterminatedToken> {
     Ok(splitter.statements)
 }
 
-/// Converts a position as Postgres counts it (in characters, starting at 1) to a line, starting at 1.
-/// A position beyond the end is on the last line that is not blank.
+/// Converts a position as Postgres counts it (in characters, starting at 1) to a line, starting at
+/// 1. A position beyond the end is on the last line that is not blank.
 pub(super) fn line_of(sql: &str, position: usize) -> usize {
     let text = sql.trim_end();
     let before = text.chars().take(position.saturating_sub(1));
@@ -162,7 +163,8 @@ struct Splitter {
     /// To recognise `FROM STDIN`.
     previous_token: String,
     parenthesis_depth: usize,
-    /// Depth of `BEGIN ATOMIC ... END` in the body of a routine, where `;` does not end the statement.
+    /// Depth of `BEGIN ATOMIC ... END` in the body of a routine, where `;` does not end the
+    /// statement.
     block_depth: usize,
     /// Number of lines before the current token.
     line: usize,

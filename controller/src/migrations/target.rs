@@ -33,7 +33,8 @@ pub enum Tls {
         /// The only certificate authorities to trust, as PEM. With `None`, those of the platform.
         ca_pem: Option<String>,
     },
-    /// No TLS. Allowed only for loopback addresses, not for host names, which can resolve to any address.
+    /// No TLS. Allowed only for loopback addresses, not for host names, which can resolve to any
+    /// address.
     DisabledOnLoopback,
 }
 
@@ -82,7 +83,8 @@ impl DatabaseTarget {
             .disable_statement_logging())
     }
 
-    /// Passes the startup options through a URL: sqlx's builder accepts only options of the form `-c name=value`.
+    /// Passes the startup options through a URL: sqlx's builder accepts only options of the form
+    /// `-c name=value`.
     fn with_startup_options(&self) -> Option<PgConnectOptions> {
         // Without a placeholder password, sqlx would look for a password file.
         let mut url = Url::parse("postgres://role:placeholder@host/database").ok()?;

@@ -1,4 +1,5 @@
-//! TLS for a connection to Postgres: sqlx connects without TLS to a local port, and a task forwards the bytes over TLS.
+//! TLS for a connection to Postgres: sqlx connects without TLS to a local port, and a task forwards
+//! the bytes over TLS.
 //!
 //! sqlx supports TLS, with three disadvantages. It reads the platform's root certificates for every
 //! connection. It does not disable Nagle's algorithm, so that the end of the handshake waits about
@@ -23,7 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Postgres' SSLRequest message: its length, then the code 80877103.
+/// Postgres' `SSLRequest` message: its length, then the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the TLS close message to the server.
@@ -43,7 +44,8 @@ impl From<io::Error> for TunnelError {
     }
 }
 
-/// A TLS configuration that trusts the authorities in `ca_pem` only or, without it, those of the platform.
+/// A TLS configuration that trusts the authorities in `ca_pem` only or, without it, those of the
+/// platform.
 pub(super) fn client_config(ca_pem: Option<&str>) -> Result<Arc<ClientConfig>, String> {
     /// Read once, because reading takes milliseconds and the roots change only with the image.
     static PLATFORM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
@@ -73,7 +75,8 @@ fn trusting(certificates: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConf
     Ok(Arc::new(config))
 }
 
-/// Connects to the server over TLS. Returns the local address that forwards to it, for one connection.
+/// Connects to the server over TLS. Returns the local address that forwards to it, for one
+/// connection.
 pub(super) async fn open(
     host: &str,
     port: u16,
@@ -111,7 +114,9 @@ async fn connect(
             ));
         }
         // The start of an error message, for example because of too many connections.
-        _ => return Err(io::Error::other("the server did not accept the SSLRequest").into()),
+        _ => {
+            return Err(io::Error::other("the server did not accept the SSLRequest message").into());
+        }
     }
     TlsConnector::from(tls_config)
         .connect(name, stream)

@@ -1,7 +1,7 @@
 //! The Prometheus metrics: every family, and one method for each event that is recorded.
 //!
-//! Label values come from fixed lists or are names of classes. Names of Tenants or projects are never
-//! labels, because there are too many of them.
+//! Label values come from fixed lists or are names of classes. Names of Tenants or projects are
+//! never labels, because there are too many of them.
 
 mod labels;
 
@@ -292,8 +292,8 @@ impl Metrics {
             .observe(elapsed.as_secs_f64());
     }
 
-    /// Sets the number of Tenants in each phase. Phases that `counts` does not contain are set to 0;
-    /// the counts of a repeated phase are added.
+    /// Sets the number of Tenants in each phase. Phases that `counts` does not contain are set to
+    /// 0; the counts of a repeated phase are added.
     pub fn set_tenants(&self, counts: impl IntoIterator<Item = (Phase, i64)>) {
         let mut all = labels::phases().map(|phase| (phase, 0));
         for (phase, count) in counts {

@@ -157,10 +157,10 @@ fn a_deleted_project_that_is_still_listed_is_ignored() {
 
 #[test]
 fn a_project_that_neon_cannot_read_is_unavailable_and_not_missing() {
-    let mut listing = listing(10, &[]);
-    listing.add_page(&[], vec![id("p-1")], &installation());
+    let mut builder = listing(10, &[]);
+    builder.add_page(&[], vec![id("p-1")], &installation());
     let mut snapshot = Snapshot::default();
-    snapshot.replace(listing);
+    snapshot.replace(builder);
     assert!(
         snapshot
             .listing_for(tenant(1), Some(&id("p-1")))

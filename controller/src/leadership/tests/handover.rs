@@ -134,7 +134,8 @@ fn validity_counts_from_before_the_acquiring_write_was_sent() {
         let never = CancellationToken::new();
         store.set_extra_response_delay(4 * SECOND);
         let since = Instant::now();
-        // The response to the read takes 4 s, and so does the response to the write, which was sent in between.
+        // The response to the read takes 4 s, and so does the response to the write, which was sent
+        // in between.
         let held = elector.acquire(&Health::new(), &never).await.expect("held");
         assert!(since.elapsed() >= 8 * SECOND);
         store.set_down(true);

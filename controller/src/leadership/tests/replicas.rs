@@ -1,4 +1,5 @@
-//! Random schedules of replicas, partitions and delays: two replicas must never act at the same time.
+//! Random schedules of replicas, partitions and delays: two replicas must never act at the same
+//! time.
 
 use std::sync::Arc;
 use std::time::Duration;

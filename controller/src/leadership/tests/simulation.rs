@@ -1,4 +1,5 @@
-//! Simulated clocks with offset and drift, an API server with a single Lease, and a slow, lossy network.
+//! Simulated clocks with offset and drift, an API server with a single Lease, and a slow, lossy
+//! network.
 
 use std::future::Future;
 use std::sync::Arc;

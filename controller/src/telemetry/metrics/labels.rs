@@ -63,7 +63,8 @@ pub enum MigrationOutcome {
     Applied,
     /// No migration was missing.
     UpToDate,
-    /// The database is ahead, or an applied migration was changed or is missing. Nothing was executed.
+    /// The database is ahead, or an applied migration was changed or is missing. Nothing was
+    /// executed.
     Refused,
     /// A statement failed.
     Failed,
