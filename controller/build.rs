@@ -1,10 +1,10 @@
-//! Builds the SQL of `tenant-migrations/` into the controller: a file put there is in the next build, with nothing to list.
+//! Embeds the SQL files of `tenant-migrations/` into the controller. New files need no registration.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// The folder, as seen from this crate.
+/// Relative to this crate.
 const FOLDER: &str = "../tenant-migrations";
 
 fn main() -> io::Result<()> {
@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
         println!("cargo::rerun-if-changed={}", path.display());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let path = path.to_string_lossy();
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(code, "({name:?}, include_str!({path:?})),");
     }
     code.push(']');

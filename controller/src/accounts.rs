@@ -1,44 +1,47 @@
-//! The Neon accounts behind the classes: a client with one quota each, and what the account's listings say.
+//! The Neon accounts of the classes: one client and one rate limit for each, and the listings of
+//! their projects.
 //!
-//! This folder and `apply` are the only places that call Neon. Whoever wants to know about a project asks the
-//! [`Snapshot`] here, which is free; whoever has to be sure asks for a listing that begins after a given moment, and
-//! shares it with everybody else who waits.
+//! Only this module and the `apply` modules call Neon. A caller that needs to know about a project
+//! reads the [`Snapshot`] of the account, which costs no call. A caller that needs certainty
+//! requests a listing that begins after a given time; callers that wait at the same time share one
+//! listing.
 
 mod snapshot;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use crds::{Reason, TenantClass};
 use futures::StreamExt;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use neon_client::ids::{OrgId, ProjectId};
 use neon_client::model::Project;
 use neon_client::{AccountQuota, Neon, Priority};
+use parking_lot::{Mutex, RwLock};
 use secrecy::{ExposeSecret, SecretString};
 use tracing::info;
 use url::Url;
 
-use crate::cache::lock;
 use crate::cluster::{Cluster, ClusterError};
-use crate::facts::ListingFacts;
+use crate::error::account_issue;
 use crate::identity::{InstallationId, TenantUid};
+use crate::issue::{Component, Issue};
 use crate::telemetry::Metrics;
-use crate::wish::Refusal;
 
-pub use snapshot::{Gathering, Snapshot};
+pub use snapshot::{ListingBuilder, ObservedListing, ObservedProject, Snapshot};
 
-/// Projects a page; the API's own maximum.
-const PAGE_PROJECTS: u16 = 400;
-/// Longest wait for a turn in the account's quota: a thousand new Tenants are a minute and a half of it.
-const QUEUE_DEADLINE: Duration = Duration::from_mins(15);
-/// Neon's API.
+/// The maximum page size of the API.
+const PROJECTS_PER_PAGE: u16 = 400;
+/// How long a call may wait for the account's rate limiter. Creating a thousand Tenants takes about
+/// a minute and a half of the rate limit.
+const QUOTA_WAIT_TIMEOUT: Duration = Duration::from_mins(15);
 const NEON_URL: &str = "https://console.neon.tech/api/v2/";
 
-/// What tells one account from another: classes with the same share its quota and its listings.
+/// Identifies an account. Classes with the same key share its rate limit and its listings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct AccountKey {
     base_url: String,
@@ -49,122 +52,130 @@ struct AccountKey {
 
 /// One Neon account.
 pub struct Account {
-    number: usize,
-    /// Counts the keys it had: another key may open what the one before did not.
-    keys: AtomicUsize,
-    /// Whether a listing is wanted before its time.
-    list_soon: AtomicBool,
-    neon: RwLock<Neon>,
+    id: usize,
+    key_generation: AtomicUsize,
+    listing_requested: AtomicBool,
+    client: RwLock<Neon>,
     api_key: Mutex<SecretString>,
     installation: InstallationId,
     snapshot: Mutex<Snapshot>,
-    /// Held while a listing runs, so that those who wait for one share it.
-    listing: tokio::sync::Mutex<()>,
-    /// Why the last listing failed, until one succeeds.
-    trouble: Mutex<Option<Refusal>>,
+    /// Held during a listing, so that concurrent callers share one.
+    listing_lock: tokio::sync::Mutex<()>,
+    last_error: Mutex<Option<Issue>>,
 }
 
 impl Account {
-    /// Tells accounts apart within this process.
-    pub fn number(&self) -> usize {
-        self.number
+    /// Identifies the account within this process.
+    pub fn id(&self) -> usize {
+        self.id
     }
 
-    /// Counts the keys that the account had.
-    pub fn keys(&self) -> usize {
-        self.keys.load(Ordering::Relaxed)
+    /// Number of API keys that the account has had. A new key may have access to projects that the
+    /// previous one did not.
+    pub fn key_generation(&self) -> usize {
+        self.key_generation.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody wants a listing before its time; asked once.
-    pub fn list_soon(&self) -> bool {
-        self.list_soon.swap(false, Ordering::Relaxed)
+    /// Whether a listing was requested ahead of schedule. Resets the request.
+    pub fn take_listing_request(&self) -> bool {
+        self.listing_requested.swap(false, Ordering::Relaxed)
     }
 
-    /// The client, for people who wait.
-    pub fn neon(&self) -> Neon {
-        self.neon
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// A client for calls that a user waits for.
+    pub fn client(&self) -> Neon {
+        self.client.read().clone()
     }
 
-    /// The client, for what nobody waits for.
-    pub fn neon_housekeeping(&self) -> Neon {
-        self.neon().with_priority(Priority::Housekeeping)
+    /// A client for calls that no user waits for; the rate limiter lets those of
+    /// [`Account::client`] go first.
+    pub fn background_client(&self) -> Neon {
+        self.client().with_priority(Priority::Housekeeping)
     }
 
-    /// Reads the whole account, unless a complete listing that began at `since` or later is there already.
-    pub async fn list_since(&self, since: Timestamp, neon: Neon) -> Result<(), neon_client::Error> {
-        let _turn = self.listing.lock().await;
-        if lock(&self.snapshot)
+    /// Lists all projects of the account with `client`, unless the last complete listing began at
+    /// `since` or later.
+    pub async fn list_since(
+        &self,
+        since: Timestamp,
+        client: Neon,
+    ) -> Result<(), neon_client::Error> {
+        let _guard = self.listing_lock.lock().await;
+        if self
+            .snapshot
+            .lock()
             .as_of()
             .is_some_and(|as_of| as_of >= since)
         {
             return Ok(());
         }
-        let mut gathering = Gathering::begin(Timestamp::now());
-        let pages = neon.projects().list().limit(PAGE_PROJECTS).pages();
+        let mut listing = ListingBuilder::begin(Timestamp::now());
+        let pages = client.projects().list().limit(PROJECTS_PER_PAGE).pages();
         let mut pages = std::pin::pin!(pages);
         while let Some(page) = pages.next().await {
             match page {
-                Ok(page) => gathering.page(
+                Ok(page) => listing.add_page(
                     &page.projects,
                     page.unavailable_project_ids,
                     &self.installation,
                 ),
                 Err(error) => {
-                    *lock(&self.trouble) = Some(crate::failure::account_refusal(&error));
+                    *self.last_error.lock() = Some(account_issue(&error));
                     return Err(error);
                 }
             }
         }
-        gathering.end(Timestamp::now());
-        let mut snapshot = lock(&self.snapshot);
-        snapshot.replace(gathering);
+        listing.finish(Timestamp::now());
+        let mut snapshot = self.snapshot.lock();
+        snapshot.replace(listing);
         info!(
             neon.projects = snapshot.len(),
             neon.pages = snapshot.pages(),
-            "Listed the account's projects"
+            "listed the account's projects"
         );
-        *lock(&self.trouble) = None;
+        *self.last_error.lock() = None;
         Ok(())
     }
 
-    /// What the listings say about one Tenant and its recorded project.
-    pub fn facts(&self, tenant: TenantUid, project: Option<&ProjectId>) -> ListingFacts {
-        lock(&self.snapshot).facts(tenant, project)
+    /// What the snapshot shows about a Tenant and the project recorded in its status.
+    pub fn listing_for(&self, tenant: TenantUid, project: Option<&ProjectId>) -> ObservedListing {
+        self.snapshot.lock().listing_for(tenant, project)
     }
 
-    /// Lays a project over the listing that we just created or changed.
-    pub fn wrote(&self, project: &Project) {
-        lock(&self.snapshot).wrote(project, &self.installation, Timestamp::now());
+    /// Adds a project that the controller created or changed to the snapshot.
+    pub fn record_write(&self, project: &Project) {
+        let now = Timestamp::now();
+        self.snapshot
+            .lock()
+            .record_write(project, &self.installation, now);
     }
 
-    /// Takes a project out of the listing that we just deleted, or found deleted.
-    pub fn deleted(&self, project: &ProjectId) {
-        lock(&self.snapshot).deleted(project, Timestamp::now());
+    /// Removes a project that the controller deleted, or found deleted, from the snapshot.
+    pub fn record_deletion(&self, project: &ProjectId) {
+        self.snapshot
+            .lock()
+            .record_deletion(project, Timestamp::now());
     }
 
-    /// Projects that bear the installation's mark and belong to none of these Tenants.
-    pub fn orphaned(&self, tenants: &HashSet<TenantUid>) -> std::collections::BTreeSet<ProjectId> {
-        lock(&self.snapshot).orphaned(tenants)
+    /// The projects of this installation that belong to none of `tenants`.
+    pub fn orphaned_projects(&self, tenants: &HashSet<TenantUid>) -> BTreeSet<ProjectId> {
+        self.snapshot.lock().orphaned_projects(tenants)
     }
 
-    /// Why the last listing failed, until one succeeds.
-    pub fn trouble(&self) -> Option<Refusal> {
-        lock(&self.trouble).clone()
+    /// Why the last listing failed; `None` if it succeeded.
+    pub fn last_error(&self) -> Option<Issue> {
+        self.last_error.lock().clone()
     }
 
-    /// Whether the account was ever listed.
+    /// Whether any listing has completed.
     pub fn is_listed(&self) -> bool {
-        lock(&self.snapshot).as_of().is_some()
+        self.snapshot.lock().as_of().is_some()
     }
 
-    /// How long to wait until the next listing that nobody waits for: the more pages, the rarer.
+    /// The time between two scheduled listings. It grows with the number of pages.
     fn listing_interval(&self, settings: &crate::config::Neon) -> Duration {
-        let pages = u32::try_from(lock(&self.snapshot).pages()).unwrap_or(u32::MAX);
-        let spread = Duration::from_hours(1) * pages / settings.listing_calls_per_hour.get();
-        settings.listing_interval.max(spread)
+        let pages = u32::try_from(self.snapshot.lock().pages()).unwrap_or(u32::MAX);
+        let interval = Duration::from_hours(1) * pages / settings.listing_calls_per_hour.get();
+        settings.listing_interval.max(interval)
     }
 }
 
@@ -173,13 +184,12 @@ pub struct Accounts {
     settings: crate::config::Neon,
     installation: InstallationId,
     metrics: Arc<Metrics>,
-    made: AtomicUsize,
+    next_id: AtomicUsize,
     by_key: Mutex<HashMap<AccountKey, Arc<Account>>>,
-    by_class: RwLock<HashMap<String, Result<Arc<Account>, Refusal>>>,
+    by_class: RwLock<HashMap<String, Result<Arc<Account>, Issue>>>,
 }
 
 impl Accounts {
-    /// No account yet; [`Accounts::load`] makes them.
     pub fn new(
         settings: crate::config::Neon,
         installation: InstallationId,
@@ -189,73 +199,68 @@ impl Accounts {
             settings,
             installation,
             metrics,
-            made: AtomicUsize::new(0),
+            next_id: AtomicUsize::new(0),
             by_key: Mutex::default(),
             by_class: RwLock::default(),
         }
     }
 
-    /// The account of a class, or what is wrong with it; `None` while the class was not looked at yet.
-    pub fn of_class(&self, class: &str) -> Option<Result<Arc<Account>, Refusal>> {
-        self.by_class
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(class)
-            .cloned()
+    /// The account of a class, or why it cannot be used. `None` until the class has been loaded.
+    pub fn for_class(&self, class: &str) -> Option<Result<Arc<Account>, Issue>> {
+        self.by_class.read().get(class).cloned()
     }
 
-    /// Every account that a class uses.
+    /// The accounts that are in use by a class.
     pub fn all(&self) -> Vec<Arc<Account>> {
-        lock(&self.by_key).values().cloned().collect()
+        self.by_key.lock().values().cloned().collect()
     }
 
-    /// Reads the class's API key and makes or renews its account. The error is one of the cluster's; a key that is missing or
-    /// wrong is a refusal, kept for the class's Tenants to report.
+    /// Reads the API key of a class, and opens its account or updates the account's key. A missing
+    /// or invalid key is not an error here; it is recorded as the issue of the class.
     pub async fn load(&self, class: &TenantClass, cluster: &Cluster) -> Result<(), ClusterError> {
-        let account = self.open(class, cluster).await?;
-        self.by_class
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(class.name_any(), account);
-        self.drop_unused();
+        let secret = cluster
+            .own_secret(&class.spec.neon.api_key_secret_ref.name)
+            .await?;
+        let account = self.open(class, secret.as_ref(), cluster.namespace());
+        self.by_class.write().insert(class.name_any(), account);
+        self.remove_unused();
         Ok(())
     }
 
-    /// Forgets a class that is gone.
-    pub fn forget(&self, class: &str) {
-        self.by_class
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(class);
-        self.drop_unused();
+    /// Removes a deleted class, and its account if no other class uses it.
+    pub fn remove_class(&self, class: &str) {
+        self.by_class.write().remove(class);
+        self.remove_unused();
     }
 
-    fn drop_unused(&self) {
+    fn remove_unused(&self) {
         let used: Vec<Arc<Account>> = {
-            let by_class = self.by_class.read().unwrap_or_else(PoisonError::into_inner);
+            let by_class = self.by_class.read();
             by_class.values().flatten().cloned().collect()
         };
-        lock(&self.by_key).retain(|_, account| used.iter().any(|one| Arc::ptr_eq(one, account)));
+        self.by_key
+            .lock()
+            .retain(|_, account| used.iter().any(|one| Arc::ptr_eq(one, account)));
     }
 
-    async fn open(
+    /// `secret` is the Secret that the class names, in `namespace`.
+    fn open(
         &self,
         class: &TenantClass,
-        cluster: &Cluster,
-    ) -> Result<Result<Arc<Account>, Refusal>, ClusterError> {
+        secret: Option<&Secret>,
+        namespace: &str,
+    ) -> Result<Arc<Account>, Issue> {
         let spec = &class.spec.neon;
         let (name, key) = (&spec.api_key_secret_ref.name, &spec.api_key_secret_ref.key);
-        let missing = |what: String| Refusal {
-            reason: Reason::ApiKeyInvalid,
-            message: format!(
-                "{what}: put the account's API key there (namespace {}), or correct spec.neon.apiKeySecretRef of \
-                     TenantClass {}",
-                cluster.namespace(),
+        let invalid = |problem: String| {
+            invalid_api_key(format!(
+                "{problem}: store the account's API key there (namespace {namespace}), or correct \
+                 spec.neon.apiKeySecretRef of TenantClass {}",
                 class.name_any()
-            ),
+            ))
         };
-        let Some(secret) = cluster.own_secret(name).await? else {
-            return Ok(Err(missing(format!("there is no Secret {name}"))));
+        let Some(secret) = secret else {
+            return Err(invalid(format!("Secret {name} does not exist")));
         };
         let value = secret
             .data
@@ -267,9 +272,9 @@ impl Accounts {
             .map(str::trim)
             .filter(|k| !k.is_empty())
         else {
-            return Ok(Err(missing(format!(
-                "Secret {name} has no usable key {key}"
-            ))));
+            return Err(invalid(format!(
+                "key {key} of Secret {name} is missing, empty or not UTF-8"
+            )));
         };
         let account_key = AccountKey {
             base_url: spec.base_url.clone().unwrap_or_else(|| NEON_URL.to_owned()),
@@ -277,21 +282,20 @@ impl Accounts {
             secret: name.clone(),
             secret_key: key.clone(),
         };
-        Ok(self.client(account_key, SecretString::from(api_key.to_owned())))
+        self.get_or_create(account_key, SecretString::from(api_key.to_owned()))
     }
 
-    fn client(&self, key: AccountKey, api_key: SecretString) -> Result<Arc<Account>, Refusal> {
-        let mut by_key = lock(&self.by_key);
+    fn get_or_create(&self, key: AccountKey, api_key: SecretString) -> Result<Arc<Account>, Issue> {
+        let mut by_key = self.by_key.lock();
         if let Some(account) = by_key.get(&key) {
-            let mut current = lock(&account.api_key);
+            let mut current = account.api_key.lock();
             if current.expose_secret() != api_key.expose_secret() {
-                // The quota is the account's, not the key's: the bucket goes on.
-                let renewed = account.neon().with_api_key(api_key.clone());
-                let renewed = renewed.map_err(|error| unusable(&error))?;
-                *account.neon.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+                // The rate limit applies to the account, so the client keeps its token bucket.
+                let client = account.client().with_api_key(api_key.clone());
+                *account.client.write() = client.map_err(|error| unusable(&error))?;
                 *current = api_key;
-                account.keys.fetch_add(1, Ordering::Relaxed);
-                account.list_soon.store(true, Ordering::Relaxed);
+                account.key_generation.fetch_add(1, Ordering::Relaxed);
+                account.listing_requested.store(true, Ordering::Relaxed);
             }
             drop(current);
             return Ok(account.clone());
@@ -302,66 +306,62 @@ impl Accounts {
             .map(str::parse)
             .transpose()
             .map_err(|error| unusable(&error))?;
-        // Another organisation of the same account: the quota is the account's.
-        let same_key = |other: &&AccountKey| {
+        // Organisations of one account share its rate limit.
+        let has_same_api_key = |other: &&AccountKey| {
             (&other.base_url, &other.secret, &other.secret_key)
                 == (&key.base_url, &key.secret, &key.secret_key)
         };
-        if let Some(sibling) = by_key
+        let sibling = by_key
             .keys()
-            .find(same_key)
-            .and_then(|other| by_key.get(other))
-        {
-            let neon = sibling
-                .neon()
+            .find(has_same_api_key)
+            .and_then(|other| by_key.get(other));
+        let client = if let Some(sibling) = sibling {
+            sibling
+                .client()
                 .with_org_id(org_id)
                 .with_api_key(api_key.clone())
-                .map_err(|error| unusable(&error))?;
-            let account = self.account(neon, api_key);
-            by_key.insert(key, account.clone());
-            return Ok(account);
-        }
-        let base_url: Url = key.base_url.parse().map_err(|error| unusable(&error))?;
-        let builder = Neon::builder()
-            .api_key(api_key.clone())
-            .base_url(base_url)
-            .quota(AccountQuota {
-                requests_per_minute: self.settings.requests_per_minute.get(),
-                per_route_per_second: self.settings.per_route_per_second.get(),
-                ..AccountQuota::default()
-            })
-            .org_id(org_id)
-            .call_deadline(self.settings.call_deadline)
-            .queue_deadline(QUEUE_DEADLINE)
-            .observer(self.metrics.clone());
-        let account = self.account(builder.build().map_err(|error| unusable(&error))?, api_key);
+        } else {
+            let base_url: Url = key.base_url.parse().map_err(|error| unusable(&error))?;
+            Neon::builder()
+                .api_key(api_key.clone())
+                .base_url(base_url)
+                .quota(AccountQuota {
+                    requests_per_minute: self.settings.requests_per_minute.get(),
+                    per_route_per_second: self.settings.per_route_per_second.get(),
+                    ..AccountQuota::default()
+                })
+                .org_id(org_id)
+                .call_deadline(self.settings.call_deadline)
+                .queue_deadline(QUOTA_WAIT_TIMEOUT)
+                .observer(self.metrics.clone())
+                .build()
+        };
+        let client = client.map_err(|error| unusable(&error))?;
+        let account = Arc::new(Account {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            key_generation: AtomicUsize::new(1),
+            listing_requested: AtomicBool::new(false),
+            client: RwLock::new(client),
+            api_key: Mutex::new(api_key),
+            installation: self.installation.clone(),
+            snapshot: Mutex::default(),
+            listing_lock: tokio::sync::Mutex::default(),
+            last_error: Mutex::default(),
+        });
         by_key.insert(key, account.clone());
         Ok(account)
     }
 
-    fn account(&self, neon: Neon, api_key: SecretString) -> Arc<Account> {
-        Arc::new(Account {
-            number: self.made.fetch_add(1, Ordering::Relaxed),
-            keys: AtomicUsize::new(1),
-            list_soon: AtomicBool::new(false),
-            neon: RwLock::new(neon),
-            api_key: Mutex::new(api_key),
-            installation: self.installation.clone(),
-            snapshot: Mutex::default(),
-            listing: tokio::sync::Mutex::default(),
-            trouble: Mutex::default(),
-        })
-    }
-
-    /// How long to wait until an account's next listing that nobody waits for.
+    /// The time between two scheduled listings of an account.
     pub fn listing_interval(&self, account: &Account) -> Duration {
         account.listing_interval(&self.settings)
     }
 }
 
-fn unusable(error: &dyn std::fmt::Display) -> Refusal {
-    Refusal {
-        reason: Reason::ApiKeyInvalid,
-        message: format!("the class's Neon account cannot be used: {error}"),
-    }
+fn unusable(error: &dyn std::fmt::Display) -> Issue {
+    invalid_api_key(format!("the class's Neon account cannot be used: {error}"))
+}
+
+fn invalid_api_key(message: String) -> Issue {
+    Issue::new(Component::Project, Reason::ApiKeyInvalid, message)
 }

@@ -1,23 +1,25 @@
-//! How long a Tenant waits after failures in a row: exponentially longer, and at random within that, so that Tenants that failed
-//! together do not come back together.
+//! Exponential backoff with jitter after consecutive failures, so that Tenants that failed together
+//! are not retried together.
 //!
-//! [`delay`] is the rule, pure. [`Backoffs`] counts the failures per Tenant; it forgets on success and on deletion, and cannot grow
-//! without bound.
+//! [`delay`] computes the delay and is pure. [`Backoffs`] counts the failures of each Tenant. It
+//! forgets them on success and on deletion, and its size is bounded.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::{Rng, RngExt as _};
 
 use crate::identity::TenantUid;
 
-/// Tenants whose failures are counted at most. Beyond, the one with the fewest is forgotten: it loses least.
-pub const TRACKED_MAX: usize = 100_000;
+/// Beyond this number of failing Tenants, the one with the fewest failures is evicted, because it
+/// loses the least.
+pub const MAX_TRACKED: usize = 100_000;
 
-/// Wait after the failure number `attempt` (the first is 0): evenly at random between `min` and a ceiling that is twice `min` at
-/// first, doubles with each further failure, and ends at `max`.
+/// The delay after failure number `attempt` (starting at 0): uniformly random between `min` and a
+/// ceiling, which is `2 * min` for the first failure and doubles with each further one, up to
+/// `max`.
 pub fn delay(attempt: u32, rng: &mut impl Rng, min: Duration, max: Duration) -> Duration {
     let ceiling = 2u32
         .checked_pow(attempt.saturating_add(1))
@@ -30,37 +32,37 @@ pub fn delay(attempt: u32, rng: &mut impl Rng, min: Duration, max: Duration) -> 
     }
 }
 
-/// Failures in a row, per key (the Tenant's uid).
+/// The number of consecutive failures per key.
 #[derive(Debug)]
 pub struct Backoffs<K = TenantUid> {
     min: Duration,
     max: Duration,
-    tracked_max: usize,
+    max_tracked: usize,
     failures: Mutex<HashMap<K, u32>>,
 }
 
 impl<K: Eq + Hash + Clone> Backoffs<K> {
-    /// Waits between `min` and `max`.
+    /// `min` and `max` bound the delay, as in [`delay`].
     pub fn new(min: Duration, max: Duration) -> Self {
-        Self::with_capacity(min, max, TRACKED_MAX)
+        Self::with_capacity(min, max, MAX_TRACKED)
     }
 
-    /// As [`Self::new`], with another bound on the number of keys; at least one is kept.
-    pub fn with_capacity(min: Duration, max: Duration, tracked_max: usize) -> Self {
+    /// As [`Self::new`], with another maximum number of keys, which is at least one.
+    pub fn with_capacity(min: Duration, max: Duration, max_tracked: usize) -> Self {
         Self {
             min,
             max,
-            tracked_max: tracked_max.max(1),
+            max_tracked: max_tracked.max(1),
             failures: Mutex::default(),
         }
     }
 
-    /// Counts a failure and answers how long to wait.
-    pub fn failed(&self, key: &K) -> Duration {
+    /// Counts a failure and returns the delay before the next attempt.
+    pub fn record_failure(&self, key: &K) -> Duration {
         let attempt = {
-            let mut failures = self.lock();
-            if !failures.contains_key(key) && failures.len() >= self.tracked_max {
-                forget_one(&mut failures);
+            let mut failures = self.failures.lock();
+            if !failures.contains_key(key) && failures.len() >= self.max_tracked {
+                evict_one(&mut failures);
             }
             let count = failures.entry(key.clone()).or_insert(0);
             let attempt = *count;
@@ -70,11 +72,12 @@ impl<K: Eq + Hash + Clone> Backoffs<K> {
         delay(attempt, &mut rand::rng(), self.min, self.max)
     }
 
-    /// Forgets the key: it succeeded, or is gone.
-    pub fn forget(&self, key: &K) {
-        let mut failures = self.lock();
+    /// Resets the count of a key that succeeded or was deleted.
+    pub fn reset(&self, key: &K) {
+        let mut failures = self.failures.lock();
         failures.remove(key);
-        // After an outage the map has room for every Tenant; that memory is given back once few are left.
+        // During an outage the map may have grown to all Tenants; this frees that memory
+        // afterwards.
         if failures.len() < failures.capacity() / 4 {
             failures.shrink_to_fit();
         }
@@ -82,22 +85,16 @@ impl<K: Eq + Hash + Clone> Backoffs<K> {
 
     /// Number of keys that failed and have not succeeded since.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.failures.lock().len()
     }
 
-    /// Whether nothing is failing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, u32>> {
-        // A panic elsewhere cannot leave a count half written.
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Makes room for one more.
-fn forget_one<K: Eq + Hash + Clone>(failures: &mut HashMap<K, u32>) {
+/// Removes the key with the fewest failures.
+fn evict_one<K: Eq + Hash + Clone>(failures: &mut HashMap<K, u32>) {
     let fewest = failures
         .iter()
         .min_by_key(|(_, count)| **count)
@@ -119,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wait_is_never_under_the_least_nor_over_its_ceiling(
+        fn a_delay_is_between_the_minimum_and_its_ceiling(
             seed: u64, attempt in 0u32..200, min_ms in 1u64..10_000, max_ms in 1u64..1_000_000,
         ) {
             let (min, max) = (Duration::from_millis(min_ms), Duration::from_millis(min_ms.max(max_ms)));
@@ -129,17 +126,17 @@ mod tests {
         }
 
         #[test]
-        fn no_more_keys_are_tracked_than_the_bound(keys in prop::collection::vec(0u8..50, 0..200)) {
+        fn at_most_the_maximum_number_of_keys_is_tracked(keys in prop::collection::vec(0u8..50, 0..200)) {
             let backoffs = Backoffs::with_capacity(SECOND, MAX, 10);
             for key in keys {
-                backoffs.failed(&key);
+                backoffs.record_failure(&key);
                 prop_assert!(backoffs.len() <= 10);
             }
         }
     }
 
     #[test]
-    fn waits_grow_with_failures_and_spread() {
+    fn delays_grow_with_failures_and_are_spread() {
         let mean = |attempt| -> Duration {
             let mut rng = SmallRng::seed_from_u64(7);
             (0..200)
@@ -156,27 +153,30 @@ mod tests {
         let mut rng = SmallRng::seed_from_u64(7);
         let waits: std::collections::BTreeSet<_> =
             (0..100).map(|_| delay(3, &mut rng, SECOND, MAX)).collect();
-        assert_eq!(waits.len(), 100, "no two Tenants come back together");
+        assert_eq!(waits.len(), 100, "no two delays are equal");
     }
 
     #[test]
-    fn success_starts_over() {
+    fn a_success_resets_the_delay() {
         let backoffs = Backoffs::new(SECOND, MAX);
         for _ in 0..20 {
-            backoffs.failed(&"a");
+            backoffs.record_failure(&"a");
         }
-        backoffs.forget(&"a");
+        backoffs.reset(&"a");
         assert!(backoffs.is_empty());
-        assert!(backoffs.failed(&"a") <= 2 * SECOND, "the first wait again");
+        assert!(
+            backoffs.record_failure(&"a") <= 2 * SECOND,
+            "the first delay again"
+        );
     }
 
     #[test]
-    fn when_the_map_is_full_whoever_failed_least_is_forgotten() {
+    fn when_the_map_is_full_the_key_with_the_fewest_failures_is_evicted() {
         let backoffs = Backoffs::with_capacity(SECOND, MAX, 2);
         for key in ["often", "often", "once", "new"] {
-            backoffs.failed(&key);
+            backoffs.record_failure(&key);
         }
-        let failures = backoffs.lock();
+        let failures = backoffs.failures.lock();
         assert!(failures.contains_key("often") && failures.contains_key("new"));
         assert!(!failures.contains_key("once"));
     }

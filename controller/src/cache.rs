@@ -1,12 +1,13 @@
-//! What the controller keeps of the cluster, small: ten thousand Tenants and their Secrets fit in a few megabytes.
+//! Compact caches of Tenants and Secrets: ten thousand Tenants and their Secrets take a few
+//! megabytes.
 //!
-//! Tenants are kept as their own JSON, without what no pass reads and packed; a pass unpacks the one it works on. Of Secrets only the
-//! metadata is ever asked for, and of that only the answer to one question is kept: is it ours and as we wrote it?
+//! A Tenant is cached as compressed JSON, without the fields that no reconciliation reads, and is
+//! decompressed when it is reconciled. Of Secrets the controller watches only the metadata, and
+//! caches who owns the Secret and whether it is unmodified.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crds::{FIELD_MANAGER, Phase, Tenant, annotations, keys};
 use k8s_openapi::api::core::v1::Secret;
@@ -15,60 +16,61 @@ use kube::Resource;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
+use neon_client::ids::ProjectId;
+use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer};
 
-use crate::facts::SecretFacts;
 use crate::identity::TenantUid;
-use packed::Packed;
+use compressed::Compressed;
 
-mod packed;
+mod compressed;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A Tenant in the cache.
 #[derive(Clone, Debug)]
-pub struct PackedTenant {
+pub struct CachedTenant {
     metadata: ObjectMeta,
     class_name: Box<str>,
-    adopts: Option<Box<str>>,
+    adopted_project: Option<Box<str>>,
     phase: Option<Phase>,
-    wish_hash: u64,
-    body: Packed,
+    spec_hash: u64,
+    json: Compressed,
 }
 
-impl PackedTenant {
-    /// The whole Tenant. `None` only if the cache were corrupt.
-    pub fn unpack(&self) -> Option<Tenant> {
-        serde_json::from_slice(&self.body.unpack()?).ok()
+impl CachedTenant {
+    /// The Tenant. `None` only if the memory is corrupt.
+    pub fn decompress(&self) -> Option<Tenant> {
+        serde_json::from_slice(&self.json.decompress()?).ok()
     }
 
-    /// The class it names.
     pub fn class_name(&self) -> &str {
         &self.class_name
     }
 
-    /// Whether no pass has written its status yet.
+    /// Whether the status has not been written yet.
     pub fn is_new(&self) -> bool {
         self.phase.is_none()
     }
 
-    /// The phase that its status names.
     pub fn phase(&self) -> Option<Phase> {
         self.phase
     }
 
-    /// Changes with whatever people and programs ask of the Tenant, and not with its status: our own writes wake nobody.
-    pub fn wish_hash(&self) -> u64 {
-        self.wish_hash
+    /// Changes when the spec, the finalizers, the annotations or the deletion timestamp change, and
+    /// not when the status changes, so that the controller's own status writes cause no
+    /// reconciliation.
+    pub fn spec_hash(&self) -> u64 {
+        self.spec_hash
     }
 
-    /// The project that it adopts, if its spec says so.
-    pub fn adopts(&self) -> Option<&str> {
-        self.adopts.as_deref()
+    /// The project id in `spec.adopt`.
+    pub fn adopted_project(&self) -> Option<&str> {
+        self.adopted_project.as_deref()
     }
 }
 
-fn wish_hash(meta: &ObjectMeta) -> u64 {
+fn spec_hash(meta: &ObjectMeta) -> u64 {
     let mut hasher = DefaultHasher::new();
     (
         &meta.uid,
@@ -80,7 +82,7 @@ fn wish_hash(meta: &ObjectMeta) -> u64 {
     hasher.finish()
 }
 
-/// Takes out of a Tenant what no pass reads.
+/// Removes the fields that no reconciliation reads.
 pub fn prune(tenant: &mut Tenant) {
     tenant.metadata.managed_fields = None;
     if let Some(annotations) = &mut tenant.metadata.annotations {
@@ -88,17 +90,17 @@ pub fn prune(tenant: &mut Tenant) {
     }
 }
 
-impl TryFrom<Tenant> for PackedTenant {
+impl TryFrom<Tenant> for CachedTenant {
     type Error = serde_json::Error;
 
     fn try_from(mut tenant: Tenant) -> Result<Self, serde_json::Error> {
         prune(&mut tenant);
         Ok(Self {
-            body: Packed::new(&serde_json::to_vec(&tenant)?),
-            wish_hash: wish_hash(&tenant.metadata),
+            json: Compressed::new(&serde_json::to_vec(&tenant)?),
+            spec_hash: spec_hash(&tenant.metadata),
             phase: tenant.status.as_ref().and_then(|status| status.phase),
             class_name: tenant.spec.class_name.into_boxed_str(),
-            adopts: tenant
+            adopted_project: tenant
                 .spec
                 .adopt
                 .map(|adopt| adopt.project_id.into_boxed_str()),
@@ -113,13 +115,13 @@ impl TryFrom<Tenant> for PackedTenant {
     }
 }
 
-impl<'de> Deserialize<'de> for PackedTenant {
+impl<'de> Deserialize<'de> for CachedTenant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::try_from(Tenant::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
-impl Resource for PackedTenant {
+impl Resource for CachedTenant {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 
@@ -143,17 +145,13 @@ impl Resource for PackedTenant {
     }
 }
 
-/// Name of a namespaced object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Its namespace.
+pub struct NamespacedName {
     pub namespace: Box<str>,
-    /// Its name.
     pub name: Box<str>,
 }
 
-impl Key {
-    /// The key of an object.
+impl NamespacedName {
     pub fn of<K: Resource>(object: &K) -> Self {
         Self {
             namespace: object
@@ -167,151 +165,179 @@ impl Key {
     }
 }
 
-/// What is kept of one Secret.
+/// What the cache knows about a Tenant's connection Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct KeptSecret {
+pub enum ObservedSecret {
+    Missing,
+    /// A Secret of that name exists and another owner, or none, controls it.
+    NotOwned,
+    /// A Secret of that name exists and an earlier Tenant of the same name owns it; garbage
+    /// collection will delete it.
+    OwnedByPredecessor,
+    /// The Tenant owns the Secret.
+    Owned {
+        /// Whether every key still has the value that the controller wrote.
+        intact: bool,
+        /// The project that the credentials belong to.
+        project: Option<ProjectId>,
+        /// Digest of the CA certificates in the Secret.
+        ca_digest: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CachedSecret {
+    /// The Tenant that controls the Secret.
     owner: Option<TenantUid>,
     owner_name: Box<str>,
     intact: bool,
-    project: Option<neon_client::ids::ProjectId>,
+    project: Option<ProjectId>,
     ca_digest: Option<Box<str>>,
 }
 
-/// The connection Secrets, by what their metadata tells.
+/// The connection Secrets.
 #[derive(Debug, Default)]
-pub struct Secrets {
-    kept: Mutex<HashMap<Key, KeptSecret>>,
-    listed: Mutex<HashMap<Key, KeptSecret>>,
+pub struct SecretCache {
+    current: Mutex<HashMap<NamespacedName, CachedSecret>>,
+    /// The Secrets of a list that has not completed yet.
+    relisting: Mutex<HashMap<NamespacedName, CachedSecret>>,
 }
 
-impl Secrets {
-    /// Takes in what a watch says. `scope` is the namespace it watches, `None` for all. Returns the Tenants that may
-    /// have something to do because of it.
-    pub fn observe(
+impl SecretCache {
+    /// Applies an event of the watch of the namespace `scope`, or of all namespaces with `None`.
+    /// Returns the Tenants that the event may concern.
+    pub fn apply_event(
         &self,
         scope: Option<&str>,
         event: Event<PartialObjectMeta<Secret>>,
-    ) -> Vec<ObjectRef<PackedTenant>> {
+    ) -> Vec<ObjectRef<CachedTenant>> {
         match event {
             Event::Init => {
-                let in_scope = |key: &Key| scope.is_none_or(|scope| *key.namespace == *scope);
-                lock(&self.listed).retain(|key, _| !in_scope(key));
+                let in_scope =
+                    |key: &NamespacedName| scope.is_none_or(|scope| *key.namespace == *scope);
+                self.relisting.lock().retain(|key, _| !in_scope(key));
                 Vec::new()
             }
             Event::InitApply(secret) => {
-                lock(&self.listed).insert(Key::of(&secret), keep(&secret.metadata));
+                self.relisting.lock().insert(
+                    NamespacedName::of(&secret),
+                    CachedSecret::from_metadata(&secret.metadata),
+                );
                 Vec::new()
             }
-            Event::InitDone => self.swap(scope),
+            Event::InitDone => self.finish_relist(scope),
             Event::Apply(secret) => {
-                let key = Key::of(&secret);
-                let now = keep(&secret.metadata);
-                let before = lock(&self.kept).insert(key.clone(), now.clone());
-                // Whoever adds a label to a Secret changes nothing that concerns us.
-                if before.as_ref() == Some(&now) {
+                let key = NamespacedName::of(&secret);
+                let new = CachedSecret::from_metadata(&secret.metadata);
+                let old = self.current.lock().insert(key.clone(), new.clone());
+                // For example a label was added.
+                if old.as_ref() == Some(&new) {
                     return Vec::new();
                 }
-                // A Secret that changed hands concerns both.
-                let mut owners: Vec<_> = before
+                // A change of the owner concerns both owners.
+                let mut owners: Vec<_> = old
                     .iter()
-                    .chain([&now])
-                    .filter_map(|one| owner_ref(&key, one))
+                    .chain([&new])
+                    .filter_map(|secret| owner_ref(&key, secret))
                     .collect();
                 owners.dedup();
                 owners
             }
             Event::Delete(secret) => {
-                let key = Key::of(&secret);
-                let before = lock(&self.kept).remove(&key);
-                before
-                    .and_then(|before| owner_ref(&key, &before))
+                let key = NamespacedName::of(&secret);
+                let old = self.current.lock().remove(&key);
+                old.and_then(|old| owner_ref(&key, &old))
                     .into_iter()
                     .collect()
             }
         }
     }
 
-    /// After a fresh list: whatever differs from what was kept concerns its Tenant.
-    fn swap(&self, scope: Option<&str>) -> Vec<ObjectRef<PackedTenant>> {
-        let mut listed = lock(&self.listed);
-        let mut kept = lock(&self.kept);
-        let in_scope = |key: &Key| scope.is_none_or(|scope| *key.namespace == *scope);
-        let (old, others): (HashMap<_, _>, _) = kept.drain().partition(|(key, _)| in_scope(key));
-        let (new, rest): (HashMap<_, _>, _) = listed.drain().partition(|(key, _)| in_scope(key));
-        // Another watch may be in the middle of its own list.
-        *listed = rest;
-        let lost = old.iter().filter(|(key, old)| new.get(key) != Some(old));
-        let gained = new.iter().filter(|(key, new)| old.get(key) != Some(new));
-        let mut touched: Vec<_> = lost
-            .chain(gained)
-            .filter_map(|(key, kept)| owner_ref(key, kept))
+    /// Replaces the Secrets in `scope` by those of the completed list. Returns the Tenants whose
+    /// Secret differs.
+    fn finish_relist(&self, scope: Option<&str>) -> Vec<ObjectRef<CachedTenant>> {
+        let mut relisting = self.relisting.lock();
+        let mut current = self.current.lock();
+        let in_scope = |key: &NamespacedName| scope.is_none_or(|scope| *key.namespace == *scope);
+        let (old, others): (HashMap<_, _>, _) = current.drain().partition(|(key, _)| in_scope(key));
+        let (new, rest): (HashMap<_, _>, _) = relisting.drain().partition(|(key, _)| in_scope(key));
+        // The list of another watch may still be in progress.
+        *relisting = rest;
+        let removed_or_changed = old.iter().filter(|(key, old)| new.get(key) != Some(old));
+        let added_or_changed = new.iter().filter(|(key, new)| old.get(key) != Some(new));
+        let mut affected: Vec<_> = removed_or_changed
+            .chain(added_or_changed)
+            .filter_map(|(key, secret)| owner_ref(key, secret))
             .collect();
-        touched.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        touched.dedup();
-        *kept = others;
-        kept.extend(new);
-        touched
+        affected.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        affected.dedup();
+        *current = others;
+        current.extend(new);
+        affected
     }
 
-    /// What is known of the Secret that a Tenant's credentials go to. A Secret without our label is not known here; the
-    /// write finds it.
-    pub fn facts(&self, key: &Key, tenant: TenantUid, tenant_name: &str) -> SecretFacts {
-        match lock(&self.kept).get(key) {
-            None => SecretFacts::Missing,
-            Some(kept)
-                if kept.owner.is_some_and(|owner| owner != tenant)
-                    && *kept.owner_name == *tenant_name =>
+    /// What the cache knows about a Tenant's connection Secret. It does not contain Secrets without
+    /// the controller's label; writing to such a Secret returns a conflict.
+    pub fn lookup(
+        &self,
+        key: &NamespacedName,
+        tenant: TenantUid,
+        tenant_name: &str,
+    ) -> ObservedSecret {
+        match self.current.lock().get(key) {
+            None => ObservedSecret::Missing,
+            Some(secret)
+                if secret.owner.is_some_and(|owner| owner != tenant)
+                    && *secret.owner_name == *tenant_name =>
             {
-                SecretFacts::Leftover
+                ObservedSecret::OwnedByPredecessor
             }
-            Some(kept) if kept.owner != Some(tenant) => SecretFacts::Foreign,
-            Some(kept) => SecretFacts::Ours {
-                intact: kept.intact,
-                project: kept.project.clone(),
-                ca_digest: kept.ca_digest.as_deref().map(str::to_owned),
+            Some(secret) if secret.owner != Some(tenant) => ObservedSecret::NotOwned,
+            Some(secret) => ObservedSecret::Owned {
+                intact: secret.intact,
+                project: secret.project.clone(),
+                ca_digest: secret.ca_digest.as_deref().map(str::to_owned),
             },
         }
     }
 
-    /// Takes in a Secret that we just wrote, before the watch tells of it.
-    pub fn wrote(&self, secret: &Secret) {
-        lock(&self.kept).insert(Key::of(secret), keep(&secret.metadata));
+    /// Records a Secret that the controller wrote, before the watch delivers it.
+    pub fn record_write(&self, secret: &Secret) {
+        self.current.lock().insert(
+            NamespacedName::of(secret),
+            CachedSecret::from_metadata(&secret.metadata),
+        );
     }
 
-    /// How many are kept.
     pub fn len(&self) -> usize {
-        lock(&self.kept).len()
+        self.current.lock().len()
     }
 
-    /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// A poisoned lock means that a thread panicked between two map operations, each of which is whole in itself.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn owner_ref(key: &NamespacedName, secret: &CachedSecret) -> Option<ObjectRef<CachedTenant>> {
+    secret.owner?;
+    Some(ObjectRef::new(&secret.owner_name).within(&key.namespace))
 }
 
-fn owner_ref(key: &Key, kept: &KeptSecret) -> Option<ObjectRef<PackedTenant>> {
-    kept.owner?;
-    Some(ObjectRef::new(&kept.owner_name).within(&key.namespace))
-}
-
-fn keep(meta: &ObjectMeta) -> KeptSecret {
-    let owner = controller_of(meta);
-    let noted = |key: &str| meta.annotations.as_ref().and_then(|all| all.get(key));
-    let ca_digest = noted(annotations::CA_DIGEST);
-    KeptSecret {
-        owner: owner.and_then(|(_, uid)| TenantUid::parse(uid)),
-        owner_name: owner.map(|(name, _)| name).unwrap_or_default().into(),
-        intact: intact(
-            meta.managed_fields.as_deref().unwrap_or_default(),
-            ca_digest.is_some(),
-        ),
-        project: noted(annotations::PROJECT_ID).and_then(|id| id.parse().ok()),
-        ca_digest: ca_digest.map(|digest| digest.as_str().into()),
+impl CachedSecret {
+    fn from_metadata(meta: &ObjectMeta) -> Self {
+        let owner = controller_of(meta);
+        let annotation = |key: &str| meta.annotations.as_ref().and_then(|all| all.get(key));
+        let ca_digest = annotation(annotations::CA_DIGEST);
+        Self {
+            owner: owner.and_then(|(_, uid)| TenantUid::parse(uid)),
+            owner_name: owner.map(|(name, _)| name).unwrap_or_default().into(),
+            intact: is_intact(
+                meta.managed_fields.as_deref().unwrap_or_default(),
+                ca_digest.is_some(),
+            ),
+            project: annotation(annotations::PROJECT_ID).and_then(|id| id.parse().ok()),
+            ca_digest: ca_digest.map(|digest| digest.as_str().into()),
+        }
     }
 }
 
@@ -326,10 +352,11 @@ pub fn controller_of(meta: &ObjectMeta) -> Option<(&str, &str)> {
         .map(|owner| (owner.name.as_str(), owner.uid.as_str()))
 }
 
-/// Whether every key of the contract is there and as we wrote it last. Server-side apply keeps the books on that: whoever
-/// changes or removes a key takes it out of our entry in `managedFields`, so the values need not be read to know. One who
-/// applies the very same value shares the key with us and changed nothing.
-fn intact(entries: &[ManagedFieldsEntry], with_certificates: bool) -> bool {
+/// Whether every key of the Secret exists and has the value that the controller wrote last. The
+/// values need not be read for that: if another client changes or removes a key, server-side apply
+/// removes the key from the controller's entry in `managedFields`. A client that applies the same
+/// value becomes an additional owner of the key and changes nothing.
+fn is_intact(entries: &[ManagedFieldsEntry], with_certificates: bool) -> bool {
     let ours = |entry: &&ManagedFieldsEntry| {
         entry.manager.as_deref() == Some(FIELD_MANAGER)
             && entry.operation.as_deref() == Some("Apply")
@@ -346,24 +373,26 @@ fn intact(entries: &[ManagedFieldsEntry], with_certificates: bool) -> bool {
         .all(|key| entries.iter().filter(ours).any(|entry| owns(entry, key)))
 }
 
-/// The Tenants' own latest versions, as the API server returned them, for as long as the watch lags behind.
+/// The Tenants that the controller wrote, as the API server returned them, until the watch delivers
+/// those versions.
 #[derive(Debug, Default)]
-pub struct Recent(Mutex<HashMap<TenantUid, Tenant>>);
+pub struct WriteThroughCache(Mutex<HashMap<TenantUid, Tenant>>);
 
-impl Recent {
-    /// Remembers what a write returned.
-    pub fn wrote(&self, uid: TenantUid, tenant: Tenant) {
-        lock(&self.0).insert(uid, tenant);
+impl WriteThroughCache {
+    /// Records the object that a write returned.
+    pub fn record_write(&self, uid: TenantUid, tenant: Tenant) {
+        self.0.lock().insert(uid, tenant);
     }
 
-    /// The newer of our own last write and the cached version. The cache is read last: whatever the watch made us forget
-    /// here is in it by then.
+    /// The newer of the controller's own last write and the version in the watch's cache. `cached`
+    /// is called last: a write that [`WriteThroughCache::evict_observed`] has removed is in the
+    /// watch's cache by then.
     pub fn newest(
         &self,
         uid: TenantUid,
         cached: impl FnOnce() -> Option<Tenant>,
     ) -> Option<Tenant> {
-        let own = lock(&self.0).get(&uid).cloned();
+        let own = self.0.lock().get(&uid).cloned();
         match (own, cached()) {
             (Some(own), Some(cached))
                 if version_of(&own.metadata) <= version_of(&cached.metadata) =>
@@ -374,27 +403,28 @@ impl Recent {
         }
     }
 
-    /// The watch tells of a Tenant: what we wrote before is not needed any more.
-    pub fn saw(&self, tenant: &PackedTenant) {
+    /// Removes the own write if the watch has delivered this version or a newer one.
+    pub fn evict_observed(&self, tenant: &CachedTenant) {
         let Some(uid) = tenant.metadata.uid.as_deref().and_then(TenantUid::parse) else {
             return;
         };
-        let mut recent = lock(&self.0);
-        if recent
+        let mut writes = self.0.lock();
+        if writes
             .get(&uid)
             .is_some_and(|own| version_of(&own.metadata) <= version_of(&tenant.metadata))
         {
-            recent.remove(&uid);
+            writes.remove(&uid);
         }
     }
 
-    /// Forgets a Tenant that is gone.
-    pub fn forget(&self, uid: TenantUid) {
-        lock(&self.0).remove(&uid);
+    /// Removes a deleted Tenant.
+    pub fn remove(&self, uid: TenantUid) {
+        self.0.lock().remove(&uid);
     }
 }
 
-/// Versions of one object can be compared as numbers; one that is not a number counts as the oldest.
+/// The resource version as a number, which orders the versions of one object; 0 if it is not a
+/// number.
 fn version_of(meta: &ObjectMeta) -> u64 {
     meta.resource_version
         .as_deref()

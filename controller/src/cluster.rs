@@ -1,14 +1,13 @@
-//! Every write to the Kubernetes API, and the few reads that no cache serves. Nothing else in the controller sends one.
+//! All writes to the Kubernetes API, and the few reads that no cache serves.
 //!
-//! The client gives each call a deadline and counts it. Writes name the version or the UID of what they change, so that a process that
-//! lost its Lease, or looked at an old cache, is refused by the API server instead of undoing newer work.
+//! The client gives each call a deadline and records it in the metrics. Every write names the resource version or the UID of
+//! the object. The API server therefore rejects the writes of a process that lost its Lease or used an outdated cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crds::{
-    FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, annotations,
-    labels,
+    FIELD_MANAGER, SECRET_TYPE, Tenant, TenantClass, TenantClassStatus, TenantStatus, labels,
 };
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -16,45 +15,26 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 
-use crate::cache::{Key, prune};
+use crate::cache::{NamespacedName, prune};
 
 const API_VERSION: &str = "dbpertenant.dev/v1alpha1";
 
-/// Why a call to the Kubernetes API did not do what it should.
+/// Why a call to the Kubernetes API failed. `what` names the call.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// The object changed since it was read. Look again.
     #[error("{what}: the object has changed since it was read")]
-    Conflict {
-        /// The call.
-        what: &'static str,
-    },
-    /// It is not there.
+    Conflict { what: &'static str },
     #[error("{what}: not found")]
-    NotFound {
-        /// The call.
-        what: &'static str,
-    },
-    /// One of that name is there already.
+    NotFound { what: &'static str },
     #[error("{what}: an object of that name exists")]
-    Exists {
-        /// The call.
-        what: &'static str,
-    },
-    /// The API server refuses: its rules, or the controller's rights.
-    #[error("{what}: the API server refuses: {message}")]
-    Refused {
-        /// The call.
-        what: &'static str,
-        /// The API server's words.
-        message: String,
-    },
-    /// No answer, or none that can be used.
-    #[error("{what}: the API server does not answer")]
+    Exists { what: &'static str },
+    /// Validation or RBAC rejected the call.
+    #[error("{what}: the API server rejected the request: {message}")]
+    Rejected { what: &'static str, message: String },
+    /// There was no response, a server error or an invalid response.
+    #[error("{what}: the API server is unavailable")]
     Unavailable {
-        /// The call.
         what: &'static str,
-        /// What went wrong underneath.
         #[source]
         source: kube::Error,
     },
@@ -71,7 +51,7 @@ impl ClusterError {
                     what,
                     source: kube::Error::Api(status),
                 },
-                _ => Self::Refused {
+                _ => Self::Rejected {
                     what,
                     message: status.message.clone(),
                 },
@@ -81,7 +61,7 @@ impl ClusterError {
     }
 }
 
-/// The Kubernetes API, as far as the controller writes to it.
+/// A client for the calls that the controller makes.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
@@ -89,20 +69,19 @@ pub struct Cluster {
     namespace: Arc<str>,
 }
 
-/// A connection Secret to be written.
+/// The content of a connection Secret.
 pub struct SecretToWrite<'a> {
     /// Name of the Secret, in the Tenant's namespace.
     pub name: &'a str,
-    /// Its content.
     pub data: BTreeMap<String, ByteString>,
     /// The project that the credentials belong to.
     pub project: &'a str,
-    /// Digest of the certificates in it.
+    /// Digest of the CA certificates in `data`.
     pub ca_digest: Option<&'a str>,
 }
 
 impl Cluster {
-    /// `namespace` is the controller's own.
+    /// `namespace` is the controller's own namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self {
             client,
@@ -110,7 +89,7 @@ impl Cluster {
         }
     }
 
-    /// The client, for watches.
+    /// The underlying client, for watches.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
@@ -120,8 +99,8 @@ impl Cluster {
         &self.namespace
     }
 
-    /// UID of the namespace `kube-system`: the cluster's own identity.
-    pub async fn identity(&self) -> Result<String, ClusterError> {
+    /// UID of the namespace `kube-system`, which identifies the cluster.
+    pub async fn cluster_uid(&self) -> Result<String, ClusterError> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let namespace = api
             .get("kube-system")
@@ -132,8 +111,8 @@ impl Cluster {
         })
     }
 
-    /// One Tenant, from the API server itself.
-    pub async fn tenant(&self, key: &Key) -> Result<Tenant, ClusterError> {
+    /// Reads a Tenant from the API server instead of the cache.
+    pub async fn tenant(&self, key: &NamespacedName) -> Result<Tenant, ClusterError> {
         self.tenants(&key.namespace)
             .get(&key.name)
             .await
@@ -141,7 +120,7 @@ impl Cluster {
             .map(pruned)
     }
 
-    /// Sets the Tenant's finalizers, if it is still the version that was read.
+    /// Sets the Tenant's finalizers, if its resource version has not changed.
     pub async fn set_finalizers(
         &self,
         tenant: &Tenant,
@@ -160,7 +139,7 @@ impl Cluster {
             .map(pruned)
     }
 
-    /// Writes the Tenant's status, if it is still the version that was read.
+    /// Writes the Tenant's status, if its resource version has not changed.
     pub async fn write_status(
         &self,
         tenant: &Tenant,
@@ -180,16 +159,16 @@ impl Cluster {
             .map(pruned)
     }
 
-    /// The Secret of that name, whoever owns it.
-    pub async fn secret(&self, key: &Key) -> Result<Option<Secret>, ClusterError> {
+    /// Reads the Secret of that name, regardless of its owner.
+    pub async fn secret(&self, key: &NamespacedName) -> Result<Option<Secret>, ClusterError> {
         self.secrets(&key.namespace)
             .get_opt(&key.name)
             .await
             .map_err(|error| ClusterError::new("get secret", error))
     }
 
-    /// Makes a Secret that is the Tenant's and still empty. A name that is taken is refused, so that a Secret of somebody
-    /// else's can never be mixed with ours.
+    /// Creates an empty Secret that the Tenant owns. Fails if a Secret of that name exists, so that the controller never
+    /// writes to a Secret that it does not own.
     pub async fn reserve_secret(
         &self,
         tenant: &Tenant,
@@ -213,27 +192,27 @@ impl Cluster {
             .map_err(|error| ClusterError::new("create secret", error))
     }
 
-    /// Writes the content into the Secret with this UID, and no other of its name.
+    /// Writes the content to the Secret with this UID, and fails if another Secret has taken its name.
     pub async fn write_secret(
         &self,
         tenant: &Tenant,
         uid: &str,
         content: SecretToWrite<'_>,
     ) -> Result<Secret, ClusterError> {
-        let mut noted = BTreeMap::from([(
-            annotations::PROJECT_ID.to_owned(),
+        let mut annotations = BTreeMap::from([(
+            crds::annotations::PROJECT_ID.to_owned(),
             content.project.to_owned(),
         )]);
-        noted.extend(
+        annotations.extend(
             content
                 .ca_digest
-                .map(|digest| (annotations::CA_DIGEST.to_owned(), digest.to_owned())),
+                .map(|digest| (crds::annotations::CA_DIGEST.to_owned(), digest.to_owned())),
         );
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(content.name.to_owned()),
                 uid: Some(uid.to_owned()),
-                annotations: Some(noted),
+                annotations: Some(annotations),
                 ..secret_meta(tenant)
             },
             type_: Some(SECRET_TYPE.to_owned()),
@@ -247,7 +226,7 @@ impl Cluster {
             .map_err(|error| ClusterError::new("apply secret", error))
     }
 
-    /// A Secret in the controller's own namespace.
+    /// Reads a Secret in the controller's namespace.
     pub async fn own_secret(&self, name: &str) -> Result<Option<Secret>, ClusterError> {
         self.secrets(&self.namespace)
             .get_opt(name)
@@ -255,7 +234,7 @@ impl Cluster {
             .map_err(|error| ClusterError::new("get API key secret", error))
     }
 
-    /// A ConfigMap in the controller's own namespace.
+    /// Reads a ConfigMap in the controller's namespace.
     pub async fn own_config_map(&self, name: &str) -> Result<Option<ConfigMap>, ClusterError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         api.get_opt(name)
@@ -263,7 +242,7 @@ impl Cluster {
             .map_err(|error| ClusterError::new("get migrations configmap", error))
     }
 
-    /// Sets a class's finalizers, if it is still the version that was read.
+    /// Sets a class's finalizers, if its resource version has not changed.
     pub async fn set_class_finalizers(
         &self,
         class: &TenantClass,
@@ -281,7 +260,7 @@ impl Cluster {
             .map_err(|error| ClusterError::new("patch class finalizers", error))
     }
 
-    /// Writes a class's status, if it is still the version that was read.
+    /// Writes a class's status, if its resource version has not changed.
     pub async fn write_class_status(
         &self,
         class: &TenantClass,
@@ -330,10 +309,10 @@ fn pruned(mut tenant: Tenant) -> Tenant {
     tenant
 }
 
-/// A name that fits into a label: the API server allows 63 characters there, and 253 in a name.
+/// Shortens a name to a valid label value: the API server allows 63 characters there, and 253 in a name.
 fn label_value(name: &str) -> String {
-    const LABEL_BYTES_MAX: usize = 63;
-    let cut: String = name.chars().take(LABEL_BYTES_MAX).collect();
+    const MAX_LABEL_VALUE_CHARS: usize = 63;
+    let cut: String = name.chars().take(MAX_LABEL_VALUE_CHARS).collect();
     cut.trim_end_matches(['-', '.']).to_owned()
 }
 
@@ -343,14 +322,14 @@ mod tests {
     use crds::GROUP;
 
     #[test]
-    fn the_api_version_is_that_of_the_types() {
+    fn the_api_version_matches_the_types() {
         assert_eq!(API_VERSION, Tenant::api_version(&()));
         assert!(API_VERSION.starts_with(GROUP));
         assert_eq!(API_VERSION, TenantClass::api_version(&()));
     }
 
     #[test]
-    fn label_values_fit_and_end_well() {
+    fn label_values_are_short_and_end_with_an_alphanumeric() {
         assert_eq!(label_value("acme"), "acme");
         let long = format!("{}.tail", "a".repeat(62));
         assert_eq!(label_value(&long), "a".repeat(62));

@@ -1,4 +1,4 @@
-//! What all passes share.
+//! What all reconciliations share: settings, caches, clients and limits.
 
 use std::sync::Arc;
 
@@ -10,95 +10,103 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
-use crate::cache::{PackedTenant, Recent, Secrets};
-use crate::cluster::Cluster;
+use crate::cache::{CachedTenant, SecretCache, WriteThroughCache};
+use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
 use crate::events::Events;
 use crate::identity::InstallationId;
-use crate::lease::Guard;
-use crate::schema::MigrationLimits;
-use crate::schemas::Schemas;
+use crate::leadership::LeaderGuard;
+use crate::migration_sources::MigrationSources;
+use crate::migrations::MigrationLimits;
 use crate::telemetry::Metrics;
-use crate::wake::Wake;
+use crate::work_queue::WorkQueue;
 
-/// What all passes share.
+/// What all reconciliations share.
 pub struct Context {
-    /// The settings.
     pub config: Config,
-    /// Which projects are ours.
+    /// Identifies the projects of this installation.
     pub installation: InstallationId,
-    /// The Kubernetes API.
     pub cluster: Cluster,
-    /// What is watched: all namespaces, or some.
-    pub scopes: Vec<Scope>,
-    /// The classes.
+    /// The watched namespaces: a single scope for all, or one for each.
+    pub scopes: Vec<NamespaceScope>,
     pub classes: Store<TenantClass>,
-    /// The Secrets' metadata, as far as it matters.
-    pub secrets: Secrets,
-    /// Our own last writes.
-    pub recent: Recent,
-    /// The Neon accounts.
+    /// Metadata of the connection Secrets.
+    pub secrets: SecretCache,
+    /// Tenants as our own last writes returned them.
+    pub own_writes: WriteThroughCache,
+    /// Neon accounts of the classes.
     pub accounts: Accounts,
-    /// The classes' migrations.
-    pub schemas: Schemas,
-    /// Limits of a migration.
+    /// Migrations of the classes.
+    pub migration_sources: MigrationSources,
     pub migration_limits: MigrationLimits,
-    /// Databases that may be open at once.
-    pub migrations: Semaphore,
-    /// Projects that may be changed at once.
-    pub updates: Semaphore,
-    /// How long Tenants wait that failed.
+    /// Limits the databases that are migrated concurrently.
+    pub migration_permits: Semaphore,
+    /// Limits the projects that are updated concurrently.
+    pub project_updates: Semaphore,
+    /// Backoff of Tenants whose reconciliation failed.
     pub backoffs: Backoffs,
-    /// Whether this process still holds the Lease. A process that was frozen may find out late that it does not.
-    pub guard: Guard,
-    /// Where events go.
+    /// Whether this process still holds the Lease. A process that was paused may find out late that it does not.
+    pub guard: LeaderGuard,
     pub events: Events,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Cancelled once every watch has told of all that is there. Before, Tenants cannot be counted.
-    pub filled: CancellationToken,
-    /// Classes that want to be looked at.
-    pub class_wake: Arc<Wake<ObjectRef<TenantClass>>>,
+    /// Cancelled once every watch has delivered its initial list. Tenants cannot be counted before.
+    pub caches_synced: CancellationToken,
+    /// Classes to reconcile.
+    pub class_queue: Arc<WorkQueue<ObjectRef<TenantClass>>>,
 }
 
 /// The Tenants of one watch.
-pub struct Scope {
-    /// The namespace; `None`: all.
+pub struct NamespaceScope {
+    /// `None` for all namespaces.
     pub namespace: Option<String>,
-    /// Its Tenants.
-    pub tenants: Store<PackedTenant>,
-    /// Those of them that something outside their own objects concerns.
-    pub wake: Arc<Wake<ObjectRef<PackedTenant>>>,
+    pub tenants: Store<CachedTenant>,
+    /// Tenants to reconcile although they did not change themselves.
+    pub queue: Arc<WorkQueue<ObjectRef<CachedTenant>>>,
 }
 
 impl Context {
-    /// The class of that name.
     pub fn class(&self, name: &str) -> Option<Arc<TenantClass>> {
         self.classes.get(&ObjectRef::new(name))
     }
 
-    /// Every Tenant that is watched.
-    pub fn all_tenants(&self) -> impl Iterator<Item = Arc<PackedTenant>> + '_ {
+    /// Reads the API key and the migrations of a class, which its Tenants need.
+    pub async fn load_class(&self, class: &TenantClass) -> Result<(), ClusterError> {
+        self.accounts.load(class, &self.cluster).await?;
+        self.migration_sources.load(class, &self.cluster).await?;
+        Ok(())
+    }
+
+    /// All watched Tenants.
+    pub fn all_tenants(&self) -> impl Iterator<Item = Arc<CachedTenant>> + '_ {
         self.scopes.iter().flat_map(|scope| scope.tenants.state())
     }
 
-    /// The Tenant as it is in the cache now, if it is still the same and not another of its name.
-    pub fn tenant(&self, tenant: &PackedTenant) -> Option<Arc<PackedTenant>> {
+    /// The watched Tenants of a class.
+    pub fn tenants_of<'a>(
+        &'a self,
+        class: &'a str,
+    ) -> impl Iterator<Item = Arc<CachedTenant>> + 'a {
+        self.all_tenants()
+            .filter(move |tenant| tenant.class_name() == class)
+    }
+
+    /// The latest cached version of the Tenant, unless another Tenant has taken its name.
+    pub fn tenant(&self, tenant: &CachedTenant) -> Option<Arc<CachedTenant>> {
         let key = ObjectRef::from_obj(tenant);
         let cached = self.scope_of(&key)?.tenants.get(&key)?;
         (cached.meta().uid == tenant.meta().uid).then_some(cached)
     }
 
-    fn scope_of(&self, tenant: &ObjectRef<PackedTenant>) -> Option<&Scope> {
-        let watches =
-            |scope: &&Scope| scope.namespace.is_none() || scope.namespace == tenant.namespace;
-        self.scopes.iter().find(watches)
+    /// Queues a Tenant for reconciliation.
+    pub fn enqueue(&self, tenant: ObjectRef<CachedTenant>) {
+        if let Some(scope) = self.scope_of(&tenant) {
+            scope.queue.enqueue(tenant);
+        }
     }
 
-    /// Asks for a pass over a Tenant.
-    pub fn wake(&self, tenant: ObjectRef<PackedTenant>) {
-        if let Some(scope) = self.scope_of(&tenant) {
-            scope.wake.ask(tenant);
-        }
+    fn scope_of(&self, tenant: &ObjectRef<CachedTenant>) -> Option<&NamespaceScope> {
+        self.scopes
+            .iter()
+            .find(|scope| scope.namespace.is_none() || scope.namespace == tenant.namespace)
     }
 }

@@ -1,31 +1,32 @@
-//! Events for people (`kubectl describe`), published beside the work and never in its way.
+//! Publishes Kubernetes events (`kubectl describe`) in the background, so that reconciliations never wait for them.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use service_kit::error_chain;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crds::{FIELD_MANAGER, Reason};
 
-/// Events that wait to be published; more are dropped, since an event is never the only record of anything.
-const QUEUE_EVENTS_MAX: usize = 1_024;
-/// The API server refuses longer notes, in bytes.
-const NOTE_BYTES_MAX: usize = 1_000;
+/// Queued events. Further events are dropped, because every event repeats what a status or a log line says.
+const MAX_QUEUED_EVENTS: usize = 1_024;
+/// Longest note; the API server rejects longer ones.
+const MAX_NOTE_BYTES: usize = 1_000;
 
-/// Where events are handed in.
+/// A handle for publishing events.
 #[derive(Clone, Debug)]
 pub struct Events(mpsc::Sender<(Event, ObjectReference)>);
 
 impl Events {
-    /// Starts the task that publishes, until `stop`.
+    /// Starts the background task, which runs until `stop` is cancelled. `deadline` limits each call.
     pub fn start(
         client: kube::Client,
         instance: String,
         deadline: std::time::Duration,
         stop: CancellationToken,
     ) -> Self {
-        let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(QUEUE_EVENTS_MAX);
+        let (sender, mut queue) = mpsc::channel::<(Event, ObjectReference)>(MAX_QUEUED_EVENTS);
         let reporter = Reporter {
             controller: FIELD_MANAGER.to_owned(),
             instance: Some(instance),
@@ -33,29 +34,29 @@ impl Events {
         let recorder = Recorder::new(client, reporter);
         tokio::spawn(async move {
             while let Some(Some((event, about))) = stop.run_until_cancelled(queue.recv()).await {
-                // A namespace on its way out takes no new events; nor does anybody read them there.
+                // A namespace that is being deleted rejects new events.
                 match tokio::time::timeout(deadline, recorder.publish(&event, &about)).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => debug!(%error, "An event could not be published"),
-                    Err(_) => debug!("An event could not be published in time"),
+                    Ok(Err(error)) => {
+                        debug!(error = %error_chain(&error), "failed to publish an event")
+                    }
+                    Err(_) => debug!("timed out publishing an event"),
                 }
             }
         });
         Self(sender)
     }
 
-    /// Something went as it should.
     pub fn normal(&self, about: ObjectReference, reason: Reason, note: &str) {
         self.send(EventType::Normal, about, reason, note);
     }
 
-    /// Something needs a person's eye.
     pub fn warning(&self, about: ObjectReference, reason: Reason, note: &str) {
         self.send(EventType::Warning, about, reason, note);
     }
 
     fn send(&self, type_: EventType, about: ObjectReference, reason: Reason, note: &str) {
-        let mut end = note.len().min(NOTE_BYTES_MAX);
+        let mut end = note.len().min(MAX_NOTE_BYTES);
         while !note.is_char_boundary(end) {
             end -= 1;
         }
@@ -67,7 +68,7 @@ impl Events {
             secondary: None,
         };
         if self.0.try_send((event, about)).is_err() {
-            debug!("An event was dropped: the queue is full, or the controller is stopping");
+            debug!("dropped an event: the queue is full or the controller is stopping");
         }
     }
 }

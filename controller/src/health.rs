@@ -1,101 +1,97 @@
-//! Whether the process is alive and ready: a handle that its parts report to and that `/livez` and `/readyz` ask.
+//! The health of the process, as `/livez` and `/readyz` report it.
 //!
-//! Alive means that the reconciler's loop still turns: a loop that hangs is only mended by a restart. What others do (the Kubernetes
-//! API away, the Neon API away) never makes the process not alive, for a restart would mend nothing.
+//! The process is alive while the reconciler's loop runs: only a restart helps against a loop that
+//! hangs. Errors of others, such as an unreachable Kubernetes or Neon API, never affect liveness,
+//! because a restart would not help.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Longest time between two signs of life of the reconciler. Its loop gives one every few seconds, also when there is nothing to do.
-pub const HEARTBEAT_MAX: Duration = Duration::from_mins(2);
+/// The process counts as hung if the reconciler sends no heartbeat for this long.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How often the reconciler's loop should give a sign of life.
+/// How often the reconciler sends a heartbeat, even when there is no work.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Handle on the state; clones share it.
+/// A handle to the health of the process; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<HealthState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     role: Role,
-    heartbeat: Option<Instant>,
+    last_heartbeat: Option<Instant>,
 }
 
 /// What the process is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// It has not reached the Kubernetes API yet.
+    /// The Kubernetes API has not answered yet.
     #[default]
     Starting,
-    /// Another replica holds the Lease; this one could take over.
+    /// Another replica holds the Lease.
     Standby,
-    /// It holds the Lease, and its caches are being filled.
+    /// This process holds the Lease and fills its caches.
     Leading,
-    /// It holds the Lease, its caches are filled, and it reconciles.
+    /// This process holds the Lease and reconciles.
     Reconciling,
-    /// It was asked to stop.
     Stopping,
 }
 
 impl Health {
-    /// A process that has just started.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says what the process is doing from now on. The reconciler says [`Role::Reconciling`] once its caches are filled.
+    /// Sets the role. A process that is stopping keeps that role.
     pub fn set_role(&self, role: Role) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if role != Role::Reconciling || state.role == Role::Stopping {
-            // Whoever does not reconcile need not give signs of life.
-            state.heartbeat = None;
+            // Only a reconciling process sends heartbeats.
+            state.last_heartbeat = None;
         }
         if state.role != Role::Stopping {
             state.role = role;
         }
     }
 
-    /// What the process is doing.
     pub fn role(&self) -> Role {
-        self.lock().role
+        self.state.lock().role
     }
 
-    /// A sign of life of the reconciler's loop. From the first one on, [`HEARTBEAT_MAX`] without another means not alive.
-    pub fn reconciler_alive(&self) {
-        self.lock().heartbeat = Some(Instant::now());
+    /// Records a heartbeat of the reconciler's loop. After the first one, the process is not alive
+    /// if [`HEARTBEAT_TIMEOUT`] passes without another.
+    pub fn record_heartbeat(&self) {
+        self.state.lock().last_heartbeat = Some(Instant::now());
     }
 
-    /// For `/livez`: a word, or what is wrong.
+    /// For `/livez`. The error says why the process is not alive.
     pub fn live(&self) -> Result<&'static str, String> {
-        let silence = self.lock().heartbeat.map(|last| last.elapsed());
-        match silence {
-            Some(silence) if silence > HEARTBEAT_MAX => Err(format!(
-                "the reconciler has given no sign of life for {} s",
-                silence.as_secs()
+        let since_heartbeat = self.state.lock().last_heartbeat.map(|last| last.elapsed());
+        match since_heartbeat {
+            Some(elapsed) if elapsed > HEARTBEAT_TIMEOUT => Err(format!(
+                "the reconciler has sent no heartbeat for {} s",
+                elapsed.as_secs()
             )),
             _ => Ok("alive"),
         }
     }
 
-    /// For `/readyz`: a word, or what is being waited for. A standby is ready: rolling updates would otherwise never end.
+    /// For `/readyz`. The error says what the process is waiting for. A standby is ready, because
+    /// otherwise a rolling update would never finish.
     pub fn ready(&self) -> Result<&'static str, String> {
         match self.role() {
             Role::Reconciling => Ok("ready: reconciling"),
             Role::Standby => Ok("ready: standing by, another replica holds the lease"),
-            Role::Starting => Err("not ready: the Kubernetes API was not reached yet".to_owned()),
-            Role::Leading => Err("not ready: the caches are being filled".to_owned()),
+            Role::Starting => Err("not ready: waiting for the Kubernetes API".to_owned()),
+            Role::Leading => Err("not ready: filling the caches".to_owned()),
             Role::Stopping => Err("not ready: stopping".to_owned()),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere cannot leave the state half written.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_ready_when_it_stands_by_or_reconciles_and_at_no_other_time() {
+    fn a_process_is_ready_only_while_it_is_standby_or_reconciling() {
         let health = Health::new();
         assert!(health.ready().is_err(), "starting");
         for (role, ready) in [
@@ -119,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_stays_stopping() {
+    fn a_stopping_process_keeps_its_role() {
         let health = Health::new();
         health.set_role(Role::Stopping);
         health.set_role(Role::Reconciling);
@@ -127,29 +123,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reconciler_that_falls_silent_is_not_alive_until_it_speaks_again() {
+    async fn a_process_without_heartbeats_is_not_alive_until_the_next_heartbeat() {
         let health = Health::new();
-        tokio::time::advance(HEARTBEAT_MAX * 2).await;
-        assert!(health.live().is_ok(), "nothing was promised yet");
+        tokio::time::advance(HEARTBEAT_TIMEOUT * 2).await;
+        assert!(
+            health.live().is_ok(),
+            "no heartbeat is expected before the first one"
+        );
         health.set_role(Role::Reconciling);
-        health.reconciler_alive();
-        tokio::time::advance(HEARTBEAT_MAX).await;
+        health.record_heartbeat();
+        tokio::time::advance(HEARTBEAT_TIMEOUT).await;
         assert!(health.live().is_ok());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(
             health.live(),
-            Err("the reconciler has given no sign of life for 121 s".to_owned())
+            Err("the reconciler has sent no heartbeat for 121 s".to_owned())
         );
-        health.reconciler_alive();
+        health.record_heartbeat();
         assert!(health.live().is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_standby_gives_no_signs_of_life_and_is_alive() {
+    async fn a_standby_is_alive_without_heartbeats() {
         let health = Health::new();
-        health.reconciler_alive();
+        health.record_heartbeat();
         health.set_role(Role::Standby);
-        tokio::time::advance(HEARTBEAT_MAX * 2).await;
+        tokio::time::advance(HEARTBEAT_TIMEOUT * 2).await;
         assert!(health.live().is_ok());
     }
 }

@@ -1,45 +1,42 @@
-//! How a Neon project says whose it is: its name carries a mark of the installation and of the Tenant.
+//! Identifies the owner of a Neon project: its name carries a mark with the installation and the Tenant's UID.
 //!
-//! Neon's names are not unique and creation has no idempotency key, so this mark is the only way to tell, after an
-//! answer was lost, that a project in the account is the one that was asked for. It must never be built or read
-//! anywhere but here.
+//! Neon's project names are not unique and its API has no idempotency key. After a lost answer, this mark is the only way
+//! to recognise the project that the request created. Only this module builds and parses it.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// Most characters of the part of a project's name that is for people.
-const LABEL_CHARS_MAX: usize = 120;
+/// Longest human-readable part of a project's name, in characters.
+const MAX_LABEL_CHARS: usize = 120;
 const MARK_PREFIX: &str = "dbpt-";
 
-/// Which installation of the controller a project belongs to; two that share a Neon account leave each other's alone.
+/// Identifies an installation of the controller. Installations that share a Neon account ignore each other's projects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InstallationId(String);
 
-/// Why a text is no installation id.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0:?} is no installation id: use 1 to 36 of a-z, 0-9 and -, with a letter or digit at both ends"
+    "invalid installation id {0:?}: use 1 to 36 characters of a-z, 0-9 and -, starting and ending with a letter or digit"
 )]
 pub struct InvalidInstallationId(String);
 
 impl InstallationId {
-    /// Reads an id: 1 to 36 of `a-z`, `0-9` and `-`, with a letter or digit at both ends.
+    /// Parses an id: 1 to 36 characters of `a-z`, `0-9` and `-`, starting and ending with a letter or digit.
     pub fn parse(text: &str) -> Result<Self, InvalidInstallationId> {
-        let good = (1..=36).contains(&text.len())
+        let valid = (1..=36).contains(&text.len())
             && text
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !text.starts_with('-')
             && !text.ends_with('-');
-        if good {
+        if valid {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidInstallationId(text.to_owned()))
         }
     }
 
-    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,12 +48,12 @@ impl fmt::Display for InstallationId {
     }
 }
 
-/// UID of a Tenant: unlike its name, never used twice.
+/// UID of a Tenant. Unlike its name, it is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantUid(Uuid);
 
 impl TenantUid {
-    /// Reads the UID that the API server gave.
+    /// Parses a UID that the API server assigned.
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)
     }
@@ -68,17 +65,17 @@ impl fmt::Display for TenantUid {
     }
 }
 
-/// The name of the project of a Tenant: a label for people, then the mark.
+/// Name of a Tenant's project: a human-readable label, then the mark.
 pub fn project_name(label: &str, installation: &InstallationId, tenant: TenantUid) -> String {
     let label: String = label
         .chars()
         .filter(|c| !c.is_control())
-        .take(LABEL_CHARS_MAX)
+        .take(MAX_LABEL_CHARS)
         .collect();
     format!("{} {MARK_PREFIX}{installation}/{tenant}", label.trim())
 }
 
-/// Whose project a name says it is, if it bears the mark of this installation.
+/// The Tenant that the mark in a project's name refers to, if the mark is of this installation.
 pub fn marked_tenant(name: &str, installation: &InstallationId) -> Option<TenantUid> {
     let mark = name.rsplit(' ').next()?;
     let tenant = mark
@@ -99,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_project_name_leads_back_to_its_tenant_whatever_its_label(label in ".{0,300}", bytes in any::<u128>()) {
+        fn a_project_name_identifies_its_tenant_for_any_label(label in ".{0,300}", bytes in any::<u128>()) {
             let tenant = TenantUid(Uuid::from_u128(bytes));
             let name = project_name(&label, &installation("prod-1"), tenant);
             prop_assert!(name.chars().count() <= neon_client::model::PROJECT_NAME_CHARS_MAX);
@@ -109,14 +106,14 @@ mod tests {
         }
 
         #[test]
-        fn a_name_without_the_mark_is_nobodys(name in ".{0,100}") {
+        fn a_name_without_the_mark_identifies_no_tenant(name in ".{0,100}") {
             prop_assert_eq!(marked_tenant(&name, &installation("prod-1")), None);
         }
     }
 
     #[test]
-    fn installation_ids_that_could_be_mistaken_are_refused() {
-        for bad in [
+    fn invalid_installation_ids_are_rejected() {
+        for invalid in [
             "",
             "-a",
             "a-",
@@ -125,7 +122,7 @@ mod tests {
             "a b",
             "0123456789012345678901234567890123456",
         ] {
-            assert!(InstallationId::parse(bad).is_err(), "{bad:?}");
+            assert!(InstallationId::parse(invalid).is_err(), "{invalid:?}");
         }
     }
 }

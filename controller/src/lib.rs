@@ -1,39 +1,48 @@
-//! The controller of db-per-tenant: watches Tenants and makes each a Neon project with its schema applied, its credentials in
+//! The controller of db-per-tenant: reconciles each Tenant into a Neon project with its schema applied, its credentials in
 //! a Secret and its connection details in the status.
 //!
-//! One pass over a Tenant is five calls, and the folder reads in their order: [`observe`] gathers the [`facts`] from caches
-//! and listings; [`wish`] fills the spec up from its class and checks it; [`plan`] says what to do next; [`apply`] does it;
-//! [`report`] says in the status where that leads. `wish`, `plan` and `report` are pure. [`reconcile`] strings the five
-//! together, [`classes`] does the like for classes, and [`run`] feeds both from watches.
+//! The modules are listed in layers, from top to bottom and separated by comments. A module imports only modules of lower
+//! layers; `tests/layers.rs` enforces this. Each kind has a folder of its own, [`tenant`] and [`class`], with the same file
+//! names: `observe`, `plan`, `apply`, `status` and `reconcile`.
 
-pub mod apply;
-pub mod observe;
-pub mod plan;
-pub mod report;
-pub mod wish;
+// The process: starts the watches and the reconcilers.
+pub mod run;
 
-pub mod facts;
-pub mod failure;
-pub mod identity;
-mod listings;
-pub mod pass;
-pub mod reconcile;
+// Triggers of reconciliations.
+mod project_listing;
 mod watches;
 
-pub mod accounts;
-pub mod cache;
-pub mod classes;
-pub mod cluster;
-pub mod context;
-pub mod events;
-pub mod schema;
-pub mod schemas;
+// The kinds.
+pub mod class;
+pub mod tenant;
 
+// What all reconciliations share.
+pub mod context;
+
+// What is read per class.
+pub mod accounts;
+pub mod migration_sources;
+
+// Errors of reconciliations.
+pub mod error;
+
+// Access to the cluster and to the databases.
+pub mod cluster;
+pub mod leadership;
+
+// Building blocks that do not know the kinds' logic.
+pub mod cache;
+pub mod events;
+pub mod kube_client;
+pub mod migrations;
+
+// Foundations.
 pub mod backoff;
 pub mod config;
-pub mod connect;
 pub mod health;
-pub mod lease;
-pub mod run;
+pub mod issue;
 pub mod telemetry;
-pub mod wake;
+pub mod work_queue;
+
+// The identity of installations and Tenants.
+pub mod identity;

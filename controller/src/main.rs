@@ -1,7 +1,7 @@
-//! The process: settings, telemetry, its HTTP port, the Lease, and then the reconciler until it is asked to stop.
+//! The process: reads the settings, starts telemetry and the HTTP server, acquires the Lease and runs the reconcilers.
 //!
-//! Exit codes: 0 after a stop that was asked for and let every running step come to its end, 1 after a failure or a stop that did not,
-//! 2 for wrong settings, 3 when the Lease was lost.
+//! Exit codes: 0 after a graceful shutdown, 1 after an error or if the shutdown grace period expired, 2 for invalid
+//! settings, 3 if the Lease was lost.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use controller::config::{self, Config, LoadError, Machine};
-use controller::connect;
 use controller::health::{Health, Role};
-use controller::lease::Lease;
-use controller::run::{Parts, run};
+use controller::kube_client;
+use controller::leadership::LeaderElection;
+use controller::run::{Dependencies, run};
 use controller::telemetry::{self, Metrics};
 use service_kit::http::Server;
 use service_kit::http::operations;
@@ -23,21 +23,19 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// Wrong settings.
-const EXIT_SETTINGS: u8 = 2;
-/// The Lease was lost.
+const EXIT_INVALID_SETTINGS: u8 = 2;
 const EXIT_LEASE_LOST: i32 = 3;
-/// Threads for what cannot be awaited (name resolution, files), at most. Each may keep some memory of its own.
-const BLOCKING_THREADS_MAX: usize = 32;
-/// Limit on the end of tasks that outlived their owners, when the process ends.
-const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// Threads for blocking calls (name resolution, files). Each thread uses memory.
+const MAX_BLOCKING_THREADS: usize = 32;
+/// How long the process waits for blocking calls when it exits.
+const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    // Fails only if a provider is set already, which will do as well.
+    // Fails only if a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Wrong settings are told first, so what is wrong with the cluster is kept for later.
+    // Invalid settings are reported first; a cluster that cannot be found is reported afterwards.
     let cluster = find_cluster();
-    let config = match settings(cluster.as_ref().ok()) {
+    let config = match load_settings(cluster.as_ref().ok()) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -46,19 +44,19 @@ fn main() -> ExitCode {
         Ok(started) => started,
         Err(error) => return failed(&error),
     };
-    let code = runtime.block_on(live(config, cluster));
-    runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
+    let code = runtime.block_on(run_process(config, cluster));
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     code
 }
 
-/// Where the API server is, and as whom to talk to it.
+/// The address and the credentials of the API server.
 fn find_cluster() -> anyhow::Result<kube::Config> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(connect::find_cluster())?)
+    Ok(runtime.block_on(kube_client::infer_config())?)
 }
 
-/// The settings; prints what is wrong with them, or the help that was asked for.
-fn settings(cluster: Option<&kube::Config>) -> Result<Config, ExitCode> {
+/// Loads the settings. Prints errors, or the help text if it was requested.
+fn load_settings(cluster: Option<&kube::Config>) -> Result<Config, ExitCode> {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -73,11 +71,11 @@ fn settings(cluster: Option<&kube::Config>) -> Result<Config, ExitCode> {
         LoadError::CommandLine(error) => {
             // Without a place to print to, the exit code has to do.
             let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_SETTINGS))
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_INVALID_SETTINGS))
         }
         error => {
             eprintln!("{error}");
-            ExitCode::from(EXIT_SETTINGS)
+            ExitCode::from(EXIT_INVALID_SETTINGS)
         }
     })
 }
@@ -85,14 +83,14 @@ fn settings(cluster: Option<&kube::Config>) -> Result<Config, ExitCode> {
 fn runtime(config: &Config) -> anyhow::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(config.limits.worker_threads.get())
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .enable_all()
         .build()
-        .context("the runtime cannot be started")
+        .context("failed to start the async runtime")
 }
 
-/// Everything between the settings and the exit code.
-async fn live(config: Config, cluster: kube::Config) -> ExitCode {
+/// Runs the process with these settings until it stops. Returns the exit code.
+async fn run_process(config: Config, cluster: kube::Config) -> ExitCode {
     let identity = config.lease.identity.clone();
     let traces = match service_kit::telemetry::start(
         &telemetry::PROGRAM,
@@ -107,59 +105,55 @@ async fn live(config: Config, cluster: kube::Config) -> ExitCode {
         lease.identity = identity,
         kube.namespace = config.kube.namespace,
         kube.url = %cluster.cluster_url,
-        "tenant-controller {} starts; the Kubernetes API is at {}",
-        env!("CARGO_PKG_VERSION"),
-        cluster.cluster_url
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
     );
-    let ending = serve(config, cluster).await;
-    if let Err(error) = &ending {
-        error!(error = %format!("{error:#}"), "The controller ends: {error:#}");
+    let result = serve(config, cluster).await;
+    if let Err(error) = &result {
+        error!(error = %format!("{error:#}"), "controller failed");
     }
     traces.flush().await;
-    match ending {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// The HTTP port around everything else: probes are answered from before the Lease is taken until it is given back.
+/// Serves HTTP while the controller runs. Probes are answered from before the Lease is acquired until it is released.
 async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
     let (health, metrics) = (Health::new(), Arc::new(Metrics::new()));
-    let client = connect::client(cluster, &config.kube, Arc::clone(&metrics))?;
-    let server = Server::bind(config.http.listen).await.with_context(|| {
-        format!(
-            "http-listen is {}, which cannot be opened",
-            config.http.listen
-        )
-    })?;
+    let client = kube_client::build(cluster, &config.kube, Arc::clone(&metrics))?;
+    let server = Server::bind(config.http.listen)
+        .await
+        .with_context(|| format!("failed to listen on {} (http-listen)", config.http.listen))?;
     let address = server.address();
-    info!(http.address = %address, "Serving /livez, /readyz and /metrics on {address}");
-    let end_of_http = CancellationToken::new();
-    let vitals = Process {
+    info!(http.address = %address, "serving /livez, /readyz and /metrics");
+    let stop_http = CancellationToken::new();
+    let vitals = ProcessVitals {
         health: health.clone(),
         metrics: Arc::clone(&metrics),
     };
     let serving = tokio::spawn(server.serve(
         operations::router(Arc::new(vitals)),
         operations::BOUNDS,
-        end_of_http.clone(),
+        stop_http.clone(),
     ));
     let stopping = health.clone();
     let stop = service_kit::stop::on_signal(move || stopping.set_role(Role::Stopping))
-        .context("signals cannot be received")?;
-    let ending = lead(config, client, health, metrics, stop).await;
-    end_of_http.cancel();
-    serving.await.context("the HTTP port ended")?;
-    ending
+        .context("failed to install the signal handlers")?;
+    let result = lead(config, client, health, metrics, stop).await;
+    stop_http.cancel();
+    serving.await.context("the HTTP server failed")?;
+    result
 }
 
-/// What the HTTP port says of this process.
-struct Process {
+/// What the HTTP server reports about this process.
+struct ProcessVitals {
     health: Health,
     metrics: Arc<Metrics>,
 }
 
-impl operations::Vitals for Process {
+impl operations::Vitals for ProcessVitals {
     fn live(&self) -> Result<&'static str, String> {
         self.health.live()
     }
@@ -171,7 +165,7 @@ impl operations::Vitals for Process {
     }
 }
 
-/// Waits for the Lease, reconciles while it is held, gives it back.
+/// Acquires the Lease, reconciles while it is held, and releases it.
 async fn lead(
     config: Config,
     client: kube::Client,
@@ -180,50 +174,53 @@ async fn lead(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let grace = config.limits.shutdown_grace;
-    let lease = Lease::new(client.clone(), &config.kube.namespace, &config.lease);
+    let lease = LeaderElection::new(client.clone(), &config.kube.namespace, &config.lease);
     let Some(held) = lease.acquire(&health, &stop).await else {
-        info!("Stopped while standing by");
+        info!("stopped while standing by");
         return Ok(());
     };
     metrics.set_leader(true);
     health.set_role(Role::Leading);
     let lost = held.lost();
-    let reconciling = run(Parts {
+    let reconciling = run(Dependencies {
         config,
         client,
         metrics: Arc::clone(&metrics),
         health,
-        guard: held.guard(),
+        guard: held.leader_guard(),
         stop: stop.clone(),
     });
     let ended = tokio::select! {
         biased;
         () = lost.cancelled() => {
-            error!("The process ends at once, so that nothing acts without the Lease");
-            // Whatever is running ends with the process, within what is left of the Lease.
+            error!("lease lost; exiting immediately so that nothing acts without it");
+            // Running steps end with the process, before the Lease expires.
             std::process::exit(EXIT_LEASE_LOST);
         }
         ended = reconciling => ended,
-        () = grace_over(&stop, grace) => {
-            // Steps may still be running, so the Lease is not given back: it expires when they are surely over.
-            anyhow::bail!("steps were still running after {} s and were abandoned", grace.as_secs());
+        () = grace_expired(&stop, grace) => {
+            // Steps may still be running, so the Lease is not released. It expires after they have ended.
+            anyhow::bail!(
+                "shutdown-grace of {} s expired; aborted the steps that were still running",
+                grace.as_secs()
+            );
         }
     };
     metrics.set_leader(false);
     held.release().await;
     if ended.is_ok() {
-        info!("Stopped; every step came to its end");
+        info!("stopped; all running steps completed");
     }
     ended.map_err(anyhow::Error::from)
 }
 
-/// Returns when the grace period after `stop` is over.
-async fn grace_over(stop: &CancellationToken, grace: Duration) {
+/// Returns when the grace period after `stop` has expired.
+async fn grace_expired(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
 }
 
-/// For failures before there are log lines.
+/// Reports an error that occurs before logging is set up.
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("tenant-controller: {error:#}");
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! The reconciler: watches, caches and the loops over them. Runs while this replica holds the Lease, and no longer.
+//! Starts the watches, the caches and the reconcilers. They run only while this replica holds the Lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,69 +18,63 @@ use tracing::{info, warn};
 
 use crate::accounts::Accounts;
 use crate::backoff::Backoffs;
-use crate::cache::{PackedTenant, Recent, Secrets};
-use crate::classes::{self, Classes};
+use crate::cache::{CachedTenant, SecretCache, WriteThroughCache};
+use crate::class;
+use crate::class::reconcile::ClassReconciler;
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::Config;
-use crate::context::{Context, Scope};
+use crate::context::{Context, NamespaceScope};
 use crate::events::Events;
 use crate::health::{HEARTBEAT_INTERVAL, Health, Role};
 use crate::identity::{InstallationId, InvalidInstallationId};
-use crate::lease::Guard;
-use crate::listings::{list_accounts, resync};
-use crate::reconcile::reconcile;
-use crate::schema::{MigrationLimits, SchemaSet, SchemaSetError};
-use crate::schemas::Schemas;
+use crate::leadership::LeaderGuard;
+use crate::migration_sources::MigrationSources;
+use crate::migrations::{MigrationLimits, MigrationSet, MigrationSetError};
+use crate::project_listing::{list_accounts, resync};
 use crate::telemetry::Metrics;
-use crate::wake::Wake;
-use crate::watches::{class_watch, own_objects, secret_watch, tenant_watch};
+use crate::tenant::reconcile::reconcile;
+use crate::watches::{class_source_watch, class_watch, secret_watch, tenant_watch};
+use crate::work_queue::WorkQueue;
 
-/// Projects that may be changed at once: each may wake a compute.
-const UPDATES_MAX: usize = 8;
-/// Classes that are looked at at once.
-const CLASSES_AT_ONCE: u16 = 4;
-/// Changes of a class's Tenants within this time count as one.
+/// Projects that are updated concurrently. Each update may wake a compute.
+const MAX_CONCURRENT_UPDATES: usize = 8;
+/// Classes that are reconciled concurrently.
+const MAX_CONCURRENT_CLASSES: u16 = 4;
+/// Changes of a class's Tenants within this time trigger one reconciliation of the class.
 const CLASS_DEBOUNCE: Duration = Duration::from_secs(1);
-/// Wait between attempts to read what the start needs.
-const START_RETRY: Duration = Duration::from_secs(2);
+/// Wait between attempts to read what the start requires.
+const STARTUP_RETRY: Duration = Duration::from_secs(2);
 
-/// What the reconciler is started with.
-pub struct Parts {
-    /// The settings.
+/// What the reconcilers need from the process.
+pub struct Dependencies {
     pub config: Config,
-    /// A client of the Kubernetes API.
     pub client: Client,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Where signs of life go.
     pub health: Health,
-    /// Says whether this process still holds the Lease.
-    pub guard: Guard,
-    /// When this is cancelled, no new work begins; running steps go on to their end.
+    /// Whether this process still holds the Lease.
+    pub guard: LeaderGuard,
+    /// Cancelled to shut down: no new reconciliation starts, and running ones complete.
     pub stop: CancellationToken,
 }
 
-/// Why the reconciler could not start or had to end.
+/// Why the reconcilers could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The migrations that the controller brings along, or its directory, cannot be read.
-    #[error("the migrations cannot be used")]
-    Migrations(#[source] SchemaSetError),
-    /// The cluster's identity cannot be read, and the settings give no installation id.
-    #[error("the uid of namespace kube-system cannot be read: allow it, or set installation-id")]
-    Identity(#[source] ClusterError),
-    /// The cluster's identity is no installation id.
+    #[error("failed to load the migrations")]
+    Migrations(#[source] MigrationSetError),
     #[error(
-        "the uid of namespace kube-system cannot serve as installation id: set installation-id"
+        "failed to read the UID of namespace kube-system: grant the controller access to it, or set installation-id"
     )]
+    Identity(#[source] ClusterError),
+    #[error("the UID of namespace kube-system is not a valid installation id: set installation-id")]
     InstallationId(#[source] InvalidInstallationId),
 }
 
-/// Reconciles until it is stopped. Returns when the last running pass has ended.
+/// Reconciles until `stop` is cancelled. Returns when the last running reconciliation has completed.
 ///
-/// The order of the start matters: a pass over a Tenant trusts the caches, so classes, keys, migrations and Secrets are there
-/// before the first pass begins.
-pub async fn run(parts: Parts) -> Result<(), RunError> {
+/// A reconciliation of a Tenant relies on the caches, so the classes with their keys and migrations, and the Secrets, are
+/// loaded before the first one starts.
+pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     let (health, stop) = (parts.health.clone(), parts.stop.clone());
     let (class_store, class_writer) = reflector::store::<TenantClass>();
     let (ctx, writers) = context(parts, class_store).await?;
@@ -90,26 +84,26 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         tracker.spawn(stop.clone().run_until_cancelled_owned(task));
     };
 
-    let filled = CancellationToken::new();
-    let class_loop = class_loop(&ctx, class_writer, filled.clone(), &stop);
-    if stop.run_until_cancelled(filled.cancelled()).await.is_some() {
+    let synced = CancellationToken::new();
+    let class_loop = class_loop(&ctx, class_writer, synced.clone(), &stop);
+    if stop.run_until_cancelled(synced.cancelled()).await.is_some() {
         load_classes(&ctx, &stop).await;
     }
-    spawn(own_objects(ctx.clone()).boxed());
+    spawn(class_source_watch(ctx.clone()).boxed());
     for scope in 0..ctx.scopes.len() {
-        let filled = CancellationToken::new();
-        spawn(secret_watch(ctx.clone(), scope, filled.clone()).boxed());
-        stop.run_until_cancelled(filled.cancelled()).await;
+        let synced = CancellationToken::new();
+        spawn(secret_watch(ctx.clone(), scope, synced.clone()).boxed());
+        stop.run_until_cancelled(synced.cancelled()).await;
     }
     let mut loops = vec![class_loop];
     for (scope, writer) in ctx.scopes.iter().zip(writers) {
-        let filled = CancellationToken::new();
-        loops.push(tenant_loop(&ctx, scope, writer, filled.clone(), &stop));
-        stop.run_until_cancelled(filled.cancelled()).await;
+        let synced = CancellationToken::new();
+        loops.push(tenant_loop(&ctx, scope, writer, synced.clone(), &stop));
+        stop.run_until_cancelled(synced.cancelled()).await;
     }
-    ctx.filled.cancel();
+    ctx.caches_synced.cancel();
     for class in ctx.classes.state() {
-        ctx.class_wake.ask(ObjectRef::from_obj(&*class));
+        ctx.class_queue.enqueue(ObjectRef::from_obj(&*class));
     }
     spawn(list_accounts(ctx.clone()).boxed());
     spawn(resync(ctx.clone()).boxed());
@@ -119,7 +113,7 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         info!(
             installation.id = %ctx.installation,
             tenants = ctx.all_tenants().count(),
-            "The caches are filled; reconciling"
+            "caches synced; reconciling"
         );
     }
 
@@ -129,12 +123,12 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Everything that passes share, and the ends at which the watches write into it.
+/// The context, and the writers of its Tenant stores.
 async fn context(
-    parts: Parts,
+    parts: Dependencies,
     classes: Store<TenantClass>,
-) -> Result<(Arc<Context>, Vec<Writer<PackedTenant>>), RunError> {
-    let Parts {
+) -> Result<(Arc<Context>, Vec<Writer<CachedTenant>>), RunError> {
+    let Dependencies {
         config,
         client,
         metrics,
@@ -143,11 +137,11 @@ async fn context(
         ..
     } = parts;
     let cluster = Cluster::new(client.clone(), &config.kube.namespace);
-    let built_in = built_in(&config).map_err(RunError::Migrations)?;
+    let built_in = default_migrations(&config).map_err(RunError::Migrations)?;
     info!(
         schema.version = built_in.target_version(),
         schema.digest = built_in.digest(),
-        "Migrations are read"
+        "loaded migrations"
     );
     let installation = installation(&config, &cluster, &stop).await?;
     let instance = config.lease.identity.clone();
@@ -155,33 +149,33 @@ async fn context(
     let (scopes, writers) = scopes(&config.kube.watch_namespaces);
     let ctx = Context {
         accounts: Accounts::new(config.neon.clone(), installation.clone(), metrics.clone()),
-        schemas: Schemas::new(built_in),
+        migration_sources: MigrationSources::new(built_in),
         migration_limits: MigrationLimits {
-            connect_total: config.schema.connect_timeout,
+            connect_total_timeout: config.schema.connect_timeout,
             lock_timeout: config.schema.lock_timeout,
             statement_timeout: config.schema.statement_timeout,
             ..MigrationLimits::default()
         },
-        migrations: Semaphore::new(config.schema.concurrency.get()),
-        updates: Semaphore::new(UPDATES_MAX),
+        migration_permits: Semaphore::new(config.schema.concurrency.get()),
+        project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
         backoffs: Backoffs::new(config.retry.backoff_min, config.retry.backoff_max),
         scopes,
         classes,
-        secrets: Secrets::default(),
-        recent: Recent::default(),
+        secrets: SecretCache::default(),
+        own_writes: WriteThroughCache::default(),
         installation,
         cluster,
         events,
         guard,
         metrics,
-        filled: CancellationToken::new(),
-        class_wake: Arc::default(),
+        caches_synced: CancellationToken::new(),
+        class_queue: Arc::default(),
         config,
     };
     Ok((Arc::new(ctx), writers))
 }
 
-fn scopes(namespaces: &[String]) -> (Vec<Scope>, Vec<Writer<PackedTenant>>) {
+fn scopes(namespaces: &[String]) -> (Vec<NamespaceScope>, Vec<Writer<CachedTenant>>) {
     let named = namespaces.iter().cloned().map(Some);
     let namespaces: Vec<Option<String>> = if namespaces.is_empty() {
         vec![None]
@@ -190,12 +184,12 @@ fn scopes(namespaces: &[String]) -> (Vec<Scope>, Vec<Writer<PackedTenant>>) {
     };
     let scope = |namespace| {
         let (tenants, writer) = reflector::store();
-        let wake = Arc::new(Wake::default());
+        let queue = Arc::new(WorkQueue::default());
         (
-            Scope {
+            NamespaceScope {
                 namespace,
                 tenants,
-                wake,
+                queue,
             },
             writer,
         )
@@ -206,53 +200,53 @@ fn scopes(namespaces: &[String]) -> (Vec<Scope>, Vec<Writer<PackedTenant>>) {
 fn class_loop(
     ctx: &Arc<Context>,
     writer: Writer<TenantClass>,
-    filled: CancellationToken,
+    synced: CancellationToken,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
-    let classes = Arc::new(Classes::new(ctx.clone()));
+    let class_reconciler = Arc::new(ClassReconciler::new(ctx.clone()));
     let config = LoopConfig::default()
         .debounce(CLASS_DEBOUNCE)
-        .concurrency(CLASSES_AT_ONCE);
+        .concurrency(MAX_CONCURRENT_CLASSES);
     let reconciler = Controller::for_stream(
-        class_watch(ctx, &classes, writer, filled),
+        class_watch(ctx, &class_reconciler, writer, synced),
         ctx.classes.clone(),
     )
     .with_config(config)
-    .reconcile_on(ctx.class_wake.clone().stream())
+    .reconcile_on(ctx.class_queue.clone().stream())
     .graceful_shutdown_on(stop.clone().cancelled_owned())
     .run(
-        classes::reconcile,
-        |_, _, _| Action::requeue(START_RETRY),
-        classes,
+        class::reconcile::reconcile,
+        |_, _, _| Action::requeue(STARTUP_RETRY),
+        class_reconciler,
     );
     tokio::spawn(reconciler.for_each(|_| future::ready(())))
 }
 
 fn tenant_loop(
     ctx: &Arc<Context>,
-    scope: &Scope,
-    writer: Writer<PackedTenant>,
-    filled: CancellationToken,
+    scope: &NamespaceScope,
+    writer: Writer<CachedTenant>,
+    synced: CancellationToken,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let concurrency = u16::try_from(ctx.config.limits.concurrency.get()).unwrap_or(u16::MAX);
-    let tenants = tenant_watch(ctx, scope.namespace.as_deref(), writer, filled);
+    let tenants = tenant_watch(ctx, scope.namespace.as_deref(), writer, synced);
     let reconciler = Controller::for_stream(tenants, scope.tenants.clone())
         .with_config(LoopConfig::default().concurrency(concurrency))
-        .reconcile_on(scope.wake.clone().stream())
+        .reconcile_on(scope.queue.clone().stream())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             reconcile,
-            |_, _, _| Action::requeue(START_RETRY),
+            |_, _, _| Action::requeue(STARTUP_RETRY),
             ctx.clone(),
         );
     tokio::spawn(reconciler.for_each(|_| future::ready(())))
 }
 
-fn built_in(config: &Config) -> Result<SchemaSet, SchemaSetError> {
+fn default_migrations(config: &Config) -> Result<MigrationSet, MigrationSetError> {
     match &config.schema.migrations_dir {
-        Some(dir) => SchemaSet::from_directory(dir),
-        None => SchemaSet::built_in(),
+        Some(dir) => MigrationSet::from_directory(dir),
+        None => MigrationSet::built_in(),
     }
 }
 
@@ -265,14 +259,11 @@ async fn installation(
         return Ok(id.clone());
     }
     loop {
-        match cluster.identity().await {
+        match cluster.cluster_uid().await {
             Ok(uid) => return InstallationId::parse(&uid).map_err(RunError::InstallationId),
             Err(error @ ClusterError::Unavailable { .. }) if !stop.is_cancelled() => {
-                warn!(
-                    "The cluster's identity cannot be read yet: {}",
-                    error_chain(&error)
-                );
-                stop.run_until_cancelled(tokio::time::sleep(START_RETRY))
+                warn!(error = %error_chain(&error), "failed to read the cluster's identity; retrying");
+                stop.run_until_cancelled(tokio::time::sleep(STARTUP_RETRY))
                     .await;
             }
             Err(error) => return Err(RunError::Identity(error)),
@@ -280,13 +271,17 @@ async fn installation(
     }
 }
 
-/// Every class's key and migrations, before the first Tenant is looked at.
+/// Loads the key and the migrations of every class, before the first Tenant is reconciled.
 async fn load_classes(ctx: &Context, stop: &CancellationToken) {
     for class in ctx.classes.state() {
-        while let Err(error) = classes::load(ctx, &class).await {
-            warn!(class.name = %class.name_any(), "A TenantClass cannot be read yet: {}", error_chain(&error));
+        while let Err(error) = ctx.load_class(&class).await {
+            warn!(
+                class.name = %class.name_any(),
+                error = %error_chain(&error),
+                "failed to load the class; retrying"
+            );
             if stop
-                .run_until_cancelled(tokio::time::sleep(START_RETRY))
+                .run_until_cancelled(tokio::time::sleep(STARTUP_RETRY))
                 .await
                 .is_none()
             {
@@ -300,14 +295,14 @@ async fn heartbeat(health: Health) {
     let mut tick = tokio::time::interval(HEARTBEAT_INTERVAL);
     loop {
         tick.tick().await;
-        health.reconciler_alive();
+        health.record_heartbeat();
     }
 }
 
-/// The gauge of Tenants by phase, counted when somebody reads the metrics.
+/// Counts the Tenants by phase whenever the metrics are read.
 fn count_phases(ctx: &Arc<Context>) {
     let weak = Arc::downgrade(ctx);
-    ctx.metrics.before_read(move |metrics| {
+    ctx.metrics.on_scrape(move |metrics| {
         if let Some(ctx) = weak.upgrade() {
             metrics.set_tenants(
                 ctx.all_tenants()

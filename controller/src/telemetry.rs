@@ -1,7 +1,8 @@
-//! What the controller tells of itself: log lines, traces, metrics. None of them ever holds a password, a key or a connection string.
+//! Logs, traces and metrics of the controller. None of them contains a password, an API key or a
+//! connection string.
 
 mod metrics;
-mod neon_calls;
+mod neon_observer;
 
 use service_kit::telemetry::Program;
 use tracing::level_filters::LevelFilter;
@@ -9,13 +10,13 @@ use tracing::level_filters::LevelFilter;
 pub use metrics::{Metrics, MigrationOutcome, ReconcileOutcome, RequestOutcome, StepOutcome};
 pub use service_kit::telemetry::{TelemetryError, Traces};
 
-/// The controller in its traces.
+/// How the controller appears in traces, and the default levels of its log.
 pub const PROGRAM: Program = Program {
     name: "tenant-controller",
     version: env!("CARGO_PKG_VERSION"),
     targets: &[
         ("controller", LevelFilter::DEBUG),
-        ("neon", LevelFilter::DEBUG),
+        ("neon_client", LevelFilter::DEBUG),
     ],
     silenced: &[],
 };

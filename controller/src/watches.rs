@@ -1,4 +1,4 @@
-//! What is watched in the cluster, and whom each change concerns.
+//! The watches, and which reconciliations a change triggers.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,34 +15,34 @@ use service_kit::error_chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::cache::PackedTenant;
-use crate::classes::Classes;
+use crate::cache::CachedTenant;
+use crate::class::reconcile::ClassReconciler;
 use crate::context::Context;
 
-/// Objects of one page when a watch begins.
-const WATCH_PAGE_OBJECTS: u32 = 500;
+/// Objects per page of a watch's initial list.
+const OBJECTS_PER_PAGE: u32 = 500;
 
 fn watch_config() -> watcher::Config {
-    watcher::Config::default().page_size(WATCH_PAGE_OBJECTS)
+    watcher::Config::default().page_size(OBJECTS_PER_PAGE)
 }
 
-/// Cancels `filled` once the store behind a watch holds everything there is. A store's own `wait_until_ready` wakes only the last of
-/// those who wait, and the loop over the store is one of them: a second would make one of the two wait for ever.
-fn signal_filled<K>(event: &Event<K>, filled: &CancellationToken) {
+/// Cancels `synced` once the store behind a watch holds the initial list. The store's own `wait_until_ready` cannot be used:
+/// it wakes only the last waiter, and the controller's loop over the store is one already.
+fn signal_synced<K>(event: &Event<K>, synced: &CancellationToken) {
     if matches!(event, Event::InitDone) {
-        filled.cancel();
+        synced.cancel();
     }
 }
 
-/// The Tenants, whenever somebody asks something of them. Their classes count along.
+/// Tenants whose spec or metadata changed. Queues the class of each Tenant that is added or deleted, because it counts them.
 pub(crate) fn tenant_watch(
     ctx: &Arc<Context>,
     scope: Option<&str>,
-    writer: Writer<PackedTenant>,
-    filled: CancellationToken,
-) -> impl Stream<Item = Result<PackedTenant, watcher::Error>> + use<> {
+    writer: Writer<CachedTenant>,
+    synced: CancellationToken,
+) -> impl Stream<Item = Result<CachedTenant, watcher::Error>> + use<> {
     let (ctx, client) = (ctx.clone(), ctx.cluster.client());
-    let api: Api<PackedTenant> = match scope {
+    let api: Api<CachedTenant> = match scope {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
@@ -50,59 +50,53 @@ pub(crate) fn tenant_watch(
         .default_backoff()
         .reflect(writer)
         .inspect_ok(move |event| {
-            signal_filled(event, &filled);
+            signal_synced(event, &synced);
             let (Event::Apply(tenant) | Event::InitApply(tenant) | Event::Delete(tenant)) = event
             else {
                 return;
             };
-            ctx.recent.saw(tenant);
+            ctx.own_writes.evict_observed(tenant);
             if !matches!(event, Event::Apply(_)) || tenant.is_new() {
-                ctx.class_wake.ask(ObjectRef::new(tenant.class_name()));
+                ctx.class_queue.enqueue(ObjectRef::new(tenant.class_name()));
             }
         })
         .inspect_err(|error| {
-            warn!(
-                "The watch on Tenants was interrupted: {}",
-                error_chain(error)
-            );
+            warn!(error = %error_chain(error), watch = "tenants", "watch interrupted");
         })
         .applied_objects()
         .predicate_filter(
-            |tenant: &PackedTenant| Some(tenant.wish_hash()),
+            |tenant: &CachedTenant| Some(tenant.spec_hash()),
             PredicateConfig::default(),
         )
 }
 
-/// The classes, whenever they change.
+/// Classes that changed.
 pub(crate) fn class_watch(
     ctx: &Arc<Context>,
-    classes: &Arc<Classes>,
+    reconciler: &Arc<ClassReconciler>,
     writer: Writer<TenantClass>,
-    filled: CancellationToken,
+    synced: CancellationToken,
 ) -> impl Stream<Item = Result<TenantClass, watcher::Error>> + use<> {
     let api: Api<TenantClass> = Api::all(ctx.cluster.client());
-    let classes = classes.clone();
+    let reconciler = reconciler.clone();
     watch(api, watch_config())
         .default_backoff()
         .modify(|class| class.metadata.managed_fields = None)
         .reflect(writer)
         .inspect_ok(move |event| {
-            signal_filled(event, &filled);
+            signal_synced(event, &synced);
             if let Event::Delete(class) = event {
-                classes.forget(&class.name_any());
+                reconciler.forget(&class.name_any());
             }
         })
         .inspect_err(|error| {
-            warn!(
-                "The watch on TenantClasses was interrupted: {}",
-                error_chain(error)
-            );
+            warn!(error = %error_chain(error), watch = "tenantclasses", "watch interrupted");
         })
         .applied_objects()
 }
 
-/// Keeps the facts about the connection Secrets of a scope, and wakes the Tenants that a change concerns.
-pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, filled: CancellationToken) {
+/// Keeps the cache of a scope's connection Secrets up to date, and queues the Tenants that a change concerns.
+pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, synced: CancellationToken) {
     let Some(scope) = ctx.scopes.get(scope) else {
         return;
     };
@@ -116,24 +110,23 @@ pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, filled: Cancel
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                let first = !filled.is_cancelled();
-                signal_filled(&event, &filled);
-                let concerned = ctx.secrets.observe(scope.namespace.as_deref(), event);
-                // The first list comes before the first pass, which sees it anyway.
+                let first = !synced.is_cancelled();
+                signal_synced(&event, &synced);
+                let concerned = ctx.secrets.apply_event(scope.namespace.as_deref(), event);
+                // The initial list arrives before the first reconciliation, which reads it from the cache.
                 for tenant in concerned.into_iter().filter(|_| !first) {
-                    scope.wake.ask(tenant);
+                    scope.queue.enqueue(tenant);
                 }
             }
-            Err(error) => warn!(
-                "The watch on Secrets was interrupted: {}",
-                error_chain(&error)
-            ),
+            Err(error) => {
+                warn!(error = %error_chain(&error), watch = "secrets", "watch interrupted")
+            }
         }
     }
 }
 
-/// API keys and migrations, in the controller's own namespace: a change concerns the classes that name them.
-pub(crate) async fn own_objects(ctx: Arc<Context>) {
+/// Watches API keys and migrations in the controller's own namespace, and queues the classes that refer to them.
+pub(crate) async fn class_source_watch(ctx: Arc<Context>) {
     let namespace = ctx.cluster.namespace().to_owned();
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(ctx.cluster.client(), &namespace);
     let config_maps: Api<PartialObjectMeta<ConfigMap>> =
@@ -153,7 +146,7 @@ pub(crate) async fn own_objects(ctx: Arc<Context>) {
                     .is_some_and(|config_map| config_map.name == name)
             };
             if named {
-                ctx.class_wake.ask(ObjectRef::from_obj(&*class));
+                ctx.class_queue.enqueue(ObjectRef::from_obj(&*class));
             }
         }
     }
@@ -172,10 +165,7 @@ where
             future::ready(match object {
                 Ok(object) => Some(object.name_any()),
                 Err(error) => {
-                    debug!(
-                        "A watch in the controller's namespace was interrupted: {}",
-                        error_chain(&error)
-                    );
+                    debug!(error = %error_chain(&error), "watch in the controller's namespace interrupted");
                     None
                 }
             })

@@ -1,10 +1,10 @@
-//! The binary as an operator meets it, where there is no cluster: words, exit codes, probes, signals. With a cluster it is met in the
-//! end-to-end tests.
+//! The binary without a cluster: messages, exit codes, probes and signals. The end-to-end tests run
+//! it with a cluster.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking, also in the functions it calls"
+    reason = "test helpers fail the test by panicking"
 )]
 
 use std::fs;
@@ -15,10 +15,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Limit on anything that the process does here.
+/// For each step that a test waits for.
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The binary with an environment of the test's own.
+/// The binary with an empty environment.
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenant-controller"));
     command.env_clear().env("HOME", "/nonexistent");
@@ -26,17 +26,17 @@ fn command() -> Command {
 }
 
 fn output(command: &mut Command) -> Output {
-    command.output().expect("runs")
+    command.output().expect("ran the binary")
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A kubeconfig for an API server that nobody runs, in a folder of its own.
-fn kubeconfig_for_nobody() -> (tempfile::TempDir, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
-    let address = listener.local_addr().expect("address");
+/// A kubeconfig for an API server that does not exist, in a temporary directory.
+fn kubeconfig_of_missing_server() -> (tempfile::TempDir, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound a port");
+    let address = listener.local_addr().expect("the listener has an address");
     drop(listener);
     let config = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
@@ -44,22 +44,25 @@ fn kubeconfig_for_nobody() -> (tempfile::TempDir, String) {
          contexts: [{{name: c, context: {{cluster: c, user: u, namespace: platform}}}}]\n\
          users: [{{name: u, user: {{token: not-a-secret}}}}]\n"
     );
-    let folder = tempfile::tempdir().expect("folder");
+    let folder = tempfile::tempdir().expect("created a directory");
     let path = folder.path().join("kubeconfig");
     fs::write(&path, config).expect("written");
     (folder, path.display().to_string())
 }
 
-/// A running controller; killed when the test ends.
-struct Running {
+/// A running controller, killed on drop.
+struct RunningController {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
 }
 
-impl Running {
+impl RunningController {
     fn start(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("starts");
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started the binary");
         let lines = follow(child.stderr.take().expect("piped"));
         Self {
             child,
@@ -68,19 +71,19 @@ impl Running {
         }
     }
 
-    /// The next log line with this text.
-    fn line(&mut self, part: &str) -> String {
+    /// Waits for the next log line that contains `text`.
+    fn wait_for_line(&mut self, text: &str) -> String {
         let until = Instant::now() + STEP_TIMEOUT;
         while let Ok(line) = self
             .lines
             .recv_timeout(until.saturating_duration_since(Instant::now()))
         {
             self.seen.push(line.clone());
-            if line.contains(part) {
+            if line.contains(text) {
                 return line;
             }
         }
-        panic!("no line with {part:?} in:\n{}", self.seen.join("\n"));
+        panic!("no line contains {text:?}:\n{}", self.seen.join("\n"));
     }
 
     fn terminate(&self) {
@@ -103,7 +106,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningController {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -130,13 +133,15 @@ fn get(address: &str, path: &str) -> String {
         "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     )
     .expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answered");
-    answer
+    let mut response = String::new();
+    stream
+        .read_to_string(&mut response)
+        .expect("read the response");
+    response
 }
 
 #[test]
-fn help_goes_to_stdout_and_succeeds() {
+fn help_is_printed_to_stdout_with_exit_code_0() {
     let output = output(command().arg("--help"));
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("--lease-duration <DURATION>"));
@@ -144,7 +149,7 @@ fn help_goes_to_stdout_and_succeeds() {
 }
 
 #[test]
-fn wrong_settings_are_all_told_on_stderr_and_end_it_with_2() {
+fn all_invalid_settings_are_reported_with_exit_code_2() {
     let output = output(
         command()
             .args(["--concurrency", "0"])
@@ -168,7 +173,7 @@ fn wrong_settings_are_all_told_on_stderr_and_end_it_with_2() {
 }
 
 #[test]
-fn an_unknown_flag_ends_it_with_2() {
+fn an_unknown_flag_is_rejected_with_exit_code_2() {
     assert_eq!(
         output(command().arg("--no-leader-election")).status.code(),
         Some(2)
@@ -176,21 +181,24 @@ fn an_unknown_flag_ends_it_with_2() {
 }
 
 #[test]
-fn without_any_cluster_it_says_what_to_set() {
+fn without_a_cluster_the_error_names_the_setting() {
     let output = output(command().args(["--namespace", "platform"]));
     assert_eq!(output.status.code(), Some(1));
     let errors = text(&output.stderr);
     assert!(
-        errors.contains("the Kubernetes API cannot be found") && errors.contains("Set KUBECONFIG"),
+        errors.contains("failed to find a Kubernetes cluster") && errors.contains("Set KUBECONFIG"),
         "{errors}"
     );
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_and_ends_it() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
-    let address = listener.local_addr().expect("address").to_string();
-    let (_folder, kubeconfig) = kubeconfig_for_nobody();
+fn a_port_in_use_is_reported_with_exit_code_1() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound a port");
+    let address = listener
+        .local_addr()
+        .expect("the listener has an address")
+        .to_string();
+    let (_folder, kubeconfig) = kubeconfig_of_missing_server();
     let output = output(
         command()
             .env("KUBECONFIG", kubeconfig)
@@ -199,39 +207,39 @@ fn a_port_that_is_taken_is_told_and_ends_it() {
     assert_eq!(output.status.code(), Some(1));
     let errors = text(&output.stderr);
     assert!(
-        errors.contains(&format!("http-listen is {address}, which cannot be opened")),
+        errors.contains(&format!("failed to listen on {address} (http-listen)")),
         "{errors}"
     );
 }
 
 #[test]
-fn while_the_api_server_is_away_it_says_so_is_alive_but_not_ready_and_stops_when_asked() {
-    let (_folder, kubeconfig) = kubeconfig_for_nobody();
-    let mut running = Running::start(
+fn without_an_api_server_it_is_alive_but_not_ready_and_stops_on_sigterm() {
+    let (_folder, kubeconfig) = kubeconfig_of_missing_server();
+    let mut running = RunningController::start(
         command()
             .env("KUBECONFIG", kubeconfig)
             .args(["--http-listen", "127.0.0.1:0"]),
     );
-    let line = running.line("http.address");
+    let line = running.wait_for_line("http.address");
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     let address = line["http.address"].as_str().expect("text").to_owned();
-    let line = running.line("The Lease cannot be read");
+    let line = running.wait_for_line("failed to read the lease");
     assert!(line.to_lowercase().contains("connection refused"), "{line}");
     assert!(
         running
             .seen
             .iter()
             .any(|l| l.contains(r#""kube.namespace":"platform""#)),
-        "from the kubeconfig"
+        "the namespace comes from the kubeconfig"
     );
     assert!(get(&address, "/livez").starts_with("HTTP/1.1 200"));
-    let answer = get(&address, "/readyz");
+    let response = get(&address, "/readyz");
     assert!(
-        answer.starts_with("HTTP/1.1 503") && answer.contains("Kubernetes API was not reached"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 503") && response.contains("waiting for the Kubernetes API"),
+        "{response}"
     );
-    assert!(get(&address, "/metrics").contains(r#"resource="leases",outcome="Unreachable""#));
+    assert!(get(&address, "/metrics").contains(r#"resource="leases",outcome="unreachable""#));
     running.terminate();
-    running.line("Stopped while standing by");
+    running.wait_for_line("stopped while standing by");
     assert_eq!(running.exit_code(), Some(0));
 }

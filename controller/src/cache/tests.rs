@@ -1,4 +1,5 @@
-//! The caches as watches fill them: whose a Secret is, whether it is as it was written, and whom a change concerns.
+//! The caches as watches fill them: the owner of a Secret, whether it is intact, and which Tenants
+//! an event concerns.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, OwnerReference};
 use serde_json::{Map, Value, json};
@@ -8,7 +9,7 @@ use super::*;
 const UID: &str = "00000000-0000-0000-0000-000000000001";
 const OTHER_UID: &str = "00000000-0000-0000-0000-000000000002";
 const PROJECT: &str = "calm-sea-1";
-/// Keys that stand in every connection Secret; `ca.crt` only where it is needed.
+/// The keys of a connection Secret without `ca.crt`, which not every Secret needs.
 fn usual_keys() -> Vec<&'static str> {
     keys::ALL
         .iter()
@@ -77,74 +78,74 @@ fn watched(metadata: ObjectMeta) -> PartialObjectMeta<Secret> {
     }
 }
 
-fn key(namespace: &str, name: &str) -> Key {
-    Key {
+fn key(namespace: &str, name: &str) -> NamespacedName {
+    NamespacedName {
         namespace: namespace.into(),
         name: name.into(),
     }
 }
 
-fn the_key() -> Key {
+fn the_key() -> NamespacedName {
     key("acme", "one-connection")
 }
 
-fn tenant_ref(namespace: &str) -> ObjectRef<PackedTenant> {
+fn tenant_ref(namespace: &str) -> ObjectRef<CachedTenant> {
     ObjectRef::new("one").within(namespace)
 }
 
-fn apply(secrets: &Secrets, metadata: ObjectMeta) -> Vec<ObjectRef<PackedTenant>> {
-    secrets.observe(None, Event::Apply(watched(metadata)))
+fn apply(secrets: &SecretCache, metadata: ObjectMeta) -> Vec<ObjectRef<CachedTenant>> {
+    secrets.apply_event(None, Event::Apply(watched(metadata)))
 }
 
 fn relist(
-    secrets: &Secrets,
+    secrets: &SecretCache,
     scope: Option<&str>,
     all: Vec<ObjectMeta>,
-) -> Vec<ObjectRef<PackedTenant>> {
-    assert_eq!(secrets.observe(scope, Event::Init), []);
+) -> Vec<ObjectRef<CachedTenant>> {
+    assert_eq!(secrets.apply_event(scope, Event::Init), []);
     for metadata in all {
         assert_eq!(
-            secrets.observe(scope, Event::InitApply(watched(metadata))),
+            secrets.apply_event(scope, Event::InitApply(watched(metadata))),
             []
         );
     }
-    secrets.observe(scope, Event::InitDone)
+    secrets.apply_event(scope, Event::InitDone)
 }
 
-fn facts_of(metadata: ObjectMeta) -> SecretFacts {
-    let secrets = Secrets::default();
+fn observed(metadata: ObjectMeta) -> ObservedSecret {
+    let secrets = SecretCache::default();
     apply(&secrets, metadata);
-    secrets.facts(&the_key(), uid(), "another")
+    secrets.lookup(&the_key(), uid(), "another")
 }
 
 fn is_intact(metadata: ObjectMeta) -> bool {
-    match facts_of(metadata) {
-        SecretFacts::Ours { intact, .. } => intact,
+    match observed(metadata) {
+        ObservedSecret::Owned { intact, .. } => intact,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_secret_as_we_wrote_it_tells_whose_credentials_it_has() {
-    let expected = |ca: Option<&str>| SecretFacts::Ours {
+fn an_unmodified_secret_is_intact_and_has_its_project() {
+    let expected = |ca: Option<&str>| ObservedSecret::Owned {
         intact: true,
         project: Some(PROJECT.parse().unwrap()),
         ca_digest: ca.map(str::to_owned),
     };
-    assert_eq!(facts_of(written()), expected(None));
-    assert_eq!(facts_of(with_certificates()), expected(Some("ca-1")));
+    assert_eq!(observed(written()), expected(None));
+    assert_eq!(observed(with_certificates()), expected(Some("ca-1")));
 }
 
 #[test]
-fn a_secret_that_was_never_seen_is_missing() {
+fn an_unknown_secret_is_missing() {
     assert_eq!(
-        Secrets::default().facts(&the_key(), uid(), "another"),
-        SecretFacts::Missing
+        SecretCache::default().lookup(&the_key(), uid(), "another"),
+        ObservedSecret::Missing
     );
 }
 
 #[test]
-fn whatever_others_do_beside_our_keys_leaves_the_secret_intact() {
+fn changes_outside_the_controllers_keys_leave_the_secret_intact() {
     let mut labelled = written();
     labelled.labels = Some([("team".to_owned(), "blue".to_owned())].into());
     labelled
@@ -160,19 +161,19 @@ fn whatever_others_do_beside_our_keys_leaves_the_secret_intact() {
             ..ManagedFieldsEntry::default()
         });
     assert!(is_intact(labelled));
-    let mut a_key_more = written();
-    a_key_more
-        .managed_fields
-        .as_mut()
-        .unwrap()
-        .push(entry("kubectl-edit", "Update", &["theirs"]));
-    assert!(is_intact(a_key_more));
+    let mut with_extra_key = written();
+    with_extra_key.managed_fields.as_mut().unwrap().push(entry(
+        "kubectl-edit",
+        "Update",
+        &["theirs"],
+    ));
+    assert!(is_intact(with_extra_key));
 }
 
 #[test]
-fn a_key_that_anybody_else_changed_is_not_intact() {
+fn a_secret_with_a_key_that_another_client_changed_is_not_intact() {
     for key in keys::ALL {
-        // `kubectl edit` of one key: it becomes theirs in the books, and ours no longer.
+        // `kubectl edit` of one key moves the key to kubectl's entry.
         let rest: Vec<&str> = keys::ALL.iter().copied().filter(|one| one != key).collect();
         let mut edited = with_certificates();
         edited.managed_fields = Some(vec![ours(&rest), entry("kubectl-edit", "Update", &[key])]);
@@ -181,7 +182,7 @@ fn a_key_that_anybody_else_changed_is_not_intact() {
 }
 
 #[test]
-fn a_key_whose_very_value_somebody_applied_too_is_as_we_wrote_it() {
+fn a_key_that_another_client_applied_with_the_same_value_is_intact() {
     let mut shared = with_certificates();
     shared.managed_fields = Some(vec![
         ours(keys::ALL),
@@ -189,12 +190,12 @@ fn a_key_whose_very_value_somebody_applied_too_is_as_we_wrote_it() {
     ]);
     assert!(
         is_intact(shared),
-        "had its value been another, it would be theirs alone"
+        "with another value, the key would belong to the other client only"
     );
 }
 
 #[test]
-fn a_key_that_was_removed_is_noticed() {
+fn a_secret_without_one_of_its_keys_is_not_intact() {
     for key in keys::ALL {
         let rest: Vec<&str> = keys::ALL.iter().copied().filter(|one| one != key).collect();
         let mut removed = with_certificates();
@@ -204,59 +205,59 @@ fn a_key_that_was_removed_is_noticed() {
 }
 
 #[test]
-fn what_our_name_did_by_other_ways_than_apply_is_not_ours() {
+fn keys_that_were_not_written_by_server_side_apply_are_not_intact() {
     let reserved = metadata(
         "acme",
         "one-connection",
         vec![entry(FIELD_MANAGER, "Update", &[])],
     );
-    assert!(!is_intact(reserved), "made, and still empty");
+    assert!(!is_intact(reserved), "created, and still empty");
     let updated = metadata(
         "acme",
         "one-connection",
         vec![entry(FIELD_MANAGER, "Update", &usual_keys())],
     );
     assert!(!is_intact(updated));
-    let no_books = ObjectMeta {
+    let without_managed_fields = ObjectMeta {
         managed_fields: None,
         ..written()
     };
-    assert!(!is_intact(no_books));
+    assert!(!is_intact(without_managed_fields));
 }
 
 #[test]
-fn a_secret_of_another_owner_or_none_is_foreign() {
+fn a_secret_of_another_owner_or_without_one_is_not_owned() {
     let of = |change: fn(&mut ObjectMeta)| {
         let mut metadata = written();
         change(&mut metadata);
-        facts_of(metadata)
+        observed(metadata)
     };
     assert_eq!(
         of(|meta| meta.owner_references = None),
-        SecretFacts::Foreign
+        ObservedSecret::NotOwned
     );
     assert_eq!(
         of(|meta| meta.owner_references.as_mut().unwrap()[0].uid = OTHER_UID.to_owned()),
-        SecretFacts::Foreign
+        ObservedSecret::NotOwned
     );
     assert_eq!(
         of(|meta| meta.owner_references.as_mut().unwrap()[0].controller = None),
-        SecretFacts::Foreign
+        ObservedSecret::NotOwned
     );
     assert_eq!(
         of(|meta| meta.owner_references.as_mut().unwrap()[0].kind = "Deployment".to_owned()),
-        SecretFacts::Foreign
+        ObservedSecret::NotOwned
     );
 }
 
 #[test]
-fn a_change_wakes_the_owner_and_a_change_of_nothing_wakes_nobody() {
-    let secrets = Secrets::default();
+fn only_a_relevant_change_affects_the_owner() {
+    let secrets = SecretCache::default();
     assert_eq!(apply(&secrets, written()), [tenant_ref("acme")], "new");
     assert_eq!(apply(&secrets, written()), [], "the same again");
     let mut labelled = written();
     labelled.labels = Some([("team".to_owned(), "blue".to_owned())].into());
-    assert_eq!(apply(&secrets, labelled), [], "a label of somebody's");
+    assert_eq!(apply(&secrets, labelled), [], "a label of another client");
     let mut edited = written();
     let rest: Vec<&str> = usual_keys()
         .into_iter()
@@ -269,21 +270,21 @@ fn a_change_wakes_the_owner_and_a_change_of_nothing_wakes_nobody() {
     assert_eq!(
         apply(&secrets, edited.clone()),
         [tenant_ref("acme")],
-        "a key of ours"
+        "a key of the controller"
     );
     assert_eq!(
-        secrets.observe(None, Event::Delete(watched(edited))),
+        secrets.apply_event(None, Event::Delete(watched(edited))),
         [tenant_ref("acme")]
     );
     assert_eq!(
-        secrets.facts(&the_key(), uid(), "another"),
-        SecretFacts::Missing
+        secrets.lookup(&the_key(), uid(), "another"),
+        ObservedSecret::Missing
     );
 }
 
 #[test]
-fn a_secret_taken_from_its_tenant_wakes_the_tenant() {
-    let secrets = Secrets::default();
+fn removing_the_owner_of_a_secret_affects_the_former_owner() {
+    let secrets = SecretCache::default();
     apply(&secrets, written());
     let orphaned = ObjectMeta {
         owner_references: None,
@@ -293,9 +294,9 @@ fn a_secret_taken_from_its_tenant_wakes_the_tenant() {
 }
 
 #[test]
-fn our_own_write_wakes_nobody_when_the_watch_tells_of_it() {
-    let secrets = Secrets::default();
-    secrets.wrote(&Secret {
+fn the_watch_event_of_an_own_write_affects_no_tenant() {
+    let secrets = SecretCache::default();
+    secrets.record_write(&Secret {
         metadata: written(),
         ..Secret::default()
     });
@@ -304,18 +305,23 @@ fn our_own_write_wakes_nobody_when_the_watch_tells_of_it() {
 }
 
 #[test]
-fn a_relist_wakes_those_whose_secrets_are_others_than_before() {
-    let secrets = Secrets::default();
-    let (same, gone) = (
-        metadata("a", "same", vec![ours(&usual_keys())]),
-        metadata("b", "gone", vec![]),
+fn a_relist_affects_the_owners_of_changed_secrets() {
+    let secrets = SecretCache::default();
+    let (unchanged, deleted) = (
+        metadata("a", "unchanged", vec![ours(&usual_keys())]),
+        metadata("b", "deleted", vec![]),
     );
     let (edited, new) = (
         metadata("c", "edited", vec![ours(&usual_keys())]),
         metadata("d", "new", vec![]),
     );
     assert_eq!(
-        relist(&secrets, None, vec![same.clone(), gone, edited.clone()]).len(),
+        relist(
+            &secrets,
+            None,
+            vec![unchanged.clone(), deleted, edited.clone()]
+        )
+        .len(),
         3,
         "the first list"
     );
@@ -323,44 +329,47 @@ fn a_relist_wakes_those_whose_secrets_are_others_than_before() {
         managed_fields: None,
         ..edited
     };
-    let touched = relist(&secrets, None, vec![same, edited, new]);
-    assert_eq!(touched, [tenant_ref("b"), tenant_ref("c"), tenant_ref("d")]);
+    let affected = relist(&secrets, None, vec![unchanged, edited, new]);
     assert_eq!(
-        secrets.facts(&key("b", "gone"), uid(), "another"),
-        SecretFacts::Missing
+        affected,
+        [tenant_ref("b"), tenant_ref("c"), tenant_ref("d")]
+    );
+    assert_eq!(
+        secrets.lookup(&key("b", "deleted"), uid(), "another"),
+        ObservedSecret::Missing
     );
     assert_eq!(secrets.len(), 3);
 }
 
 #[test]
-fn a_relist_that_began_anew_forgets_what_it_had() {
-    let secrets = Secrets::default();
-    secrets.observe(None, Event::Init);
-    secrets.observe(None, Event::InitApply(watched(written())));
+fn a_restarted_relist_discards_its_first_part() {
+    let secrets = SecretCache::default();
+    secrets.apply_event(None, Event::Init);
+    secrets.apply_event(None, Event::InitApply(watched(written())));
     relist(&secrets, None, vec![]);
     assert!(secrets.is_empty());
 }
 
 #[test]
-fn a_relist_of_one_namespace_leaves_the_others_alone_also_while_they_are_relisted() {
-    let secrets = Secrets::default();
+fn concurrent_relists_of_two_namespaces_do_not_affect_each_other() {
+    let secrets = SecretCache::default();
     let (a, b) = (metadata("a", "s", vec![]), metadata("b", "s", vec![]));
     relist(&secrets, Some("a"), vec![a.clone()]);
     relist(&secrets, Some("b"), vec![b.clone()]);
     assert_eq!(relist(&secrets, Some("a"), vec![]), [tenant_ref("a")]);
     assert_ne!(
-        secrets.facts(&key("b", "s"), uid(), "another"),
-        SecretFacts::Missing
+        secrets.lookup(&key("b", "s"), uid(), "another"),
+        ObservedSecret::Missing
     );
-    // Two watches that begin at once.
+    // Two watches begin a list at the same time.
     for scope in ["a", "b"] {
-        secrets.observe(Some(scope), Event::Init);
+        secrets.apply_event(Some(scope), Event::Init);
     }
-    secrets.observe(Some("b"), Event::InitApply(watched(b)));
-    secrets.observe(Some("a"), Event::InitApply(watched(a)));
-    secrets.observe(Some("a"), Event::InitDone);
-    secrets.observe(Some("b"), Event::InitDone);
-    assert_eq!(secrets.len(), 2, "neither took from the other");
+    secrets.apply_event(Some("b"), Event::InitApply(watched(b)));
+    secrets.apply_event(Some("a"), Event::InitApply(watched(a)));
+    secrets.apply_event(Some("a"), Event::InitDone);
+    secrets.apply_event(Some("b"), Event::InitDone);
+    assert_eq!(secrets.len(), 2, "neither removed Secrets of the other");
 }
 
 fn tenant(version: &str) -> Tenant {
@@ -373,7 +382,7 @@ fn tenant(version: &str) -> Tenant {
 }
 
 #[test]
-fn a_packed_tenant_unpacks_to_itself_without_what_nobody_reads() {
+fn a_cached_tenant_decompresses_to_the_pruned_tenant() {
     let mut whole = tenant("5");
     whole.metadata.managed_fields = Some(vec![ours(&[])]);
     whole.metadata.annotations = Some(
@@ -391,27 +400,31 @@ fn a_packed_tenant_unpacks_to_itself_without_what_nobody_reads() {
         phase: Some(Phase::Ready),
         ..crds::TenantStatus::default()
     });
-    let packed = PackedTenant::try_from(whole.clone()).unwrap();
+    let cached = CachedTenant::try_from(whole.clone()).unwrap();
     assert_eq!(
-        (packed.class_name(), packed.phase(), packed.adopts()),
+        (
+            cached.class_name(),
+            cached.phase(),
+            cached.adopted_project()
+        ),
         ("default", Some(Phase::Ready), Some(PROJECT))
     );
-    assert_eq!(Key::of(&packed), key("acme", "one"));
+    assert_eq!(NamespacedName::of(&cached), key("acme", "one"));
     prune(&mut whole);
-    assert_eq!(packed.unpack(), Some(whole));
-    let again: PackedTenant = serde_json::from_slice(&packed.body.unpack().unwrap()).unwrap();
-    assert_eq!(again.unpack(), packed.unpack());
+    assert_eq!(cached.decompress(), Some(whole));
+    let again: CachedTenant = serde_json::from_slice(&cached.json.decompress().unwrap()).unwrap();
+    assert_eq!(again.decompress(), cached.decompress());
 }
 
 #[test]
-fn what_people_ask_of_a_tenant_changes_its_hash_and_its_status_does_not() {
+fn the_spec_hash_changes_with_spec_and_metadata_and_not_with_the_status() {
     let hash = |change: fn(&mut Tenant)| {
         let mut tenant = tenant("5");
         change(&mut tenant);
-        PackedTenant::try_from(tenant).unwrap().wish_hash()
+        CachedTenant::try_from(tenant).unwrap().spec_hash()
     };
     let before = hash(|_| {});
-    let quiet: [fn(&mut Tenant); 3] = [
+    let ignored: [fn(&mut Tenant); 3] = [
         |tenant| {
             tenant.status = Some(crds::TenantStatus {
                 observed_generation: Some(1),
@@ -421,10 +434,10 @@ fn what_people_ask_of_a_tenant_changes_its_hash_and_its_status_does_not() {
         |tenant| tenant.metadata.resource_version = Some("6".to_owned()),
         |tenant| tenant.metadata.managed_fields = Some(vec![ours(&[])]),
     ];
-    for change in quiet {
+    for change in ignored {
         assert_eq!(hash(change), before);
     }
-    let loud: [fn(&mut Tenant); 5] = [
+    let relevant: [fn(&mut Tenant); 5] = [
         |tenant| tenant.metadata.generation = Some(2),
         |tenant| tenant.metadata.uid = Some(OTHER_UID.to_owned()),
         |tenant| {
@@ -432,59 +445,67 @@ fn what_people_ask_of_a_tenant_changes_its_hash_and_its_status_does_not() {
                 k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
             );
         },
-        |tenant| tenant.metadata.finalizers = Some(vec!["theirs".to_owned()]),
+        |tenant| tenant.metadata.finalizers = Some(vec!["example.com/other".to_owned()]),
         |tenant| {
             tenant.metadata.annotations =
                 Some([(annotations::RECONCILE_AT.to_owned(), "1".to_owned())].into());
         },
     ];
-    for change in loud {
+    for change in relevant {
         assert_ne!(hash(change), before);
     }
 }
 
 #[test]
-fn our_own_write_stands_until_the_watch_has_caught_up() {
-    let recent = Recent::default();
-    let newest = |version: &str| recent.newest(uid(), || Some(tenant(version)));
+fn an_own_write_is_returned_until_the_watch_delivers_it() {
+    let writes = WriteThroughCache::default();
+    let newest = |version: &str| writes.newest(uid(), || Some(tenant(version)));
     assert_eq!(newest("5"), Some(tenant("5")));
-    recent.wrote(uid(), tenant("10"));
-    assert_eq!(newest("9"), Some(tenant("10")), "as numbers, not as text");
+    writes.record_write(uid(), tenant("10"));
+    assert_eq!(
+        newest("9"),
+        Some(tenant("10")),
+        "versions are compared as numbers"
+    );
     assert_eq!(newest("10"), Some(tenant("10")));
     assert_eq!(newest("11"), Some(tenant("11")));
-    recent.saw(&PackedTenant::try_from(tenant("9")).unwrap());
-    assert_eq!(newest("9"), Some(tenant("10")), "the watch is behind still");
-    recent.saw(&PackedTenant::try_from(tenant("10")).unwrap());
+    writes.evict_observed(&CachedTenant::try_from(tenant("9")).unwrap());
+    assert_eq!(
+        newest("9"),
+        Some(tenant("10")),
+        "the watch has not caught up"
+    );
+    writes.evict_observed(&CachedTenant::try_from(tenant("10")).unwrap());
     assert_eq!(
         newest("9"),
         Some(tenant("9")),
-        "it was dropped when the watch had it"
+        "it was removed when the watch delivered it"
     );
-    recent.wrote(uid(), tenant("12"));
-    recent.forget(uid());
+    writes.record_write(uid(), tenant("12"));
+    writes.remove(uid());
     assert_eq!(newest("9"), Some(tenant("9")));
 }
 
 #[test]
-fn a_write_that_the_watch_brings_while_a_pass_begins_is_in_the_cache_then() {
-    let recent = Recent::default();
-    recent.wrote(uid(), tenant("10"));
-    let newest = recent.newest(uid(), || {
-        recent.saw(&PackedTenant::try_from(tenant("10")).unwrap());
+fn a_write_that_the_watch_delivers_during_a_lookup_is_not_lost() {
+    let writes = WriteThroughCache::default();
+    writes.record_write(uid(), tenant("10"));
+    let newest = writes.newest(uid(), || {
+        writes.evict_observed(&CachedTenant::try_from(tenant("10")).unwrap());
         Some(tenant("10"))
     });
     assert_eq!(newest, Some(tenant("10")));
 }
 
 #[test]
-fn a_secret_of_an_earlier_tenant_of_the_name_is_about_to_go() {
-    let secrets = Secrets::default();
+fn a_secret_of_an_earlier_tenant_with_the_same_name_is_owned_by_the_predecessor() {
+    let secrets = SecretCache::default();
     let mut metadata = written();
     metadata.owner_references.as_mut().unwrap()[0].uid = OTHER_UID.to_owned();
     let name = metadata.owner_references.as_ref().unwrap()[0].name.clone();
     apply(&secrets, metadata);
     assert_eq!(
-        secrets.facts(&the_key(), uid(), &name),
-        SecretFacts::Leftover
+        secrets.lookup(&the_key(), uid(), &name),
+        ObservedSecret::OwnedByPredecessor
     );
 }

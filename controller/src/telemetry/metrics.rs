@@ -1,14 +1,15 @@
-//! The metrics: every family that there is, and a method for each thing that is worth counting.
+//! The Prometheus metrics: every family, and one method for each event that is recorded.
 //!
-//! Labels are words from closed lists, or names of classes; never of Tenants or projects, of which there are too many.
+//! Label values come from fixed lists or are names of classes. Names of Tenants or projects are
+//! never labels, because there are too many of them.
 
 mod labels;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crds::{Phase, Reason};
+use parking_lot::Mutex;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -19,52 +20,50 @@ use prometheus_client::registry::{Registry, Unit};
 use service_kit::telemetry::Process;
 
 use labels::{
-    Call, Class, KubeCall, KubeRequest, Migrated, NeonCall, PhaseOf, Reconciled, Route, StepDone,
-    Wait,
+    ClassLabels, KubernetesRequestLabels, MigrationLabels, NeonLabels, PhaseLabels, PriorityLabels,
+    ReconcileLabels, ResourceLabels, RouteLabels, StepLabels,
 };
 pub use labels::{MigrationOutcome, ReconcileOutcome, RequestOutcome, StepOutcome};
 
-/// What every name starts with.
+/// Prefix of every metric name.
 const PREFIX: &str = "tenant_controller";
 
-/// Bounds of what takes milliseconds to seconds: calls, waits, passes. In seconds.
+/// Buckets for calls, waits and reconciliations, which take milliseconds to seconds.
 const CALL_BUCKETS_S: [f64; 11] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
 
-/// Bounds of what takes seconds to minutes: until ready, migrations. In seconds.
+/// Buckets for migrations and the time to ready, which take seconds to minutes.
 const LONG_BUCKETS_S: [f64; 11] = [
     0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0,
 ];
 
-/// Something to bring up to date before metrics are read.
-type BeforeRead = Box<dyn Fn(&Metrics) + Send + Sync>;
+type ScrapeHook = Box<dyn Fn(&Metrics) + Send + Sync>;
 
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    before_read: Mutex<Vec<BeforeRead>>,
-    reconciles: Family<Reconciled, Counter>,
-    reconcile_seconds: Histogram,
-    steps: Family<StepDone, Counter>,
-    neon_requests: Family<NeonCall, Counter>,
-    neon_request_seconds: Family<Route, Histogram, Buckets>,
-    neon_calls: Family<NeonCall, Counter>,
-    neon_call_seconds: Family<Route, Histogram, Buckets>,
-    neon_wait_seconds: Family<Wait, Histogram, Buckets>,
-    neon_slowed: Family<Route, Counter>,
-    kube_calls: Family<KubeCall, Counter>,
-    kube_call_seconds: Family<Call, Histogram, Buckets>,
-    kube_requests: Family<KubeRequest, Counter>,
-    tenants: Family<PhaseOf, Gauge>,
-    orphaned_projects: Family<Class, Gauge>,
-    migrations: Family<Migrated, Counter>,
-    migration_seconds: Histogram,
-    ready_seconds: Histogram,
+    scrape_hooks: Mutex<Vec<ScrapeHook>>,
+    reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_duration: Histogram,
+    steps: Family<StepLabels, Counter>,
+    neon_requests: Family<NeonLabels, Counter>,
+    neon_request_duration: Family<RouteLabels, Histogram, Buckets>,
+    neon_calls: Family<NeonLabels, Counter>,
+    neon_call_duration: Family<RouteLabels, Histogram, Buckets>,
+    neon_quota_wait: Family<PriorityLabels, Histogram, Buckets>,
+    neon_rate_limited: Family<RouteLabels, Counter>,
+    kubernetes_requests: Family<KubernetesRequestLabels, Counter>,
+    kubernetes_request_duration: Family<ResourceLabels, Histogram, Buckets>,
+    tenants: Family<PhaseLabels, Gauge>,
+    orphaned_projects: Family<ClassLabels, Gauge>,
+    migrations: Family<MigrationLabels, Counter>,
+    migration_duration: Histogram,
+    time_to_ready: Histogram,
     leader: Gauge,
 }
 
-/// Makes histograms with these bounds.
+/// Creates histograms with these bucket bounds.
 #[derive(Clone, Copy, Debug)]
 struct Buckets(&'static [f64]);
 
@@ -87,28 +86,26 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All at zero, with the version of the build.
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            before_read: Mutex::default(),
+            scrape_hooks: Mutex::default(),
             reconciles: Family::default(),
-            reconcile_seconds: Histogram::new(CALL_BUCKETS_S),
+            reconcile_duration: Histogram::new(CALL_BUCKETS_S),
             steps: Family::default(),
             neon_requests: Family::default(),
-            neon_request_seconds: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
+            neon_request_duration: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
             neon_calls: Family::default(),
-            neon_call_seconds: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
-            neon_wait_seconds: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
-            neon_slowed: Family::default(),
-            kube_calls: Family::default(),
-            kube_call_seconds: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
-            kube_requests: Family::default(),
+            neon_call_duration: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
+            neon_quota_wait: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
+            neon_rate_limited: Family::default(),
+            kubernetes_requests: Family::default(),
+            kubernetes_request_duration: Family::new_with_constructor(Buckets(&CALL_BUCKETS_S)),
             tenants: Family::default(),
             orphaned_projects: Family::default(),
             migrations: Family::default(),
-            migration_seconds: Histogram::new(LONG_BUCKETS_S),
-            ready_seconds: Histogram::new(LONG_BUCKETS_S),
+            migration_duration: Histogram::new(LONG_BUCKETS_S),
+            time_to_ready: Histogram::new(LONG_BUCKETS_S),
             leader: Gauge::default(),
         };
         metrics.register();
@@ -116,7 +113,6 @@ impl Metrics {
         metrics
     }
 
-    /// Gives each family its name and its help.
     fn register(&mut self) {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
@@ -124,169 +120,180 @@ impl Metrics {
 
         own.register(
             "reconciles",
-            "Passes over Tenants, by how they ended and the reason of the Tenant's Ready condition",
+            "Reconciliations of Tenants, by outcome and by the reason of the Ready condition",
             self.reconciles.clone(),
         );
         own.register_with_unit(
-            "reconcile",
-            "How long passes took",
+            "reconcile_duration",
+            "Duration of the reconciliations of Tenants",
             Unit::Seconds,
-            self.reconcile_seconds.clone(),
+            self.reconcile_duration.clone(),
         );
-        own.register("steps", "Steps of plans that were done", self.steps.clone());
+        own.register(
+            "steps",
+            "Executed steps of Tenant plans",
+            self.steps.clone(),
+        );
         own.register(
             "neon_requests",
-            "HTTP requests to the Neon API; each counts against the account's quota",
+            "HTTP requests to the Neon API; each counts towards the account's rate limit",
             self.neon_requests.clone(),
         );
         own.register_with_unit(
-            "neon_request",
-            "How long HTTP requests to the Neon API took",
+            "neon_request_duration",
+            "Duration of HTTP requests to the Neon API",
             Unit::Seconds,
-            self.neon_request_seconds.clone(),
+            self.neon_request_duration.clone(),
         );
         own.register(
             "neon_calls",
-            "Calls to the Neon API, each with all its requests",
+            "Calls to the Neon API; a call includes the retries of its request",
             self.neon_calls.clone(),
         );
         own.register_with_unit(
-            "neon_call",
-            "How long calls to the Neon API took, waits and retries included",
+            "neon_call_duration",
+            "Duration of calls to the Neon API, including waits and retries",
             Unit::Seconds,
-            self.neon_call_seconds.clone(),
+            self.neon_call_duration.clone(),
         );
         own.register_with_unit(
-            "neon_wait",
-            "How long requests waited for their turn in the account's quota",
+            "neon_quota_wait",
+            "Time that requests to the Neon API waited for the client-side rate limiter",
             Unit::Seconds,
-            self.neon_wait_seconds.clone(),
+            self.neon_quota_wait.clone(),
         );
         own.register(
-            "neon_slowed",
-            "Answers of the Neon API that asked for fewer requests",
-            self.neon_slowed.clone(),
+            "neon_rate_limited",
+            "Responses of the Neon API with status 429",
+            self.neon_rate_limited.clone(),
         );
         own.register(
-            "kube_calls",
-            "Reads and writes of the Kubernetes API, by what they were for",
-            self.kube_calls.clone(),
+            "kubernetes_requests",
+            "HTTP requests to the Kubernetes API, including lists and watches",
+            self.kubernetes_requests.clone(),
         );
         own.register_with_unit(
-            "kube_call",
-            "How long reads and writes of the Kubernetes API took",
+            "kubernetes_request_duration",
+            "Duration of HTTP requests to the Kubernetes API; for watches, until the response headers",
             Unit::Seconds,
-            self.kube_call_seconds.clone(),
-        );
-        own.register(
-            "kube_requests",
-            "HTTP requests to the Kubernetes API, lists and watches among them",
-            self.kube_requests.clone(),
+            self.kubernetes_request_duration.clone(),
         );
         own.register("tenants", "Tenants by phase", self.tenants.clone());
         own.register(
             "orphaned_projects",
-            "Projects with this installation's mark that belong to no Tenant, by class",
+            "Neon projects of this installation that belong to no Tenant, by class",
             self.orphaned_projects.clone(),
         );
         own.register(
             "migrations",
-            "Tenant databases that were opened to apply or check the schema",
+            "Connections to tenant databases to check or migrate the schema, by outcome",
             self.migrations.clone(),
         );
         own.register_with_unit(
-            "migration",
-            "How long applying or checking the schema of a database took",
+            "migration_duration",
+            "Duration of checking or migrating the schema of a tenant database",
             Unit::Seconds,
-            self.migration_seconds.clone(),
+            self.migration_duration.clone(),
         );
         own.register_with_unit(
             "time_to_ready",
-            "From the creation of a Tenant to the first time it was Ready",
+            "Time from the creation of a Tenant until it was first Ready",
             Unit::Seconds,
-            self.ready_seconds.clone(),
+            self.time_to_ready.clone(),
         );
         own.register(
             "leader",
-            "1 while this process holds the Lease",
+            "1 if this process holds the leader election Lease, otherwise 0",
             self.leader.clone(),
         );
         own.register(
             "build",
-            "The build that runs",
+            "Build information",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         self.registry = registry;
     }
 
-    /// One pass over a Tenant ended; `reason` is that of its `Ready` condition.
-    pub fn reconciled(&self, outcome: ReconcileOutcome, reason: Reason, took: Duration) {
+    /// `reason` is the reason of the Tenant's `Ready` condition.
+    pub fn record_reconcile(&self, outcome: ReconcileOutcome, reason: Reason, elapsed: Duration) {
         let reason = reason.as_str();
         self.reconciles
-            .get_or_create(&Reconciled { outcome, reason })
+            .get_or_create(&ReconcileLabels { outcome, reason })
             .inc();
-        self.reconcile_seconds.observe(took.as_secs_f64());
+        self.reconcile_duration.observe(elapsed.as_secs_f64());
     }
 
-    /// One step of a plan ended; `step` is the name of its kind.
-    pub fn step(&self, step: &'static str, outcome: StepOutcome) {
-        self.steps.get_or_create(&StepDone { step, outcome }).inc();
+    pub fn record_step(&self, step: &'static str, outcome: StepOutcome) {
+        self.steps
+            .get_or_create(&StepLabels { step, outcome })
+            .inc();
     }
 
-    /// One HTTP request to the Neon API ended.
-    pub(super) fn neon_request(&self, route: &'static str, outcome: &'static str, took: Duration) {
+    pub(super) fn record_neon_request(
+        &self,
+        route: &'static str,
+        outcome: &'static str,
+        elapsed: Duration,
+    ) {
         self.neon_requests
-            .get_or_create(&NeonCall { route, outcome })
+            .get_or_create(&NeonLabels { route, outcome })
             .inc();
-        self.neon_request_seconds
-            .get_or_create(&Route { route })
-            .observe(took.as_secs_f64());
+        self.neon_request_duration
+            .get_or_create(&RouteLabels { route })
+            .observe(elapsed.as_secs_f64());
     }
 
-    /// One call to the Neon API ended.
-    pub(super) fn neon_call(&self, route: &'static str, outcome: &'static str, took: Duration) {
+    pub(super) fn record_neon_call(
+        &self,
+        route: &'static str,
+        outcome: &'static str,
+        elapsed: Duration,
+    ) {
         self.neon_calls
-            .get_or_create(&NeonCall { route, outcome })
+            .get_or_create(&NeonLabels { route, outcome })
             .inc();
-        self.neon_call_seconds
-            .get_or_create(&Route { route })
-            .observe(took.as_secs_f64());
+        self.neon_call_duration
+            .get_or_create(&RouteLabels { route })
+            .observe(elapsed.as_secs_f64());
     }
 
-    /// A request to the Neon API had waited for its turn.
-    pub(super) fn neon_waited(&self, priority: &'static str, waited: Duration) {
-        self.neon_wait_seconds
-            .get_or_create(&Wait { priority })
+    pub(super) fn record_neon_quota_wait(&self, priority: &'static str, waited: Duration) {
+        self.neon_quota_wait
+            .get_or_create(&PriorityLabels { priority })
             .observe(waited.as_secs_f64());
     }
 
-    /// The Neon API asked for fewer requests.
-    pub(super) fn neon_slowed(&self, route: &'static str) {
-        self.neon_slowed.get_or_create(&Route { route }).inc();
-    }
-
-    /// One call to the Kubernetes API ended, seen from where it was made: `call` is what was to be done, in words.
-    pub fn kube_call(&self, call: &'static str, outcome: &'static str, took: Duration) {
-        self.kube_calls
-            .get_or_create(&KubeCall { call, outcome })
+    pub(super) fn record_neon_rate_limited(&self, route: &'static str) {
+        self.neon_rate_limited
+            .get_or_create(&RouteLabels { route })
             .inc();
-        self.kube_call_seconds
-            .get_or_create(&Call { call })
-            .observe(took.as_secs_f64());
     }
 
-    /// One HTTP request to the Kubernetes API ended, lists and watches among them. `resource` is the plural, with the subresource
-    /// if there is one.
-    pub fn kube_request(&self, verb: &'static str, resource: &str, outcome: RequestOutcome) {
-        let request = KubeRequest {
-            verb,
-            resource: resource.to_owned(),
-            outcome,
-        };
-        self.kube_requests.get_or_create(&request).inc();
+    /// `resource` is the plural name, followed by `/` and the subresource if there is one.
+    pub fn record_kubernetes_request(
+        &self,
+        verb: &'static str,
+        resource: &str,
+        outcome: RequestOutcome,
+        elapsed: Duration,
+    ) {
+        self.kubernetes_requests
+            .get_or_create(&KubernetesRequestLabels {
+                verb,
+                resource: resource.to_owned(),
+                outcome,
+            })
+            .inc();
+        self.kubernetes_request_duration
+            .get_or_create(&ResourceLabels {
+                verb,
+                resource: resource.to_owned(),
+            })
+            .observe(elapsed.as_secs_f64());
     }
 
-    /// How many Tenants there are in each phase; phases that are left out have none.
+    /// Sets the number of Tenants in each phase. Phases that `counts` does not contain are set to
+    /// 0; the counts of a repeated phase are added.
     pub fn set_tenants(&self, counts: impl IntoIterator<Item = (Phase, i64)>) {
         let mut all = labels::phases().map(|phase| (phase, 0));
         for (phase, count) in counts {
@@ -296,63 +303,53 @@ impl Metrics {
         }
         for (phase, count) in all {
             self.tenants
-                .get_or_create(&PhaseOf {
-                    phase: labels::phase_word(phase),
+                .get_or_create(&PhaseLabels {
+                    phase: labels::phase_name(phase),
                 })
                 .set(count);
         }
     }
 
-    /// How many projects of the class's account bear this installation's mark and belong to no Tenant.
     pub fn set_orphaned_projects(&self, class: &str, count: i64) {
         self.orphaned_projects
-            .get_or_create(&Class {
+            .get_or_create(&ClassLabels {
                 class: class.to_owned(),
             })
             .set(count);
     }
 
-    /// The class is gone.
-    pub fn forget_class(&self, class: &str) {
-        self.orphaned_projects.remove(&Class {
+    /// Removes the series of a deleted class.
+    pub fn remove_class(&self, class: &str) {
+        self.orphaned_projects.remove(&ClassLabels {
             class: class.to_owned(),
         });
     }
 
-    /// A tenant's database was opened to apply or check the schema.
-    pub fn migrated(&self, outcome: MigrationOutcome, took: Duration) {
-        self.migrations.get_or_create(&Migrated { outcome }).inc();
-        self.migration_seconds.observe(took.as_secs_f64());
+    pub fn record_migration(&self, outcome: MigrationOutcome, elapsed: Duration) {
+        self.migrations
+            .get_or_create(&MigrationLabels { outcome })
+            .inc();
+        self.migration_duration.observe(elapsed.as_secs_f64());
     }
 
-    /// A Tenant became Ready for the first time, this long after its creation.
-    pub fn became_ready(&self, after: Duration) {
-        self.ready_seconds.observe(after.as_secs_f64());
+    /// Records the time from the creation of a Tenant until it was first Ready.
+    pub fn record_time_to_ready(&self, elapsed: Duration) {
+        self.time_to_ready.observe(elapsed.as_secs_f64());
     }
 
-    /// Whether this process holds the Lease.
     pub fn set_leader(&self, leader: bool) {
         self.leader.set(i64::from(leader));
     }
 
-    /// Has `update` called whenever the metrics are about to be read: for gauges that are counted rather than kept.
-    pub fn before_read(&self, update: impl Fn(&Self) + Send + Sync + 'static) {
-        let mut hooks = self
-            .before_read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        hooks.push(Box::new(update));
+    /// Registers a function that runs before every scrape, for gauges that are computed on demand.
+    pub fn on_scrape(&self, hook: impl Fn(&Self) + Send + Sync + 'static) {
+        self.scrape_hooks.lock().push(Box::new(hook));
     }
 
-    /// All of them as `OpenMetrics` text.
+    /// Runs the scrape hooks and returns all metrics in the `OpenMetrics` text format.
     pub fn encode(&self) -> Result<String, fmt::Error> {
-        for update in self
-            .before_read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            update(self);
+        for hook in self.scrape_hooks.lock().iter() {
+            hook(self);
         }
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;

@@ -6,21 +6,26 @@
 mod account;
 mod steps;
 
-use controller::accounts::{Gathering, Snapshot};
-use controller::apply::progress;
-use controller::facts::{AccountFacts, EndpointFacts, Facts, Schema, SchemaTarget, SecretFacts};
-use controller::failure::Failure;
+use controller::accounts::{ListingBuilder, Snapshot};
+use controller::cache::ObservedSecret;
+use controller::error::ReconcileError;
 use controller::identity::{InstallationId, TenantUid, project_name};
-use controller::plan::{Goal, Step, plan};
-use controller::report::{Area, Finding, Seen, Verdict, report};
-use controller::wish::{TenantName, Wish, deletion_policy, secret_name, validate};
+use controller::issue::{Component, Issue};
+use controller::tenant::apply::progress;
+use controller::tenant::desired::{
+    DesiredState, TenantName, deletion_policy, resolve_desired, secret_name,
+};
+use controller::tenant::intent::Intent;
+use controller::tenant::observed::{ObservedCompute, ObservedState, SchemaTarget};
+use controller::tenant::plan::{Step, plan};
+use controller::tenant::status::{StatusInput, StatusOutcome, build_status};
 use crds::{
     ApiKeySecretRef, Compute, ConditionType, NeonAccount, Reason, TenantClassSpec, TenantDefaults,
     TenantStatus, is_true,
 };
 use neon_client::ids::ProjectId;
 
-use self::steps::{add_finalizer, inspect, let_go, migrate, write_secret};
+use self::steps::{add_finalizer, inspect, migrate, remove_finalizer, write_secret};
 use crate::world::{Stop, Stored, World, conflict};
 
 /// What a pass found out and does not have to ask again.
@@ -29,10 +34,10 @@ use crate::world::{Stop, Stored, World, conflict};
     clippy::struct_excessive_bools,
     reason = "as in the controller: each is a discovery of its own"
 )]
-struct Hand {
+struct ReconcileState {
     credentials: Option<(ProjectId, u32)>,
-    endpoint: Option<EndpointFacts>,
-    confirmed: bool,
+    compute: Option<ObservedCompute>,
+    project_found: bool,
     deleted: Option<ProjectId>,
     password_rejected: bool,
     password_reset: bool,
@@ -41,19 +46,19 @@ struct Hand {
 
 /// A pass over the Tenant.
 #[derive(Debug)]
-struct Pass {
+struct Reconciliation {
     tenant: Stored,
     status: TenantStatus,
-    goal: Goal,
-    hand: Hand,
+    intent: Intent,
+    state: ReconcileState,
 }
 
 /// What a process knows; a crash forgets all of it.
 #[derive(Debug, Default)]
 pub(crate) struct Process {
     snapshot: Snapshot,
-    listing: Option<Gathering>,
-    pass: Option<Pass>,
+    listing: Option<ListingBuilder>,
+    rec: Option<Reconciliation>,
 }
 
 /// What came of going one step further.
@@ -114,102 +119,101 @@ fn digest(version: i64) -> String {
 impl Process {
     /// A listing that nobody waits for begins: it shows what is there now.
     pub(crate) fn begin_listing(&mut self, world: &World) {
-        let mut gathering = Gathering::begin(world.now);
-        gathering.page(&world.listed(), Vec::new(), &installation());
-        self.listing = Some(gathering);
+        let mut listing = ListingBuilder::begin(world.now);
+        listing.add_page(&world.listed(), Vec::new(), &installation());
+        self.listing = Some(listing);
     }
 
     /// The listing that began is complete.
     pub(crate) fn end_listing(&mut self) {
-        if let Some(gathering) = self.listing.take() {
-            self.snapshot.replace(gathering);
+        if let Some(listing) = self.listing.take() {
+            self.snapshot.replace(listing);
         }
     }
 
     /// Observes, plans and applies once.
     pub(crate) fn go_on(&mut self, world: &mut World) -> Went {
-        let Some(mut pass) = self.pass.take().or_else(|| begin(world)) else {
+        let Some(mut rec) = self.rec.take().or_else(|| begin(world)) else {
             return Went::Idle;
         };
-        let went = self.one_step(world, &mut pass);
+        let went = self.one_step(world, &mut rec);
         match went {
-            Went::On => self.pass = Some(pass),
+            Went::On => self.rec = Some(rec),
             Went::Crashed => *self = Self::default(),
             Went::Idle | Went::Ended(_) | Went::Failed => {}
         }
         went
     }
 
-    fn one_step(&mut self, world: &mut World, pass: &mut Pass) -> Went {
-        if pass.tenant.deleting && !pass.tenant.finalizer {
+    fn one_step(&mut self, world: &mut World, rec: &mut Reconciliation) -> Went {
+        if rec.tenant.deleting && !rec.tenant.finalizer {
             return Went::Idle;
         }
-        let facts = self.observe(world, pass);
-        let step = plan(&pass.goal, &facts);
-        let done = match verdict_of(pass, &step) {
-            Some(verdict) => {
-                if step == Step::Rest {
-                    pass.status.effective = pass.wish().ok().map(Wish::effective);
+        let observed = self.observe(world, rec);
+        let step = plan(&rec.intent, &observed);
+        let done = match outcome_of(&step) {
+            Some(outcome) => {
+                if step == Step::UpToDate {
+                    rec.status.effective = rec.desired().ok().map(DesiredState::effective);
                 }
-                save(world, pass, &facts, &verdict)
+                save(world, rec, &observed, &outcome)
             }
-            None => self.take(world, pass, &facts, &step),
+            None => self.take(world, rec, &observed, &step),
         };
         match done {
             Ok(()) if ends(&step) => Went::Ended(step),
             Ok(()) => Went::On,
             Err(Stop::Crash) => Went::Crashed,
-            Err(Stop::Failed(failure)) => self.fail(world, pass, &failure),
+            Err(Stop::Failed(failure)) => self.fail(world, rec, &failure),
         }
     }
 
-    fn fail(&self, world: &mut World, pass: &mut Pass, failure: &Failure) -> Went {
-        if failure.reason != Reason::KubernetesError {
-            let facts = self.observe(world, pass);
-            let verdict = failure.verdict(pass.tenant.deleting);
-            if let Err(Stop::Crash) = save(world, pass, &facts, &verdict) {
+    fn fail(&self, world: &mut World, rec: &mut Reconciliation, error: &ReconcileError) -> Went {
+        if error.issue.reason != Reason::KubernetesError {
+            let observed = self.observe(world, rec);
+            if let Err(Stop::Crash) = save(world, rec, &observed, &StatusOutcome::from(error)) {
                 return Went::Crashed;
             }
         }
         Went::Failed
     }
 
-    fn observe(&self, world: &mut World, pass: &Pass) -> Facts {
-        let project = pass.project();
-        let (label, secret) = match &pass.goal {
-            Goal::Live(Ok(wish)) => (wish.label.clone(), wish.secret_name.clone()),
-            _ => (String::new(), secret_name(NAME.name, &pass.tenant.spec)),
+    fn observe(&self, world: &mut World, rec: &Reconciliation) -> ObservedState {
+        let project = rec.project();
+        let (label, secret) = match &rec.intent {
+            Intent::Provision(Ok(desired)) => (desired.label.clone(), desired.secret_name.clone()),
+            _ => (String::new(), secret_name(NAME.name, &rec.tenant.spec)),
         };
         let secret = match world.secret(&secret) {
-            None => SecretFacts::Missing,
-            Some(kept) if kept.owner != pass.tenant.uid => SecretFacts::Foreign,
-            Some(kept) => SecretFacts::Ours {
+            None => ObservedSecret::Missing,
+            Some(kept) if kept.owner != rec.tenant.uid => ObservedSecret::NotOwned,
+            Some(kept) => ObservedSecret::Owned {
                 intact: kept.intact,
                 project: kept.project.clone(),
                 ca_digest: None,
             },
         };
-        Facts {
+        ObservedState {
             now: world.now,
-            status: pass.status.clone(),
-            has_finalizer: pass.tenant.finalizer,
-            suspended: pass.tenant.spec.suspend,
-            abandon: false,
-            reconcile_at: pass.tenant.reconcile_at.clone(),
-            class_guarded: world.class_guarded,
-            account: AccountFacts::Usable,
-            project_name: project_name(&label, &installation(), uid_of(pass.tenant.uid)),
+            status: rec.status.clone(),
+            has_finalizer: rec.tenant.finalizer,
+            suspended: rec.tenant.spec.suspend,
+            orphan: false,
+            reconcile_at: rec.tenant.reconcile_at.clone(),
+            class_has_finalizer: world.class_has_finalizer,
+            account: Ok(()),
+            project_name: project_name(&label, &installation(), uid_of(rec.tenant.uid)),
             listing: self
                 .snapshot
-                .facts(uid_of(pass.tenant.uid), project.as_ref()),
-            endpoint: pass.hand.endpoint.clone(),
-            confirmed: pass.hand.confirmed,
-            deleted: pass.hand.deleted.clone(),
-            taken_by: None,
+                .listing_for(uid_of(rec.tenant.uid), project.as_ref()),
+            compute: rec.state.compute.clone(),
+            project_found: rec.state.project_found,
+            deleted: rec.state.deleted.clone(),
+            claimed_by: None,
             secret,
-            password_rejected: pass.hand.password_rejected,
+            password_rejected: rec.state.password_rejected,
             ca_digest: None,
-            schema: Schema::Target(SchemaTarget {
+            schema: Ok(SchemaTarget {
                 version: world.schema,
                 digest: digest(world.schema),
             }),
@@ -219,49 +223,42 @@ impl Process {
     fn take(
         &mut self,
         world: &mut World,
-        pass: &mut Pass,
-        facts: &Facts,
+        rec: &mut Reconciliation,
+        observed: &ObservedState,
         step: &Step,
     ) -> Result<(), Stop> {
-        let was_ready = is_true(&pass.status.conditions, ConditionType::Ready);
-        if let Some((area, reason, message)) = progress(step).filter(|_| was_ready) {
-            let finding = Finding {
-                area,
-                reason,
-                message: message.to_owned(),
-            };
-            let deleting = pass.tenant.deleting;
-            let verdict = if deleting {
-                Verdict::Deleting(finding)
-            } else {
-                Verdict::Progress(finding)
-            };
-            save(world, pass, facts, &verdict)?;
+        let was_ready = is_true(&rec.status.conditions, ConditionType::Ready);
+        if let Some(issue) = progress(step).filter(|_| was_ready) {
+            save(world, rec, observed, &StatusOutcome::InProgress(issue))?;
         }
         match step {
-            Step::GuardClass => {
-                world.class_guarded = true;
+            Step::AddClassFinalizer => {
+                world.class_has_finalizer = true;
                 world.effect()
             }
-            Step::AddFinalizer => add_finalizer(world, pass),
-            Step::LetGo(_) => let_go(world, pass),
+            Step::AddFinalizer => add_finalizer(world, rec),
+            Step::RemoveFinalizer(_) => remove_finalizer(world, rec),
             Step::List { .. } => self.list(world),
-            Step::Create { attempt } => self.create(world, pass, facts, *attempt),
-            Step::TakeUp(id) => self.take_up(world, pass, id),
-            Step::RemoveTwin(id) => self.delete(world, pass, id),
-            Step::ConfirmGone(id) => self.confirm_gone(world, pass, id),
-            Step::Inspect(id) => inspect(world, pass, facts, id),
+            Step::Create { attempt } => self.create(world, rec, observed, *attempt),
+            Step::RecoverCreated(id) => self.recover_created(world, rec, id),
+            Step::DeleteDuplicate(id) => self.delete(world, rec, id),
+            Step::VerifyMissing(id) => self.verify_missing(world, rec, id),
+            Step::Inspect(id) => inspect(world, rec, observed, id),
             Step::Update { project, compute } => {
-                self.update(world, pass, facts, project, compute.is_some())
+                self.update(world, rec, observed, project, compute.is_some())
             }
-            Step::WriteSecret(id) => write_secret(world, pass, id),
-            Step::Migrate(id) => migrate(world, pass, facts, id),
+            Step::WriteSecret(id) => write_secret(world, rec, id),
+            Step::Migrate(id) => migrate(world, rec, observed, id),
             Step::DeleteProject(id) => {
-                self.delete(world, pass, id)?;
-                pass.hand.deleted = Some(id.clone());
+                self.delete(world, rec, id)?;
+                rec.state.deleted = Some(id.clone());
                 Ok(())
             }
-            Step::Adopt(_) | Step::Wait { .. } | Step::Hold | Step::Stall(_) | Step::Rest => Ok(()),
+            Step::Adopt(_)
+            | Step::Wait { .. }
+            | Step::Suspended
+            | Step::Stalled(_)
+            | Step::UpToDate => Ok(()),
         }
     }
 }
@@ -271,10 +268,10 @@ const NAME: TenantName<'static> = TenantName {
     name: "one",
 };
 
-impl Pass {
-    fn wish(&self) -> Result<&Wish, Stop> {
-        match &self.goal {
-            Goal::Live(Ok(wish)) => Ok(wish),
+impl Reconciliation {
+    fn desired(&self) -> Result<&DesiredState, Stop> {
+        match &self.intent {
+            Intent::Provision(Ok(desired)) => Ok(desired),
             _ => Err(conflict()),
         }
     }
@@ -295,112 +292,97 @@ impl Pass {
     }
 }
 
-fn begin(world: &World) -> Option<Pass> {
+fn begin(world: &World) -> Option<Reconciliation> {
     let tenant = world.tenant.clone()?;
     let status = tenant.status.clone().unwrap_or_default();
-    Some(Pass {
-        goal: goal(&tenant, &status),
+    Some(Reconciliation {
+        intent: intent(&tenant, &status),
         tenant,
         status,
-        hand: Hand::default(),
+        state: ReconcileState::default(),
     })
 }
 
-fn goal(tenant: &Stored, status: &TenantStatus) -> Goal {
+fn intent(tenant: &Stored, status: &TenantStatus) -> Intent {
     if tenant.deleting {
         let in_effect = status
             .effective
             .as_ref()
             .map(|effective| effective.deletion_policy);
-        return Goal::Go(deletion_policy(&tenant.spec, Some(&class()), in_effect));
+        return Intent::Delete(deletion_policy(&tenant.spec, Some(&class()), in_effect));
     }
     let settled = status.project.as_ref().and(status.effective.as_ref());
-    Goal::Live(validate(NAME, &tenant.spec, &class(), settled))
+    Intent::Provision(resolve_desired(NAME, &tenant.spec, &class(), settled))
 }
 
 fn ends(step: &Step) -> bool {
     matches!(
         step,
-        Step::Wait { .. } | Step::Hold | Step::Stall(_) | Step::Rest | Step::LetGo(_)
+        Step::Wait { .. }
+            | Step::Suspended
+            | Step::Stalled(_)
+            | Step::UpToDate
+            | Step::RemoveFinalizer(_)
     )
 }
 
-fn progress_of(area: Area, reason: Reason) -> Verdict {
-    Verdict::Progress(Finding {
-        area,
-        reason,
-        message: String::new(),
-    })
+fn progress_of(component: Component, reason: Reason) -> StatusOutcome {
+    StatusOutcome::InProgress(Issue::new(component, reason, ""))
 }
 
-/// What the status says at a step that ends the pass.
-fn verdict_of(pass: &Pass, step: &Step) -> Option<Verdict> {
-    let finding = |reason, message: &String| Finding {
-        area: Area::Project,
-        reason,
-        message: message.clone(),
-    };
-    Some(match (step, pass.tenant.deleting) {
-        (Step::Rest, _) => Verdict::Ready,
-        (Step::Hold, _) => Verdict::Suspended,
-        (Step::Stall(refusal), false) => {
-            Verdict::Stalled(finding(refusal.reason, &refusal.message))
-        }
-        (Step::Stall(refusal), true) => {
-            Verdict::DeletionStalled(finding(refusal.reason, &refusal.message))
-        }
-        (
-            Step::Wait {
-                reason, message, ..
-            },
-            false,
-        ) => Verdict::Progress(finding(*reason, message)),
-        (
-            Step::Wait {
-                reason, message, ..
-            },
-            true,
-        ) => Verdict::Deleting(finding(*reason, message)),
-        _ => return None,
-    })
+/// The outcome of a step that ends the reconciliation.
+fn outcome_of(step: &Step) -> Option<StatusOutcome> {
+    match step {
+        Step::UpToDate => Some(StatusOutcome::Ready),
+        Step::Suspended => Some(StatusOutcome::Suspended),
+        Step::Stalled(issue) => Some(StatusOutcome::Stalled(issue.clone())),
+        Step::Wait { issue, .. } => Some(StatusOutcome::InProgress(issue.clone())),
+        _ => None,
+    }
 }
 
 /// Writes the status, if that changes anything.
-fn save(world: &mut World, pass: &mut Pass, facts: &Facts, verdict: &Verdict) -> Result<(), Stop> {
-    let project = pass
+fn save(
+    world: &mut World,
+    rec: &mut Reconciliation,
+    observed: &ObservedState,
+    outcome: &StatusOutcome,
+) -> Result<(), Stop> {
+    let project = rec
         .status
         .project
         .as_ref()
         .map(|project| project.id.as_str());
-    let credentials = match &facts.secret {
-        SecretFacts::Ours {
+    let credentials = match &observed.secret {
+        ObservedSecret::Owned {
             intact: true,
             project: of,
             ..
-        } => of.as_ref().map(ProjectId::as_str) == project && pass.status.binding.is_some(),
+        } => of.as_ref().map(ProjectId::as_str) == project && rec.status.binding.is_some(),
         _ => false,
     };
-    let schema = pass.status.schema.as_ref().is_some_and(|schema| {
+    let schema = rec.status.schema.as_ref().is_some_and(|schema| {
         schema.project_id.as_deref() == project && schema.version == Some(world.schema)
     });
-    let seen = Seen {
-        generation: Some(pass.tenant.generation),
+    let seen = StatusInput {
+        generation: Some(rec.tenant.generation),
+        deleting: rec.tenant.deleting,
         credentials,
         schema,
         now: world.now,
     };
-    let next = report(pass.status.clone(), verdict, seen);
-    if pass.tenant.status.as_ref() != Some(&next) {
-        let stored = world.stored(pass.tenant.uid)?;
+    let next = build_status(rec.status.clone(), outcome, seen);
+    if rec.tenant.status.as_ref() != Some(&next) {
+        let stored = world.stored(rec.tenant.uid)?;
         // Edits of the spec meanwhile do no harm; a status that somebody else wrote ends the pass.
-        if stored.status != pass.tenant.status {
+        if stored.status != rec.tenant.status {
             return Err(conflict());
         }
         stored.status = Some(next.clone());
         let written = stored.clone();
-        pass.adopt_version(written);
+        rec.adopt_version(written);
         world.effect()?;
     }
-    pass.status = next;
+    rec.status = next;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! A world and a controller in it, and what must be so at any time and in the end.
 
 use controller::identity::marked_tenant;
-use controller::plan::Step;
-use controller::wish::{TenantName, validate};
+use controller::tenant::desired::{TenantName, resolve_desired};
+use controller::tenant::plan::Step;
 use crds::{Compute, ConnectionSecret, DeletionPolicy, Quota};
 use jiff::SignedDuration;
 use neon_client::ids::ProjectId;
@@ -13,7 +13,7 @@ use crate::process::{Process, Went, class, installation, uid_of};
 use crate::world::{SETTLE_WINDOW, World};
 
 /// Steps of one pass, as in `reconcile`.
-const PASS_STEPS_MAX: usize = 24;
+const MAX_STEPS_PER_RECONCILE: usize = 24;
 /// Passes that a Tenant may take to its end, once it is quiet. A request that is being waited out takes one in five
 /// seconds.
 const QUIET_PASSES_MAX: usize = 60;
@@ -185,11 +185,11 @@ impl Simulation {
         }
         let mut rested = 0;
         for _ in 0..QUIET_PASSES_MAX {
-            match self.pass() {
-                Went::Idle | Went::Ended(Step::LetGo(_)) => return,
+            match self.reconcile() {
+                Went::Idle | Went::Ended(Step::RemoveFinalizer(_)) => return,
                 // Twice with a listing between: what only a listing shows is mended too.
-                Went::Ended(Step::Rest) if rested == 2 => return,
-                Went::Ended(Step::Rest) => rested += 1,
+                Went::Ended(Step::UpToDate) if rested == 2 => return,
+                Went::Ended(Step::UpToDate) => rested += 1,
                 Went::Ended(Step::Wait {
                     until: Some(until), ..
                 }) => {
@@ -198,7 +198,7 @@ impl Simulation {
                         .max(SignedDuration::ZERO);
                     self.world.pass_time(wait);
                 }
-                Went::Failed | Went::Ended(Step::Hold) => self.world.pass_time(BACKOFF),
+                Went::Failed | Went::Ended(Step::Suspended) => self.world.pass_time(BACKOFF),
                 went => panic!(
                     "it does not end well: {went:?}, with {:?}",
                     self.world.tenant
@@ -214,15 +214,15 @@ impl Simulation {
     }
 
     /// Goes on to the end of a pass.
-    fn pass(&mut self) -> Went {
-        for _ in 0..PASS_STEPS_MAX {
+    fn reconcile(&mut self) -> Went {
+        for _ in 0..MAX_STEPS_PER_RECONCILE {
             match self.step() {
                 Went::On => {}
                 went => return went,
             }
         }
         panic!(
-            "a pass takes more than {PASS_STEPS_MAX} steps, with {:?}",
+            "a pass takes more than {MAX_STEPS_PER_RECONCILE} steps, with {:?}",
             self.world.tenant
         );
     }
@@ -240,7 +240,7 @@ impl Simulation {
             return;
         };
         assert!(!tenant.deleting, "the finalizer is on still");
-        assert!(tenant.finalizer && self.world.class_guarded);
+        assert!(tenant.finalizer && self.world.class_has_finalizer);
         let status = tenant.status.expect("a status");
         let recorded = status.project.expect("a project");
         assert_eq!(all.len(), 1, "one project and no twin");
@@ -251,26 +251,26 @@ impl Simulation {
             namespace: "acme",
             name: "one",
         };
-        let wish =
-            validate(name, &tenant.spec, &class(), None).expect("a wish that can be granted");
+        let desired = resolve_desired(name, &tenant.spec, &class(), None)
+            .expect("a wish that can be granted");
         let held = self.world.alive(&all[0].id).expect("it is there").clone();
         let quota = held
             .project
             .settings
             .and_then(|settings| settings.quota)
             .expect("a quota");
-        assert_eq!(quota.active_time_seconds, wish.quota.active_time_seconds);
+        assert_eq!(quota.active_time_seconds, desired.quota.active_time_seconds);
         assert_eq!(
             (held.compute.min, held.compute.max),
-            (wish.compute.min, wish.compute.max)
+            (desired.compute.min, desired.compute.max)
         );
         assert!(
-            held.project.name.starts_with(&wish.label),
+            held.project.name.starts_with(&desired.label),
             "{}",
             held.project.name
         );
         assert_eq!(held.schema, Some(self.world.schema));
-        let secret = self.world.secret(&wish.secret_name).expect("a Secret");
+        let secret = self.world.secret(&desired.secret_name).expect("a Secret");
         assert!(secret.intact && secret.owner == tenant.uid);
         assert_eq!(
             (secret.password, &secret.project),

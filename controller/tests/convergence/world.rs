@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::LazyLock;
 
-use controller::failure::Failure;
-use controller::report::Area;
-use controller::wish::{ComputeWish, Wish};
+use controller::error::ReconcileError;
+use controller::issue::Component;
+use controller::tenant::desired::{ComputeSettings, DesiredState};
 use crds::{Reason, TenantSpec, TenantStatus};
 use jiff::{SignedDuration, Timestamp};
 use neon_client::ids::ProjectId;
-use neon_client::model::{AllowedIps, Project, ProjectSettings, Quota};
+use neon_client::model::{AllowedIps, Project, ProjectSettings};
 
 /// A request is sent within this time after it was recorded.
 pub(crate) const SEND_WINDOW: SignedDuration = SignedDuration::from_secs(10);
@@ -29,7 +29,7 @@ pub(crate) enum Stop {
     /// The process died.
     Crash,
     /// It failed.
-    Failed(Failure),
+    Failed(ReconcileError),
 }
 
 /// What becomes of a call to Neon.
@@ -45,9 +45,9 @@ pub(crate) enum Fate {
     Late(u16),
 }
 
-/// Why no project was created, as far as the caller can know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotCreated {
+/// The answer to a creation request.
+pub(crate) enum CreateReply {
+    Created(Held),
     Refused,
     Ambiguous,
 }
@@ -56,7 +56,7 @@ pub(crate) enum NotCreated {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) project: Project,
-    pub(crate) compute: ComputeWish,
+    pub(crate) compute: ComputeSettings,
     pub(crate) password: u32,
     pub(crate) schema: Option<i64>,
     /// Deleted, and still to be recovered.
@@ -93,7 +93,7 @@ pub(crate) struct World {
     pub(crate) in_flight: Vec<(Timestamp, Held)>,
     pub(crate) tenant: Option<Stored>,
     pub(crate) secrets: Vec<Kept>,
-    pub(crate) class_guarded: bool,
+    pub(crate) class_has_finalizer: bool,
     /// Projects whose Tenants are gone, by policy.
     pub(crate) retained: BTreeSet<ProjectId>,
     /// Version of the newest schema.
@@ -121,8 +121,8 @@ static BARE: LazyLock<Project> = LazyLock::new(|| {
 
 /// A failure of a call to Neon that passes by itself.
 pub(crate) fn unreachable() -> Stop {
-    Stop::Failed(Failure::passing(
-        Area::Project,
+    Stop::Failed(ReconcileError::transient(
+        Component::Project,
         Reason::AccountUnreachable,
         "no answer",
     ))
@@ -130,8 +130,8 @@ pub(crate) fn unreachable() -> Stop {
 
 /// A failure of a call to the API server, such as one on an object that is gone.
 pub(crate) fn conflict() -> Stop {
-    Stop::Failed(Failure::passing(
-        Area::Project,
+    Stop::Failed(ReconcileError::transient(
+        Component::Project,
         Reason::KubernetesError,
         "the object has changed",
     ))
@@ -145,7 +145,7 @@ impl World {
             in_flight: Vec::new(),
             tenant: None,
             secrets: Vec::new(),
-            class_guarded: false,
+            class_has_finalizer: false,
             retained: BTreeSet::new(),
             schema: 3,
             fates: VecDeque::new(),
@@ -259,12 +259,12 @@ impl World {
     pub(crate) fn create(
         &mut self,
         name: &str,
-        wish: &Wish,
-    ) -> Result<Result<Held, NotCreated>, Stop> {
+        desired: &DesiredState,
+    ) -> Result<CreateReply, Stop> {
         self.pass_time(EFFECT);
         let fate = self.creations.pop_front().unwrap_or(Fate::Good);
         if matches!(fate, Fate::Refused) {
-            return Ok(Err(NotCreated::Refused));
+            return Ok(CreateReply::Refused);
         }
         self.projects_made += 1;
         let mut project = Project {
@@ -272,10 +272,10 @@ impl World {
             created_at: self.now,
             ..BARE.clone()
         };
-        set(&mut project, name, wish, self.now);
+        set(&mut project, name, desired, self.now);
         let held = Held {
             project,
-            compute: wish.compute,
+            compute: desired.compute,
             password: self.new_password(),
             schema: None,
             deleted: false,
@@ -284,14 +284,14 @@ impl World {
             let after = SignedDuration::from_secs(i64::from(seconds)).min(self.late_max);
             self.in_flight.push((self.now + after, held));
             self.effect()?;
-            return Ok(Err(NotCreated::Ambiguous));
+            return Ok(CreateReply::Ambiguous);
         }
         self.projects.insert(held.project.id.clone(), held.clone());
         self.effect()?;
         if matches!(fate, Fate::Good) {
-            return Ok(Ok(held));
+            return Ok(CreateReply::Created(held));
         }
-        Ok(Err(NotCreated::Ambiguous))
+        Ok(CreateReply::Ambiguous)
     }
 
     pub(crate) fn new_password(&mut self) -> u32 {
@@ -320,17 +320,11 @@ impl World {
 }
 
 /// Gives a project the name and the settings that are wished.
-pub(crate) fn set(project: &mut Project, name: &str, wish: &Wish, now: Timestamp) {
+pub(crate) fn set(project: &mut Project, name: &str, desired: &DesiredState, now: Timestamp) {
     name.clone_into(&mut project.name);
     project.settings = Some(ProjectSettings {
-        quota: Some(Quota {
-            active_time_seconds: wish.quota.active_time_seconds,
-            compute_time_seconds: wish.quota.compute_time_seconds,
-            written_data_bytes: wish.quota.written_data_bytes,
-            data_transfer_bytes: wish.quota.data_transfer_bytes,
-            logical_size_bytes: wish.quota.logical_size_bytes,
-        }),
-        allowed_ips: wish.allowed_ips.clone().map(|ips| AllowedIps {
+        quota: Some(desired.quota),
+        allowed_ips: desired.allowed_ips.clone().map(|ips| AllowedIps {
             ips: Some(ips),
             ..AllowedIps::default()
         }),

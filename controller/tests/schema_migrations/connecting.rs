@@ -1,9 +1,9 @@
-//! Connecting while a compute wakes, is being made, or never comes.
+//! Connecting while a compute starts, is being created, or never starts.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, migrate};
+use controller::migrations::{DatabaseTarget, MigrationError, MigrationLimits, migrate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -11,43 +11,49 @@ use crate::support::{TestDatabase, limits, set};
 
 const FILES: [(&str, &str); 1] = [("0001_a.sql", "CREATE TABLE a (n int)")];
 
-/// A free port that nobody listens on.
-async fn free_port() -> u16 {
+/// A port on which no process listens.
+async fn unused_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
-        .expect("a free port");
-    listener.local_addr().expect("bound").port()
+        .expect("bound a port");
+    listener
+        .local_addr()
+        .expect("the listener has an address")
+        .port()
 }
 
-/// Answers the first connections with this error, as a proxy does whose compute is not there yet, and relays the others to
-/// PostgreSQL.
-async fn wakes_after(
-    refusals: usize,
+/// Rejects the first connections with this error, as Neon's proxy does while the compute is not
+/// available, and forwards later ones to PostgreSQL. Returns its port.
+async fn proxy_rejecting_first(
+    rejections: usize,
     code: &'static str,
     message: &'static str,
     server_port: u16,
 ) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
-        .expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
+        .expect("bound a port");
+    let port = listener
+        .local_addr()
+        .expect("the listener has an address")
+        .port();
     tokio::spawn(async move {
-        let mut left = refusals;
+        let mut remaining = rejections;
         while let Ok((mut client, _)) = listener.accept().await {
-            if left > 0 {
-                left -= 1;
+            if remaining > 0 {
+                remaining -= 1;
                 let mut startup = [0; 512];
                 let _ = client.read(&mut startup).await;
                 let fields = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
-                let length = u32::try_from(fields.len() + 4).expect("short");
-                let answer = [b"E".as_slice(), &length.to_be_bytes(), fields.as_bytes()].concat();
-                let _ = client.write_all(&answer).await;
+                let length = u32::try_from(fields.len() + 4).expect("the message is short");
+                let response = [b"E".as_slice(), &length.to_be_bytes(), fields.as_bytes()].concat();
+                let _ = client.write_all(&response).await;
                 continue;
             }
             tokio::spawn(async move {
                 let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port))
                     .await
-                    .expect("PostgreSQL is there");
+                    .expect("connected to PostgreSQL");
                 let _ = copy_bidirectional(&mut client, &mut server).await;
             });
         }
@@ -56,7 +62,7 @@ async fn wakes_after(
 }
 
 #[tokio::test]
-async fn a_compute_that_wakes_is_waited_for() {
+async fn connecting_is_retried_while_the_compute_starts() {
     for (code, message) in [
         ("57P03", "the database system is starting up"),
         (
@@ -66,56 +72,63 @@ async fn a_compute_that_wakes_is_waited_for() {
         ("53300", "too many connections for role"),
     ] {
         let database = TestDatabase::create().await;
-        let port = wakes_after(3, code, message, database.target.port).await;
+        let port = proxy_rejecting_first(3, code, message, database.target.port).await;
         let target = DatabaseTarget {
             port,
             ..database.target.clone()
         };
-        let outcome = migrate(&target, &set(&FILES), &limits()).await;
-        assert_eq!(outcome.expect("migrated").applied, [1], "{code}");
+        let result = migrate(&target, &set(&FILES), &limits()).await;
+        assert_eq!(
+            result.expect("the migration succeeds").applied,
+            [1],
+            "{code}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_server_that_comes_up_later_is_found() {
+async fn connecting_is_retried_until_the_server_listens() {
     let database = TestDatabase::create().await;
-    let port = free_port().await;
+    let port = unused_port().await;
     let target = DatabaseTarget {
         port,
         ..database.target.clone()
     };
     let (set, limits) = (set(&FILES), limits());
-    let later = async {
-        // At least one attempt has failed by then.
+    let start_later = async {
+        // By then, at least one attempt has failed.
         tokio::time::sleep(Duration::from_millis(100)).await;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .await
             .expect("the port is still free");
-        let (mut client, _) = listener.accept().await.expect("a connection");
+        let (mut client, _) = listener.accept().await.expect("accepted a connection");
         let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, database.target.port))
             .await
-            .expect("PostgreSQL is there");
+            .expect("connected to PostgreSQL");
         let _ = copy_bidirectional(&mut client, &mut server).await;
     };
-    let (outcome, ()) = tokio::join!(migrate(&target, &set, &limits), later);
-    assert_eq!(outcome.expect("migrated").applied, [1]);
+    let (result, ()) = tokio::join!(migrate(&target, &set, &limits), start_later);
+    assert_eq!(result.expect("the migration succeeds").applied, [1]);
 }
 
 #[tokio::test]
-async fn a_server_that_never_comes_is_given_up_in_time() {
+async fn an_unreachable_server_is_reported_within_the_timeout() {
     let database = TestDatabase::create().await;
     let limits = MigrationLimits {
         connect_timeout: Duration::from_millis(200),
-        connect_total: Duration::from_millis(700),
+        connect_total_timeout: Duration::from_millis(700),
         ..limits()
     };
-    // One refuses, the other takes the connection and says nothing.
+    // One port refuses connections, the other accepts them and sends nothing.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
-        .expect("a free port");
+        .expect("bound a port");
     for port in [
-        free_port().await,
-        silent.local_addr().expect("bound").port(),
+        unused_port().await,
+        silent
+            .local_addr()
+            .expect("the listener has an address")
+            .port(),
     ] {
         let target = DatabaseTarget {
             port,
@@ -124,14 +137,14 @@ async fn a_server_that_never_comes_is_given_up_in_time() {
         let started = Instant::now();
         let failure = migrate(&target, &set(&FILES), &limits)
             .await
-            .expect_err("unreachable");
+            .expect_err("the server is unreachable");
         assert!(
             started.elapsed() < Duration::from_secs(3),
             "{:?}",
             started.elapsed()
         );
         assert!(
-            matches!(failure.error, MigrateError::Unreachable { attempts, .. } if attempts > 1),
+            matches!(failure.error, MigrationError::Unreachable { attempts, .. } if attempts > 1),
             "{failure}"
         );
         assert!(failure.error.is_transient());
@@ -140,21 +153,24 @@ async fn a_server_that_never_comes_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_used_up_is_not_waited_for() {
+async fn an_exceeded_quota_is_not_retried() {
     let database = TestDatabase::create().await;
     let message =
         "Your project has exceeded the compute time quota. Upgrade your plan to increase limits.";
-    let port = wakes_after(1, "XX000", message, database.target.port).await;
+    let port = proxy_rejecting_first(1, "XX000", message, database.target.port).await;
     let target = DatabaseTarget {
         port,
         ..database.target.clone()
     };
     let failure = migrate(&target, &set(&FILES), &limits())
         .await
-        .expect_err("refused");
+        .expect_err("the quota is exceeded");
     assert!(!failure.error.is_transient(), "{failure}");
     assert!(
-        matches!(failure.error, MigrateError::Unreachable { attempts: 1, .. }),
+        matches!(
+            failure.error,
+            MigrationError::Unreachable { attempts: 1, .. }
+        ),
         "{failure}"
     );
 }

@@ -1,15 +1,16 @@
-//! A migration that is cut off after any message, in any way, and begun again ends as if nothing had happened.
+//! A migration that is interrupted at any message, in any way, and then repeated has the same
+//! result as an uninterrupted one.
 
 use std::collections::BTreeMap;
 
-use crate::relay::{Cut, Relay};
+use crate::relay::{Interruption, Relay};
 use crate::support::{TestDatabase, limits, set, through};
-use controller::schema::{SchemaSet, migrate};
+use controller::migrations::{MigrationSet, migrate};
 
-/// More messages than a run has; a loop that gets there runs away.
-const MESSAGES_MAX: usize = 40;
+/// More messages than a run sends. A run that reaches this number does not terminate.
+const MAX_MESSAGES: usize = 40;
 
-fn migrations() -> SchemaSet {
+fn migrations() -> MigrationSet {
     set(&[
         (
             "0001_a.sql",
@@ -30,9 +31,9 @@ fn migrations() -> SchemaSet {
     ])
 }
 
-/// All that the migrations have done to the database.
-async fn traces(database: &TestDatabase) -> BTreeMap<&'static str, Vec<String>> {
-    let mut traces = BTreeMap::new();
+/// Everything that the migrations changed in the database.
+async fn snapshot(database: &TestDatabase) -> BTreeMap<&'static str, Vec<String>> {
+    let mut snapshot = BTreeMap::new();
     for (name, sql) in [
         (
             "migrations",
@@ -45,70 +46,77 @@ async fn traces(database: &TestDatabase) -> BTreeMap<&'static str, Vec<String>> 
              WHERE relnamespace = 'public'::regnamespace ORDER BY relname",
         ),
     ] {
-        traces.insert(name, database.column(sql).await);
+        snapshot.insert(name, database.column(sql).await);
     }
-    traces
+    snapshot
 }
 
-async fn uninterrupted() -> (usize, BTreeMap<&'static str, Vec<String>>) {
+async fn run_uninterrupted() -> (usize, BTreeMap<&'static str, Vec<String>>) {
     let database = TestDatabase::create().await;
-    let relay = Relay::start(database.target.port, Cut::Never).await;
+    let relay = Relay::start(database.target.port, Interruption::Never).await;
     migrate(&through(&relay, &database), &migrations(), &limits())
         .await
-        .expect("migrated");
-    (relay.messages(), traces(&database).await)
+        .expect("the migration succeeds");
+    (relay.messages(), snapshot(&database).await)
 }
 
-async fn cut_off_everywhere(cut_at: impl Fn(usize) -> Cut) {
-    let (messages, expected) = uninterrupted().await;
-    assert!((9..MESSAGES_MAX).contains(&messages), "{messages} messages");
+async fn interrupt_at_every_message(interruption_at: impl Fn(usize) -> Interruption) {
+    let (messages, expected) = run_uninterrupted().await;
+    assert!((9..MAX_MESSAGES).contains(&messages), "{messages} messages");
     let database = TestDatabase::create().await;
     for number in 1..=messages {
-        let cut = cut_at(number);
+        let interruption = interruption_at(number);
         database
             .run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
             .await;
-        let relay = Relay::start(database.target.port, cut).await;
+        let relay = Relay::start(database.target.port, interruption).await;
         let target = through(&relay, &database);
         let run = tokio::spawn(async move { migrate(&target, &migrations(), &limits()).await });
-        if cut == Cut::HoldAnswer(number) {
-            // The task is killed while the server is at work, or has done it.
-            relay.held().await;
+        if interruption == Interruption::HoldResponse(number) {
+            // Abort the task while the server executes the message, or after it has.
+            relay.response_held().await;
             run.abort();
-            assert!(run.await.expect_err("killed").is_cancelled());
+            assert!(run.await.expect_err("the task was aborted").is_cancelled());
         } else {
-            let failure = run.await.expect("no panic").expect_err("cut off");
-            assert!(failure.error.is_transient(), "{cut:?}: {failure}");
+            let failure = run
+                .await
+                .expect("the task does not panic")
+                .expect_err("the run is interrupted");
+            assert!(failure.error.is_transient(), "{interruption:?}: {failure}");
             if let Some(version) = failure.version {
-                // What is said to be there is there.
+                // The reported version has been applied.
                 let recorded =
                     format!("SELECT success::text FROM _sqlx_migrations WHERE version = {version}");
-                assert_eq!(database.column(&recorded).await, ["true"], "{cut:?}");
+                assert_eq!(
+                    database.column(&recorded).await,
+                    ["true"],
+                    "{interruption:?}"
+                );
             }
         }
-        let migrated = migrate(&database.target, &migrations(), &limits()).await;
-        let migrated = migrated.unwrap_or_else(|failure| panic!("{cut:?}: {failure}"));
-        assert_eq!(migrated.version, 4, "{cut:?}");
-        assert_eq!(traces(&database).await, expected, "{cut:?}");
+        let report = migrate(&database.target, &migrations(), &limits()).await;
+        let report = report.unwrap_or_else(|failure| panic!("{interruption:?}: {failure}"));
+        assert_eq!(report.version, 4, "{interruption:?}");
+        assert_eq!(snapshot(&database).await, expected, "{interruption:?}");
     }
 }
 
 #[tokio::test]
-async fn a_run_whose_message_is_lost_can_be_repeated() {
-    cut_off_everywhere(Cut::BeforeSent).await;
+async fn a_run_whose_request_is_lost_can_be_repeated() {
+    interrupt_at_every_message(Interruption::BeforeSent).await;
 }
 
 #[tokio::test]
-async fn a_run_that_is_cut_off_while_the_server_works_can_be_repeated() {
-    cut_off_everywhere(Cut::WhenSent).await;
+async fn a_run_that_is_interrupted_while_the_server_works_can_be_repeated() {
+    interrupt_at_every_message(Interruption::WhenSent).await;
 }
 
 #[tokio::test]
-async fn a_run_whose_answer_is_lost_can_be_repeated() {
-    cut_off_everywhere(Cut::WhenDone).await;
+async fn a_run_whose_response_is_lost_can_be_repeated() {
+    interrupt_at_every_message(Interruption::WhenDone).await;
 }
 
 #[tokio::test]
-async fn a_run_that_is_killed_can_be_repeated() {
-    cut_off_everywhere(Cut::HoldAnswer).await;
+async fn a_run_that_is_aborted_can_be_repeated() {
+    interrupt_at_every_message(Interruption::HoldResponse).await;
 }

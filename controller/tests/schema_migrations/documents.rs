@@ -1,6 +1,6 @@
-//! What the first migration promises to those who keep documents.
+//! The constraints and indexes of the document tables, which the first migration creates.
 
-use controller::schema::{SchemaSet, migrate};
+use controller::migrations::{MigrationSet, migrate};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 
@@ -14,10 +14,10 @@ const CHUNKS: &str = "INSERT INTO chunks (id, document_id, ordinal, page_from, p
 
 async fn with_document() -> (TestDatabase, PgConnection) {
     let database = TestDatabase::create().await;
-    let set = SchemaSet::built_in().expect("a set");
+    let set = MigrationSet::built_in().expect("the set is valid");
     migrate(&database.target, &set, &limits())
         .await
-        .expect("migrated");
+        .expect("the migration succeeds");
     let mut connection = database.connect().await;
     execute(&mut connection, &format!("{DOCUMENT}; {CHUNKS}")).await;
     (database, connection)
@@ -30,29 +30,29 @@ async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
         .expect(sql)
 }
 
-async fn refused_with(connection: &mut PgConnection, sql: &str) -> String {
+async fn sqlstate_of(connection: &mut PgConnection, sql: &str) -> String {
     let error = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(connection)
         .await
         .expect_err(sql);
     error
         .into_database_error()
-        .expect("by the server")
+        .expect("the error is the server's")
         .downcast::<PgDatabaseError>()
         .code()
         .to_owned()
 }
 
 #[tokio::test]
-async fn the_same_file_and_the_same_place_are_kept_once() {
+async fn a_duplicate_file_and_a_duplicate_chunk_are_rejected() {
     let (_database, mut connection) = with_document().await;
-    let twice = DOCUMENT.replace("00000000000a", "00000000000b");
-    assert_eq!(refused_with(&mut connection, &twice).await, "23505");
-    assert_eq!(refused_with(&mut connection, CHUNKS).await, "23505");
+    let duplicate = DOCUMENT.replace("00000000000a", "00000000000b");
+    assert_eq!(sqlstate_of(&mut connection, &duplicate).await, "23505");
+    assert_eq!(sqlstate_of(&mut connection, CHUNKS).await, "23505");
 }
 
 #[tokio::test]
-async fn words_are_found_whatever_their_case_and_language() {
+async fn full_text_search_ignores_case_and_does_not_stem() {
     let (_database, mut connection) = with_document().await;
     for (words, expected) in [("ärger 17", 1), ("NUMBER", 200), ("numb", 0)] {
         let sql = format!(
@@ -63,7 +63,7 @@ async fn words_are_found_whatever_their_case_and_language() {
 }
 
 #[tokio::test]
-async fn vectors_of_two_models_stand_side_by_side_and_each_gets_its_index() {
+async fn vectors_of_two_models_are_stored_together_with_an_index_for_each_model() {
     let (_database, mut connection) = with_document().await;
     execute(
         &mut connection,
@@ -80,7 +80,7 @@ async fn vectors_of_two_models_stand_side_by_side_and_each_gets_its_index() {
         sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN SELECT chunk_id {nearest}")))
             .fetch_all(&mut connection)
             .await
-            .expect("a plan");
+            .expect("EXPLAIN succeeds");
     assert!(
         plan.iter().any(|line| line.contains("small_nearest")),
         "{plan:?}"
@@ -92,10 +92,7 @@ async fn vectors_of_two_models_stand_side_by_side_and_each_gets_its_index() {
     .await;
     assert_eq!(found, 10);
     let other_dimension = "UPDATE chunk_embeddings SET embedding = '[1,2]' WHERE model = 'small'";
-    assert_eq!(
-        refused_with(&mut connection, other_dimension).await,
-        "22000"
-    );
+    assert_eq!(sqlstate_of(&mut connection, other_dimension).await, "22000");
     let exact =
         "SELECT count(*) FROM (SELECT FROM chunk_embeddings JOIN chunks ON chunks.id = chunk_id
         WHERE document_id = '00000000-0000-0000-0000-00000000000a' AND model = 'large'
@@ -104,7 +101,7 @@ async fn vectors_of_two_models_stand_side_by_side_and_each_gets_its_index() {
 }
 
 #[tokio::test]
-async fn a_document_takes_its_chunks_and_vectors_with_it() {
+async fn deleting_a_document_deletes_its_chunks_and_vectors() {
     let (_database, mut connection) = with_document().await;
     execute(
         &mut connection,

@@ -1,10 +1,12 @@
-//! The whole way of a new tenant: a project of the Neon API, reached through its data plane with the endpoint in the
-//! startup options.
+//! The path of a new tenant: a project created through the Neon API, whose database is reached
+//! through the data plane with the endpoint in the startup options.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, Tls, migrate};
+use controller::migrations::{
+    DatabaseTarget, MigrationError, MigrationLimits, MigrationSet, Tls, migrate,
+};
 use neon_client::Neon;
 use neon_client::ids::ProjectId;
 use neon_client::model::{CreateProject, EndpointState};
@@ -13,7 +15,7 @@ use neon_emulator::{Emulator, Latency};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use crate::support::{WAIT_MAX, limits, server};
+use crate::support::{WAIT_TIMEOUT, limits, server};
 
 fn target(uri: &str, emulator: &Emulator) -> DatabaseTarget {
     let uri: Url = uri.parse().expect("a URI");
@@ -31,10 +33,10 @@ fn target(uri: &str, emulator: &Emulator) -> DatabaseTarget {
     }
 }
 
-/// How long a compute that sleeps lets a connection wait.
+/// How long a connection waits for a suspended compute.
 const COLD_START_MS: u64 = 1_500;
-/// Longer than a compute stays awake that nobody uses.
-const NIGHT: Duration = Duration::from_mins(10);
+/// Longer than the suspend timeout of an idle compute.
+const IDLE_TIME: Duration = Duration::from_mins(10);
 
 /// The document that every call is held against, where one is named.
 fn document() -> Option<Arc<Document>> {
@@ -42,21 +44,30 @@ fn document() -> Option<Arc<Document>> {
     Some(Document::read(path.as_ref()).expect("the API's document"))
 }
 
-/// Lets time pass until the project's compute sleeps: what was connected last may not have left yet.
-async fn falls_asleep(emulator: &Emulator, neon: &Neon, project: &ProjectId) {
-    let sleeps = async {
+/// Advances the clock until the project's compute is suspended. The last connection may still be
+/// closing.
+async fn wait_until_suspended(emulator: &Emulator, neon: &Neon, project: &ProjectId) {
+    let poll = async {
         loop {
-            emulator.turn_clock(NIGHT).await.expect("turned");
-            let endpoints = neon.endpoints(project).list().send().await.expect("listed");
+            emulator
+                .turn_clock(IDLE_TIME)
+                .await
+                .expect("advanced the clock");
+            let endpoints = neon
+                .endpoints(project)
+                .list()
+                .send()
+                .await
+                .expect("listed the endpoints");
             if endpoints[0].current_state == EndpointState::Idle {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(WAIT_MAX, sleeps)
+    tokio::time::timeout(WAIT_TIMEOUT, poll)
         .await
-        .expect("the compute never sleeps");
+        .expect("the compute was not suspended in time");
 }
 
 #[tokio::test]
@@ -72,18 +83,18 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
         .document(document())
         .start()
         .await
-        .expect("the emulator starts");
+        .expect("started the emulator");
     let neon = Neon::builder()
         .api_key(emulator.api_key().to_owned().into())
         .base_url(emulator.api_url().parse().expect("a URL"))
         .build()
-        .expect("a client");
+        .expect("built the client");
     let created = neon
         .projects()
         .create(CreateProject::named("one"))
         .send()
         .await
-        .expect("created");
+        .expect("created the project");
     let target = target(
         created.connection_uris[0].connection_uri.expose_secret(),
         &emulator,
@@ -96,55 +107,62 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
         "{target:?}"
     );
 
-    let set = SchemaSet::built_in().expect("a set");
-    let first = migrate(&target, &set, &limits()).await.expect("migrated");
+    let set = MigrationSet::built_in().expect("the set is valid");
+    let first = migrate(&target, &set, &limits())
+        .await
+        .expect("the migration succeeds");
     assert_eq!(first.version, set.target_version());
     assert!(
         migrate(&target, &set, &limits())
             .await
-            .expect("migrated")
+            .expect("the migration succeeds")
             .applied
             .is_empty()
     );
 
-    // Asleep, it is woken and waited for; also by somebody who has too little patience for it the first time.
-    falls_asleep(&emulator, &neon, &created.project.id).await;
-    let patient = migrate(&target, &set, &limits()).await.expect("migrated");
-    assert_eq!(
-        (patient.version, emulator.cold_starts()),
-        (first.version, 1)
-    );
-    falls_asleep(&emulator, &neon, &created.project.id).await;
-    let impatient = MigrationLimits {
+    // Connecting starts a suspended compute, even if the timeout of the first attempt is too short.
+    wait_until_suspended(&emulator, &neon, &created.project.id).await;
+    let report = migrate(&target, &set, &limits())
+        .await
+        .expect("the migration succeeds");
+    assert_eq!((report.version, emulator.cold_starts()), (first.version, 1));
+    wait_until_suspended(&emulator, &neon, &created.project.id).await;
+    let short_timeout = MigrationLimits {
         connect_timeout: Duration::from_millis(COLD_START_MS / 3),
-        connect_total: WAIT_MAX,
+        connect_total_timeout: WAIT_TIMEOUT,
         ..limits()
     };
-    let woken = migrate(&target, &set, &impatient).await.expect("migrated");
-    assert_eq!((woken.version, emulator.cold_starts()), (first.version, 2));
+    let report = migrate(&target, &set, &short_timeout)
+        .await
+        .expect("the migration succeeds");
+    assert_eq!((report.version, emulator.cold_starts()), (first.version, 2));
 
-    let wrong = DatabaseTarget {
+    let wrong_password = DatabaseTarget {
         password: "wrong".to_owned().into(),
         ..target.clone()
     };
-    let failure = migrate(&wrong, &set, &limits()).await.expect_err("refused");
+    let failure = migrate(&wrong_password, &set, &limits())
+        .await
+        .expect_err("the password is wrong");
     assert!(
-        matches!(failure.error, MigrateError::Authentication { .. }),
+        matches!(failure.error, MigrationError::Authentication { .. }),
         "{failure:?}"
     );
 
-    // An endpoint that nobody knows may be one that is being made.
+    // An unknown endpoint may be one that is still being created.
     let unknown = DatabaseTarget {
         options: Some("endpoint=ep-no-such-000000".to_owned()),
         ..target.clone()
     };
     let limits = MigrationLimits {
-        connect_total: Duration::from_millis(300),
+        connect_total_timeout: Duration::from_millis(300),
         ..limits()
     };
-    let failure = migrate(&unknown, &set, &limits).await.expect_err("unknown");
+    let failure = migrate(&unknown, &set, &limits)
+        .await
+        .expect_err("the endpoint is unknown");
     assert!(
-        matches!(failure.error, MigrateError::Unreachable { attempts, .. } if attempts > 1),
+        matches!(failure.error, MigrationError::Unreachable { attempts, .. } if attempts > 1),
         "{failure:?}"
     );
     assert!(failure.error.is_transient(), "{failure:?}");
@@ -152,7 +170,7 @@ async fn a_new_project_is_migrated_through_its_data_plane() {
     assert_eq!(
         emulator.violations(),
         Vec::<String>::new(),
-        "the API's document is not kept to"
+        "requests or responses violate the OpenAPI document"
     );
     emulator.shutdown().await;
 }

@@ -1,18 +1,18 @@
-//! Migrations that fail: what is said, what stays, and what is never shown.
+//! Failing migrations: the error, the state of the database, and what no message may contain.
 
 use std::time::{Duration, Instant};
 
-use controller::schema::{DatabaseTarget, MigrateError, migrate};
+use controller::migrations::{DatabaseTarget, MigrationError, migrate};
 
 use crate::support::{
-    PASSWORD, TWO, TestDatabase, failing_statement, limits, migrated, refused, set,
+    PASSWORD, TWO_MIGRATIONS, TestDatabase, limits, migrate_err, migrate_ok, set, statement_error,
 };
 
 #[tokio::test]
-async fn a_failing_statement_is_named_by_file_line_and_postgres_words() {
+async fn a_failed_statement_is_reported_with_file_line_and_postgres_error() {
     let database = TestDatabase::create().await;
-    migrated(&database, &set(&TWO)).await;
-    for (sql, line, code, words) in [
+    migrate_ok(&database, &set(&TWO_MIGRATIONS)).await;
+    for (sql, line, code, expected) in [
         (
             "SELECT 1;\n\nSELECT\n  nonsense;",
             4,
@@ -57,9 +57,9 @@ async fn a_failing_statement_is_named_by_file_line_and_postgres_words() {
             "transaction block",
         ),
     ] {
-        let mut files = TWO.to_vec();
+        let mut files = TWO_MIGRATIONS.to_vec();
         files.push(("0003_c.sql", sql));
-        let error = failing_statement(&database, &set(&files)).await;
+        let error = statement_error(&database, &set(&files)).await;
         assert_eq!(
             (error.line, error.server.code.as_str()),
             (Some(line), code),
@@ -67,10 +67,10 @@ async fn a_failing_statement_is_named_by_file_line_and_postgres_words() {
         );
         let text = error.to_string();
         assert!(
-            text.starts_with("0003_c.sql, line ") && text.contains(words),
+            text.starts_with("0003_c.sql, line ") && text.contains(expected),
             "{sql}: {text}"
         );
-        // Nothing of the file stays, so mending it is enough.
+        // The file was rolled back, so correcting it is enough.
         assert_eq!(
             database
                 .column("SELECT coalesce(to_regclass('c')::text, '-')")
@@ -82,16 +82,16 @@ async fn a_failing_statement_is_named_by_file_line_and_postgres_words() {
 }
 
 #[tokio::test]
-async fn a_failing_file_leaves_those_before_it_and_goes_on_once_mended() {
+async fn files_before_a_failing_one_stay_applied_and_a_corrected_file_continues() {
     let database = TestDatabase::create().await;
     let broken = set(&[
-        TWO[0],
+        TWO_MIGRATIONS[0],
         ("0002_b.sql", "CREATE TABLE b (); CREATE TABLE a ()"),
         ("0003_c.sql", "SELECT 1"),
     ]);
     let failure = migrate(&database.target, &broken, &limits())
         .await
-        .expect_err("it fails");
+        .expect_err("the migration fails");
     assert_eq!(
         (failure.version, failure.applied.as_slice()),
         (Some(1), [1].as_slice())
@@ -99,25 +99,29 @@ async fn a_failing_file_leaves_those_before_it_and_goes_on_once_mended() {
     assert!(!failure.error.is_transient());
     let again = migrate(&database.target, &broken, &limits())
         .await
-        .expect_err("it fails");
+        .expect_err("the migration fails");
     assert_eq!(
         (again.version, again.applied.as_slice()),
         (Some(1), [].as_slice())
     );
-    let mended = set(&[TWO[0], TWO[1], ("0003_c.sql", "SELECT 1")]);
-    assert_eq!(migrated(&database, &mended).await, [2, 3]);
+    let corrected = set(&[
+        TWO_MIGRATIONS[0],
+        TWO_MIGRATIONS[1],
+        ("0003_c.sql", "SELECT 1"),
+    ]);
+    assert_eq!(migrate_ok(&database, &corrected).await, [2, 3]);
 }
 
 #[tokio::test]
-async fn a_constraint_that_fails_at_the_commit_is_the_files_failure() {
+async fn a_deferred_constraint_that_fails_at_commit_is_an_error_of_the_file() {
     let database = TestDatabase::create().await;
     let sql = "CREATE TABLE p (n int PRIMARY KEY);\n\
                CREATE TABLE q (n int REFERENCES p DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO q VALUES (7777)";
-    let error = failing_statement(&database, &set(&[("0001_q.sql", sql)])).await;
+    let error = statement_error(&database, &set(&[("0001_q.sql", sql)])).await;
     assert_eq!((error.line, error.server.code.as_str()), (None, "23503"));
     assert!(
         !error.to_string().contains("7777"),
-        "a row's value is shown: {error}"
+        "the error contains a value of a row: {error}"
     );
     assert!(
         database
@@ -128,7 +132,7 @@ async fn a_constraint_that_fails_at_the_commit_is_the_files_failure() {
 }
 
 #[tokio::test]
-async fn what_an_errors_text_shows_is_no_tenants_row() {
+async fn errors_do_not_contain_values_of_a_tenants_rows() {
     let database = TestDatabase::create().await;
     database.run("CREATE TABLE people (mail text); INSERT INTO people VALUES ('x@example.org'), ('x@example.org')").await;
     for sql in [
@@ -136,52 +140,57 @@ async fn what_an_errors_text_shows_is_no_tenants_row() {
         "ALTER TABLE people ALTER mail TYPE int USING mail::int",
         "ALTER TABLE people ADD CHECK (mail = '')",
     ] {
-        let error = failing_statement(&database, &set(&[("0001_a.sql", sql)])).await;
+        let error = statement_error(&database, &set(&[("0001_a.sql", sql)])).await;
         let text = format!("{error} {error:?}");
         assert!(!text.contains("example.org"), "{sql}: {text}");
     }
 }
 
 #[tokio::test]
-async fn a_session_ended_by_the_server_is_worth_another_try() {
+async fn a_session_that_the_server_terminates_is_a_transient_error() {
     let database = TestDatabase::create().await;
-    let suicide = set(&[(
+    let terminating = set(&[(
         "0001_a.sql",
         "SELECT pg_terminate_backend(pg_backend_pid())",
     )]);
-    let error = refused(&database, &suicide).await;
-    assert!(matches!(error, MigrateError::Interrupted { .. }), "{error}");
+    let error = migrate_err(&database, &terminating).await;
+    assert!(
+        matches!(error, MigrationError::Interrupted { .. }),
+        "{error}"
+    );
     assert!(error.is_transient());
 }
 
 #[tokio::test]
-async fn no_text_of_any_kind_shows_the_password() {
+async fn no_message_contains_the_password() {
     let database = TestDatabase::create().await;
-    let set = set(&TWO);
-    let wrong = DatabaseTarget {
+    let set = set(&TWO_MIGRATIONS);
+    let wrong_password = DatabaseTarget {
         password: format!("{PASSWORD}-wrong").into(),
         ..database.target.clone()
     };
-    let absent = DatabaseTarget {
-        database: "absent".to_owned(),
+    let missing_database = DatabaseTarget {
+        database: "missing".to_owned(),
         ..database.target.clone()
     };
-    let abroad = DatabaseTarget {
+    let remote_plaintext = DatabaseTarget {
         host: "192.0.2.1".to_owned(),
         ..database.target.clone()
     };
-    let unsendable = DatabaseTarget {
+    let invalid_password = DatabaseTarget {
         password: format!("{PASSWORD}\u{7}").into(),
         ..database.target.clone()
     };
     for (target, variant) in [
-        (&wrong, "Authentication"),
-        (&absent, "DatabaseMissing"),
-        (&abroad, "PlaintextRefused"),
-        (&unsendable, ""),
+        (&wrong_password, "Authentication"),
+        (&missing_database, "DatabaseMissing"),
+        (&remote_plaintext, "PlaintextRefused"),
+        (&invalid_password, ""),
     ] {
         let started = Instant::now();
-        let failure = migrate(target, &set, &limits()).await.expect_err("refused");
+        let failure = migrate(target, &set, &limits())
+            .await
+            .expect_err("the migration fails");
         let text = format!("{failure} {failure:?} {target:?}");
         assert!(
             format!("{:?}", failure.error).starts_with(variant),
@@ -191,7 +200,7 @@ async fn no_text_of_any_kind_shows_the_password() {
         assert!(!failure.error.is_transient(), "{text}");
         assert!(
             started.elapsed() < Duration::from_secs(3),
-            "what no time mends is said at once: {text}"
+            "a permanent error was retried: {text}"
         );
     }
 }

@@ -1,10 +1,10 @@
-//! Migrations against real databases. They need the programs of a PostgreSQL with pgvector: on PATH, or in the folder that
-//! `NEON_EMULATOR_PG_BIN` names.
+//! Migrations of real databases. The tests need the binaries of PostgreSQL with pgvector, on `PATH`
+//! or in the directory that `NEON_EMULATOR_PG_BIN` names.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests fail the test, as tests do"
+    reason = "test helpers fail the test by panicking"
 )]
 
 mod connecting;

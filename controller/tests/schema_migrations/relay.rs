@@ -1,5 +1,5 @@
-//! A relay before PostgreSQL that understands where messages begin, counts those that carry SQL, and cuts the connection at one
-//! of them.
+//! A relay in front of PostgreSQL that counts the messages with SQL and interrupts the connection
+//! at one of them.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,47 +9,53 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// What happens at the chosen message, counted from 1 over the first connection.
+/// What happens at message number N. Messages are counted from 1 over all connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub(crate) enum Interruption {
     Never,
-    /// It is lost on the way.
+    /// The message is lost.
     BeforeSent(usize),
-    /// It arrives; both ends see the connection go at once.
+    /// The message is delivered, and both connections close immediately.
     WhenSent(usize),
-    /// It is carried out; its answer is lost.
+    /// The message is executed, and its response is lost.
     WhenDone(usize),
-    /// It arrives; its answer is kept back until the client goes away.
-    HoldAnswer(usize),
+    /// The message is delivered, and its response is held back until the client disconnects.
+    HoldResponse(usize),
 }
 
 pub(crate) struct Relay {
     port: u16,
     messages: Arc<AtomicUsize>,
-    held: Arc<Notify>,
+    response_held: Arc<Notify>,
 }
 
 impl Relay {
-    pub(crate) async fn start(server_port: u16, cut: Cut) -> Self {
+    pub(crate) async fn start(server_port: u16, interruption: Interruption) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
-            .expect("a free port");
-        let port = listener.local_addr().expect("bound").port();
+            .expect("bound a port");
+        let port = listener
+            .local_addr()
+            .expect("the listener has an address")
+            .port();
         let relay = Self {
             port,
             messages: Arc::default(),
-            held: Arc::default(),
+            response_held: Arc::default(),
         };
-        let (messages, held) = (Arc::clone(&relay.messages), Arc::clone(&relay.held));
+        let messages = Arc::clone(&relay.messages);
+        let response_held = Arc::clone(&relay.response_held);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (messages, held) = (Arc::clone(&messages), Arc::clone(&held));
+                let messages = Arc::clone(&messages);
+                let response_held = Arc::clone(&response_held);
                 tokio::spawn(async move {
                     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port))
                         .await
-                        .expect("PostgreSQL is there");
-                    // An error is one end going away, which is what this is about.
-                    let _ = relay_one(client, server, cut, &messages, &held).await;
+                        .expect("connected to PostgreSQL");
+                    // An error means that one end disconnected, which the tests expect.
+                    let _ =
+                        relay_one(client, server, interruption, &messages, &response_held).await;
                 });
             }
         });
@@ -60,32 +66,32 @@ impl Relay {
         self.port
     }
 
-    /// How many messages with SQL came by.
+    /// The number of messages with SQL so far.
     pub(crate) fn messages(&self) -> usize {
         self.messages.load(Ordering::SeqCst)
     }
 
-    /// Waits until an answer is kept back.
-    pub(crate) async fn held(&self) {
-        self.held.notified().await;
+    /// Waits until a response is held back.
+    pub(crate) async fn response_held(&self) {
+        self.response_held.notified().await;
     }
 }
 
 async fn relay_one(
     mut client: TcpStream,
     mut server: TcpStream,
-    cut: Cut,
+    interruption: Interruption,
     messages: &AtomicUsize,
-    held: &Notify,
+    response_held: &Notify,
 ) -> std::io::Result<()> {
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
-    let (keep_back, done) = (AtomicBool::new(false), Notify::new());
+    let (hold_responses, done) = (AtomicBool::new(false), Notify::new());
 
-    let answers = async {
+    let responses = async {
         loop {
             let message = read_message(&mut from_server).await?;
-            if !keep_back.load(Ordering::SeqCst) {
+            if !hold_responses.load(Ordering::SeqCst) {
                 to_client.write_all(&message).await?;
             } else if message.first() == Some(&b'Z') {
                 done.notify_one();
@@ -93,7 +99,7 @@ async fn relay_one(
         }
     };
     let requests = async {
-        // The first message has no type: its length, then the rest.
+        // The startup message has no type byte: its length, then the rest.
         let mut length = [0; 4];
         from_client.read_exact(&mut length).await?;
         let mut rest = vec![0; body_length(length)];
@@ -106,27 +112,29 @@ async fn relay_one(
             } else {
                 0
             };
-            if cut == Cut::BeforeSent(number) {
+            if interruption == Interruption::BeforeSent(number) {
                 return Ok(());
             }
-            if cut == Cut::WhenDone(number) || cut == Cut::HoldAnswer(number) {
-                keep_back.store(true, Ordering::SeqCst);
+            if interruption == Interruption::WhenDone(number)
+                || interruption == Interruption::HoldResponse(number)
+            {
+                hold_responses.store(true, Ordering::SeqCst);
             }
             to_server.write_all(&message).await?;
-            if cut == Cut::WhenSent(number) {
+            if interruption == Interruption::WhenSent(number) {
                 return Ok(());
             }
-            if cut == Cut::WhenDone(number) {
+            if interruption == Interruption::WhenDone(number) {
                 done.notified().await;
                 return Ok(());
             }
-            if cut == Cut::HoldAnswer(number) {
-                held.notify_one();
+            if interruption == Interruption::HoldResponse(number) {
+                response_held.notify_one();
             }
         }
     };
-    // Either end going away ends both.
-    tokio::select! { ended = answers => ended, ended = requests => ended }
+    // If either end disconnects, both connections end.
+    tokio::select! { ended = responses => ended, ended = requests => ended }
 }
 
 fn is_sql(message: &[u8]) -> bool {

@@ -1,11 +1,11 @@
-//! What these tests share: one PostgreSQL server, and a database of its own for each test.
+//! A PostgreSQL server that the tests share, and a database for each test.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use controller::schema::{
-    DatabaseTarget, MigrateError, MigrationLimits, SchemaSet, StatementError, Tls, migrate,
+use controller::migrations::{
+    DatabaseTarget, MigrationError, MigrationLimits, MigrationSet, StatementError, Tls, migrate,
 };
 use local_servers::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -14,14 +14,15 @@ use tokio::sync::Mutex;
 
 use crate::relay::Relay;
 
-/// How long a condition is waited for.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
-/// The password of every test's role, to look for in texts.
-pub(crate) const PASSWORD: &str = "hunter2-is-not-to-be-seen";
+/// For waiting until a condition is true.
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The password of all roles. Tests search for it in messages.
+pub(crate) const PASSWORD: &str = "hunter2-must-not-be-printed";
 
-/// The server, for as long as a test holds it: a static value would never be dropped, and its folder would stay behind.
+/// The server, while a test uses it. A static `Arc` would never be dropped, and the server's
+/// directory would not be deleted.
 static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
-static NEXT: AtomicU32 = AtomicU32::new(1);
+static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
 
 pub(crate) async fn server() -> Arc<Server> {
     let mut shared = SERVER.lock().await;
@@ -34,11 +35,11 @@ pub(crate) async fn server() -> Arc<Server> {
             *shared = Arc::downgrade(&server);
             server
         }
-        Err(error) => panic!("these tests need a PostgreSQL server: {error}"),
+        Err(error) => panic!("failed to start a PostgreSQL server: {error}"),
     }
 }
 
-/// An empty database, owned by a role that is nothing special.
+/// An empty database, owned by a role without special privileges.
 pub(crate) struct TestDatabase {
     pub(crate) target: DatabaseTarget,
     _server: Arc<Server>,
@@ -47,10 +48,10 @@ pub(crate) struct TestDatabase {
 impl TestDatabase {
     pub(crate) async fn create() -> Self {
         let server = server().await;
-        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("t{}", NEXT_DATABASE.fetch_add(1, Ordering::Relaxed));
         let mut root = PgConnection::connect(server.uri())
             .await
-            .expect("the server answers");
+            .expect("connected to the server");
         for sql in [
             format!("CREATE ROLE {name}_owner LOGIN PASSWORD '{PASSWORD}'"),
             format!("CREATE DATABASE {name} OWNER {name}_owner"),
@@ -58,7 +59,7 @@ impl TestDatabase {
             sqlx::raw_sql(AssertSqlSafe(sql))
                 .execute(&mut root)
                 .await
-                .expect("the database is made");
+                .expect("created the database");
         }
         root.close().await.expect("closed");
         Self {
@@ -69,13 +70,13 @@ impl TestDatabase {
                 role: format!("{name}_owner"),
                 password: PASSWORD.to_owned().into(),
                 options: None,
-                tls: Tls::PlainOnLoopback,
+                tls: Tls::DisabledOnLoopback,
             },
             _server: server,
         }
     }
 
-    /// Another session of the same role, as the application or a person would have.
+    /// Another session of the same role, such as the application's.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnectOptions::new_without_pgpass()
             .host(&self.target.host)
@@ -86,7 +87,7 @@ impl TestDatabase {
             .ssl_mode(PgSslMode::Disable)
             .connect()
             .await
-            .expect("the database answers")
+            .expect("connected to the database")
     }
 
     pub(crate) async fn run(&self, sql: &str) {
@@ -107,7 +108,7 @@ impl TestDatabase {
     /// Waits until the query returns a row.
     pub(crate) async fn wait_for(&self, sql: &str) {
         let mut connection = self.connect().await;
-        let seen = async {
+        let poll = async {
             loop {
                 let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
                 if query
@@ -121,9 +122,9 @@ impl TestDatabase {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(WAIT_MAX, seen)
+        tokio::time::timeout(WAIT_TIMEOUT, poll)
             .await
-            .unwrap_or_else(|_| panic!("never came true: {sql}"));
+            .unwrap_or_else(|_| panic!("timed out waiting for a row: {sql}"));
     }
 }
 
@@ -134,27 +135,27 @@ pub(crate) async fn execute(connection: &mut PgConnection, sql: &str) {
         .expect(sql);
 }
 
-pub(crate) fn set(files: &[(&str, &str)]) -> SchemaSet {
-    SchemaSet::from_files(files.iter().copied()).expect("a set")
+pub(crate) fn set(files: &[(&str, &str)]) -> MigrationSet {
+    MigrationSet::from_files(files.iter().copied()).expect("the set is valid")
 }
 
-/// Limits that do not keep a test waiting.
+/// Limits that are short enough for tests.
 pub(crate) fn limits() -> MigrationLimits {
     MigrationLimits {
-        connect_total: Duration::from_secs(5),
+        connect_total_timeout: Duration::from_secs(5),
         lock_timeout: Duration::from_secs(15),
         table_lock_timeout: Duration::from_secs(2),
         ..MigrationLimits::default()
     }
 }
 
-/// Two migrations that need nothing.
-pub(crate) const TWO: [(&str, &str); 2] = [
+/// Two independent migrations.
+pub(crate) const TWO_MIGRATIONS: [(&str, &str); 2] = [
     ("0001_a.sql", "CREATE TABLE a (n int)"),
     ("0002_b.sql", "CREATE TABLE b (n int)"),
 ];
 
-/// The database, reached through the relay.
+/// The database, with connections through the relay.
 pub(crate) fn through(relay: &Relay, database: &TestDatabase) -> DatabaseTarget {
     DatabaseTarget {
         port: relay.port(),
@@ -162,24 +163,24 @@ pub(crate) fn through(relay: &Relay, database: &TestDatabase) -> DatabaseTarget 
     }
 }
 
-/// Migrates, and returns what was applied.
-pub(crate) async fn migrated(database: &TestDatabase, set: &SchemaSet) -> Vec<i64> {
+/// Migrates and returns the applied versions.
+pub(crate) async fn migrate_ok(database: &TestDatabase, set: &MigrationSet) -> Vec<i64> {
     match migrate(&database.target, set, &limits()).await {
-        Ok(migrated) => migrated.applied,
+        Ok(report) => report.applied,
         Err(failure) => panic!("{failure}"),
     }
 }
 
-/// Migrates in vain, and returns why.
-pub(crate) async fn refused(database: &TestDatabase, set: &SchemaSet) -> MigrateError {
-    let outcome = migrate(&database.target, set, &limits()).await;
-    outcome.expect_err("it should be refused").error
+/// Migrates and returns the error.
+pub(crate) async fn migrate_err(database: &TestDatabase, set: &MigrationSet) -> MigrationError {
+    let result = migrate(&database.target, set, &limits()).await;
+    result.expect_err("the migration fails").error
 }
 
-/// Migrates in vain, and returns the statement that failed.
-pub(crate) async fn failing_statement(database: &TestDatabase, set: &SchemaSet) -> StatementError {
-    match refused(database, set).await {
-        MigrateError::Statement(error) => *error,
+/// Migrates and returns the error of the statement that failed.
+pub(crate) async fn statement_error(database: &TestDatabase, set: &MigrationSet) -> StatementError {
+    match migrate_err(database, set).await {
+        MigrationError::Statement(error) => *error,
         other => panic!("{other}"),
     }
 }

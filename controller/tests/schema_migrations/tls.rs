@@ -1,10 +1,10 @@
-//! Whom we talk to: certificates that are trusted and name the host, and nobody else.
+//! Verification of server certificates.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use controller::schema::{DatabaseTarget, MigrateError, Tls, migrate};
+use controller::migrations::{DatabaseTarget, MigrationError, Tls, migrate};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -16,11 +16,12 @@ use crate::support::{TestDatabase, limits, set};
 
 const FILES: [(&str, &str); 1] = [("0001_a.sql", "CREATE TABLE a (n int)")];
 
-/// Ends TLS before PostgreSQL, with a certificate for `name`. Returns its port and the authority's certificate.
-async fn tls_before(server_port: u16, name: &str) -> (u16, String) {
+/// Terminates TLS in front of PostgreSQL, with a certificate for `name`. Returns its port and the
+/// CA certificate.
+async fn start_tls_proxy(server_port: u16, name: &str) -> (u16, String) {
     let authority_key = KeyPair::generate().expect("a key");
     let mut authority = CertificateParams::new(Vec::<String>::new()).expect("parameters");
-    // Authorities are told apart by name before anybody looks at their keys.
+    // Verification distinguishes authorities by their names first, so each needs its own.
     authority
         .distinguished_name
         .push(rcgen::DnType::CommonName, format!("authority of {name}"));
@@ -42,14 +43,17 @@ async fn tls_before(server_port: u16, name: &str) -> (u16, String) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
-        .expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
+        .expect("bound a port");
+    let port = listener
+        .local_addr()
+        .expect("the listener has an address")
+        .port();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 client.set_nodelay(true).expect("set");
-                // SSLRequest, which is answered with one letter.
+                // The response to SSLRequest is one byte.
                 let mut request = [0; 8];
                 client.read_exact(&mut request).await.expect("a request");
                 client.write_all(b"S").await.expect("answered");
@@ -58,7 +62,7 @@ async fn tls_before(server_port: u16, name: &str) -> (u16, String) {
                 };
                 let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port))
                     .await
-                    .expect("PostgreSQL is there");
+                    .expect("connected to PostgreSQL");
                 server.set_nodelay(true).expect("set");
                 let _ = copy_bidirectional(&mut client, &mut server).await;
             });
@@ -67,7 +71,7 @@ async fn tls_before(server_port: u16, name: &str) -> (u16, String) {
     (port, ca_pem)
 }
 
-fn verified(database: &TestDatabase, port: u16, ca_pem: Option<String>) -> DatabaseTarget {
+fn target_with_tls(database: &TestDatabase, port: u16, ca_pem: Option<String>) -> DatabaseTarget {
     DatabaseTarget {
         port,
         tls: Tls::VerifyFull { ca_pem },
@@ -75,19 +79,19 @@ fn verified(database: &TestDatabase, port: u16, ca_pem: Option<String>) -> Datab
     }
 }
 
-async fn untrusted(target: &DatabaseTarget) -> String {
+async fn untrusted_message(target: &DatabaseTarget) -> String {
     let started = Instant::now();
     let failure = migrate(target, &set(&FILES), &limits())
         .await
-        .expect_err("not to be trusted");
+        .expect_err("the server is not trusted");
     assert!(
         started.elapsed() < Duration::from_secs(3),
-        "no time mends it: {:?}",
+        "a permanent error was retried: {:?}",
         started.elapsed()
     );
     assert!(!failure.error.is_transient());
     match failure.error {
-        MigrateError::Untrusted { message, .. } => message,
+        MigrationError::Untrusted { message, .. } => message,
         other => panic!("{other}"),
     }
 }
@@ -95,22 +99,22 @@ async fn untrusted(target: &DatabaseTarget) -> String {
 #[tokio::test]
 async fn a_server_with_a_certificate_of_the_given_authority_is_trusted() {
     let database = TestDatabase::create().await;
-    let (port, ca_pem) = tls_before(database.target.port, "127.0.0.1").await;
+    let (port, ca_pem) = start_tls_proxy(database.target.port, "127.0.0.1").await;
     let outcome = migrate(
-        &verified(&database, port, Some(ca_pem)),
+        &target_with_tls(&database, port, Some(ca_pem)),
         &set(&FILES),
         &limits(),
     )
     .await;
-    assert_eq!(outcome.expect("migrated").applied, [1]);
+    assert_eq!(outcome.expect("the migration succeeds").applied, [1]);
 }
 
 #[tokio::test]
-async fn certificates_of_others_and_for_others_are_refused_at_once() {
+async fn certificates_of_another_authority_or_for_another_host_are_rejected_without_retries() {
     let database = TestDatabase::create().await;
-    let (port, _) = tls_before(database.target.port, "127.0.0.1").await;
-    let (other_port, other_ca) = tls_before(database.target.port, "db.example.org").await;
-    for (port, ca_pem, word) in [
+    let (port, _) = start_tls_proxy(database.target.port, "127.0.0.1").await;
+    let (other_port, other_ca) = start_tls_proxy(database.target.port, "db.example.org").await;
+    for (port, ca_pem, expected) in [
         (port, None, "UnknownIssuer"),
         (port, Some(other_ca.clone()), "UnknownIssuer"),
         (other_port, Some(other_ca), "name"),
@@ -120,24 +124,24 @@ async fn certificates_of_others_and_for_others_are_refused_at_once() {
             "",
         ),
     ] {
-        let message = untrusted(&verified(&database, port, ca_pem)).await;
-        assert!(message.contains(word), "{message}");
+        let message = untrusted_message(&target_with_tls(&database, port, ca_pem)).await;
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[tokio::test]
 async fn dropping_the_future_ends_the_session_behind_the_tunnel() {
     let database = TestDatabase::create().await;
-    let (port, ca_pem) = tls_before(database.target.port, "127.0.0.1").await;
-    let target = verified(&database, port, Some(ca_pem));
+    let (port, ca_pem) = start_tls_proxy(database.target.port, "127.0.0.1").await;
+    let target = target_with_tls(&database, port, Some(ca_pem));
     let slow = set(&[("0001_slow.sql", "SELECT pg_sleep(600)")]);
     let limits = limits();
     let sessions = "SELECT FROM pg_stat_activity WHERE application_name = 'tenant-controller' \
                     AND datname = current_database()";
-    let asleep = format!("{sessions} AND wait_event = 'PgSleep'");
+    let sleeping = format!("{sessions} AND wait_event = 'PgSleep'");
     tokio::select! {
         outcome = migrate(&target, &slow, &limits) => panic!("{outcome:?}"),
-        () = database.wait_for(&asleep) => {}
+        () = database.wait_for(&sleeping) => {}
     }
     database
         .wait_for(&format!("SELECT WHERE NOT EXISTS ({sessions})"))
@@ -145,15 +149,15 @@ async fn dropping_the_future_ends_the_session_behind_the_tunnel() {
     assert_eq!(
         migrate(&target, &set(&FILES), &limits)
             .await
-            .expect("migrated")
+            .expect("the migration succeeds")
             .applied,
         [1]
     );
 }
 
 #[tokio::test]
-async fn a_server_without_tls_gets_no_password() {
+async fn a_server_without_tls_is_rejected_before_the_password_is_sent() {
     let database = TestDatabase::create().await;
-    let message = untrusted(&verified(&database, database.target.port, None)).await;
+    let message = untrusted_message(&target_with_tls(&database, database.target.port, None)).await;
     assert!(message.contains("TLS"), "{message}");
 }

@@ -103,7 +103,7 @@ async fn a_compute_that_does_not_wake_is_told_with_what_to_do_and_waited_for(
         let message = case.says(name, Reason::DatabaseUnreachable).await?;
         ensure!(
             message.contains("Couldn't connect to compute node")
-                && message.contains("see in Neon whether the project's compute starts"),
+                && message.contains("check in Neon whether the project's compute starts"),
             "{message}"
         );
         let reconciling =

@@ -117,7 +117,7 @@ async fn a_changed_file_is_refused_until_its_text_is_restored(case: &Case) -> Re
     .await?;
     let message = case.stalled("acme", Reason::MigrationChanged).await?;
     ensure!(
-        message.contains(FIRST.0) && message.contains("restore its text"),
+        message.contains(FIRST.0) && message.contains("restore its content"),
         "{message}"
     );
     ensure!(

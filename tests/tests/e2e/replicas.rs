@@ -123,7 +123,7 @@ async fn a_controller_that_is_asked_to_end_finishes_its_steps(case: &Case) -> Re
     cluster.terminate_controller("one").await?;
     let log = std::fs::read_to_string(cluster.log("one"))?;
     ensure!(
-        log.contains("every step came to its end"),
+        log.contains("all running steps completed"),
         "steps were abandoned"
     );
     let leases: Api<Lease> = Api::namespaced(cluster.client(), SYSTEM_NAMESPACE);

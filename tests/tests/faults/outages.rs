@@ -96,7 +96,7 @@ async fn kubernetes_is_away(case: &Case) -> Result<()> {
         "the controller says that it cannot renew its Lease",
         async || {
             Ok(std::fs::read_to_string(&log)?
-                .contains("The Lease cannot be renewed")
+                .contains("failed to renew the lease")
                 .then_some(()))
         },
     )

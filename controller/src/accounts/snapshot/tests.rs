@@ -1,4 +1,4 @@
-//! Listings, and what we did while they were made.
+//! Listings that overlap with the controller's own writes.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -22,7 +22,7 @@ fn tenant(number: u32) -> TenantUid {
     TenantUid::parse(&format!("00000000-0000-0000-0000-{number:012}")).unwrap()
 }
 
-/// A project of that name, as Neon shows one.
+/// A project with this name, as Neon returns it.
 fn named(project: &str, name: &str) -> Project {
     serde_json::from_value(json!({
         "id": project, "name": name, "region_id": "aws-eu-central-1", "pg_version": 17,
@@ -33,18 +33,18 @@ fn named(project: &str, name: &str) -> Project {
     .unwrap()
 }
 
-/// A project that bears a Tenant's mark.
+/// A project whose name contains a Tenant's mark.
 fn marked(project: &str, owner: TenantUid) -> Project {
     named(project, &project_name("acme/one", &installation(), owner))
 }
 
-/// A complete listing that began then.
-fn listing(began: i64, projects: &[Project]) -> Gathering {
-    let mut gathering = Gathering::begin(at(began));
+/// A complete listing that began at this second.
+fn listing(began: i64, projects: &[Project]) -> ListingBuilder {
+    let mut listing = ListingBuilder::begin(at(began));
     for page in projects.chunks(2) {
-        gathering.page(page, Vec::new(), &installation());
+        listing.add_page(page, Vec::new(), &installation());
     }
-    gathering
+    listing
 }
 
 fn listed(began: i64, projects: &[Project]) -> Snapshot {
@@ -55,31 +55,34 @@ fn listed(began: i64, projects: &[Project]) -> Snapshot {
 
 fn marks_of(snapshot: &Snapshot, owner: TenantUid) -> Vec<ProjectId> {
     let mut ids: Vec<_> = snapshot
-        .facts(owner, None)
+        .listing_for(owner, None)
         .marked
         .into_iter()
-        .map(|seen| seen.id)
+        .map(|project| project.id)
         .collect();
     ids.sort();
     ids
 }
 
 fn has(snapshot: &Snapshot, project: &str) -> bool {
-    snapshot.facts(tenant(9), Some(&id(project))).own.is_some()
+    snapshot
+        .listing_for(tenant(9), Some(&id(project)))
+        .own
+        .is_some()
 }
 
 #[test]
-fn before_the_first_listing_nothing_is_known() {
+fn before_the_first_listing_the_snapshot_is_empty() {
     let snapshot = Snapshot::default();
     assert_eq!(
-        snapshot.facts(tenant(1), Some(&id("p-1"))),
-        ListingFacts::default()
+        snapshot.listing_for(tenant(1), Some(&id("p-1"))),
+        ObservedListing::default()
     );
     assert!(snapshot.is_empty());
 }
 
 #[test]
-fn a_listing_shows_the_recorded_project_and_those_that_bear_the_mark() {
+fn a_listing_shows_the_recorded_project_and_the_projects_with_the_mark() {
     let projects = [
         marked("p-1", tenant(1)),
         marked("p-2", tenant(1)),
@@ -88,55 +91,61 @@ fn a_listing_shows_the_recorded_project_and_those_that_bear_the_mark() {
     ];
     let snapshot = listed(10, &projects);
     assert_eq!((snapshot.len(), snapshot.pages()), (4, 2));
-    let facts = snapshot.facts(tenant(1), Some(&id("p-4")));
-    assert_eq!(facts.as_of, Some(at(10)));
-    assert_eq!(facts.own.map(|seen| seen.name), Some("theirs".to_owned()));
+    let listing = snapshot.listing_for(tenant(1), Some(&id("p-4")));
+    assert_eq!(listing.as_of, Some(at(10)));
+    assert_eq!(
+        listing.own.map(|project| project.name),
+        Some("theirs".to_owned())
+    );
     assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1"), id("p-2")]);
     assert_eq!(marks_of(&snapshot, tenant(2)), [id("p-3")]);
     assert_eq!(marks_of(&snapshot, tenant(3)), []);
 }
 
 #[test]
-fn a_project_is_kept_in_a_form_that_can_be_compared() {
+fn settings_of_a_project_are_stored_in_canonical_form() {
     let snapshot = listed(10, &[named("p-1", "theirs")]);
-    let seen = snapshot.facts(tenant(1), Some(&id("p-1"))).own.unwrap();
+    let project = snapshot
+        .listing_for(tenant(1), Some(&id("p-1")))
+        .own
+        .unwrap();
     assert_eq!(
-        seen.quota,
-        Some(QuotaWish {
+        project.quota,
+        Some(Quota {
             active_time_seconds: Some(60),
-            ..QuotaWish::default()
+            ..Quota::default()
         })
     );
-    assert_eq!(seen.allowed_ips, Some(["10.0.0.1/32".to_owned()].into()));
-    assert_eq!(seen.history_retention_seconds, Some(86_400));
+    assert_eq!(project.allowed_ips, Some(["10.0.0.1/32".to_owned()].into()));
+    assert_eq!(project.history_retention_seconds, Some(86_400));
     let bare = Project {
         settings: None,
         ..named("p-2", "theirs")
     };
-    let seen = listed(10, &[bare])
-        .facts(tenant(1), Some(&id("p-2")))
+    let project = listed(10, &[bare])
+        .listing_for(tenant(1), Some(&id("p-2")))
         .own
         .unwrap();
     assert_eq!(
-        (seen.quota, seen.allowed_ips),
+        (project.quota, project.allowed_ips),
         (None, None),
-        "what is not shown is not known"
+        "settings that are not listed are unknown"
     );
 }
 
 #[test]
-fn marks_of_other_installations_are_not_ours() {
+fn marks_of_other_installations_are_ignored() {
     let other = InstallationId::parse("test-2").unwrap();
     let snapshot = listed(
         10,
         &[named("p-1", &project_name("acme/one", &other, tenant(1)))],
     );
     assert_eq!(marks_of(&snapshot, tenant(1)), []);
-    assert!(snapshot.orphaned(&HashSet::new()).is_empty());
+    assert!(snapshot.orphaned_projects(&HashSet::new()).is_empty());
 }
 
 #[test]
-fn a_deleted_project_that_is_still_listed_is_not_there() {
+fn a_deleted_project_that_is_still_listed_is_ignored() {
     let deleted = Project {
         deleted_at: Some(at(5)),
         ..marked("p-1", tenant(1))
@@ -147,65 +156,79 @@ fn a_deleted_project_that_is_still_listed_is_not_there() {
 }
 
 #[test]
-fn what_neon_cannot_read_is_unavailable_and_not_gone() {
-    let mut gathering = listing(10, &[]);
-    gathering.page(&[], vec![id("p-1")], &installation());
+fn a_project_that_neon_cannot_read_is_unavailable_and_not_missing() {
+    let mut builder = listing(10, &[]);
+    builder.add_page(&[], vec![id("p-1")], &installation());
     let mut snapshot = Snapshot::default();
-    snapshot.replace(gathering);
-    assert!(snapshot.facts(tenant(1), Some(&id("p-1"))).unavailable);
-    assert!(!snapshot.facts(tenant(1), Some(&id("p-2"))).unavailable);
+    snapshot.replace(builder);
+    assert!(
+        snapshot
+            .listing_for(tenant(1), Some(&id("p-1")))
+            .unavailable
+    );
+    assert!(
+        !snapshot
+            .listing_for(tenant(1), Some(&id("p-2")))
+            .unavailable
+    );
     snapshot.replace(listing(20, &[]));
     assert!(
-        !snapshot.facts(tenant(1), Some(&id("p-1"))).unavailable,
-        "the next listing says otherwise"
+        !snapshot
+            .listing_for(tenant(1), Some(&id("p-1")))
+            .unavailable,
+        "the next listing contains no unavailable project"
     );
 }
 
 #[test]
-fn what_we_wrote_is_seen_at_once_and_outlives_a_listing_that_began_before() {
+fn a_write_is_visible_immediately_and_survives_a_listing_that_began_before_it() {
     let mut snapshot = Snapshot::default();
-    snapshot.wrote(&marked("p-1", tenant(1)), &installation(), at(15));
+    snapshot.record_write(&marked("p-1", tenant(1)), &installation(), at(15));
     assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1")]);
-    assert_eq!(snapshot.as_of(), None, "a write is no listing");
-    for (began, there) in [(10, true), (15, true), (16, false)] {
+    assert_eq!(
+        snapshot.as_of(),
+        None,
+        "a write does not count as a listing"
+    );
+    for (began, present) in [(10, true), (15, true), (16, false)] {
         snapshot.replace(listing(began, &[]));
-        assert_eq!(has(&snapshot, "p-1"), there, "listing of {began}");
+        assert_eq!(has(&snapshot, "p-1"), present, "listing of {began}");
         assert_eq!(
             !marks_of(&snapshot, tenant(1)).is_empty(),
-            there,
+            present,
             "listing of {began}"
         );
     }
 }
 
 #[test]
-fn what_we_deleted_stays_away_from_a_listing_that_began_before() {
+fn a_deletion_survives_a_listing_that_began_before_it() {
     let projects = [marked("p-1", tenant(1)), marked("p-2", tenant(1))];
     let mut snapshot = listed(5, &projects);
-    snapshot.deleted(&id("p-1"), at(15));
+    snapshot.record_deletion(&id("p-1"), at(15));
     assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-2")]);
     snapshot.replace(listing(10, &projects));
     assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-2")]);
     assert!(!has(&snapshot, "p-1"));
-    // Somebody recovered it: a listing that began after our deletion is believed.
+    // The project was recovered: a listing that began after the deletion takes precedence.
     snapshot.replace(listing(16, &projects));
     assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1"), id("p-2")]);
 }
 
 #[test]
-fn the_last_of_several_writes_counts() {
+fn the_last_of_several_writes_takes_effect() {
     let mut snapshot = Snapshot::default();
     let first = marked("p-1", tenant(1));
     let second = Project {
         history_retention_seconds: Some(60),
         ..first.clone()
     };
-    snapshot.wrote(&first, &installation(), at(11));
-    snapshot.wrote(&second, &installation(), at(12));
+    snapshot.record_write(&first, &installation(), at(11));
+    snapshot.record_write(&second, &installation(), at(12));
     snapshot.replace(listing(10, std::slice::from_ref(&first)));
     assert_eq!(
         snapshot
-            .facts(tenant(1), Some(&id("p-1")))
+            .listing_for(tenant(1), Some(&id("p-1")))
             .own
             .unwrap()
             .history_retention_seconds,
@@ -214,98 +237,101 @@ fn the_last_of_several_writes_counts() {
     assert_eq!(
         marks_of(&snapshot, tenant(1)),
         [id("p-1")],
-        "once, not twice"
+        "the project appears once"
     );
-    snapshot.deleted(&id("p-1"), at(13));
-    snapshot.wrote(&first, &installation(), at(14));
+    snapshot.record_deletion(&id("p-1"), at(13));
+    snapshot.record_write(&first, &installation(), at(14));
     assert_eq!(marks_of(&snapshot, tenant(1)), [id("p-1")], "recovered");
 }
 
 #[test]
-fn orphaned_are_those_whose_tenant_nobody_knows_and_that_we_did_not_just_make() {
+fn projects_without_a_known_tenant_are_orphaned_unless_they_were_just_created() {
     let projects = [
         marked("p-1", tenant(1)),
         marked("p-2", tenant(2)),
         named("p-3", "theirs"),
     ];
     let mut snapshot = listed(10, &projects);
-    assert_eq!(snapshot.orphaned(&[tenant(1)].into()), [id("p-2")].into());
     assert_eq!(
-        snapshot.orphaned(&HashSet::new()),
+        snapshot.orphaned_projects(&[tenant(1)].into()),
+        [id("p-2")].into()
+    );
+    assert_eq!(
+        snapshot.orphaned_projects(&HashSet::new()),
         [id("p-1"), id("p-2")].into()
     );
     assert_eq!(
-        snapshot.orphaned(&[tenant(1), tenant(2)].into()),
+        snapshot.orphaned_projects(&[tenant(1), tenant(2)].into()),
         BTreeSet::new()
     );
-    snapshot.wrote(&marked("p-4", tenant(4)), &installation(), at(11));
+    snapshot.record_write(&marked("p-4", tenant(4)), &installation(), at(11));
     assert_eq!(
-        snapshot.orphaned(&[tenant(1), tenant(2)].into()),
+        snapshot.orphaned_projects(&[tenant(1), tenant(2)].into()),
         BTreeSet::new(),
-        "its Tenant is newer than the set"
+        "its Tenant may be newer than the set"
     );
     snapshot.replace(listing(12, &[marked("p-4", tenant(4))]));
     assert_eq!(
-        snapshot.orphaned(&[tenant(1), tenant(2)].into()),
+        snapshot.orphaned_projects(&[tenant(1), tenant(2)].into()),
         [id("p-4")].into()
     );
 }
 
-/// Something that happened in an account, a second after the thing before.
+/// An event in an account. Each happens one second after the previous one.
 #[derive(Clone, Debug)]
-enum Happening {
-    /// We created the project, or changed it.
+enum AccountEvent {
+    /// The controller created or changed the project.
     Wrote(u8),
-    /// We deleted it.
+    /// The controller deleted the project.
     Deleted(u8),
-    /// A listing began; it shows what was there at its beginning.
-    Began,
-    /// The listing that began last was complete.
-    Completed,
+    /// A listing began. It contains the projects that exist at that moment.
+    ListingBegan,
+    /// The last listing that began is complete.
+    ListingCompleted,
 }
 
-fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+fn account_events() -> impl Strategy<Value = Vec<AccountEvent>> {
     let one = prop_oneof![
-        2 => (0..3_u8).prop_map(Happening::Wrote),
-        2 => (0..3_u8).prop_map(Happening::Deleted),
-        1 => Just(Happening::Began),
-        1 => Just(Happening::Completed),
+        2 => (0..3_u8).prop_map(AccountEvent::Wrote),
+        2 => (0..3_u8).prop_map(AccountEvent::Deleted),
+        1 => Just(AccountEvent::ListingBegan),
+        1 => Just(AccountEvent::ListingCompleted),
     ];
     proptest::collection::vec(one, 0..30)
 }
 
 proptest! {
-    /// With nobody else at work in the account, the snapshot always knows exactly what is there, however listings and
-    /// our own calls overlap.
+    /// If only the controller changes the account, the snapshot always equals the account, however
+    /// listings and writes overlap.
     #[test]
-    fn nothing_that_we_did_is_undone_by_a_listing(happenings in happenings()) {
-        let mut there: BTreeSet<u8> = BTreeSet::new();
+    fn a_listing_never_undoes_a_write(events in account_events()) {
+        let mut existing: BTreeSet<u8> = BTreeSet::new();
         let mut snapshot = Snapshot::default();
-        let mut running: Option<Gathering> = None;
-        for (second, happening) in (1_i64..).zip(happenings) {
-            match happening {
-                Happening::Wrote(number) => {
-                    there.insert(number);
-                    snapshot.wrote(&marked(&format!("p-{number}"), tenant(1)), &installation(), at(second));
+        let mut running: Option<ListingBuilder> = None;
+        for (second, event) in (1_i64..).zip(events) {
+            match event {
+                AccountEvent::Wrote(number) => {
+                    existing.insert(number);
+                    snapshot.record_write(&marked(&format!("p-{number}"), tenant(1)), &installation(), at(second));
                 }
-                Happening::Deleted(number) => {
-                    there.remove(&number);
-                    snapshot.deleted(&id(&format!("p-{number}")), at(second));
+                AccountEvent::Deleted(number) => {
+                    existing.remove(&number);
+                    snapshot.record_deletion(&id(&format!("p-{number}")), at(second));
                 }
-                Happening::Began => {
+                AccountEvent::ListingBegan => {
                     let projects: Vec<_> =
-                        there.iter().map(|number| marked(&format!("p-{number}"), tenant(1))).collect();
+                        existing.iter().map(|number| marked(&format!("p-{number}"), tenant(1))).collect();
                     running = Some(listing(second, &projects));
                 }
-                Happening::Completed => {
-                    if let Some(gathering) = running.take() {
-                        snapshot.replace(gathering);
+                AccountEvent::ListingCompleted => {
+                    if let Some(listing) = running.take() {
+                        snapshot.replace(listing);
                     }
                 }
             }
-            let expected: Vec<_> = there.iter().map(|number| id(&format!("p-{number}"))).collect();
+            let expected: Vec<_> = existing.iter().map(|number| id(&format!("p-{number}"))).collect();
             prop_assert_eq!(marks_of(&snapshot, tenant(1)), expected);
-            prop_assert_eq!(snapshot.len(), there.len());
+            prop_assert_eq!(snapshot.len(), existing.len());
         }
     }
 }

@@ -1,134 +1,172 @@
-//! The words that labels may have.
+//! The label sets of the metrics and the values that their labels can have.
+
+use std::fmt::{self, Write as _};
 
 use crds::Phase;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
-/// How a pass over a Tenant ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+/// Encodes each variant of an enum as the given label value.
+macro_rules! encode_label_value {
+    ($type:ident { $($variant:ident => $value:literal),+ $(,)? }) => {
+        impl EncodeLabelValue for $type {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+                encoder.write_str(match self {
+                    $(Self::$variant => $value),+
+                })
+            }
+        }
+    };
+}
+
+/// How a reconciliation of a Tenant ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReconcileOutcome {
-    /// Everything is as wished.
+    /// The Tenant is up to date.
     Ready,
-    /// A step was done, and the next pass goes on.
+    /// A step was executed and the next reconciliation continues.
     Progressing,
-    /// Something outside has to happen first: an operation of Neon's, a class, a window.
+    /// The controller waits for something else: a Neon operation, a class, a time window.
     Waiting,
-    /// A person has to mend something.
+    /// The Tenant stays as it is until someone changes its spec, its class or the Neon account.
     Stalled,
-    /// A step failed, and is tried again.
+    /// A step failed and will be retried.
     Failed,
-    /// The Tenant was let go.
+    /// The finalizer was removed.
     Released,
 }
 
-/// How a step ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+encode_label_value!(ReconcileOutcome {
+    Ready => "ready",
+    Progressing => "progressing",
+    Waiting => "waiting",
+    Stalled => "stalled",
+    Failed => "failed",
+    Released => "released",
+});
+
+/// How the execution of a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepOutcome {
-    /// It had its effect.
     Done,
-    /// It failed; whether it had an effect may be unknown.
+    /// The step failed. Whether it had an effect may be unknown.
     Failed,
 }
 
-/// How a look at the schema of a tenant's database ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+encode_label_value!(StepOutcome {
+    Done => "done",
+    Failed => "failed",
+});
+
+/// How checking and migrating the schema of a tenant's database ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MigrationOutcome {
-    /// Migrations were applied.
     Applied,
-    /// None were missing.
+    /// No migration was missing.
     UpToDate,
-    /// The database is ahead, or a migration was changed or is missing: nothing was done.
+    /// The database is ahead, or an applied migration was changed or is missing. Nothing was
+    /// executed.
     Refused,
     /// A statement failed.
     Failed,
-    /// The database did not answer.
+    /// The connection failed.
     Unreachable,
 }
 
+encode_label_value!(MigrationOutcome {
+    Applied => "applied",
+    UpToDate => "up_to_date",
+    Refused => "refused",
+    Failed => "failed",
+    Unreachable => "unreachable",
+});
+
 /// How an HTTP request to the Kubernetes API ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RequestOutcome {
-    /// As wished.
     Success,
-    /// There is no such object.
     NotFound,
     /// The object has changed, or exists already.
     Conflict,
-    /// The credentials or their rights do not do.
+    /// Authentication or authorization failed.
     Denied,
-    /// The API asked for fewer calls.
     Throttled,
-    /// Another refusal.
-    Refused,
-    /// The API failed.
+    /// Any other client error.
+    Rejected,
     ServerError,
-    /// No answer within the deadline.
     TimedOut,
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     Unreachable,
 }
 
+encode_label_value!(RequestOutcome {
+    Success => "success",
+    NotFound => "not_found",
+    Conflict => "conflict",
+    Denied => "denied",
+    Throttled => "throttled",
+    Rejected => "rejected",
+    ServerError => "server_error",
+    TimedOut => "timed_out",
+    Unreachable => "unreachable",
+});
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Reconciled {
+pub(super) struct ReconcileLabels {
     pub(super) outcome: ReconcileOutcome,
     pub(super) reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct StepDone {
+pub(super) struct StepLabels {
     pub(super) step: &'static str,
     pub(super) outcome: StepOutcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct NeonCall {
+pub(super) struct NeonLabels {
     pub(super) route: &'static str,
     pub(super) outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Route {
+pub(super) struct RouteLabels {
     pub(super) route: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Wait {
+pub(super) struct PriorityLabels {
     pub(super) priority: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct KubeCall {
-    pub(super) call: &'static str,
-    pub(super) outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Call {
-    pub(super) call: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct KubeRequest {
+pub(super) struct KubernetesRequestLabels {
     pub(super) verb: &'static str,
     pub(super) resource: String,
     pub(super) outcome: RequestOutcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct PhaseOf {
+pub(super) struct ResourceLabels {
+    pub(super) verb: &'static str,
+    pub(super) resource: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PhaseLabels {
     pub(super) phase: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Class {
+pub(super) struct ClassLabels {
     pub(super) class: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Migrated {
+pub(super) struct MigrationLabels {
     pub(super) outcome: MigrationOutcome,
 }
 
-/// Every phase, so that those without a Tenant show as 0 rather than not at all.
+/// All phases, so that a phase without Tenants is reported as 0 instead of being absent.
 pub(super) fn phases() -> [Phase; 7] {
     [
         Phase::Pending,
@@ -141,8 +179,8 @@ pub(super) fn phases() -> [Phase; 7] {
     ]
 }
 
-/// The word that the status has too.
-pub(super) fn phase_word(phase: Phase) -> &'static str {
+/// The phase as in the status.
+pub(super) fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Pending => "Pending",
         Phase::Provisioning => "Provisioning",

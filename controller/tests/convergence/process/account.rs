@@ -1,94 +1,95 @@
 //! The steps that call Neon about the project, effect by effect as in the files of `apply`.
 
-use controller::accounts::Gathering;
-use controller::facts::{EndpointFacts, Facts};
-use controller::failure::Failure;
+use controller::accounts::ListingBuilder;
+use controller::error::ReconcileError;
 use controller::identity::marked_tenant;
-use controller::report::Area;
+use controller::issue::Component;
+use controller::tenant::observed::{ObservedCompute, ObservedState};
 use crds::{CreationIntent, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use neon_client::ids::ProjectId;
 use neon_client::model::Project;
 
 use super::steps::{endpoint_id, record};
-use super::{Pass, Process, installation, progress_of, save, uid_of};
+use super::{Process, Reconciliation, installation, progress_of, save, uid_of};
 use crate::world::{
-    LISTING, NotCreated, SEND_WINDOW, SETTLE_WINDOW, Stop, World, set, unreachable,
+    CreateReply, LISTING, SEND_WINDOW, SETTLE_WINDOW, Stop, World, set, unreachable,
 };
 
 impl Process {
     fn wrote(&mut self, world: &World, project: &Project) {
-        self.snapshot.wrote(project, &installation(), world.now);
+        self.snapshot
+            .record_write(project, &installation(), world.now);
     }
 
     pub(super) fn list(&mut self, world: &mut World) -> Result<(), Stop> {
         world.read()?;
-        let mut gathering = Gathering::begin(world.now);
-        gathering.page(&world.listed(), Vec::new(), &installation());
+        let mut listing = ListingBuilder::begin(world.now);
+        listing.add_page(&world.listed(), Vec::new(), &installation());
         world.pass_time(LISTING);
-        self.snapshot.replace(gathering);
+        self.snapshot.replace(listing);
         Ok(())
     }
 
     pub(super) fn create(
         &mut self,
         world: &mut World,
-        pass: &mut Pass,
-        facts: &Facts,
+        rec: &mut Reconciliation,
+        observed: &ObservedState,
         attempt: i32,
     ) -> Result<(), Stop> {
-        let wish = pass.wish()?.clone();
+        let desired = rec.desired()?.clone();
         let not_after = world.now + SEND_WINDOW;
-        pass.status.creation = Some(CreationIntent {
-            project_name: facts.project_name.clone(),
+        rec.status.creation = Some(CreationIntent {
+            project_name: observed.project_name.clone(),
             not_after: MicroTime(not_after),
             settled_at: MicroTime(not_after + SETTLE_WINDOW),
             attempt,
         });
         save(
             world,
-            pass,
-            facts,
-            &progress_of(Area::Project, Reason::CreatingProject),
+            rec,
+            observed,
+            &progress_of(Component::Project, Reason::CreatingProject),
         )?;
-        let created = match world.create(&facts.project_name, &wish)? {
-            Ok(created) => created,
-            Err(NotCreated::Ambiguous) => {
-                return Err(Stop::Failed(Failure::passing(
-                    Area::Project,
+        let created = match world.create(&observed.project_name, &desired)? {
+            CreateReply::Created(created) => created,
+            CreateReply::Ambiguous => {
+                return Err(Stop::Failed(ReconcileError::transient(
+                    Component::Project,
                     Reason::VerifyingCreation,
                     "no answer",
                 )));
             }
-            Err(NotCreated::Refused) => {
-                pass.status.creation = None;
+            CreateReply::Refused => {
+                rec.status.creation = None;
                 return Err(unreachable());
             }
         };
         self.wrote(world, &created.project);
-        record(pass, &created.project, Some(wish.effective()));
-        pass.hand.credentials = Some((created.project.id.clone(), created.password));
+        record(rec, &created.project, Some(desired.effective()));
+        rec.state.credentials = Some((created.project.id.clone(), created.password));
         save(
             world,
-            pass,
-            facts,
-            &progress_of(Area::Credentials, Reason::UpdatingSecret),
+            rec,
+            observed,
+            &progress_of(Component::Credentials, Reason::UpdatingSecret),
         )
     }
 
-    pub(super) fn take_up(
+    pub(super) fn recover_created(
         &mut self,
         world: &mut World,
-        pass: &mut Pass,
+        rec: &mut Reconciliation,
         id: &ProjectId,
     ) -> Result<(), Stop> {
         world.read()?;
         let Some(project) = world.alive(id).map(|held| held.project.clone()) else {
-            self.snapshot.deleted(id, world.now);
+            self.snapshot.record_deletion(id, world.now);
             return Ok(());
         };
         world.read()?;
-        record(pass, &project, None);
+        record(rec, &project, None);
         self.wrote(world, &project);
         Ok(())
     }
@@ -96,16 +97,16 @@ impl Process {
     pub(super) fn delete(
         &mut self,
         world: &mut World,
-        pass: &Pass,
+        rec: &Reconciliation,
         id: &ProjectId,
     ) -> Result<(), Stop> {
         let owner = world
             .projects
             .get(id)
             .and_then(|held| marked_tenant(&held.project.name, &installation()));
-        let renamed = pass.project().as_ref() == Some(id);
+        let renamed = rec.project().as_ref() == Some(id);
         assert!(
-            renamed || owner == Some(uid_of(pass.tenant.uid)),
+            renamed || owner == Some(uid_of(rec.tenant.uid)),
             "{id} is not this Tenant's to delete"
         );
         world.change(|world| {
@@ -113,14 +114,14 @@ impl Process {
                 held.deleted = true;
             }
         })?;
-        self.snapshot.deleted(id, world.now);
+        self.snapshot.record_deletion(id, world.now);
         Ok(())
     }
 
-    pub(super) fn confirm_gone(
+    pub(super) fn verify_missing(
         &mut self,
         world: &mut World,
-        pass: &mut Pass,
+        rec: &mut Reconciliation,
         id: &ProjectId,
     ) -> Result<(), Stop> {
         world.read()?;
@@ -133,30 +134,30 @@ impl Process {
             })?;
         }
         let Some(project) = world.alive(id).map(|held| held.project.clone()) else {
-            return Err(Stop::Failed(Failure::lasting(
-                Area::Project,
+            return Err(Stop::Failed(ReconcileError::permanent(
+                Component::Project,
                 Reason::ProjectNotFound,
                 "gone",
             )));
         };
         self.wrote(world, &project);
-        pass.hand.confirmed = true;
+        rec.state.project_found = true;
         Ok(())
     }
 
     pub(super) fn update(
         &mut self,
         world: &mut World,
-        pass: &mut Pass,
-        facts: &Facts,
+        rec: &mut Reconciliation,
+        observed: &ObservedState,
         id: &ProjectId,
         resize: bool,
     ) -> Result<(), Stop> {
-        let wish = pass.wish()?.clone();
+        let desired = rec.desired()?.clone();
         let updated = world.change(|world| {
             let now = world.now;
             world.alive(id).map(|held| {
-                set(&mut held.project, &facts.project_name, &wish, now);
+                set(&mut held.project, &observed.project_name, &desired, now);
                 held.project.clone()
             })
         })?;
@@ -166,21 +167,21 @@ impl Process {
             world.change(|world| {
                 let now = world.now;
                 if let Some(held) = world.alive(id) {
-                    held.compute = wish.compute;
+                    held.compute = desired.compute;
                     held.project.updated_at = now;
                 }
             })?;
-            pass.hand.endpoint = Some(EndpointFacts {
+            rec.state.compute = Some(ObservedCompute {
                 id: endpoint_id(id),
-                compute: wish.compute,
+                settings: desired.compute,
             });
         }
-        if let Some(project) = &mut pass.status.project {
-            project.name.clone_from(&facts.project_name);
-            let known = pass.hand.endpoint.is_some();
+        if let Some(project) = &mut rec.status.project {
+            project.name.clone_from(&observed.project_name);
+            let known = rec.state.compute.is_some();
             project.checked_at = known.then(|| updated.updated_at.to_string());
         }
-        pass.status.effective = Some(wish.effective());
+        rec.status.effective = Some(desired.effective());
         Ok(())
     }
 }

@@ -1,34 +1,35 @@
 //! The steps that touch the Tenant, its Secret and its database, effect by effect as in the files of `apply`.
 
-use controller::facts::{EndpointFacts, Facts};
-use controller::failure::Failure;
+use controller::error::ReconcileError;
 use controller::identity::marked_tenant;
-use controller::plan::Goal;
-use controller::report::Area;
+use controller::issue::Component;
+use controller::tenant::drift::{compute_differs, project_differs};
+use controller::tenant::intent::Intent;
+use controller::tenant::observed::{ObservedCompute, ObservedState};
 use crds::{Binding, Connection, DeletionPolicy, Effective, ProjectStatus, Reason, SchemaStatus};
 use neon_client::ids::ProjectId;
 use neon_client::model::Project;
 
-use super::{Pass, digest, installation, uid_of};
+use super::{Reconciliation, digest, installation, uid_of};
 use crate::world::{Kept, Stop, World, conflict, unreachable};
 
-pub(super) fn add_finalizer(world: &mut World, pass: &mut Pass) -> Result<(), Stop> {
-    let stored = world.stored(pass.tenant.uid)?;
+pub(super) fn add_finalizer(world: &mut World, rec: &mut Reconciliation) -> Result<(), Stop> {
+    let stored = world.stored(rec.tenant.uid)?;
     if stored.deleting
-        || stored.generation != pass.tenant.generation
-        || stored.status != pass.tenant.status
+        || stored.generation != rec.tenant.generation
+        || stored.status != rec.tenant.status
     {
         return Err(conflict());
     }
     stored.finalizer = true;
     let written = stored.clone();
-    pass.adopt_version(written);
+    rec.adopt_version(written);
     world.effect()
 }
 
-pub(super) fn let_go(world: &mut World, pass: &mut Pass) -> Result<(), Stop> {
-    let owner = uid_of(pass.tenant.uid);
-    let recorded = pass.project();
+pub(super) fn remove_finalizer(world: &mut World, rec: &mut Reconciliation) -> Result<(), Stop> {
+    let owner = uid_of(rec.tenant.uid);
+    let recorded = rec.project();
     let own = |project: &&Project| {
         recorded.as_ref() == Some(&project.id)
             || marked_tenant(&project.name, &installation()) == Some(owner)
@@ -45,13 +46,14 @@ pub(super) fn let_go(world: &mut World, pass: &mut Pass) -> Result<(), Stop> {
         .filter(own)
         .map(|project| project.id.clone())
         .collect();
-    let retains = pass.goal == Goal::Go(DeletionPolicy::Retain) && pass.status.creation.is_none();
+    let retains =
+        rec.intent == Intent::Delete(DeletionPolicy::Retain) && rec.status.creation.is_none();
     assert!(
         there.is_empty() || retains,
         "the Tenant goes and leaves {there:?} behind"
     );
-    let stored = world.stored(pass.tenant.uid)?;
-    if stored.generation != pass.tenant.generation || stored.status != pass.tenant.status {
+    let stored = world.stored(rec.tenant.uid)?;
+    if stored.generation != rec.tenant.generation || stored.status != rec.tenant.status {
         return Err(conflict());
     }
     stored.finalizer = false;
@@ -66,8 +68,8 @@ pub(super) fn endpoint_id(project: &ProjectId) -> neon_client::ids::EndpointId {
     format!("ep-{project}").parse().expect("an id")
 }
 
-pub(super) fn record(pass: &mut Pass, project: &Project, effective: Option<Effective>) {
-    pass.status.project = Some(ProjectStatus {
+pub(super) fn record(rec: &mut Reconciliation, project: &Project, effective: Option<Effective>) {
+    rec.status.project = Some(ProjectStatus {
         id: project.id.to_string(),
         region: project.region_id.to_string(),
         name: project.name.clone(),
@@ -76,58 +78,62 @@ pub(super) fn record(pass: &mut Pass, project: &Project, effective: Option<Effec
         adopted: false,
         checked_at: Some(project.updated_at.to_string()),
     });
-    pass.status.creation = None;
-    pass.status.connection = None;
-    pass.status.effective = effective;
+    rec.status.creation = None;
+    rec.status.connection = None;
+    rec.status.effective = effective;
 }
 
 pub(super) fn inspect(
     world: &mut World,
-    pass: &mut Pass,
-    facts: &Facts,
+    rec: &mut Reconciliation,
+    observed: &ObservedState,
     id: &ProjectId,
 ) -> Result<(), Stop> {
     world.read()?;
     let Some(compute) = world.alive(id).map(|held| held.compute) else {
         return Err(unreachable());
     };
-    let seen = EndpointFacts {
+    let seen = ObservedCompute {
         id: endpoint_id(id),
-        compute,
+        settings: compute,
     };
-    let wish = pass.wish()?;
-    let settled = !seen.differs_from(wish);
-    let listed = facts.listing.own.as_ref();
-    let unchanged =
-        listed.is_none_or(|listed| !listed.differs_from(wish, &facts.project_name, false));
-    if let Some(project) = &mut pass.status.project {
+    let desired = rec.desired()?;
+    let settled = !compute_differs(seen.settings, desired.compute);
+    let listed = observed.listing.own.as_ref();
+    let unchanged = listed
+        .is_none_or(|listed| !project_differs(listed, desired, &observed.project_name, false));
+    if let Some(project) = &mut rec.status.project {
         project.endpoint_id = Some(seen.id.to_string());
         if settled && unchanged {
             project.checked_at = listed.map(|listed| listed.updated_at.clone());
         }
     }
-    pass.hand.endpoint = Some(seen);
+    rec.state.compute = Some(seen);
     Ok(())
 }
 
-pub(super) fn write_secret(world: &mut World, pass: &mut Pass, id: &ProjectId) -> Result<(), Stop> {
-    let name = pass.wish()?.secret_name.clone();
-    let in_hand = pass
-        .hand
+pub(super) fn write_secret(
+    world: &mut World,
+    rec: &mut Reconciliation,
+    id: &ProjectId,
+) -> Result<(), Stop> {
+    let name = rec.desired()?.secret_name.clone();
+    let in_hand = rec
+        .state
         .credentials
         .as_ref()
         .is_some_and(|(of, _)| of == id)
-        && !pass.hand.password_rejected;
+        && !rec.state.password_rejected;
     if !in_hand {
-        fetch(world, pass, id)?;
+        fetch(world, rec, id)?;
     }
-    let password = pass
-        .hand
+    let password = rec
+        .state
         .credentials
         .as_ref()
         .map(|(_, password)| *password);
     if world.secret(&name).is_none() {
-        let owner = world.stored(pass.tenant.uid)?.uid;
+        let owner = world.stored(rec.tenant.uid)?.uid;
         world.secrets.push(Kept {
             name: name.clone(),
             owner,
@@ -142,7 +148,7 @@ pub(super) fn write_secret(world: &mut World, pass: &mut Pass, id: &ProjectId) -
     secret.project = Some(id.clone());
     secret.password = password;
     world.effect()?;
-    pass.status.connection = Some(Connection {
+    rec.status.connection = Some(Connection {
         host: format!("{}.eu.neon.tech", endpoint_id(id)),
         pooled_host: format!("{}-pooler.eu.neon.tech", endpoint_id(id)),
         port: 5432,
@@ -151,27 +157,27 @@ pub(super) fn write_secret(world: &mut World, pass: &mut Pass, id: &ProjectId) -
         ssl_mode: "require".to_owned(),
         options: None,
     });
-    pass.status.binding = Some(Binding { name });
+    rec.status.binding = Some(Binding { name });
     Ok(())
 }
 
 /// Reads the password from Neon, or resets it where the one that Neon reveals was refused already.
-fn fetch(world: &mut World, pass: &mut Pass, id: &ProjectId) -> Result<(), Stop> {
+fn fetch(world: &mut World, rec: &mut Reconciliation, id: &ProjectId) -> Result<(), Stop> {
     world.read()?;
     let revealed = world
         .alive(id)
         .map(|held| held.password)
         .ok_or_else(unreachable)?;
-    let refused = pass
-        .hand
+    let refused = rec
+        .state
         .credentials
         .take()
-        .filter(|_| pass.hand.password_rejected);
+        .filter(|_| rec.state.password_rejected);
     let same = refused.is_some_and(|(_, password)| password == revealed);
     let mut password = revealed;
-    if same || pass.hand.password_rejected && pass.hand.password_read {
+    if same || rec.state.password_rejected && rec.state.password_read {
         assert!(
-            !pass.hand.password_reset,
+            !rec.state.password_reset,
             "a password is reset once in a pass"
         );
         password = world.change(|world| {
@@ -181,29 +187,29 @@ fn fetch(world: &mut World, pass: &mut Pass, id: &ProjectId) -> Result<(), Stop>
             }
             password
         })?;
-        pass.hand.password_reset = true;
+        rec.state.password_reset = true;
     } else {
-        pass.hand.password_read = true;
+        rec.state.password_read = true;
     }
-    pass.hand.password_rejected = false;
-    pass.hand.credentials = Some((id.clone(), password));
+    rec.state.password_rejected = false;
+    rec.state.credentials = Some((id.clone(), password));
     Ok(())
 }
 
 pub(super) fn migrate(
     world: &mut World,
-    pass: &mut Pass,
-    facts: &Facts,
+    rec: &mut Reconciliation,
+    observed: &ObservedState,
     id: &ProjectId,
 ) -> Result<(), Stop> {
-    let name = pass.wish()?.secret_name.clone();
-    let password = match &pass.hand.credentials {
+    let name = rec.desired()?.secret_name.clone();
+    let password = match &rec.state.credentials {
         Some((of, password)) if of == id => Some(*password),
         _ => world.secret(&name).and_then(|secret| secret.password),
     };
     let Some(password) = password else {
-        return Err(Stop::Failed(Failure::passing(
-            Area::Credentials,
+        return Err(Stop::Failed(ReconcileError::transient(
+            Component::Credentials,
             Reason::UpdatingSecret,
             "no password",
         )));
@@ -211,27 +217,27 @@ pub(super) fn migrate(
     let version = world.schema;
     let held = world.alive(id).ok_or_else(unreachable)?;
     if held.password != password {
-        if pass.hand.password_rejected {
-            return Err(Stop::Failed(Failure::passing(
-                Area::Schema,
+        if rec.state.password_rejected {
+            return Err(Stop::Failed(ReconcileError::transient(
+                Component::Schema,
                 Reason::DatabaseUnreachable,
                 "refused",
             )));
         }
-        pass.hand.password_rejected = true;
+        rec.state.password_rejected = true;
         return Ok(());
     }
     held.schema = Some(version);
     world.effect()?;
-    pass.status.schema = Some(SchemaStatus {
+    rec.status.schema = Some(SchemaStatus {
         version: Some(version),
         target: version,
         checksum: Some(digest(version)),
         applied_at: None,
         project_id: Some(id.to_string()),
     });
-    pass.status
+    rec.status
         .last_reconcile_at
-        .clone_from(&facts.reconcile_at);
+        .clone_from(&observed.reconcile_at);
     Ok(())
 }

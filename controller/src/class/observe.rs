@@ -1,0 +1,91 @@
+//! Gathers the observed state of a class from the caches and its account's last listing.
+
+use std::collections::HashSet;
+
+use crds::{ConditionType, OrphanedProjects, Reason, TenantClass, is_true};
+use kube::{Resource, ResourceExt};
+
+use crate::context::Context;
+use crate::identity::TenantUid;
+use crate::issue::{Component, Issue};
+
+/// Orphaned projects that the status lists by id.
+const MAX_ORPHANED_IDS: usize = 20;
+
+/// The observed state of a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedClass {
+    /// Number of its Tenants.
+    pub tenants: usize,
+    /// Projects of its account that belong to this installation and to no Tenant; `None` until the account has been
+    /// listed.
+    pub orphaned: Option<OrphanedProjects>,
+    /// Why the class cannot be used.
+    pub issue: Option<Issue>,
+}
+
+pub fn observe(ctx: &Context, class: &TenantClass, tenants: usize) -> ObservedClass {
+    let name = class.name_any();
+    ObservedClass {
+        tenants,
+        orphaned: orphaned_projects(ctx, &name),
+        issue: class_issue(ctx, class),
+    }
+}
+
+fn orphaned_projects(ctx: &Context, class: &str) -> Option<OrphanedProjects> {
+    let account = ctx
+        .accounts
+        .for_class(class)?
+        .ok()
+        .filter(|account| account.is_listed())?;
+    let tenants: HashSet<TenantUid> = ctx
+        .all_tenants()
+        .filter_map(|tenant| TenantUid::parse(tenant.meta().uid.as_deref()?))
+        .collect();
+    let mut ids = account.orphaned_projects(&tenants);
+    // A project that was retained and then adopted still carries the mark of its former Tenant.
+    for adopted in ctx
+        .all_tenants()
+        .filter_map(|tenant| tenant.adopted_project()?.parse().ok())
+    {
+        ids.remove(&adopted);
+    }
+    Some(OrphanedProjects {
+        count: i64::try_from(ids.len()).unwrap_or(i64::MAX),
+        ids: ids
+            .iter()
+            .take(MAX_ORPHANED_IDS)
+            .map(ToString::to_string)
+            .collect(),
+    })
+}
+
+fn class_issue(ctx: &Context, class: &TenantClass) -> Option<Issue> {
+    let name = class.name_any();
+    let account = match ctx.accounts.for_class(&name)? {
+        Ok(account) => account,
+        Err(issue) => return Some(issue),
+    };
+    if let Some(Err(issue)) = ctx.migration_sources.for_class(&name) {
+        return Some(issue);
+    }
+    account.last_error().or_else(|| {
+        // After a restart, a class that was ready remains ready until its account has been listed again.
+        (!account.is_listed() && !was_ready(class)).then(|| {
+            Issue::new(
+                Component::Project,
+                Reason::Waiting,
+                "waiting for the first listing of the account's projects",
+            )
+        })
+    })
+}
+
+/// Whether the recorded status reports the current spec as ready.
+fn was_ready(class: &TenantClass) -> bool {
+    class.status.as_ref().is_some_and(|status| {
+        status.observed_generation == class.metadata.generation
+            && is_true(&status.conditions, ConditionType::Ready)
+    })
+}

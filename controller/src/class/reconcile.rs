@@ -1,0 +1,152 @@
+//! The reconciliation of a class.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::{OrphanedProjects, Reason, TenantClass, TenantClassStatus};
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
+use service_kit::error_chain;
+use tracing::{info, warn};
+
+use super::apply::apply;
+use super::fingerprint::fingerprint;
+use super::observe::observe;
+use super::plan::plan;
+use super::status::{build_status, terminating_message};
+use crate::cluster::ClusterError;
+use crate::context::Context;
+
+/// Wait after a conflict with another writer.
+const CONFLICT_RETRY: Duration = Duration::from_millis(500);
+
+/// Reconciles the classes, and remembers the last fingerprint of each.
+pub struct ClassReconciler {
+    pub ctx: Arc<Context>,
+    fingerprints: Mutex<HashMap<String, u64>>,
+}
+
+impl ClassReconciler {
+    pub fn new(ctx: Arc<Context>) -> Self {
+        Self {
+            ctx,
+            fingerprints: Mutex::default(),
+        }
+    }
+
+    /// Forgets a deleted class and queues its Tenants, which then report that it does not exist.
+    pub fn forget(&self, class: &str) {
+        self.ctx.accounts.remove_class(class);
+        self.ctx.migration_sources.remove_class(class);
+        self.ctx.metrics.remove_class(class);
+        self.fingerprints.lock().remove(class);
+        self.enqueue_tenants(class);
+    }
+
+    fn enqueue_tenants(&self, class: &str) {
+        for tenant in self.ctx.tenants_of(class) {
+            self.ctx.enqueue(ObjectRef::from_obj(&*tenant));
+        }
+    }
+
+    /// Queues the Tenants of a class that changed since its last reconciliation.
+    fn enqueue_tenants_if_changed(&self, class: &TenantClass) {
+        let name = class.name_any();
+        let current = fingerprint(&self.ctx, class);
+        let previous = self.fingerprints.lock().insert(name.clone(), current);
+        if previous == Some(current) {
+            return;
+        }
+        if previous.is_some() {
+            info!(class.name = %name, "class changed; reconciling its tenants");
+        }
+        self.enqueue_tenants(&name);
+    }
+}
+
+/// Reconciles one class. Errors are logged; the returned action says when to retry.
+pub async fn reconcile(
+    class: Arc<TenantClass>,
+    reconciler: Arc<ClassReconciler>,
+) -> Result<Action, Infallible> {
+    match run(&class, &reconciler).await {
+        Ok(()) => Ok(Action::await_change()),
+        Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => {
+            Ok(Action::requeue(CONFLICT_RETRY))
+        }
+        Err(error) => {
+            warn!(
+                class.name = %class.name_any(),
+                error = %error_chain(&error),
+                "failed to reconcile the class"
+            );
+            Ok(Action::requeue(reconciler.ctx.config.retry.backoff_max))
+        }
+    }
+}
+
+async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), ClusterError> {
+    let ctx = &reconciler.ctx;
+    let name = class.name_any();
+    ctx.load_class(class).await?;
+    // An incomplete count could remove the finalizer of a class that has Tenants. Once the caches are synced, all classes
+    // are queued again.
+    if !ctx.caches_synced.is_cancelled() {
+        return Ok(());
+    }
+    let tenants = ctx.tenants_of(&name).count();
+    let Some(class) = apply(ctx, class, plan(class, tenants > 0)).await? else {
+        return Ok(());
+    };
+    let observed = observe(ctx, &class, tenants);
+    let status = build_status(&class, &observed, Timestamp::now());
+    if let Some(orphaned) = &observed.orphaned {
+        ctx.metrics.set_orphaned_projects(&name, orphaned.count);
+        report_orphaned(ctx, &class, orphaned);
+    }
+    report_terminating(ctx, &class, &status);
+    if class.status.as_ref() != Some(&status) {
+        ctx.cluster.write_class_status(&class, &status).await?;
+    }
+    reconciler.enqueue_tenants_if_changed(&class);
+    Ok(())
+}
+
+/// Warns about orphaned projects, whenever they change.
+fn report_orphaned(ctx: &Context, class: &TenantClass, orphaned: &OrphanedProjects) {
+    let before = class
+        .status
+        .as_ref()
+        .and_then(|status| status.orphaned_projects.as_ref());
+    if orphaned.count == 0 || Some(orphaned) == before {
+        return;
+    }
+    let ids = orphaned.ids.join(", ");
+    warn!(
+        class.name = %class.name_any(),
+        projects.count = orphaned.count,
+        projects.ids = ids,
+        "account has orphaned projects"
+    );
+    let note = format!(
+        "{} projects of this installation belong to no Tenant. The controller does not delete them, and they incur \
+         costs: {ids}",
+        orphaned.count
+    );
+    ctx.events
+        .warning(class.object_ref(&()), Reason::OrphanedProjects, &note);
+}
+
+/// Publishes once why a class that is being deleted still exists.
+fn report_terminating(ctx: &Context, class: &TenantClass, status: &TenantClassStatus) {
+    let reported = class.status.as_ref().and_then(terminating_message);
+    if let (None, Some(note)) = (reported, terminating_message(status)) {
+        ctx.events
+            .warning(class.object_ref(&()), Reason::ClassTerminating, note);
+    }
+}

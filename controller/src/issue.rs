@@ -1,0 +1,34 @@
+//! What keeps an object from being ready, as its conditions report it. Pure: no I/O, no clock.
+
+use crds::Reason;
+
+/// A problem, or work that is still in progress, with one component of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Issue {
+    pub component: Component,
+    /// Reason of the conditions.
+    pub reason: Reason,
+    /// What happened and what to do. Never contains a secret.
+    pub message: String,
+}
+
+impl Issue {
+    pub fn new(component: Component, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            component,
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// The components of a Tenant, in the order in which they are created. Each has its own condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    /// The project, and what it needs first: the spec, the class and the Neon account.
+    Project,
+    /// The connection Secret.
+    Credentials,
+    /// The database schema.
+    Schema,
+}

@@ -1,0 +1,105 @@
+//! Leader election through a `Lease` of `coordination.k8s.io`: only the replica that holds the
+//! Lease acts.
+//!
+//! The leader renews the Lease. Another replica may take it once it has been unchanged for its
+//! whole duration. Three rules ensure that at most one replica acts as leader, whatever the clocks
+//! of the machines show:
+//!
+//! - Replicas never compare wall clocks. A standby measures with its own monotonic clock how long
+//! the
+//!   Lease has been unchanged, starting when the standby observed the last change.
+//! - The leader counts from *before* it sent its last successful renewal and stops acting after the
+//!   renew deadline, which is shorter than the duration that standbys wait.
+//! - Every write names the resource version that it replaces. If two replicas write at the same
+//! time,
+//!   the API server rejects one of them.
+//!
+//! Two cases remain: a clock that runs a third slower than another replica's, and a request that
+//! was sent before the Lease was lost. Effects are therefore also guarded by resource versions.
+
+mod campaign;
+mod clock;
+mod error_log;
+mod leader_elector;
+mod lease_client;
+mod renewal;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+use crate::health::Health;
+use clock::SystemClock;
+use leader_elector::LeaderElector;
+use renewal::{Leadership, LeaseValidity};
+use store::KubeLeaseStore;
+
+/// If the release does not succeed within this time, the Lease is left to expire.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A candidacy for the Lease.
+#[derive(Debug)]
+pub struct LeaderElection {
+    elector: LeaderElector<KubeLeaseStore, SystemClock>,
+}
+
+impl LeaderElection {
+    pub fn new(client: Client, namespace: &str, config: &config::Lease) -> Self {
+        let store = KubeLeaseStore::new(client, namespace, &config.name);
+        Self {
+            elector: LeaderElector::new(store, SystemClock::new(), config.clone()),
+        }
+    }
+
+    /// Waits without a limit until this process holds the Lease; logs errors and retries. Returns
+    /// `None` if `stop` is cancelled first. Sets the role in `health` to standby once the API
+    /// server has answered.
+    pub async fn acquire(self, health: &Health, stop: &CancellationToken) -> Option<LeaseGuard> {
+        let leadership = self.elector.acquire(health, stop).await?;
+        Some(LeaseGuard { leadership })
+    }
+}
+
+/// The held Lease, renewed by a background task. Dropping the guard stops the renewal, so that the
+/// Lease expires; [`LeaseGuard::release`] lets another replica take over without waiting for that.
+#[derive(Debug)]
+pub struct LeaseGuard {
+    leadership: Leadership<KubeLeaseStore, SystemClock>,
+}
+
+impl LeaseGuard {
+    /// A token that is cancelled when this process is no longer the leader, at least
+    /// `duration - renew_deadline` before another replica may take the Lease.
+    /// [`LeaseGuard::release`] never cancels it.
+    pub fn lost(&self) -> CancellationToken {
+        self.leadership.lost()
+    }
+
+    /// A handle for checking leadership immediately before an effect.
+    pub fn leader_guard(&self) -> LeaderGuard {
+        LeaderGuard(self.leadership.validity())
+    }
+
+    /// Releases the Lease, so that another replica can take over immediately. The caller must have
+    /// stopped all effects. Returns whether the Lease was released; if not, it expires.
+    pub async fn release(self) -> bool {
+        self.leadership.release(RELEASE_TIMEOUT).await
+    }
+}
+
+/// Checks whether this process is the leader. The check reads the clock and does not depend on when
+/// the renewal task runs, so that a process that was frozen and resumes gets the right answer.
+#[derive(Clone, Debug)]
+pub struct LeaderGuard(LeaseValidity<SystemClock>);
+
+impl LeaderGuard {
+    /// Whether this process may act now.
+    pub fn is_leader(&self) -> bool {
+        self.0.is_valid()
+    }
+}

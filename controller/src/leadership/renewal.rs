@@ -1,0 +1,210 @@
+//! The held Lease: renewal in the background, a check of its validity by the clock, and its
+//! release.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::clock::{Clock, MonotonicInstant};
+use super::error_log::ErrorLogThrottle;
+use super::lease_client::LeaseClient;
+use super::store::{LeaseRecord, LeaseStore, LeaseUpdate, StoreError};
+
+/// The Lease while this process holds it. Dropping it stops the renewal.
+#[derive(Debug)]
+pub(super) struct Leadership<S, C> {
+    validity: LeaseValidity<C>,
+    stop: CancellationToken,
+    renewal: JoinHandle<(LeaseClient<S, C>, LeaseRecord)>,
+}
+
+impl<S: LeaseStore, C: Clock> Leadership<S, C> {
+    /// `sent_at` is the time before the write that acquired the Lease was sent.
+    pub(super) fn start(
+        client: LeaseClient<S, C>,
+        record: LeaseRecord,
+        sent_at: MonotonicInstant,
+    ) -> Self {
+        let validity = LeaseValidity {
+            clock: client.clock.clone(),
+            valid_until_us: Arc::new(AtomicU64::new(0)),
+            lost: CancellationToken::new(),
+        };
+        validity.extend(sent_at + client.config.renew_deadline);
+        let stop = CancellationToken::new();
+        let renewal = tokio::spawn(renew(client, record, validity.clone(), stop.clone()));
+        Self {
+            validity,
+            stop,
+            renewal,
+        }
+    }
+
+    pub(super) fn lost(&self) -> CancellationToken {
+        self.validity.lost.clone()
+    }
+
+    pub(super) fn validity(&self) -> LeaseValidity<C> {
+        self.validity.clone()
+    }
+
+    /// Returns whether the Lease was released within `timeout`.
+    pub(super) async fn release(mut self, timeout: Duration) -> bool {
+        self.stop.cancel();
+        let Ok((client, record)) = (&mut self.renewal).await else {
+            return false;
+        };
+        if self.validity.lost.is_cancelled() {
+            return false;
+        }
+        // Leadership ends here, whether or not the write succeeds.
+        self.validity.expire();
+        let update = LeaseUpdate {
+            holder: None,
+            ..client.update(record.transitions, false)
+        };
+        let write = async {
+            match client
+                .store
+                .write(Some(&record.version), update.clone())
+                .await
+            {
+                Err(StoreError::Conflict) => {
+                    // The response to the last renewal was lost, or another client edited the
+                    // object.
+                    let own = client.read_own(record.transitions, timeout).await?;
+                    let record = own.ok_or(StoreError::Conflict)?;
+                    client.store.write(Some(&record.version), update).await
+                }
+                written => written,
+            }
+        };
+        match client.with_timeout(timeout, write).await {
+            Ok(_) => {
+                info!("released the lease");
+                true
+            }
+            Err(error) => {
+                warn!(error = %error, "failed to release the lease; it will expire");
+                false
+            }
+        }
+    }
+}
+
+impl<S, C> Drop for Leadership<S, C> {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.renewal.abort();
+    }
+}
+
+/// Renews the Lease until `stop` is cancelled or the Lease is lost.
+async fn renew<S: LeaseStore, C: Clock>(
+    client: LeaseClient<S, C>,
+    mut record: LeaseRecord,
+    validity: LeaseValidity<C>,
+    stop: CancellationToken,
+) -> (LeaseClient<S, C>, LeaseRecord) {
+    let (clock, config) = (&client.clock, &client.config);
+    let mut errors = ErrorLogThrottle::default();
+    let mut pause = config.retry_interval;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return (client, record),
+            () = clock.sleep(pause.min(validity.remaining())) => {}
+        }
+        pause = config.retry_interval;
+        let remaining = validity.remaining();
+        if remaining.is_zero() {
+            error!(reason = "not renewed in time", "lost the lease");
+            validity.revoke();
+            return (client, record);
+        }
+        // A request without a response must leave time for another attempt.
+        let timeout = (config.renew_deadline / 2).min(remaining);
+        let sent_at = clock.now();
+        let update = client.update(record.transitions, false);
+        let write = client.store.write(Some(&record.version), update);
+        let lost_because = match client.with_timeout(timeout, write).await {
+            Ok(renewed) => {
+                record = renewed;
+                validity.extend(sent_at + config.renew_deadline);
+                errors.reset();
+                None
+            }
+            // Another client edited the object, or the response to an earlier renewal was lost.
+            Err(StoreError::Conflict) => {
+                match client
+                    .read_own(record.transitions, validity.remaining())
+                    .await
+                {
+                    Ok(Some(own)) => {
+                        record = own;
+                        pause = Duration::ZERO;
+                        None
+                    }
+                    Ok(None) => Some("taken by another replica"),
+                    Err(error) => {
+                        errors.log("failed to read the lease", &error, clock.now());
+                        None
+                    }
+                }
+            }
+            Err(StoreError::Missing) => Some("deleted"),
+            Err(error) => {
+                if matches!(error, StoreError::TimedOut) {
+                    pause = Duration::ZERO;
+                }
+                errors.log("failed to renew the lease", &error, clock.now());
+                None
+            }
+        };
+        if let Some(reason) = lost_because {
+            error!(reason, "lost the lease");
+            validity.revoke();
+            return (client, record);
+        }
+    }
+}
+
+/// Whether the Lease is still valid, by the clock. Clones share the state.
+#[derive(Clone, Debug)]
+pub(super) struct LeaseValidity<C> {
+    clock: C,
+    /// A [`MonotonicInstant`] in microseconds.
+    valid_until_us: Arc<AtomicU64>,
+    lost: CancellationToken,
+}
+
+impl<C: Clock> LeaseValidity<C> {
+    pub(super) fn is_valid(&self) -> bool {
+        !self.lost.is_cancelled() && !self.remaining().is_zero()
+    }
+
+    /// How much longer the Lease is valid without another renewal.
+    fn remaining(&self) -> Duration {
+        let until = Duration::from_micros(self.valid_until_us.load(Ordering::Acquire));
+        until.saturating_sub(self.clock.now())
+    }
+
+    fn extend(&self, until: MonotonicInstant) {
+        let until_us = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
+        self.valid_until_us.store(until_us, Ordering::Release);
+    }
+
+    /// Ends the validity without reporting the Lease as lost.
+    fn expire(&self) {
+        self.valid_until_us.store(0, Ordering::Release);
+    }
+
+    /// Ends the validity and reports the Lease as lost.
+    fn revoke(&self) {
+        self.expire();
+        self.lost.cancel();
+    }
+}

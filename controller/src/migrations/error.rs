@@ -1,0 +1,293 @@
+//! Errors of migrating a database, and what they mean for the Tenant.
+//!
+//! The messages end up in statuses, events and logs, so they contain no password and no values from
+//! a tenant's rows.
+
+use std::fmt;
+use std::time::Duration;
+
+use crds::Reason;
+
+use super::server_error::ServerError;
+
+const QUOTA_HINT: &str = "raise spec.quota (or the class's default, if the Tenant sets no quota), or wait for the next billing period; \
+                          to retry now, set the annotation dbpertenant.dev/reconcile-at";
+/// The controller owns the allowlist of the project: it would revert a change made in Neon.
+const ADDRESS_HINT: &str = "add the controller's address to spec.allowedIPs";
+const UNREACHABLE_HINT: &str = "the controller retries; if the error persists, check in Neon whether the project's compute starts";
+
+/// A failed call of [`migrate`](super::migrate), with the progress it made.
+#[derive(Debug)]
+pub struct MigrationFailure {
+    pub error: MigrationError,
+    /// The highest version that the database had when it was last read. `None` if it has none or
+    /// was not read; the caller then keeps the version that it knows.
+    pub version: Option<i64>,
+    /// The versions that this call applied before it failed. They stay applied.
+    pub applied: Vec<i64>,
+}
+
+impl fmt::Display for MigrationFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for MigrationFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Why a database is not at the version of its set of migrations.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    #[error(
+        "a connection to {address} requires TLS: only loopback addresses may be used without it"
+    )]
+    PlaintextRefused {
+        /// Host and port, as in the other variants.
+        address: String,
+    },
+    #[error("{address} is not a valid database address")]
+    InvalidHost { address: String },
+    #[error("failed to connect to {address} ({attempts} attempts in {:.1} s)", waited.as_secs_f64())]
+    Unreachable {
+        address: String,
+        attempts: u32,
+        waited: Duration,
+        /// The error of the last attempt.
+        #[source]
+        source: Box<DatabaseConnectError>,
+    },
+    /// The server does not support TLS, or its certificate is not trusted or is for another host.
+    #[error("the server at {address} cannot be trusted: {message}")]
+    Untrusted { address: String, message: String },
+    #[error("the database rejected the login of role {role}: {server}")]
+    Authentication { role: String, server: ServerError },
+    #[error("the database does not exist: {server}")]
+    DatabaseMissing { server: ServerError },
+    #[error("another process has held the migration lock for more than {} s", waited.as_secs())]
+    Locked { waited: Duration },
+    /// A statement of a migration failed. If the file runs in a transaction, it was rolled back.
+    #[error(transparent)]
+    Statement(Box<StatementError>),
+    /// One of the controller's own queries failed.
+    #[error("{operation} failed: {server}")]
+    Server {
+        operation: String,
+        server: ServerError,
+    },
+    #[error("the connection ended while {operation}")]
+    Interrupted {
+        operation: String,
+        #[source]
+        source: DatabaseConnectError,
+    },
+    #[error("timed out after {} s while {operation}", limit.as_secs())]
+    TimedOut { operation: String, limit: Duration },
+    #[error(
+        "{file} was changed after it was applied: restore its content, and put the change into a new file"
+    )]
+    Changed { version: i64, file: String },
+    #[error("migration {version} has been applied but its file is missing: restore the file")]
+    Missing { version: i64 },
+    #[error(
+        "the database has migration {version}, which is newer than the latest known migration {target}: \
+         the controller does not change the database"
+    )]
+    Ahead {
+        /// The highest version that the database has.
+        version: i64,
+        /// The highest version of the set.
+        target: i64,
+    },
+    /// A migration that runs in a transaction is recorded as started and not finished.
+    #[error(
+        "_sqlx_migrations records {file} as unfinished: check what it left behind, repair it, and delete row {version}"
+    )]
+    Dirty { version: i64, file: String },
+    #[error("the table _sqlx_migrations does not have the format that sqlx creates")]
+    InvalidMigrationsTable,
+}
+
+impl MigrationError {
+    /// Whether the same call may succeed later without a change of settings.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.is_transient(),
+            Self::Locked { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
+            Self::Statement(error) => error.server.is_transient(),
+            Self::Server { server, .. } => server.is_transient(),
+            Self::PlaintextRefused { .. }
+            | Self::InvalidHost { .. }
+            | Self::Untrusted { .. }
+            | Self::Authentication { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::Changed { .. }
+            | Self::Missing { .. }
+            | Self::Ahead { .. }
+            | Self::Dirty { .. }
+            | Self::InvalidMigrationsTable => false,
+        }
+    }
+
+    /// What an operator can do, if the error message does not say.
+    pub fn hint(&self) -> Option<&'static str> {
+        let Self::Unreachable { source, .. } = self else {
+            return None;
+        };
+        Some(match source.as_ref() {
+            DatabaseConnectError::Server(server) if server.is_quota_exceeded() => QUOTA_HINT,
+            DatabaseConnectError::Server(server) if server.is_address_blocked() => ADDRESS_HINT,
+            _ => UNREACHABLE_HINT,
+        })
+    }
+
+    /// The reason for the condition `SchemaReady`.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable { source, .. } if source.is_quota_exceeded() => Reason::QuotaExceeded,
+            Self::PlaintextRefused { .. }
+            | Self::InvalidHost { .. }
+            | Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Authentication { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::Interrupted { .. }
+            | Self::TimedOut { .. } => Reason::DatabaseUnreachable,
+            Self::Locked { .. } => Reason::Migrating,
+            Self::Statement(_)
+            | Self::Server { .. }
+            | Self::Dirty { .. }
+            | Self::InvalidMigrationsTable => Reason::MigrationFailed,
+            Self::Changed { .. } => Reason::MigrationChanged,
+            Self::Missing { .. } => Reason::MigrationMissing,
+            Self::Ahead { .. } => Reason::SchemaAhead,
+        }
+    }
+}
+
+/// Why a connection could not be opened, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseConnectError {
+    /// The network or the TLS handshake failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Server(ServerError),
+    #[error("no response within {:.1} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The server did not follow Postgres' protocol.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl DatabaseConnectError {
+    fn is_quota_exceeded(&self) -> bool {
+        matches!(self, Self::Server(server) if server.is_quota_exceeded())
+    }
+
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::TimedOut(_) | Self::Protocol(_) => true,
+            Self::Server(server) => !server.is_permanent(),
+        }
+    }
+}
+
+/// A statement of a migration that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementError {
+    pub file: String,
+    /// The line of the statement, starting at 1. `None` if the commit failed.
+    pub line: Option<usize>,
+    pub server: ServerError,
+}
+
+impl fmt::Display for StatementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}, line {line}: {}", self.file, self.server),
+            None => write!(f, "{}, at commit: {}", self.file, self.server),
+        }
+    }
+}
+
+impl std::error::Error for StatementError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(code: &str, message: &str) -> ServerError {
+        ServerError {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            detail: None,
+            hint: None,
+        }
+    }
+
+    #[test]
+    fn a_failed_statement_is_displayed_with_file_line_and_postgres_error() {
+        let error = StatementError {
+            file: "0002_threads.sql".to_owned(),
+            line: Some(14),
+            server: ServerError {
+                hint: Some("Perhaps you meant \"title\".".to_owned()),
+                ..server("42703", "column \"titel\" does not exist")
+            },
+        };
+        assert_eq!(
+            MigrationError::Statement(Box::new(error)).to_string(),
+            "0002_threads.sql, line 14: column \"titel\" does not exist (42703). Hint: Perhaps you meant \"title\""
+        );
+    }
+
+    #[test]
+    fn transient_and_permanent_errors_are_told_apart() {
+        let statement = |code| {
+            let server = server(code, "message");
+            MigrationError::Statement(Box::new(StatementError {
+                file: "1_a.sql".to_owned(),
+                line: None,
+                server,
+            }))
+        };
+        for code in ["40P01", "55P03", "53100", "57P01", "08006"] {
+            assert!(statement(code).is_transient(), "{code}");
+        }
+        for code in ["42601", "42P07", "23505", "57014", "25001", "XX000"] {
+            assert!(!statement(code).is_transient(), "{code}");
+        }
+        let unreachable = |message| MigrationError::Unreachable {
+            address: "host:5432".to_owned(),
+            attempts: 1,
+            waited: Duration::ZERO,
+            source: Box::new(DatabaseConnectError::Server(server("XX000", message))),
+        };
+        assert!(unreachable("the endpoint could not be found").is_transient());
+        assert!(!unreachable("Your project has exceeded the compute time quota.").is_transient());
+        for (message, reason, hint) in [
+            (
+                "Your project has exceeded the active time quota.",
+                Reason::QuotaExceeded,
+                QUOTA_HINT,
+            ),
+            (
+                "This IP address 192.0.2.1 is not allowed to connect to this endpoint.",
+                Reason::DatabaseUnreachable,
+                ADDRESS_HINT,
+            ),
+            (
+                "Couldn't connect to compute node",
+                Reason::DatabaseUnreachable,
+                UNREACHABLE_HINT,
+            ),
+        ] {
+            let error = unreachable(message);
+            assert_eq!((error.reason(), error.hint()), (reason, Some(hint)));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Limits on migrations.
+
+use std::time::Duration;
+
+/// Maximum number of migrations in a set.
+pub(super) const MAX_MIGRATIONS: usize = 10_000;
+/// Maximum size of the SQL of a set, in bytes.
+pub(super) const MAX_SQL_BYTES: usize = 16 * 1024 * 1024;
+
+/// Timeouts of one call of [`migrate`](super::migrate).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationLimits {
+    /// One attempt to connect, with TCP, TLS and authentication. It leaves a suspended compute
+    /// enough time to start.
+    pub connect_timeout: Duration,
+    /// All attempts to connect, while a compute starts or is being created.
+    pub connect_total_timeout: Duration,
+    /// Waiting until another process has finished migrating the same database.
+    pub lock_timeout: Duration,
+    /// Waiting of one statement for a table lock. It is short because all later queries on that
+    /// table queue behind the waiting statement.
+    pub table_lock_timeout: Duration,
+    /// One statement of a migration.
+    pub statement_timeout: Duration,
+    /// One file with all its statements, including the network.
+    pub file_timeout: Duration,
+    /// One of the controller's own queries.
+    pub query_timeout: Duration,
+}
+
+impl MigrationLimits {
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    pub const CONNECT_TOTAL_TIMEOUT: Duration = Duration::from_secs(45);
+    pub const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
+    pub const TABLE_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+    pub const STATEMENT_TIMEOUT: Duration = Duration::from_mins(10);
+    pub const FILE_TIMEOUT: Duration = Duration::from_mins(30);
+    pub const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
+}
+
+impl Default for MigrationLimits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Self::CONNECT_TIMEOUT,
+            connect_total_timeout: Self::CONNECT_TOTAL_TIMEOUT,
+            lock_timeout: Self::LOCK_TIMEOUT,
+            table_lock_timeout: Self::TABLE_LOCK_TIMEOUT,
+            statement_timeout: Self::STATEMENT_TIMEOUT,
+            file_timeout: Self::FILE_TIMEOUT,
+            query_timeout: Self::QUERY_TIMEOUT,
+        }
+    }
+}

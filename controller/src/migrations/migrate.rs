@@ -1,0 +1,155 @@
+//! Brings one database to the version of a set of migrations.
+//!
+//! An up-to-date database takes one connection and one query. Otherwise this module takes the lock,
+//! reads the applied migrations again, and applies each missing file. An interruption at any point,
+//! by an error, a dropped future or a killed process, leaves only complete files, and the next call
+//! continues with the first missing one.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info};
+
+use super::error::{MigrationError, MigrationFailure};
+use super::execute::execute;
+use super::limits::MigrationLimits;
+use super::migration_state::{MigrationState, compare};
+use super::session::{DatabaseState, Session};
+use super::set::MigrationSet;
+use super::target::DatabaseTarget;
+
+/// Between two attempts to take the lock; it doubles after each.
+const INITIAL_LOCK_PAUSE: Duration = Duration::from_millis(20);
+const MAX_LOCK_PAUSE: Duration = Duration::from_millis(500);
+
+/// The result of a successful call: the database is at the version of the set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationReport {
+    /// The version of the database and of the set.
+    pub version: i64,
+    /// The digest of the set.
+    pub digest: String,
+    /// The versions that this call applied, in order; empty if the database was up to date.
+    pub applied: Vec<i64>,
+    /// Since before the first attempt to connect.
+    pub elapsed: Duration,
+}
+
+/// Brings the database `target` to the version of `set`. The call is idempotent.
+///
+/// The future can be dropped at any point: within about a second, the server rolls back the current
+/// file and releases the lock.
+pub async fn migrate(
+    target: &DatabaseTarget,
+    set: &MigrationSet,
+    limits: &MigrationLimits,
+) -> Result<MigrationReport, MigrationFailure> {
+    let started = Instant::now();
+    let mut progress = MigrationProgress::default();
+    match run(target, set, limits, &mut progress).await {
+        Ok(()) => Ok(MigrationReport {
+            version: set.target_version(),
+            digest: set.digest().to_owned(),
+            applied: progress.applied,
+            elapsed: started.elapsed(),
+        }),
+        Err(error) => Err(MigrationFailure {
+            error,
+            version: progress.version,
+            applied: progress.applied,
+        }),
+    }
+}
+
+#[derive(Default)]
+struct MigrationProgress {
+    version: Option<i64>,
+    applied: Vec<i64>,
+}
+
+async fn run(
+    target: &DatabaseTarget,
+    set: &MigrationSet,
+    limits: &MigrationLimits,
+    progress: &mut MigrationProgress,
+) -> Result<(), MigrationError> {
+    let mut session = Session::open(target, limits).await?;
+    let state = session.read_state().await?;
+    progress.version = state.current_version();
+    if !pending(&state, set)?.is_empty() {
+        migrate_locked(&mut session, &state, set, progress).await?;
+    }
+    session.close().await;
+    Ok(())
+}
+
+async fn migrate_locked(
+    session: &mut Session<'_>,
+    last_read: &DatabaseState,
+    set: &MigrationSet,
+    progress: &mut MigrationProgress,
+) -> Result<(), MigrationError> {
+    let (state, versions) = wait_for_lock(session, last_read, set).await?;
+    progress.version = state.current_version();
+    if versions.is_empty() {
+        return Ok(());
+    }
+    if !state.has_table {
+        session.create_migrations_table().await?;
+    }
+    for migration in versions.iter().filter_map(|version| set.get(*version)) {
+        let started = Instant::now();
+        execute(session, migration).await?;
+        progress.applied.push(migration.version());
+        progress.version = progress.version.max(Some(migration.version()));
+        info!(
+            migration.version = migration.version(),
+            migration.file = migration.file_name(),
+            elapsed_ms = started.elapsed().as_millis(),
+            "applied migration"
+        );
+    }
+    Ok(())
+}
+
+/// Takes the lock, and returns the state of the database under it and the versions to apply. If
+/// another process completes the migration meanwhile, returns without the lock and with no versions
+/// to apply.
+async fn wait_for_lock(
+    session: &mut Session<'_>,
+    last_read: &DatabaseState,
+    set: &MigrationSet,
+) -> Result<(DatabaseState, Vec<i64>), MigrationError> {
+    let started = Instant::now();
+    let lock_timeout = session.limits().lock_timeout;
+    let mut pause = INITIAL_LOCK_PAUSE;
+    loop {
+        let (locked, state) = session.try_lock(last_read).await?;
+        let versions = pending(&state, set)?;
+        if locked || versions.is_empty() {
+            return Ok((state, versions));
+        }
+        let waited = started.elapsed();
+        if waited + pause >= lock_timeout {
+            return Err(MigrationError::Locked { waited });
+        }
+        debug!("another process is migrating the database; waiting");
+        sleep(pause).await;
+        pause = (pause * 2).min(MAX_LOCK_PAUSE);
+    }
+}
+
+/// The versions to apply, or an error if the database does not match the set.
+fn pending(state: &DatabaseState, set: &MigrationSet) -> Result<Vec<i64>, MigrationError> {
+    match compare(&state.applied, set) {
+        MigrationState::UpToDate => Ok(Vec::new()),
+        MigrationState::Pending { versions } => Ok(versions),
+        MigrationState::Ahead { version } => Err(MigrationError::Ahead {
+            version,
+            target: set.target_version(),
+        }),
+        MigrationState::Changed { version, file } => Err(MigrationError::Changed { version, file }),
+        MigrationState::Missing { version } => Err(MigrationError::Missing { version }),
+        MigrationState::Dirty { version, file } => Err(MigrationError::Dirty { version, file }),
+    }
+}

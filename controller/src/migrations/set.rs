@@ -1,0 +1,374 @@
+//! The validated, ordered set of migrations that a tenant database should have.
+//!
+//! Creating a set checks everything that can be checked without a database, so that later steps
+//! need not: duplicate versions, SQL that would leave its transaction, an empty set.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use sqlx::migrate::{Migration as SqlxMigration, MigrationType};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
+
+use super::file_name;
+use super::limits::{MAX_MIGRATIONS, MAX_SQL_BYTES};
+use super::set_error::MigrationSetError;
+use super::statements::{self, Statement};
+
+/// sqlx's marker, at the start of a file, for a migration that must not run in a transaction.
+const NO_TRANSACTION: &str = "-- no-transaction";
+
+/// A validated migration.
+pub struct Migration {
+    file_name: String,
+    inner: SqlxMigration,
+    statements: Vec<Statement>,
+}
+
+impl Migration {
+    /// The number at the start of the file name; greater than zero and unique in the set.
+    pub fn version(&self) -> i64 {
+        self.inner.version
+    }
+
+    /// The rest of the file name, with each `_` replaced by a space.
+    pub fn description(&self) -> &str {
+        &self.inner.description
+    }
+
+    /// The name of the file, or the key in the ConfigMap.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    pub fn sql(&self) -> &str {
+        self.inner.sql.as_str()
+    }
+
+    /// SHA-384 of the SQL, as in `_sqlx_migrations`.
+    pub fn checksum(&self) -> &[u8] {
+        &self.inner.checksum
+    }
+
+    /// Whether the migration must not run in a transaction. It then consists of one statement,
+    /// which must be safe to run twice.
+    pub fn no_transaction(&self) -> bool {
+        self.inner.no_tx
+    }
+
+    /// The statements in order; at least one.
+    pub(super) fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    /// Returns `Ok(None)` for a file that is not SQL.
+    fn parse(file_name: String, sql: String) -> Result<Option<Self>, MigrationSetError> {
+        let name = match file_name::parse(&file_name) {
+            Ok(Some(name)) => name,
+            Ok(None) => return Ok(None),
+            Err(problem) => {
+                return Err(MigrationSetError::InvalidFileName {
+                    file: file_name,
+                    problem,
+                });
+            }
+        };
+        let no_transaction = sql.starts_with(NO_TRANSACTION);
+        let statements = parse_statements(&file_name, &sql, no_transaction)?;
+        let inner = SqlxMigration::new(
+            name.version,
+            name.description.into(),
+            MigrationType::Simple,
+            // A migration is SQL from a file by definition.
+            AssertSqlSafe(sql).into_sql_str(),
+            no_transaction,
+        );
+        Ok(Some(Self {
+            file_name,
+            inner,
+            statements,
+        }))
+    }
+}
+
+impl fmt::Debug for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file_name)
+    }
+}
+
+/// Splits a file into statements and rejects those that a migration must not contain.
+fn parse_statements(
+    file: &str,
+    sql: &str,
+    no_transaction: bool,
+) -> Result<Vec<Statement>, MigrationSetError> {
+    if let Some(at) = sql.find('\0') {
+        let line = 1 + sql[..at].matches('\n').count();
+        return Err(MigrationSetError::Forbidden {
+            file: file.to_owned(),
+            line,
+            what: "a zero byte",
+        });
+    }
+    let statements = statements::split(sql).map_err(|token| MigrationSetError::Unterminated {
+        file: file.to_owned(),
+        line: token.line,
+        what: token.what,
+    })?;
+    for statement in &statements {
+        let what = match statement.head.first().map_or("", String::as_str) {
+            _ if statement.copies_from_client => "COPY ... FROM stdin: the migrator sends no data",
+            "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT"
+            | "RELEASE" => "transaction control statements: the whole file runs in one transaction",
+            "PREPARE"
+                if statement
+                    .head
+                    .get(1)
+                    .is_some_and(|word| word == "TRANSACTION") =>
+            {
+                "transaction control statements: the whole file runs in one transaction"
+            }
+            "\\" => "psql commands",
+            _ => continue,
+        };
+        return Err(MigrationSetError::Forbidden {
+            file: file.to_owned(),
+            line: statement.line,
+            what,
+        });
+    }
+    match statements.len() {
+        0 => Err(MigrationSetError::NoStatement {
+            file: file.to_owned(),
+        }),
+        1 => Ok(statements),
+        count if no_transaction => Err(MigrationSetError::MultipleStatements {
+            file: file.to_owned(),
+            count,
+        }),
+        _ => Ok(statements),
+    }
+}
+
+/// The migrations in order; never empty. Cloning is cheap.
+#[derive(Clone)]
+pub struct MigrationSet(Arc<SetInner>);
+
+struct SetInner {
+    migrations: Vec<Migration>,
+    /// For each migration, the digest over all migrations up to and including it.
+    digests: Vec<String>,
+    target_version: i64,
+}
+
+impl MigrationSet {
+    /// Creates a set from pairs of file name and content, such as a ConfigMap's `data`, in any
+    /// order. Skips names that do not end in `.sql`.
+    pub fn from_files<N, T>(
+        files: impl IntoIterator<Item = (N, T)>,
+    ) -> Result<Self, MigrationSetError>
+    where
+        N: Into<String>,
+        T: Into<String>,
+    {
+        let mut migrations: Vec<Migration> = Vec::new();
+        let mut bytes = 0_usize;
+        for (name, sql) in files {
+            let sql = sql.into();
+            let length = sql.len();
+            let Some(migration) = Migration::parse(name.into(), sql)? else {
+                continue;
+            };
+            bytes = bytes.saturating_add(length);
+            migrations.push(migration);
+            if migrations.len() > MAX_MIGRATIONS || bytes > MAX_SQL_BYTES {
+                return Err(MigrationSetError::TooLarge);
+            }
+        }
+        migrations.sort_by_key(Migration::version);
+        if let Some([first, second]) = migrations
+            .array_windows()
+            .find(|[a, b]| a.version() == b.version())
+        {
+            let mut files = [first.file_name.clone(), second.file_name.clone()];
+            files.sort();
+            let [first, second] = files;
+            return Err(MigrationSetError::DuplicateVersion { first, second });
+        }
+        let Some(target_version) = migrations.last().map(Migration::version) else {
+            return Err(MigrationSetError::Empty);
+        };
+        let digests = digests(&migrations);
+        Ok(Self(Arc::new(SetInner {
+            migrations,
+            digests,
+            target_version,
+        })))
+    }
+
+    /// All migrations, in the order in which they run.
+    pub fn migrations(&self) -> &[Migration] {
+        &self.0.migrations
+    }
+
+    pub fn get(&self, version: i64) -> Option<&Migration> {
+        let index = self
+            .0
+            .migrations
+            .binary_search_by_key(&version, Migration::version);
+        index.ok().and_then(|index| self.0.migrations.get(index))
+    }
+
+    /// The highest version.
+    pub fn target_version(&self) -> i64 {
+        self.0.target_version
+    }
+
+    /// `sha256:...` over the versions and checksums. It does not depend on the source of the
+    /// migrations or on their descriptions.
+    pub fn digest(&self) -> &str {
+        self.0.digests.last().map_or("", String::as_str)
+    }
+
+    /// The [`MigrationSet::digest`] of a set that ends with this version. `None` if the set has no
+    /// migration up to this version.
+    pub fn digest_up_to(&self, version: i64) -> Option<&str> {
+        let count = self
+            .0
+            .migrations
+            .partition_point(|migration| migration.version() <= version);
+        let digest = self.0.digests.get(count.checked_sub(1)?)?;
+        Some(digest)
+    }
+}
+
+fn digests(migrations: &[Migration]) -> Vec<String> {
+    let mut hasher = Sha256::new();
+    migrations
+        .iter()
+        .map(|migration| {
+            hasher.update(migration.version().to_be_bytes());
+            hasher.update(migration.checksum());
+            format!("sha256:{}", hex::encode(hasher.clone().finalize()))
+        })
+        .collect()
+}
+
+impl PartialEq for MigrationSet {
+    /// Two sets are equal if they have the same versions with the same checksums.
+    fn eq(&self, other: &Self) -> bool {
+        self.digest() == other.digest()
+    }
+}
+
+impl Eq for MigrationSet {}
+
+impl fmt::Debug for MigrationSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the SQL, because the debug output of larger values contains sets.
+        f.debug_list().entries(&self.0.migrations).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(files: &[(&str, &str)]) -> Result<MigrationSet, MigrationSetError> {
+        MigrationSet::from_files(files.iter().copied())
+    }
+
+    fn error_of(files: &[(&str, &str)]) -> String {
+        set(files).expect_err("the set is invalid").to_string()
+    }
+
+    #[test]
+    fn migrations_are_ordered_by_version_and_not_by_name() {
+        let set = set(&[
+            ("10_c.sql", "select 3"),
+            ("9_b.sql", "select 2"),
+            ("0001_a.sql", "select 1"),
+        ])
+        .expect("the set is valid");
+        let names: Vec<_> = set.migrations().iter().map(Migration::file_name).collect();
+        assert_eq!(names, ["0001_a.sql", "9_b.sql", "10_c.sql"]);
+        assert_eq!(set.target_version(), 10);
+        assert_eq!(set.get(9).map(Migration::description), Some("b"));
+        assert!(set.get(2).is_none());
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_problem() {
+        assert!(error_of(&[]).contains("no migrations"));
+        assert!(error_of(&[("README.md", "hello")]).contains("no migrations"));
+        let duplicate = error_of(&[("1_b.sql", "select 1"), ("0001_a.sql", "select 1")]);
+        assert!(
+            duplicate.contains("0001_a.sql") && duplicate.contains("1_b.sql"),
+            "{duplicate}"
+        );
+        for (sql, expected) in [
+            ("", "no SQL statement"),
+            ("-- nothing\n;;", "no SQL statement"),
+            ("-- no-transaction\nselect 1; select 2", "got 2"),
+            ("select 1;\ncommit", "line 2"),
+            ("select 1;\nprepare transaction 'a'", "line 2"),
+            ("\\c other", "psql"),
+            ("copy a from stdin;\n1\t2\n\\.", "COPY"),
+            ("select 1;\nselect 'a", "line 2"),
+            ("select 1;\n\0", "zero byte"),
+        ] {
+            let error = error_of(&[("0001_a.sql", sql)]);
+            assert!(
+                error.contains("0001_a.sql") && error.contains(expected),
+                "{sql:?}: {error}"
+            );
+        }
+        assert!(error_of(&[("a.sql", "select 1")]).contains("a.sql"));
+    }
+
+    #[test]
+    fn a_single_statement_may_run_outside_a_transaction() {
+        let set = set(&[("1_a.sql", "-- no-transaction\n-- why\nselect 1;\n")])
+            .expect("the set is valid");
+        assert!(set.migrations()[0].no_transaction());
+    }
+
+    #[test]
+    fn the_digest_depends_only_on_versions_and_sql() {
+        let one =
+            set(&[("1_a.sql", "select 1"), ("2_b.sql", "select 2")]).expect("the set is valid");
+        let renamed = set(&[
+            ("0002_x.sql", "select 2"),
+            ("0001_y.sql", "select 1"),
+            ("NOTES", ""),
+        ])
+        .expect("the set is valid");
+        let edited =
+            set(&[("1_a.sql", "select 1 "), ("2_b.sql", "select 2")]).expect("the set is valid");
+        let moved =
+            set(&[("1_a.sql", "select 1"), ("3_b.sql", "select 2")]).expect("the set is valid");
+        assert_eq!(one, renamed);
+        assert_ne!(one, edited);
+        assert_ne!(one, moved);
+        assert!(one.digest().starts_with("sha256:") && one.digest().len() == 7 + 64);
+    }
+
+    #[test]
+    fn the_digest_up_to_a_version_equals_the_digest_of_the_shorter_set() {
+        let long =
+            set(&[("1_a.sql", "select 1"), ("5_b.sql", "select 2")]).expect("the set is valid");
+        let short = set(&[("1_a.sql", "select 1")]).expect("the set is valid");
+        assert_eq!(long.digest_up_to(0), None);
+        for version in [1, 2, 4] {
+            assert_eq!(
+                long.digest_up_to(version),
+                Some(short.digest()),
+                "{version}"
+            );
+        }
+        for version in [5, 6, i64::MAX] {
+            assert_eq!(long.digest_up_to(version), Some(long.digest()), "{version}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Executes a step. Only this folder and [`crate::accounts`] call Neon.
+//!
+//! Each step stores what it learned in the [`Reconciliation`], so the next plan needs no further calls. A failed step
+//! leaves nothing behind that the next reconciliation would not find.
+
+mod compute;
+mod connection_string;
+mod create;
+mod credentials;
+mod finalizers;
+mod migration;
+mod operations;
+mod project;
+mod secret;
+
+use crds::Reason;
+
+use crate::error::ReconcileError;
+use crate::issue::{Component, Issue};
+use crate::tenant::observed::ObservedState;
+use crate::tenant::plan::Step;
+use crate::tenant::reconciliation::Reconciliation;
+
+/// Executes the step. Steps that end the reconciliation have no effect here.
+pub async fn apply(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    step: &Step,
+) -> Result<(), ReconcileError> {
+    match step {
+        Step::AddClassFinalizer => finalizers::add_class_finalizer(rec).await,
+        Step::AddFinalizer => finalizers::add_finalizer(rec).await,
+        Step::RemoveFinalizer(reason) => finalizers::remove_finalizer(rec, *reason).await,
+        Step::List { since } => {
+            let account = rec.account()?;
+            account
+                .list_since(*since, account.client())
+                .await
+                .map_err(|error| {
+                    ReconcileError::neon(Component::Project, "list the account's projects", error)
+                })
+        }
+        Step::Create { attempt } => create::create(rec, observed, *attempt).await,
+        Step::RecoverCreated(project) => create::recover_created(rec, project).await,
+        Step::Adopt(project) => create::adopt(rec, project).await,
+        Step::DeleteDuplicate(project) => project::delete_duplicate(rec, project).await,
+        Step::VerifyMissing(project) => project::verify_missing(rec, project).await,
+        Step::Inspect(project) => project::inspect(rec, observed, project).await,
+        Step::Update { project, compute } => {
+            project::update(rec, observed, project, compute.as_ref()).await
+        }
+        Step::WriteSecret(project) => secret::write_secret(rec, observed, project).await,
+        Step::Migrate(project) => migration::migrate_database(rec, observed, project).await,
+        Step::DeleteProject(project) => project::delete_project(rec, project).await,
+        Step::Wait { .. } | Step::Suspended | Step::Stalled(_) | Step::UpToDate => Ok(()),
+    }
+}
+
+/// Name of a step in metrics and traces.
+pub fn step_name(step: &Step) -> &'static str {
+    match step {
+        Step::AddClassFinalizer => "add_class_finalizer",
+        Step::AddFinalizer => "add_finalizer",
+        Step::RemoveFinalizer(_) => "remove_finalizer",
+        Step::List { .. } => "list",
+        Step::Wait { .. } => "wait",
+        Step::Create { .. } => "create",
+        Step::RecoverCreated(_) => "recover_created",
+        Step::Adopt(_) => "adopt",
+        Step::DeleteDuplicate(_) => "delete_duplicate",
+        Step::VerifyMissing(_) => "verify_missing",
+        Step::Inspect(_) => "inspect",
+        Step::Update { .. } => "update",
+        Step::WriteSecret(_) => "write_secret",
+        Step::Migrate(_) => "migrate",
+        Step::DeleteProject(_) => "delete_project",
+        Step::Suspended => "suspended",
+        Step::Stalled(_) => "stalled",
+        Step::UpToDate => "up_to_date",
+    }
+}
+
+/// What the conditions report while a step runs, for steps that can take several seconds.
+pub fn progress(step: &Step) -> Option<Issue> {
+    let (component, reason, message) = match step {
+        Step::Update { .. } => (
+            Component::Project,
+            Reason::UpdatingProject,
+            "updating the project's settings in Neon",
+        ),
+        Step::VerifyMissing(_) => (
+            Component::Project,
+            Reason::RecoveringProject,
+            "the account's listing lacks the project; looking it up by id",
+        ),
+        Step::Migrate(_) => (
+            Component::Schema,
+            Reason::Migrating,
+            "applying migrations to the database",
+        ),
+        Step::DeleteProject(_) => (Component::Project, Reason::Deleting, "deleting the project"),
+        _ => return None,
+    };
+    Some(Issue::new(component, reason, message))
+}

@@ -1,0 +1,44 @@
+//! Reads the compute of a project.
+
+use crds::Reason;
+use neon_client::ids::ProjectId;
+use neon_client::model::{Endpoint, EndpointType};
+
+use crate::error::ReconcileError;
+use crate::issue::Component;
+use crate::tenant::reconciliation::Reconciliation;
+
+/// The read-write compute of a project: the recorded one or, if it no longer exists, the oldest. `action` names the
+/// operation in errors.
+pub(super) async fn read_write_compute(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+    action: &str,
+) -> Result<Option<Endpoint>, ReconcileError> {
+    let computes = rec.account()?.client().endpoints(id).list().send().await;
+    let computes =
+        computes.map_err(|error| ReconcileError::neon(Component::Project, action, error))?;
+    let recorded = rec
+        .status
+        .project
+        .as_ref()
+        .and_then(|project| project.endpoint_id.as_deref());
+    let mut writers: Vec<Endpoint> = computes
+        .into_iter()
+        .filter(|compute| compute.endpoint_type == EndpointType::ReadWrite)
+        .collect();
+    // The oldest compute was created with the project; later ones belong to branches that users created.
+    writers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    let index = recorded
+        .and_then(|id| writers.iter().position(|compute| compute.id.as_str() == id))
+        .unwrap_or(0);
+    Ok((index < writers.len()).then(|| writers.swap_remove(index)))
+}
+
+pub(super) fn no_read_write_compute(component: Component, id: &ProjectId) -> ReconcileError {
+    ReconcileError::permanent(
+        component,
+        Reason::NeonRequestRejected,
+        format!("project {id} has no read-write compute: add one to its default branch in Neon"),
+    )
+}

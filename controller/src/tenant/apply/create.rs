@@ -1,0 +1,302 @@
+//! Gives a Tenant its project: creates it, recovers one that an earlier request created, or adopts an existing one.
+
+use std::time::{Duration, Instant};
+
+use crds::{CreationIntent, Effective, ProjectStatus, Reason, Timings};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use neon_client::ids::ProjectId;
+use neon_client::model::{CreateProject, Endpoint, EndpointType, FirstBranch, Project};
+use neon_client::{ErrorKind, Route};
+
+use super::compute::read_write_compute;
+use super::credentials::store_credentials;
+use super::project::{default_compute, project_settings};
+use crate::error::ReconcileError;
+use crate::issue::{Component, Issue};
+use crate::tenant::desired::DesiredState;
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::ObservedState;
+use crate::tenant::reconciliation::Reconciliation;
+use crate::tenant::status::{StatusOutcome, millis_between};
+
+/// A creation request is sent within this time after its intent was recorded, or not at all.
+const SEND_WINDOW: Duration = Duration::from_secs(10);
+
+/// Records the intent, then creates the project.
+///
+/// This order makes a crash harmless: the recorded intent says under which name a project may exist and until when one may
+/// still appear. The wait for the account's quota comes first, so that the recorded times are current.
+pub(super) async fn create(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    attempt: i32,
+) -> Result<(), ReconcileError> {
+    const ACTION: &str = "create the project";
+    let account = rec.account()?;
+    let neon = account.client();
+    let body = create_request(rec.desired()?, &observed.project_name);
+    start_timings(rec);
+    let permit = neon
+        .reserve(Route::CreateProject)
+        .await
+        .map_err(|error| ReconcileError::neon(Component::Project, ACTION, error))?;
+
+    let (now, send_until) = (Timestamp::now(), Instant::now() + SEND_WINDOW);
+    let not_after = add(now, SEND_WINDOW);
+    rec.status.creation = Some(CreationIntent {
+        project_name: observed.project_name.clone(),
+        not_after: MicroTime(not_after),
+        settled_at: MicroTime(add(not_after, rec.ctx.config.neon.create_settle_window)),
+        attempt,
+    });
+    let creating = Issue::new(
+        Component::Project,
+        Reason::CreatingProject,
+        "creating the project",
+    );
+    rec.save_status(observed, &StatusOutcome::InProgress(creating))
+        .await?;
+
+    // This call cannot be repeated, so check the Lease again: the process may have been paused until it expired.
+    if !rec.ctx.guard.is_leader() {
+        return Err(ReconcileError::not_leader(Component::Project));
+    }
+    let created = neon
+        .projects()
+        .create(body)
+        .permit(permit)
+        .not_after(send_until)
+        .send()
+        .await;
+    let created = match created {
+        Ok(created) => created,
+        Err(error) if error.kind() == ErrorKind::Ambiguous => {
+            return Err(ReconcileError::transient(
+                Component::Project,
+                Reason::VerifyingCreation,
+                "no answer to the creation request; checking whether its project appears in the account",
+            )
+            .with_source(error));
+        }
+        // Neon created nothing, so there is nothing to wait for.
+        Err(error) => {
+            rec.status.creation = None;
+            return Err(ReconcileError::neon(Component::Project, ACTION, error));
+        }
+    };
+    account.record_write(&created.project);
+    let compute = created
+        .endpoints
+        .iter()
+        .find(|compute| compute.endpoint_type == EndpointType::ReadWrite);
+    let effective = rec.desired()?.effective();
+    record_project(rec, &created.project, compute, false, Some(effective));
+    if let Some(details) = created.connection_uris.first() {
+        store_credentials(rec, &created.project.id, &details.connection_uri)?;
+    }
+    rec.publish_event(
+        Reason::ProjectCreated,
+        &format!("created project {}", created.project.id),
+    );
+    // One status covers the Secret and the schema, which follow within this reconciliation.
+    let migrating = Issue::new(
+        Component::Schema,
+        Reason::Migrating,
+        "the project exists; writing its Secret and applying its schema",
+    );
+    rec.save_status(observed, &StatusOutcome::InProgress(migrating))
+        .await
+}
+
+fn add(time: Timestamp, duration: Duration) -> Timestamp {
+    time.saturating_add(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX))
+        .unwrap_or(Timestamp::MAX)
+}
+
+fn start_timings(rec: &mut Reconciliation<'_>) {
+    rec.status.timings.get_or_insert_with(|| Timings {
+        started_at: Some(MicroTime(Timestamp::now())),
+        ..Timings::default()
+    });
+}
+
+fn create_request(desired: &DesiredState, name: &str) -> CreateProject {
+    CreateProject {
+        region_id: Some(desired.region.clone()),
+        pg_version: Some(desired.postgres_version),
+        branch: Some(FirstBranch {
+            database_name: Some(desired.database.clone()),
+            role_name: Some(desired.owner.clone()),
+            ..FirstBranch::default()
+        }),
+        settings: Some(project_settings(desired)),
+        default_endpoint_settings: Some(default_compute(desired)),
+        history_retention_seconds: desired.history_retention_seconds,
+        store_passwords: Some(true),
+        ..CreateProject::named(name)
+    }
+}
+
+/// Records a project that an earlier request of this Tenant created.
+pub(super) async fn recover_created(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    const ACTION: &str = "read the project that an earlier request created";
+    let account = rec.account()?;
+    start_timings(rec);
+    let project = match account.client().projects().get(id).send().await {
+        Ok(project) => project,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            account.record_deletion(id);
+            return Ok(());
+        }
+        Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
+    };
+    let compute = read_write_compute(rec, id, ACTION).await?;
+    // The settings that it was created with are unknown, so record none; an update follows.
+    record_project(rec, &project, compute.as_ref(), false, None);
+    account.record_write(&project);
+    rec.publish_event(
+        Reason::ProjectCreated,
+        &format!("found project {id}, which an earlier request created"),
+    );
+    Ok(())
+}
+
+/// Records a project that existed before the Tenant.
+pub(super) async fn adopt(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    const ACTION: &str = "adopt the project";
+    let account = rec.account()?;
+    start_timings(rec);
+    let project = match account.client().projects().get(id).send().await {
+        Ok(project) => project,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(adoption_mismatch(format!(
+                "the account has no project {id}: create a new Tenant with the right spec.adopt.projectId"
+            )));
+        }
+        Err(error) => return Err(ReconcileError::neon(Component::Project, ACTION, error)),
+    };
+    let spec = &rec.tenant.spec;
+    if let Some(region) = spec
+        .region
+        .as_deref()
+        .filter(|region| *region != project.region_id.as_str())
+    {
+        return Err(adoption_mismatch(format!(
+            "project {id} is in region {}, but spec.region is {region}",
+            project.region_id
+        )));
+    }
+    if let Some(version) = spec
+        .postgres_version
+        .filter(|version| *version != i32::from(project.pg_version))
+    {
+        return Err(adoption_mismatch(format!(
+            "project {id} runs Postgres {}, but spec.postgresVersion is {version}",
+            project.pg_version
+        )));
+    }
+    let compute = read_write_compute(rec, id, ACTION).await?;
+    let effective = effective_of_adopted(rec.desired()?, &project, compute.as_ref());
+    record_project(rec, &project, compute.as_ref(), true, Some(effective));
+    // From now on, the project's region and version apply instead of the class's defaults.
+    rec.intent = Intent::resolve(&rec.tenant, &rec.status, rec.class.as_deref());
+    account.record_write(&project);
+    rec.publish_event(Reason::ProjectAdopted, &format!("adopted project {id}"));
+    Ok(())
+}
+
+fn adoption_mismatch(message: String) -> ReconcileError {
+    ReconcileError::permanent(Component::Project, Reason::AdoptionMismatch, message)
+}
+
+/// The settings in effect in a project that is being adopted, as far as the desired state sets them.
+fn effective_of_adopted(
+    desired: &DesiredState,
+    project: &Project,
+    compute: Option<&Endpoint>,
+) -> Effective {
+    let wanted = desired.effective();
+    let settings = project.settings.clone().unwrap_or_default();
+    let quota = settings.quota.unwrap_or_default();
+    let limit = |wanted: Option<i64>, current: Option<u64>| {
+        wanted
+            .and(current)
+            .and_then(|current| i64::try_from(current).ok())
+            .filter(|current| *current > 0)
+    };
+    let size =
+        |wanted: Option<f64>, current: fn(&Endpoint) -> f64| wanted.and(compute.map(current));
+    Effective {
+        region: project.region_id.to_string(),
+        postgres_version: i32::from(project.pg_version),
+        compute: crds::Compute {
+            min_cu: size(wanted.compute.min_cu, |compute| {
+                compute.autoscaling_limit_min_cu.as_f64()
+            }),
+            max_cu: size(wanted.compute.max_cu, |compute| {
+                compute.autoscaling_limit_max_cu.as_f64()
+            }),
+            suspend_timeout_seconds: wanted
+                .compute
+                .suspend_timeout_seconds
+                .and(compute.map(|compute| compute.suspend_timeout_seconds)),
+        },
+        quota: crds::Quota {
+            active_time_seconds: limit(wanted.quota.active_time_seconds, quota.active_time_seconds),
+            compute_time_seconds: limit(
+                wanted.quota.compute_time_seconds,
+                quota.compute_time_seconds,
+            ),
+            written_data_bytes: limit(wanted.quota.written_data_bytes, quota.written_data_bytes),
+            data_transfer_bytes: limit(wanted.quota.data_transfer_bytes, quota.data_transfer_bytes),
+            logical_size_bytes: limit(wanted.quota.logical_size_bytes, quota.logical_size_bytes),
+        },
+        history_retention_seconds: wanted
+            .history_retention_seconds
+            .and(project.history_retention_seconds.map(i64::from)),
+        allowed_ips: match &desired.allowed_ips {
+            Some(_) => settings
+                .allowed_ips
+                .and_then(|allowed| allowed.ips)
+                .unwrap_or_default(),
+            None => Vec::new(),
+        },
+        ..wanted
+    }
+}
+
+fn record_project(
+    rec: &mut Reconciliation<'_>,
+    project: &Project,
+    compute: Option<&Endpoint>,
+    adopted: bool,
+    effective: Option<Effective>,
+) {
+    rec.status.project = Some(ProjectStatus {
+        id: project.id.to_string(),
+        region: project.region_id.to_string(),
+        name: project.name.clone(),
+        branch_id: compute.map(|compute| compute.branch_id.to_string()),
+        endpoint_id: compute.map(|compute| compute.id.to_string()),
+        adopted,
+        checked_at: Some(project.updated_at.to_string()),
+    });
+    rec.status.creation = None;
+    rec.status.connection = None;
+    rec.status.effective = effective;
+    if let Some(timings) = &mut rec.status.timings
+        && timings.project_ms.is_none()
+    {
+        timings.project_ms = timings
+            .started_at
+            .as_ref()
+            .map(|start| millis_between(start.0, Timestamp::now()));
+    }
+}

@@ -1,0 +1,241 @@
+//! Obtains the credentials of a project from Neon: reads the connection string, or resets the owner's password.
+
+use crds::Reason;
+use neon_client::ErrorKind;
+use neon_client::ids::{BranchId, ProjectId};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::compute::{no_read_write_compute, read_write_compute};
+use super::connection_string;
+use super::operations::wait_for_operations;
+use crate::error::ReconcileError;
+use crate::issue::Component;
+use crate::tenant::reconciliation::Reconciliation;
+
+/// Reads the credentials from Neon. Resets the password if Neon does not reveal it, or if the database rejects the one
+/// that Neon reveals.
+pub(super) async fn fetch_credentials(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let rejected = rec
+        .state
+        .password_rejected
+        .then(|| rec.state.credentials.take())
+        .flatten();
+    let uri = read_connection_string(rec, id).await?;
+    let revealed = match &uri {
+        Some(uri) => store_credentials(rec, id, uri)?,
+        None => false,
+    };
+    // If only the Secret's password was rejected, the one that Neon reveals is worth a try.
+    let known_bad = match (&rejected, &rec.state.credentials) {
+        (Some((_, rejected)), Some((_, current))) => rejected.password == current.password,
+        _ => false,
+    };
+    if revealed && !known_bad && !(rec.state.password_rejected && rec.state.password_read) {
+        rec.state.password_rejected = false;
+        rec.state.password_read = true;
+        return Ok(());
+    }
+    reset_password(rec, id, uri).await
+}
+
+/// Reads the connection string; `None` if Neon does not reveal the password.
+async fn read_connection_string(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<Option<SecretString>, ReconcileError> {
+    let (desired, neon) = (rec.desired()?, rec.account()?.client());
+    let answer = neon
+        .projects()
+        .connection_uri(id, &desired.database, &desired.owner)
+        .pooled(false)
+        .send()
+        .await;
+    match answer {
+        Ok(answer) => Ok(Some(answer.uri)),
+        Err(error) if error.kind() == ErrorKind::PreconditionFailed => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
+            let reason = if desired.adopt.is_some() {
+                Reason::AdoptionMismatch
+            } else {
+                Reason::DatabaseUnreachable
+            };
+            let message = format!(
+                "project {id} has no database {} owned by role {}: restore them in Neon, or create a new Tenant whose \
+                 spec.database names existing ones",
+                desired.database, desired.owner
+            );
+            Err(
+                ReconcileError::permanent(Component::Credentials, reason, message)
+                    .with_source(error),
+            )
+        }
+        Err(error) => Err(ReconcileError::neon(
+            Component::Credentials,
+            "read the project's credentials",
+            error,
+        )),
+    }
+}
+
+async fn reset_password(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+    uri: Option<SecretString>,
+) -> Result<(), ReconcileError> {
+    const ACTION: &str = "reset the owner's password";
+    check_reset_allowed(rec, id)?;
+    let owner = rec.desired()?.owner.clone();
+    let neon = rec.account()?.client();
+    let recorded_branch = rec
+        .status
+        .project
+        .as_ref()
+        .and_then(|project| project.branch_id.as_ref()?.parse().ok());
+    let branch: BranchId = match recorded_branch {
+        Some(branch) => branch,
+        None => {
+            read_write_compute(rec, id, ACTION)
+                .await?
+                .ok_or_else(|| no_read_write_compute(Component::Credentials, id))?
+                .branch_id
+        }
+    };
+    let answer = neon
+        .roles(id, &branch)
+        .reset_password(&owner)
+        .send()
+        .await
+        .map_err(|error| ReconcileError::neon(Component::Credentials, ACTION, error))?;
+    rec.state.password_reset = true;
+    rec.state.password_rejected = false;
+    let operations: Vec<_> = answer
+        .operations
+        .iter()
+        .map(|operation| operation.id)
+        .collect();
+    wait_for_operations(rec, id, &operations).await?;
+    rec.publish_event(
+        Reason::PasswordReset,
+        &format!("reset the password of role {owner}, because Neon does not reveal it"),
+    );
+    if rec.state.credentials.is_none() || answer.role.password.is_none() {
+        let uri = match uri {
+            Some(uri) => uri,
+            None => connection_string_after_reset(rec, id).await?,
+        };
+        store_credentials(rec, id, &uri)?;
+    }
+    if let (Some((_, details)), Some(password)) = (&mut rec.state.credentials, answer.role.password)
+    {
+        password.expose_secret().clone_into(&mut details.password);
+    }
+    Ok(())
+}
+
+fn check_reset_allowed(rec: &Reconciliation<'_>, id: &ProjectId) -> Result<(), ReconcileError> {
+    let desired = rec.desired()?;
+    if desired
+        .adopt
+        .as_ref()
+        .is_some_and(|adopt| !adopt.reset_password)
+    {
+        return Err(ReconcileError::permanent(
+            Component::Credentials,
+            Reason::PasswordUnavailable,
+            format!(
+                "Neon does not reveal a working password of role {} in the adopted project {id}: set \
+                 spec.adopt.resetPassword to true to allow a reset, which invalidates the old password",
+                desired.owner
+            ),
+        ));
+    }
+    if rec.state.password_reset {
+        return Err(ReconcileError::permanent(
+            Component::Credentials,
+            Reason::DatabaseUnreachable,
+            format!(
+                "the database of project {id} rejects a password that was just reset: check the project in Neon"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// After a reset, Neon may reveal a connection string that it did not reveal before.
+async fn connection_string_after_reset(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<SecretString, ReconcileError> {
+    let (desired, neon) = (rec.desired()?, rec.account()?.client());
+    let answer = neon
+        .projects()
+        .connection_uri(id, &desired.database, &desired.owner)
+        .pooled(false)
+        .send()
+        .await;
+    match answer {
+        Ok(answer) => Ok(answer.uri),
+        Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
+            build_connection_string(rec, id).await
+        }
+        Err(error) => Err(ReconcileError::neon(
+            Component::Credentials,
+            "read the connection string",
+            error,
+        )),
+    }
+}
+
+/// Builds a connection string without a password from the recorded connection, or from the compute's host.
+async fn build_connection_string(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<SecretString, ReconcileError> {
+    let desired = rec.desired()?;
+    let connection = rec.status.connection.as_ref();
+    let host = match connection {
+        Some(connection) => format!("{}:{}", connection.host, connection.port),
+        None => read_write_compute(rec, id, "read the project's host")
+            .await?
+            .map(|compute| compute.host)
+            .unwrap_or_default(),
+    };
+    let invalid = || invalid_connection_string(id);
+    let mut uri = Url::parse(&format!("postgresql://{host}/")).map_err(|_| invalid())?;
+    uri.set_username(desired.owner.as_str())
+        .map_err(|()| invalid())?;
+    uri.set_path(desired.database.as_str());
+    if let Some(options) = connection.and_then(|connection| connection.options.as_deref()) {
+        uri.query_pairs_mut().append_pair("options", options);
+    }
+    Ok(SecretString::from(uri.to_string()))
+}
+
+/// Stores the credentials of a connection string in the reconciliation. Returns whether it has a password.
+pub(super) fn store_credentials(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+    uri: &SecretString,
+) -> Result<bool, ReconcileError> {
+    let ca = rec
+        .class
+        .as_ref()
+        .and_then(|class| class.spec.neon.ca_bundle.clone());
+    let details = connection_string::parse(uri.expose_secret(), ca)
+        .ok_or_else(|| invalid_connection_string(id))?;
+    let has_password = !details.password.is_empty();
+    rec.state.credentials = Some((id.clone(), details));
+    Ok(has_password)
+}
+
+fn invalid_connection_string(id: &ProjectId) -> ReconcileError {
+    ReconcileError::transient(
+        Component::Credentials,
+        Reason::NeonRequestRejected,
+        format!("Neon returned an invalid connection string for project {id}"),
+    )
+}

@@ -1,0 +1,214 @@
+//! Migrates the Tenant's database. No other step connects to it, because a connection wakes its compute.
+
+use std::time::Instant;
+
+use crds::{Reason, SchemaStatus};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use neon_client::ids::ProjectId;
+use service_kit::error_chain;
+
+use super::operations::failed_operation;
+use super::secret::owner_password;
+use crate::error::ReconcileError;
+use crate::issue::Component;
+use crate::migrations::{
+    DatabaseTarget, MigrationError, MigrationFailure, MigrationReport, MigrationSet, Tls, migrate,
+};
+use crate::telemetry::MigrationOutcome;
+use crate::tenant::observed::ObservedState;
+use crate::tenant::reconciliation::Reconciliation;
+use crate::tenant::status::millis_between;
+
+/// `SQLSTATE` of a wrong password.
+const INVALID_PASSWORD: &str = "28P01";
+
+/// Applies the missing migrations. If the database rejects the password, records that for the next plan.
+pub(super) async fn migrate_database(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let set = rec.migrations.clone().ok_or_else(|| {
+        ReconcileError::transient(
+            Component::Schema,
+            Reason::MigrationsInvalid,
+            "the class's migrations are no longer available",
+        )
+    })?;
+    let target = database_target(rec, id).await?;
+    let result = {
+        let _permit = rec.ctx.migration_permits.acquire().await;
+        let start = Instant::now();
+        let result = migrate(&target, &set, &rec.ctx.migration_limits).await;
+        rec.ctx
+            .metrics
+            .record_migration(outcome(&result), start.elapsed());
+        result
+    };
+    match result {
+        Ok(report) => {
+            record_success(rec, id, &report, set.target_version());
+            rec.status
+                .last_reconcile_at
+                .clone_from(&observed.reconcile_at);
+            publish_applied(rec, &report.applied);
+            Ok(())
+        }
+        Err(failure) => {
+            record_failure(rec, id, &failure, &set);
+            match &failure.error {
+                // Another password helps only if the server rejects this one, not for any other authentication error.
+                MigrationError::Authentication { server, .. }
+                    if server.code == INVALID_PASSWORD && !rec.state.password_rejected =>
+                {
+                    rec.state.password_rejected = true;
+                    Ok(())
+                }
+                error => Err(migration_error(rec, id, error).await),
+            }
+        }
+    }
+}
+
+async fn database_target(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<DatabaseTarget, ReconcileError> {
+    let Some(connection) = rec.status.connection.clone() else {
+        return Err(ReconcileError::transient(
+            Component::Credentials,
+            Reason::UpdatingSecret,
+            "the connection is not known yet",
+        ));
+    };
+    Ok(DatabaseTarget {
+        host: connection.host,
+        port: u16::try_from(connection.port).unwrap_or_default(),
+        database: connection.database,
+        role: connection.role,
+        password: owner_password(rec, id).await?,
+        options: connection.options,
+        tls: Tls::VerifyFull {
+            ca_pem: rec
+                .class
+                .as_ref()
+                .and_then(|class| class.spec.neon.ca_bundle.clone()),
+        },
+    })
+}
+
+fn recorded_schema<'a>(rec: &'a Reconciliation<'_>, id: &ProjectId) -> Option<&'a SchemaStatus> {
+    rec.status
+        .schema
+        .as_ref()
+        .filter(|schema| schema.project_id.as_deref() == Some(id.as_str()))
+}
+
+fn record_success(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+    report: &MigrationReport,
+    target: i64,
+) {
+    let now = Timestamp::now();
+    let applied_at = match recorded_schema(rec, id) {
+        Some(recorded) if report.applied.is_empty() && recorded.version == Some(report.version) => {
+            recorded.applied_at.clone()
+        }
+        _ => Some(Time(now)),
+    };
+    rec.status.schema = Some(SchemaStatus {
+        version: Some(report.version),
+        target,
+        checksum: Some(report.digest.clone()),
+        applied_at,
+        project_id: Some(id.to_string()),
+    });
+    if let Some(timings) = &mut rec.status.timings
+        && timings.schema_ms.is_none()
+        && let (Some(start), Some(project_ms)) = (&timings.started_at, timings.project_ms)
+    {
+        timings.schema_ms = Some(millis_between(start.0, now).saturating_sub(project_ms));
+    }
+}
+
+fn publish_applied(rec: &Reconciliation<'_>, applied: &[i64]) {
+    let note = match applied {
+        [] => return,
+        [version] => format!("applied migration {version}"),
+        [.., last] => format!("applied {} migrations, up to version {last}", applied.len()),
+    };
+    rec.publish_event(Reason::Migrated, &note);
+}
+
+/// Records the version that a failed migration reached: the database is in use with that version.
+fn record_failure(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+    failure: &MigrationFailure,
+    set: &MigrationSet,
+) {
+    let recorded = recorded_schema(rec, id);
+    let version = failure
+        .version
+        .or_else(|| recorded.and_then(|schema| schema.version));
+    let (checksum, applied_at) = if failure.applied.is_empty() {
+        (
+            recorded.and_then(|schema| schema.checksum.clone()),
+            recorded.and_then(|schema| schema.applied_at.clone()),
+        )
+    } else {
+        // There is no digest if the set does not match the database.
+        let digest = version.and_then(|version| set.digest_up_to(version));
+        (digest.map(str::to_owned), Some(Time(Timestamp::now())))
+    };
+    rec.status.schema = Some(SchemaStatus {
+        version,
+        target: set.target_version(),
+        checksum,
+        applied_at,
+        project_id: version.map(|_| id.to_string()),
+    });
+}
+
+async fn migration_error(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+    error: &MigrationError,
+) -> ReconcileError {
+    if let MigrationError::Unreachable { .. } = error
+        && let Some(operation) = failed_operation(rec, id).await
+    {
+        return ReconcileError::transient(Component::Project, Reason::OperationFailed, operation);
+    }
+    let mut message = error_chain(error);
+    if let Some(hint) = error.hint() {
+        message.push_str(": ");
+        message.push_str(hint);
+    }
+    if error.is_transient() {
+        ReconcileError::transient(Component::Schema, error.reason(), message)
+    } else {
+        ReconcileError::permanent(Component::Schema, error.reason(), message)
+    }
+}
+
+fn outcome(result: &Result<MigrationReport, MigrationFailure>) -> MigrationOutcome {
+    match result {
+        Ok(report) if report.applied.is_empty() => MigrationOutcome::UpToDate,
+        Ok(_) => MigrationOutcome::Applied,
+        Err(failure) => match failure.error {
+            MigrationError::Unreachable { .. }
+            | MigrationError::Authentication { .. }
+            | MigrationError::DatabaseMissing { .. }
+            | MigrationError::InvalidHost { .. }
+            | MigrationError::PlaintextRefused { .. }
+            | MigrationError::Untrusted { .. } => MigrationOutcome::Unreachable,
+            MigrationError::Changed { .. }
+            | MigrationError::Missing { .. }
+            | MigrationError::Ahead { .. } => MigrationOutcome::Refused,
+            _ => MigrationOutcome::Failed,
+        },
+    }
+}

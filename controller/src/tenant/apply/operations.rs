@@ -1,0 +1,74 @@
+//! Waits for Neon's asynchronous operations, and reads their errors.
+
+use std::time::{Duration, Instant};
+
+use crds::Reason;
+use neon_client::ids::{OperationId, ProjectId};
+
+use crate::error::ReconcileError;
+use crate::issue::Component;
+use crate::tenant::reconciliation::Reconciliation;
+
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Operations of a project that are searched for an error.
+const MAX_OPERATIONS_SEARCHED: u16 = 10;
+
+/// Waits until the operations have finished, at most [`WAIT_TIMEOUT`].
+pub(super) async fn wait_for_operations(
+    rec: &Reconciliation<'_>,
+    id: &ProjectId,
+    operations: &[OperationId],
+) -> Result<(), ReconcileError> {
+    let neon = rec.account()?.client();
+    let deadline = Instant::now() + WAIT_TIMEOUT;
+    for operation in operations {
+        loop {
+            let operation = neon
+                .operations(id)
+                .get(*operation)
+                .send()
+                .await
+                .map_err(|error| {
+                    ReconcileError::neon(Component::Project, "wait for Neon's operation", error)
+                })?;
+            if operation.status.is_over() {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(ReconcileError::transient(
+                    Component::Project,
+                    Reason::OperationsRunning,
+                    format!(
+                        "operation {} of project {id} is still {}",
+                        operation.action, operation.status
+                    ),
+                ));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+    Ok(())
+}
+
+/// Describes a recent operation of the project that failed, if there is one.
+pub(super) async fn failed_operation(rec: &Reconciliation<'_>, id: &ProjectId) -> Option<String> {
+    let neon = rec.account.as_ref()?.client();
+    let page = neon
+        .operations(id)
+        .list()
+        .limit(MAX_OPERATIONS_SEARCHED)
+        .first_page()
+        .send()
+        .await
+        .ok()?;
+    let failed = page.operations.iter().find(|operation| {
+        operation.status.is_over() && !operation.status.is_success() || operation.error.is_some()
+    })?;
+    Some(format!(
+        "Neon operation {} on project {id} {}: {}",
+        failed.action,
+        failed.status,
+        failed.error.as_deref().unwrap_or("Neon gives no reason")
+    ))
+}

@@ -1,0 +1,259 @@
+//! Inspects, updates, recovers and deletes a project.
+
+use crds::Reason;
+use neon_client::ErrorKind;
+use neon_client::ids::{EndpointId, ProjectId};
+use neon_client::model::{
+    AllowedIps, DefaultEndpointSettings, Endpoint, ProjectSettings, UpdateEndpoint, UpdateProject,
+};
+
+use super::compute::{no_read_write_compute, read_write_compute};
+use crate::error::ReconcileError;
+use crate::issue::Component;
+use crate::tenant::desired::{ComputeSettings, DesiredState};
+use crate::tenant::drift::{compute_differs, project_differs};
+use crate::tenant::observed::{ObservedCompute, ObservedState};
+use crate::tenant::reconciliation::Reconciliation;
+
+/// Deletes a second project of the Tenant. A request whose answer was lost created it: its name carries the Tenant's mark,
+/// the status records another project, and its credentials were never given to anyone.
+pub(super) async fn delete_duplicate(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let account = rec.account()?;
+    match account.client().projects().delete(id).send().await {
+        Ok(_) => rec.publish_event(
+            Reason::DuplicateProjectDeleted,
+            &format!(
+                "deleted project {id}, an unused duplicate that an earlier request created late"
+            ),
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(ReconcileError::neon(
+                Component::Project,
+                "delete a duplicate project",
+                error,
+            ));
+        }
+    }
+    account.record_deletion(id);
+    Ok(())
+}
+
+pub(super) async fn delete_project(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let account = rec.account()?;
+    match account.client().projects().delete(id).send().await {
+        Ok(_) => rec.publish_event(
+            Reason::ProjectDeleted,
+            &format!("deleted project {id}; Neon can recover it for 7 days"),
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(ReconcileError::neon(
+                Component::Project,
+                "delete the project",
+                error,
+            ));
+        }
+    }
+    account.record_deletion(id);
+    rec.state.deleted = Some(id.clone());
+    Ok(())
+}
+
+/// Reads a project that the listing lacks by its id, and recovers it if it was deleted.
+pub(super) async fn verify_missing(
+    rec: &mut Reconciliation<'_>,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let account = rec.account()?;
+    let neon = account.client();
+    match neon.projects().get(id).send().await {
+        Ok(project) if project.deleted_at.is_none() => {
+            account.record_write(&project);
+            rec.state.project_found = true;
+            return Ok(());
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(ReconcileError::neon(
+                Component::Project,
+                "read the project",
+                error,
+            ));
+        }
+    }
+    match neon.projects().recover(id).send().await {
+        Ok(recovered) => {
+            account.record_write(&recovered.project);
+            rec.state.project_found = true;
+            rec.publish_event(
+                Reason::ProjectRecovered,
+                &format!("recovered project {id}, which was deleted outside Kubernetes"),
+            );
+            Ok(())
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::PreconditionFailed
+            ) =>
+        {
+            Err(ReconcileError::permanent(
+                Component::Project,
+                Reason::ProjectNotFound,
+                format!(
+                    "project {id} no longer exists in the account and Neon cannot recover it: to start with an empty \
+                     database, delete this Tenant and create it again"
+                ),
+            ))
+        }
+        Err(error) => Err(ReconcileError::neon(
+            Component::Project,
+            "recover the project",
+            error,
+        )),
+    }
+}
+
+/// Reads the compute of a project that changed.
+pub(super) async fn inspect(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    id: &ProjectId,
+) -> Result<(), ReconcileError> {
+    let Some(endpoint) = read_write_compute(rec, id, "read the project's compute").await? else {
+        return Err(no_read_write_compute(Component::Project, id));
+    };
+    let compute = observed_compute(&endpoint);
+    let desired = rec.desired()?;
+    let compute_matches = !compute_differs(compute.settings, desired.compute);
+    let adopted = observed
+        .status
+        .project
+        .as_ref()
+        .is_some_and(|project| project.adopted);
+    let listed = observed.listing.own.as_ref();
+    let project_matches = listed
+        .is_none_or(|listed| !project_differs(listed, desired, &observed.project_name, adopted));
+    if let Some(project) = &mut rec.status.project {
+        project.endpoint_id = Some(endpoint.id.to_string());
+        project.branch_id = Some(endpoint.branch_id.to_string());
+        if compute_matches && project_matches {
+            project.checked_at = listed.map(|listed| listed.updated_at.clone());
+        }
+    }
+    rec.state.compute = Some(compute);
+    Ok(())
+}
+
+fn observed_compute(endpoint: &Endpoint) -> ObservedCompute {
+    ObservedCompute {
+        id: endpoint.id.clone(),
+        settings: ComputeSettings {
+            min: Some(endpoint.autoscaling_limit_min_cu),
+            max: Some(endpoint.autoscaling_limit_max_cu),
+            suspend_timeout_seconds: Some(endpoint.suspend_timeout_seconds),
+        },
+    }
+}
+
+/// Applies the desired settings to the project and, if given, to its compute. Both calls set absolute values, so they can
+/// be repeated. The number of concurrent updates is limited, because each may wake a compute.
+pub(super) async fn update(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    id: &ProjectId,
+    compute: Option<&EndpointId>,
+) -> Result<(), ReconcileError> {
+    let account = rec.account()?;
+    // A user waits for an edit of this Tenant, but not for the correction of drift or an edit of the class.
+    let edited = rec.status.observed_generation != rec.tenant.metadata.generation;
+    let neon = if edited {
+        account.client()
+    } else {
+        account.background_client()
+    };
+    let _permit = rec.ctx.project_updates.acquire().await;
+    let desired = rec.desired()?.clone();
+    let adopted = rec
+        .status
+        .project
+        .as_ref()
+        .is_some_and(|project| project.adopted);
+    let changes = UpdateProject {
+        name: (!adopted).then(|| observed.project_name.clone()),
+        settings: Some(project_settings(&desired)),
+        default_endpoint_settings: Some(default_compute(&desired)),
+        history_retention_seconds: desired.history_retention_seconds,
+    };
+    let updated = neon
+        .projects()
+        .update(id, changes)
+        .send()
+        .await
+        .map_err(|error| {
+            ReconcileError::neon(Component::Project, "update the project's settings", error)
+        })?;
+    account.record_write(&updated.project);
+    if let Some(compute) = compute {
+        let changes = UpdateEndpoint {
+            autoscaling_limit_min_cu: desired.compute.min,
+            autoscaling_limit_max_cu: desired.compute.max,
+            suspend_timeout_seconds: desired.compute.suspend_timeout_seconds,
+            ..UpdateEndpoint::default()
+        };
+        let updated = neon
+            .endpoints(id)
+            .update(compute, changes)
+            .send()
+            .await
+            .map_err(|error| {
+                ReconcileError::neon(Component::Project, "update the compute", error)
+            })?;
+        rec.state.compute = Some(observed_compute(&updated.endpoint));
+    }
+    if let Some(project) = &mut rec.status.project {
+        if !project.adopted {
+            project.name.clone_from(&observed.project_name);
+        }
+        // The answer does not describe the compute. If the compute is not known either, leave the project unchecked so
+        // that it is inspected next; otherwise an earlier external change of the compute would go unnoticed.
+        let compute_known = rec.state.compute.is_some();
+        project.checked_at = compute_known.then(|| updated.project.updated_at.to_string());
+    }
+    rec.status.effective = Some(desired.effective());
+    rec.publish_event(
+        Reason::ProjectUpdated,
+        &format!("updated the settings of project {id}"),
+    );
+    Ok(())
+}
+
+/// The desired settings of a project.
+pub(super) fn project_settings(desired: &DesiredState) -> ProjectSettings {
+    ProjectSettings {
+        quota: Some(desired.quota),
+        allowed_ips: desired.allowed_ips.clone().map(|ips| AllowedIps {
+            ips: Some(ips),
+            protected_branches_only: Some(false),
+        }),
+        ..ProjectSettings::default()
+    }
+}
+
+/// The desired settings of computes that will be created in the project.
+pub(super) fn default_compute(desired: &DesiredState) -> DefaultEndpointSettings {
+    DefaultEndpointSettings {
+        autoscaling_limit_min_cu: desired.compute.min,
+        autoscaling_limit_max_cu: desired.compute.max,
+        suspend_timeout_seconds: desired.compute.suspend_timeout_seconds,
+        ..DefaultEndpointSettings::default()
+    }
+}

@@ -1,0 +1,76 @@
+//! What a reconciliation works towards, resolved from the Tenant and its class. Pure.
+
+use crds::{DeletionPolicy, Reason, Tenant, TenantClass, TenantStatus};
+
+use crate::issue::{Component, Issue};
+use crate::tenant::desired::{DesiredState, TenantName, deletion_policy, resolve_desired};
+
+/// What a reconciliation works towards.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per running reconciliation"
+)]
+pub enum Intent {
+    /// Reach the desired state, or report why it cannot be resolved.
+    Provision(Result<DesiredState, Issue>),
+    /// Delete the Tenant, and its project by this policy.
+    Delete(DeletionPolicy),
+}
+
+impl Intent {
+    pub fn resolve(tenant: &Tenant, status: &TenantStatus, class: Option<&TenantClass>) -> Self {
+        let spec = &tenant.spec;
+        if tenant.metadata.deletion_timestamp.is_some() {
+            let in_effect = status
+                .effective
+                .as_ref()
+                .map(|effective| effective.deletion_policy);
+            return Self::Delete(deletion_policy(
+                spec,
+                class.map(|class| &class.spec),
+                in_effect,
+            ));
+        }
+        let Some(class) = class else {
+            return Self::Provision(Err(class_not_found(&spec.class_name)));
+        };
+        if class.metadata.deletion_timestamp.is_some()
+            && status.project.is_none()
+            && status.creation.is_none()
+        {
+            return Self::Provision(Err(Issue::new(
+                Component::Project,
+                Reason::ClassTerminating,
+                format!(
+                    "TenantClass {} is being deleted and accepts no new Tenants",
+                    spec.class_name
+                ),
+            )));
+        }
+        let name = TenantName {
+            namespace: tenant.metadata.namespace.as_deref().unwrap_or_default(),
+            name: tenant.metadata.name.as_deref().unwrap_or_default(),
+        };
+        let immutable = status.project.as_ref().and(status.effective.as_ref());
+        Self::Provision(resolve_desired(name, spec, &class.spec, immutable))
+    }
+
+    /// The desired state, if there is a valid one.
+    pub fn desired(&self) -> Option<&DesiredState> {
+        match self {
+            Self::Provision(Ok(desired)) => Some(desired),
+            Self::Provision(Err(_)) | Self::Delete(_) => None,
+        }
+    }
+}
+
+pub(super) fn class_not_found(name: &str) -> Issue {
+    Issue::new(
+        Component::Project,
+        Reason::ClassNotFound,
+        format!(
+            "TenantClass {name} does not exist: create it, or create a new Tenant with another spec.className"
+        ),
+    )
+}

@@ -1,0 +1,65 @@
+//! The observed state of a Tenant: plain values that [`observe`](super::observe) gathers and the plan depends on.
+
+use crds::TenantStatus;
+use jiff::Timestamp;
+use neon_client::ids::{EndpointId, ProjectId};
+
+use crate::accounts::ObservedListing;
+use crate::cache::ObservedSecret;
+use crate::issue::Issue;
+use crate::tenant::desired::ComputeSettings;
+
+/// Everything that a plan may depend on, besides the intent.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the flags are independent of each other"
+)]
+pub struct ObservedState {
+    pub now: Timestamp,
+    /// The status, as last written.
+    pub status: TenantStatus,
+    pub has_finalizer: bool,
+    pub class_has_finalizer: bool,
+    pub suspended: bool,
+    /// Whether the `orphan` annotation allows removing the finalizer although the project remains.
+    pub orphan: bool,
+    /// Value of the annotation that requests a migration.
+    pub reconcile_at: Option<String>,
+    /// Whether the class's Neon account can be used.
+    pub account: Result<(), Issue>,
+    /// The name that the project should have.
+    pub project_name: String,
+    pub listing: ObservedListing,
+    /// The project's compute, once this reconciliation has read it.
+    pub compute: Option<ObservedCompute>,
+    /// Whether this reconciliation read the project by id and found it.
+    pub project_found: bool,
+    /// The project that this reconciliation deleted, or found deleted.
+    pub deleted: Option<ProjectId>,
+    /// Another Tenant (`namespace/name`) that has, or claimed first, the project that this Tenant adopts.
+    pub claimed_by: Option<String>,
+    pub secret: ObservedSecret,
+    /// Whether the database rejected the Secret's password during this reconciliation.
+    pub password_rejected: bool,
+    /// Digest of the CA certificates that the Secret should contain.
+    pub ca_digest: Option<String>,
+    /// The schema that the database should have, or why the class's migrations cannot be used.
+    pub schema: Result<SchemaTarget, Issue>,
+}
+
+/// The read-write compute of a project.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedCompute {
+    pub id: EndpointId,
+    pub settings: ComputeSettings,
+}
+
+/// A schema, identified by version and content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaTarget {
+    /// Version of the last migration.
+    pub version: i64,
+    /// Digest of all migrations.
+    pub digest: String,
+}

@@ -1,0 +1,389 @@
+//! Chooses the next step for a Tenant: `(intent, observed state) -> step`.
+//!
+//! Pure: the clock is an input, and the same input always gives the same step. The plan does not depend on what an
+//! earlier reconciliation intended. Every step can be repeated safely except the creation of a project, which is only
+//! chosen when the observed state proves that no earlier request can still take effect.
+
+mod deletion;
+
+use crds::{Reason, TenantStatus};
+use jiff::{SignedDuration, Timestamp};
+use neon_client::ids::{EndpointId, ProjectId};
+
+use crate::accounts::ObservedListing;
+use crate::cache::ObservedSecret;
+use crate::issue::{Component, Issue};
+use crate::tenant::desired::DesiredState;
+use crate::tenant::drift::{compute_differs, project_differs};
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::ObservedState;
+use deletion::plan_deletion;
+
+/// Maximum age of the listing that is used while a lost answer is being verified.
+pub const MAX_VERIFICATION_LISTING_AGE: SignedDuration = SignedDuration::from_secs(5);
+
+/// Interval at which the controller checks whether the Secret of an earlier Tenant has been deleted. Usually the watch
+/// reports the deletion first.
+pub const STALE_SECRET_POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
+
+/// A status can get lost, so a status without a project proves nothing until the account has been listed once. Any
+/// listing is recent enough, so all Tenants that wait for the first one share it.
+const LIST_IF_NEVER_LISTED: Step = Step::List {
+    since: Timestamp::MIN,
+};
+
+/// The next step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Put the `in-use` finalizer on the class, so that it cannot be deleted before the Tenant.
+    AddClassFinalizer,
+    AddFinalizer,
+    /// Remove the finalizer, which completes the Tenant's deletion.
+    RemoveFinalizer(ReleaseReason),
+    /// List the account's projects.
+    List {
+        /// Earliest start of a listing that is recent enough.
+        since: Timestamp,
+    },
+    /// End the reconciliation and continue later.
+    Wait {
+        /// When to continue; `None` if a change triggers the next reconciliation.
+        until: Option<Timestamp>,
+        issue: Issue,
+    },
+    /// Record the intent, then create a project.
+    Create {
+        /// Number of the request for this Tenant, from 1.
+        attempt: i32,
+    },
+    /// Record a project that an earlier request of this Tenant created.
+    RecoverCreated(ProjectId),
+    /// Record a project that existed before the Tenant.
+    Adopt(ProjectId),
+    /// Delete a second project that a request of this Tenant created.
+    DeleteDuplicate(ProjectId),
+    /// Read a project that the listing lacks by its id, and recover it if it was deleted.
+    VerifyMissing(ProjectId),
+    /// Read the compute of a project that changed.
+    Inspect(ProjectId),
+    /// Apply the desired settings in Neon.
+    Update {
+        project: ProjectId,
+        /// The compute to update as well.
+        compute: Option<EndpointId>,
+    },
+    WriteSecret(ProjectId),
+    /// Connect to the database and apply the missing migrations.
+    Migrate(ProjectId),
+    DeleteProject(ProjectId),
+    /// `spec.suspend` is true: change nothing.
+    Suspended,
+    /// Progress needs a change by a user or an administrator.
+    Stalled(Issue),
+    UpToDate,
+}
+
+/// Why the finalizer may be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseReason {
+    /// The project is deleted, or never existed.
+    Deleted,
+    /// The project is retained by policy.
+    Retained,
+    /// The account cannot be reached, and the `orphan` annotation allows leaving the project behind.
+    Orphaned,
+}
+
+/// The next step towards the intent.
+pub fn plan(intent: &Intent, observed: &ObservedState) -> Step {
+    match intent {
+        Intent::Delete(policy) => plan_deletion(*policy, observed),
+        Intent::Provision(_) if observed.suspended => Step::Suspended,
+        Intent::Provision(Err(issue)) => Step::Stalled(issue.clone()),
+        Intent::Provision(Ok(desired)) => plan_reconcile(desired, observed),
+    }
+}
+
+/// The step that a pending creation request needs; `None` once it is certain that the request had no effect.
+fn resolve_pending_creation(
+    status: &TenantStatus,
+    listing: &ObservedListing,
+    now: Timestamp,
+) -> Option<Step> {
+    let request = status.creation.as_ref()?;
+    let settled_at = request.settled_at.0;
+    if listing.as_of.is_some_and(|as_of| as_of >= settled_at) {
+        return None;
+    }
+    if now >= settled_at {
+        return Some(Step::List { since: settled_at });
+    }
+    // The age counts from the end of the listing: listing a large account can take longer than the maximum age.
+    match listing.done_at.or(listing.as_of) {
+        Some(done_at) if done_at + MAX_VERIFICATION_LISTING_AGE > now => Some(Step::Wait {
+            until: Some(settled_at.min(done_at + MAX_VERIFICATION_LISTING_AGE)),
+            issue: Issue::new(
+                Component::Project,
+                Reason::VerifyingCreation,
+                format!(
+                    "no answer to creation request {}; its project may still appear until {settled_at:.0}",
+                    request.attempt
+                ),
+            ),
+        }),
+        _ => Some(Step::List { since: now }),
+    }
+}
+
+/// The step for a missing prerequisite: wait if the controller has not read it yet, otherwise report it.
+fn wait_or_stall(issue: &Issue) -> Step {
+    match issue.reason {
+        Reason::Waiting => Step::Wait {
+            until: None,
+            issue: issue.clone(),
+        },
+        _ => Step::Stalled(issue.clone()),
+    }
+}
+
+fn plan_reconcile(desired: &DesiredState, observed: &ObservedState) -> Step {
+    if let Err(issue) = &observed.account {
+        return wait_or_stall(issue);
+    }
+    if !observed.class_has_finalizer {
+        return Step::AddClassFinalizer;
+    }
+    if !observed.has_finalizer {
+        return Step::AddFinalizer;
+    }
+    plan_project(desired, observed)
+        .or_else(|| plan_credentials(desired, observed))
+        .or_else(|| plan_schema(observed))
+        .unwrap_or(Step::UpToDate)
+}
+
+fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step> {
+    let status = &observed.status;
+    let Some(project) = &status.project else {
+        return Some(plan_creation(desired, observed));
+    };
+    let Ok(id) = project.id.parse::<ProjectId>() else {
+        return Some(Step::Stalled(invalid_project_id(&project.id)));
+    };
+    if let Some(issue) = adoption_conflict(desired, observed, &id) {
+        return Some(Step::Stalled(issue));
+    }
+    // A duplicate is recognised by the Tenant's mark in its name, which an adopted project does not have.
+    if let Some(duplicate) = observed
+        .listing
+        .marked
+        .iter()
+        .find(|marked| marked.id != id && !project.adopted)
+    {
+        return Some(Step::DeleteDuplicate(duplicate.id.clone()));
+    }
+    if observed.listing.unavailable {
+        return Some(Step::Wait {
+            until: None,
+            issue: Issue::new(
+                Component::Project,
+                Reason::ProjectUnavailable,
+                format!("Neon cannot read project {id} at the moment; the project is not deleted"),
+            ),
+        });
+    }
+    if let Some(listed) = &observed.listing.own {
+        let checked = project.checked_at.as_deref() == Some(listed.updated_at.as_str());
+        if !checked && observed.compute.is_none() {
+            return Some(Step::Inspect(id));
+        }
+        let drifted =
+            !checked && project_differs(listed, desired, &observed.project_name, project.adopted);
+        return (drifted
+            || compute_drifted(desired, observed)
+            || has_pending_change(desired, observed))
+        .then(|| plan_update(id, desired, observed));
+    }
+    if observed.listing.as_of.is_some() && !observed.project_found {
+        return Some(Step::VerifyMissing(id));
+    }
+    has_pending_change(desired, observed).then(|| plan_update(id, desired, observed))
+}
+
+fn compute_drifted(desired: &DesiredState, observed: &ObservedState) -> bool {
+    observed
+        .compute
+        .as_ref()
+        .is_some_and(|compute| compute_differs(compute.settings, desired.compute))
+}
+
+fn plan_update(project: ProjectId, desired: &DesiredState, observed: &ObservedState) -> Step {
+    // After a lost answer, the settings in effect are unknown; then the desired compute settings are sent as well.
+    let in_effect = observed
+        .status
+        .effective
+        .as_ref()
+        .map(|effective| effective.compute)
+        .unwrap_or_default();
+    let update_compute =
+        compute_drifted(desired, observed) || in_effect != desired.effective().compute;
+    let compute = observed
+        .compute
+        .as_ref()
+        .map(|compute| compute.id.clone())
+        .or_else(|| {
+            observed
+                .status
+                .project
+                .as_ref()
+                .and_then(|project| project.endpoint_id.as_ref())
+                .and_then(|id| id.parse().ok())
+        });
+    match compute {
+        None if update_compute => Step::Inspect(project),
+        compute => Step::Update {
+            project,
+            compute: compute.filter(|_| update_compute),
+        },
+    }
+}
+
+/// Whether a setting that must be sent to Neon differs between the configuration in effect and the desired one.
+fn has_pending_change(desired: &DesiredState, observed: &ObservedState) -> bool {
+    let Some(in_effect) = &observed.status.effective else {
+        return true;
+    };
+    let wanted = desired.effective();
+    let project = observed.status.project.as_ref();
+    let renamed =
+        project.is_some_and(|project| !project.adopted && project.name != observed.project_name);
+    renamed
+        || in_effect.compute != wanted.compute
+        || in_effect.quota != wanted.quota
+        || in_effect.history_retention_seconds != wanted.history_retention_seconds
+        || in_effect.allowed_ips != wanted.allowed_ips
+}
+
+/// The next step for a Tenant without a project.
+fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
+    if let Some(adopt) = &desired.adopt {
+        return adoption_conflict(desired, observed, &adopt.project)
+            .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stalled);
+    }
+    // If several requests took effect, the oldest project is kept. The others are deleted as duplicates once it is
+    // recorded.
+    if let Some(oldest) = observed
+        .listing
+        .marked
+        .iter()
+        .min_by_key(|marked| (marked.created_at, &marked.id))
+    {
+        return Step::RecoverCreated(oldest.id.clone());
+    }
+    if observed.listing.as_of.is_none() {
+        return LIST_IF_NEVER_LISTED;
+    }
+    resolve_pending_creation(&observed.status, &observed.listing, observed.now).unwrap_or_else(
+        || {
+            let previous = observed
+                .status
+                .creation
+                .as_ref()
+                .map_or(0, |request| request.attempt);
+            Step::Create {
+                attempt: previous.saturating_add(1),
+            }
+        },
+    )
+}
+
+fn invalid_project_id(id: &str) -> Issue {
+    Issue::new(
+        Component::Project,
+        Reason::ProjectNotFound,
+        format!(
+            "status.project.id {id:?} is not a valid project id: restore the status from a backup"
+        ),
+    )
+}
+
+fn adoption_conflict(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    project: &ProjectId,
+) -> Option<Issue> {
+    desired.adopt.as_ref()?;
+    let other = observed.claimed_by.as_ref()?;
+    Some(Issue::new(
+        Component::Project,
+        Reason::ProjectInUse,
+        format!(
+            "project {project} belongs to Tenant {other}; a project can belong to one Tenant only"
+        ),
+    ))
+}
+
+fn plan_credentials(desired: &DesiredState, observed: &ObservedState) -> Option<Step> {
+    let project = observed.status.project.as_ref()?;
+    let id: ProjectId = project.id.parse().ok()?;
+    match &observed.secret {
+        ObservedSecret::NotOwned => Some(Step::Stalled(Issue::new(
+            Component::Credentials,
+            Reason::SecretConflict,
+            format!(
+                "Secret {0} exists and does not belong to this Tenant: delete it, or set another name in \
+                 spec.connectionSecret.name",
+                desired.secret_name
+            ),
+        ))),
+        ObservedSecret::OwnedByPredecessor => Some(Step::Wait {
+            until: Some(observed.now + STALE_SECRET_POLL_INTERVAL),
+            issue: Issue::new(
+                Component::Credentials,
+                Reason::UpdatingSecret,
+                format!(
+                    "waiting for the deletion of Secret {} of an earlier Tenant with this name",
+                    desired.secret_name
+                ),
+            ),
+        }),
+        ObservedSecret::Owned {
+            intact: true,
+            project: owner,
+            ca_digest,
+        } if *owner == Some(id.clone())
+            && *ca_digest == observed.ca_digest
+            && !observed.password_rejected
+            && observed.status.connection.is_some()
+            && observed
+                .status
+                .binding
+                .as_ref()
+                .is_some_and(|binding| binding.name == desired.secret_name) =>
+        {
+            None
+        }
+        _ => Some(Step::WriteSecret(id)),
+    }
+}
+
+fn plan_schema(observed: &ObservedState) -> Option<Step> {
+    let status = &observed.status;
+    let project = status.project.as_ref()?;
+    let id: ProjectId = project.id.parse().ok()?;
+    let target = match &observed.schema {
+        Err(issue) => return Some(wait_or_stall(issue)),
+        Ok(target) => target,
+    };
+    let current = status.schema.as_ref().is_some_and(|schema| {
+        schema.project_id.as_deref() == Some(project.id.as_str())
+            && schema.version == Some(target.version)
+            && schema.checksum.as_deref() == Some(target.digest.as_str())
+    });
+    let requested =
+        observed.reconcile_at.is_some() && observed.reconcile_at != status.last_reconcile_at;
+    (!current || requested).then_some(Step::Migrate(id))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! The connection Secret: when it is written, and when it is left unchanged.
+
+use crds::Reason;
+
+use super::fixtures::*;
+use crate::cache::ObservedSecret;
+use crate::tenant::plan::Step;
+
+/// A Secret that the Tenant owns.
+fn owned(intact: bool, project: Option<&str>, ca: Option<&str>) -> ObservedSecret {
+    ObservedSecret::Owned {
+        intact,
+        project: project.map(id),
+        ca_digest: ca.map(str::to_owned),
+    }
+}
+
+#[test]
+fn a_modified_or_deleted_secret_is_written_again() {
+    assert_eq!(owned(true, Some(OWN), None), up_to_date().secret);
+    let write = || Step::WriteSecret(id(OWN));
+    check_cases(
+        up_to_date,
+        &[
+            (
+                "deleted",
+                |_, observed| observed.secret = ObservedSecret::Missing,
+                write(),
+            ),
+            (
+                "a key was modified",
+                |_, observed| observed.secret = owned(false, Some(OWN), None),
+                write(),
+            ),
+            (
+                "the credentials belong to another project",
+                |_, observed| observed.secret = owned(true, Some(DUPLICATE), None),
+                write(),
+            ),
+            (
+                "the project of the credentials is unknown",
+                |_, observed| observed.secret = owned(true, None, None),
+                write(),
+            ),
+            (
+                "the spec sets another name",
+                |desired, _| desired.secret_name = "other".to_owned(),
+                write(),
+            ),
+            (
+                "the status has no connection",
+                |_, observed| observed.status.connection = None,
+                write(),
+            ),
+            (
+                "the status has no binding",
+                |_, observed| observed.status.binding = None,
+                write(),
+            ),
+            (
+                "the database rejects the password",
+                |_, observed| observed.password_rejected = true,
+                write(),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_secret_contains_the_ca_certificates_of_the_class() {
+    for (class_digest, secret_digest, matches) in [
+        (None, None, true),
+        (Some("ca-1"), None, false),
+        (None, Some("ca-1"), false),
+        (Some("ca-2"), Some("ca-1"), false),
+        (Some("ca-1"), Some("ca-1"), true),
+    ] {
+        let mut observed = up_to_date();
+        observed.ca_digest = class_digest.map(str::to_owned);
+        observed.secret = owned(true, Some(OWN), secret_digest);
+        let expected = if matches {
+            Step::UpToDate
+        } else {
+            Step::WriteSecret(id(OWN))
+        };
+        assert_eq!(
+            provision(&observed),
+            expected,
+            "{class_digest:?} {secret_digest:?}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_that_the_tenant_does_not_own_is_never_written() {
+    let mut observed = up_to_date();
+    observed.secret = ObservedSecret::NotOwned;
+    for rejected in [false, true] {
+        observed.password_rejected = rejected;
+        let step = provision(&observed);
+        assert_eq!(stall_reason(&step), Some(Reason::SecretConflict));
+        assert!(matches!(step, Step::Stalled(issue) if issue.message.contains(SECRET)));
+    }
+}

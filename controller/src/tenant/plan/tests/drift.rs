@@ -1,0 +1,356 @@
+//! Drift of an up-to-date Tenant, and the step that corrects it.
+
+use crds::Reason;
+use neon_client::model::Quota;
+
+use super::fixtures::*;
+use crate::accounts::ObservedListing;
+use crate::cache::ObservedSecret;
+use crate::issue::Issue;
+use crate::tenant::desired::ComputeSettings;
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::{ObservedState, SchemaTarget};
+use crate::tenant::plan::{Step, plan};
+
+#[test]
+fn an_up_to_date_tenant_needs_no_step() {
+    assert_eq!(provision(&up_to_date()), Step::UpToDate);
+}
+
+#[test]
+fn a_tenant_waits_for_the_deletion_of_its_predecessors_secret() {
+    let mut observed = up_to_date();
+    observed.secret = ObservedSecret::OwnedByPredecessor;
+    assert!(matches!(
+        provision(&observed),
+        Step::Wait {
+            issue: Issue {
+                reason: Reason::UpdatingSecret,
+                ..
+            },
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_project_that_changed_in_neon_is_inspected_and_then_updated() {
+    check_cases(
+        up_to_date,
+        &[
+            (
+                "changed and not inspected yet",
+                |_, observed| own_listed(observed).updated_at = "v2".to_owned(),
+                Step::Inspect(id(OWN)),
+            ),
+            (
+                "never inspected",
+                |_, observed| recorded_project(observed).checked_at = None,
+                Step::Inspect(id(OWN)),
+            ),
+            (
+                "inspected, and nothing differs from the desired state",
+                |desired, observed| {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    observed.compute = Some(observed_compute(desired.compute));
+                },
+                Step::UpToDate,
+            ),
+            (
+                "renamed",
+                |desired, observed| {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).name = "renamed by a user".to_owned();
+                    observed.compute = Some(observed_compute(desired.compute));
+                },
+                update(false),
+            ),
+            (
+                "quota changed",
+                |desired, observed| {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).quota = Some(Quota::default());
+                    observed.compute = Some(observed_compute(desired.compute));
+                },
+                update(false),
+            ),
+            (
+                "allow list changed",
+                |desired, observed| {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).allowed_ips = Some(["0.0.0.0/0".to_owned()].into());
+                    observed.compute = Some(observed_compute(desired.compute));
+                },
+                update(false),
+            ),
+            (
+                "history changed",
+                |desired, observed| {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).history_retention_seconds = Some(60);
+                    observed.compute = Some(observed_compute(desired.compute));
+                },
+                update(false),
+            ),
+            (
+                "compute resized",
+                |_, observed| {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    observed.compute = Some(observed_compute(compute_settings(8)));
+                },
+                update(true),
+            ),
+            (
+                "compute and settings changed",
+                |_, observed| {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).quota = None;
+                    own_listed(observed).name = "renamed by a user".to_owned();
+                    observed.compute = Some(observed_compute(ComputeSettings {
+                        suspend_timeout_seconds: Some(-1),
+                        ..compute_settings(4)
+                    }));
+                },
+                update(true),
+            ),
+            (
+                "settings that the listing does not show",
+                |desired, observed| {
+                    own_listed(observed).updated_at = "v2".to_owned();
+                    own_listed(observed).quota = None;
+                    own_listed(observed).allowed_ips = None;
+                    own_listed(observed).history_retention_seconds = None;
+                    observed.compute = Some(observed_compute(desired.compute));
+                },
+                Step::UpToDate,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_missing_project_is_read_by_id_before_anything_else() {
+    check_cases(
+        up_to_date,
+        &[
+            (
+                "the listing lacks the project",
+                |_, observed| {
+                    observed.listing.own = None;
+                    observed.listing.marked.clear();
+                },
+                Step::VerifyMissing(id(OWN)),
+            ),
+            (
+                "even if the spec changed",
+                |desired, observed| {
+                    observed.listing.own = None;
+                    desired.quota = Quota::default();
+                },
+                Step::VerifyMissing(id(OWN)),
+            ),
+            (
+                "the project was found by id",
+                |_, observed| {
+                    observed.listing.own = None;
+                    observed.project_found = true;
+                },
+                Step::UpToDate,
+            ),
+            (
+                "the account has not been listed yet",
+                |_, observed| {
+                    observed.listing = ObservedListing::default();
+                },
+                Step::UpToDate,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_tenant_waits_for_a_project_that_neon_cannot_read() {
+    let mut observed = up_to_date();
+    observed.listing.own = None;
+    observed.listing.marked.clear();
+    observed.listing.unavailable = true;
+    assert!(matches!(
+        provision(&observed),
+        Step::Wait {
+            until: None,
+            issue: Issue {
+                reason: Reason::ProjectUnavailable,
+                ..
+            },
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_duplicate_is_deleted_before_any_other_step() {
+    let mut observed = up_to_date();
+    observed.listing.marked = vec![listed(OWN), listed(DUPLICATE)];
+    observed.secret = ObservedSecret::Missing;
+    assert_eq!(provision(&observed), Step::DeleteDuplicate(id(DUPLICATE)));
+    observed.listing.unavailable = true;
+    assert_eq!(provision(&observed), Step::DeleteDuplicate(id(DUPLICATE)));
+}
+
+#[test]
+fn a_database_is_migrated_only_for_another_schema_another_project_or_on_request() {
+    let migrate = || Step::Migrate(id(OWN));
+    check_cases(
+        up_to_date,
+        &[
+            (
+                "no schema recorded",
+                |_, observed| observed.status.schema = None,
+                migrate(),
+            ),
+            (
+                "the class has a newer schema",
+                |_, observed| {
+                    observed.schema = Ok(SchemaTarget {
+                        version: 4,
+                        digest: "digest-4".to_owned(),
+                    });
+                },
+                migrate(),
+            ),
+            (
+                "the same version with other content",
+                |_, observed| {
+                    observed.schema = Ok(SchemaTarget {
+                        version: 3,
+                        digest: "changed".to_owned(),
+                    });
+                },
+                migrate(),
+            ),
+            (
+                "the database is ahead: the migration reports it",
+                |_, observed| {
+                    observed.schema = Ok(SchemaTarget {
+                        version: 2,
+                        digest: "digest-2".to_owned(),
+                    });
+                },
+                migrate(),
+            ),
+            (
+                "the recorded schema belongs to another project",
+                |_, observed| {
+                    observed.status.schema.as_mut().unwrap().project_id =
+                        Some(DUPLICATE.to_owned());
+                },
+                migrate(),
+            ),
+            (
+                "an earlier migration failed halfway",
+                |_, observed| {
+                    observed.status.schema.as_mut().unwrap().version = Some(2);
+                },
+                migrate(),
+            ),
+            (
+                "a migration is requested",
+                |_, observed| observed.reconcile_at = Some("1".to_owned()),
+                migrate(),
+            ),
+            (
+                "another migration is requested",
+                |_, observed| {
+                    observed.status.last_reconcile_at = Some("1".to_owned());
+                    observed.reconcile_at = Some("2".to_owned());
+                },
+                migrate(),
+            ),
+            (
+                "the request was handled",
+                |_, observed| {
+                    observed.status.last_reconcile_at = Some("1".to_owned());
+                    observed.reconcile_at = Some("1".to_owned());
+                },
+                Step::UpToDate,
+            ),
+            (
+                "the annotation was removed",
+                |_, observed| {
+                    observed.status.last_reconcile_at = Some("1".to_owned());
+                },
+                Step::UpToDate,
+            ),
+            (
+                "the Secret is written first",
+                |_, observed| {
+                    observed.reconcile_at = Some("1".to_owned());
+                    observed.secret = ObservedSecret::Missing;
+                },
+                Step::WriteSecret(id(OWN)),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn invalid_migrations_stall_only_the_schema() {
+    let mut observed = up_to_date();
+    observed.schema = Err(issue(Reason::MigrationsInvalid));
+    assert_eq!(
+        provision(&observed),
+        Step::Stalled(issue(Reason::MigrationsInvalid))
+    );
+    observed.secret = ObservedSecret::Missing;
+    assert_eq!(provision(&observed), Step::WriteSecret(id(OWN)));
+    observed.status.project = None;
+    observed.listing.marked.clear();
+    assert_eq!(provision(&observed), Step::Create { attempt: 1 });
+}
+
+#[test]
+fn a_suspended_tenant_is_not_changed_by_any_drift() {
+    let drifts: [fn(&mut ObservedState); 6] = [
+        |observed| observed.secret = ObservedSecret::Missing,
+        |observed| observed.listing.own = None,
+        |observed| observed.listing.marked.push(listed(DUPLICATE)),
+        |observed| observed.status = crds::TenantStatus::default(),
+        |observed| observed.account = class_missing(),
+        |observed| observed.has_finalizer = false,
+    ];
+    for drift in drifts {
+        let mut observed = up_to_date();
+        observed.suspended = true;
+        drift(&mut observed);
+        assert_eq!(provision(&observed), Step::Suspended);
+        assert_eq!(
+            plan(
+                &Intent::Provision(Err(issue(Reason::InvalidSpec))),
+                &observed
+            ),
+            Step::Suspended
+        );
+    }
+}
+
+#[test]
+fn an_invalid_spec_stalls_before_any_change() {
+    let intent = Intent::Provision(Err(issue(Reason::ClassLimitExceeded)));
+    for mut observed in [new_tenant(), up_to_date()] {
+        observed.secret = ObservedSecret::Missing;
+        assert_eq!(
+            plan(&intent, &observed),
+            Step::Stalled(issue(Reason::ClassLimitExceeded))
+        );
+    }
+}
+
+#[test]
+fn an_invalid_recorded_project_id_stalls_instead_of_creating_another_project() {
+    let mut observed = up_to_date();
+    recorded_project(&mut observed).id = "no id!".to_owned();
+    assert_eq!(
+        stall_reason(&provision(&observed)),
+        Some(Reason::ProjectNotFound)
+    );
+}

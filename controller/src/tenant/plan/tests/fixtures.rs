@@ -1,0 +1,249 @@
+//! Fixtures: a desired state, an up-to-date Tenant and a new one, and a helper for tables of cases.
+
+use std::collections::BTreeSet;
+
+use crds::{
+    Binding, Connection, CreationIntent, DeletionPolicy, ProjectStatus, Reason, SchemaStatus,
+    TenantStatus,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use neon_client::ids::{EndpointId, ProjectId};
+use neon_client::model::{ComputeUnits, Quota};
+
+use crate::accounts::{ObservedListing, ObservedProject};
+use crate::cache::ObservedSecret;
+use crate::issue::{Component, Issue};
+use crate::tenant::desired::{ComputeSettings, DesiredState};
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::{ObservedCompute, ObservedState, SchemaTarget};
+use crate::tenant::plan::{Step, plan};
+
+/// The recorded project of an up-to-date Tenant.
+pub(super) const OWN: &str = "calm-sea-1";
+/// A second project with the Tenant's mark.
+pub(super) const DUPLICATE: &str = "late-sea-2";
+/// A third project with the Tenant's mark.
+pub(super) const THIRD: &str = "late-sea-3";
+pub(super) const COMPUTE: &str = "ep-calm-1";
+pub(super) const NAME: &str = "acme/one dbpt-test/00000000-0000-0000-0000-000000000001";
+pub(super) const SECRET: &str = "one-connection";
+/// The time of every reconciliation, in Unix seconds.
+pub(super) const NOW: i64 = 10_000;
+
+pub(super) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+pub(super) fn id(text: &str) -> ProjectId {
+    text.parse().unwrap()
+}
+
+pub(super) fn compute_id() -> EndpointId {
+    COMPUTE.parse().unwrap()
+}
+
+pub(super) fn desired() -> DesiredState {
+    DesiredState {
+        class_name: "default".to_owned(),
+        label: "acme/one".to_owned(),
+        region: "aws-eu-central-1".parse().unwrap(),
+        postgres_version: 17,
+        compute: compute_settings(4),
+        quota: Quota {
+            active_time_seconds: Some(3_600),
+            ..Quota::default()
+        },
+        history_retention_seconds: Some(86_400),
+        allowed_ips: Some(vec!["10.0.0.0/8".to_owned()]),
+        database: "neondb".parse().unwrap(),
+        owner: "neondb_owner".parse().unwrap(),
+        deletion_policy: DeletionPolicy::Delete,
+        adopt: None,
+        secret_name: SECRET.to_owned(),
+    }
+}
+
+/// A compute that autoscales from 0.25 CU to this many quarters of a CU.
+pub(super) fn compute_settings(max_quarters: u16) -> ComputeSettings {
+    ComputeSettings {
+        min: Some(ComputeUnits::MIN),
+        max: Some(ComputeUnits::from_quarters(max_quarters)),
+        suspend_timeout_seconds: Some(300),
+    }
+}
+
+pub(super) fn observed_compute(settings: ComputeSettings) -> ObservedCompute {
+    ObservedCompute {
+        id: compute_id(),
+        settings,
+    }
+}
+
+pub(super) fn listed(project: &str) -> ObservedProject {
+    ObservedProject {
+        id: id(project),
+        name: NAME.to_owned(),
+        created_at: at(1),
+        updated_at: "v1".to_owned(),
+        quota: Some(desired().quota),
+        allowed_ips: Some(BTreeSet::from(["10.0.0.0/8".to_owned()])),
+        history_retention_seconds: Some(86_400),
+    }
+}
+
+pub(super) fn project_status(project: &str) -> ProjectStatus {
+    ProjectStatus {
+        id: project.to_owned(),
+        region: "aws-eu-central-1".to_owned(),
+        name: NAME.to_owned(),
+        branch_id: Some("br-calm-1".to_owned()),
+        endpoint_id: Some(COMPUTE.to_owned()),
+        adopted: false,
+        checked_at: Some("v1".to_owned()),
+    }
+}
+
+/// A recorded creation request whose project may appear until this many seconds after [`NOW`].
+pub(super) fn pending_creation(settled_after_now: i64) -> CreationIntent {
+    CreationIntent {
+        project_name: NAME.to_owned(),
+        not_after: MicroTime(at(NOW + settled_after_now - 120)),
+        settled_at: MicroTime(at(NOW + settled_after_now)),
+        attempt: 1,
+    }
+}
+
+/// An up-to-date Tenant.
+pub(super) fn up_to_date() -> ObservedState {
+    ObservedState {
+        now: at(NOW),
+        status: TenantStatus {
+            project: Some(project_status(OWN)),
+            effective: Some(desired().effective()),
+            connection: Some(Connection {
+                host: "ep-calm-1.eu.neon.tech".to_owned(),
+                pooled_host: "ep-calm-1-pooler.eu.neon.tech".to_owned(),
+                port: 5432,
+                database: "neondb".to_owned(),
+                role: "neondb_owner".to_owned(),
+                ssl_mode: "require".to_owned(),
+                options: None,
+            }),
+            binding: Some(Binding {
+                name: SECRET.to_owned(),
+            }),
+            schema: Some(SchemaStatus {
+                version: Some(3),
+                target: 3,
+                checksum: Some("digest-3".to_owned()),
+                applied_at: None,
+                project_id: Some(OWN.to_owned()),
+            }),
+            ..TenantStatus::default()
+        },
+        has_finalizer: true,
+        suspended: false,
+        orphan: false,
+        reconcile_at: None,
+        class_has_finalizer: true,
+        account: Ok(()),
+        project_name: NAME.to_owned(),
+        listing: ObservedListing {
+            as_of: Some(at(NOW - 60)),
+            done_at: None,
+            own: Some(listed(OWN)),
+            marked: vec![listed(OWN)],
+            unavailable: false,
+        },
+        compute: None,
+        project_found: false,
+        deleted: None,
+        claimed_by: None,
+        secret: ObservedSecret::Owned {
+            intact: true,
+            project: Some(id(OWN)),
+            ca_digest: None,
+        },
+        password_rejected: false,
+        ca_digest: None,
+        schema: Ok(SchemaTarget {
+            version: 3,
+            digest: "digest-3".to_owned(),
+        }),
+    }
+}
+
+/// A new Tenant that has its finalizer and nothing else. Its account was listed a minute ago.
+pub(super) fn new_tenant() -> ObservedState {
+    ObservedState {
+        status: TenantStatus::default(),
+        listing: ObservedListing {
+            as_of: Some(at(NOW - 60)),
+            ..ObservedListing::default()
+        },
+        secret: ObservedSecret::Missing,
+        ..up_to_date()
+    }
+}
+
+pub(super) fn issue(reason: Reason) -> Issue {
+    Issue::new(Component::Project, reason, "a test issue")
+}
+
+/// The account of a Tenant whose class does not exist.
+pub(super) fn class_missing() -> Result<(), Issue> {
+    Err(issue(Reason::ClassNotFound))
+}
+
+pub(super) fn recorded_project(observed: &mut ObservedState) -> &mut ProjectStatus {
+    observed.status.project.as_mut().unwrap()
+}
+
+pub(super) fn own_listed(observed: &mut ObservedState) -> &mut ObservedProject {
+    observed.listing.own.as_mut().unwrap()
+}
+
+pub(super) fn provision(observed: &ObservedState) -> Step {
+    plan(&Intent::Provision(Ok(desired())), observed)
+}
+
+pub(super) fn delete(policy: DeletionPolicy, observed: &ObservedState) -> Step {
+    plan(&Intent::Delete(policy), observed)
+}
+
+/// A description, a change of the fixture, and the expected step.
+pub(super) type Case = (
+    &'static str,
+    fn(&mut DesiredState, &mut ObservedState),
+    Step,
+);
+
+/// Checks the plan of each case, starting from a fixture.
+pub(super) fn check_cases(start: fn() -> ObservedState, cases: &[Case]) {
+    for (description, change, expected) in cases {
+        let (mut desired, mut observed) = (desired(), start());
+        change(&mut desired, &mut observed);
+        assert_eq!(
+            plan(&Intent::Provision(Ok(desired)), &observed),
+            *expected,
+            "{description}"
+        );
+    }
+}
+
+/// A step that updates the project, with or without its compute.
+pub(super) fn update(with_compute: bool) -> Step {
+    Step::Update {
+        project: id(OWN),
+        compute: with_compute.then(compute_id),
+    }
+}
+
+/// The reason of a stalled step.
+pub(super) fn stall_reason(step: &Step) -> Option<Reason> {
+    match step {
+        Step::Stalled(issue) => Some(issue.reason),
+        _ => None,
+    }
+}

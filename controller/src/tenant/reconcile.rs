@@ -1,0 +1,252 @@
+//! The reconcile loop: observe, plan and apply, until the plan has no further step for now.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::{ConditionType, Reason, is_true};
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use service_kit::error_chain;
+use tracing::{Instrument, debug, info_span, warn};
+
+use crate::cache::CachedTenant;
+use crate::context::Context;
+use crate::error::{ReconcileError, Retry};
+use crate::issue::Component;
+use crate::telemetry::{ReconcileOutcome, StepOutcome};
+use crate::tenant::apply::{apply, progress, step_name};
+use crate::tenant::observe::{begin, observe};
+use crate::tenant::observed::ObservedState;
+use crate::tenant::plan::{Step, plan};
+use crate::tenant::reconciliation::Reconciliation;
+use crate::tenant::status::StatusOutcome;
+
+/// The longest path, from a new Tenant to a ready one with a rejected password on the way, takes about ten steps.
+const MAX_STEPS_PER_RECONCILE: usize = 24;
+/// Wait after a reconciliation that reached [`MAX_STEPS_PER_RECONCILE`].
+const STEP_LIMIT_RETRY: Duration = Duration::from_secs(30);
+
+/// Wait after a conflict, which only means that the watch lags behind by a moment.
+const CONFLICT_RETRY: Duration = Duration::from_millis(200);
+
+/// The end of a reconciliation: when to run the next one, and what the metrics record.
+struct Completion {
+    action: Action,
+    outcome: ReconcileOutcome,
+    reason: Reason,
+}
+
+/// Reconciles one Tenant. Errors are reported in the Tenant's status; the returned action says when to retry.
+pub async fn reconcile(cached: Arc<CachedTenant>, ctx: Arc<Context>) -> Result<Action, Infallible> {
+    let start = Instant::now();
+    ensure_class_loaded(&ctx, cached.class_name()).await;
+    let Some(mut rec) = begin(&ctx, &cached) else {
+        return Ok(Action::await_change());
+    };
+    let span =
+        info_span!("reconcile", tenant.namespace = %rec.key.namespace, tenant.name = %rec.key.name);
+    let uid = rec.uid;
+    let completion = run(&mut rec).instrument(span).await;
+    if !matches!(completion.outcome, ReconcileOutcome::Failed) {
+        ctx.backoffs.reset(&uid);
+    }
+    ctx.metrics
+        .record_reconcile(completion.outcome, completion.reason, start.elapsed());
+    Ok(completion.action)
+}
+
+/// Loads a class that is new or was edited. The first Tenant of a class then need not wait for the class's own
+/// reconciliation, and no Tenant uses the account or the migrations of an outdated class.
+async fn ensure_class_loaded(ctx: &Context, name: &str) {
+    if let Some(class) = ctx.class(name)
+        && !ctx.migration_sources.is_current(&class)
+        && let Err(error) = ctx.load_class(&class).await
+    {
+        debug!(
+            class.name = name,
+            error = %error_chain(&error),
+            "failed to load the class"
+        );
+    }
+}
+
+async fn run(rec: &mut Reconciliation<'_>) -> Completion {
+    // Without our finalizer, a deleted Tenant needs nothing more from the controller.
+    if rec.deleting() && !observe(rec).has_finalizer {
+        return released(rec);
+    }
+    for _ in 0..MAX_STEPS_PER_RECONCILE {
+        let observed = observe(rec);
+        let step = plan(&rec.intent, &observed);
+        debug!(step = step_name(&step), "planned step");
+        if let Some(completion) = finish_if_terminal(rec, &observed, &step).await {
+            return completion;
+        }
+        if let Err(error) = execute_step(rec, &observed, &step).await {
+            return fail(rec, &error).await;
+        }
+        if matches!(step, Step::RemoveFinalizer(_)) {
+            return released(rec);
+        }
+    }
+    warn!(
+        steps = MAX_STEPS_PER_RECONCILE,
+        "reconciliation reached the step limit"
+    );
+    Completion {
+        action: Action::requeue(STEP_LIMIT_RETRY),
+        outcome: ReconcileOutcome::Failed,
+        reason: Reason::Progressing,
+    }
+}
+
+fn released(rec: &Reconciliation<'_>) -> Completion {
+    rec.ctx.own_writes.remove(rec.uid);
+    Completion {
+        action: Action::await_change(),
+        outcome: ReconcileOutcome::Released,
+        reason: Reason::Deleting,
+    }
+}
+
+async fn execute_step(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    step: &Step,
+) -> Result<(), ReconcileError> {
+    if !rec.ctx.guard.is_leader() {
+        return Err(ReconcileError::not_leader(Component::Project));
+    }
+    // A Tenant that was ready reports a long step at its start. The status of any other already says that work is in
+    // progress.
+    let was_ready = is_true(&rec.status.conditions, ConditionType::Ready);
+    if let Some(issue) = progress(step).filter(|_| was_ready) {
+        rec.save_status(observed, &StatusOutcome::InProgress(issue))
+            .await?;
+    }
+    let result = apply(rec, observed, step)
+        .instrument(info_span!("step", step = step_name(step)))
+        .await;
+    let outcome = if result.is_ok() {
+        StepOutcome::Done
+    } else {
+        StepOutcome::Failed
+    };
+    rec.ctx.metrics.record_step(step_name(step), outcome);
+    result
+}
+
+/// Completes the reconciliation if the step is one that ends it.
+async fn finish_if_terminal(
+    rec: &mut Reconciliation<'_>,
+    observed: &ObservedState,
+    step: &Step,
+) -> Option<Completion> {
+    let stalled_interval = rec.ctx.config.retry.stalled_interval;
+    let (status, completion) = match step {
+        Step::UpToDate => {
+            record_effective_spec(rec);
+            let completion = Completion {
+                // A change, a listing or the periodic resync triggers the next reconciliation.
+                action: Action::await_change(),
+                outcome: ReconcileOutcome::Ready,
+                reason: Reason::ReconcileSucceeded,
+            };
+            (StatusOutcome::Ready, completion)
+        }
+        Step::Suspended => {
+            let completion = Completion {
+                action: Action::await_change(),
+                outcome: ReconcileOutcome::Waiting,
+                reason: Reason::Suspended,
+            };
+            (StatusOutcome::Suspended, completion)
+        }
+        Step::Stalled(issue) => {
+            let completion = Completion {
+                action: Action::requeue(stalled_interval),
+                outcome: ReconcileOutcome::Stalled,
+                reason: issue.reason,
+            };
+            (StatusOutcome::Stalled(issue.clone()), completion)
+        }
+        Step::Wait { until, issue } => {
+            let wait = until.map_or(stalled_interval, |until| {
+                duration_until(until, observed.now)
+            });
+            let completion = Completion {
+                action: Action::requeue(wait),
+                outcome: ReconcileOutcome::Waiting,
+                reason: issue.reason,
+            };
+            (StatusOutcome::InProgress(issue.clone()), completion)
+        }
+        _ => return None,
+    };
+    let had_ready_time = ready_ms(rec).is_some();
+    if let Err(error) = rec.save_status(observed, &status).await {
+        return Some(fail(rec, &error).await);
+    }
+    if let Some(ready_ms) = ready_ms(rec).filter(|_| !had_ready_time) {
+        rec.ctx
+            .metrics
+            .record_time_to_ready(Duration::from_millis(ready_ms.unsigned_abs()));
+    }
+    Some(completion)
+}
+
+fn ready_ms(rec: &Reconciliation<'_>) -> Option<i64> {
+    rec.status.timings.as_ref()?.ready_ms
+}
+
+/// Records the whole desired state as in effect, including what Neon does not store.
+fn record_effective_spec(rec: &mut Reconciliation<'_>) {
+    if let Some(desired) = rec.intent.desired() {
+        rec.status.effective = Some(desired.effective());
+    }
+}
+
+fn duration_until(then: Timestamp, now: Timestamp) -> Duration {
+    then.duration_since(now)
+        .try_into()
+        .unwrap_or(Duration::ZERO)
+}
+
+async fn fail(rec: &mut Reconciliation<'_>, error: &ReconcileError) -> Completion {
+    let observed = observe(rec);
+    if error.retry.may_write_status()
+        && let Err(error) = rec
+            .save_status(&observed, &StatusOutcome::from(error))
+            .await
+    {
+        debug!(
+            reason = %error.issue.reason,
+            error = %error_chain(&error),
+            "failed to write the status"
+        );
+    }
+    let (wait, outcome) = match error.retry {
+        Retry::After(delay) => (delay, ReconcileOutcome::Failed),
+        Retry::Backoff => (
+            rec.ctx.backoffs.record_failure(&rec.uid),
+            ReconcileOutcome::Failed,
+        ),
+        Retry::Conflict | Retry::NotLeader => (CONFLICT_RETRY, ReconcileOutcome::Failed),
+        Retry::OnChange => (
+            rec.ctx.config.retry.stalled_interval,
+            ReconcileOutcome::Stalled,
+        ),
+    };
+    debug!(
+        reason = %error.issue.reason,
+        error = %error_chain(error),
+        wait_ms = wait.as_millis(),
+        "reconciliation failed"
+    );
+    Completion {
+        action: Action::requeue(wait),
+        outcome,
+        reason: error.issue.reason,
+    }
+}

@@ -1,0 +1,310 @@
+//! One reconciliation of a Tenant: what it has learned so far, and how it writes the status.
+//!
+//! A [`Reconciliation`] lives as long as the loop in [`reconcile`](super::reconcile). Everything that the next one needs
+//! is in the Tenant's status, in its Secret and in Neon.
+
+use std::sync::Arc;
+
+use crds::{
+    ConditionType, ConnectionDetails, Reason, Tenant, TenantClass, TenantStatus, find_condition,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use neon_client::ids::ProjectId;
+use tracing::{info, warn};
+
+use crate::accounts::Account;
+use crate::cache::{NamespacedName, ObservedSecret};
+use crate::cluster::ClusterError;
+use crate::context::Context;
+use crate::error::{ReconcileError, Retry};
+use crate::identity::TenantUid;
+use crate::issue::Component;
+use crate::migrations::MigrationSet;
+use crate::tenant::desired::DesiredState;
+use crate::tenant::intent::Intent;
+use crate::tenant::observed::{ObservedCompute, ObservedState};
+use crate::tenant::status::{StatusInput, StatusOutcome, build_status, is_available};
+
+/// A running reconciliation.
+pub struct Reconciliation<'a> {
+    pub ctx: &'a Context,
+    pub key: NamespacedName,
+    pub uid: TenantUid,
+    /// The Tenant, as the API server last returned it.
+    pub tenant: Tenant,
+    /// The status to write; ahead of `tenant.status` between writes.
+    pub status: TenantStatus,
+    pub class: Option<Arc<TenantClass>>,
+    /// The class's account, if it can be used.
+    pub account: Option<Arc<Account>>,
+    /// The class's migrations, if they are valid.
+    pub migrations: Option<MigrationSet>,
+    pub intent: Intent,
+    pub state: ReconcileState,
+}
+
+/// What earlier steps of the reconciliation learned.
+#[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the flags are independent of each other"
+)]
+pub struct ReconcileState {
+    /// Credentials, and the project they belong to.
+    pub credentials: Option<(ProjectId, ConnectionDetails)>,
+    pub compute: Option<ObservedCompute>,
+    /// Whether the finalizer was added to the class.
+    pub class_has_finalizer: bool,
+    /// Whether the project was read by id and found.
+    pub project_found: bool,
+    /// The project that was deleted, or found deleted.
+    pub deleted: Option<ProjectId>,
+    /// The Secret as a write found it, where the cache did not know it.
+    pub secret: Option<ObservedSecret>,
+    /// Whether the database rejected the password.
+    pub password_rejected: bool,
+    /// Whether `credentials` were read from Neon after a rejection.
+    pub password_read: bool,
+    pub password_reset: bool,
+}
+
+impl<'a> Reconciliation<'a> {
+    pub fn new(ctx: &'a Context, uid: TenantUid, tenant: Tenant) -> Self {
+        let class = ctx.class(&tenant.spec.class_name);
+        let account = ctx.accounts.for_class(&tenant.spec.class_name);
+        let migrations = ctx.migration_sources.for_class(&tenant.spec.class_name);
+        let status = tenant.status.clone().unwrap_or_default();
+        Self {
+            ctx,
+            key: NamespacedName::of(&tenant),
+            uid,
+            intent: Intent::resolve(&tenant, &status, class.as_deref()),
+            status,
+            account: account.and_then(Result::ok),
+            migrations: migrations.and_then(Result::ok),
+            state: ReconcileState::default(),
+            class,
+            tenant,
+        }
+    }
+}
+
+impl Reconciliation<'_> {
+    /// The desired state, for steps that are planned only if there is one.
+    pub fn desired(&self) -> Result<&DesiredState, ReconcileError> {
+        match &self.intent {
+            Intent::Provision(Ok(desired)) => Ok(desired),
+            Intent::Provision(Err(issue)) => Err(issue.clone().into()),
+            Intent::Delete(_) => Err(ReconcileError::transient(
+                Component::Project,
+                Reason::Deleting,
+                "the Tenant is being deleted",
+            )),
+        }
+    }
+
+    /// The account, for steps that are planned only if there is one.
+    pub fn account(&self) -> Result<Arc<Account>, ReconcileError> {
+        self.account.clone().ok_or_else(|| {
+            ReconcileError::transient(
+                Component::Project,
+                Reason::AccountUnreachable,
+                "the class no longer has a usable Neon account",
+            )
+        })
+    }
+
+    pub fn deleting(&self) -> bool {
+        self.tenant.metadata.deletion_timestamp.is_some()
+    }
+
+    /// A reference to the Tenant, for events.
+    pub fn reference(&self) -> ObjectReference {
+        self.tenant.object_ref(&())
+    }
+
+    /// Id of the recorded project.
+    pub fn project(&self) -> Option<ProjectId> {
+        self.status
+            .project
+            .as_ref()
+            .and_then(|project| project.id.parse().ok())
+    }
+
+    /// Publishes a normal event and logs it.
+    pub fn publish_event(&self, reason: Reason, note: &str) {
+        info!(
+            tenant.namespace = %self.key.namespace,
+            tenant.name = %self.key.name,
+            %reason,
+            note,
+            "published event"
+        );
+        self.ctx.events.normal(self.reference(), reason, note);
+    }
+
+    /// The Secret of that name, from the cache and from what this reconciliation learned.
+    pub fn observed_secret(&self, name: &str) -> ObservedSecret {
+        if let Some(secret) = &self.state.secret {
+            return secret.clone();
+        }
+        let key = self.key_of(name);
+        self.ctx.secrets.lookup(&key, self.uid, &self.key.name)
+    }
+
+    /// Key of another object in the Tenant's namespace.
+    pub fn key_of(&self, name: &str) -> NamespacedName {
+        NamespacedName {
+            namespace: self.key.namespace.clone(),
+            name: name.into(),
+        }
+    }
+
+    /// Writes the status if it changed.
+    pub async fn save_status(
+        &mut self,
+        observed: &ObservedState,
+        outcome: &StatusOutcome,
+    ) -> Result<(), ReconcileError> {
+        let next = build_status(self.status.clone(), outcome, self.status_input(observed));
+        self.report_readiness_change(&next, outcome);
+        if self.tenant.status.as_ref() == Some(&next) {
+            self.status = next;
+        } else {
+            self.write_status(&next)
+                .await
+                .map_err(|error| ReconcileError::cluster(Component::Project, error))?;
+            // The API server stores times with less precision, so continue with its version.
+            self.status = self.tenant.status.clone().unwrap_or(next);
+        }
+        Ok(())
+    }
+
+    fn status_input(&self, observed: &ObservedState) -> StatusInput {
+        let project = self
+            .status
+            .project
+            .as_ref()
+            .map(|project| project.id.as_str());
+        let credentials = match &observed.secret {
+            ObservedSecret::Owned {
+                intact: true,
+                project: owner,
+                ..
+            } => owner.as_ref().map(ProjectId::as_str) == project && self.status.binding.is_some(),
+            _ => false,
+        };
+        let schema = match (&self.status.schema, &observed.schema) {
+            (Some(schema), Ok(target)) => {
+                schema.project_id.as_deref() == project
+                    && schema.version == Some(target.version)
+                    && schema.checksum.as_ref() == Some(&target.digest)
+            }
+            _ => false,
+        };
+        StatusInput {
+            generation: self.tenant.metadata.generation,
+            deleting: self.deleting(),
+            credentials,
+            schema,
+            now: Timestamp::now(),
+        }
+    }
+
+    async fn write_status(&mut self, next: &TenantStatus) -> Result<(), ClusterError> {
+        let written = match self.ctx.cluster.write_status(&self.tenant, next).await {
+            // The Tenant was edited meanwhile. If its status is the one that this reconciliation started from, no other
+            // process acts on the Tenant, and `observedGeneration` tells which spec the new status describes.
+            Err(ClusterError::Conflict { what }) => {
+                let current = self.ctx.cluster.tenant(&self.key).await?;
+                if current.metadata.uid != self.tenant.metadata.uid
+                    || current.status != self.tenant.status
+                {
+                    return Err(ClusterError::Conflict { what });
+                }
+                self.ctx.cluster.write_status(&current, next).await?
+            }
+            other => other?,
+        };
+        self.adopt_version(written);
+        Ok(())
+    }
+
+    /// Continues with the version of the Tenant that a write returned. The intent and the generation remain those of the
+    /// spec that the reconciliation started with; a newer spec triggers another reconciliation.
+    pub fn adopt_version(&mut self, written: Tenant) {
+        self.ctx.own_writes.record_write(self.uid, written.clone());
+        let generation = self.tenant.metadata.generation;
+        self.tenant = written;
+        self.tenant.metadata.generation = generation;
+    }
+
+    /// Logs and publishes a change of the `Ready` condition.
+    fn report_readiness_change(&self, next: &TenantStatus, outcome: &StatusOutcome) {
+        let before = find_condition(&self.status.conditions, ConditionType::Ready);
+        let after = find_condition(&next.conditions, ConditionType::Ready);
+        if let (Some(before), Some(after)) = (before, after)
+            && before.reason == after.reason
+            && before.message == after.message
+        {
+            return;
+        }
+        match outcome {
+            StatusOutcome::Stalled(issue) => {
+                warn!(
+                    tenant.namespace = %self.key.namespace,
+                    tenant.name = %self.key.name,
+                    tenant.available = is_available(next),
+                    reason = %issue.reason,
+                    issue = issue.message,
+                    "tenant stalled"
+                );
+                self.ctx
+                    .events
+                    .warning(self.reference(), issue.reason, &issue.message);
+            }
+            StatusOutcome::Ready => {
+                let ready_ms = next.timings.as_ref().and_then(|timings| timings.ready_ms);
+                info!(
+                    tenant.namespace = %self.key.namespace,
+                    tenant.name = %self.key.name,
+                    ready_ms,
+                    "tenant ready"
+                );
+            }
+            StatusOutcome::InProgress(_) | StatusOutcome::Suspended => {}
+        }
+    }
+}
+
+impl From<&ReconcileError> for StatusOutcome {
+    fn from(error: &ReconcileError) -> Self {
+        match error.retry {
+            Retry::OnChange => Self::Stalled(error.to_issue()),
+            Retry::After(_) | Retry::Backoff | Retry::Conflict | Retry::NotLeader => {
+                Self::InProgress(error.to_issue())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_permanent_error_stalls_the_tenant() {
+        let outcome = |error: ReconcileError| StatusOutcome::from(&error);
+        let (component, reason) = (Component::Schema, Reason::MigrationFailed);
+        assert!(matches!(
+            outcome(ReconcileError::transient(component, reason, "failed")),
+            StatusOutcome::InProgress(_)
+        ));
+        assert!(matches!(
+            outcome(ReconcileError::permanent(component, reason, "failed")),
+            StatusOutcome::Stalled(_)
+        ));
+    }
+}

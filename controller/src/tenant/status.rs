@@ -1,0 +1,285 @@
+//! Builds the status of a Tenant: `(recorded status, outcome) -> status`. Pure.
+//!
+//! Conditions follow kstatus: `Ready` is always present, `Reconciling` and `Stalled` only while they are true. Messages
+//! come from issues, which never contain a secret.
+
+use crds::{ConditionType, Phase, Reason, TenantStatus, is_true, set_condition};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::issue::{Component, Issue};
+
+/// Longest message of a condition, in characters; the API server rejects more than 32,768 bytes.
+const MAX_MESSAGE_CHARS: usize = 4_000;
+
+const SUSPENDED_MESSAGE: &str = "spec.suspend is true: nothing changes until it is false";
+
+/// The result of a reconciliation, or its state while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusOutcome {
+    Ready,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// The controller continues without any change by a user.
+    InProgress(Issue),
+    /// Progress needs a change by a user or an administrator.
+    Stalled(Issue),
+}
+
+impl StatusOutcome {
+    fn issue(&self) -> Option<&Issue> {
+        match self {
+            Self::Ready | Self::Suspended => None,
+            Self::InProgress(issue) | Self::Stalled(issue) => Some(issue),
+        }
+    }
+}
+
+/// What the status depends on besides the recorded status and the outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the flags are independent of each other"
+)]
+pub struct StatusInput {
+    /// Generation of the spec that was reconciled.
+    pub generation: Option<i64>,
+    /// Whether the Tenant is being deleted.
+    pub deleting: bool,
+    /// Whether the Secret holds credentials of the project.
+    pub credentials: bool,
+    /// Whether the database has the latest schema of the class.
+    pub schema: bool,
+    pub now: Timestamp,
+}
+
+/// The status to write: `status` with the conditions, the phase and the generation that follow from the outcome.
+pub fn build_status(
+    mut status: TenantStatus,
+    outcome: &StatusOutcome,
+    input: StatusInput,
+) -> TenantStatus {
+    status.observed_generation = input.generation;
+    let mut conditions = vec![
+        (ConditionType::Ready, Some(readiness(&status, outcome))),
+        (
+            ConditionType::Available,
+            Some(availability(&status, outcome, input)),
+        ),
+    ];
+    conditions.extend(
+        components(&status, outcome, input).map(|(condition, state)| (condition, Some(state))),
+    );
+    let true_with = |issue: &Issue| ConditionState::new(true, issue.reason, &issue.message);
+    conditions.push((
+        ConditionType::Reconciling,
+        match outcome {
+            StatusOutcome::InProgress(issue) => Some(true_with(issue)),
+            _ => None,
+        },
+    ));
+    conditions.push((
+        ConditionType::Stalled,
+        match outcome {
+            StatusOutcome::Stalled(issue) => Some(true_with(issue)),
+            _ => None,
+        },
+    ));
+    let now = Time(input.now);
+    for (condition, state) in conditions {
+        match state {
+            Some(state) => set_condition(
+                &mut status.conditions,
+                state.into_condition(condition, input.generation),
+                &now,
+            ),
+            None => status
+                .conditions
+                .retain(|existing| existing.type_ != condition.as_str()),
+        }
+    }
+    status.phase = Some(phase(outcome, input.deleting));
+    if *outcome == StatusOutcome::Ready {
+        record_time_to_ready(&mut status, input.now);
+    }
+    status
+}
+
+/// Whether a status reports that the database can be used.
+pub fn is_available(status: &TenantStatus) -> bool {
+    is_true(&status.conditions, ConditionType::Available)
+}
+
+/// Milliseconds between two moments, at least 0.
+pub fn millis_between(start: Timestamp, end: Timestamp) -> i64 {
+    end.as_millisecond()
+        .saturating_sub(start.as_millisecond())
+        .max(0)
+}
+
+fn phase(outcome: &StatusOutcome, deleting: bool) -> Phase {
+    match outcome {
+        StatusOutcome::Ready => Phase::Ready,
+        StatusOutcome::Suspended => Phase::Suspended,
+        StatusOutcome::InProgress(_) | StatusOutcome::Stalled(_) if deleting => Phase::Deleting,
+        StatusOutcome::Stalled(_) => Phase::Stalled,
+        StatusOutcome::InProgress(issue) if issue.reason == Reason::Waiting => Phase::Pending,
+        StatusOutcome::InProgress(issue) => match issue.component {
+            Component::Schema => Phase::Migrating,
+            Component::Project | Component::Credentials => Phase::Provisioning,
+        },
+    }
+}
+
+fn record_time_to_ready(status: &mut TenantStatus, now: Timestamp) {
+    let Some(timings) = &mut status.timings else {
+        return;
+    };
+    if timings.ready_ms.is_none() {
+        timings.ready_ms = timings
+            .started_at
+            .as_ref()
+            .map(|start| millis_between(start.0, now));
+    }
+}
+
+struct ConditionState {
+    status: bool,
+    reason: Reason,
+    message: String,
+}
+
+impl ConditionState {
+    fn new(status: bool, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    fn failed(issue: &Issue) -> Self {
+        Self::new(false, issue.reason, &issue.message)
+    }
+
+    fn into_condition(self, condition: ConditionType, generation: Option<i64>) -> Condition {
+        Condition {
+            type_: condition.as_str().to_owned(),
+            status: if self.status { "True" } else { "False" }.to_owned(),
+            reason: self.reason.as_str().to_owned(),
+            message: self.message.chars().take(MAX_MESSAGE_CHARS).collect(),
+            observed_generation: generation,
+            // `set_condition` sets the transition time.
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        }
+    }
+}
+
+fn readiness(status: &TenantStatus, outcome: &StatusOutcome) -> ConditionState {
+    match outcome {
+        StatusOutcome::Ready => {
+            let version = status.schema.as_ref().and_then(|schema| schema.version);
+            let message = match version {
+                Some(version) => format!("the database is ready, with schema version {version}"),
+                None => "the database is ready".to_owned(),
+            };
+            ConditionState::new(true, Reason::ReconcileSucceeded, message)
+        }
+        StatusOutcome::Suspended => {
+            ConditionState::new(false, Reason::Suspended, SUSPENDED_MESSAGE)
+        }
+        StatusOutcome::InProgress(issue) | StatusOutcome::Stalled(issue) => {
+            ConditionState::failed(issue)
+        }
+    }
+}
+
+/// The conditions of the components.
+fn components(
+    status: &TenantStatus,
+    outcome: &StatusOutcome,
+    input: StatusInput,
+) -> [(ConditionType, ConditionState); 3] {
+    let project = status.project.as_ref();
+    let project_message = project
+        .map(|project| format!("project {} is configured", project.id))
+        .unwrap_or_default();
+    let state = |component, succeeded, message: &str| match outcome.issue() {
+        Some(issue) if issue.component == component => ConditionState::failed(issue),
+        _ if succeeded => ConditionState::new(true, Reason::ReconcileSucceeded, message),
+        _ => ConditionState::new(
+            false,
+            Reason::Waiting,
+            "waiting for an earlier step to succeed",
+        ),
+    };
+    [
+        (
+            ConditionType::ProjectReady,
+            state(Component::Project, project.is_some(), &project_message),
+        ),
+        (
+            ConditionType::CredentialsReady,
+            state(
+                Component::Credentials,
+                input.credentials,
+                "the Secret holds the project's credentials",
+            ),
+        ),
+        (
+            ConditionType::SchemaReady,
+            state(
+                Component::Schema,
+                input.schema,
+                "the database has the latest schema",
+            ),
+        ),
+    ]
+}
+
+/// Whether an application can use the database, with whatever schema it has. A failed update or migration does not change
+/// that.
+fn availability(
+    status: &TenantStatus,
+    outcome: &StatusOutcome,
+    input: StatusInput,
+) -> ConditionState {
+    let migrated = match (&status.project, &status.schema) {
+        (Some(project), Some(schema)) => {
+            schema.version.is_some() && schema.project_id.as_deref() == Some(project.id.as_str())
+        }
+        _ => false,
+    };
+    let issue = outcome.issue();
+    // These issues concern the existing database rather than a change that could not be applied.
+    let unavailable = issue.is_some_and(|issue| {
+        matches!(
+            issue.reason,
+            Reason::ProjectNotFound
+                | Reason::RecoveringProject
+                | Reason::Deleting
+                | Reason::PasswordUnavailable
+                | Reason::QuotaExceeded
+        ) || issue.component == Component::Credentials && !input.credentials
+    });
+    if migrated && input.credentials && !unavailable {
+        return ConditionState::new(
+            true,
+            Reason::ReconcileSucceeded,
+            "applications can use the database",
+        );
+    }
+    issue.map_or_else(
+        || {
+            ConditionState::new(
+                false,
+                Reason::Waiting,
+                "the database has not been ready yet",
+            )
+        },
+        ConditionState::failed,
+    )
+}
+
+#[cfg(test)]
+mod tests;
