@@ -174,8 +174,21 @@ impl Account {
     /// The time between two scheduled listings. It grows with the number of pages.
     fn listing_interval(&self, settings: &crate::config::Neon) -> Duration {
         let pages = u32::try_from(self.snapshot.lock().pages()).unwrap_or(u32::MAX);
-        let interval = Duration::from_hours(1) * pages / settings.listing_calls_per_hour.get();
-        settings.listing_interval.max(interval)
+        let interval = Duration::from_hours(1) * pages / settings.drift_check_calls_per_hour.get();
+        settings.drift_check_interval.max(interval)
+    }
+}
+
+/// The client's quota for this many calls a minute. Neon limits the calls to one route in
+/// proportion: 40 a second for 700 a minute.
+fn quota(calls_per_minute: u32) -> AccountQuota {
+    let neon = AccountQuota::default();
+    let scaled = u64::from(calls_per_minute) * u64::from(neon.per_route_per_second);
+    let per_route = scaled.div_ceil(u64::from(neon.requests_per_minute));
+    AccountQuota {
+        requests_per_minute: calls_per_minute,
+        per_route_per_second: u32::try_from(per_route).unwrap_or(u32::MAX),
+        ..neon
     }
 }
 
@@ -325,13 +338,9 @@ impl Accounts {
             Neon::builder()
                 .api_key(api_key.clone())
                 .base_url(base_url)
-                .quota(AccountQuota {
-                    requests_per_minute: self.settings.requests_per_minute.get(),
-                    per_route_per_second: self.settings.per_route_per_second.get(),
-                    ..AccountQuota::default()
-                })
+                .quota(quota(self.settings.rate_limit.get()))
                 .org_id(org_id)
-                .call_deadline(self.settings.call_deadline)
+                .call_deadline(self.settings.call_timeout)
                 .queue_deadline(QUOTA_WAIT_TIMEOUT)
                 .observer(self.metrics.clone())
                 .build()

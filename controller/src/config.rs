@@ -4,6 +4,10 @@
 //! The structs below declare every setting with its help text and default; the crate
 //! `service-kit` reads and checks them. No setting is a secret: the API keys of Neon accounts come
 //! from the Secrets that `TenantClass`es refer to.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the doc comments of settings are help texts for the terminal"
+)]
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ pub struct InstallationId(String);
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "invalid installation id {0:?}: use 1 to 36 characters of a-z, 0-9 and -, starting and ending with a letter or digit"
+    "write 1 to 36 of the characters a-z, 0-9 and -, starting and ending with a letter or digit, such as `prod-eu` (got `{0}`)"
 )]
 pub struct InvalidInstallationId(String);
 
@@ -39,6 +39,14 @@ impl InstallationId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl std::str::FromStr for InstallationId {
+    type Err = InvalidInstallationId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInstallationId> {
+        Self::parse(text)
     }
 }
 

@@ -37,6 +37,9 @@ pub enum KubeClientError {
     InvalidConfig { url: String, problem: String },
 }
 
+/// Limit on connecting to the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Finds the API server and the credentials: from `KUBECONFIG`, `~/.kube/config`, or the Pod's
 /// `ServiceAccount`. Reads files only.
 pub async fn infer_config() -> Result<Config, KubeClientError> {
@@ -52,7 +55,7 @@ pub fn build(
     metrics: Arc<Metrics>,
 ) -> Result<Client, KubeClientError> {
     let url = cluster.cluster_url.to_string();
-    cluster.connect_timeout = Some(settings.connect_timeout);
+    cluster.connect_timeout = Some(CONNECT_TIMEOUT);
     cluster.write_timeout = Some(WRITE_TIMEOUT);
     // A watch can be silent for minutes; the layer limits all other requests.
     cluster.read_timeout = None;
@@ -65,7 +68,7 @@ pub fn build(
             url,
             problem: describe_error(&error),
         })?;
-    let layer = RequestLayer::new(settings.call_deadline, metrics);
+    let layer = RequestLayer::new(settings.call_timeout, metrics);
     Ok(builder.with_layer(&layer).build())
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use controller::config::{self, Config, LoadError, Machine};
+use controller::config::{self, Config, LoadError, HostInfo};
 use controller::health::{Health, Role};
 use controller::kube_client;
 use controller::leadership::LeaderElection;
@@ -27,6 +27,8 @@ const EXIT_INVALID_SETTINGS: u8 = 2;
 const EXIT_LEASE_LOST: i32 = 3;
 /// Threads for blocking calls (name resolution, files). Each thread uses memory.
 const MAX_BLOCKING_THREADS: usize = 32;
+/// Threads of the async runtime. The controller mostly waits, and each thread costs memory.
+const WORKER_THREADS: usize = 2;
 /// How long the process waits for blocking calls when it exits.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let started = cluster.and_then(|cluster| Ok((cluster, runtime(&config)?)));
+    let started = cluster.and_then(|cluster| Ok((cluster, runtime()?)));
     let (cluster, runtime) = match started {
         Ok(started) => started,
         Err(error) => return failed(&error),
@@ -60,14 +62,14 @@ fn load_settings(cluster: Option<&kube::Config>) -> Result<Config, ExitCode> {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let machine = Machine {
+    let host = HostInfo {
         namespace: cluster.map(|cluster| cluster.default_namespace.clone()),
         hostname: fs::read_to_string("/proc/sys/kernel/hostname")
             .ok()
             .map(|name| name.trim().to_owned()),
         nonce: rand::random(),
     };
-    config::load(std::env::args_os(), &env, &machine).map_err(|error| match error {
+    config::load(std::env::args_os(), &env, &host).map_err(|error| match error {
         LoadError::CommandLine(error) => {
             // Without a place to print to, the exit code has to do.
             let _ = error.print();
@@ -80,9 +82,9 @@ fn load_settings(cluster: Option<&kube::Config>) -> Result<Config, ExitCode> {
     })
 }
 
-fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_multi_thread()
-        .worker_threads(config.limits.worker_threads.get())
+        .worker_threads(WORKER_THREADS)
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .enable_all()
         .build()
@@ -94,8 +96,7 @@ async fn run_process(config: Config, cluster: kube::Config) -> ExitCode {
     let identity = config.lease.identity.clone();
     let traces = match service_kit::telemetry::start(
         &telemetry::PROGRAM,
-        &config.log,
-        config.trace.as_ref(),
+        &config.telemetry,
         &identity,
     ) {
         Ok(traces) => traces,
@@ -123,23 +124,23 @@ async fn run_process(config: Config, cluster: kube::Config) -> ExitCode {
 async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
     let (health, metrics) = (Health::new(), Arc::new(Metrics::new()));
     let client = kube_client::build(cluster, &config.kube, Arc::clone(&metrics))?;
-    let server = Server::bind(config.http.listen)
+    let server = Server::bind(config.process.http_listen)
         .await
-        .with_context(|| format!("failed to listen on {} (http-listen)", config.http.listen))?;
+        .with_context(|| format!("failed to listen on {} (http-listen)", config.process.http_listen))?;
     let address = server.address();
     info!(http.address = %address, "serving /livez, /readyz and /metrics");
     let stop_http = CancellationToken::new();
-    let vitals = ProcessVitals {
+    let probes = ProcessProbes {
         health: health.clone(),
         metrics: Arc::clone(&metrics),
     };
     let serving = tokio::spawn(server.serve(
-        operations::router(Arc::new(vitals)),
-        operations::BOUNDS,
+        operations::router(Arc::new(probes)),
+        operations::LIMITS,
         stop_http.clone(),
     ));
     let stopping = health.clone();
-    let stop = service_kit::stop::on_signal(move || stopping.set_role(Role::Stopping))
+    let stop = service_kit::shutdown_signal(move || stopping.set_role(Role::Stopping))
         .context("failed to install the signal handlers")?;
     let result = lead(config, client, health, metrics, stop).await;
     stop_http.cancel();
@@ -148,12 +149,12 @@ async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
 }
 
 /// What the HTTP server reports about this process.
-struct ProcessVitals {
+struct ProcessProbes {
     health: Health,
     metrics: Arc<Metrics>,
 }
 
-impl operations::Vitals for ProcessVitals {
+impl operations::Probes for ProcessProbes {
     fn live(&self) -> Result<&'static str, String> {
         self.health.live()
     }
@@ -173,7 +174,7 @@ async fn lead(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let grace = config.limits.shutdown_grace;
+    let grace = config.process.shutdown_grace;
     let lease = LeaderElection::new(client.clone(), &config.kube.namespace, &config.lease);
     let Some(held) = lease.acquire(&health, &stop).await else {
         info!("stopped while standing by");

@@ -76,7 +76,7 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
 /// Checks all Tenants at intervals, in case a change was missed.
 pub(crate) async fn resync(ctx: Arc<Context>) {
     loop {
-        tokio::time::sleep(ctx.config.retry.resync_interval).await;
+        tokio::time::sleep(ctx.config.reconcile.resync_interval).await;
         enqueue_tenants_with_work(&ctx, None).await;
     }
 }

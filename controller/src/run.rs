@@ -145,20 +145,20 @@ async fn context(
     );
     let installation = installation(&config, &cluster, &stop).await?;
     let instance = config.lease.identity.clone();
-    let events = Events::start(client, instance, config.kube.call_deadline, stop);
-    let (scopes, writers) = scopes(&config.kube.watch_namespaces);
+    let events = Events::start(client, instance, config.kube.call_timeout, stop);
+    let (scopes, writers) = scopes(&config.kube.watch_namespaces.0);
     let ctx = Context {
         accounts: Accounts::new(config.neon.clone(), installation.clone(), metrics.clone()),
         migration_sources: MigrationSources::new(built_in),
         migration_limits: MigrationLimits {
-            connect_total_timeout: config.schema.connect_timeout,
-            lock_timeout: config.schema.lock_timeout,
-            statement_timeout: config.schema.statement_timeout,
+            connect_total_timeout: config.migrations.connect_timeout,
+            lock_timeout: config.migrations.lock_timeout,
+            statement_timeout: config.migrations.statement_timeout,
             ..MigrationLimits::default()
         },
-        migration_permits: Semaphore::new(config.schema.concurrency.get()),
+        migration_permits: Semaphore::new(config.migrations.concurrency.get()),
         project_updates: Semaphore::new(MAX_CONCURRENT_UPDATES),
-        backoffs: Backoffs::new(config.retry.backoff_min, config.retry.backoff_max),
+        backoffs: Backoffs::new(config.reconcile.backoff_min, config.reconcile.backoff_max),
         scopes,
         classes,
         secrets: SecretCache::default(),
@@ -229,7 +229,7 @@ fn tenant_loop(
     synced: CancellationToken,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
-    let concurrency = u16::try_from(ctx.config.limits.concurrency.get()).unwrap_or(u16::MAX);
+    let concurrency = u16::try_from(ctx.config.reconcile.concurrency.get()).unwrap_or(u16::MAX);
     let tenants = tenant_watch(ctx, scope.namespace.as_deref(), writer, synced);
     let reconciler = Controller::for_stream(tenants, scope.tenants.clone())
         .with_config(LoopConfig::default().concurrency(concurrency))
@@ -244,7 +244,7 @@ fn tenant_loop(
 }
 
 fn default_migrations(config: &Config) -> Result<MigrationSet, MigrationSetError> {
-    match &config.schema.migrations_dir {
+    match &config.migrations.dir {
         Some(dir) => MigrationSet::from_directory(dir),
         None => MigrationSet::built_in(),
     }

@@ -85,7 +85,7 @@ pub async fn reconcile(
                 error = %error_chain(&error),
                 "failed to reconcile the class"
             );
-            Ok(Action::requeue(reconciler.ctx.config.retry.backoff_max))
+            Ok(Action::requeue(reconciler.ctx.config.reconcile.backoff_max))
         }
     }
 }

@@ -11,6 +11,8 @@ use tokio::net::TcpListener;
 
 use super::request::verb_and_resource;
 use super::*;
+use service_kit::settings::List;
+
 use crate::config::Kube;
 
 #[test]
@@ -92,10 +94,9 @@ fn client_for(address: SocketAddr, timeout: Duration) -> (Client, Arc<Metrics>) 
     let cluster = Config::new(format!("http://{address}").parse().expect("URL"));
     let settings = Kube {
         namespace: "a".to_owned(),
-        watch_namespaces: vec![],
+        watch_namespaces: List(vec![]),
         installation_id: None,
-        call_deadline: timeout,
-        connect_timeout: Duration::from_secs(5),
+        call_timeout: timeout,
     };
     let metrics = Arc::new(Metrics::new());
     let client = build(cluster, &settings, Arc::clone(&metrics)).expect("client");

@@ -143,7 +143,7 @@ async fn finish_if_terminal(
     observed: &ObservedState,
     step: &Step,
 ) -> Option<Completion> {
-    let stalled_interval = rec.ctx.config.retry.stalled_interval;
+    let stalled_interval = rec.ctx.config.reconcile.stalled_retry_interval;
     let (status, completion) = match step {
         Step::UpToDate => {
             record_effective_spec(rec);
@@ -234,7 +234,7 @@ async fn fail(rec: &mut Reconciliation<'_>, error: &ReconcileError) -> Completio
         ),
         Retry::Conflict | Retry::NotLeader => (CONFLICT_RETRY, ReconcileOutcome::Failed),
         Retry::OnChange => (
-            rec.ctx.config.retry.stalled_interval,
+            rec.ctx.config.reconcile.stalled_retry_interval,
             ReconcileOutcome::Stalled,
         ),
     };

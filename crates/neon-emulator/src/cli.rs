@@ -1,4 +1,5 @@
 //! Flags and environment variables of `neon-emulator serve`.
+#![expect(clippy::doc_markdown, reason = "the doc comments of settings are help texts for the terminal")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
