@@ -111,7 +111,7 @@ pub(super) async fn verify_missing(
                 Reason::ProjectNotFound,
                 format!(
                     "project {id} no longer exists in the account and Neon cannot recover it: to start with an empty \
-                     database, delete this Tenant and create it again"
+                     database, delete this Tenant and apply it again"
                 ),
             ))
         }
