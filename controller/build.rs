@@ -1,4 +1,5 @@
-//! Embeds the SQL files of `tenant-migrations/` into the controller. New files need no registration.
+//! Embeds the SQL files of `tenant-migrations/` into the controller. New files need no
+//! registration.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! All writes to the Kubernetes API, and the few reads that no cache serves.
 //!
-//! The client gives each call a deadline and records it in the metrics. Every write names the resource version or the UID of
-//! the object. The API server therefore rejects the writes of a process that lost its Lease or used an outdated cache.
+//! The client gives each call a deadline and records it in the metrics. Every write names the
+//! resource version or the UID of the object. The API server therefore rejects the writes of a
+//! process that lost its Lease or used an outdated cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -167,8 +168,8 @@ impl Cluster {
             .map_err(|error| ClusterError::new("get secret", error))
     }
 
-    /// Creates an empty Secret that the Tenant owns. Fails if a Secret of that name exists, so that the controller never
-    /// writes to a Secret that it does not own.
+    /// Creates an empty Secret that the Tenant owns. Fails if a Secret of that name exists, so that
+    /// the controller never writes to a Secret that it does not own.
     pub async fn reserve_secret(
         &self,
         tenant: &Tenant,
@@ -192,7 +193,8 @@ impl Cluster {
             .map_err(|error| ClusterError::new("create secret", error))
     }
 
-    /// Writes the content to the Secret with this UID, and fails if another Secret has taken its name.
+    /// Writes the content to the Secret with this UID, and fails if another Secret has taken its
+    /// name.
     pub async fn write_secret(
         &self,
         tenant: &Tenant,
@@ -309,7 +311,8 @@ fn pruned(mut tenant: Tenant) -> Tenant {
     tenant
 }
 
-/// Shortens a name to a valid label value: the API server allows 63 characters there, and 253 in a name.
+/// Shortens a name to a valid label value: the API server allows 63 characters there, and 253 in a
+/// name.
 fn label_value(name: &str) -> String {
     const MAX_LABEL_VALUE_CHARS: usize = 63;
     let cut: String = name.chars().take(MAX_LABEL_VALUE_CHARS).collect();

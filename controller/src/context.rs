@@ -45,7 +45,8 @@ pub struct Context {
     pub project_updates: Semaphore,
     /// Backoff of Tenants whose reconciliation failed.
     pub backoffs: Backoffs,
-    /// Whether this process still holds the Lease. A process that was paused may find out late that it does not.
+    /// Whether this process still holds the Lease. A process that was paused may find out late that
+    /// it does not.
     pub guard: LeaderGuard,
     pub events: Events,
     pub metrics: Arc<Metrics>,

@@ -1,7 +1,7 @@
 //! Errors of a reconciliation: the issue to report in the status, and when to retry.
 //!
-//! Errors of the Neon client and of the Kubernetes API are classified here and nowhere else. No message contains a
-//! secret.
+//! Errors of the Neon client and of the Kubernetes API are classified here and nowhere else. No
+//! message contains a secret.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use service_kit::error_chain;
 use crate::cluster::ClusterError;
 use crate::issue::{Component, Issue};
 
-/// Wait after a rate-limited call. The client already honours `Retry-After`; this applies once it has given up.
+/// Wait after a rate-limited call. The client already honours `Retry-After`; this applies once it
+/// has given up.
 const RATE_LIMITED_RETRY: Duration = Duration::from_secs(30);
 
 /// When to retry a failed reconciliation.
@@ -22,9 +23,11 @@ pub enum Retry {
     After(Duration),
     /// After a delay that doubles with each consecutive failure.
     Backoff,
-    /// When something changes. The controller also retries slowly, because limits and billing change outside Kubernetes.
+    /// When something changes. The controller also retries slowly, because limits and billing
+    /// change outside Kubernetes.
     OnChange,
-    /// After a moment, with a newer version of the object. The status is not written, because it is outdated.
+    /// After a moment, with a newer version of the object. The status is not written, because it is
+    /// outdated.
     Conflict,
     /// Not here: another replica is the leader. The status is not written.
     NotLeader,
@@ -78,7 +81,8 @@ impl ReconcileError {
     pub fn cluster(component: Component, error: ClusterError) -> Self {
         let retry = match error {
             ClusterError::Conflict { .. } | ClusterError::NotFound { .. } => Retry::Conflict,
-            // An API server that has just started rejects permitted calls until it has loaded its roles.
+            // An API server that has just started rejects permitted calls until it has loaded its
+            // roles.
             ClusterError::Rejected { .. }
             | ClusterError::Exists { .. }
             | ClusterError::Unavailable { .. } => Retry::Backoff,

@@ -1,4 +1,5 @@
-//! Publishes Kubernetes events (`kubectl describe`) in the background, so that reconciliations never wait for them.
+//! Publishes Kubernetes events (`kubectl describe`) in the background, so that reconciliations
+//! never wait for them.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -9,7 +10,8 @@ use tracing::debug;
 
 use crds::{FIELD_MANAGER, Reason};
 
-/// Queued events. Further events are dropped, because every event repeats what a status or a log line says.
+/// Queued events. Further events are dropped, because every event repeats what a status or a log
+/// line says.
 const MAX_QUEUED_EVENTS: usize = 1_024;
 /// Longest note; the API server rejects longer ones.
 const MAX_NOTE_BYTES: usize = 1_000;
@@ -19,7 +21,8 @@ const MAX_NOTE_BYTES: usize = 1_000;
 pub struct Events(mpsc::Sender<(Event, ObjectReference)>);
 
 impl Events {
-    /// Starts the background task, which runs until `stop` is cancelled. `deadline` limits each call.
+    /// Starts the background task, which runs until `stop` is cancelled. `deadline` limits each
+    /// call.
     pub fn start(
         client: kube::Client,
         instance: String,
@@ -38,7 +41,7 @@ impl Events {
                 match tokio::time::timeout(deadline, recorder.publish(&event, &about)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
-                        debug!(error = %error_chain(&error), "failed to publish an event")
+                        debug!(error = %error_chain(&error), "failed to publish an event");
                     }
                     Err(_) => debug!("timed out publishing an event"),
                 }

@@ -1,7 +1,9 @@
-//! Identifies the owner of a Neon project: its name carries a mark with the installation and the Tenant's UID.
+//! Identifies the owner of a Neon project: its name carries a mark with the installation and the
+//! Tenant's UID.
 //!
-//! Neon's project names are not unique and its API has no idempotency key. After a lost answer, this mark is the only way
-//! to recognise the project that the request created. Only this module builds and parses it.
+//! Neon's project names are not unique and its API has no idempotency key. After a lost answer,
+//! this mark is the only way to recognise the project that the request created. Only this module
+//! builds and parses it.
 
 use std::fmt;
 
@@ -11,7 +13,8 @@ use uuid::Uuid;
 const MAX_LABEL_CHARS: usize = 120;
 const MARK_PREFIX: &str = "dbpt-";
 
-/// Identifies an installation of the controller. Installations that share a Neon account ignore each other's projects.
+/// Identifies an installation of the controller. Installations that share a Neon account ignore
+/// each other's projects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InstallationId(String);
 
@@ -22,7 +25,8 @@ pub struct InstallationId(String);
 pub struct InvalidInstallationId(String);
 
 impl InstallationId {
-    /// Parses an id: 1 to 36 characters of `a-z`, `0-9` and `-`, starting and ending with a letter or digit.
+    /// Parses an id: 1 to 36 characters of `a-z`, `0-9` and `-`, starting and ending with a letter
+    /// or digit.
     pub fn parse(text: &str) -> Result<Self, InvalidInstallationId> {
         let valid = (1..=36).contains(&text.len())
             && text

@@ -6,13 +6,11 @@
 //! of the machines show:
 //!
 //! - Replicas never compare wall clocks. A standby measures with its own monotonic clock how long
-//! the
-//!   Lease has been unchanged, starting when the standby observed the last change.
+//!   the Lease has been unchanged, starting when the standby observed the last change.
 //! - The leader counts from *before* it sent its last successful renewal and stops acting after the
 //!   renew deadline, which is shorter than the duration that standbys wait.
 //! - Every write names the resource version that it replaces. If two replicas write at the same
-//! time,
-//!   the API server rejects one of them.
+//!   time, the API server rejects one of them.
 //!
 //! Two cases remain: a clock that runs a third slower than another replica's, and a request that
 //! was sent before the Lease was lost. Effects are therefore also guarded by resource versions.

@@ -1,7 +1,8 @@
-//! The process: reads the settings, starts telemetry and the HTTP server, acquires the Lease and runs the reconcilers.
+//! The process: reads the settings, starts telemetry and the HTTP server, acquires the Lease and
+//! runs the reconcilers.
 //!
-//! Exit codes: 0 after a graceful shutdown, 1 after an error or if the shutdown grace period expired, 2 for invalid
-//! settings, 3 if the Lease was lost.
+//! Exit codes: 0 after a graceful shutdown, 1 after an error or if the shutdown grace period
+//! expired, 2 for invalid settings, 3 if the Lease was lost.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -120,7 +121,8 @@ async fn run_process(config: Config, cluster: kube::Config) -> ExitCode {
     }
 }
 
-/// Serves HTTP while the controller runs. Probes are answered from before the Lease is acquired until it is released.
+/// Serves HTTP while the controller runs. Probes are answered from before the Lease is acquired
+/// until it is released.
 async fn serve(config: Config, cluster: kube::Config) -> anyhow::Result<()> {
     let (health, metrics) = (Health::new(), Arc::new(Metrics::new()));
     let client = kube_client::build(cluster, &config.kube, Arc::clone(&metrics))?;
@@ -200,7 +202,8 @@ async fn lead(
         }
         ended = reconciling => ended,
         () = grace_expired(&stop, grace) => {
-            // Steps may still be running, so the Lease is not released. It expires after they have ended.
+            // Steps may still be running, so the Lease is not released. It expires after they have
+            // ended.
             anyhow::bail!(
                 "shutdown-grace of {} s expired; aborted the steps that were still running",
                 grace.as_secs()

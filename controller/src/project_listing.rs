@@ -1,4 +1,5 @@
-//! Drift detection: lists each account's projects at intervals, and queues the Tenants that then need a step.
+//! Drift detection: lists each account's projects at intervals, and queues the Tenants that then
+//! need a step.
 //!
 //! These two tasks check all Tenants, so that no Tenant needs a timer of its own.
 
@@ -66,7 +67,8 @@ async fn list(ctx: &Arc<Context>, account: &Arc<Account>) -> (usize, Duration) {
             LISTING_RETRY
         }
     };
-    // The status of a class reports whether its account can be listed and which projects are orphaned.
+    // The status of a class reports whether its account can be listed and which projects are
+    // orphaned.
     for class in ctx.classes.state() {
         ctx.class_queue.enqueue(ObjectRef::from_obj(&*class));
     }
@@ -81,8 +83,8 @@ pub(crate) async fn resync(ctx: Arc<Context>) {
     }
 }
 
-/// Queues the Tenants of an account, or of all, whose plan has a step to execute. Most have none, and planning is cheaper
-/// than a reconciliation.
+/// Queues the Tenants of an account, or of all, whose plan has a step to execute. Most have none,
+/// and planning is cheaper than a reconciliation.
 async fn enqueue_tenants_with_work(ctx: &Arc<Context>, account: Option<&Arc<Account>>) {
     let start = Instant::now();
     let mut queued = 0_usize;

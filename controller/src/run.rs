@@ -1,4 +1,5 @@
-//! Starts the watches, the caches and the reconcilers. They run only while this replica holds the Lease.
+//! Starts the watches, the caches and the reconcilers. They run only while this replica holds the
+//! Lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,10 +71,11 @@ pub enum RunError {
     InstallationId(#[source] InvalidInstallationId),
 }
 
-/// Reconciles until `stop` is cancelled. Returns when the last running reconciliation has completed.
+/// Reconciles until `stop` is cancelled. Returns when the last running reconciliation has
+/// completed.
 ///
-/// A reconciliation of a Tenant relies on the caches, so the classes with their keys and migrations, and the Secrets, are
-/// loaded before the first one starts.
+/// A reconciliation of a Tenant relies on the caches, so the classes with their keys and
+/// migrations, and the Secrets, are loaded before the first one starts.
 pub async fn run(parts: Dependencies) -> Result<(), RunError> {
     let (health, stop) = (parts.health.clone(), parts.stop.clone());
     let (class_store, class_writer) = reflector::store::<TenantClass>();

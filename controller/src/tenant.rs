@@ -1,15 +1,17 @@
-//! The `Tenant` kind: each Tenant becomes a Neon project with a connection Secret and a migrated schema.
+//! The `Tenant` kind: each Tenant becomes a Neon project with a connection Secret and a migrated
+//! schema.
 //!
 //! One reconciliation is a loop of five stages, each in the file of its name:
 //!
 //! 1. [`observe`] gathers the [`observed`] state from caches and listings, without API calls.
-//! 2. [`intent`] and [`desired`] resolve the Tenant and its class into what the reconciliation works towards.
+//! 2. [`intent`] and [`desired`] resolve the Tenant and its class into what the reconciliation
+//!    works towards.
 //! 3. [`plan`] compares the two and chooses the next step; [`drift`] finds the differences.
 //! 4. [`apply`] executes the step.
 //! 5. [`status`] builds the status to report.
 //!
-//! `intent`, `desired`, `drift`, `plan` and `status` are pure. [`reconcile`] is the loop, and [`reconciliation`] is its
-//! state.
+//! `intent`, `desired`, `drift`, `plan` and `status` are pure. [`reconcile`] is the loop, and
+//! [`reconciliation`] is its state.
 
 pub mod apply;
 pub mod desired;

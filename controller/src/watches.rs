@@ -26,15 +26,17 @@ fn watch_config() -> watcher::Config {
     watcher::Config::default().page_size(OBJECTS_PER_PAGE)
 }
 
-/// Cancels `synced` once the store behind a watch holds the initial list. The store's own `wait_until_ready` cannot be used:
-/// it wakes only the last waiter, and the controller's loop over the store is one already.
+/// Cancels `synced` once the store behind a watch holds the initial list. The store's own
+/// `wait_until_ready` cannot be used: it wakes only the last waiter, and the controller's loop over
+/// the store is one already.
 fn signal_synced<K>(event: &Event<K>, synced: &CancellationToken) {
     if matches!(event, Event::InitDone) {
         synced.cancel();
     }
 }
 
-/// Tenants whose spec or metadata changed. Queues the class of each Tenant that is added or deleted, because it counts them.
+/// Tenants whose spec or metadata changed. Queues the class of each Tenant that is added or
+/// deleted, because it counts them.
 pub(crate) fn tenant_watch(
     ctx: &Arc<Context>,
     scope: Option<&str>,
@@ -95,7 +97,8 @@ pub(crate) fn class_watch(
         .applied_objects()
 }
 
-/// Keeps the cache of a scope's connection Secrets up to date, and queues the Tenants that a change concerns.
+/// Keeps the cache of a scope's connection Secrets up to date, and queues the Tenants that a change
+/// concerns.
 pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, synced: CancellationToken) {
     let Some(scope) = ctx.scopes.get(scope) else {
         return;
@@ -113,19 +116,21 @@ pub(crate) async fn secret_watch(ctx: Arc<Context>, scope: usize, synced: Cancel
                 let first = !synced.is_cancelled();
                 signal_synced(&event, &synced);
                 let concerned = ctx.secrets.apply_event(scope.namespace.as_deref(), event);
-                // The initial list arrives before the first reconciliation, which reads it from the cache.
+                // The initial list arrives before the first reconciliation, which reads it from the
+                // cache.
                 for tenant in concerned.into_iter().filter(|_| !first) {
                     scope.queue.enqueue(tenant);
                 }
             }
             Err(error) => {
-                warn!(error = %error_chain(&error), watch = "secrets", "watch interrupted")
+                warn!(error = %error_chain(&error), watch = "secrets", "watch interrupted");
             }
         }
     }
 }
 
-/// Watches API keys and migrations in the controller's own namespace, and queues the classes that refer to them.
+/// Watches API keys and migrations in the controller's own namespace, and queues the classes that
+/// refer to them.
 pub(crate) async fn class_source_watch(ctx: Arc<Context>) {
     let namespace = ctx.cluster.namespace().to_owned();
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(ctx.cluster.client(), &namespace);

@@ -17,8 +17,8 @@ const MAX_ORPHANED_IDS: usize = 20;
 pub struct ObservedClass {
     /// Number of its Tenants.
     pub tenants: usize,
-    /// Projects of its account that belong to this installation and to no Tenant; `None` until the account has been
-    /// listed.
+    /// Projects of its account that belong to this installation and to no Tenant; `None` until the
+    /// account has been listed.
     pub orphaned: Option<OrphanedProjects>,
     /// Why the class cannot be used.
     pub issue: Option<Issue>,
@@ -71,7 +71,8 @@ fn class_issue(ctx: &Context, class: &TenantClass) -> Option<Issue> {
         return Some(issue);
     }
     account.last_error().or_else(|| {
-        // After a restart, a class that was ready remains ready until its account has been listed again.
+        // After a restart, a class that was ready remains ready until its account has been listed
+        // again.
         (!account.is_listed() && !was_ready(class)).then(|| {
             Issue::new(
                 Component::Project,

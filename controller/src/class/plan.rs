@@ -11,7 +11,8 @@ pub enum ClassStep {
     RemoveFinalizer(Vec<String>),
 }
 
-/// A class has the finalizer while Tenants use it. A class that is being deleted accepts no new finalizer.
+/// A class has the finalizer while Tenants use it. A class that is being deleted accepts no new
+/// finalizer.
 pub fn plan(class: &TenantClass, in_use: bool) -> Option<ClassStep> {
     let mut list = class.metadata.finalizers.clone().unwrap_or_default();
     let has_finalizer = list.iter().any(|finalizer| finalizer == finalizers::IN_USE);

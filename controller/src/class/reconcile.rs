@@ -94,8 +94,8 @@ async fn run(class: &TenantClass, reconciler: &ClassReconciler) -> Result<(), Cl
     let ctx = &reconciler.ctx;
     let name = class.name_any();
     ctx.load_class(class).await?;
-    // An incomplete count could remove the finalizer of a class that has Tenants. Once the caches are synced, all classes
-    // are queued again.
+    // An incomplete count could remove the finalizer of a class that has Tenants. Once the caches
+    // are synced, all classes are queued again.
     if !ctx.caches_synced.is_cancelled() {
         return Ok(());
     }

@@ -172,7 +172,9 @@ fn a_failed_listing_gives_the_account_the_same_reasons() {
     ));
     assert_eq!(issue.reason, Reason::Unauthorized);
     assert!(
-        issue.message.starts_with("the account cannot be listed: "),
+        issue
+            .message
+            .starts_with("failed to list the account's projects: "),
         "{}",
         issue.message
     );

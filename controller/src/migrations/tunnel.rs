@@ -115,7 +115,9 @@ async fn connect(
         }
         // The start of an error message, for example because of too many connections.
         _ => {
-            return Err(io::Error::other("the server did not accept the SSLRequest message").into());
+            return Err(
+                io::Error::other("the server did not accept the SSLRequest message").into(),
+            );
         }
     }
     TlsConnector::from(tls_config)

@@ -1,7 +1,7 @@
 //! Executes a step. Only this folder and [`crate::accounts`] call Neon.
 //!
-//! Each step stores what it learned in the [`Reconciliation`], so the next plan needs no further calls. A failed step
-//! leaves nothing behind that the next reconciliation would not find.
+//! Each step stores what it learned in the [`Reconciliation`], so the next plan needs no further
+//! calls. A failed step leaves nothing behind that the next reconciliation would not find.
 
 mod compute;
 mod connection_string;

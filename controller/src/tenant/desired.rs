@@ -1,5 +1,5 @@
-//! The desired state of a Tenant: its spec, completed with the defaults of its class and checked against the class's
-//! limits. Pure.
+//! The desired state of a Tenant: its spec, completed with the defaults of its class and checked
+//! against the class's limits. Pure.
 //!
 //! The steps that follow rely on [`resolve_desired`] and do not check the spec again.
 
@@ -15,7 +15,8 @@ use neon_client::model::{ComputeUnits, Quota};
 use crate::issue::{Component, Issue};
 use size::{compute, quota};
 
-/// Postgres major version if neither the Tenant nor its class sets one. It is Neon's default as well.
+/// Postgres major version if neither the Tenant nor its class sets one. It is Neon's default as
+/// well.
 const DEFAULT_POSTGRES_VERSION: i32 = 17;
 
 /// A complete, validated desired state.
@@ -68,8 +69,8 @@ pub struct TenantName<'a> {
 
 /// Completes the spec from its class and validates it.
 ///
-/// `immutable` is the configuration in effect once the project exists. Its region, Postgres version and names take
-/// precedence, so later changes of the class do not apply to the Tenant.
+/// `immutable` is the configuration in effect once the project exists. Its region, Postgres version
+/// and names take precedence, so later changes of the class do not apply to the Tenant.
 pub fn resolve_desired(
     name: TenantName<'_>,
     spec: &TenantSpec,
@@ -152,8 +153,8 @@ pub fn secret_name(tenant: &str, spec: &TenantSpec) -> String {
     )
 }
 
-/// The deletion policy. Deletion must not wait for a valid spec or for a class, so neither is required; without a class,
-/// the policy last in effect applies.
+/// The deletion policy. Deletion must not wait for a valid spec or for a class, so neither is
+/// required; without a class, the policy last in effect applies.
 pub fn deletion_policy(
     spec: &TenantSpec,
     class: Option<&TenantClassSpec>,
@@ -179,8 +180,9 @@ fn exceeded(message: String) -> Issue {
     Issue::new(Component::Project, Reason::ClassLimitExceeded, message)
 }
 
-/// Rejects changes of fields that cannot change once the project exists. The API server rejects most such edits; this
-/// check finds those it cannot see, such as a region that came from the class before.
+/// Rejects changes of fields that cannot change once the project exists. The API server rejects
+/// most such edits; this check finds those it cannot see, such as a region that came from the class
+/// before.
 fn check_unchanged(spec: &TenantSpec, immutable: &Effective) -> Result<(), Issue> {
     let changed = |field: &str, new: &str, current: &str| {
         Err(Issue::new(

@@ -1,6 +1,7 @@
 //! Differences between what Neon has and what a Tenant should have. Pure.
 //!
-//! A setting that the desired state leaves open never differs, and neither does one that Neon did not show.
+//! A setting that the desired state leaves open never differs, and neither does one that Neon did
+//! not show.
 
 use neon_client::model::{AllowedIps, Quota};
 
@@ -63,7 +64,7 @@ fn quota_differs(observed: Quota, desired: Quota) -> bool {
         .any(|(observed, desired)| differs(Some(observed.unwrap_or(0)), desired))
 }
 
-fn differs<T: PartialEq>(observed: Option<T>, desired: Option<T>) -> bool {
+fn differs<T: Copy + PartialEq>(observed: Option<T>, desired: Option<T>) -> bool {
     desired.is_some() && desired != observed
 }
 

@@ -20,7 +20,8 @@ use crate::tenant::reconciliation::Reconciliation;
 /// Bytes of the certificates' digest; enough to detect a change.
 const CA_DIGEST_BYTES: usize = 16;
 
-/// Starts a reconciliation of the Tenant's latest known version. `None` if the Tenant is gone or has no valid UID.
+/// Starts a reconciliation of the Tenant's latest known version. `None` if the Tenant is gone or
+/// has no valid UID.
 pub fn begin<'a>(ctx: &'a Context, cached: &CachedTenant) -> Option<Reconciliation<'a>> {
     let uid = TenantUid::parse(&cached.uid()?)?;
     // `cached` may be outdated or removed from the store by now, so read the store again.

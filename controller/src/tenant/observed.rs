@@ -1,4 +1,5 @@
-//! The observed state of a Tenant: plain values that [`observe`](super::observe) gathers and the plan depends on.
+//! The observed state of a Tenant: plain values that [`observe`](super::observe) gathers and the
+//! plan depends on.
 
 use crds::TenantStatus;
 use jiff::Timestamp;
@@ -37,7 +38,8 @@ pub struct ObservedState {
     pub project_found: bool,
     /// The project that this reconciliation deleted, or found deleted.
     pub deleted: Option<ProjectId>,
-    /// Another Tenant (`namespace/name`) that has, or claimed first, the project that this Tenant adopts.
+    /// Another Tenant (`namespace/name`) that has, or claimed first, the project that this Tenant
+    /// adopts.
     pub claimed_by: Option<String>,
     pub secret: ObservedSecret,
     /// Whether the database rejected the Secret's password during this reconciliation.

@@ -1,8 +1,9 @@
 //! Chooses the next step for a Tenant: `(intent, observed state) -> step`.
 //!
-//! Pure: the clock is an input, and the same input always gives the same step. The plan does not depend on what an
-//! earlier reconciliation intended. Every step can be repeated safely except the creation of a project, which is only
-//! chosen when the observed state proves that no earlier request can still take effect.
+//! Pure: the clock is an input, and the same input always gives the same step. The plan does not
+//! depend on what an earlier reconciliation intended. Every step can be repeated safely except the
+//! creation of a project, which is only chosen when the observed state proves that no earlier
+//! request can still take effect.
 
 mod deletion;
 
@@ -22,12 +23,12 @@ use deletion::plan_deletion;
 /// Maximum age of the listing that is used while a lost answer is being verified.
 pub const MAX_VERIFICATION_LISTING_AGE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Interval at which the controller checks whether the Secret of an earlier Tenant has been deleted. Usually the watch
-/// reports the deletion first.
+/// Interval at which the controller checks whether the Secret of an earlier Tenant has been
+/// deleted. Usually the watch reports the deletion first.
 pub const STALE_SECRET_POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
-/// A status can get lost, so a status without a project proves nothing until the account has been listed once. Any
-/// listing is recent enough, so all Tenants that wait for the first one share it.
+/// A status can get lost, so a status without a project proves nothing until the account has been
+/// listed once. Any listing is recent enough, so all Tenants that wait for the first one share it.
 const LIST_IF_NEVER_LISTED: Step = Step::List {
     since: Timestamp::MIN,
 };
@@ -90,7 +91,8 @@ pub enum ReleaseReason {
     Deleted,
     /// The project is retained by policy.
     Retained,
-    /// The account cannot be reached, and the `orphan` annotation allows leaving the project behind.
+    /// The account cannot be reached, and the `orphan` annotation allows leaving the project
+    /// behind.
     Orphaned,
 }
 
@@ -104,7 +106,8 @@ pub fn plan(intent: &Intent, observed: &ObservedState) -> Step {
     }
 }
 
-/// The step that a pending creation request needs; `None` once it is certain that the request had no effect.
+/// The step that a pending creation request needs; `None` once it is certain that the request had
+/// no effect.
 fn resolve_pending_creation(
     status: &TenantStatus,
     listing: &ObservedListing,
@@ -118,7 +121,8 @@ fn resolve_pending_creation(
     if now >= settled_at {
         return Some(Step::List { since: settled_at });
     }
-    // The age counts from the end of the listing: listing a large account can take longer than the maximum age.
+    // The age counts from the end of the listing: listing a large account can take longer than the
+    // maximum age.
     match listing.done_at.or(listing.as_of) {
         Some(done_at) if done_at + MAX_VERIFICATION_LISTING_AGE > now => Some(Step::Wait {
             until: Some(settled_at.min(done_at + MAX_VERIFICATION_LISTING_AGE)),
@@ -135,7 +139,8 @@ fn resolve_pending_creation(
     }
 }
 
-/// The step for a missing prerequisite: wait if the controller has not read it yet, otherwise report it.
+/// The step for a missing prerequisite: wait if the controller has not read it yet, otherwise
+/// report it.
 fn wait_or_stall(issue: &Issue) -> Step {
     match issue.reason {
         Reason::Waiting => Step::Wait {
@@ -173,7 +178,8 @@ fn plan_project(desired: &DesiredState, observed: &ObservedState) -> Option<Step
     if let Some(issue) = adoption_conflict(desired, observed, &id) {
         return Some(Step::Stalled(issue));
     }
-    // A duplicate is recognised by the Tenant's mark in its name, which an adopted project does not have.
+    // A duplicate is recognised by the Tenant's mark in its name, which an adopted project does not
+    // have.
     if let Some(duplicate) = observed
         .listing
         .marked
@@ -218,7 +224,8 @@ fn compute_drifted(desired: &DesiredState, observed: &ObservedState) -> bool {
 }
 
 fn plan_update(project: ProjectId, desired: &DesiredState, observed: &ObservedState) -> Step {
-    // After a lost answer, the settings in effect are unknown; then the desired compute settings are sent as well.
+    // After a lost answer, the settings in effect are unknown; then the desired compute settings
+    // are sent as well.
     let in_effect = observed
         .status
         .effective
@@ -248,7 +255,8 @@ fn plan_update(project: ProjectId, desired: &DesiredState, observed: &ObservedSt
     }
 }
 
-/// Whether a setting that must be sent to Neon differs between the configuration in effect and the desired one.
+/// Whether a setting that must be sent to Neon differs between the configuration in effect and the
+/// desired one.
 fn has_pending_change(desired: &DesiredState, observed: &ObservedState) -> bool {
     let Some(in_effect) = &observed.status.effective else {
         return true;
@@ -270,8 +278,8 @@ fn plan_creation(desired: &DesiredState, observed: &ObservedState) -> Step {
         return adoption_conflict(desired, observed, &adopt.project)
             .map_or_else(|| Step::Adopt(adopt.project.clone()), Step::Stalled);
     }
-    // If several requests took effect, the oldest project is kept. The others are deleted as duplicates once it is
-    // recorded.
+    // If several requests took effect, the oldest project is kept. The others are deleted as
+    // duplicates once it is recorded.
     if let Some(oldest) = observed
         .listing
         .marked

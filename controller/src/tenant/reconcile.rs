@@ -22,7 +22,8 @@ use crate::tenant::plan::{Step, plan};
 use crate::tenant::reconciliation::Reconciliation;
 use crate::tenant::status::StatusOutcome;
 
-/// The longest path, from a new Tenant to a ready one with a rejected password on the way, takes about ten steps.
+/// The longest path, from a new Tenant to a ready one with a rejected password on the way, takes
+/// about ten steps.
 const MAX_STEPS_PER_RECONCILE: usize = 24;
 /// Wait after a reconciliation that reached [`MAX_STEPS_PER_RECONCILE`].
 const STEP_LIMIT_RETRY: Duration = Duration::from_secs(30);
@@ -37,7 +38,8 @@ struct Completion {
     reason: Reason,
 }
 
-/// Reconciles one Tenant. Errors are reported in the Tenant's status; the returned action says when to retry.
+/// Reconciles one Tenant. Errors are reported in the Tenant's status; the returned action says when
+/// to retry.
 pub async fn reconcile(cached: Arc<CachedTenant>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     let start = Instant::now();
     ensure_class_loaded(&ctx, cached.class_name()).await;
@@ -56,8 +58,9 @@ pub async fn reconcile(cached: Arc<CachedTenant>, ctx: Arc<Context>) -> Result<A
     Ok(completion.action)
 }
 
-/// Loads a class that is new or was edited. The first Tenant of a class then need not wait for the class's own
-/// reconciliation, and no Tenant uses the account or the migrations of an outdated class.
+/// Loads a class that is new or was edited. The first Tenant of a class then need not wait for the
+/// class's own reconciliation, and no Tenant uses the account or the migrations of an outdated
+/// class.
 async fn ensure_class_loaded(ctx: &Context, name: &str) {
     if let Some(class) = ctx.class(name)
         && !ctx.migration_sources.is_current(&class)
@@ -118,8 +121,8 @@ async fn execute_step(
     if !rec.ctx.guard.is_leader() {
         return Err(ReconcileError::not_leader(Component::Project));
     }
-    // A Tenant that was ready reports a long step at its start. The status of any other already says that work is in
-    // progress.
+    // A Tenant that was ready reports a long step at its start. The status of any other already
+    // says that work is in progress.
     let was_ready = is_true(&rec.status.conditions, ConditionType::Ready);
     if let Some(issue) = progress(step).filter(|_| was_ready) {
         rec.save_status(observed, &StatusOutcome::InProgress(issue))

@@ -1,7 +1,7 @@
 //! One reconciliation of a Tenant: what it has learned so far, and how it writes the status.
 //!
-//! A [`Reconciliation`] lives as long as the loop in [`reconcile`](super::reconcile). Everything that the next one needs
-//! is in the Tenant's status, in its Secret and in Neon.
+//! A [`Reconciliation`] lives as long as the loop in [`reconcile`](super::reconcile). Everything
+//! that the next one needs is in the Tenant's status, in its Secret and in Neon.
 
 use std::sync::Arc;
 
@@ -215,8 +215,9 @@ impl Reconciliation<'_> {
 
     async fn write_status(&mut self, next: &TenantStatus) -> Result<(), ClusterError> {
         let written = match self.ctx.cluster.write_status(&self.tenant, next).await {
-            // The Tenant was edited meanwhile. If its status is the one that this reconciliation started from, no other
-            // process acts on the Tenant, and `observedGeneration` tells which spec the new status describes.
+            // The Tenant was edited meanwhile. If its status is the one that this reconciliation
+            // started from, no other process acts on the Tenant, and `observedGeneration` tells
+            // which spec the new status describes.
             Err(ClusterError::Conflict { what }) => {
                 let current = self.ctx.cluster.tenant(&self.key).await?;
                 if current.metadata.uid != self.tenant.metadata.uid
@@ -232,8 +233,9 @@ impl Reconciliation<'_> {
         Ok(())
     }
 
-    /// Continues with the version of the Tenant that a write returned. The intent and the generation remain those of the
-    /// spec that the reconciliation started with; a newer spec triggers another reconciliation.
+    /// Continues with the version of the Tenant that a write returned. The intent and the
+    /// generation remain those of the spec that the reconciliation started with; a newer spec
+    /// triggers another reconciliation.
     pub fn adopt_version(&mut self, written: Tenant) {
         self.ctx.own_writes.record_write(self.uid, written.clone());
         let generation = self.tenant.metadata.generation;

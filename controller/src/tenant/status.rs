@@ -1,7 +1,7 @@
 //! Builds the status of a Tenant: `(recorded status, outcome) -> status`. Pure.
 //!
-//! Conditions follow kstatus: `Ready` is always present, `Reconciling` and `Stalled` only while they are true. Messages
-//! come from issues, which never contain a secret.
+//! Conditions follow kstatus: `Ready` is always present, `Reconciling` and `Stalled` only while
+//! they are true. Messages come from issues, which never contain a secret.
 
 use crds::{ConditionType, Phase, Reason, TenantStatus, is_true, set_condition};
 use jiff::Timestamp;
@@ -37,10 +37,6 @@ impl StatusOutcome {
 
 /// What the status depends on besides the recorded status and the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "the flags are independent of each other"
-)]
 pub struct StatusInput {
     /// Generation of the spec that was reconciled.
     pub generation: Option<i64>,
@@ -53,7 +49,8 @@ pub struct StatusInput {
     pub now: Timestamp,
 }
 
-/// The status to write: `status` with the conditions, the phase and the generation that follow from the outcome.
+/// The status to write: `status` with the conditions, the phase and the generation that follow from
+/// the outcome.
 pub fn build_status(
     mut status: TenantStatus,
     outcome: &StatusOutcome,
@@ -237,8 +234,8 @@ fn components(
     ]
 }
 
-/// Whether an application can use the database, with whatever schema it has. A failed update or migration does not change
-/// that.
+/// Whether an application can use the database, with whatever schema it has. A failed update or
+/// migration does not change that.
 fn availability(
     status: &TenantStatus,
     outcome: &StatusOutcome,

@@ -47,7 +47,7 @@ pub(crate) enum Fate {
 
 /// The answer to a creation request.
 pub(crate) enum CreateReply {
-    Created(Held),
+    Created(Box<Held>),
     Refused,
     Ambiguous,
 }
@@ -289,7 +289,7 @@ impl World {
         self.projects.insert(held.project.id.clone(), held.clone());
         self.effect()?;
         if matches!(fate, Fate::Good) {
-            return Ok(CreateReply::Created(held));
+            return Ok(CreateReply::Created(Box::new(held)));
         }
         Ok(CreateReply::Ambiguous)
     }

@@ -14,12 +14,12 @@ use super::{SECOND, config};
 use crate::health::{Health, Role};
 
 /// A cluster for two replicas with exact clocks and a fast network.
-struct Cluster {
+struct TestCluster {
     server: Arc<Mutex<ApiServer>>,
     clock: SkewedClock,
 }
 
-impl Cluster {
+impl TestCluster {
     fn new() -> Self {
         Self {
             server: Arc::default(),
@@ -51,7 +51,8 @@ impl Cluster {
 #[test]
 fn a_released_lease_is_acquired_without_waiting_for_its_duration() {
     simulate(async {
-        let (cluster, never, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let (cluster, never, health) =
+            (TestCluster::new(), CancellationToken::new(), Health::new());
         let first = cluster
             .elector("a")
             .0
@@ -85,7 +86,8 @@ fn a_released_lease_is_acquired_without_waiting_for_its_duration() {
 #[test]
 fn a_partitioned_leader_stops_before_another_replica_starts() {
     simulate(async {
-        let (cluster, never, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let (cluster, never, health) =
+            (TestCluster::new(), CancellationToken::new(), Health::new());
         let (elector, store) = cluster.elector("a");
         let first = elector.acquire(&health, &never).await.expect("held");
         let (lost, validity) = (first.lost(), first.validity());
@@ -129,7 +131,7 @@ fn a_partitioned_leader_stops_before_another_replica_starts() {
 #[test]
 fn validity_counts_from_before_the_acquiring_write_was_sent() {
     simulate(async {
-        let cluster = Cluster::new();
+        let cluster = TestCluster::new();
         let (elector, store) = cluster.elector("a");
         let never = CancellationToken::new();
         store.set_extra_response_delay(4 * SECOND);
@@ -147,7 +149,7 @@ fn validity_counts_from_before_the_acquiring_write_was_sent() {
 #[test]
 fn validity_counts_from_before_a_renewal_was_sent() {
     simulate(async {
-        let cluster = Cluster::new();
+        let cluster = TestCluster::new();
         let (elector, store) = cluster.elector("a");
         let held = elector
             .acquire(&Health::new(), &CancellationToken::new())
@@ -179,7 +181,8 @@ fn validity_counts_from_before_a_renewal_was_sent() {
 #[test]
 fn an_edit_keeps_the_lease_and_another_acquisition_loses_it() {
     simulate(async {
-        let (cluster, never, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let (cluster, never, health) =
+            (TestCluster::new(), CancellationToken::new(), Health::new());
         let held = cluster
             .elector("a")
             .0
@@ -211,7 +214,8 @@ fn an_edit_keeps_the_lease_and_another_acquisition_loses_it() {
 #[test]
 fn a_deleted_lease_is_lost() {
     simulate(async {
-        let (cluster, never, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let (cluster, never, health) =
+            (TestCluster::new(), CancellationToken::new(), Health::new());
         let held = cluster
             .elector("a")
             .0
@@ -226,7 +230,7 @@ fn a_deleted_lease_is_lost() {
 #[test]
 fn a_standby_stops_waiting_when_it_is_stopped() {
     simulate(async {
-        let (cluster, stop, health) = (Cluster::new(), CancellationToken::new(), Health::new());
+        let (cluster, stop, health) = (TestCluster::new(), CancellationToken::new(), Health::new());
         let _held = cluster
             .elector("a")
             .0
@@ -248,7 +252,7 @@ fn a_standby_stops_waiting_when_it_is_stopped() {
 #[test]
 fn a_restarted_process_with_the_same_identity_need_not_wait() {
     simulate(async {
-        let (cluster, never) = (Cluster::new(), CancellationToken::new());
+        let (cluster, never) = (TestCluster::new(), CancellationToken::new());
         let killed = cluster
             .elector("pod-0")
             .0

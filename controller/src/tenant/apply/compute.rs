@@ -8,8 +8,8 @@ use crate::error::ReconcileError;
 use crate::issue::Component;
 use crate::tenant::reconciliation::Reconciliation;
 
-/// The read-write compute of a project: the recorded one or, if it no longer exists, the oldest. `action` names the
-/// operation in errors.
+/// The read-write compute of a project: the recorded one or, if it no longer exists, the oldest.
+/// `action` names the operation in errors.
 pub(super) async fn read_write_compute(
     rec: &Reconciliation<'_>,
     id: &ProjectId,
@@ -27,7 +27,8 @@ pub(super) async fn read_write_compute(
         .into_iter()
         .filter(|compute| compute.endpoint_type == EndpointType::ReadWrite)
         .collect();
-    // The oldest compute was created with the project; later ones belong to branches that users created.
+    // The oldest compute was created with the project; later ones belong to branches that users
+    // created.
     writers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
     let index = recorded
         .and_then(|id| writers.iter().position(|compute| compute.id.as_str() == id))

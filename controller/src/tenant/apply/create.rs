@@ -1,4 +1,5 @@
-//! Gives a Tenant its project: creates it, recovers one that an earlier request created, or adopts an existing one.
+//! Gives a Tenant its project: creates it, recovers one that an earlier request created, or adopts
+//! an existing one.
 
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,9 @@ const SEND_WINDOW: Duration = Duration::from_secs(10);
 
 /// Records the intent, then creates the project.
 ///
-/// This order makes a crash harmless: the recorded intent says under which name a project may exist and until when one may
-/// still appear. The wait for the account's quota comes first, so that the recorded times are current.
+/// This order makes a crash harmless: the recorded intent says under which name a project may exist
+/// and until when one may still appear. The wait for the account's quota comes first, so that the
+/// recorded times are current.
 pub(super) async fn create(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -58,7 +60,8 @@ pub(super) async fn create(
     rec.save_status(observed, &StatusOutcome::InProgress(creating))
         .await?;
 
-    // This call cannot be repeated, so check the Lease again: the process may have been paused until it expired.
+    // This call cannot be repeated, so check the Lease again: the process may have been paused
+    // until it expired.
     if !rec.ctx.guard.is_leader() {
         return Err(ReconcileError::not_leader(Component::Project));
     }
@@ -216,7 +219,8 @@ fn adoption_mismatch(message: String) -> ReconcileError {
     ReconcileError::permanent(Component::Project, Reason::AdoptionMismatch, message)
 }
 
-/// The settings in effect in a project that is being adopted, as far as the desired state sets them.
+/// The settings in effect in a project that is being adopted, as far as the desired state sets
+/// them.
 fn effective_of_adopted(
     desired: &DesiredState,
     project: &Project,

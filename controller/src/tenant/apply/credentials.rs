@@ -1,4 +1,5 @@
-//! Obtains the credentials of a project from Neon: reads the connection string, or resets the owner's password.
+//! Obtains the credentials of a project from Neon: reads the connection string, or resets the
+//! owner's password.
 
 use crds::Reason;
 use neon_client::ErrorKind;
@@ -13,8 +14,8 @@ use crate::error::ReconcileError;
 use crate::issue::Component;
 use crate::tenant::reconciliation::Reconciliation;
 
-/// Reads the credentials from Neon. Resets the password if Neon does not reveal it, or if the database rejects the one
-/// that Neon reveals.
+/// Reads the credentials from Neon. Resets the password if Neon does not reveal it, or if the
+/// database rejects the one that Neon reveals.
 pub(super) async fn fetch_credentials(
     rec: &mut Reconciliation<'_>,
     id: &ProjectId,
@@ -190,7 +191,8 @@ async fn connection_string_after_reset(
     }
 }
 
-/// Builds a connection string without a password from the recorded connection, or from the compute's host.
+/// Builds a connection string without a password from the recorded connection, or from the
+/// compute's host.
 async fn build_connection_string(
     rec: &Reconciliation<'_>,
     id: &ProjectId,
@@ -215,7 +217,8 @@ async fn build_connection_string(
     Ok(SecretString::from(uri.to_string()))
 }
 
-/// Stores the credentials of a connection string in the reconciliation. Returns whether it has a password.
+/// Stores the credentials of a connection string in the reconciliation. Returns whether it has a
+/// password.
 pub(super) fn store_credentials(
     rec: &mut Reconciliation<'_>,
     id: &ProjectId,

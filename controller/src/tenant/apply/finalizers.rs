@@ -9,8 +9,8 @@ use crate::issue::Component;
 use crate::tenant::plan::ReleaseReason;
 use crate::tenant::reconciliation::Reconciliation;
 
-/// Adds the `in-use` finalizer to the class. The class's own reconciliation does the same; this spares the first Tenant of
-/// a class the wait for it.
+/// Adds the `in-use` finalizer to the class. The class's own reconciliation does the same; this
+/// spares the first Tenant of a class the wait for it.
 pub(super) async fn add_class_finalizer(
     rec: &mut Reconciliation<'_>,
 ) -> Result<(), ReconcileError> {

@@ -1,4 +1,5 @@
-//! Migrates the Tenant's database. No other step connects to it, because a connection wakes its compute.
+//! Migrates the Tenant's database. No other step connects to it, because a connection wakes its
+//! compute.
 
 use std::time::Instant;
 
@@ -23,7 +24,8 @@ use crate::tenant::status::millis_between;
 /// `SQLSTATE` of a wrong password.
 const INVALID_PASSWORD: &str = "28P01";
 
-/// Applies the missing migrations. If the database rejects the password, records that for the next plan.
+/// Applies the missing migrations. If the database rejects the password, records that for the next
+/// plan.
 pub(super) async fn migrate_database(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -58,7 +60,8 @@ pub(super) async fn migrate_database(
         Err(failure) => {
             record_failure(rec, id, &failure, &set);
             match &failure.error {
-                // Another password helps only if the server rejects this one, not for any other authentication error.
+                // Another password helps only if the server rejects this one, not for any other
+                // authentication error.
                 MigrationError::Authentication { server, .. }
                     if server.code == INVALID_PASSWORD && !rec.state.password_rejected =>
                 {

@@ -15,8 +15,9 @@ use crate::tenant::drift::{compute_differs, project_differs};
 use crate::tenant::observed::{ObservedCompute, ObservedState};
 use crate::tenant::reconciliation::Reconciliation;
 
-/// Deletes a second project of the Tenant. A request whose answer was lost created it: its name carries the Tenant's mark,
-/// the status records another project, and its credentials were never given to anyone.
+/// Deletes a second project of the Tenant. A request whose answer was lost created it: its name
+/// carries the Tenant's mark, the status records another project, and its credentials were never
+/// given to anyone.
 pub(super) async fn delete_duplicate(
     rec: &mut Reconciliation<'_>,
     id: &ProjectId,
@@ -110,7 +111,7 @@ pub(super) async fn verify_missing(
                 Reason::ProjectNotFound,
                 format!(
                     "project {id} no longer exists in the account and Neon cannot recover it: to start with an empty \
-                     database, delete this Tenant and create it again"
+                     database, delete this Tenant and apply it again"
                 ),
             ))
         }
@@ -164,8 +165,9 @@ fn observed_compute(endpoint: &Endpoint) -> ObservedCompute {
     }
 }
 
-/// Applies the desired settings to the project and, if given, to its compute. Both calls set absolute values, so they can
-/// be repeated. The number of concurrent updates is limited, because each may wake a compute.
+/// Applies the desired settings to the project and, if given, to its compute. Both calls set
+/// absolute values, so they can be repeated. The number of concurrent updates is limited, because
+/// each may wake a compute.
 pub(super) async fn update(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -173,7 +175,8 @@ pub(super) async fn update(
     compute: Option<&EndpointId>,
 ) -> Result<(), ReconcileError> {
     let account = rec.account()?;
-    // A user waits for an edit of this Tenant, but not for the correction of drift or an edit of the class.
+    // A user waits for an edit of this Tenant, but not for the correction of drift or an edit of
+    // the class.
     let edited = rec.status.observed_generation != rec.tenant.metadata.generation;
     let neon = if edited {
         account.client()
@@ -223,8 +226,9 @@ pub(super) async fn update(
         if !project.adopted {
             project.name.clone_from(&observed.project_name);
         }
-        // The answer does not describe the compute. If the compute is not known either, leave the project unchecked so
-        // that it is inspected next; otherwise an earlier external change of the compute would go unnoticed.
+        // The answer does not describe the compute. If the compute is not known either, leave the
+        // project unchecked so that it is inspected next; otherwise an earlier external change of
+        // the compute would go unnoticed.
         let compute_known = rec.state.compute.is_some();
         project.checked_at = compute_known.then(|| updated.project.updated_at.to_string());
     }

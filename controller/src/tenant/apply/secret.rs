@@ -14,7 +14,8 @@ use crate::issue::Component;
 use crate::tenant::observed::ObservedState;
 use crate::tenant::reconciliation::Reconciliation;
 
-/// Writes the Secret with the credentials that this reconciliation knows, or with those that Neon returns.
+/// Writes the Secret with the credentials that this reconciliation knows, or with those that Neon
+/// returns.
 pub(super) async fn write_secret(
     rec: &mut Reconciliation<'_>,
     observed: &ObservedState,
@@ -100,8 +101,8 @@ async fn find_or_create(
         },
     };
     let owned = is_owned(&secret, rec.uid) && secret.type_.as_deref() == Some(SECRET_TYPE);
-    let owner = controller_of(&secret.metadata);
-    Ok(match (secret.metadata.uid.clone(), owner) {
+    let controller = controller_of(&secret.metadata);
+    Ok(match (secret.metadata.uid.clone(), controller) {
         (Some(uid), _) if owned => SecretTarget::Owned { uid },
         (_, Some((name, uid)))
             if *name == *rec.key.name && TenantUid::parse(uid) != Some(rec.uid) =>

@@ -23,7 +23,8 @@ pub(super) fn compute(
     let defaults = class.defaults.compute.unwrap_or_default();
     let limits = &class.limits;
     let min = own.min_cu.or(defaults.min_cu).or(limits.min_cu);
-    // If neither the Tenant nor the class sets a maximum, the class's limit is used, as far as Neon autoscales.
+    // If neither the Tenant nor the class sets a maximum, the class's limit is used, as far as Neon
+    // autoscales.
     let reachable = (min.unwrap_or(MIN_CU) + MAX_AUTOSCALING_SPAN_CU).min(MAX_AUTOSCALING_CU);
     let max = own.max_cu.or(defaults.max_cu).or(limits
         .max_cu
@@ -100,7 +101,8 @@ pub(super) fn quota(spec: &TenantSpec, class: &TenantClassSpec) -> Result<Quota,
     let own = spec.quota.unwrap_or_default();
     let defaults = class.defaults.quota.unwrap_or_default();
     let limits = class.limits.quota.unwrap_or_default();
-    // A limit that is set nowhere is unlimited in a project of our own, and is left alone in an adopted one.
+    // A limit that is set nowhere is unlimited in a project of our own, and is left alone in an
+    // adopted one.
     let unset = spec.adopt.is_none().then_some(0);
     let pick = |field: &str, own: Option<i64>, default: Option<i64>, limit: Option<i64>| {
         let limit = limit.filter(|limit| *limit > 0);

@@ -1,5 +1,5 @@
-//! Plans the deletion of a Tenant. It waits only for the account, and for certainty about a creation request whose answer
-//! was lost.
+//! Plans the deletion of a Tenant. It waits only for the account, and for certainty about a
+//! creation request whose answer was lost.
 
 use crds::DeletionPolicy;
 use neon_client::ids::ProjectId;
@@ -25,8 +25,8 @@ pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) ->
     }
     let owned = owned_project(observed);
     let pending = status.creation.is_some();
-    // `Retain` protects data. A project that a lost answer may have left behind has none, and it would never be found
-    // again, so it is deleted even then.
+    // `Retain` protects data. A project that a lost answer may have left behind has none, and it
+    // would never be found again, so it is deleted even then.
     if policy == DeletionPolicy::Retain && (status.project.is_some() || !pending) {
         return Step::RemoveFinalizer(ReleaseReason::Retained);
     }
@@ -48,7 +48,8 @@ pub(super) fn plan_deletion(policy: DeletionPolicy, observed: &ObservedState) ->
     }
 }
 
-/// The project to delete with the Tenant: the recorded one, or one whose name carries the Tenant's mark.
+/// The project to delete with the Tenant: the recorded one, or one whose name carries the Tenant's
+/// mark.
 fn owned_project(observed: &ObservedState) -> Option<ProjectId> {
     let deleted = observed.deleted.as_ref();
     let recorded = observed

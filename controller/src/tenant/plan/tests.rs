@@ -1,4 +1,5 @@
-//! Tests of the plan by tables and properties. Each case starts with an up-to-date or a new Tenant and changes it.
+//! Tests of the plan by tables and properties. Each case starts with an up-to-date or a new Tenant
+//! and changes it.
 
 mod adoption;
 mod creation;

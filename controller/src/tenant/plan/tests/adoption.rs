@@ -1,4 +1,5 @@
-//! Adoption of an existing project. Whether the class allows it is checked when the desired state is resolved.
+//! Adoption of an existing project. Whether the class allows it is checked when the desired state
+//! is resolved.
 
 use crds::Reason;
 

@@ -1,4 +1,5 @@
-//! Deletion of a Tenant: it waits only for the account, and never leaves a project behind unnoticed.
+//! Deletion of a Tenant: it waits only for the account, and never leaves a project behind
+//! unnoticed.
 
 use crds::{DeletionPolicy, Reason, TenantStatus};
 use jiff::Timestamp;
