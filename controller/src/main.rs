@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use controller::config::{self, Config, LoadError, HostInfo};
+use controller::config::{self, Config, HostInfo};
 use controller::health::{Health, Role};
 use controller::kube_client;
 use controller::leadership::LeaderElection;
 use controller::run::{Dependencies, run};
 use controller::telemetry::{self, Metrics};
 use service_kit::http::Server;
+use service_kit::settings::LoadError;
 use service_kit::http::operations;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
