@@ -34,7 +34,7 @@ pub use snapshot::{Gathering, Snapshot};
 /// Projects a page; the API's own maximum.
 const PAGE_PROJECTS: u16 = 400;
 /// Longest wait for a turn in the account's quota: a thousand new Tenants are a minute and a half of it.
-const QUEUE_DEADLINE: Duration = Duration::from_mins(15);
+const QUEUE_TIMEOUT: Duration = Duration::from_mins(15);
 /// Neon's API.
 const NEON_URL: &str = "https://console.neon.tech/api/v2/";
 
@@ -90,7 +90,7 @@ impl Account {
 
     /// The client, for what nobody waits for.
     pub fn neon_housekeeping(&self) -> Neon {
-        self.neon().with_priority(Priority::Housekeeping)
+        self.neon().with_priority(Priority::Background)
     }
 
     /// Reads the whole account, unless a complete listing that began at `since` or later is there already.
@@ -331,8 +331,8 @@ impl Accounts {
                 ..AccountQuota::default()
             })
             .org_id(org_id)
-            .call_deadline(self.settings.call_deadline)
-            .queue_deadline(QUEUE_DEADLINE)
+            .call_timeout(self.settings.call_deadline)
+            .queue_timeout(QUEUE_TIMEOUT)
             .observer(self.metrics.clone());
         let account = self.account(builder.build().map_err(|error| unusable(&error))?, api_key);
         by_key.insert(key, account.clone());

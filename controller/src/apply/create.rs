@@ -365,7 +365,7 @@ pub(super) async fn operations_over(
             let state = state.map_err(|error| {
                 Failure::neon(Area::Project, "waiting for Neon's operation", &error)
             })?;
-            if state.status.is_over() {
+            if state.status.is_finished() {
                 break;
             }
             if Instant::now() >= until {

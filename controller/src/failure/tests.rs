@@ -63,7 +63,7 @@ fn each_answer_of_neons_has_its_reason_and_its_retry() {
             Retry::Backoff,
         ),
         (
-            ErrorKind::NotJson,
+            ErrorKind::InvalidResponse,
             Reason::AccountUnreachable,
             Retry::Backoff,
         ),
@@ -73,7 +73,7 @@ fn each_answer_of_neons_has_its_reason_and_its_retry() {
             Retry::Backoff,
         ),
         (
-            ErrorKind::Deadline,
+            ErrorKind::Timeout,
             Reason::AccountUnreachable,
             Retry::Backoff,
         ),
@@ -104,8 +104,8 @@ fn only_a_lasting_error_stalls_and_whatever_is_transient_is_tried_again() {
         },
         ErrorKind::Unavailable { sent: true },
         ErrorKind::NotSent,
-        ErrorKind::Deadline,
-        ErrorKind::NotJson,
+        ErrorKind::Timeout,
+        ErrorKind::InvalidResponse,
     ];
     for kind in kinds {
         assert!(kind.is_transient());

@@ -19,7 +19,7 @@ impl Observer for Metrics {
         self.neon_waited(priority.as_str(), waited);
     }
 
-    fn slowed(&self, route: Route, _fraction: f64) {
+    fn throttled(&self, route: Route, _fraction: f64) {
         self.neon_slowed(route.name());
     }
 }
