@@ -96,8 +96,8 @@ fn for_each_schema(schema: &mut JSONSchemaProps, visit: &mut impl FnMut(&mut JSO
     }
 }
 
-/// Joins the lines of each paragraph. Doc comments are wrapped for the source file, and `kubectl
-/// explain` wraps the text itself.
+/// Joins the lines of each paragraph. Doc comments are wrapped for the source file, and
+/// `kubectl explain` wraps the text itself.
 fn unwrap_lines(text: &str) -> String {
     text.split("\n\n")
         .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
