@@ -186,7 +186,8 @@ async fn failed_operation(pass: &Pass<'_>, id: &ProjectId) -> Option<String> {
         .await
         .ok()?;
     let failed = page.operations.iter().find(|operation| {
-        operation.status.is_finished() && !operation.status.is_success() || operation.error.is_some()
+        operation.status.is_finished() && !operation.status.is_success()
+            || operation.error.is_some()
     })?;
     Some(format!(
         "Neon's operation {} on project {id} {}: {}",
