@@ -197,7 +197,7 @@ impl Ask {
 
     /// Whether answers are extracts, since there is no model to write any.
     pub fn extracts_only(&self) -> bool {
-        self.0.models.answerer().is_none()
+        self.0.models.chat_model().is_none()
     }
 
     /// The workspace's database.
@@ -228,7 +228,7 @@ impl Ask {
             &database,
             message,
             Uuid::new_v4(),
-            self.0.models.answerer().map(llm::Answerer::name),
+            self.0.models.chat_model().map(llm::ChatModel::name),
         )
         .await;
         let claim = match taken {

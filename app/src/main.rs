@@ -23,7 +23,7 @@ const EXIT_SETTINGS: u8 = 2;
 const BLOCKING_THREADS_MAX: usize = 32;
 /// Limit on the end of tasks that outlived their owners, when the process ends.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// The argument that [`pdf_text::ExtractorConfig::of_this_program`] gives.
+/// The argument that [`pdf_text::ExtractorConfig::current_exe`] gives.
 const EXTRACT: &str = "extract";
 
 fn main() -> ExitCode {

@@ -89,7 +89,7 @@ impl Account {
     /// A client for calls that no user waits for; the rate limiter lets those of
     /// [`Account::client`] go first.
     pub fn background_client(&self) -> Neon {
-        self.client().with_priority(Priority::Housekeeping)
+        self.client().with_priority(Priority::Background)
     }
 
     /// Lists all projects of the account with `client`, unless the last complete listing began at
@@ -340,8 +340,8 @@ impl Accounts {
                 .base_url(base_url)
                 .quota(quota(self.settings.rate_limit.get()))
                 .org_id(org_id)
-                .call_deadline(self.settings.call_timeout)
-                .queue_deadline(QUOTA_WAIT_TIMEOUT)
+                .call_timeout(self.settings.call_timeout)
+                .queue_timeout(QUOTA_WAIT_TIMEOUT)
                 .observer(self.metrics.clone())
                 .build()
         };

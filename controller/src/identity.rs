@@ -111,7 +111,7 @@ mod tests {
         fn a_project_name_identifies_its_tenant_for_any_label(label in ".{0,300}", bytes in any::<u128>()) {
             let tenant = TenantUid(Uuid::from_u128(bytes));
             let name = project_name(&label, &installation("prod-1"), tenant);
-            prop_assert!(name.chars().count() <= neon_client::model::PROJECT_NAME_CHARS_MAX);
+            prop_assert!(name.chars().count() <= neon_client::model::MAX_PROJECT_NAME_CHARS);
             prop_assert_eq!(marked_tenant(&name, &installation("prod-1")), Some(tenant));
             prop_assert_eq!(marked_tenant(&name, &installation("prod")), None);
             prop_assert_eq!(marked_tenant(&name, &installation("prod-12")), None);

@@ -1,5 +1,5 @@
-//! A [`TenantClass`] is for Tenants what a `StorageClass` is for volumes: the platform team says once which account,
-//! which defaults and which limits.
+//! The [`TenantClass`] resource. It is to Tenants what a `StorageClass` is to volumes: the platform
+//! team configures the Neon account, the defaults and the limits once.
 
 #![expect(
     unreachable_pub,
@@ -7,7 +7,7 @@
 )]
 #![expect(
     clippy::duplicated_attributes,
-    reason = "two printer columns may have one type"
+    reason = "printer columns repeat their type"
 )]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,10 +15,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bounds;
 use crate::spec::{Compute, Database, DeletionPolicy, Quota};
+use crate::validation;
 
-/// The Neon account, defaults and limits of the Tenants that name this class.
+/// Desired state of a TenantClass: the Neon account, the defaults and the limits of its Tenants.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[kube(
     group = "dbpertenant.dev",
@@ -29,7 +29,7 @@ use crate::spec::{Compute, Database, DeletionPolicy, Quota};
     category = "dbpertenant",
     status = "TenantClassStatus",
     derive = "PartialEq",
-    doc = "A TenantClass names the Neon account, the defaults and the limits of the Tenants that refer to it.",
+    doc = "A TenantClass configures the Neon account, the defaults and the limits of the Tenants that reference it.",
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -37,7 +37,7 @@ use crate::spec::{Compute, Database, DeletionPolicy, Quota};
     ),
     printcolumn(name = "Tenants", type_ = "integer", json_path = ".status.tenants"),
     printcolumn(
-        name = "Unowned",
+        name = "Orphaned",
         type_ = "integer",
         json_path = ".status.orphanedProjects.count"
     ),
@@ -49,64 +49,69 @@ use crate::spec::{Compute, Database, DeletionPolicy, Quota};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TenantClassSpec {
-    /// How the Neon account is reached.
+    /// Neon account in which the class's projects are created, and how to reach its API.
     pub neon: NeonAccount,
-    /// What a Tenant gets that it does not ask for itself.
+    /// Values for the fields that a Tenant omits.
     #[serde(default)]
     pub defaults: TenantDefaults,
-    /// What a Tenant may ask for at most.
+    /// Limits on the values that a Tenant may request.
     #[serde(default)]
     pub limits: ClassLimits,
-    /// Which existing projects Tenants may adopt.
+    /// Existing Neon projects that Tenants of the class may adopt.
     #[serde(default)]
     pub adoption: Adoption,
-    /// What becomes of a project when its Tenant is deleted and does not say so itself. Left out: `Delete`.
-    // The schema of an optional enum would have the enum's words in place of these.
+    /// Deletion policy of Tenants that do not set their own. Defaults to `Delete`. The default does
+    /// not apply to adopted projects, which are retained unless their Tenant sets `deletionPolicy`.
+    // With the type `Option<DeletionPolicy>` the schema would contain the enum's description, not
+    // this one.
     #[schemars(with = "DeletionPolicy")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// Where the schema comes from that every tenant database gets.
+    /// Source of the SQL migrations that are applied to every tenant database.
     #[serde(default)]
     pub migrations: Migrations,
 }
 
-/// How a Neon account is reached.
+/// Neon account and how to reach its API.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("has(self.orgId) == has(oldSelf.orgId) && (!has(self.orgId) || self.orgId == oldSelf.orgId)")
-        .message("orgId cannot be set, changed or removed later: projects are looked for where they were created; create a new TenantClass for another organisation"),
+        .message("orgId cannot be set, changed or removed after creation, because existing projects stay in their organization; create a new TenantClass for another organization"),
     validation = Rule::new("has(self.baseUrl) == has(oldSelf.baseUrl) && (!has(self.baseUrl) || self.baseUrl == oldSelf.baseUrl)")
-        .message("baseUrl cannot be set, changed or removed later: projects are looked for where they were created; create a new TenantClass for another API")
+        .message("baseUrl cannot be set, changed or removed after creation, because existing projects stay behind their API; create a new TenantClass for another API")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NeonAccount {
-    /// The API key: a key of a Secret in the controller's own namespace. It may be changed at any time (rotation).
+    /// Reference to the Neon API key: a key of a Secret in the controller's namespace. The
+    /// reference may be changed at any time, for example to rotate the API key.
     pub api_key_secret_ref: ApiKeySecretRef,
-    /// The organisation that projects are created in. Needed with personal keys. It cannot be changed.
+    /// Id of the Neon organization in which projects are created. Required if the API key is a
+    /// personal key. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::OrgId>")]
+    #[schemars(with = "Option<validation::OrgId>")]
     pub org_id: Option<String>,
-    /// Base URL of the API; Neon's own when left out. It cannot be changed.
+    /// Base URL of the Neon API. Defaults to Neon's public API. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::BaseUrl>")]
+    #[schemars(with = "Option<validation::BaseUrl>")]
     pub base_url: Option<String>,
-    /// PEM certificates that the databases' certificates are checked against, and that are handed on as `ca.crt` in
-    /// the Secrets. Left out: publicly trusted roots, as Neon's databases need.
+    /// PEM certificates used to verify the TLS certificates of the databases. They are copied into
+    /// every connection Secret as `ca.crt`. If omitted, the publicly trusted root certificates are
+    /// used, which is right for Neon.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::CaBundle>")]
+    #[schemars(with = "Option<validation::CaBundle>")]
     pub ca_bundle: Option<String>,
 }
 
-/// A key of a Secret in the controller's own namespace.
+/// Reference to a key of a Secret in the controller's namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeySecretRef {
     /// Name of the Secret.
-    #[schemars(with = "bounds::ObjectName")]
+    #[schemars(with = "validation::ObjectName")]
     pub name: String,
-    /// Key within it; `api-key` when left out.
+    /// Key in the Secret's data. Defaults to `api-key`.
     #[serde(default = "default_api_key")]
-    #[schemars(with = "bounds::SecretKey")]
+    #[schemars(with = "validation::SecretKey")]
     pub key: String,
 }
 
@@ -114,137 +119,147 @@ fn default_api_key() -> String {
     "api-key".to_owned()
 }
 
-/// What a Tenant gets that it does not ask for itself; each field as in the Tenant's spec.
+/// Values for the fields that a Tenant omits. Each field has the meaning of the Tenant's field of
+/// the same name.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantDefaults {
-    /// Neon region.
+    /// Neon region, such as `aws-eu-central-1`. Changing it affects only Tenants that have no
+    /// project yet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::Region>")]
+    #[schemars(with = "Option<validation::Region>")]
     pub region: Option<String>,
-    /// Postgres major version.
+    /// Postgres major version. Changing it affects only Tenants that have no project yet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::PostgresVersion>")]
+    #[schemars(with = "Option<validation::PostgresVersion>")]
     pub postgres_version: Option<i32>,
-    /// Size and sleep of the compute, field by field.
+    /// Compute size and suspend timeout. Each field is defaulted separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compute: Option<Compute>,
-    /// Limits of use, field by field.
+    /// Consumption limits per billing period. Each field is defaulted separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Quota>,
-    /// How far back Neon can restore, in seconds.
+    /// Restore window in seconds: how far back Neon can restore the project.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::HistoryRetention>")]
+    #[schemars(with = "Option<validation::HistoryRetention>")]
     pub history_retention_seconds: Option<i64>,
-    /// Who may connect: addresses, CIDR blocks or ranges.
+    /// Addresses, CIDR blocks and address ranges that may connect.
     #[serde(rename = "allowedIPs", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::AllowedIps>")]
+    #[schemars(with = "Option<validation::AllowedIps>")]
     pub allowed_ips: Option<Vec<String>>,
-    /// Names of the database and its owner, field by field.
+    /// Names of the database and its owner role. Each field is defaulted separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<Database>,
 }
 
-/// What a Tenant of the class may ask for. A Tenant outside becomes `Stalled` and says which limit it crossed.
+/// Limits on the values that a Tenant may request. A Tenant that exceeds a limit becomes `Stalled`,
+/// and its condition names the limit.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("!has(self.minCU) || !has(self.maxCU) || self.minCU <= self.maxCU")
-        .message("minCU is larger than maxCU; lower minCU or raise maxCU")
+        .message("minCU must not be greater than maxCU; lower minCU or raise maxCU")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClassLimits {
-    /// Smallest `minCU`.
+    /// Smallest value allowed for `compute.minCU`.
     #[serde(rename = "minCU", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::ComputeSize>")]
+    #[schemars(with = "Option<validation::ComputeSize>")]
     pub min_cu: Option<f64>,
-    /// Largest `maxCU`.
+    /// Largest value allowed for `compute.maxCU`.
     #[serde(rename = "maxCU", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::ComputeSize>")]
+    #[schemars(with = "Option<validation::ComputeSize>")]
     pub max_cu: Option<f64>,
-    /// Regions to choose from. Left out or empty: any.
+    /// Allowed regions. If omitted or empty, every region is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::Regions>")]
+    #[schemars(with = "Option<validation::Regions>")]
     pub regions: Option<Vec<String>>,
-    /// Postgres major versions to choose from. Left out or empty: any that Neon has.
+    /// Allowed Postgres major versions. If omitted or empty, every version that Neon supports is
+    /// allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::PostgresVersions>")]
+    #[schemars(with = "Option<validation::PostgresVersions>")]
     pub postgres_versions: Option<Vec<i32>>,
-    /// Largest quota, field by field. Where a limit stands, a Tenant without that quota gets the limit.
+    /// Largest allowed quota, per field. A Tenant that omits a limited field gets the limit as its
+    /// quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Quota>,
 }
 
-/// Which existing projects Tenants of the class may adopt.
+/// Existing Neon projects that Tenants of the class may adopt.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Adoption {
-    /// Ids of projects. Empty: none.
+    /// Ids of the projects that may be adopted. If empty, Tenants of the class cannot adopt
+    /// projects.
     #[serde(default)]
-    #[schemars(with = "bounds::ProjectIds")]
+    #[schemars(with = "validation::ProjectIds")]
     pub allowed_project_ids: Vec<String>,
 }
 
-/// Where the schema of tenant databases comes from.
+/// Source of the SQL migrations that are applied to every tenant database.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("self.source != 'ConfigMap' || has(self.configMap)")
-        .message("the source ConfigMap needs configMap.name: the ConfigMap, in the controller's namespace, that holds the SQL files"),
+        .message("configMap.name is required when source is ConfigMap: set it to the name of a ConfigMap with SQL files in the controller's namespace"),
     validation = Rule::new("self.source == 'ConfigMap' || !has(self.configMap)")
-        .message("configMap is only read when source is ConfigMap; set source to ConfigMap or remove configMap")
+        .message("configMap is not allowed unless source is ConfigMap; set source to ConfigMap or remove configMap")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Migrations {
-    /// The kind of source.
+    /// Kind of source. Defaults to `BuiltIn`.
     #[serde(default)]
     pub source: MigrationsSource,
-    /// The ConfigMap, when the source is `ConfigMap`.
+    /// ConfigMap with the migrations. Required if and only if `source` is `ConfigMap`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub config_map: Option<ConfigMapName>,
+    pub config_map: Option<ConfigMapRef>,
 }
 
-/// Kinds of sources of migrations.
+/// Kind of source of the migrations.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum MigrationsSource {
-    /// What the controller brings along: the SQL built into it, or the directory it was started with.
+    /// The migrations built into the controller, or those in the directory that it was configured
+    /// with.
     #[default]
     BuiltIn,
-    /// A ConfigMap in the controller's namespace: a key a file, such as `0001_documents.sql`.
+    /// A ConfigMap in the controller's namespace with one key per file, such as
+    /// `0001_documents.sql`.
     ConfigMap,
 }
 
-/// A ConfigMap in the controller's namespace.
+/// Reference to a ConfigMap in the controller's namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ConfigMapName {
-    /// Its name.
-    #[schemars(with = "bounds::ObjectName")]
+pub struct ConfigMapRef {
+    /// Name of the ConfigMap.
+    #[schemars(with = "validation::ObjectName")]
     pub name: String,
 }
 
-/// What the controller knows of a class.
+/// Observed state of a TenantClass.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TenantClassStatus {
-    /// Generation of the spec that the status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the account answers and the migrations can be read.
+    /// Conditions of the class. `Ready` is `True` when the Neon account can be reached with the API
+    /// key and the migrations are valid.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// Number of Tenants that name this class.
+    /// Number of Tenants that reference the class.
     pub tenants: i64,
-    /// Projects that bear this installation's mark and belong to no Tenant. They are left alone.
+    /// Projects in the account that this installation created and that belong to no Tenant. The
+    /// controller does not delete them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphaned_projects: Option<OrphanedProjects>,
 }
 
-/// Projects that bear this installation's mark and belong to no Tenant.
+/// Projects that this installation created and that belong to no Tenant.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrphanedProjects {
-    /// How many.
+    /// Number of orphaned projects.
     pub count: i64,
-    /// The first of their ids, at most 20.
+    /// Ids of the orphaned projects, at most 20.
     #[serde(default)]
     pub ids: Vec<String>,
 }

@@ -1,31 +1,35 @@
-//! Condition types and reasons: once, with what each means. Programs compare these words; people read the message.
+//! Condition types and reasons. Programs compare these values; the conditions' messages are for
+//! humans.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::fmt;
 
-/// Types of conditions on a Tenant (and `Ready` on a TenantClass).
+/// Condition types of a Tenant. A TenantClass has only `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionType {
-    /// The newest spec and the newest schema are in effect.
+    /// The latest spec and the latest schema are in effect.
     Ready,
-    /// Work is under way, or will go on by itself. Present only while true, as [kstatus] reads it.
+    /// The controller is working on the Tenant or will retry without intervention. As [kstatus]
+    /// expects, the condition is present only while it is true.
     ///
     /// [kstatus]: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
     Reconciling,
-    /// A person has to mend something. Present only while true, as kstatus reads it.
+    /// Manual intervention is required. As kstatus expects, the condition is present only while it
+    /// is true.
     Stalled,
-    /// The tenant can be served now, on its last good schema. A failing migration or edit leaves it true.
+    /// Applications can use the database now, on the last schema that was applied successfully. A
+    /// failed migration or an invalid edit of the spec does not make it false.
     Available,
-    /// The Neon project exists and is as wished.
+    /// The Neon project exists and matches the spec.
     ProjectReady,
-    /// The database has the newest schema.
+    /// The latest schema is applied to the database.
     SchemaReady,
-    /// The Secret holds credentials that belong to the project.
+    /// The connection Secret contains the credentials of the project.
     CredentialsReady,
 }
 
 impl ConditionType {
-    /// The word in `type`.
+    /// The value of the condition's `type` field.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -45,18 +49,19 @@ impl fmt::Display for ConditionType {
     }
 }
 
-/// Declares [`Reason`]: each word once, with its meaning.
+/// Declares [`Reason`] with its documentation and its string form.
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// Reasons of conditions and events. Each is also the `reason` label of the controller's error metric.
+        /// Reasons of conditions and events, and values of the `reason` label of the controller's
+        /// error metric.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
 
         impl Reason {
-            /// Every reason there is, in the order of the declaration.
+            /// All reasons, in declaration order.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// The word in `reason`.
+            /// The value of the condition's `reason` field.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
@@ -65,107 +70,114 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// What the condition is about is as wished.
+    /// The observed state matches the desired state.
     ReconcileSucceeded,
-    /// Not looked at yet; something before it has to succeed first.
+    /// The condition has not been evaluated yet, because an earlier step has to succeed first.
     Waiting,
-    /// The Tenant was adopted into care and its first steps are under way.
+    /// The controller has accepted the Tenant and is taking its first steps.
     Progressing,
-    /// The request to create the project is being made.
+    /// The controller is requesting the project from Neon.
     CreatingProject,
-    /// A request to create the project went unanswered; listings are being watched until it is sure whether it landed.
+    /// The outcome of a request to create the project is unknown. The controller checks project
+    /// listings until it is certain whether the request created a project.
     VerifyingCreation,
-    /// Neon is still at work on the project (an operation runs).
+    /// Neon is running an operation on the project.
     OperationsRunning,
-    /// An operation of Neon's on the project failed.
+    /// A Neon operation on the project failed.
     OperationFailed,
-    /// The project's settings or its compute are being changed to what is wished.
+    /// The controller is changing settings of the project or its compute to match the spec.
     UpdatingProject,
-    /// A deleted project is being recovered.
+    /// The controller is recovering a deleted project.
     RecoveringProject,
-    /// The project is not in the account any more and could not be recovered.
+    /// The project no longer exists in the account and could not be recovered.
     ProjectNotFound,
-    /// The project cannot be read at the moment; Neon says it is unavailable, not deleted.
+    /// The project cannot be read at the moment. Neon reports it as unavailable, not as deleted.
     ProjectUnavailable,
-    /// The schema is being applied.
+    /// Migrations are being applied.
     Migrating,
-    /// A migration failed; the database stays on its last good version.
+    /// A migration failed. The database remains at the last version that was applied successfully.
     MigrationFailed,
-    /// The text of a migration that is applied was changed afterwards.
+    /// The SQL of an applied migration has changed since it was applied.
     MigrationChanged,
-    /// A migration that is applied is missing from the class's migrations.
+    /// An applied migration is missing from the class's migrations.
     MigrationMissing,
-    /// The class's migrations cannot be read.
+    /// The class's migrations cannot be read or are invalid.
     MigrationsInvalid,
-    /// The database has a newer schema than the controller knows; it is left alone.
+    /// The database has a newer schema than the class's migrations. The controller does not change
+    /// it.
     SchemaAhead,
-    /// The database does not answer, or refuses the connection.
+    /// The database does not respond or rejects connections.
     DatabaseUnreachable,
-    /// A quota of the project is used up: Neon suspended its compute until the quota is raised or the next billing period begins.
+    /// A quota of the project is used up. Neon has suspended its computes until the quota is raised
+    /// or the next billing period starts.
     QuotaExceeded,
-    /// The Secret is being written.
+    /// The controller is writing the connection Secret.
     UpdatingSecret,
-    /// A Secret of that name exists and is not this Tenant's; it is not touched.
+    /// A Secret with the name of the connection Secret exists and is not owned by this Tenant. The
+    /// controller does not change it.
     SecretConflict,
-    /// Neon does not reveal the password of an adopted project, and `adopt.resetPassword` is not set.
+    /// Neon does not reveal the password of an adopted project, and `adopt.resetPassword` is not
+    /// set.
     PasswordUnavailable,
     /// `spec.suspend` is true.
     Suspended,
-    /// There is no TenantClass of that name.
+    /// The TenantClass that the Tenant references does not exist.
     ClassNotFound,
-    /// The TenantClass is being deleted and takes no new Tenants.
+    /// The TenantClass is being deleted and accepts no new Tenants.
     ClassTerminating,
-    /// The Secret with the account's API key, or the key within it, is missing or unusable.
+    /// The Secret with the account's API key, or the key in its data, is missing or invalid.
     ApiKeyInvalid,
-    /// Neon refuses the API key.
+    /// Neon rejected the API key.
     Unauthorized,
-    /// The account's API does not answer.
+    /// The account's Neon API does not respond.
     AccountUnreachable,
-    /// The spec asks for something that cannot be, or a value is missing from both Tenant and class.
+    /// The spec is invalid, or a required value is set in neither the Tenant nor the class.
     InvalidSpec,
-    /// The spec asks for more than the class allows.
+    /// The spec exceeds a limit of the class.
     ClassLimitExceeded,
-    /// The spec changes something that cannot be changed once the project exists.
+    /// The spec changes a field that is immutable once the project exists.
     ImmutableField,
-    /// The class does not allow this project to be adopted.
+    /// The class does not allow the project to be adopted.
     AdoptionRefused,
-    /// Another Tenant has this project already.
+    /// The project already belongs to another Tenant.
     ProjectInUse,
-    /// The project to adopt does not fit the Tenant (missing, other region, no such database or role).
+    /// The project to adopt does not match the Tenant: it does not exist, is in another region, or
+    /// lacks the database or role.
     AdoptionMismatch,
-    /// Neon refuses the request; the message has its own words.
+    /// Neon rejected the request. The message contains Neon's error message.
     NeonRequestRejected,
-    /// A limit of the Neon account is reached; the message has Neon's own words.
+    /// A limit of the Neon account is reached. The message contains Neon's error message.
     AccountLimit,
-    /// Neon asked for fewer calls.
+    /// Neon is rate limiting the account.
     RateLimited,
-    /// The Kubernetes API refused or did not answer.
+    /// A request to the Kubernetes API failed.
     KubernetesError,
     /// The project is being deleted.
     Deleting,
-    /// The project is deleted; Neon can recover it for 7 days.
+    /// The project was deleted. Neon can recover it for 7 days.
     ProjectDeleted,
-    /// The Tenant is gone, its project stays by policy.
+    /// The Tenant was deleted and its project retained, as its deletion policy requires.
     ProjectRetained,
-    /// The Tenant was let go on request although its account could not be reached.
+    /// The Tenant was removed because of the annotation `dbpertenant.dev/orphan`, although its
+    /// account could not be reached. The project, if there is one, remains in Neon.
     ProjectOrphaned,
-    /// A second project of the controller's own making was removed.
+    /// The controller deleted a duplicate project that one of its own requests had created.
     DuplicateProjectDeleted,
-    /// Projects bear this installation's mark and belong to no Tenant.
+    /// The account contains projects that this installation created and that belong to no Tenant.
     OrphanedProjects,
     /// The project was created.
     ProjectCreated,
-    /// An existing project was taken over.
+    /// An existing project was adopted.
     ProjectAdopted,
-    /// Settings of the project or its compute were changed to what is wished.
+    /// Settings of the project or its compute were changed to match the spec.
     ProjectUpdated,
     /// A deleted project was recovered.
     ProjectRecovered,
     /// Migrations were applied.
     Migrated,
-    /// The Secret was written.
+    /// The connection Secret was written.
     SecretWritten,
-    /// The owner's password was reset, since Neon does not reveal it.
+    /// The owner role's password was reset, because Neon does not reveal it.
     PasswordReset,
 }
 
@@ -175,18 +187,18 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The condition of that type, if it is there.
+/// Returns the condition of the given type.
 pub fn find_condition(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|c| c.type_ == kind.as_str())
 }
 
-/// Whether the condition is there and says `True`.
+/// Returns whether the condition of the given type exists and has the status `True`.
 pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
     find_condition(conditions, kind).is_some_and(|c| c.status == "True")
 }
 
-/// Puts `next` in the place of the condition of its type. Its transition time is kept while its status stays the
-/// same; otherwise it is `now`.
+/// Adds `next` or replaces the condition of the same type. The transition time is kept if the
+/// status is unchanged and set to `now` otherwise.
 pub fn set_condition(conditions: &mut Vec<Condition>, mut next: Condition, now: &Time) {
     next.last_transition_time = now.clone();
     match conditions.iter_mut().find(|c| c.type_ == next.type_) {

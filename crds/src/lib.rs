@@ -1,11 +1,12 @@
-//! The contract between those who want databases and the controller that makes them: the custom resources
-//! [`Tenant`] and [`TenantClass`], the conditions and reasons of their statuses, the annotations people set,
-//! and the keys of the connection Secret.
+//! The API between the programs that request databases and the controller that provides them: the
+//! custom resources [`Tenant`] and [`TenantClass`], their condition types and reasons, the
+//! annotations and labels, and the keys of the connection Secret.
 //!
-//! Types and constants only: nothing here talks to a cluster. Whoever creates Tenants (the chat app, Helm, a
-//! person) and whoever reconciles them agree on this crate and on nothing else.
+//! The crate contains types and constants only and never talks to a cluster. It is the only thing
+//! that clients (the chat app, for example) and the controller share.
 
-mod bounds;
+#![warn(missing_docs)]
+
 mod class;
 mod conditions;
 mod manifest;
@@ -13,9 +14,10 @@ mod meta;
 mod secret;
 mod spec;
 mod status;
+mod validation;
 
 pub use class::{
-    Adoption, ApiKeySecretRef, ClassLimits, ConfigMapName, Migrations, MigrationsSource,
+    Adoption, ApiKeySecretRef, ClassLimits, ConfigMapRef, Migrations, MigrationsSource,
     NeonAccount, OrphanedProjects, TenantClass, TenantClassSpec, TenantClassStatus, TenantDefaults,
 };
 pub use conditions::{ConditionType, Reason, find_condition, is_true, set_condition};

@@ -1,5 +1,5 @@
-//! The custom resource definitions as they are installed: what the types generate, and a few words that the types
-//! cannot say.
+//! The custom resource definitions as they are installed: the generated schemas, adjusted where the
+//! Rust types cannot express what is needed.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -8,17 +8,17 @@ use kube::CustomResourceExt as _;
 
 use crate::{DEFAULT_CLASS, Tenant, TenantClass};
 
-/// The definition of `Tenant`.
+/// Returns the `CustomResourceDefinition` of `Tenant`.
 pub fn tenant_crd() -> CustomResourceDefinition {
     let mut crd = Tenant::crd();
     for root in schemas(&mut crd) {
-        spec_may_be_left_out(root);
+        make_spec_optional(root);
         finish(root);
     }
     crd
 }
 
-/// The definition of `TenantClass`.
+/// Returns the `CustomResourceDefinition` of `TenantClass`.
 pub fn tenant_class_crd() -> CustomResourceDefinition {
     let mut crd = TenantClass::crd();
     schemas(&mut crd).for_each(finish);
@@ -34,10 +34,11 @@ fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSON
     })
 }
 
-/// A Tenant needs nothing but a name; readers always find a spec with a class. The class stands in the default of the
-/// spec too, because the API server checks that default against the rules before it fills in those of the fields.
-fn spec_may_be_left_out(root: &mut JSONSchemaProps) {
-    // Nothing else is required of the whole.
+/// Makes the spec optional, with a default that sets the class. A Tenant needs only a name, and
+/// clients always read a spec with a class. The default has to include `className`, because the API
+/// server validates it before it applies the defaults of the fields.
+fn make_spec_optional(root: &mut JSONSchemaProps) {
+    // `spec` was the only required property.
     root.required = None;
     if let Some(spec) = property(root, "spec") {
         spec.default = Some(JSON(serde_json::json!({ "className": DEFAULT_CLASS })));
@@ -47,7 +48,8 @@ fn spec_may_be_left_out(root: &mut JSONSchemaProps) {
 fn finish(root: &mut JSONSchemaProps) {
     root.title = None;
     for_each_schema(root, &mut |schema| {
-        // A stored `null` would be a third state beside a value and none, and every rule would have to reckon with it.
+        // Otherwise a field could be null besides being set or absent, and every rule would have to
+        // handle that.
         schema.nullable = None;
         if let Some(text) = &mut schema.description {
             *text = unwrap_lines(text);
@@ -56,8 +58,8 @@ fn finish(root: &mut JSONSchemaProps) {
             schema.x_kubernetes_list_type = Some("atomic".to_owned());
         }
     });
-    // Only the controller writes the status, and it reports what it found. A rule there could only stop it from
-    // saying so.
+    // Only the controller writes the status. A validation rule could only prevent it from reporting
+    // what it observed.
     if let Some(status) = property(root, "status") {
         for_each_schema(status, &mut |schema| {
             schema.x_kubernetes_validations = None;
@@ -77,7 +79,7 @@ fn property<'a>(schema: &'a mut JSONSchemaProps, name: &str) -> Option<&'a mut J
     schema.properties.as_mut()?.get_mut(name)
 }
 
-/// Calls `visit` for the schema and for every schema within it.
+/// Calls `visit` for the schema and, recursively, for every schema in it.
 fn for_each_schema(schema: &mut JSONSchemaProps, visit: &mut impl FnMut(&mut JSONSchemaProps)) {
     visit(schema);
     for property in schema.properties.iter_mut().flat_map(|p| p.values_mut()) {
@@ -94,7 +96,8 @@ fn for_each_schema(schema: &mut JSONSchemaProps, visit: &mut impl FnMut(&mut JSO
     }
 }
 
-/// Joins the lines of a paragraph: documentation comments are wrapped for the source, `kubectl explain` wraps anew.
+/// Joins the lines of each paragraph. Doc comments are wrapped for the source file, and
+/// `kubectl explain` wraps the text itself.
 fn unwrap_lines(text: &str) -> String {
     text.split("\n\n")
         .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))

@@ -1,36 +1,42 @@
-//! Names that stand in metadata: the API group, annotations, labels, finalizers and the field manager.
+//! Names used in object metadata: the API group, annotations, labels, finalizers and the field
+//! manager.
 
 /// API group of both custom resources.
 pub const GROUP: &str = "dbpertenant.dev";
 
-/// Field manager under which the controller applies; server-side apply keeps what other managers add.
+/// Field manager of the controller's server-side apply requests. Fields of other managers are kept.
 pub const FIELD_MANAGER: &str = "tenant-controller";
 
-/// Annotations that people and programs set on a Tenant.
+/// Annotations on Tenants and connection Secrets.
 pub mod annotations {
-    /// Any new value asks for one pass that also opens the tenant's database and checks the password.
+    /// On a Tenant: a changed value triggers one full reconciliation, which also connects to the
+    /// tenant's database and checks the password.
     pub const RECONCILE_AT: &str = "dbpertenant.dev/reconcile-at";
-    /// The value `true` on a Tenant being deleted lets it go although its account cannot be reached; the
-    /// project, if there is one, then stays in Neon and belongs to nobody.
+    /// On a Tenant that is being deleted: with the value `true`, the controller removes the
+    /// finalizer even if the Neon account cannot be reached. The project, if there is one, remains
+    /// in Neon.
     pub const ORPHAN: &str = "dbpertenant.dev/orphan";
-    /// On the connection Secret: the id of the project that its credentials belong to.
+    /// On the connection Secret: the id of the project to which the credentials belong.
     pub const PROJECT_ID: &str = "dbpertenant.dev/project-id";
-    /// On the connection Secret: a digest of the certificates in `ca.crt`, so that a change of the class is seen.
+    /// On the connection Secret: a digest of the certificates in `ca.crt`, used to detect a changed
+    /// `caBundle` of the class.
     pub const CA_DIGEST: &str = "dbpertenant.dev/ca-digest";
 }
 
 /// Labels that the controller sets.
 pub mod labels {
-    /// On the connection Secret: the name of its Tenant.
+    /// On the connection Secret: the name of the Tenant that owns it.
     pub const TENANT: &str = "dbpertenant.dev/tenant";
-    /// The recommended Kubernetes label that tells who made an object.
+    /// The recommended Kubernetes label for the tool that manages an object.
     pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 }
 
 /// Finalizers that the controller sets.
 pub mod finalizers {
-    /// On a Tenant from before its project is asked for until the project is gone or retained.
+    /// On a Tenant: added before its project is requested, removed when the project has been
+    /// deleted or retained.
     pub const PROJECT: &str = "dbpertenant.dev/project";
-    /// On a TenantClass while a Tenant uses it: without the class there is no way to reach the account.
+    /// On a TenantClass that is used by a Tenant. Without the class, the controller could not reach
+    /// the Neon account to delete the project.
     pub const IN_USE: &str = "dbpertenant.dev/in-use";
 }

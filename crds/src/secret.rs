@@ -1,7 +1,7 @@
-//! The connection Secret: its type, its keys, and the connection strings in it.
+//! The connection Secret: its type, its keys and its connection strings.
 //!
-//! It follows the well-known keys of the [Service Binding Specification]; a workload that reads those finds its
-//! database without knowing of Tenants.
+//! The keys follow the [Service Binding Specification], so a workload that supports the
+//! specification needs no knowledge of Tenants.
 //!
 //! [Service Binding Specification]: https://servicebinding.io/spec/core/1.1.0/#well-known-secret-entries
 
@@ -12,41 +12,41 @@ use k8s_openapi::ByteString;
 
 use crate::status::Connection;
 
-/// `type` of the Secret object.
+/// Value of the Secret's `type` field.
 pub const SECRET_TYPE: &str = "servicebinding.io/postgresql";
 /// Value of the key `provider`.
 pub const SECRET_PROVIDER: &str = "neon";
-/// libpq's `sslmode` that every connection needs at least. Clients that have the roots at hand can ask for more
-/// (`verify-full`).
+/// Minimum `sslmode` of every connection. Clients that have the root certificates can use a
+/// stricter mode, such as `verify-full`.
 pub const SSL_MODE: &str = "require";
 
-/// Keys of the Secret.
+/// Keys in the Secret's data.
 pub mod keys {
-    /// Kind of service: `postgresql`.
+    /// Type of the service: `postgresql`.
     pub const TYPE: &str = "type";
-    /// Who provides it: `neon`.
+    /// Provider of the service: `neon`.
     pub const PROVIDER: &str = "provider";
-    /// Host of the compute.
+    /// Host name of the compute.
     pub const HOST: &str = "host";
-    /// Host of the pooler.
+    /// Host name of the connection pooler.
     pub const POOLED_HOST: &str = "pooledHost";
-    /// Port of both.
+    /// Port of both hosts.
     pub const PORT: &str = "port";
     /// Name of the database.
     pub const DATABASE: &str = "database";
-    /// Role that owns it.
+    /// Name of the role that owns the database.
     pub const USERNAME: &str = "username";
-    /// Its password.
+    /// Password of the role.
     pub const PASSWORD: &str = "password";
-    /// Connection string of the compute: for migrations and whatever needs a session.
+    /// Connection string of the compute, for migrations and anything that needs session state.
     pub const URI: &str = "uri";
-    /// Connection string of the pooler: for requests.
+    /// Connection string of the pooler, for application requests.
     pub const POOLED_URI: &str = "pooledUri";
-    /// libpq's `sslmode`.
+    /// Minimum `sslmode` of connections.
     pub const SSLMODE: &str = "sslmode";
-    /// PEM certificates to check the server with; only where they are not publicly trusted.
+    /// PEM certificates to verify the server with. Present only if they are not publicly trusted.
     pub const CA_CRT: &str = "ca.crt";
-    /// Every key that the controller writes; others in the Secret are not its business.
+    /// Every key that the controller writes. It leaves other keys in the Secret unchanged.
     pub const ALL: &[&str] = &[
         TYPE,
         PROVIDER,
@@ -63,16 +63,17 @@ pub mod keys {
     ];
 }
 
-/// Everything a client needs, with the password. `Debug` leaves the password out.
+/// Everything that a client needs to connect, including the password. `Debug` omits the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectionDetails {
-    /// Host, port, names and options.
+    /// Connection details without the password.
     pub connection: Connection,
-    /// Options of the pooled connection, where they differ: the endpoint's name with `-pooler` behind it.
+    /// Options of the pooled connection, if they differ: the endpoint's id with the suffix
+    /// `-pooler`.
     pub pooled_options: Option<String>,
-    /// The role's password.
+    /// Password of the role.
     pub password: String,
-    /// PEM certificates of the server's authority, where it is not publicly trusted.
+    /// PEM certificates of the certificate authority, if it is not publicly trusted.
     pub ca_crt: Option<String>,
 }
 
@@ -85,7 +86,7 @@ impl fmt::Debug for ConnectionDetails {
 }
 
 impl ConnectionDetails {
-    /// The Secret's `data`.
+    /// Returns the `data` of the connection Secret.
     pub fn to_data(&self) -> BTreeMap<String, ByteString> {
         let c = &self.connection;
         let uri = self.uri(&c.host, c.options.as_deref());
@@ -133,8 +134,8 @@ impl ConnectionDetails {
     }
 }
 
-/// Percent-encodes everything but RFC 3986's unreserved characters, so that names and passwords of any kind survive
-/// in a connection string.
+/// Percent-encodes every byte that is not an unreserved character of RFC 3986, so that a connection
+/// string can contain any name and password.
 fn percent_encode(text: &str) -> String {
     use fmt::Write as _;
     text.bytes()

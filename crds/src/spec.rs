@@ -1,8 +1,10 @@
-//! What a [`Tenant`] wishes for. Every field but the name may be left out and then comes from its class.
+//! The [`Tenant`] resource. Every field of its spec is optional; an omitted field is filled in from
+//! the class.
 //!
-//! What concerns one value is checked by the types of [`crate::bounds`]; what concerns several, or the value from
-//! before, is a rule on the struct that holds them. A rule on an optional field itself would not run when the field is
-//! added or removed: hence `has()` on the parent.
+//! The types in [`crate::validation`] validate single values. Rules that compare several fields, or
+//! the new value with the old one, are on the struct that contains the fields. A rule on an
+//! optional field does not run when the field is added or removed, so immutability rules use
+//! `has()` on the parent.
 
 #![expect(
     unreachable_pub,
@@ -13,18 +15,19 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bounds;
 use crate::status::TenantStatus;
+use crate::validation;
 
-/// The class a Tenant belongs to when it names none.
+/// Class of a Tenant whose spec does not set `className`.
 pub const DEFAULT_CLASS: &str = "default";
-/// Name of the database when neither Tenant nor class names one; Neon's own default.
+/// Database name if neither the Tenant nor its class sets one. It is Neon's default too.
 pub const DEFAULT_DATABASE: &str = "neondb";
-/// Name of the role that owns the database when neither Tenant nor class names one; Neon's own default.
+/// Name of the role that owns the database if neither the Tenant nor its class sets one. It is
+/// Neon's default too.
 pub const DEFAULT_OWNER: &str = "neondb_owner";
 
-/// A tenant: one Neon project, with the schema applied, the credentials in a Secret and the connection details in
-/// the status.
+/// Desired state of a Tenant. Every field is optional; omitted fields are filled in from the
+/// TenantClass.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[kube(
     group = "dbpertenant.dev",
@@ -36,10 +39,10 @@ pub const DEFAULT_OWNER: &str = "neondb_owner";
     namespaced,
     status = "TenantStatus",
     derive = "PartialEq",
-    doc = "A Tenant is a Postgres database of its own on Neon: a project with the schema applied, credentials in a Secret, connection details in the status.",
+    doc = "A Tenant is a dedicated Postgres database on Neon. The controller creates a Neon project, applies the schema, writes the credentials to a Secret and the connection details to the status.",
     selectable = ".spec.className",
     validation = Rule::new("size(self.metadata.name) <= 63")
-        .message("a Tenant's name has at most 63 characters, because it becomes a label of the Secret; choose a shorter one"),
+        .message("a Tenant's name must be at most 63 characters long, because it becomes a label value on the Secret; choose a shorter name"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -83,64 +86,74 @@ pub const DEFAULT_OWNER: &str = "neondb_owner";
 )]
 #[x_kube(
     validation = Rule::new("self.className == oldSelf.className")
-        .message("className cannot be changed: the project lives in the account of its class; create a new Tenant with the class you want"),
+        .message("className is immutable, because the project stays in the Neon account of its class; create a new Tenant with the class you want"),
     validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)")
-        .message("region cannot be set, changed or removed later: data does not move between regions; create a new Tenant with the region you want"),
+        .message("region cannot be set, changed or removed after creation, because Neon cannot move a project between regions; create a new Tenant with the region you want"),
     validation = Rule::new("has(self.postgresVersion) == has(oldSelf.postgresVersion) && (!has(self.postgresVersion) || self.postgresVersion == oldSelf.postgresVersion)")
-        .message("postgresVersion cannot be set, changed or removed later; create a new Tenant with the version you want"),
+        .message("postgresVersion cannot be set, changed or removed after creation; create a new Tenant with the version you want"),
     validation = Rule::new("has(self.database) == has(oldSelf.database) && (!has(self.database) || self.database == oldSelf.database)")
-        .message("database cannot be set, changed or removed later; create a new Tenant with the names you want"),
+        .message("database cannot be set, changed or removed after creation; create a new Tenant with the names you want"),
     validation = Rule::new("has(self.adopt) == has(oldSelf.adopt) && (!has(self.adopt) || self.adopt.projectId == oldSelf.adopt.projectId)")
-        .message("adopt.projectId cannot be set, changed or removed later; create a new Tenant that adopts the project you want")
+        .message("adopt.projectId cannot be set, changed or removed after creation; create a new Tenant that adopts the project you want")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TenantSpec {
-    /// The TenantClass that names the Neon account and fills in what is left out here. It cannot be changed.
+    /// Name of the TenantClass, which configures the Neon account and fills in the fields omitted
+    /// here. Defaults to `default`. Immutable.
     #[serde(default = "default_class")]
-    #[schemars(with = "bounds::ObjectName")]
+    #[schemars(with = "validation::ObjectName")]
     pub class_name: String,
-    /// A name for people; it stands in front of the project's name in Neon.
+    /// Human-readable name. It becomes the first part of the project's name in Neon.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::DisplayName>")]
+    #[schemars(with = "Option<validation::DisplayName>")]
     pub display_name: Option<String>,
-    /// Neon region, such as `aws-eu-central-1`. It cannot be changed: data does not move between regions.
+    /// Neon region, such as `aws-eu-central-1`. Immutable, because Neon cannot move a project
+    /// between regions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::Region>")]
+    #[schemars(with = "Option<validation::Region>")]
     pub region: Option<String>,
-    /// Postgres major version. It cannot be changed.
+    /// Postgres major version. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::PostgresVersion>")]
+    #[schemars(with = "Option<validation::PostgresVersion>")]
     pub postgres_version: Option<i32>,
-    /// Size of the compute and when it goes to sleep.
+    /// Compute size and suspend timeout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compute: Option<Compute>,
-    /// Limits of use in a billing period; a used-up quota suspends the compute until the quota changes.
+    /// Consumption limits per billing period. When a quota is used up, Neon suspends the project's
+    /// computes until the quota is raised or the next billing period starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Quota>,
-    /// How far back Neon can restore, in seconds: 0 to 2592000 (30 days).
+    /// Restore window in seconds, from 0 to 2592000 (30 days): how far back Neon can restore the
+    /// project.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::HistoryRetention>")]
+    #[schemars(with = "Option<validation::HistoryRetention>")]
     pub history_retention_seconds: Option<i64>,
-    /// Who may connect: addresses, CIDR blocks or ranges (`198.51.100.20-198.51.100.50`). Left out or empty: anybody.
+    /// Addresses, CIDR blocks and address ranges (`198.51.100.20-198.51.100.50`) that may connect.
+    /// If omitted in both the Tenant and the class, or if empty, connections from every address are
+    /// allowed.
     #[serde(rename = "allowedIPs", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::AllowedIps>")]
+    #[schemars(with = "Option<validation::AllowedIps>")]
     pub allowed_ips: Option<Vec<String>>,
-    /// Names of the database and of the role that owns it. They cannot be changed.
+    /// Names of the database and of the role that owns it. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<Database>,
-    /// What becomes of the Neon project when the Tenant is deleted. Left out: as the class says, and that defaults to
-    /// `Delete`; for an adopted project, `Retain`.
-    // The schema of an optional enum would have the enum's words in place of these.
+    /// Whether the Neon project is deleted or retained when the Tenant is deleted. If omitted, the
+    /// class's policy applies, which defaults to `Delete`; an adopted project is retained.
+    // With the type `Option<DeletionPolicy>` the schema would contain the enum's description, not
+    // this one.
     #[schemars(with = "DeletionPolicy")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// Take over a project that exists, instead of creating one. The class must allow it.
+    /// Existing Neon project to adopt instead of creating one. The class must list the project in
+    /// `adoption.allowedProjectIds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
-    /// While true, nothing is changed in Neon or in the database, except that deletion goes on.
+    /// Suspends reconciliation. While `true`, the controller changes nothing in Neon or in the
+    /// database. Deletion is not suspended.
     #[serde(default)]
     pub suspend: bool,
-    /// The Secret that the credentials are written to.
+    /// Secret to which the credentials are written. Defaults to a Secret named
+    /// `<tenant>-connection`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_secret: Option<ConnectionSecret>,
 }
@@ -150,7 +163,7 @@ fn default_class() -> String {
 }
 
 impl Default for TenantSpec {
-    /// A Tenant that asks for nothing and takes everything from the class `default`.
+    /// The spec of a Tenant that sets no field and takes every value from the class `default`.
     fn default() -> Self {
         Self {
             class_name: default_class(),
@@ -170,97 +183,100 @@ impl Default for TenantSpec {
     }
 }
 
-/// Size of a compute in Neon's Compute Units (1 CU is about 1 vCPU and 4 GB of memory), and its sleep.
+/// Compute size in Neon's compute units (1 CU is about 1 vCPU and 4 GB of memory) and suspend
+/// timeout.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("!has(self.minCU) || !has(self.maxCU) || self.minCU <= self.maxCU")
-        .message("minCU is larger than maxCU; lower minCU or raise maxCU"),
+        .message("minCU must not be greater than maxCU; lower minCU or raise maxCU"),
     validation = Rule::new("!has(self.minCU) || !has(self.maxCU) || self.minCU >= self.maxCU || (self.maxCU <= 16.0 && self.maxCU - self.minCU <= 8.0)")
-        .message("autoscaling reaches up to 16 CU and spans at most 8 CU; raise minCU, lower maxCU, or set both to one size (fixed sizes go up to 56 CU)")
+        .message("autoscaling is limited to 16 CU and to a range of 8 CU; raise minCU, lower maxCU, or set both to the same size (fixed sizes go up to 56 CU)")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Compute {
-    /// Smallest size, in CU: a multiple of 0.25 up to 16; above that, both sizes are the same even number up to 56.
+    /// Minimum size in CU: a multiple of 0.25 up to 16. For a fixed size above 16, set `minCU` and
+    /// `maxCU` to the same even number, up to 56.
     #[serde(rename = "minCU", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::ComputeSize>")]
+    #[schemars(with = "Option<validation::ComputeSize>")]
     pub min_cu: Option<f64>,
-    /// Largest size, in CU: not under `minCU`, and at most 8 over it.
+    /// Maximum size in CU: at least `minCU` and at most `minCU` plus 8.
     #[serde(rename = "maxCU", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::ComputeSize>")]
+    #[schemars(with = "Option<validation::ComputeSize>")]
     pub max_cu: Option<f64>,
-    /// Seconds without a query until the compute sleeps: 60 to 604800, 0 for Neon's default, -1 for never.
+    /// Idle time in seconds after which the compute is suspended: 60 to 604800, 0 for Neon's
+    /// default, or -1 to never suspend it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::SuspendTimeout>")]
+    #[schemars(with = "Option<validation::SuspendTimeout>")]
     pub suspend_timeout_seconds: Option<i64>,
 }
 
-/// Limits of use in a billing period. What is left out, or 0, is not limited.
+/// Consumption limits per billing period. A field that is omitted or 0 means no limit.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
-    /// Seconds that a compute may be awake.
+    /// Maximum time in seconds that the project's computes may be active.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::QuotaAmount>")]
+    #[schemars(with = "Option<validation::QuotaAmount>")]
     pub active_time_seconds: Option<i64>,
-    /// CPU seconds that computes may use.
+    /// Maximum CPU time in seconds that the project's computes may use.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::QuotaAmount>")]
+    #[schemars(with = "Option<validation::QuotaAmount>")]
     pub compute_time_seconds: Option<i64>,
-    /// Bytes that may be written.
+    /// Maximum number of bytes written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::QuotaAmount>")]
+    #[schemars(with = "Option<validation::QuotaAmount>")]
     pub written_data_bytes: Option<i64>,
-    /// Bytes that may be sent out of Neon.
+    /// Maximum number of bytes transferred out of Neon.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::QuotaAmount>")]
+    #[schemars(with = "Option<validation::QuotaAmount>")]
     pub data_transfer_bytes: Option<i64>,
-    /// Largest logical size of a branch, in bytes.
+    /// Maximum logical size of a branch, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::QuotaAmount>")]
+    #[schemars(with = "Option<validation::QuotaAmount>")]
     pub logical_size_bytes: Option<i64>,
 }
 
-/// Names of the database and its owner.
+/// Names of the database and of the role that owns it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Database {
-    /// Name of the database, at most 63 bytes; `neondb` when left out.
+    /// Name of the database, at most 63 bytes. Defaults to `neondb`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::DatabaseName>")]
+    #[schemars(with = "Option<validation::DatabaseName>")]
     pub name: Option<String>,
-    /// Name of the role that owns it, at most 63 bytes; `neondb_owner` when left out.
+    /// Name of the role that owns the database, at most 63 bytes. Defaults to `neondb_owner`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bounds::RoleName>")]
+    #[schemars(with = "Option<validation::RoleName>")]
     pub owner: Option<String>,
 }
 
-/// What becomes of the Neon project when its Tenant is deleted.
+/// What happens to the Neon project when its Tenant is deleted.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum DeletionPolicy {
-    /// The project is deleted (Neon can recover it for 7 days).
+    /// The project is deleted. Neon can recover it for 7 days.
     Delete,
-    /// The project stays in Neon, and is paid for, until somebody deletes it there.
+    /// The project stays in Neon, and is billed, until it is deleted there.
     Retain,
 }
 
-/// A project that exists and is to become this Tenant's.
+/// An existing Neon project that the Tenant adopts.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Adopt {
-    /// Id of the Neon project, such as `quiet-river-12345678`. It cannot be changed.
-    #[schemars(with = "bounds::ProjectId")]
+    /// Id of the Neon project, such as `quiet-river-12345678`. Immutable.
+    #[schemars(with = "validation::ProjectId")]
     pub project_id: String,
-    /// Whether the owner's password may be reset if Neon does not reveal it. Whoever used the old password is then
-    /// locked out; hence never by default.
+    /// Allows the controller to reset the owner role's password if Neon does not reveal it. Clients
+    /// that use the old password can then no longer connect. Defaults to `false`.
     #[serde(default)]
     pub reset_password: bool,
 }
 
-/// The Secret that the credentials are written to.
+/// Secret to which the credentials are written.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionSecret {
-    /// Its name, in the Tenant's namespace. Left out: `<tenant>-connection`.
-    #[schemars(with = "bounds::ObjectName")]
+    /// Name of the Secret, in the Tenant's namespace.
+    #[schemars(with = "validation::ObjectName")]
     pub name: String,
 }

@@ -1,4 +1,5 @@
-//! What the controller says of a Tenant. No password, key or connection string with a password ever stands here.
+//! The status of a Tenant. It never contains a password, an API key or a connection string with a
+//! password.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use schemars::JsonSchema;
@@ -6,59 +7,62 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::{Compute, Database, DeletionPolicy, Quota};
 
-/// State of a Tenant as the controller last saw it.
+/// Observed state of a Tenant.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TenantStatus {
-    /// Generation of the spec that the status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling`, `Stalled`, `Available`, `ProjectReady`, `SchemaReady`, `CredentialsReady`.
+    /// Conditions of the Tenant. The types are `Ready`, `Reconciling`, `Stalled`, `Available`,
+    /// `ProjectReady`, `SchemaReady` and `CredentialsReady`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// One word for people; programs read the conditions.
+    /// Summary of the conditions for display. Programs should evaluate the conditions instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// The Neon project.
+    /// Neon project of the Tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectStatus>,
-    /// A request to create a project that is, or may be, on its way. Gone once its project is known.
+    /// Request to create a project whose outcome is not known yet. Removed when the project is
+    /// recorded in `project`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation: Option<CreationIntent>,
-    /// The values in effect after the class was applied.
+    /// Values in effect after the class's defaults were applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<Effective>,
-    /// How to connect; the credentials are in the Secret that `binding` names.
+    /// Connection details without the password. The credentials are in the Secret that `binding`
+    /// references.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<Connection>,
-    /// The Secret with the credentials, as the Service Binding Specification wants it said.
+    /// Reference to the connection Secret, as defined by the Service Binding Specification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
-    /// The schema of the database.
+    /// Schema version of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
-    /// How long the way to the first `Ready` took.
+    /// Time that provisioning took until the Tenant first became `Ready`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
-    /// The value of the annotation `dbpertenant.dev/reconcile-at` that was last acted on.
+    /// Value of the annotation `dbpertenant.dev/reconcile-at` that the controller last acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reconcile_at: Option<String>,
 }
 
-/// One word for people.
+/// Summary of the conditions for display.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Phase {
-    /// What the Tenant needs first is being looked at.
+    /// The controller is checking the prerequisites, such as the class and its account.
     Pending,
-    /// The project is being created or changed.
+    /// The project is being created or updated.
     Provisioning,
-    /// The schema is being applied.
+    /// Migrations are being applied.
     Migrating,
-    /// The newest spec and schema are in effect.
+    /// The latest spec and schema are in effect.
     Ready,
     /// `spec.suspend` is true.
     Suspended,
-    /// A person has to mend something; the condition `Stalled` says what.
+    /// Manual intervention is required. The condition `Stalled` describes the problem.
     Stalled,
     /// The Tenant is being deleted.
     Deleting,
@@ -68,67 +72,71 @@ pub enum Phase {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectStatus {
-    /// Its id.
+    /// Id of the project.
     pub id: String,
-    /// Its region.
+    /// Region of the project.
     pub region: String,
-    /// Its name in Neon.
+    /// Name of the project in Neon.
     pub name: String,
-    /// Id of the default branch.
+    /// Id of the project's default branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_id: Option<String>,
     /// Id of the read-write compute endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_id: Option<String>,
-    /// Whether it was there before the Tenant.
+    /// Whether the project was adopted rather than created by the controller.
     #[serde(default)]
     pub adopted: bool,
-    /// Neon's `updated_at` when its details were last compared with the wish; while it stands, nobody looks again.
+    /// Neon's `updated_at` of the project when the controller last compared it with the desired
+    /// state. The project is not compared again while `updated_at` is unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked_at: Option<String>,
 }
 
-/// The record of a request to create a project, made before the request is sent: whoever finds it knows that a project
-/// may exist, and until when one may still appear.
+/// Record of a request to create a project, written before the request is sent. It means that the
+/// project may exist, and says until when it may still appear.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CreationIntent {
-    /// The name that the project bears if it came to be.
+    /// Name of the requested project.
     pub project_name: String,
-    /// The request is not sent after this moment.
+    /// Time after which the request is not sent.
     pub not_after: MicroTime,
-    /// From this moment on, a complete listing without the project means that it will not come.
+    /// Time after which a complete listing without the project proves that the request created
+    /// none.
     pub settled_at: MicroTime,
-    /// Counts the requests, from 1.
+    /// Number of the request, starting at 1.
     pub attempt: i32,
 }
 
-/// The values in effect after the class was applied.
+/// Values in effect after the class's defaults were applied.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Effective {
-    /// The class.
+    /// Name of the TenantClass.
     pub class_name: String,
     /// Neon region.
     pub region: String,
     /// Postgres major version.
     pub postgres_version: i32,
-    /// Size and sleep of the compute.
-    // Left out when empty: an object whose last field a server-side apply takes away becomes null, which the schema refuses.
+    /// Compute size and suspend timeout.
+    // Omitted when empty: server-side apply turns an object whose last field is removed into null,
+    // which the schema rejects.
     #[serde(default, skip_serializing_if = "is_default")]
     pub compute: Compute,
-    /// Limits of use.
+    /// Consumption limits per billing period.
     #[serde(default, skip_serializing_if = "is_default")]
     pub quota: Quota,
-    /// How far back Neon can restore, in seconds; absent where Neon's own default stands.
+    /// Restore window in seconds. Absent if Neon's default applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_retention_seconds: Option<i64>,
-    /// Addresses or CIDR blocks that may connect; empty: any.
+    /// Addresses, CIDR blocks and address ranges that may connect. If empty, every address may
+    /// connect.
     #[serde(rename = "allowedIPs", default)]
     pub allowed_ips: Vec<String>,
-    /// Names of the database and its owner.
+    /// Names of the database and of the role that owns it.
     pub database: Database,
-    /// What becomes of the project when the Tenant is deleted.
+    /// Whether the project is deleted or retained when the Tenant is deleted.
     pub deletion_policy: DeletionPolicy,
 }
 
@@ -136,69 +144,71 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// How to connect, without the password.
+/// Connection details without the password.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
-    /// Host of the compute: for migrations and whatever needs a session.
+    /// Host name of the compute. Use it for migrations and for anything that needs session state.
     pub host: String,
-    /// Host of the pooler (transaction mode): for requests.
+    /// Host name of the connection pooler, which pools in transaction mode. Use it for application
+    /// requests.
     pub pooled_host: String,
-    /// Port of both.
+    /// Port of both hosts.
     pub port: i32,
     /// Name of the database.
     pub database: String,
-    /// Role that owns it.
+    /// Role that owns the database.
     pub role: String,
-    /// libpq's `sslmode` that a client needs at least.
+    /// Minimum `sslmode` that clients must use.
     pub ssl_mode: String,
-    /// libpq's `options` that a client must send, where the host name alone does not name the endpoint.
+    /// Value of the connection parameter `options` that clients must send. Present only if the host
+    /// name does not identify the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<String>,
 }
 
-/// Reference to the Secret with the credentials.
+/// Reference to the connection Secret.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Binding {
     /// Name of the Secret, in the Tenant's namespace.
     pub name: String,
 }
 
-/// The schema of the database.
+/// Schema version of the database.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SchemaStatus {
-    /// Version of the last migration that was applied.
+    /// Version of the last applied migration. Absent if none is applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// Version that the class's migrations lead to.
+    /// Version of the last migration in the class's source.
     pub target: i64,
-    /// Digest over the migrations that are applied.
+    /// Digest of the applied migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
-    /// When the last of them was applied by this controller, or first seen applied.
+    /// Time at which the controller applied the last migration or first observed it as applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_at: Option<Time>,
-    /// Id of the project that this speaks of.
+    /// Id of the project whose database this describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
 }
 
-/// How long the way to the first `Ready` took, in milliseconds.
+/// Time that provisioning took until the Tenant first became `Ready`.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timings {
-    /// When the controller took the Tenant up: the zero of the figures below. (A Tenant's creationTimestamp knows only
-    /// whole seconds.)
+    /// Time at which the controller first reconciled the Tenant. The durations below start here,
+    /// because `creationTimestamp` has a resolution of one second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<MicroTime>,
-    /// From `startedAt` to the project.
+    /// Milliseconds from `startedAt` until the project existed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_ms: Option<i64>,
-    /// From the project to the schema applied.
+    /// Milliseconds from the project's creation until the schema was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema_ms: Option<i64>,
-    /// From `startedAt` to the first `Ready`.
+    /// Milliseconds from `startedAt` until the Tenant first became `Ready`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_ms: Option<i64>,
 }

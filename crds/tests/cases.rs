@@ -1,9 +1,9 @@
-//! The cases in `cases/*.yaml` are run against a real API server by the end-to-end tests. What can be said of them
-//! without one is checked here: above all that no rule is without a case that it refuses.
+//! Checks the validation cases in `cases/*.yaml` without an API server, above all that every rule
+//! has a case that it rejects. The end-to-end tests run the cases against a real API server.
 
 #![expect(
     clippy::expect_used,
-    reason = "a test file; the lint knows test functions only"
+    reason = "a test file; the lint exempts only test functions"
 )]
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
-    /// Read by the end-to-end test only.
+    /// Only the end-to-end test reads this.
     #[serde(default, rename = "object")]
     _object: Option<String>,
     steps: Vec<Option<Value>>,
@@ -43,7 +43,7 @@ fn files() -> [(File, CustomResourceDefinition); 2] {
     .map(|(text, crd)| (serde_yaml::from_str(text).expect("cases"), crd))
 }
 
-/// The messages of all rules within a schema.
+/// Collects the messages of all rules in a schema.
 fn messages(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -63,7 +63,7 @@ fn messages(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn every_rule_has_a_case_that_it_refuses() {
+fn every_rule_has_a_case_that_it_rejects() {
     let mut rules = BTreeSet::new();
     let mut refused = Vec::new();
     for (file, crd) in files() {
@@ -82,16 +82,16 @@ fn every_rule_has_a_case_that_it_refuses() {
 }
 
 #[test]
-fn cases_are_told_apart_by_their_names() {
+fn cases_have_unique_names_and_consistent_expectations() {
     for (file, crd) in files() {
         assert_eq!(file.kind, crd.spec.names.kind);
         let mut names = BTreeSet::new();
         for case in &file.cases {
-            assert!(names.insert(&case.name), "twice: {}", case.name);
-            assert!(!case.steps.is_empty(), "nothing to apply: {}", case.name);
+            assert!(names.insert(&case.name), "duplicate case: {}", case.name);
+            assert!(!case.steps.is_empty(), "case without steps: {}", case.name);
             assert!(
                 case.refused.is_none() || case.stored.is_none(),
-                "what is refused is not stored: {}",
+                "a rejected case cannot have a stored spec: {}",
                 case.name
             );
         }

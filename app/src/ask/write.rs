@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use llm::{AnswerEvent, Answerer, Finish, ModelError, Retry};
-use rag::{AnswerReader, Passage};
+use llm::{AnswerEvent, ChatModel, Finish, ModelError, Retry};
+use rag::{AnswerParser, Passage};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument as _, info, info_span, warn};
 
@@ -68,7 +68,7 @@ async fn run(ask: &Inner, workspace: &Workspace, claim: Claim, writing: Writing)
     let draft = writing.draft();
     let took = writing.began.elapsed();
     let milliseconds = took.as_millis();
-    let by = match ask.models.answerer() {
+    let by = match ask.models.chat_model() {
         Some(_) => Voice::Model,
         None => Voice::Extracts,
     };
@@ -209,7 +209,7 @@ async fn answer(
         return Ok(End::NotFound);
     }
     let count = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
-    let Some(answerer) = ask.models.answerer() else {
+    let Some(answerer) = ask.models.chat_model() else {
         quote(&question, &found, writing);
         return Ok(End::Complete);
     };
@@ -247,7 +247,7 @@ async fn asked(
 /// The answer in a model's words.
 async fn speak(
     ask: &Inner,
-    answerer: &Answerer,
+    answerer: &ChatModel,
     question: &str,
     found: &Found,
     writing: &Writing,
@@ -257,7 +257,7 @@ async fn speak(
         .answer(&prompt.system, &prompt.user, ANSWER_TOKENS_MAX)
         .await?;
     let passages = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
-    let mut reader = AnswerReader::new(passages);
+    let mut reader = AnswerParser::new(passages);
     let mut is_silent = true;
     let ended = loop {
         match stream.next().await {
@@ -288,7 +288,7 @@ async fn speak(
                 break Ok(finish);
             }
             Some(Err(error)) => break Err(error),
-            None => break Err(ModelError::BrokenOff),
+            None => break Err(ModelError::Interrupted),
         }
     };
     let read = reader.finish();
@@ -309,7 +309,7 @@ async fn speak(
 fn failure(error: &ModelError) -> Failure {
     match error {
         ModelError::QuotaExhausted => Failure::ModelAccount,
-        ModelError::BrokenOff => Failure::BrokenOff,
+        ModelError::Interrupted => Failure::BrokenOff,
         error => match error.retry() {
             Retry::Later(_) => Failure::ModelBusy,
             Retry::Never => Failure::ModelRefused,
@@ -319,7 +319,7 @@ fn failure(error: &ModelError) -> Failure {
 
 /// The answer in the documents' own words: what is quoted is all there is.
 fn quote(question: &str, found: &Found, writing: &Writing) {
-    let quotes = rag::extracts(question, &found.passages);
+    let quotes = rag::extractive_answer(question, &found.passages);
     let citations: Arc<[Citation]> = citations(found)
         .iter()
         .filter_map(|citation| {

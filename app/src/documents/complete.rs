@@ -13,7 +13,7 @@ use crate::ids::{DocumentId, WorkspaceId};
 use crate::ingestion::{Ingest, queue};
 use crate::objects::{Objects, ObjectsError, Place, Sha256Digest, Stored};
 use crate::workspaces::Workspace;
-use pdf_text::Refusal;
+use pdf_text::DocumentError;
 
 /// Within so many bytes from its beginning a PDF has to say that it is one.
 pub const MAGIC_WINDOW_BYTES: u16 = 1024;
@@ -106,7 +106,7 @@ async fn inspect(
         return Ok(mismatch);
     }
     let start = objects.read_start(place, MAGIC_WINDOW_BYTES).await?;
-    Ok((!is_pdf(&start)).then_some(Failure::File(Refusal::NotPdf)))
+    Ok((!is_pdf(&start)).then_some(Failure::File(DocumentError::NotPdf)))
 }
 
 fn is_pdf(start: &[u8]) -> bool {

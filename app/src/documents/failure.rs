@@ -1,6 +1,6 @@
 //! Why a document could not be read, and what is in the way for now: as rows keep it, and in words that say what to do.
 
-use pdf_text::Refusal;
+use pdf_text::DocumentError;
 use serde::{Deserialize, Serialize};
 
 /// Why a document `failed`. The row holds it as JSON.
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(untagged)]
 pub enum Failure {
     /// The file itself.
-    File(Refusal),
+    File(DocumentError),
     /// Its way here, or something of ours.
     Own(OwnFailure),
 }
@@ -71,7 +71,7 @@ impl Failure {
     /// What to do about it.
     pub fn what_to_do(&self) -> &'static str {
         match self {
-            Self::File(refusal) => refusal.what_to_do(),
+            Self::File(refusal) => refusal.hint(),
             Self::Own(own) => own.words().1,
         }
     }
@@ -79,7 +79,9 @@ impl Failure {
     /// Whether reading it again may end otherwise.
     pub fn is_worth_a_retry(&self) -> bool {
         match self {
-            Self::File(refusal) => matches!(refusal, Refusal::Internal | Refusal::TooSlow),
+            Self::File(refusal) => {
+                matches!(refusal, DocumentError::Internal | DocumentError::TooSlow)
+            }
             Self::Own(_) => self.has_file(),
         }
     }
@@ -89,7 +91,7 @@ impl Failure {
     pub fn has_file(&self) -> bool {
         !matches!(
             self,
-            Self::File(Refusal::NotPdf)
+            Self::File(DocumentError::NotPdf)
                 | Self::Own(
                     OwnFailure::UploadMissing | OwnFailure::UploadMismatch | OwnFailure::FileGone
                 )
@@ -216,7 +218,7 @@ impl Trouble {
             Self::Storage => Failure::Own(OwnFailure::StorageAway),
             Self::Database | Self::DatabaseNotReady => Failure::Own(OwnFailure::DatabaseAway),
             Self::Model => Failure::Own(OwnFailure::ModelAway),
-            Self::Reader => Failure::File(Refusal::Internal),
+            Self::Reader => Failure::File(DocumentError::Internal),
         }
     }
 }
@@ -228,10 +230,10 @@ mod tests {
     #[test]
     fn failures_come_back_from_their_rows() {
         for failure in [
-            Failure::File(Refusal::Encrypted),
-            Failure::File(Refusal::TooManyPages {
+            Failure::File(DocumentError::Encrypted),
+            Failure::File(DocumentError::TooManyPages {
                 pages: 9000,
-                pages_max: 5000,
+                max_pages: 5000,
             }),
             Failure::Own(OwnFailure::UploadMismatch),
             Failure::Own(OwnFailure::WorkerDied),
@@ -260,7 +262,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_cannot_be_read_again() {
         assert!(!Failure::Own(OwnFailure::UploadMissing).is_worth_a_retry());
-        assert!(!Failure::File(Refusal::Encrypted).is_worth_a_retry());
+        assert!(!Failure::File(DocumentError::Encrypted).is_worth_a_retry());
         assert!(Failure::Own(OwnFailure::ModelAway).is_worth_a_retry());
         assert!(Failure::Own(OwnFailure::Cancelled).is_worth_a_retry());
     }
@@ -268,7 +270,7 @@ mod tests {
     #[test]
     fn a_file_is_kept_unless_it_never_came_is_gone_or_is_no_pdf() {
         for failure in [
-            Failure::File(Refusal::NotPdf),
+            Failure::File(DocumentError::NotPdf),
             Failure::Own(OwnFailure::UploadMissing),
             Failure::Own(OwnFailure::UploadMismatch),
             Failure::Own(OwnFailure::FileGone),
@@ -276,7 +278,7 @@ mod tests {
             assert!(!failure.has_file(), "{failure:?}");
             assert!(!failure.is_worth_a_retry(), "{failure:?}");
         }
-        assert!(Failure::File(Refusal::Encrypted).has_file());
+        assert!(Failure::File(DocumentError::Encrypted).has_file());
         assert!(Failure::Own(OwnFailure::Cancelled).has_file());
     }
 

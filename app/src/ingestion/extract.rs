@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pdf_text::{ExtractError, Extraction, Extractor};
-use rag::{Chunk, PlacedWord, Rules};
+use rag::{Chunk, PositionedWord, Rules};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -53,9 +53,9 @@ pub(super) async fn extract(
             Err(Failure::Own(OwnFailure::UploadMismatch).into())
         }
         Ok(extraction) => Ok(extraction),
-        Err(ExtractError::Refused(refusal)) => Err(Failure::File(refusal).into()),
+        Err(ExtractError::Document(refusal)) => Err(Failure::File(refusal).into()),
         Err(ExtractError::Input(error)) => Err(StepError::trouble(Trouble::Storage, &error)),
-        Err(ExtractError::Program(error)) => Err(StepError::trouble(Trouble::Reader, &error)),
+        Err(ExtractError::Spawn(error)) => Err(StepError::trouble(Trouble::Reader, &error)),
     }
 }
 
@@ -69,7 +69,7 @@ fn of_objects(error: ObjectsError) -> StepError {
 /// Cuts the pages; takes as long as it takes, so not on a thread that others wait for. The pages are gone afterwards.
 pub(super) async fn chunk(extraction: Extraction) -> Result<Vec<Chunk>, StepError> {
     let chunks = tokio::task::spawn_blocking(move || {
-        let words: Vec<Vec<PlacedWord>> = extraction
+        let words: Vec<Vec<PositionedWord>> = extraction
             .pages
             .iter()
             .map(|page| page.words.iter().map(placed).collect())
@@ -89,13 +89,13 @@ pub(super) async fn chunk(extraction: Extraction) -> Result<Vec<Chunk>, StepErro
     .await
     .map_err(|error| StepError::trouble(Trouble::Reader, &error))?;
     if chunks.is_empty() {
-        return Err(Failure::File(pdf_text::Refusal::NoText).into());
+        return Err(Failure::File(pdf_text::DocumentError::NoText).into());
     }
     Ok(chunks)
 }
 
-fn placed(word: &pdf_text::Word) -> PlacedWord {
-    PlacedWord {
+fn placed(word: &pdf_text::Word) -> PositionedWord {
+    PositionedWord {
         range: word.range(),
         x: word.x,
         y: word.y,

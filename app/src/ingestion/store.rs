@@ -4,7 +4,7 @@
 //! cross the network once and are never in this process all at once.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use rag::{CHUNKING, Chunk, chunk_id};
+use rag::{CHUNKING_VERSION, Chunk, chunk_id};
 use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::claim::Claim;
@@ -105,7 +105,7 @@ async fn write(
     .bind(document.byte_count)
     .bind(&document.content_sha256)
     .bind(reading.page_count)
-    .bind(CHUNKING)
+    .bind(CHUNKING_VERSION)
     .bind(document.created_us)
     .persistent(false)
     .execute(&mut *transaction)

@@ -76,7 +76,7 @@ pub async fn compose(
         SignIn::Oidc(settings) => Some(Oidc::new(settings, &config.http.public_url)?),
         SignIn::Local => None,
     };
-    let models = Arc::new(Models::start(config.models.clone())?);
+    let models = Arc::new(Models::new(config.models.clone())?);
     Ok(App::new(Parts {
         objects: Objects::start(&config.objects).await?,
         ask: Ask::start(
@@ -108,7 +108,7 @@ pub(super) fn work(
     stop: &CancellationToken,
 ) -> Result<(), StartError> {
     let reader =
-        ExtractorConfig::of_this_program(ReadingLimits::default()).map_err(StartError::Program)?;
+        ExtractorConfig::current_exe(ReadingLimits::default()).map_err(StartError::Program)?;
     let workshop = Workshop::new(
         app.database.clone(),
         app.objects.clone(),

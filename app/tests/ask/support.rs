@@ -108,7 +108,7 @@ impl Stage {
     }
 
     fn process_over(&self, pools: Pools, answers: Option<&str>) -> Process {
-        let models = Models::start(ModelsConfig {
+        let models = Models::new(ModelsConfig {
             endpoint: Some(EndpointConfig {
                 base_url: self.stub.base_url().parse().unwrap(),
                 api_key: None,
@@ -252,7 +252,7 @@ pub(crate) async fn document(database: &TenantDatabase, title: &str, pages: &[&s
     .bind(title)
     .bind(id.to_string())
     .bind(i32::try_from(pages.len()).unwrap())
-    .bind(rag::CHUNKING)
+    .bind(rag::CHUNKING_VERSION)
     .execute(database.pool())
     .await
     .unwrap();

@@ -71,9 +71,9 @@ async fn a_file_that_cannot_be_read_fails_with_its_reason() {
     for (bytes, refusal) in [
         (
             b"%PDF-1.7\nnothing of the kind".to_vec(),
-            pdf_text::Refusal::Broken,
+            pdf_text::DocumentError::Broken,
         ),
-        (xtask::sample_pdf(&[""]), pdf_text::Refusal::NoText),
+        (xtask::sample_pdf(&[""]), pdf_text::DocumentError::NoText),
     ] {
         let document = world.bring("a.pdf", &bytes).await;
         world.ingest(document).await.unwrap();

@@ -163,7 +163,7 @@ async fn a_file_that_only_says_it_is_a_pdf_is_refused() {
     .unwrap();
     assert_eq!(
         completed,
-        Completed::Refused(Failure::File(pdf_text::Refusal::NotPdf))
+        Completed::Refused(Failure::File(pdf_text::DocumentError::NotPdf))
     );
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
     // Brought once more it is looked at once more, in the same row: nothing is kept of it that could be "there already".

@@ -63,7 +63,7 @@ fn each_neon_error_has_its_reason_and_retry() {
             Retry::Backoff,
         ),
         (
-            ErrorKind::NotJson,
+            ErrorKind::InvalidResponse,
             Reason::AccountUnreachable,
             Retry::Backoff,
         ),
@@ -73,7 +73,7 @@ fn each_neon_error_has_its_reason_and_retry() {
             Retry::Backoff,
         ),
         (
-            ErrorKind::Deadline,
+            ErrorKind::Timeout,
             Reason::AccountUnreachable,
             Retry::Backoff,
         ),
@@ -102,8 +102,8 @@ fn transient_neon_errors_are_retried() {
         },
         ErrorKind::Unavailable { sent: true },
         ErrorKind::NotSent,
-        ErrorKind::Deadline,
-        ErrorKind::NotJson,
+        ErrorKind::Timeout,
+        ErrorKind::InvalidResponse,
     ];
     for kind in kinds {
         assert!(kind.is_transient());

@@ -19,7 +19,7 @@ impl Observer for Metrics {
         self.record_neon_quota_wait(priority.as_str(), waited);
     }
 
-    fn slowed(&self, route: Route, _fraction: f64) {
+    fn throttled(&self, route: Route, _fraction: f64) {
         self.record_neon_rate_limited(route.name());
     }
 }

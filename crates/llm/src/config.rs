@@ -1,4 +1,4 @@
-//! Which models there are and how they are reached, checked when it is made.
+//! Configuration of the models, validated when [`Models`](crate::Models) is created.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,56 +8,57 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-/// What the model on this machine is called wherever vectors are kept.
+/// Name of the local model, stored with its vectors.
 pub const LOCAL_MODEL_NAME: &str = "all-MiniLM-L6-v2";
-/// The files that its folder holds.
 pub const LOCAL_MODEL_FILES: [&str; 3] = ["model.safetensors", "tokenizer.json", "config.json"];
-/// Vectors of more dimensions than pgvector can keep are of no use.
-const DIMENSIONS_MAX: u32 = 16_000;
+/// Maximum number of dimensions of a vector in pgvector.
+const MAX_DIMENSIONS: u32 = 16_000;
 
-/// Everything there is. Documents are embedded by the endpoint if it has a model for that, else on this machine.
+/// Configuration of all models. Documents are embedded by the endpoint if it has an embedding
+/// model, otherwise by the local model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelsConfig {
-    /// An OpenAI-compatible endpoint.
     pub endpoint: Option<EndpointConfig>,
-    /// The model on this machine. It may stand beside the endpoint: vectors that it once made then still serve.
+    /// The local model. It may be configured in addition to the endpoint, so that vectors that it
+    /// created earlier can still be searched.
     pub local: Option<LocalConfig>,
 }
 
-/// An OpenAI-compatible endpoint.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
-    /// Up to and with its version, such as `https://api.openai.com/v1`.
+    /// Base URL including the version, such as `https://api.openai.com/v1`.
     pub base_url: Url,
-    /// Sent as a bearer token. Endpoints of one's own may want none.
+    /// API key, sent as a bearer token. Self-hosted endpoints may need none.
     pub api_key: Option<SecretString>,
-    /// The model for embeddings, if it has one.
     pub embeddings: Option<EmbeddingModel>,
-    /// The model for answers, if it has one.
+    /// Name of the chat model.
     pub answers: Option<String>,
-    /// How much may be asked of it.
+    /// Limits for requests to the endpoint.
     pub quota: Quota,
 }
 
-/// How much may be asked of an endpoint by this process.
+/// Limits for the requests of this process to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
-    /// Requests a minute, of all kinds.
+    /// Requests per minute, of all kinds.
     pub requests_per_minute: u32,
-    /// Tokens a minute of texts to embed.
+    /// Tokens per minute of texts to embed.
     pub tokens_per_minute: u32,
-    /// Requests for embeddings of documents under way at once. Questions do not wait for them.
+    /// Maximum number of concurrent embedding requests for documents. Questions are not limited.
     pub concurrency: usize,
-    /// How often a request is sent at most, the first time included.
+    /// Maximum number of attempts per request.
     pub attempts: u32,
-    /// How long one attempt may take to be answered; of an answer, to begin and to go on.
+    /// Timeout of an attempt. For an answer, it applies to the first piece and to each pause
+    /// between pieces.
     pub attempt_limit: Duration,
-    /// The longest wait before the second attempt. It doubles with each; how long a wait really is, chance decides.
+    /// Maximum wait before the second attempt. It doubles with each attempt; the actual wait is
+    /// random.
     pub backoff: Duration,
 }
 
 impl Default for Quota {
-    /// A half of what OpenAI grants its smallest paying accounts, so that several processes get along.
+    /// Half of OpenAI's limits for the lowest paid tier, so that several processes can share an
+    /// account.
     fn default() -> Self {
         Self {
             requests_per_minute: 1_500,
@@ -70,8 +71,9 @@ impl Default for Quota {
     }
 }
 
-/// An embedding model of an endpoint, with all that changes its vectors. As text it is what stands beside the vectors: the model's name, and
-/// behind it `:512` if it is asked for fewer dimensions than it has by nature.
+/// An embedding model of an endpoint with everything that affects its vectors. Its text form is
+/// stored with the vectors: the model's name, followed by `:512` if fewer dimensions than the
+/// model's default are requested.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmbeddingModel {
     name: String,
@@ -79,10 +81,10 @@ pub struct EmbeddingModel {
 }
 
 impl EmbeddingModel {
-    /// A model and how many dimensions its vectors have.
+    /// Creates a model with the number of dimensions of its vectors.
     pub fn new(name: &str, dimensions: u32) -> Result<Self, ConfigError> {
         check_name(name)?;
-        if dimensions == 0 || dimensions > DIMENSIONS_MAX {
+        if dimensions == 0 || dimensions > MAX_DIMENSIONS {
             return Err(ConfigError::Dimensions);
         }
         if native_dimensions(name).is_some_and(|native| dimensions > native) {
@@ -94,18 +96,17 @@ impl EmbeddingModel {
         })
     }
 
-    /// As the endpoint knows it.
+    /// Name of the model at the endpoint.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Of its vectors.
     pub fn dimensions(&self) -> u32 {
         self.dimensions
     }
 
-    /// What the endpoint must be asked for, if not for what the model gives by nature.
-    pub(crate) fn asked_dimensions(&self) -> Option<u32> {
+    /// Number of dimensions to request, if it differs from the model's default.
+    pub(crate) fn requested_dimensions(&self) -> Option<u32> {
         native_dimensions(&self.name)
             .filter(|native| *native != self.dimensions)
             .map(|_| self.dimensions)
@@ -114,7 +115,7 @@ impl EmbeddingModel {
 
 impl fmt::Display for EmbeddingModel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.asked_dimensions() {
+        match self.requested_dimensions() {
             Some(dimensions) => write!(formatter, "{}:{dimensions}", self.name),
             None => formatter.write_str(&self.name),
         }
@@ -124,7 +125,7 @@ impl fmt::Display for EmbeddingModel {
 impl FromStr for EmbeddingModel {
     type Err = ConfigError;
 
-    /// Reads a name as it stands beside vectors. Only of models with a known number of dimensions.
+    /// Parses a name that is stored with vectors. Only models with known dimensions can be parsed.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let (name, dimensions) = match text.rsplit_once(':') {
             Some((name, dimensions)) if is_number(dimensions) => (
@@ -147,7 +148,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What OpenAI's models give if they are not asked for less. Only these two can be asked.
+/// Default dimensions of OpenAI's models that support other dimensions.
 fn native_dimensions(name: &str) -> Option<u32> {
     match name {
         "text-embedding-3-small" => Some(1_536),
@@ -156,19 +157,20 @@ fn native_dimensions(name: &str) -> Option<u32> {
     }
 }
 
-/// The model on this machine: all-MiniLM-L6-v2, or one of its form.
+/// The local model: all-MiniLM-L6-v2 or a model of the same architecture.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
-    /// The folder with [`LOCAL_MODEL_FILES`].
+    /// Folder with [`LOCAL_MODEL_FILES`].
     pub folder: PathBuf,
-    /// Batches of documents that run at once. Questions do not wait for them.
+    /// Maximum number of concurrent batches of documents. Questions are not limited by it.
     pub concurrency: usize,
-    /// The 90 MB it takes are given back when nothing was asked for so long.
+    /// Idle time after which the model is unloaded, which frees 90 MB.
     pub idle_limit: Duration,
 }
 
 impl LocalConfig {
-    /// The model in this folder, one batch at a time, kept for ten minutes.
+    /// Configures the model in this folder with one concurrent batch and an idle time of ten
+    /// minutes.
     pub fn new(folder: impl AsRef<Path>) -> Self {
         Self {
             folder: folder.as_ref().to_owned(),
@@ -178,38 +180,31 @@ impl LocalConfig {
     }
 }
 
-/// A configuration that nothing can be made of.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Neither an endpoint with a model for embeddings nor a model on this machine.
     #[error(
-        "no model for embeddings: give an endpoint with its key, or the folder of a local model"
+        "no embedding model is configured; configure an endpoint with its API key, or the folder of a local model"
     )]
     NoEmbeddings,
-    /// The endpoint's URL cannot be one.
     #[error(
-        "the endpoint's URL must begin with http:// or https:// and have no query, user or password"
+        "the endpoint's URL must start with http:// or https:// and must not contain a query, user name or password"
     )]
     BaseUrl,
-    /// The key has characters that no header can carry.
-    #[error("the endpoint's key has characters that cannot be sent, such as line ends")]
-    ApiKey,
-    /// A model's name that cannot be one.
-    #[error("a model's name has 1 to 200 visible characters")]
-    ModelName,
-    /// Dimensions that the model does not have.
-    #[error("the number of dimensions is not one that the embedding model has")]
-    Dimensions,
-    /// A quota of nothing.
     #[error(
-        "requests, tokens, concurrency, attempts and the attempts' limit must all be more than 0"
+        "the endpoint's API key contains characters that are not allowed in an HTTP header, such as line breaks"
+    )]
+    ApiKey,
+    #[error("the name of a model must be 1 to 200 printable characters without spaces")]
+    ModelName,
+    #[error("the embedding model does not support this number of dimensions")]
+    Dimensions,
+    #[error(
+        "requests, tokens, concurrency, attempts and the attempt timeout must be greater than 0"
     )]
     Quota,
-    /// A file of the local model is missing.
-    #[error("the local model's folder lacks {0}")]
+    #[error("the folder of the local model does not contain {0}")]
     LocalFile(&'static str),
-    /// No HTTP client can be made.
-    #[error("no HTTP client can be made")]
+    #[error("failed to create the HTTP client")]
     HttpClient(#[source] reqwest::Error),
 }
 
@@ -238,12 +233,12 @@ impl EndpointConfig {
             check_name(model)?;
         }
         let quota = &self.quota;
-        let is_something = quota.requests_per_minute > 0
+        let is_positive = quota.requests_per_minute > 0
             && quota.tokens_per_minute > 0
             && quota.concurrency > 0
             && quota.attempts > 0
             && !quota.attempt_limit.is_zero();
-        if is_something {
+        if is_positive {
             Ok(())
         } else {
             Err(ConfigError::Quota)

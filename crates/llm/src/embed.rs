@@ -1,4 +1,4 @@
-//! Texts -> vectors, in batches.
+//! Converts texts to vectors, in batches.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,42 +14,44 @@ use crate::endpoint::Endpoint;
 use crate::error::ModelError;
 use crate::local::LocalModel;
 
-/// Texts of a request. OpenAI takes 2,048; smaller requests fail more cheaply and show progress.
-const BATCH_TEXTS: usize = 256;
-/// Bytes of a request's texts. OpenAI takes 300,000 tokens, and no token is shorter than a byte.
-const BATCH_BYTES: usize = 128 * 1024;
-/// Bytes of a token, for the quota: a little fewer than in English, so that what is taken from it is enough in most languages.
-const TOKEN_BYTES: usize = 3;
+/// Maximum number of texts per request. OpenAI accepts 2,048; smaller requests are cheaper to retry
+/// and give finer progress.
+const MAX_BATCH_TEXTS: usize = 256;
+/// Maximum size of the texts of a request, in bytes. OpenAI accepts 300,000 tokens, and a token has
+/// at least one byte.
+const MAX_BATCH_BYTES: usize = 128 * 1024;
+/// Bytes per token, used to estimate token counts for the quota: slightly fewer than in English, so
+/// that the estimate is high enough for most languages.
+const BYTES_PER_TOKEN: usize = 3;
 
-/// What an embedding is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be kept. Waits its turn, and is tried again with patience.
+    /// Embeds a document. Waits for the quota and is retried patiently.
     Document,
-    /// To search with, while somebody waits. Goes first, and fails soon.
+    /// Embeds a question while a user waits. Has priority and fails early.
     Question,
 }
 
-/// Turns texts into vectors of one model. Cheap to clone.
+/// Converts texts to vectors of one model. Cheap to clone.
 #[derive(Clone)]
 pub struct Embedder {
     name: Arc<str>,
     dimensions: usize,
-    kind: Kind,
+    backend: Backend,
 }
 
 #[derive(Clone)]
-enum Kind {
+enum Backend {
     Endpoint(Arc<Endpoint>, EmbeddingModel),
     Local(Arc<LocalModel>),
 }
 
 impl Embedder {
-    pub(crate) fn of_endpoint(endpoint: Arc<Endpoint>, model: EmbeddingModel) -> Self {
+    pub(crate) fn from_endpoint(endpoint: Arc<Endpoint>, model: EmbeddingModel) -> Self {
         Self {
             name: model.to_string().into(),
             dimensions: model.dimensions() as usize,
-            kind: Kind::Endpoint(endpoint, model),
+            backend: Backend::Endpoint(endpoint, model),
         }
     }
 
@@ -57,33 +59,33 @@ impl Embedder {
         Self {
             name: LOCAL_MODEL_NAME.into(),
             dimensions: crate::local::DIMENSIONS,
-            kind: Kind::Local(model),
+            backend: Backend::Local(model),
         }
     }
 
-    /// What stands beside the vectors: the model, and all that changes its vectors.
+    /// Name that is stored with the vectors: the model and everything that affects its vectors.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Of every vector.
+    /// Number of dimensions of every vector.
     pub fn dimensions(&self) -> usize {
         self.dimensions
     }
 
-    /// Whether it runs on this machine.
     pub fn is_local(&self) -> bool {
-        matches!(self.kind, Kind::Local(_))
+        matches!(self.backend, Backend::Local(_))
     }
 
-    /// One vector for each text, in their order; all finite, and of [`Embedder::dimensions`]. No text may be empty.
+    /// Returns one vector for each text, in order. All values are finite and all vectors have
+    /// [`Embedder::dimensions`]. No text may be empty.
     pub async fn embed(
         &self,
         texts: &[String],
         purpose: Purpose,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let vectors = match &self.kind {
-            Kind::Endpoint(endpoint, model) => {
+        let vectors = match &self.backend {
+            Backend::Endpoint(endpoint, model) => {
                 let batches: Vec<Range<usize>> = batches(texts);
                 let vectors: Vec<Vec<Vec<f32>>> = stream::iter(batches)
                     .map(|batch| request(endpoint, model, &texts[batch], purpose))
@@ -92,7 +94,7 @@ impl Embedder {
                     .await?;
                 vectors.into_iter().flatten().collect()
             }
-            Kind::Local(model) => model.embed(texts.to_vec(), purpose).await?,
+            Backend::Local(model) => model.embed(texts.to_vec(), purpose).await?,
         };
         if let Some(other) = vectors
             .iter()
@@ -117,14 +119,14 @@ impl fmt::Debug for Embedder {
     }
 }
 
-/// Which texts go together: as many as fit, in order.
+/// Groups texts into batches: as many as fit, in order.
 fn batches(texts: &[String]) -> Vec<Range<usize>> {
     let mut batches: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (index, text) in texts.iter().enumerate() {
         bytes += text.len();
         match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH_TEXTS && bytes <= BATCH_BYTES => {
+            Some(batch) if batch.len() < MAX_BATCH_TEXTS && bytes <= MAX_BATCH_BYTES => {
                 batch.end = index + 1;
             }
             _ => {
@@ -142,7 +144,10 @@ async fn request(
     texts: &[String],
     purpose: Purpose,
 ) -> Result<Vec<Vec<f32>>, ModelError> {
-    let tokens = texts.iter().map(|text| text.len() / TOKEN_BYTES + 1).sum();
+    let tokens = texts
+        .iter()
+        .map(|text| text.len() / BYTES_PER_TOKEN + 1)
+        .sum();
     endpoint
         .send(tokens, purpose, || async {
             let request = CreateEmbeddingRequest {
@@ -150,34 +155,41 @@ async fn request(
                 input: EmbeddingInput::StringArray(texts.to_vec()),
                 encoding_format: Some(EncodingFormat::Float),
                 user: None,
-                dimensions: model.asked_dimensions(),
+                dimensions: model.requested_dimensions(),
             };
             let response = endpoint
                 .client()
                 .embeddings()
                 .create(request)
                 .await
-                .map_err(ModelError::of_client)?;
+                .map_err(ModelError::from_client)?;
             vectors(response, texts.len())
         })
         .await
 }
 
-/// The vectors of a response, in the order of the texts, wherever they stand in it.
+/// Returns the vectors of a response in the order of the texts, whatever their order in the
+/// response.
 fn vectors(response: CreateEmbeddingResponse, texts: usize) -> Result<Vec<Vec<f32>>, ModelError> {
     let mut vectors = vec![Vec::new(); texts];
     if response.data.len() != texts {
-        return Err(ModelError::NotUnderstood("not one vector for each text"));
+        return Err(ModelError::InvalidResponse(
+            "the number of vectors differs from the number of texts",
+        ));
     }
     for embedding in response.data {
-        let place = vectors
+        let slot = vectors
             .get_mut(embedding.index as usize)
-            .filter(|place| place.is_empty());
+            .filter(|slot| slot.is_empty());
         let is_vector = !embedding.embedding.is_empty()
             && embedding.embedding.iter().all(|number| number.is_finite());
-        match place {
-            Some(place) if is_vector => *place = embedding.embedding,
-            _ => return Err(ModelError::NotUnderstood("not one vector for each text")),
+        match slot {
+            Some(slot) if is_vector => *slot = embedding.embedding,
+            _ => {
+                return Err(ModelError::InvalidResponse(
+                    "the number of vectors differs from the number of texts",
+                ));
+            }
         }
     }
     Ok(vectors)
@@ -188,10 +200,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_hold_all_texts_in_order_within_both_limits() {
+    fn batches_contain_all_texts_in_order_within_both_limits() {
         let texts: Vec<String> = (0..1_000)
             .map(|index| "x".repeat(1 + (index * 37) % 3_000))
-            .chain(["y".repeat(2 * BATCH_BYTES), "z".to_owned()])
+            .chain(["y".repeat(2 * MAX_BATCH_BYTES), "z".to_owned()])
             .collect();
         let batches = batches(&texts);
         assert_eq!(batches.first().map(|batch| batch.start), Some(0));
@@ -199,7 +211,9 @@ mod tests {
         assert!(batches.windows(2).all(|pair| pair[0].end == pair[1].start));
         for batch in batches {
             let bytes: usize = texts[batch.clone()].iter().map(String::len).sum();
-            assert!(batch.len() <= BATCH_TEXTS && (bytes <= BATCH_BYTES || batch.len() == 1));
+            assert!(
+                batch.len() <= MAX_BATCH_TEXTS && (bytes <= MAX_BATCH_BYTES || batch.len() == 1)
+            );
         }
     }
 }

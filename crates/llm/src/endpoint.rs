@@ -1,9 +1,10 @@
-//! An OpenAI-compatible endpoint: one client, one quota, one way to try again.
+//! Client of an OpenAI-compatible endpoint with its quota and retries.
 //!
-//! `async-openai` makes the requests and reads the answers. What goes over the wire passes through a transport of our own beneath it, and
-//! its own retries are replaced by those here, so that every limit is ours.
+//! `async-openai` builds the requests and parses the responses. Requests pass through our own
+//! transport, and the library's retries are replaced by the ones here, so that this crate controls
+//! every limit.
 
-mod gate;
+mod rate_limiter;
 mod transport;
 
 use std::fmt;
@@ -19,21 +20,22 @@ use tokio::time::{sleep, timeout};
 use crate::config::{ConfigError, EndpointConfig, Quota};
 use crate::embed::Purpose;
 use crate::error::{ModelError, Retry};
-use gate::Gate;
+use rate_limiter::RateLimiter;
 
-/// The longest wait between two attempts that chance decides.
-const BACKOFF_MAX: Duration = Duration::from_secs(20);
-/// An endpoint that asks to wait longer than this is not waited for: whoever asked learns it and comes back.
-const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
-/// While somebody watches, it is tried so often at most.
-const QUESTION_ATTEMPTS: u32 = 3;
-/// And an endpoint that asks to wait longer than this is not waited for.
-const QUESTION_RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
+/// Maximum random wait between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(20);
+/// Maximum `Retry-After` that is waited for. With a longer one, the call fails and the caller
+/// decides.
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
+/// Maximum number of attempts while a user waits.
+const MAX_QUESTION_ATTEMPTS: u32 = 3;
+/// Maximum `Retry-After` that is waited for while a user waits.
+const MAX_QUESTION_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 pub(crate) struct Endpoint {
-    client: Client<Settings>,
+    client: Client<ClientConfig>,
     quota: Quota,
-    gate: Gate,
+    rate_limiter: RateLimiter,
     is_openai: bool,
 }
 
@@ -47,14 +49,14 @@ impl Endpoint {
             .host_str()
             .is_some_and(|host| host == "openai.com" || host.ends_with(".openai.com"));
         Ok(Self {
-            client: Client::build(http, Settings::new(config)?).with_http_service(transport),
-            gate: Gate::new(&config.quota),
+            client: Client::build(http, ClientConfig::new(config)?).with_http_service(transport),
+            rate_limiter: RateLimiter::new(&config.quota),
             quota: config.quota.clone(),
             is_openai,
         })
     }
 
-    pub(crate) fn client(&self) -> &Client<Settings> {
+    pub(crate) fn client(&self) -> &Client<ClientConfig> {
         &self.client
     }
 
@@ -66,12 +68,14 @@ impl Endpoint {
         self.quota.attempt_limit
     }
 
-    /// Whether it is OpenAI's own, which wants newer names for some fields than those that speak like it.
+    /// Whether this is OpenAI's own endpoint, which requires newer field names than compatible
+    /// endpoints support.
     pub(crate) fn is_openai(&self) -> bool {
         self.is_openai
     }
 
-    /// Sends a request of so many tokens when the quota lets it, and again while that can help.
+    /// Sends a request of about `tokens` tokens when the quota allows it, and retries it while that
+    /// can help.
     pub(crate) async fn send<Answer, Sent>(
         &self,
         tokens: usize,
@@ -82,15 +86,15 @@ impl Endpoint {
         Sent: Future<Output = Result<Answer, ModelError>>,
     {
         let (attempts, retry_after_max) = match purpose {
-            Purpose::Document => (self.quota.attempts, RETRY_AFTER_MAX),
+            Purpose::Document => (self.quota.attempts, MAX_RETRY_AFTER),
             Purpose::Question => (
-                self.quota.attempts.min(QUESTION_ATTEMPTS),
-                QUESTION_RETRY_AFTER_MAX,
+                self.quota.attempts.min(MAX_QUESTION_ATTEMPTS),
+                MAX_QUESTION_RETRY_AFTER,
             ),
         };
         let mut attempt = 1;
         loop {
-            let _turn = self.gate.turn(tokens, purpose).await;
+            let _permit = self.rate_limiter.acquire(tokens, purpose).await;
             let outcome = timeout(self.quota.attempt_limit, request())
                 .await
                 .unwrap_or(Err(ModelError::TimedOut));
@@ -102,7 +106,7 @@ impl Endpoint {
                 return Err(error);
             };
             if let (ModelError::RateLimited { .. }, Some(pause)) = (&error, retry_after) {
-                self.gate.pause(pause.min(RETRY_AFTER_MAX));
+                self.rate_limiter.pause(pause.min(MAX_RETRY_AFTER));
             }
             let retry_after = retry_after.unwrap_or_default();
             if attempt >= attempts || retry_after > retry_after_max {
@@ -113,27 +117,28 @@ impl Endpoint {
                 error.kind = error.kind(),
                 attempt,
                 wait_ms = wait.as_millis(),
-                "The model's endpoint is asked again"
+                "retrying request to the model endpoint"
             );
             sleep(wait).await;
             attempt += 1;
         }
     }
 
-    /// Anything up to a ceiling that doubles: many who failed together do not come back together.
+    /// Returns a random wait up to a maximum that doubles, so that concurrent failures are not
+    /// retried at the same time.
     fn backoff(&self, attempt: u32) -> Duration {
         let ceiling = self
             .quota
             .backoff
             .saturating_mul(2_u32.saturating_pow(attempt - 1))
-            .min(BACKOFF_MAX);
+            .min(MAX_BACKOFF);
         rand::rng().random_range(Duration::ZERO..=ceiling)
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the key.
+        // Without the API key.
         formatter
             .debug_struct("Endpoint")
             .field("base_url", &self.client.config().base_url)
@@ -142,14 +147,14 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Where requests go and what they carry. Nothing of it comes from the environment.
-pub(crate) struct Settings {
+/// Base URL and headers of requests. None of it comes from environment variables.
+pub(crate) struct ClientConfig {
     base_url: String,
     key: SecretString,
     headers: HeaderMap,
 }
 
-impl Settings {
+impl ClientConfig {
     fn new(config: &EndpointConfig) -> Result<Self, ConfigError> {
         let mut headers = HeaderMap::new();
         if let Some(key) = &config.api_key {
@@ -166,7 +171,7 @@ impl Settings {
     }
 }
 
-impl Config for Settings {
+impl Config for ClientConfig {
     fn headers(&self) -> HeaderMap {
         self.headers.clone()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, and whether trying again can help.
+//! Errors, and whether a retry can help.
 
 use std::time::Duration;
 
@@ -8,92 +8,78 @@ use reqwest::StatusCode;
 /// Whether the same request can succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// Yes, and not before this time has passed where the endpoint named one.
+    /// Yes, after this time if the endpoint specified one.
     Later(Option<Duration>),
-    /// Not before somebody changes something.
+    /// Not without a change of the configuration or the account.
     Never,
 }
 
-/// A model gave no answer. None of these holds text that was sent or received, and none the key.
+/// Error of a model. It never contains text that was sent or received, or the API key.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ModelError {
-    /// 429: too many requests or tokens.
-    #[error("the model's endpoint asks to slow down")]
+    #[error("the model endpoint is rate limiting requests")]
     RateLimited {
-        /// What its `Retry-After` says.
+        /// Value of the `Retry-After` header.
         retry_after: Option<Duration>,
     },
     /// 429 with `insufficient_quota`, or 402.
     #[error(
-        "the account at the model's endpoint is used up; its owner has to look at its plan and billing"
+        "the quota of the account at the model endpoint is exhausted; check its plan and billing"
     )]
     QuotaExhausted,
     /// 5xx.
-    #[error("the model's endpoint has trouble of its own (HTTP {status})")]
+    #[error("the model endpoint is unavailable (HTTP {status})")]
     Unavailable {
-        /// The status.
         status: u16,
-        /// What its `Retry-After` says.
+        /// Value of the `Retry-After` header.
         retry_after: Option<Duration>,
     },
-    /// No answer in time.
-    #[error("the model's endpoint did not answer in time")]
+    #[error("timed out waiting for the model endpoint")]
     TimedOut,
-    /// No connection, or one that broke.
-    #[error("the model's endpoint cannot be reached")]
+    /// No connection, or a connection that was closed.
+    #[error("failed to connect to the model endpoint")]
     Unreachable,
-    /// The answer broke off, or stopped coming.
-    #[error("the answer broke off")]
-    BrokenOff,
+    /// The answer ended prematurely or stalled.
+    #[error("the answer was interrupted")]
+    Interrupted,
     /// 401 or 403.
-    #[error("the model's endpoint refuses the key")]
+    #[error("the model endpoint rejected the API key")]
     Unauthorized,
     /// 404.
-    #[error("the model's endpoint does not know the model, or its URL is wrong")]
-    NoSuchModel,
-    /// Any other 4xx, with the endpoint's code for it.
-    #[error("the model's endpoint refuses the request (HTTP {status}, {code})")]
-    Refused {
-        /// The status.
+    #[error("the model does not exist at the model endpoint, or the endpoint's URL is wrong")]
+    ModelNotFound,
+    /// Any other 4xx, with the endpoint's error code.
+    #[error("the model endpoint rejected the request (HTTP {status}, {code})")]
+    Rejected {
         status: u16,
         /// Such as `context_length_exceeded`.
         code: String,
     },
-    /// Vectors of another dimension than configured.
+    /// Vectors with another number of dimensions than configured.
     #[error(
-        "the embedding model gave vectors of {got} dimensions and not {expected}; the configuration must say what the model has"
+        "the embedding model returned vectors with {got} dimensions instead of {expected}; configure the dimensions of the model"
     )]
-    WrongDimensions {
-        /// As configured.
-        expected: usize,
-        /// As received.
-        got: usize,
-    },
-    /// Nothing that OpenAI's API would send.
-    #[error("the model's endpoint does not answer as OpenAI's does ({0})")]
-    NotUnderstood(&'static str),
-    /// The model on this machine.
-    #[error("the local model failed: {0}")]
+    WrongDimensions { expected: usize, got: usize },
+    /// A response that does not match OpenAI's API.
+    #[error("invalid response from the model endpoint: {0}")]
+    InvalidResponse(&'static str),
+    #[error("the local model failed")]
     Local(#[from] LocalModelError),
 }
 
-/// The model on this machine gave no vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LocalModelError {
-    /// A file cannot be read.
-    #[error("its file {0} cannot be read")]
+    #[error("failed to read {0}")]
     File(&'static str),
-    /// A file is not what it should be.
-    #[error("its file {0} is not that of a model of this kind")]
-    NotAModel(&'static str),
-    /// A text cannot be cut into word pieces.
-    #[error("a text cannot be cut into word pieces")]
+    /// A file does not belong to a model of this kind.
+    #[error("{0} is not a file of a supported model")]
+    InvalidFile(&'static str),
+    /// A text could not be tokenized.
+    #[error("failed to tokenize a text")]
     Tokenizer,
-    /// The computation failed.
-    #[error("its computation failed")]
+    #[error("the computation failed")]
     Computation,
-    /// The process is stopping.
-    #[error("the process is stopping")]
+    #[error("the process is shutting down")]
     Stopping,
 }
 
@@ -106,19 +92,19 @@ impl ModelError {
             }
             Self::TimedOut
             | Self::Unreachable
-            | Self::BrokenOff
+            | Self::Interrupted
             | Self::Local(LocalModelError::Stopping) => Retry::Later(None),
             Self::QuotaExhausted
             | Self::Unauthorized
-            | Self::NoSuchModel
-            | Self::Refused { .. }
+            | Self::ModelNotFound
+            | Self::Rejected { .. }
             | Self::WrongDimensions { .. }
-            | Self::NotUnderstood(_)
+            | Self::InvalidResponse(_)
             | Self::Local(_) => Retry::Never,
         }
     }
 
-    /// A short name for metrics and logs.
+    /// Label value for metrics and logs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RateLimited { .. } => "rate_limited",
@@ -126,17 +112,17 @@ impl ModelError {
             Self::Unavailable { .. } => "unavailable",
             Self::TimedOut => "timed_out",
             Self::Unreachable => "unreachable",
-            Self::BrokenOff => "broken_off",
+            Self::Interrupted => "interrupted",
             Self::Unauthorized => "unauthorized",
-            Self::NoSuchModel => "no_such_model",
-            Self::Refused { .. } => "refused",
+            Self::ModelNotFound => "model_not_found",
+            Self::Rejected { .. } => "rejected",
             Self::WrongDimensions { .. } => "wrong_dimensions",
-            Self::NotUnderstood(_) => "not_understood",
+            Self::InvalidResponse(_) => "invalid_response",
             Self::Local(_) => "local",
         }
     }
 
-    pub(crate) fn of_status(
+    pub(crate) fn from_status(
         status: StatusCode,
         code: Option<&str>,
         retry_after: Option<Duration>,
@@ -153,19 +139,19 @@ impl ModelError {
                 retry_after,
             },
             401 | 403 => Self::Unauthorized,
-            404 => Self::NoSuchModel,
+            404 => Self::ModelNotFound,
             status @ 500.. => Self::Unavailable {
                 status,
                 retry_after,
             },
-            status => Self::Refused {
+            status => Self::Rejected {
                 status,
                 code: printable(code),
             },
         }
     }
 
-    pub(crate) fn of_http(error: &reqwest::Error) -> Self {
+    pub(crate) fn from_http(error: &reqwest::Error) -> Self {
         if error.is_timeout() {
             Self::TimedOut
         } else {
@@ -173,38 +159,39 @@ impl ModelError {
         }
     }
 
-    /// What the client library says. Its texts may quote what was received, so only their kind is kept.
-    pub(crate) fn of_client(error: OpenAIError) -> Self {
+    /// Converts an error of the client library. Its message may quote received text, so only its
+    /// kind is kept.
+    pub(crate) fn from_client(error: OpenAIError) -> Self {
         match error {
             OpenAIError::Boxed(error) => match error.downcast::<Self>() {
                 Ok(error) => *error,
                 Err(_) => Self::Unreachable,
             },
-            OpenAIError::Reqwest(error) => Self::of_http(&error),
+            OpenAIError::Reqwest(error) => Self::from_http(&error),
             OpenAIError::ApiError(error) => {
-                Self::of_status(error.status_code, error.api_error.code.as_deref(), None)
+                Self::from_status(error.status_code, error.api_error.code.as_deref(), None)
             }
-            OpenAIError::StreamError(_) => Self::BrokenOff,
-            OpenAIError::JSONDeserialize(..) => Self::NotUnderstood("its JSON is of another form"),
-            _ => Self::NotUnderstood("the request could not be made"),
+            OpenAIError::StreamError(_) => Self::Interrupted,
+            OpenAIError::JSONDeserialize(..) => Self::InvalidResponse("unexpected JSON"),
+            _ => Self::InvalidResponse("failed to build the request"),
         }
     }
 }
 
-/// For the client library, in whose errors ours travel.
+/// Errors of the transport pass through the client library.
 impl From<ModelError> for OpenAIError {
     fn from(error: ModelError) -> Self {
         Self::Boxed(Box::new(error))
     }
 }
 
-/// A code is a word of a few signs; anything else that stands in its place is not repeated.
+/// Returns the code if it looks like one: a short word. Anything else is not repeated.
 fn printable(code: &str) -> String {
-    let is_word = code.len() <= 64
+    let is_code = code.len() <= 64
         && code.chars().all(|character| {
             character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.' | ' ')
         });
-    if is_word {
+    if is_code {
         code.to_owned()
     } else {
         "no code".to_owned()

@@ -1,13 +1,16 @@
-//! Embeddings and answers: from an OpenAI-compatible endpoint, or, for embeddings, from a model on this machine.
+//! Embeddings and answers from an OpenAI-compatible endpoint. Embeddings can also be computed by a
+//! local model.
 //!
-//! [`Models`] is made once from a checked [`ModelsConfig`]. An [`Embedder`] turns texts into vectors, however many there are: it cuts them
-//! into batches, keeps to the endpoint's quota and tries again what may succeed. An [`Answerer`] streams one answer. Every error says in
-//! words what happened and whether trying again can help ([`ModelError::retry`]).
+//! [`Models`] is created once from a [`ModelsConfig`]. An [`Embedder`] converts texts to vectors:
+//! it splits them into batches, respects the endpoint's quota, and retries failed requests. A
+//! [`ChatModel`] streams an answer. [`ModelError::retry`] tells whether a retry of a failed call
+//! can help.
 //!
-//! Texts, questions and answers appear in no log line, trace or error. `async-openai`, which speaks to the endpoint, would log an answer
-//! that it cannot read: whoever sets up logging silences [`SILENCED_LOG_TARGETS`].
+//! Logs, traces and errors never contain texts, questions or answers. The client library
+//! `async-openai` logs responses that it cannot parse, so programs must disable the log targets in
+//! [`SILENCED_LOG_TARGETS`].
 
-mod answer;
+mod chat_model;
 mod config;
 mod embed;
 mod endpoint;
@@ -15,7 +18,7 @@ mod error;
 mod local;
 mod models;
 
-pub use answer::{AnswerEvent, AnswerStream, Answerer, Finish, Usage};
+pub use chat_model::{AnswerEvent, AnswerStream, ChatModel, Finish, Usage};
 pub use config::{
     ConfigError, EmbeddingModel, EndpointConfig, LOCAL_MODEL_FILES, LOCAL_MODEL_NAME, LocalConfig,
     ModelsConfig, Quota,
@@ -24,5 +27,5 @@ pub use embed::{Embedder, Purpose};
 pub use error::{LocalModelError, ModelError, Retry};
 pub use models::Models;
 
-/// Log targets that quote what an endpoint sent and so must be switched off wherever logs are kept.
+/// Log targets that may contain responses of an endpoint and must be disabled.
 pub const SILENCED_LOG_TARGETS: &[&str] = &["async_openai"];

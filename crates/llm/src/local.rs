@@ -1,12 +1,14 @@
-//! The model on this machine: all-MiniLM-L6-v2 on the CPU, so that nothing needs an account.
+//! The local embedding model: all-MiniLM-L6-v2 on the CPU, so that no account is needed.
 //!
-//! It is loaded when it is first asked and given back when it has been idle. A batch runs on a blocking thread; how many do at once is bounded, with
-//! a place kept for questions. A text longer than the model reads is embedded in windows, whose mean it gets.
+//! The model is loaded on first use and unloaded when idle. Batches run on blocking threads. Their
+//! number is limited, with one slot reserved for questions. A text that exceeds the model's input
+//! length is embedded in windows, and its vector is their mean.
 
 mod bert;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +18,6 @@ use crate::embed::Purpose;
 use crate::error::{LocalModelError, ModelError};
 use bert::Bert;
 
-/// Of its vectors.
 pub(crate) const DIMENSIONS: usize = 384;
 
 pub(crate) struct LocalModel {
@@ -43,7 +44,7 @@ impl LocalModel {
         texts: Vec<String>,
         purpose: Purpose,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let places = match purpose {
+        let slots = match purpose {
             Purpose::Document => &self.documents,
             Purpose::Question => &self.questions,
         };
@@ -54,7 +55,7 @@ impl LocalModel {
         };
         let mut sums = windows.sums();
         for batch in windows.batches() {
-            let _place = places.acquire().await;
+            let _slot = slots.acquire().await;
             let model = model.clone();
             let (batch, vectors) = blocking(move || {
                 let vectors = model.forward(&batch)?;
@@ -64,7 +65,7 @@ impl LocalModel {
             sums.add(&batch, &vectors);
             self.touch();
         }
-        Ok(sums.normalised())
+        Ok(sums.normalized())
     }
 
     async fn model(self: &Arc<Self>) -> Result<Arc<Bert>, ModelError> {
@@ -77,31 +78,24 @@ impl LocalModel {
         let started = Instant::now();
         let model = Arc::new(blocking(move || Bert::load(&folder)).await?);
         tracing::info!(
-            "The local embedding model was loaded in {} ms",
-            started.elapsed().as_millis()
+            elapsed_ms = started.elapsed().as_millis(),
+            "local embedding model loaded"
         );
         *loaded = Some(model.clone());
-        tokio::spawn(give_back_when_idle(Arc::downgrade(self)));
+        tokio::spawn(unload_when_idle(Arc::downgrade(self)));
         Ok(model)
     }
 
     fn touch(&self) {
-        *self
-            .last_used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_used.lock() = Instant::now();
     }
 
     fn idle_at(&self) -> Instant {
-        *self
-            .last_used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            + self.config.idle_limit
+        *self.last_used.lock() + self.config.idle_limit
     }
 }
 
-async fn give_back_when_idle(model: Weak<LocalModel>) {
+async fn unload_when_idle(model: Weak<LocalModel>) {
     loop {
         let Some(idle_at) = model.upgrade().map(|model| model.idle_at()) else {
             return;
@@ -113,7 +107,7 @@ async fn give_back_when_idle(model: Weak<LocalModel>) {
         let mut loaded = model.loaded.lock().await;
         if model.idle_at() <= Instant::now() {
             *loaded = None;
-            tracing::info!("The local embedding model was given back, being idle");
+            tracing::info!("idle local embedding model unloaded");
             return;
         }
     }

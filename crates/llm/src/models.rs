@@ -1,25 +1,25 @@
-//! All models of a process.
+//! All models of a process. Nothing is loaded or requested until it is needed.
 
 use std::sync::Arc;
 
-use crate::answer::Answerer;
+use crate::chat_model::ChatModel;
 use crate::config::{ConfigError, LOCAL_MODEL_NAME, ModelsConfig};
 use crate::embed::Embedder;
 use crate::endpoint::Endpoint;
 use crate::local::LocalModel;
 
-/// All models of a process. Made once; nothing is loaded and nothing called before it is asked for.
+/// All models of a process. Nothing is loaded or requested until it is needed.
 #[derive(Debug)]
 pub struct Models {
     endpoint: Option<Arc<Endpoint>>,
     local: Option<Embedder>,
     embedder: Embedder,
-    answerer: Option<Answerer>,
+    chat_model: Option<ChatModel>,
 }
 
 impl Models {
-    /// Checks the configuration and makes the clients.
-    pub fn start(config: ModelsConfig) -> Result<Self, ConfigError> {
+    /// Validates the configuration and creates the clients.
+    pub fn new(config: ModelsConfig) -> Result<Self, ConfigError> {
         let local = match config.local {
             Some(local) => {
                 local.check()?;
@@ -27,15 +27,15 @@ impl Models {
             }
             None => None,
         };
-        let (mut endpoint, mut embedder, mut answerer) = (None, None, None);
+        let (mut endpoint, mut embedder, mut chat_model) = (None, None, None);
         if let Some(config) = config.endpoint {
             let client = Arc::new(Endpoint::new(&config)?);
             embedder = config
                 .embeddings
-                .map(|model| Embedder::of_endpoint(client.clone(), model));
-            answerer = config
+                .map(|model| Embedder::from_endpoint(client.clone(), model));
+            chat_model = config
                 .answers
-                .map(|model| Answerer::new(client.clone(), model));
+                .map(|model| ChatModel::new(client.clone(), model));
             endpoint = Some(client);
         }
         let embedder = embedder
@@ -45,17 +45,17 @@ impl Models {
             endpoint,
             local,
             embedder,
-            answerer,
+            chat_model,
         })
     }
 
-    /// What new documents are embedded with.
+    /// Returns the embedder for new documents.
     pub fn embedder(&self) -> &Embedder {
         &self.embedder
     }
 
-    /// The embedder that made vectors of this name, if it can still be had: the current one, the local model, or another model of the endpoint
-    /// whose dimensions are known.
+    /// Returns the embedder that created vectors with this name, if it is available: the current
+    /// one, the local model, or another model of the endpoint with known dimensions.
     pub fn embedder_named(&self, name: &str) -> Option<Embedder> {
         if self.embedder.name() == name {
             return Some(self.embedder.clone());
@@ -64,11 +64,14 @@ impl Models {
             return self.local.clone();
         }
         let endpoint = self.endpoint.as_ref()?;
-        Some(Embedder::of_endpoint(endpoint.clone(), name.parse().ok()?))
+        Some(Embedder::from_endpoint(
+            endpoint.clone(),
+            name.parse().ok()?,
+        ))
     }
 
-    /// What writes answers; `None`: answers are extracts.
-    pub fn answerer(&self) -> Option<&Answerer> {
-        self.answerer.as_ref()
+    /// Returns the model that writes answers. `None` if answers are extractive.
+    pub fn chat_model(&self) -> Option<&ChatModel> {
+        self.chat_model.as_ref()
     }
 }

@@ -1,8 +1,8 @@
-//! Embeddings and answers over a real connection: what is sent, what is tried again, what is given up.
+//! Tests with a real connection: requests, retries and failures.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test ends at what it did not expect"
+    reason = "tests fail on unexpected values"
 )]
 
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn config(stub: &Stub) -> EndpointConfig {
 }
 
 fn models(endpoint: EndpointConfig) -> Models {
-    Models::start(ModelsConfig {
+    Models::new(ModelsConfig {
         endpoint: Some(endpoint),
         local: None,
     })
@@ -60,7 +60,7 @@ async fn embed(models: &Models, texts: &[String]) -> Result<Vec<Vec<f32>>, Model
 }
 
 #[tokio::test]
-async fn many_texts_are_sent_in_batches_and_come_back_in_order() {
+async fn many_texts_are_sent_in_batches_and_returned_in_order() {
     let stub = stub().await;
     stub.fail_next(Route::Embeddings, Fault::Shuffled);
     let texts = texts(1_000);
@@ -79,7 +79,7 @@ async fn many_texts_are_sent_in_batches_and_come_back_in_order() {
 }
 
 #[tokio::test]
-async fn no_more_requests_are_under_way_at_once_than_configured() {
+async fn concurrent_requests_are_limited() {
     let stub = stub().await;
     stub.fail_always(
         Route::Embeddings,
@@ -96,20 +96,23 @@ async fn no_more_requests_are_under_way_at_once_than_configured() {
     );
     let counts = stub.counts();
     assert_eq!(
-        (counts.embedding_requests, counts.embedding_requests_at_once),
+        (
+            counts.embedding_requests,
+            counts.max_concurrent_embedding_requests
+        ),
         (12, 2)
     );
 }
 
 #[tokio::test]
-async fn no_texts_are_no_request() {
+async fn no_texts_send_no_request() {
     let stub = stub().await;
     assert_eq!(embed(&models(config(&stub)), &[]).await.unwrap().len(), 0);
     assert_eq!(stub.counts().embedding_requests, 0);
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again_until_it_does() {
+async fn transient_errors_are_retried() {
     let stub = stub().await;
     for fault in [
         Fault::RateLimited { retry_after: None },
@@ -128,7 +131,7 @@ async fn what_may_pass_is_tried_again_until_it_does() {
 }
 
 #[tokio::test]
-async fn it_is_tried_so_often_and_not_more_often() {
+async fn the_number_of_attempts_is_limited() {
     let stub = stub().await;
     stub.fail_always(Route::Embeddings, Some(Fault::Status(502)));
     let error = embed(&models(config(&stub)), &texts(1)).await.unwrap_err();
@@ -141,26 +144,26 @@ async fn it_is_tried_so_often_and_not_more_often() {
 }
 
 #[tokio::test]
-async fn what_a_person_has_to_mend_is_not_tried_again_and_said_in_words() {
+async fn permanent_errors_are_not_retried() {
     let stub = stub().await;
-    let refused = |fault| {
+    let assert_not_retried = |fault| {
         stub.fail_next(Route::Embeddings, fault);
     };
-    refused(Fault::InsufficientQuota);
+    assert_not_retried(Fault::InsufficientQuota);
     let error = embed(&models(config(&stub)), &texts(1)).await.unwrap_err();
     assert!(matches!(error, ModelError::QuotaExhausted));
     assert!(error.to_string().contains("billing"));
-    refused(Fault::Status(400));
+    assert_not_retried(Fault::Status(400));
     let error = embed(&models(config(&stub)), &texts(1)).await.unwrap_err();
-    assert!(matches!(error, ModelError::Refused { status: 400, .. }));
+    assert!(matches!(error, ModelError::Rejected { status: 400, .. }));
     assert_eq!(error.retry(), Retry::Never);
-    refused(Fault::NotJson);
+    assert_not_retried(Fault::NotJson);
     let error = embed(&models(config(&stub)), &texts(1)).await.unwrap_err();
-    assert!(matches!(error, ModelError::NotUnderstood(_)));
-    refused(Fault::VectorMissing);
+    assert!(matches!(error, ModelError::InvalidResponse(_)));
+    assert_not_retried(Fault::VectorMissing);
     let error = embed(&models(config(&stub)), &texts(2)).await.unwrap_err();
-    assert!(matches!(error, ModelError::NotUnderstood(_)));
-    refused(Fault::WrongDimensions);
+    assert!(matches!(error, ModelError::InvalidResponse(_)));
+    assert_not_retried(Fault::WrongDimensions);
     let error = embed(&models(config(&stub)), &texts(1)).await.unwrap_err();
     assert!(matches!(
         error,
@@ -176,12 +179,12 @@ async fn what_a_person_has_to_mend_is_not_tried_again_and_said_in_words() {
     let mut wrong_model = config(&stub);
     wrong_model.embeddings = Some(EmbeddingModel::new("other", 3).unwrap());
     let error = embed(&models(wrong_model), &texts(1)).await.unwrap_err();
-    assert!(matches!(error, ModelError::NoSuchModel));
-    assert_eq!(stub.counts().embedding_requests, 7, "each once");
+    assert!(matches!(error, ModelError::ModelNotFound));
+    assert_eq!(stub.counts().embedding_requests, 7, "one request each");
 }
 
 #[tokio::test]
-async fn an_endpoint_that_asks_for_more_time_than_anybody_waits_is_not_waited_for() {
+async fn a_long_retry_after_fails_immediately() {
     let stub = stub().await;
     stub.fail_next(
         Route::Embeddings,
@@ -195,7 +198,7 @@ async fn an_endpoint_that_asks_for_more_time_than_anybody_waits_is_not_waited_fo
 }
 
 #[tokio::test]
-async fn an_endpoint_that_never_answers_or_is_not_there_is_given_up() {
+async fn an_endpoint_that_does_not_respond_times_out() {
     let stub = stub().await;
     stub.fail_always(Route::Embeddings, Some(Fault::Hang));
     let mut config = config(&stub);
@@ -213,7 +216,7 @@ async fn an_endpoint_that_never_answers_or_is_not_there_is_given_up() {
 }
 
 #[tokio::test]
-async fn fewer_dimensions_are_asked_for_and_stand_in_the_name() {
+async fn requested_dimensions_are_part_of_the_name() {
     let stub = stub().await;
     let mut config = config(&stub);
     config.embeddings = Some(EmbeddingModel::new(MODEL, 512).unwrap());
@@ -232,8 +235,8 @@ async fn read(
     user: &str,
     max_tokens: u32,
 ) -> (String, Result<AnswerEvent, ModelError>) {
-    let answerer = models.answerer().unwrap();
-    let mut stream = answerer
+    let chat_model = models.chat_model().unwrap();
+    let mut stream = chat_model
         .answer("Be brief.", user, max_tokens)
         .await
         .unwrap();
@@ -242,24 +245,21 @@ async fn read(
         match stream.next().await {
             Some(Ok(AnswerEvent::Text(piece))) => text.push_str(&piece),
             Some(end) => {
-                assert!(
-                    stream.next().await.is_none(),
-                    "nothing comes behind the end"
-                );
+                assert!(stream.next().await.is_none(), "the end is the last event");
                 return (text, end);
             }
-            None => panic!("a stream ends with a word why"),
+            None => panic!("the stream ended without a final event"),
         }
     }
 }
 
-const ASKED: &str = "Passage [1]\n<<<f\nFrom: a, page 1\nThe filter is changed every 500 hours.\nf>>>\n\nQuestion: When is the filter changed?";
+const PROMPT: &str = "Passage [1]\n<<<f\nFrom: a, page 1\nThe filter is changed every 500 hours.\nf>>>\n\nQuestion: When is the filter changed?";
 
 #[tokio::test]
-async fn an_answer_is_streamed_and_its_cost_told() {
+async fn an_answer_is_streamed_with_its_usage() {
     let stub = stub().await;
     stub.fail_next(Route::Chat, Fault::Status(500));
-    let (text, end) = read(&models(config(&stub)), ASKED, 100).await;
+    let (text, end) = read(&models(config(&stub)), PROMPT, 100).await;
     assert_eq!(text, "The filter is changed every 500 hours. [1]");
     let Ok(AnswerEvent::Finished {
         finish: Finish::Complete,
@@ -273,9 +273,9 @@ async fn an_answer_is_streamed_and_its_cost_told() {
 }
 
 #[tokio::test]
-async fn an_answer_that_reaches_its_length_says_so() {
+async fn an_answer_that_reaches_its_maximum_length_reports_it() {
     let stub = stub().await;
-    let (text, end) = read(&models(config(&stub)), ASKED, 2).await;
+    let (text, end) = read(&models(config(&stub)), PROMPT, 2).await;
     assert!(text.len() < 20);
     assert!(
         matches!(
@@ -290,27 +290,30 @@ async fn an_answer_that_reaches_its_length_says_so() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_stalls_or_just_ends_is_not_taken_for_whole() {
+async fn an_answer_that_is_cut_stalls_or_ends_early_is_an_error() {
     let stub = stub().await;
     let mut config = config(&stub);
     config.quota.attempt_limit = Duration::from_millis(300);
     let models = models(config);
     for fault in [Fault::CutAfter(3), Fault::StallAfter(3), Fault::EndAfter(3)] {
         stub.fail_next(Route::Chat, fault.clone());
-        let (text, end) = read(&models, ASKED, 100).await;
+        let (text, end) = read(&models, PROMPT, 100).await;
         assert_eq!(text, "The filter is", "{fault:?}");
         assert!(
-            matches!(end, Err(ModelError::BrokenOff)),
+            matches!(end, Err(ModelError::Interrupted)),
             "{fault:?} {end:?}"
         );
     }
     stub.fail_next(Route::Chat, Fault::NotJson);
-    let (_, end) = read(&models, ASKED, 100).await;
-    assert!(matches!(end, Err(ModelError::NotUnderstood(_))), "{end:?}");
+    let (_, end) = read(&models, PROMPT, 100).await;
+    assert!(
+        matches!(end, Err(ModelError::InvalidResponse(_))),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]
-async fn dropping_an_answer_ends_it_at_the_endpoint_too() {
+async fn dropping_an_answer_cancels_it_at_the_endpoint() {
     let stub = Stub::start(Config {
         piece_delay: Duration::from_millis(20),
         ..Config::default()
@@ -318,50 +321,50 @@ async fn dropping_an_answer_ends_it_at_the_endpoint_too() {
     .await
     .unwrap();
     let models = models(config(&stub));
-    let answerer = models.answerer().unwrap();
-    let mut stream = answerer.answer("", ASKED, 100).await.unwrap();
+    let chat_model = models.chat_model().unwrap();
+    let mut stream = chat_model.answer("", PROMPT, 100).await.unwrap();
     assert!(stream.next().await.is_some());
     drop(stream);
-    // The next one is read whole, by when the first would have been too.
-    let (_, end) = read(&models, ASKED, 100).await;
+    // The next answer is read completely; by then the first one would have been complete too.
+    let (_, end) = read(&models, PROMPT, 100).await;
     assert!(end.is_ok());
     assert_eq!(stub.counts().answers, 1);
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_work_is_refused_at_the_start() {
+async fn an_invalid_configuration_is_rejected() {
     let stub = stub().await;
-    let refusal = |change: fn(&mut EndpointConfig)| {
+    let config_error = |change: fn(&mut EndpointConfig)| {
         let mut config = config(&stub);
         change(&mut config);
-        Models::start(ModelsConfig {
+        Models::new(ModelsConfig {
             endpoint: Some(config),
             local: None,
         })
         .unwrap_err()
     };
     assert!(matches!(
-        refusal(|config| config.base_url = "ftp://x/".parse().unwrap()),
+        config_error(|config| config.base_url = "ftp://x/".parse().unwrap()),
         ConfigError::BaseUrl
     ));
     assert!(matches!(
-        refusal(|config| config.base_url = "https://u:p@x/v1".parse().unwrap()),
+        config_error(|config| config.base_url = "https://u:p@x/v1".parse().unwrap()),
         ConfigError::BaseUrl
     ));
     assert!(matches!(
-        refusal(|config| config.api_key = Some("a\nb".into())),
+        config_error(|config| config.api_key = Some("a\nb".into())),
         ConfigError::ApiKey
     ));
     assert!(matches!(
-        refusal(|config| config.answers = Some(String::new())),
+        config_error(|config| config.answers = Some(String::new())),
         ConfigError::ModelName
     ));
     assert!(matches!(
-        refusal(|config| config.quota.attempts = 0),
+        config_error(|config| config.quota.attempts = 0),
         ConfigError::Quota
     ));
     assert!(matches!(
-        refusal(|config| config.embeddings = None),
+        config_error(|config| config.embeddings = None),
         ConfigError::NoEmbeddings
     ));
     assert!(matches!(

@@ -1,22 +1,22 @@
-//! The model on this machine, where it is: `LOCAL_MODEL_DIR` names its folder.
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+//! Tests of the local model. `LOCAL_MODEL_DIR` is its folder.
+#![expect(clippy::unwrap_used, reason = "tests fail on unexpected values")]
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use llm::{ConfigError, LOCAL_MODEL_NAME, LocalConfig, Models, ModelsConfig, Purpose};
 
-/// The folder, or a word that the test did not run. Where it must run, `LOCAL_MODEL_DIR` is set.
+/// Returns the folder of the model. Without it, the tests are skipped with a message.
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("LOCAL_MODEL_DIR").map(PathBuf::from);
     if folder.is_none() {
-        eprintln!("LOCAL_MODEL_DIR is not set: the local model is not tested");
+        eprintln!("skipped: LOCAL_MODEL_DIR is not set");
     }
     folder
 }
 
 fn models(config: LocalConfig) -> Models {
-    Models::start(ModelsConfig {
+    Models::new(ModelsConfig {
         endpoint: None,
         local: Some(config),
     })
@@ -40,7 +40,7 @@ fn cosine(left: &[f32], right: &[f32]) -> f32 {
 }
 
 #[tokio::test]
-async fn vectors_are_those_that_the_model_is_known_for() {
+async fn vectors_match_the_reference_implementation() {
     let Some(folder) = folder() else { return };
     let models = models(LocalConfig::new(folder));
     assert_eq!(models.embedder().name(), LOCAL_MODEL_NAME);
@@ -49,7 +49,7 @@ async fn vectors_are_those_that_the_model_is_known_for() {
         &["This is an example sentence", "Each sentence is converted"],
     )
     .await;
-    // As its authors' own library prints them.
+    // Output of the reference implementation.
     let known = [
         (
             [0.067_656_9, 0.063_495_9, 0.048_713_1, 0.079_304_9],
@@ -70,7 +70,7 @@ async fn vectors_are_those_that_the_model_is_known_for() {
 }
 
 #[tokio::test]
-async fn a_text_has_the_same_vector_whatever_stands_beside_it() {
+async fn a_vector_does_not_depend_on_the_batch() {
     let Some(folder) = folder() else { return };
     let models = models(LocalConfig::new(folder));
     let long = "A sentence about pumps and their filters. ".repeat(40);
@@ -84,10 +84,10 @@ async fn a_text_has_the_same_vector_whatever_stands_beside_it() {
 }
 
 #[tokio::test]
-async fn answerable_questions_are_near_and_others_are_far() {
+async fn answerable_questions_are_similar_and_others_are_not() {
     let Some(folder) = folder() else { return };
     let models = models(LocalConfig::new(folder));
-    // Longer than the model reads: only its end answers.
+    // Longer than the model's input. Only the end answers the question.
     let long = format!(
         "{} To reset the controller, hold both keys for ten seconds.",
         "The housing is made of cast iron and painted grey. ".repeat(30)
@@ -107,12 +107,12 @@ async fn answerable_questions_are_near_and_others_are_far() {
     assert!(cosine(&vectors[0], &vectors[2]) < 0.2);
     assert!(
         cosine(&vectors[0], &vectors[3]) > cosine(&vectors[0], &vectors[4]),
-        "the end of a long text counts too"
+        "the end of a long text is included"
     );
 }
 
 #[tokio::test]
-async fn texts_without_words_and_of_any_script_have_vectors_too() {
+async fn texts_without_words_and_in_any_script_have_vectors() {
     let Some(folder) = folder() else { return };
     let models = models(LocalConfig::new(folder));
     let huge = "x".repeat(100_000);
@@ -135,7 +135,7 @@ async fn texts_without_words_and_of_any_script_have_vectors_too() {
 }
 
 #[tokio::test]
-async fn a_model_that_was_given_back_is_loaded_again() {
+async fn an_unloaded_model_is_loaded_again() {
     let Some(folder) = folder() else { return };
     let models = models(LocalConfig {
         idle_limit: Duration::ZERO,
@@ -147,10 +147,10 @@ async fn a_model_that_was_given_back_is_loaded_again() {
 }
 
 #[test]
-fn a_folder_that_lacks_a_file_is_refused_at_the_start() {
+fn a_folder_with_a_missing_file_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("model.safetensors"), "").unwrap();
-    let error = Models::start(ModelsConfig {
+    let error = Models::new(ModelsConfig {
         endpoint: None,
         local: Some(LocalConfig::new(folder.path())),
     })

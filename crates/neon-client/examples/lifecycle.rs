@@ -1,9 +1,10 @@
-//! A project's whole life: made, ready, listed, deleted.
+//! Creates a project, waits until it is ready, lists the account's projects, and deletes the
+//! project.
 //!
 //! ```sh
 //! NEON_API_KEY=... cargo run -p neon-client --example lifecycle
 //! ```
-//! `NEON_BASE_URL` leads it elsewhere, for instance to the emulator.
+//! Set `NEON_BASE_URL` to use another API, for example the emulator.
 
 use std::{error::Error, time::Instant};
 
@@ -17,33 +18,34 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let neon = builder.build()?;
 
-    let begun = Instant::now();
-    let wish = CreateProject::named("lifecycle-example");
-    let created = neon.projects().create(wish).send().await?;
+    let started = Instant::now();
+    let request = CreateProject::named("lifecycle-example");
+    let created = neon.projects().create(request).send().await?;
     let project = created.project.id;
-    // The answer names the work that is still to be done; the project can be connected to when it is over.
-    let work = created.operations.iter().map(|operation| operation.id);
-    let ready = neon.operations(&project).wait(work).done().await;
+    // The response contains the operations that are still running. The project accepts connections
+    // when they have finished.
+    let operation_ids = created.operations.iter().map(|operation| operation.id);
+    let ready = neon.operations(&project).wait(operation_ids).done().await;
     if ready.is_ok() {
         let host = created.endpoints.first().map(|endpoint| &*endpoint.host);
-        let ms = begun.elapsed().as_millis();
+        let ms = started.elapsed().as_millis();
         report(&format!(
             "{project} is ready after {ms} ms at {}",
             host.unwrap_or("no host")
         ));
     }
 
-    // Nobody waits for a list of everything: it goes when no other call of this account wants to.
-    let housekeeping = neon.with_priority(Priority::Housekeeping);
-    let listing = housekeeping.projects().list().all().await?;
+    // Background calls are sent only when no interactive call of the account is waiting.
+    let background = neon.with_priority(Priority::Background);
+    let listing = background.projects().list().all().await?;
     report(&format!(
         "the account has {} projects",
         listing.projects.len()
     ));
 
-    // Deleted also when it did not become ready, so that nothing is left behind.
+    // Delete the project even if it did not become ready.
     neon.projects().delete(&project).send().await?;
-    report(&format!("{project} is deleted"));
+    report(&format!("deleted {project}"));
     ready?;
     Ok(())
 }

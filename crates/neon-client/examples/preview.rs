@@ -1,10 +1,10 @@
-//! A branch as for a change that is being reviewed: made with a compute, told where to connect, removed. It belongs to a project that
-//! this example makes and deletes too.
+//! Creates a branch with a compute, as for a preview environment, prints its host and deletes it.
+//! The branch belongs to a project that the example also creates and deletes.
 //!
 //! ```sh
 //! NEON_API_KEY=... cargo run -p neon-client --example preview
 //! ```
-//! `NEON_BASE_URL` leads it elsewhere, for instance to the emulator.
+//! Set `NEON_BASE_URL` to use another API, for example the emulator.
 
 use std::error::Error;
 
@@ -22,11 +22,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         builder = builder.base_url(base_url.parse()?);
     }
     let neon = builder.build()?;
-    let wish = CreateProject::named("preview-example");
-    let created = neon.projects().create(wish).send().await?;
+    let request = CreateProject::named("preview-example");
+    let created = neon.projects().create(request).send().await?;
     let project = created.project.id;
     let result = preview(&neon, &project, &created.operations).await;
-    // Deleted also after a failure, so that nothing is left behind.
+    // Delete the project even after a failure.
     neon.projects().delete(&project).send().await?;
     result
 }
@@ -34,21 +34,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn preview(
     neon: &Neon,
     project: &ProjectId,
-    under_way: &[Operation],
+    operations: &[Operation],
 ) -> Result<(), Box<dyn Error>> {
-    finished(neon, project, under_way).await?;
+    wait_for(neon, project, operations).await?;
     let branches = neon.branches(project);
-    let wish = CreateBranch::named("preview").with_compute();
-    let made = match branches.create(wish).send().await {
-        Ok(made) => made,
+    let request = CreateBranch::named("preview").with_compute();
+    let created = match branches.create(request).send().await {
+        Ok(created) => created,
         Err(error) if error.kind() == ErrorKind::LimitExceeded => {
             return Err(format!("the plan allows no more branches: {error}").into());
         }
         Err(error) => return Err(error.into()),
     };
-    finished(neon, project, &made.operations).await?;
-    for endpoint in &made.endpoints {
-        report(&format!("{} is at {}", made.branch.name, endpoint.host));
+    wait_for(neon, project, &created.operations).await?;
+    for endpoint in &created.endpoints {
+        report(&format!("{} is at {}", created.branch.name, endpoint.host));
     }
 
     let mut all = std::pin::pin!(branches.list().items());
@@ -56,13 +56,13 @@ async fn preview(
         report(&format!("{} {}", branch.id, branch.name));
     }
 
-    branches.delete(&made.branch.id).send().await?;
-    report(&format!("{} is removed", made.branch.name));
+    branches.delete(&created.branch.id).send().await?;
+    report(&format!("deleted {}", created.branch.name));
     Ok(())
 }
 
-/// While an operation runs, its project is locked for other changes.
-async fn finished(
+/// Waits for operations. The project is locked for other changes while an operation is running.
+async fn wait_for(
     neon: &Neon,
     project: &ProjectId,
     operations: &[Operation],

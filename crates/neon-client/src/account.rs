@@ -1,13 +1,13 @@
-//! Calls about the account itself: where projects can be, who holds the key, and their organizations.
+//! Calls for the account: regions, the current user and its organizations.
 
 use crate::{
     Call, Neon, Route,
-    call::read,
+    call::decode,
     ids::OrgId,
     model::{CurrentUser, Organization, OrganizationList, Region, RegionList},
 };
 
-/// Calls about regions. See [`Neon::regions`].
+/// Calls for regions. See [`Neon::regions`].
 #[derive(Debug, Clone)]
 pub struct Regions {
     neon: Neon,
@@ -18,17 +18,17 @@ impl Regions {
         Self { neon }
     }
 
-    /// Those that new projects can be made in: `GET /regions`.
+    /// Lists the regions in which projects can be created: `GET /regions`.
     pub fn list(&self) -> Call<Vec<Region>> {
         let mut request = self.neon.request(Route::ListRegions, &[]);
         request.query([("org_id", self.neon.org_id().map(OrgId::as_str))]);
         Call::new(self.neon.clone(), request, |body| {
-            read::<RegionList>(body).map(|list| list.regions)
+            decode::<RegionList>(body).map(|list| list.regions)
         })
     }
 }
 
-/// Calls about users. See [`Neon::users`].
+/// Calls for users. See [`Neon::users`].
 #[derive(Debug, Clone)]
 pub struct Users {
     neon: Neon,
@@ -39,14 +39,15 @@ impl Users {
         Self { neon }
     }
 
-    /// Who holds the key: `GET /users/me`. A key of an organization has no user: the API refuses it.
+    /// Returns the user to whom the API key belongs: `GET /users/me`. The API rejects the call if
+    /// the key belongs to an organization.
     pub fn me(&self) -> Call<CurrentUser> {
         let request = self.neon.request(Route::GetCurrentUser, &[]);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 }
 
-/// Calls about organizations. See [`Neon::organizations`].
+/// Calls for organizations. See [`Neon::organizations`].
 #[derive(Debug, Clone)]
 pub struct Organizations {
     neon: Neon,
@@ -57,19 +58,19 @@ impl Organizations {
         Self { neon }
     }
 
-    /// Those of who holds the key: `GET /users/me/organizations`.
+    /// Lists the organizations of the current user: `GET /users/me/organizations`.
     pub fn list(&self) -> Call<Vec<Organization>> {
         let request = self.neon.request(Route::ListOrganizations, &[]);
         Call::new(self.neon.clone(), request, |body| {
-            read::<OrganizationList>(body).map(|list| list.organizations)
+            decode::<OrganizationList>(body).map(|list| list.organizations)
         })
     }
 
-    /// One of them: `GET /organizations/{org_id}`.
+    /// Returns one organization: `GET /organizations/{org_id}`.
     pub fn get(&self, organization: &OrgId) -> Call<Organization> {
         let request = self
             .neon
             .request(Route::GetOrganization, &[organization.as_str()]);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 }

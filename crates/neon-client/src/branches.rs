@@ -1,10 +1,10 @@
-//! Calls about a project's branches.
+//! Calls for the branches of a project.
 
 use futures::{Stream, TryStreamExt};
 
 use crate::{
     Call, Error, Neon, Route,
-    call::{read, read_unless_gone},
+    call::{decode, decode_optional},
     ids::{BranchId, ProjectId},
     model::{
         Branch, BranchEnvelope, BranchOperations, BranchPage, CreateBranch, CreatedBranch,
@@ -13,10 +13,10 @@ use crate::{
     pages::{items, pages},
 };
 
-/// The most branches on one page.
-pub const BRANCHES_PER_PAGE_MAX: u16 = 10_000;
+/// Maximum number of branches per page.
+pub const MAX_BRANCHES_PER_PAGE: u16 = 10_000;
 
-/// Calls about a project's branches. See [`Neon::branches`].
+/// Calls for the branches of a project.
 #[derive(Debug, Clone)]
 pub struct Branches {
     neon: Neon,
@@ -32,19 +32,20 @@ impl Branches {
         [self.project.as_str(), branch.as_str()]
     }
 
-    /// Makes a branch: `POST /projects/{project_id}/branches`. It is never sent again when its fate is unknown.
+    /// Creates a branch: `POST /projects/{project_id}/branches`. Not retried if the outcome of the
+    /// request is unknown.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "requests are given away, in this call as in all others"
+        reason = "every call takes its request by value"
     )]
     pub fn create(&self, branch: CreateBranch) -> Call<CreatedBranch> {
         let request =
             self.neon
                 .request_with(Route::CreateBranch, &[self.project.as_str()], &branch);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// The project's branches: `GET /projects/{project_id}/branches`.
+    /// Lists the branches of the project: `GET /projects/{project_id}/branches`.
     pub fn list(&self) -> ListBranches {
         ListBranches {
             neon: self.neon.clone(),
@@ -56,87 +57,91 @@ impl Branches {
         }
     }
 
-    /// One of them: `GET /projects/{project_id}/branches/{branch_id}`.
+    /// Returns one branch: `GET /projects/{project_id}/branches/{branch_id}`.
     pub fn get(&self, branch: &BranchId) -> Call<Branch> {
         let request = self
             .neon
             .request(Route::GetBranch, &self.parameters(branch));
         Call::new(self.neon.clone(), request, |body| {
-            read::<BranchEnvelope>(body).map(|envelope| envelope.branch)
+            decode::<BranchEnvelope>(body).map(|envelope| envelope.branch)
         })
     }
 
-    /// Changes one: `PATCH /projects/{project_id}/branches/{branch_id}`. Values are set, not added: the call is idempotent.
+    /// Updates a branch: `PATCH /projects/{project_id}/branches/{branch_id}`. The call is
+    /// idempotent, because it sets values.
     pub fn update(&self, branch: &BranchId, changes: UpdateBranch) -> Call<BranchOperations> {
         let body = BranchEnvelope { branch: changes };
         let request = self
             .neon
             .request_with(Route::UpdateBranch, &self.parameters(branch), &body);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// Removes one, with its computes: `DELETE /projects/{project_id}/branches/{branch_id}`. `None` says that it was gone already. The
-    /// default branch, and one with children, cannot be removed. The platform may keep what was removed for a while.
+    /// Deletes a branch and its computes: `DELETE /projects/{project_id}/branches/{branch_id}`.
+    /// Returns `None` if the branch did not exist. The default branch, and a branch with children,
+    /// cannot be deleted. Neon may keep a deleted branch recoverable for some time.
     pub fn delete(&self, branch: &BranchId) -> Call<Option<BranchOperations>> {
         let request = self
             .neon
             .request(Route::DeleteBranch, &self.parameters(branch));
-        Call::new(self.neon.clone(), request, read_unless_gone)
+        Call::new(self.neon.clone(), request, decode_optional)
     }
 
-    /// As [`delete`](Self::delete), for good: it cannot be brought back.
-    pub fn delete_for_good(&self, branch: &BranchId) -> Call<Option<BranchOperations>> {
+    /// Like [`delete`](Self::delete), but the branch cannot be recovered.
+    pub fn delete_permanently(&self, branch: &BranchId) -> Call<Option<BranchOperations>> {
         let mut request = self
             .neon
             .request(Route::DeleteBranch, &self.parameters(branch));
         request.query([("hard_delete", Some("true"))]);
-        Call::new(self.neon.clone(), request, read_unless_gone)
+        Call::new(self.neon.clone(), request, decode_optional)
     }
 
-    /// Sets one to the state of another, or to one of its own past: `POST /projects/{project_id}/branches/{branch_id}/restore`. It
-    /// is never sent again when its fate is unknown.
+    /// Resets a branch to the state of another branch, or to an earlier state of its own:
+    /// `POST /projects/{project_id}/branches/{branch_id}/restore`. Not retried if the outcome of
+    /// the request is unknown.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "requests are given away, in this call as in all others"
+        reason = "every call takes its request by value"
     )]
     pub fn restore(&self, branch: &BranchId, source: RestoreBranch) -> Call<BranchOperations> {
         let request =
             self.neon
                 .request_with(Route::RestoreBranch, &self.parameters(branch), &source);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// Makes one the branch that calls mean which name none: `POST /projects/{project_id}/branches/{branch_id}/set_as_default`.
+    /// Makes a branch the project's default branch:
+    /// `POST /projects/{project_id}/branches/{branch_id}/set_as_default`.
     pub fn set_as_default(&self, branch: &BranchId) -> Call<BranchOperations> {
         let request = self
             .neon
             .request(Route::SetDefaultBranch, &self.parameters(branch));
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// The computes of one: `GET /projects/{project_id}/branches/{branch_id}/endpoints`.
+    /// Lists the computes of a branch: `GET /projects/{project_id}/branches/{branch_id}/endpoints`.
     pub fn endpoints(&self, branch: &BranchId) -> Call<Vec<Endpoint>> {
         let request = self
             .neon
             .request(Route::ListBranchEndpoints, &self.parameters(branch));
         Call::new(self.neon.clone(), request, |body| {
-            read::<EndpointList>(body).map(|list| list.endpoints)
+            decode::<EndpointList>(body).map(|list| list.endpoints)
         })
     }
 }
 
-/// What a list of branches is sorted by.
+/// Sort key of a list of branches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BranchOrder {
-    /// By name.
+pub enum BranchSortKey {
+    /// Branch name.
     Name,
-    /// By when they were made.
+    /// Creation time.
     CreatedAt,
-    /// By when they last changed: the API's default.
+    /// Time of the last update. This is the API's default.
     UpdatedAt,
 }
 
-impl BranchOrder {
+impl BranchSortKey {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -146,16 +151,16 @@ impl BranchOrder {
     }
 }
 
-/// Which end of an order comes first.
+/// Sort order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// The least first.
+pub enum SortOrder {
+    /// Smallest value first.
     Ascending,
-    /// The greatest first.
+    /// Greatest value first.
     Descending,
 }
 
-impl Direction {
+impl SortOrder {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Ascending => "asc",
@@ -164,54 +169,56 @@ impl Direction {
     }
 }
 
-/// A list of branches to be read. See [`Branches::list`].
+/// Request for a list of branches. See [`Branches::list`].
 #[derive(Debug, Clone)]
-#[must_use = "nothing is read before `pages` or `items` is polled, or `all` is awaited"]
+#[must_use = "no request is sent until `pages` or `items` is polled or `all` is awaited"]
 pub struct ListBranches {
     neon: Neon,
     project: ProjectId,
     limit: Option<u16>,
     search: Option<String>,
-    sort: Option<(BranchOrder, Direction)>,
+    sort: Option<(BranchSortKey, SortOrder)>,
     include_deleted: bool,
 }
 
 impl ListBranches {
-    /// How many branches a page shall have, 1 to [`BRANCHES_PER_PAGE_MAX`].
+    /// Sets the number of branches per page, from 1 to [`MAX_BRANCHES_PER_PAGE`].
     pub fn limit(mut self, branches: u16) -> Self {
-        self.limit = Some(branches.clamp(1, BRANCHES_PER_PAGE_MAX));
+        self.limit = Some(branches.clamp(1, MAX_BRANCHES_PER_PAGE));
         self
     }
 
-    /// Only branches whose name or id contains this.
+    /// Lists only branches whose name or id contains `part`.
     pub fn search(mut self, part: impl Into<String>) -> Self {
         self.search = Some(part.into());
         self
     }
 
-    /// In this order.
-    pub fn sort_by(mut self, order: BranchOrder, direction: Direction) -> Self {
-        self.sort = Some((order, direction));
+    /// Sorts the branches.
+    pub fn sort_by(mut self, key: BranchSortKey, order: SortOrder) -> Self {
+        self.sort = Some((key, order));
         self
     }
 
-    /// Deleted branches too, as long as they can be brought back.
+    /// Includes deleted branches that can still be recovered.
     pub fn include_deleted(mut self) -> Self {
         self.include_deleted = true;
         self
     }
 
-    /// The pages, each read when it is asked for. The list is complete only if the stream ends without an error.
+    /// Returns a stream of pages. Each page is requested when the stream is polled. The list is
+    /// complete only if the stream ends without an error.
     pub fn pages(self) -> impl Stream<Item = Result<BranchPage, Error>> + Send {
         pages(move |cursor| self.page(cursor))
     }
 
-    /// The branches, one by one. The list is complete only if the stream ends without an error.
+    /// Returns a stream of the branches. The list is complete only if the stream ends without an
+    /// error.
     pub fn items(self) -> impl Stream<Item = Result<Branch, Error>> + Send {
         items(self.pages(), |page| page.branches)
     }
 
-    /// Every branch, or an error.
+    /// Returns all branches, or an error if a page could not be read.
     pub async fn all(self) -> Result<Vec<Branch>, Error> {
         self.items().try_collect().await
     }
@@ -225,13 +232,10 @@ impl ListBranches {
             ("limit", limit.as_deref()),
             ("cursor", cursor),
             ("search", self.search.as_deref()),
-            ("sort_by", self.sort.map(|(order, _)| order.as_str())),
-            (
-                "sort_order",
-                self.sort.map(|(_, direction)| direction.as_str()),
-            ),
+            ("sort_by", self.sort.map(|(key, _)| key.as_str())),
+            ("sort_order", self.sort.map(|(_, order)| order.as_str())),
             ("include_deleted", self.include_deleted.then_some("true")),
         ]);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 }

@@ -1,4 +1,5 @@
-//! One call: a turn in the quota, a request, and again where that is safe, until an answer, the deadline, or an error that stands.
+//! One API call: it acquires a quota permit, sends the request, and retries where that is safe
+//! until it has a response, its timeout expires, or the error is final.
 
 use std::{fmt, time::Duration};
 
@@ -10,29 +11,29 @@ use uuid::Uuid;
 use crate::{
     Error, ErrorKind, Neon, Outcome, Permit, Route,
     error::DecodeError,
-    retry::{self, Again, Failure},
-    transport::{self, Failed, Request},
+    retry::{self, AttemptError, RetryDecision},
+    transport::{self, FailedAttempt, Request},
 };
 
-/// A call that is ready to be made.
-#[must_use = "nothing is sent before `send` is awaited"]
+/// A call that can be sent.
+#[must_use = "no request is sent until `send` is awaited"]
 pub struct Call<T> {
     neon: Neon,
     request: Request,
     decode: fn(&[u8]) -> Result<T, serde_json::Error>,
-    limits: Limits,
+    options: CallOptions,
 }
 
-/// What bounds a call.
+/// Per-call options.
 #[derive(Debug, Default)]
-pub(crate) struct Limits {
-    pub(crate) deadline: Option<Duration>,
+pub(crate) struct CallOptions {
+    pub(crate) timeout: Option<Duration>,
     pub(crate) permit: Option<Permit>,
     pub(crate) not_after: Option<Instant>,
 }
 
 impl<T> Call<T> {
-    /// A call whose answer `decode` reads.
+    /// Creates a call whose response is decoded by `decode`.
     pub(crate) fn new(
         neon: Neon,
         request: Request,
@@ -42,7 +43,7 @@ impl<T> Call<T> {
             neon,
             request,
             decode,
-            limits: Limits::default(),
+            options: CallOptions::default(),
         }
     }
 
@@ -50,14 +51,15 @@ impl<T> Call<T> {
         self.request.route
     }
 
-    pub(crate) fn limited(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+    pub(crate) fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options;
         self
     }
 
-    /// Another deadline than the client's, from the first turn in the quota to the last answer.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.limits.deadline = Some(deadline);
+    /// Overrides the client's call timeout. The timeout covers all requests of the call and the
+    /// pauses between them. It starts when the first permit has been acquired.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
         self
     }
 
@@ -67,16 +69,16 @@ impl<T> Call<T> {
             neon,
             request,
             decode,
-            limits,
+            options,
         } = self;
-        let begun = Instant::now();
+        let started = Instant::now();
         let route = request.route;
-        let result = attempts(&neon, &request, decode, limits).await;
+        let result = send_with_retries(&neon, &request, decode, options).await;
         let outcome = match &result {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failure(error.kind()),
         };
-        neon.observer().call(route, outcome, begun.elapsed());
+        neon.observer().call(route, outcome, started.elapsed());
         result
     }
 }
@@ -90,86 +92,87 @@ impl<T> fmt::Debug for Call<T> {
     }
 }
 
-/// Reads an answer as what the wire calls it.
-pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+/// Decodes a JSON response body.
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
-/// Reads an answer that has a body only if there was something to be removed.
-pub(crate) fn read_unless_gone<T: DeserializeOwned>(
+/// Decodes a JSON response body that is empty if there was nothing to delete.
+pub(crate) fn decode_optional<T: DeserializeOwned>(
     body: &[u8],
 ) -> Result<Option<T>, serde_json::Error> {
     if body.is_empty() {
         Ok(None)
     } else {
-        read(body).map(Some)
+        decode(body).map(Some)
     }
 }
 
-async fn attempts<T>(
+async fn send_with_retries<T>(
     neon: &Neon,
     request: &Request,
     decode: fn(&[u8]) -> Result<T, serde_json::Error>,
-    limits: Limits,
+    options: CallOptions,
 ) -> Result<T, Error> {
-    let Limits {
-        deadline,
+    let CallOptions {
+        timeout,
         permit,
         not_after,
-    } = limits;
+    } = options;
     let route = request.route;
     let mut permit = match permit.filter(|permit| permit.belongs_to(neon.quota(), route)) {
         Some(permit) => permit,
-        None => first_turn(neon, request, not_after).await?,
+        None => acquire_initial_permit(neon, request, not_after).await?,
     };
-    let deadline = Instant::now() + deadline.unwrap_or(neon.call_deadline());
+    let deadline = Instant::now() + timeout.unwrap_or(neon.call_timeout());
     let mut requests = 0;
     loop {
         if not_after.is_some_and(|not_after| Instant::now() > not_after) {
             return Err(Error::new(route, ErrorKind::NotSent));
         }
         let request_id = Uuid::new_v4();
-        let begun = Instant::now();
+        let started = Instant::now();
         let granted_at = permit.spend();
         requests += 1;
-        let end = once(
+        let result = send_once(
             neon,
             request,
             decode,
             request_id,
             not_after,
-            attempt_deadline(begun, deadline, route.is_idempotent()),
+            attempt_deadline(started, deadline, route.is_idempotent()),
         )
         .await;
-        let elapsed = begun.elapsed();
-        let (failed, again) = match end {
-            Ok(answer) => {
+        let elapsed = started.elapsed();
+        let (error, decision) = match result {
+            Ok(value) => {
                 neon.observer().request(route, Outcome::Success, elapsed);
-                return Ok(answer);
+                return Ok(value);
             }
-            Err(failed) => failed,
+            Err(failure) => failure,
         };
-        let error = failed.with_request(request_id, requests);
+        let error = error.with_request(request_id, requests);
         neon.observer()
             .request(route, Outcome::Failure(error.kind()), elapsed);
-        debug!(neon.route = %route, neon.request_id = %request_id, neon.outcome = %error.kind(), "A request to Neon failed");
-        if let Again::NextTurn { pause } = again {
-            let fraction = neon.quota().slow(granted_at, pause);
-            neon.observer().slowed(route, fraction);
+        debug!(neon.route = %route, neon.request_id = %request_id, neon.outcome = %error.kind(), "request to Neon failed");
+        if let RetryDecision::WaitForQuota { pause } = decision {
+            let fraction = neon.quota().throttle(granted_at, pause);
+            neon.observer().throttled(route, fraction);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let Some(pause) = retry::pause(again, requests, left, rand::random()) else {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let Some(pause) = retry::pause(decision, requests, remaining, rand::random()) else {
             return Err(error);
         };
         sleep(pause).await;
-        permit = match timeout_at(deadline, turn(neon, request)).await {
+        permit = match timeout_at(deadline, acquire_permit(neon, request)).await {
             Ok(permit) => permit,
             Err(_elapsed) => return Err(error),
         };
     }
 }
 
-/// An idempotent request may hang and be made again: it gets half of the time that is left. One that cannot be repeated gets all.
+/// An attempt of an idempotent request gets half of the remaining time, so that a request that
+/// hangs can be retried. A request that is not retried gets all of it.
 fn attempt_deadline(now: Instant, deadline: Instant, idempotent: bool) -> Instant {
     if idempotent {
         now + deadline.saturating_duration_since(now) / 2
@@ -178,62 +181,65 @@ fn attempt_deadline(now: Instant, deadline: Instant, idempotent: bool) -> Instan
     }
 }
 
-async fn once<T>(
+async fn send_once<T>(
     neon: &Neon,
     request: &Request,
     decode: fn(&[u8]) -> Result<T, serde_json::Error>,
     request_id: Uuid,
     not_after: Option<Instant>,
     deadline: Instant,
-) -> Result<T, (Error, Again)> {
+) -> Result<T, (Error, RetryDecision)> {
     let route = request.route;
-    let Failed { failure, cause } =
-        match transport::send(neon.http(), request, request_id, not_after, deadline).await {
-            Ok(answer) => match decode(&answer.body) {
-                Ok(value) => return Ok(value),
-                Err(error) => {
-                    let (kind, again) = retry::judge(
-                        route.is_idempotent(),
-                        &Failure::Unreadable {
-                            status: answer.status,
-                        },
-                    );
-                    let error = Error::new(route, kind)
-                        .with_status(answer.status)
-                        .with_source(DecodeError::from(error));
-                    return Err((error, again));
-                }
-            },
-            Err(failed) => failed,
-        };
-    let (kind, again) = retry::judge(route.is_idempotent(), &failure);
+    let FailedAttempt {
+        error: attempt_error,
+        cause,
+    } = match transport::send(neon.http(), request, request_id, not_after, deadline).await {
+        Ok(response) => match decode(&response.body) {
+            Ok(value) => return Ok(value),
+            Err(error) => {
+                let (kind, decision) = retry::classify(
+                    route.is_idempotent(),
+                    &AttemptError::InvalidResponse {
+                        status: response.status,
+                    },
+                );
+                let error = Error::new(route, kind)
+                    .with_status(response.status)
+                    .with_source(DecodeError::from(error));
+                return Err((error, decision));
+            }
+        },
+        Err(failed) => failed,
+    };
+    let (kind, decision) = retry::classify(route.is_idempotent(), &attempt_error);
     let mut error = Error::new(route, kind);
-    match &failure {
-        Failure::Answered { status, body, .. } => {
-            error = error.with_answer(*status, &neon.without_secrets(body));
+    match &attempt_error {
+        AttemptError::ErrorResponse { status, body, .. } => {
+            error = error.with_response(*status, &neon.redacted(body));
         }
-        Failure::Unreadable { status } => error = error.with_status(*status),
+        AttemptError::InvalidResponse { status } => error = error.with_status(*status),
         _ => {}
     }
     if let Some(cause) = cause {
         error = error.with_source(cause);
     }
-    Err((error, again))
+    Err((error, decision))
 }
 
-/// The first turn, for which a call waits longer than for an answer: a fleet that starts at once takes minutes to go through.
-async fn first_turn(
+/// Acquires the permit for the first request. This may take much longer than the call itself,
+/// because a large number of simultaneous calls takes minutes to pass through the quota.
+async fn acquire_initial_permit(
     neon: &Neon,
     request: &Request,
     not_after: Option<Instant>,
 ) -> Result<Permit, Error> {
-    let limit = Instant::now() + neon.queue_deadline();
-    let limit = not_after.map_or(limit, |not_after| limit.min(not_after));
-    timeout_at(limit, turn(neon, request))
+    let deadline = Instant::now() + neon.queue_timeout();
+    let deadline = not_after.map_or(deadline, |not_after| deadline.min(not_after));
+    timeout_at(deadline, acquire_permit(neon, request))
         .await
         .map_err(|_elapsed| Error::new(request.route, ErrorKind::NotSent))
 }
 
-async fn turn(neon: &Neon, request: &Request) -> Permit {
-    neon.turn(request.route).await
+async fn acquire_permit(neon: &Neon, request: &Request) -> Permit {
+    neon.acquire_permit(request.route).await
 }

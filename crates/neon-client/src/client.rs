@@ -1,4 +1,4 @@
-//! The client of one account: what all its calls share.
+//! The client of one account and the state that all its calls share.
 
 mod builder;
 mod redact;
@@ -17,13 +17,14 @@ use crate::{
     Organizations, Permit, Priority, Projects, Regions, Roles, Route, Users,
     ids::{BranchId, OrgId, ProjectId},
     model::ErrorBody,
-    quota::Quota,
+    quota::QuotaLimiter,
     transport::Request,
 };
 
-pub use self::builder::{BASE_URL, BuildError, CALL_DEADLINE, NeonBuilder, QUEUE_DEADLINE};
+pub use self::builder::{BASE_URL, BuildError, CALL_TIMEOUT, NeonBuilder, QUEUE_TIMEOUT};
 
-/// A client of the API for one account. Clones are cheap, and share connections and the account's quota.
+/// Client of the Neon API for one account. Clones are cheap and share connections and the account's
+/// quota.
 #[derive(Clone)]
 pub struct Neon {
     shared: Arc<Shared>,
@@ -36,71 +37,73 @@ struct Shared {
     base_url: Url,
     org_id: Option<OrgId>,
     api_key: SecretString,
-    /// The header with the key. It goes with each request, since the HTTP client outlives a key.
+    /// The `Authorization` header. It is added to each request rather than to the HTTP client,
+    /// because the HTTP client is kept when the key is rotated.
     authorization: HeaderValue,
-    quota: Arc<Quota>,
-    call_deadline: Duration,
-    queue_deadline: Duration,
+    quota: Arc<QuotaLimiter>,
+    call_timeout: Duration,
+    queue_timeout: Duration,
     observer: Arc<dyn Observer>,
 }
 
 impl Neon {
-    /// A client to be. Only [`NeonBuilder::api_key`] must be set.
+    /// Returns a builder. Only [`NeonBuilder::api_key`] is required.
     pub fn builder() -> NeonBuilder {
         NeonBuilder::default()
     }
 
-    /// Projects.
+    /// Returns the calls for projects.
     pub fn projects(&self) -> Projects {
         Projects::new(self.clone())
     }
 
-    /// The operations of a project.
+    /// Returns the calls for the operations of a project.
     pub fn operations(&self, project: &ProjectId) -> Operations {
         Operations::new(self.clone(), project.clone())
     }
 
-    /// The computes of a project.
+    /// Returns the calls for the compute endpoints of a project.
     pub fn endpoints(&self, project: &ProjectId) -> Endpoints {
         Endpoints::new(self.clone(), project.clone())
     }
 
-    /// The branches of a project.
+    /// Returns the calls for the branches of a project.
     pub fn branches(&self, project: &ProjectId) -> Branches {
         Branches::new(self.clone(), project.clone())
     }
 
-    /// The databases of a branch.
+    /// Returns the calls for the databases of a branch.
     pub fn databases(&self, project: &ProjectId, branch: &BranchId) -> Databases {
         Databases::new(self.clone(), project.clone(), branch.clone())
     }
 
-    /// The roles of a branch.
+    /// Returns the calls for the roles of a branch.
     pub fn roles(&self, project: &ProjectId, branch: &BranchId) -> Roles {
         Roles::new(self.clone(), project.clone(), branch.clone())
     }
 
-    /// What projects and branches used up.
+    /// Returns the calls for the consumption of projects and branches.
     pub fn consumption(&self) -> Consumption {
         Consumption::new(self.clone())
     }
 
-    /// Where projects can be.
+    /// Returns the calls for regions.
     pub fn regions(&self) -> Regions {
         Regions::new(self.clone())
     }
 
-    /// Who holds the key.
+    /// Returns the calls for the current user.
     pub fn users(&self) -> Users {
         Users::new(self.clone())
     }
 
-    /// Their organizations.
+    /// Returns the calls for organizations.
     pub fn organizations(&self) -> Organizations {
         Organizations::new(self.clone())
     }
 
-    /// The same client, whose calls wait for their turn with this priority. The default is [`Priority::Interactive`].
+    /// Returns a client whose calls acquire permits with the given priority. The default is
+    /// [`Priority::Interactive`].
     #[must_use]
     pub fn with_priority(&self, priority: Priority) -> Self {
         Self {
@@ -109,10 +112,11 @@ impl Neon {
         }
     }
 
-    /// The same account with another key, after a rotation. The quota is the account's, so both share it.
+    /// Returns a client of the same account that uses another API key, for key rotation. Both
+    /// clients share the account's quota.
     ///
     /// # Errors
-    /// When the key is empty, or cannot stand in an HTTP header.
+    /// If the key is empty or contains characters that are not allowed in an HTTP header.
     pub fn with_api_key(&self, api_key: SecretString) -> Result<Self, BuildError> {
         Ok(self.with(Shared {
             authorization: builder::authorization(&api_key)?,
@@ -121,7 +125,8 @@ impl Neon {
         }))
     }
 
-    /// The same account, working in another organization. The quota is the account's, so both share it.
+    /// Returns a client of the same account that uses another organization. Both clients share the
+    /// account's quota.
     #[must_use]
     pub fn with_org_id(&self, org_id: impl Into<Option<OrgId>>) -> Self {
         self.with(Shared {
@@ -137,28 +142,29 @@ impl Neon {
         }
     }
 
-    /// Waits for a turn in the account's quota, to be spent by one call. For calls that cannot be repeated: the caller can record
-    /// what it is about to do after the wait, not before.
+    /// Waits for a permit from the account's quota that can be passed to a call. Use it for calls
+    /// that cannot be repeated: the caller can record its intent after the wait instead of before
+    /// it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotSent`] when the turn does not come within the queue's deadline.
+    /// [`ErrorKind::NotSent`] if no permit is available within the queue timeout.
     pub async fn reserve(&self, route: Route) -> Result<Permit, Error> {
-        timeout(self.shared.queue_deadline, self.turn(route))
+        timeout(self.shared.queue_timeout, self.acquire_permit(route))
             .await
             .map_err(|_elapsed| Error::new(route, ErrorKind::NotSent))
     }
 
-    /// Where the API is, with a trailing slash.
+    /// Base URL of the API, with a trailing slash.
     pub fn base_url(&self) -> &Url {
         &self.shared.base_url
     }
 
-    /// The organization that new projects belong to and lists are of, where one was set.
+    /// The organization of new projects and lists, if one is set.
     pub fn org_id(&self) -> Option<&OrgId> {
         self.shared.org_id.as_ref()
     }
 
-    pub(crate) async fn turn(&self, route: Route) -> Permit {
+    pub(crate) async fn acquire_permit(&self, route: Route) -> Permit {
         let permit = self.shared.quota.acquire(route, self.priority).await;
         self.shared
             .observer
@@ -170,7 +176,7 @@ impl Neon {
         &self.shared.http
     }
 
-    pub(crate) fn quota(&self) -> &Arc<Quota> {
+    pub(crate) fn quota(&self) -> &Arc<QuotaLimiter> {
         &self.shared.quota
     }
 
@@ -178,15 +184,16 @@ impl Neon {
         &*self.shared.observer
     }
 
-    pub(crate) fn call_deadline(&self) -> Duration {
-        self.shared.call_deadline
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.shared.call_timeout
     }
 
-    pub(crate) fn queue_deadline(&self) -> Duration {
-        self.shared.queue_deadline
+    pub(crate) fn queue_timeout(&self) -> Duration {
+        self.shared.queue_timeout
     }
 
-    /// A request to `route`, with `parameters` in the places that its template has for them, in their order.
+    /// Builds a request to `route`. `parameters` replace the placeholders of the route's template
+    /// in order.
     pub(crate) fn request(&self, route: Route, parameters: &[&str]) -> Request {
         let mut url = self.shared.base_url.clone();
         let mut parameters = parameters.iter();
@@ -208,14 +215,15 @@ impl Neon {
         }
     }
 
-    /// The same with a body.
+    /// Builds a request to `route` with a JSON body.
     pub(crate) fn request_with(
         &self,
         route: Route,
         parameters: &[&str],
         body: &impl Serialize,
     ) -> Request {
-        // Bodies are structs of strings, numbers and lists: writing them as JSON cannot fail. An empty body would be refused.
+        // Serializing cannot fail, because bodies are structs of strings, numbers and lists. The
+        // API would reject the empty fallback.
         let body = serde_json::to_vec(body)
             .map(Bytes::from)
             .unwrap_or_default();
@@ -225,12 +233,12 @@ impl Neon {
         }
     }
 
-    /// What the API said, should it repeat what must not be shown.
-    pub(crate) fn without_secrets(&self, body: &ErrorBody) -> ErrorBody {
-        let hide = |text: &str| redact::hide_secrets(text, self.shared.api_key.expose_secret());
+    /// Returns the error body with secrets redacted, in case the API repeats one.
+    pub(crate) fn redacted(&self, body: &ErrorBody) -> ErrorBody {
+        let redact = |text: &str| redact::redact_secrets(text, self.shared.api_key.expose_secret());
         ErrorBody {
-            code: hide(&body.code),
-            message: hide(&body.message),
+            code: redact(&body.code),
+            message: redact(&body.message),
             request_id: None,
         }
     }
@@ -258,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_works_with_and_without_its_last_slash() {
+    fn a_base_url_works_with_and_without_a_trailing_slash() {
         for base_url in ["http://127.0.0.1:1/api/v2", "http://127.0.0.1:1/api/v2/"] {
             let request = neon(base_url).request(Route::GetProject, &["calm-sea-1"]);
             assert_eq!(
@@ -270,7 +278,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_never_leaves_its_segment_of_the_path(name in any::<String>()) {
+        fn a_name_is_always_encoded_as_one_path_segment(name in any::<String>()) {
             let Ok(role) = name.parse::<crate::ids::RoleName>() else { return Ok(()) };
             let neon = neon("http://127.0.0.1:1/api/v2"); let url = neon.request(Route::RevealRolePassword, &["p-1", "br-1", role.as_str()]).url;
             let segments: Vec<_> = url.path_segments().unwrap().collect();

@@ -1,11 +1,12 @@
-//! Calls about what projects and branches used up. They wake no compute, and have a quota of their own of about 30 a minute.
+//! Calls for the consumption of projects and branches. They do not wake a compute, and Neon limits
+//! them separately to about 30 requests per minute.
 
 use futures::Stream;
 use jiff::Timestamp;
 
 use crate::{
     Call, Error, Neon, Route,
-    call::read,
+    call::decode,
     ids::{BranchId, OrgId, ProjectId},
     model::{
         BranchConsumption, BranchConsumptionPage, Granularity, Metric, ProjectConsumption,
@@ -14,12 +15,12 @@ use crate::{
     pages::{items, pages},
 };
 
-/// The most projects on one page of consumption.
-pub const CONSUMPTION_PROJECTS_PER_PAGE_MAX: u16 = 100;
-/// The most branches on one page of consumption.
-pub const CONSUMPTION_BRANCHES_PER_PAGE_MAX: u16 = 1_000;
+/// Maximum number of projects per page of consumption.
+pub const MAX_CONSUMPTION_PROJECTS_PER_PAGE: u16 = 100;
+/// Maximum number of branches per page of consumption.
+pub const MAX_CONSUMPTION_BRANCHES_PER_PAGE: u16 = 1_000;
 
-/// What is asked about consumption: all of it is needed.
+/// Query for consumption. All fields are required.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumptionQuery {
     org_id: OrgId,
@@ -30,7 +31,8 @@ pub struct ConsumptionQuery {
 }
 
 impl ConsumptionQuery {
-    /// This metric of this organization's projects, between two moments, in steps of this length. The API rounds both moments to a step.
+    /// Queries one metric of an organization's projects between two times at the given granularity.
+    /// The API rounds both times to the granularity.
     pub fn new(
         org_id: OrgId,
         from: Timestamp,
@@ -47,9 +49,9 @@ impl ConsumptionQuery {
         }
     }
 
-    /// The same with another metric too.
+    /// Adds a metric.
     #[must_use]
-    pub fn and(mut self, metric: Metric) -> Self {
+    pub fn metric(mut self, metric: Metric) -> Self {
         if !self.metrics.contains(&metric) {
             self.metrics.push(metric);
         }
@@ -57,7 +59,7 @@ impl ConsumptionQuery {
     }
 }
 
-/// Calls about consumption. See [`Neon::consumption`].
+/// Calls for consumption. See [`Neon::consumption`].
 #[derive(Debug, Clone)]
 pub struct Consumption {
     neon: Neon,
@@ -68,31 +70,31 @@ impl Consumption {
         Self { neon }
     }
 
-    /// What projects used up: `GET /consumption_history/v2/projects`.
+    /// Returns the consumption of projects: `GET /consumption_history/v2/projects`.
     pub fn projects(&self, query: ConsumptionQuery) -> ListProjectConsumption {
         ListProjectConsumption {
             neon: self.neon.clone(),
             query,
-            limit: CONSUMPTION_PROJECTS_PER_PAGE_MAX,
+            limit: MAX_CONSUMPTION_PROJECTS_PER_PAGE,
             projects: Vec::new(),
         }
     }
 
-    /// What the branches of a project used up: `GET /consumption_history/v2/branches`.
+    /// Returns the consumption of a project's branches: `GET /consumption_history/v2/branches`.
     pub fn branches(&self, project: ProjectId, query: ConsumptionQuery) -> ListBranchConsumption {
         ListBranchConsumption {
             neon: self.neon.clone(),
             query,
-            limit: CONSUMPTION_BRANCHES_PER_PAGE_MAX,
+            limit: MAX_CONSUMPTION_BRANCHES_PER_PAGE,
             projects: vec![project],
             branches: Vec::new(),
         }
     }
 }
 
-/// What projects used up, to be read. See [`Consumption::projects`].
+/// Request for the consumption of projects. See [`Consumption::projects`].
 #[derive(Debug, Clone)]
-#[must_use = "nothing is read before `pages` or `items` is polled"]
+#[must_use = "no request is sent until `pages` or `items` is polled"]
 pub struct ListProjectConsumption {
     neon: Neon,
     query: ConsumptionQuery,
@@ -101,19 +103,21 @@ pub struct ListProjectConsumption {
 }
 
 impl ListProjectConsumption {
-    /// How many projects a page shall have, 1 to [`CONSUMPTION_PROJECTS_PER_PAGE_MAX`], which is the default.
+    /// Sets the number of projects per page, from 1 to [`MAX_CONSUMPTION_PROJECTS_PER_PAGE`], which
+    /// is the default.
     pub fn limit(mut self, projects: u16) -> Self {
-        self.limit = projects.clamp(1, CONSUMPTION_PROJECTS_PER_PAGE_MAX);
+        self.limit = projects.clamp(1, MAX_CONSUMPTION_PROJECTS_PER_PAGE);
         self
     }
 
-    /// Only these projects; the API takes up to 100.
+    /// Restricts the list to these projects. The API accepts up to 100.
     pub fn only(mut self, projects: impl IntoIterator<Item = ProjectId>) -> Self {
         self.projects = projects.into_iter().collect();
         self
     }
 
-    /// The pages, each read when it is asked for. The list is complete only if the stream ends without an error.
+    /// Returns a stream of pages. Each page is requested when the stream is polled. The list is
+    /// complete only if the stream ends without an error.
     pub fn pages(self) -> impl Stream<Item = Result<ProjectConsumptionPage, Error>> + Send {
         pages(move |cursor| {
             let route = Route::ListProjectConsumption;
@@ -125,19 +129,20 @@ impl ListProjectConsumption {
                 cursor,
                 &[("project_ids", join(&self.projects))],
             );
-            Call::new(self.neon.clone(), request, read)
+            Call::new(self.neon.clone(), request, decode)
         })
     }
 
-    /// The projects, one by one. The list is complete only if the stream ends without an error.
+    /// Returns a stream of the projects. The list is complete only if the stream ends without an
+    /// error.
     pub fn items(self) -> impl Stream<Item = Result<ProjectConsumption, Error>> + Send {
         items(self.pages(), |page| page.projects)
     }
 }
 
-/// What branches used up, to be read. See [`Consumption::branches`].
+/// Request for the consumption of branches. See [`Consumption::branches`].
 #[derive(Debug, Clone)]
-#[must_use = "nothing is read before `pages` or `items` is polled"]
+#[must_use = "no request is sent until `pages` or `items` is polled"]
 pub struct ListBranchConsumption {
     neon: Neon,
     query: ConsumptionQuery,
@@ -147,25 +152,27 @@ pub struct ListBranchConsumption {
 }
 
 impl ListBranchConsumption {
-    /// How many branches a page shall have, 1 to [`CONSUMPTION_BRANCHES_PER_PAGE_MAX`], which is the default.
+    /// Sets the number of branches per page, from 1 to [`MAX_CONSUMPTION_BRANCHES_PER_PAGE`], which
+    /// is the default.
     pub fn limit(mut self, branches: u16) -> Self {
-        self.limit = branches.clamp(1, CONSUMPTION_BRANCHES_PER_PAGE_MAX);
+        self.limit = branches.clamp(1, MAX_CONSUMPTION_BRANCHES_PER_PAGE);
         self
     }
 
-    /// The branches of this project too; the API takes up to 100 projects.
-    pub fn and_of(mut self, project: ProjectId) -> Self {
+    /// Adds the branches of another project. The API accepts up to 100 projects.
+    pub fn and_project(mut self, project: ProjectId) -> Self {
         self.projects.push(project);
         self
     }
 
-    /// Only these branches; the API takes up to 100.
+    /// Restricts the list to these branches. The API accepts up to 100.
     pub fn only(mut self, branches: impl IntoIterator<Item = BranchId>) -> Self {
         self.branches = branches.into_iter().collect();
         self
     }
 
-    /// The pages, each read when it is asked for. The list is complete only if the stream ends without an error.
+    /// Returns a stream of pages. Each page is requested when the stream is polled. The list is
+    /// complete only if the stream ends without an error.
     pub fn pages(self) -> impl Stream<Item = Result<BranchConsumptionPage, Error>> + Send {
         pages(move |cursor| {
             let route = Route::ListBranchConsumption;
@@ -174,11 +181,12 @@ impl ListBranchConsumption {
                 ("branch_ids", join(&self.branches)),
             ];
             let request = request(&self.neon, route, &self.query, self.limit, cursor, &ids);
-            Call::new(self.neon.clone(), request, read)
+            Call::new(self.neon.clone(), request, decode)
         })
     }
 
-    /// The branches, one by one. The list is complete only if the stream ends without an error.
+    /// Returns a stream of the branches. The list is complete only if the stream ends without an
+    /// error.
     pub fn items(self) -> impl Stream<Item = Result<BranchConsumption, Error>> + Send {
         items(self.pages(), |page| page.branches)
     }
@@ -212,7 +220,7 @@ fn request(
     request
 }
 
-/// Values with commas between them; nothing where there are none.
+/// Joins the values with commas. Returns `None` if there are none.
 fn join(values: &[impl ToString]) -> Option<String> {
     let values: Vec<_> = values.iter().map(ToString::to_string).collect();
     (!values.is_empty()).then(|| values.join(","))

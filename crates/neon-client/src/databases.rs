@@ -1,8 +1,8 @@
-//! Calls about the databases of a branch.
+//! Calls for the databases of a branch.
 
 use crate::{
     Call, Neon, Route,
-    call::{read, read_unless_gone},
+    call::{decode, decode_optional},
     ids::{BranchId, DatabaseName, ProjectId},
     model::{
         CreateDatabase, Database, DatabaseEnvelope, DatabaseList, DatabaseOperations,
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Calls about the databases of a branch. See [`Neon::databases`].
+/// Calls for the databases of a branch. See [`Neon::databases`].
 #[derive(Debug, Clone)]
 pub struct Databases {
     neon: Neon,
@@ -35,37 +35,41 @@ impl Databases {
         ]
     }
 
-    /// Makes one: `POST /projects/{project_id}/branches/{branch_id}/databases`. It is never sent again when its fate is unknown.
+    /// Creates a database: `POST /projects/{project_id}/branches/{branch_id}/databases`. Not
+    /// retried if the outcome of the request is unknown.
     pub fn create(&self, database: CreateDatabase) -> Call<DatabaseOperations> {
         let parameters = [self.project.as_str(), self.branch.as_str()];
         let body = DatabaseEnvelope { database };
         let request = self
             .neon
             .request_with(Route::CreateDatabase, &parameters, &body);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// All of them: `GET /projects/{project_id}/branches/{branch_id}/databases`.
+    /// Lists the databases: `GET /projects/{project_id}/branches/{branch_id}/databases`.
     pub fn list(&self) -> Call<Vec<Database>> {
         let parameters = [self.project.as_str(), self.branch.as_str()];
         let request = self.neon.request(Route::ListDatabases, &parameters);
         Call::new(self.neon.clone(), request, |body| {
-            read::<DatabaseList>(body).map(|list| list.databases)
+            decode::<DatabaseList>(body).map(|list| list.databases)
         })
     }
 
-    /// One of them: `GET /projects/{project_id}/branches/{branch_id}/databases/{database_name}`.
+    /// Returns one database:
+    /// `GET /projects/{project_id}/branches/{branch_id}/databases/{database_name}`.
     pub fn get(&self, database: &DatabaseName) -> Call<Database> {
         let request = self
             .neon
             .request(Route::GetDatabase, &self.parameters(database));
         Call::new(self.neon.clone(), request, |body| {
-            read::<DatabaseEnvelope>(body).map(|envelope| envelope.database)
+            decode::<DatabaseEnvelope>(body).map(|envelope| envelope.database)
         })
     }
 
-    /// Changes one: `PATCH /projects/{project_id}/branches/{branch_id}/databases/{database_name}`. A change of its name that is sent
-    /// again, because the first answer was lost, ends as [`NotFound`](crate::ErrorKind::NotFound) with more than one
+    /// Updates a database:
+    /// `PATCH /projects/{project_id}/branches/{branch_id}/databases/{database_name}`. If a rename
+    /// is retried because the first response was lost, the call fails with
+    /// [`NotFound`](crate::ErrorKind::NotFound) and more than one
     /// [request](crate::Error::requests).
     pub fn update(
         &self,
@@ -76,15 +80,16 @@ impl Databases {
         let request =
             self.neon
                 .request_with(Route::UpdateDatabase, &self.parameters(database), &body);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// Removes one with all that is in it: `DELETE /projects/{project_id}/branches/{branch_id}/databases/{database_name}`. `None` says
-    /// that it was gone already.
+    /// Deletes a database and its contents:
+    /// `DELETE /projects/{project_id}/branches/{branch_id}/databases/{database_name}`. Returns
+    /// `None` if the database did not exist.
     pub fn delete(&self, database: &DatabaseName) -> Call<Option<DatabaseOperations>> {
         let request = self
             .neon
             .request(Route::DeleteDatabase, &self.parameters(database));
-        Call::new(self.neon.clone(), request, read_unless_gone)
+        Call::new(self.neon.clone(), request, decode_optional)
     }
 }

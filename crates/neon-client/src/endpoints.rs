@@ -1,8 +1,8 @@
-//! Calls about a project's computes.
+//! Calls for the compute endpoints of a project.
 
 use crate::{
     Call, Neon, Route,
-    call::{read, read_unless_gone},
+    call::{decode, decode_optional},
     ids::{EndpointId, ProjectId},
     model::{
         CreateEndpoint, Endpoint, EndpointEnvelope, EndpointList, EndpointOperations,
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Calls about a project's computes. See [`Neon::endpoints`].
+/// Calls for the compute endpoints of a project. See [`Neon::endpoints`].
 #[derive(Debug, Clone)]
 pub struct Endpoints {
     neon: Neon,
@@ -26,37 +26,38 @@ impl Endpoints {
         [self.project.as_str(), endpoint.as_str()]
     }
 
-    /// Makes one: `POST /projects/{project_id}/endpoints`. It is never sent again when its fate is unknown.
+    /// Creates a compute: `POST /projects/{project_id}/endpoints`. Not retried if the outcome of
+    /// the request is unknown.
     pub fn create(&self, endpoint: CreateEndpoint) -> Call<EndpointOperations> {
         let body = EndpointEnvelope { endpoint };
         let request =
             self.neon
                 .request_with(Route::CreateEndpoint, &[self.project.as_str()], &body);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// All of them: `GET /projects/{project_id}/endpoints`.
+    /// Lists the computes: `GET /projects/{project_id}/endpoints`.
     pub fn list(&self) -> Call<Vec<Endpoint>> {
         let request = self
             .neon
             .request(Route::ListEndpoints, &[self.project.as_str()]);
         Call::new(self.neon.clone(), request, |body| {
-            read::<EndpointList>(body).map(|list| list.endpoints)
+            decode::<EndpointList>(body).map(|list| list.endpoints)
         })
     }
 
-    /// One of them: `GET /projects/{project_id}/endpoints/{endpoint_id}`.
+    /// Returns one compute: `GET /projects/{project_id}/endpoints/{endpoint_id}`.
     pub fn get(&self, endpoint: &EndpointId) -> Call<Endpoint> {
         let request = self
             .neon
             .request(Route::GetEndpoint, &self.parameters(endpoint));
         Call::new(self.neon.clone(), request, |body| {
-            read::<EndpointEnvelope>(body).map(|envelope| envelope.endpoint)
+            decode::<EndpointEnvelope>(body).map(|envelope| envelope.endpoint)
         })
     }
 
-    /// Changes one: `PATCH /projects/{project_id}/endpoints/{endpoint_id}`. Values are set, not added: the call is idempotent. It
-    /// wakes an idle compute for a while.
+    /// Updates a compute: `PATCH /projects/{project_id}/endpoints/{endpoint_id}`. The call is
+    /// idempotent, because it sets values. It wakes a suspended compute for some time.
     pub fn update(
         &self,
         endpoint: &EndpointId,
@@ -67,34 +68,37 @@ impl Endpoints {
             &self.parameters(endpoint),
             &EndpointEnvelope { endpoint: changes },
         );
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// Removes one: `DELETE /projects/{project_id}/endpoints/{endpoint_id}`. `None` says that it was gone already.
+    /// Deletes a compute: `DELETE /projects/{project_id}/endpoints/{endpoint_id}`. Returns `None`
+    /// if the compute did not exist.
     pub fn delete(&self, endpoint: &EndpointId) -> Call<Option<EndpointOperations>> {
         let request = self
             .neon
             .request(Route::DeleteEndpoint, &self.parameters(endpoint));
-        Call::new(self.neon.clone(), request, read_unless_gone)
+        Call::new(self.neon.clone(), request, decode_optional)
     }
 
-    /// Starts one: `POST /projects/{project_id}/endpoints/{endpoint_id}/start`. It takes connections when the operations are over.
+    /// Starts a compute: `POST /projects/{project_id}/endpoints/{endpoint_id}/start`. It accepts
+    /// connections when the returned operations have finished.
     pub fn start(&self, endpoint: &EndpointId) -> Call<EndpointOperations> {
         self.act(Route::StartEndpoint, endpoint)
     }
 
-    /// Suspends one: `POST /projects/{project_id}/endpoints/{endpoint_id}/suspend`. Its connections end; the next one wakes it.
+    /// Suspends a compute: `POST /projects/{project_id}/endpoints/{endpoint_id}/suspend`. Its
+    /// connections are closed; the next connection wakes it.
     pub fn suspend(&self, endpoint: &EndpointId) -> Call<EndpointOperations> {
         self.act(Route::SuspendEndpoint, endpoint)
     }
 
-    /// Suspends one and starts it again: `POST /projects/{project_id}/endpoints/{endpoint_id}/restart`.
+    /// Restarts a compute: `POST /projects/{project_id}/endpoints/{endpoint_id}/restart`.
     pub fn restart(&self, endpoint: &EndpointId) -> Call<EndpointOperations> {
         self.act(Route::RestartEndpoint, endpoint)
     }
 
     fn act(&self, route: Route, endpoint: &EndpointId) -> Call<EndpointOperations> {
         let request = self.neon.request(route, &self.parameters(endpoint));
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a call.
+//! Errors of calls.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,46 +7,54 @@ use uuid::Uuid;
 
 use crate::{Route, model::ErrorBody};
 
-/// The kind of an error: what the caller can do about it.
+/// Kind of an error. It tells the caller how to react.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The key is unknown, or may not do this (401, 403).
+    /// The API key is invalid or does not permit the call (401, 403).
     Auth,
-    /// There is no such thing (404). After a deletion that was sent again, the first may have worked: see [`Error::requests`].
+    /// The resource does not exist (404). If a deletion was retried, the first request may have
+    /// deleted it: see [`Error::requests`].
     NotFound,
-    /// An operation runs in the project (423), and still did when the time was up. Nothing was done.
+    /// An operation is running in the project (423) and did not finish before the timeout. The
+    /// request had no effect.
     Locked,
-    /// The account made too many requests (429). Nothing was done. The client has slowed itself down already.
+    /// The account exceeded its rate limit (429). The request had no effect. The client has already
+    /// reduced its request rate.
     RateLimited {
-        /// How long the API asked to wait.
+        /// Value of the `Retry-After` header.
         retry_after: Option<Duration>,
     },
-    /// A limit of the plan or the account is reached (402, or 403 and 422 with such a code). Only a person can mend it.
+    /// A limit of the plan or the account is reached (402, or 403 and 422 with a matching code).
+    /// Requires manual intervention.
     LimitExceeded,
-    /// The request is wrong (400, 422 and other 4xx). Only a change of it can mend it.
+    /// The request is invalid (400, 422 and other 4xx). A retry without changes fails again.
     Invalid,
-    /// It collides with what is there (409).
+    /// The request conflicts with the current state (409).
     Conflict,
-    /// What it needs is not so (412): the password to be revealed is not stored.
+    /// A precondition is not met (412), for example when the password to reveal is not stored.
     PreconditionFailed,
-    /// The API cannot serve now. Nothing was done, or the call is idempotent: it may be made again.
+    /// The API is unavailable. The call can be retried, because the request had no effect or is
+    /// idempotent.
     Unavailable {
-        /// Whether a request reached the API. If not, there was no connection.
+        /// Whether a request was sent. If `false`, no connection could be established.
         sent: bool,
     },
-    /// The request was sent and its fate is unknown: it may have worked, may still work later, or may have failed. It was not sent
-    /// again and must not be, before the caller has looked.
+    /// The request was sent and its outcome is unknown: it may have succeeded, may still succeed,
+    /// or may have failed. The client did not retry it. The caller must check the outcome before it
+    /// repeats the call.
     Ambiguous,
-    /// The answer is not what the API documents: no JSON, or none of the expected shape. Something else may stand in its place.
-    NotJson,
-    /// It was not sent: its time was over before it was written, or its turn in the quota did not come in time. Nothing was done.
+    /// The response is not what the API documents: it is not JSON or has another structure. Another
+    /// service may be listening at the base URL.
+    InvalidResponse,
+    /// The request was not sent, because `not_after` passed or no quota permit became available in
+    /// time. It had no effect.
     NotSent,
-    /// An idempotent call got no answer in time. It may have worked, and may be made again.
-    Deadline,
+    /// An idempotent call got no response in time. It may have had an effect and can be retried.
+    Timeout,
 }
 
 impl ErrorKind {
-    /// A word for metrics: `not_found`.
+    /// Label value for metrics, such as `not_found`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auth => "auth",
@@ -59,13 +67,14 @@ impl ErrorKind {
             Self::PreconditionFailed => "precondition_failed",
             Self::Unavailable { .. } => "unavailable",
             Self::Ambiguous => "ambiguous",
-            Self::NotJson => "not_json",
+            Self::InvalidResponse => "invalid_response",
             Self::NotSent => "not_sent",
-            Self::Deadline => "deadline",
+            Self::Timeout => "timeout",
         }
     }
 
-    /// Whether the same call may do better later, with nobody changing anything. `Ambiguous` is not among these: look first.
+    /// Whether the same call may succeed later without any change. `Ambiguous` is not transient:
+    /// the caller has to check the outcome first.
     pub const fn is_transient(self) -> bool {
         matches!(
             self,
@@ -73,27 +82,29 @@ impl ErrorKind {
                 | Self::RateLimited { .. }
                 | Self::Unavailable { .. }
                 | Self::NotSent
-                | Self::Deadline
-                | Self::NotJson
+                | Self::Timeout
+                | Self::InvalidResponse
         )
     }
 
-    const fn sentence(self) -> &'static str {
+    const fn description(self) -> &'static str {
         match self {
-            Self::Auth => "the API key is not accepted for this",
+            Self::Auth => "the API key is invalid or lacks permission",
             Self::NotFound => "not found",
             Self::Locked => "an operation is running in the project",
-            Self::RateLimited { .. } => "too many requests from this account",
-            Self::LimitExceeded => "a limit of the account is reached",
-            Self::Invalid => "the request is not valid",
-            Self::Conflict => "it conflicts with what is there",
+            Self::RateLimited { .. } => "the account is rate limited",
+            Self::LimitExceeded => "an account limit is reached",
+            Self::Invalid => "the request is invalid",
+            Self::Conflict => "the request conflicts with the current state",
             Self::PreconditionFailed => "a precondition is not met",
             Self::Unavailable { sent: true } => "the API is unavailable",
-            Self::Unavailable { sent: false } => "the API cannot be reached; nothing was sent",
-            Self::Ambiguous => "it was sent, and whether it took effect is unknown",
-            Self::NotJson => "the answer is not what the API documents",
-            Self::NotSent => "it was not sent, because its time was over",
-            Self::Deadline => "no answer in time",
+            Self::Unavailable { sent: false } => {
+                "failed to connect to the API; the request was not sent"
+            }
+            Self::Ambiguous => "the request was sent, but its outcome is unknown",
+            Self::InvalidResponse => "the response does not match the API's documentation",
+            Self::NotSent => "the request was not sent, because its time limit had passed",
+            Self::Timeout => "timed out waiting for a response",
         }
     }
 }
@@ -104,7 +115,8 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// A call that failed. Cheap to clone. It never holds a secret: no bodies, no query, no key.
+/// Error of a failed call. Cheap to clone. It never contains a secret: no bodies, no query and no
+/// API key.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -121,10 +133,10 @@ struct Inner {
 }
 
 impl Error {
-    /// The longest message and code that are kept, in characters.
-    const TEXT_CHARS_MAX: usize = 500;
+    /// Maximum length of the message and the code, in characters.
+    const MAX_TEXT_CHARS: usize = 500;
 
-    /// An error of this kind and nothing else known. The client makes its own; this is for tests of its callers.
+    /// Creates an error without details. Intended for tests of the client's callers.
     pub fn new(route: Route, kind: ErrorKind) -> Self {
         let (code, message) = (String::new(), String::new());
         Self(Box::new(Inner {
@@ -139,12 +151,13 @@ impl Error {
         }))
     }
 
-    /// The same with what the API answered. Long texts are cut, and control characters become spaces.
+    /// Adds the API's response. Long texts are truncated and control characters are replaced by
+    /// spaces.
     #[must_use]
-    pub fn with_answer(mut self, status: StatusCode, body: &ErrorBody) -> Self {
+    pub fn with_response(mut self, status: StatusCode, body: &ErrorBody) -> Self {
         self.0.status = Some(status);
-        self.0.code = tidy(&body.code);
-        self.0.message = tidy(&body.message);
+        self.0.code = sanitize(&body.code);
+        self.0.message = sanitize(&body.message);
         self
     }
 
@@ -167,42 +180,42 @@ impl Error {
         self
     }
 
-    /// What the caller can do about it.
+    /// Kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The operation that failed.
+    /// API operation that failed.
     pub fn route(&self) -> Route {
         self.0.route
     }
 
-    /// The status of the last answer, if there was one.
+    /// HTTP status of the last response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
 
-    /// The API's word for it; often empty.
+    /// Error code of the API. Often empty.
     pub fn code(&self) -> &str {
         &self.0.code
     }
 
-    /// The API's sentence about it, for people; empty without an answer.
+    /// Error message of the API. Empty if there was no response.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The `X-Request-ID` of the last request, which the API's support can look up.
+    /// `X-Request-ID` of the last request. Neon's support can look it up.
     pub fn request_id(&self) -> Option<Uuid> {
         self.0.request_id
     }
 
-    /// How many requests were begun for this call.
+    /// Number of requests that were sent or attempted for the call.
     pub fn requests(&self) -> u32 {
         self.0.requests
     }
 
-    /// How long the API asked to wait, if it did.
+    /// Value of the `Retry-After` header, if there was one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.kind {
             ErrorKind::RateLimited { retry_after } => retry_after,
@@ -211,8 +224,8 @@ impl Error {
     }
 }
 
-fn tidy(text: &str) -> String {
-    let text = text.chars().take(Error::TEXT_CHARS_MAX);
+fn sanitize(text: &str) -> String {
+    let text = text.chars().take(Error::MAX_TEXT_CHARS);
     text.map(|char| if char.is_control() { ' ' } else { char })
         .collect()
 }
@@ -228,7 +241,7 @@ impl fmt::Display for Error {
             request_id,
             ..
         } = &*self.0;
-        write!(f, "{route}: {}", kind.sentence())?;
+        write!(f, "{route}: {}", kind.description())?;
         if !message.is_empty() {
             write!(f, ": {message}")?;
         }
@@ -274,11 +287,9 @@ impl std::error::Error for Error {
     }
 }
 
-/// Why an answer could not be read. Names the place but not what stood there, which may be a secret.
+/// Decoding error. Contains the position of the error but not the content, which may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the body cannot be read as JSON of the expected shape at line {line}, column {column}: {category}"
-)]
+#[error("failed to decode the response body at line {line}, column {column}: {category}")]
 pub(crate) struct DecodeError {
     line: usize,
     column: usize,
@@ -288,10 +299,10 @@ pub(crate) struct DecodeError {
 impl From<serde_json::Error> for DecodeError {
     fn from(error: serde_json::Error) -> Self {
         let category = match error.classify() {
-            serde_json::error::Category::Io => "reading failed",
-            serde_json::error::Category::Syntax => "no JSON",
-            serde_json::error::Category::Data => "another shape",
-            serde_json::error::Category::Eof => "it ends too early",
+            serde_json::error::Category::Io => "read error",
+            serde_json::error::Category::Syntax => "invalid JSON",
+            serde_json::error::Category::Data => "unexpected structure",
+            serde_json::error::Category::Eof => "unexpected end",
         };
         Self {
             line: error.line(),
@@ -308,37 +319,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn display_says_what_happened_with_the_words_of_the_api_and_leaves_the_cause_to_source() {
+    fn display_includes_the_message_of_the_api_and_omits_the_source() {
         let body = ErrorBody {
             code: "PROJECTS_LIMIT_EXCEEDED".into(),
             message: "projects limit\nexceeded".into(),
             request_id: None,
         };
         let error = Error::new(Route::CreateProject, ErrorKind::LimitExceeded)
-            .with_answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
+            .with_response(StatusCode::UNPROCESSABLE_ENTITY, &body)
             .with_request(Uuid::nil(), 1)
             .with_source(std::io::Error::other("the cause"));
         assert_eq!(
             error.to_string(),
-            "create_project: a limit of the account is reached: projects limit exceeded \
+            "create_project: an account limit is reached: projects limit exceeded \
              (status 422, code PROJECTS_LIMIT_EXCEEDED, request 00000000-0000-0000-0000-000000000000)"
         );
         assert_eq!(error.source().unwrap().to_string(), "the cause");
     }
 
     #[test]
-    fn an_error_stays_small_beside_every_answer() {
+    fn an_error_is_as_small_as_a_pointer() {
         assert!(size_of::<Error>() <= size_of::<usize>());
     }
 
     #[test]
-    fn a_decode_error_names_the_place_but_not_what_stood_there() {
+    fn a_decode_error_contains_the_position_but_not_the_content() {
         let error =
             serde_json::from_str::<crate::model::Quota>(r#"{"logical_size_bytes": "npg_hunter2"}"#)
                 .unwrap_err();
         assert!(
             error.to_string().contains("hunter2"),
-            "serde's own text would leak"
+            "serde's message contains the value"
         );
         let error = DecodeError::from(error);
         assert!(!format!("{error} {error:?}").contains("hunter2"));

@@ -1,22 +1,23 @@
-//! Identifiers and names, checked when they are read.
+//! Identifiers and names, validated when they are parsed.
 //!
-//! Each is a type of its own, so a branch cannot stand where a project belongs, and each is safe as one segment of a URL path:
-//! never empty, never `.` or `..`, no control characters. What the alphabet leaves open is percent-encoded by the client.
+//! Each has its own type, so that a branch id cannot be used as a project id. Each is safe as a
+//! segment of a URL path: it is never empty, `.` or `..`, and contains no control characters. The
+//! client percent-encodes all other characters.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The longest identifier that the API gives out, in bytes.
-pub const ID_BYTES_MAX: usize = 60;
+/// Maximum length of an identifier, in bytes.
+pub const MAX_ID_BYTES: usize = 60;
 
-/// The longest name of a role or database that PostgreSQL keeps, in bytes.
-pub const NAME_BYTES_MAX: usize = 63;
+/// Maximum length of a role or database name in PostgreSQL, in bytes.
+pub const MAX_NAME_BYTES: usize = 63;
 
-/// Why a text is not the identifier or name it was read as.
+/// Error of parsing an identifier or name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not {what}: {rule}")]
+#[error("invalid {what} {text:?}: {rule}")]
 pub struct ParseIdError {
     what: &'static str,
     rule: &'static str,
@@ -24,30 +25,30 @@ pub struct ParseIdError {
 }
 
 impl ParseIdError {
-    /// How much of a refused text is repeated in the message, in characters.
-    const SHOWN_CHARS_MAX: usize = 80;
+    /// Number of characters of the invalid text that the message contains.
+    const MAX_SHOWN_CHARS: usize = 80;
 
     fn new(what: &'static str, rule: &'static str, text: &str) -> Self {
         Self {
             what,
             rule,
-            text: text.chars().take(Self::SHOWN_CHARS_MAX).collect(),
+            text: text.chars().take(Self::MAX_SHOWN_CHARS).collect(),
         }
     }
 }
 
-const ID_RULE: &str = "it must be 1 to 60 characters of a-z, 0-9 and -";
-const NAME_RULE: &str = "it must be 1 to 63 bytes without control characters, and not . or ..";
+const ID_RULE: &str = "must be 1 to 60 characters of a-z, 0-9 and -";
+const NAME_RULE: &str = "must be 1 to 63 bytes without control characters, and not . or ..";
 
 fn is_id(text: &str) -> bool {
-    (1..=ID_BYTES_MAX).contains(&text.len())
+    (1..=MAX_ID_BYTES).contains(&text.len())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len())
+    (1..=MAX_NAME_BYTES).contains(&text.len())
         && !matches!(text, "." | "..")
         && !text.chars().any(char::is_control)
 }
@@ -60,7 +61,7 @@ macro_rules! text_id {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The text, as it stands on the wire.
+            /// The identifier as it appears on the wire.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -111,35 +112,38 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A project: `spring-example-302709`. One tenant's database server, with its branches, computes and quota.
-    ProjectId, "a project id", is_id, ID_RULE
+    /// Id of a project, such as `spring-example-302709`.
+    ProjectId, "project id", is_id, ID_RULE
 );
 text_id!(
-    /// A branch of a project: `br-wispy-meadow-118737`.
-    BranchId, "a branch id", is_id, ID_RULE
+    /// Id of a branch, such as `br-wispy-meadow-118737`.
+    BranchId, "branch id", is_id, ID_RULE
 );
 text_id!(
-    /// A compute endpoint of a branch: `ep-silent-smoke-806639`. It is the first label of the host.
-    EndpointId, "an endpoint id", is_id, ID_RULE
+    /// Id of a compute endpoint, such as `ep-silent-smoke-806639`. It is the first label of the
+    /// endpoint's host name.
+    EndpointId, "endpoint id", is_id, ID_RULE
 );
 text_id!(
-    /// An organization, which projects belong to and are billed to: `org-cool-sea-12345678`.
-    OrgId, "an organization id", is_id, ID_RULE
+    /// Id of an organization, such as `org-cool-sea-12345678`. Projects belong to an organization
+    /// and are billed to it.
+    OrgId, "organization id", is_id, ID_RULE
 );
 text_id!(
-    /// A region: `aws-us-east-2`.
-    RegionId, "a region id", is_id, ID_RULE
+    /// Id of a region, such as `aws-us-east-2`.
+    RegionId, "region id", is_id, ID_RULE
 );
 text_id!(
-    /// The name of a PostgreSQL role.
-    RoleName, "a role name", is_name, NAME_RULE
+    /// Name of a PostgreSQL role.
+    RoleName, "role name", is_name, NAME_RULE
 );
 text_id!(
-    /// The name of a PostgreSQL database.
-    DatabaseName, "a database name", is_name, NAME_RULE
+    /// Name of a PostgreSQL database.
+    DatabaseName, "database name", is_name, NAME_RULE
 );
 
-/// One piece of work that the control plane does for a project, such as starting a compute.
+/// Id of an operation. An operation is a task of Neon's control plane for a project, such as
+/// starting a compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OperationId(pub Uuid);
@@ -150,7 +154,7 @@ impl FromStr for OperationId {
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         text.parse()
             .map(Self)
-            .map_err(|_| ParseIdError::new("an operation id", "it must be a UUID", text))
+            .map_err(|_| ParseIdError::new("operation id", "must be a UUID", text))
     }
 }
 
@@ -167,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_could_leave_their_path_segment_are_refused() {
+    fn ids_that_are_unsafe_in_a_path_are_rejected() {
         for text in [
             "",
             ".",
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_hold_what_postgres_allows_but_no_control_characters() {
+    fn names_may_contain_anything_that_postgres_allows_except_control_characters() {
         for text in ["neondb_owner", "Ünïcode", "with space", "a/b", "100%"] {
             assert_eq!(text.parse::<RoleName>().unwrap().as_str(), text);
         }
@@ -197,22 +201,19 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_id_says_what_to_write_and_repeats_only_a_piece_of_it() {
+    fn a_parse_error_states_the_rule_and_truncates_the_text() {
         let error = "X"
             .repeat(10_000)
             .parse::<ProjectId>()
             .unwrap_err()
             .to_string();
-        assert!(
-            error.contains("a project id: it must be 1 to 60 characters"),
-            "{error}"
-        );
+        assert!(error.contains("must be 1 to 60 characters"), "{error}");
         assert!(error.len() < 200, "{error}");
     }
 
     proptest! {
         #[test]
-        fn every_id_survives_json(text in "[a-z0-9-]{1,60}") {
+        fn every_id_round_trips_through_json(text in "[a-z0-9-]{1,60}") {
             let id: ProjectId = text.parse().unwrap();
             let json = serde_json::to_string(&id).unwrap();
             prop_assert_eq!(&json, &format!("\"{text}\""));

@@ -1,10 +1,11 @@
-//! Typed client of the Neon management API, version 2.
+//! Typed client for the Neon management API, version 2.
 //!
-//! [`ids`] and [`model`] are the wire format: what the API sends and accepts, as values that were checked once when they
-//! were read. [`Neon`] is the client of one account; it makes calls that wait for their turn in the account's quota, have a
-//! deadline, and are sent again only where that is safe. Nothing here knows Kubernetes or SQL.
+//! [`ids`] and [`model`] are the wire format: what the API sends and accepts, parsed once into
+//! checked types. [`Neon`] is the client of one account. Every call acquires a permit from the
+//! account's request quota, has a timeout, and is retried only where a retry is safe.
 //!
-//! Two things it must never do: send a request again whose effect is unknown and not idempotent, and show a secret.
+//! The client must never repeat a request whose effect is unknown and that is not idempotent, and
+//! it must never reveal a secret.
 //!
 //! ```no_run
 //! use neon_client::{Neon, model::CreateProject};
@@ -16,6 +17,8 @@
 //! # Ok(())
 //! # }
 //! ```
+
+#![warn(missing_docs)]
 
 pub mod ids;
 pub mod model;
@@ -39,28 +42,28 @@ mod route;
 mod transport;
 
 pub use account::{Organizations, Regions, Users};
-pub use branches::{BRANCHES_PER_PAGE_MAX, BranchOrder, Branches, Direction, ListBranches};
+pub use branches::{BranchSortKey, Branches, ListBranches, MAX_BRANCHES_PER_PAGE, SortOrder};
 pub use call::Call;
-pub use client::{BASE_URL, BuildError, CALL_DEADLINE, Neon, NeonBuilder, QUEUE_DEADLINE};
+pub use client::{BASE_URL, BuildError, CALL_TIMEOUT, Neon, NeonBuilder, QUEUE_TIMEOUT};
 pub use consumption::{
-    CONSUMPTION_BRANCHES_PER_PAGE_MAX, CONSUMPTION_PROJECTS_PER_PAGE_MAX, Consumption,
-    ConsumptionQuery, ListBranchConsumption, ListProjectConsumption,
+    Consumption, ConsumptionQuery, ListBranchConsumption, ListProjectConsumption,
+    MAX_CONSUMPTION_BRANCHES_PER_PAGE, MAX_CONSUMPTION_PROJECTS_PER_PAGE,
 };
 pub use databases::Databases;
 pub use endpoints::Endpoints;
 pub use error::{Error, ErrorKind};
 pub use observer::{NoObserver, Observer, Outcome};
 pub use operations::{
-    LOOK_INTERVAL, ListOperations, OPERATIONS_DEADLINE, Operations, WaitError, WaitForOperations,
+    ListOperations, OPERATIONS_TIMEOUT, Operations, POLL_INTERVAL, WaitError, WaitForOperations,
 };
 pub use projects::{
-    ConnectionUriCall, CreateProjectCall, ListProjects, Listing, PROJECTS_PER_PAGE_MAX, Projects,
+    ConnectionUriCall, CreateProjectCall, ListProjects, Listing, MAX_PROJECTS_PER_PAGE, Projects,
 };
 pub use quota::{AccountQuota, Permit, Priority};
 pub use roles::Roles;
 pub use route::Route;
 
-/// The examples of the README, compiled.
+/// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

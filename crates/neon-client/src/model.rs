@@ -1,12 +1,12 @@
 //! The wire format: resources, requests and envelopes.
 //!
-//! Every type is read and written, because the emulator speaks the same language from the other side. Reading is tolerant: unknown
-//! fields are ignored, unknown words of an enumeration are kept, and only what the client cannot do without is required.
-//! Passwords, and URIs that hold one, are [`secrecy::SecretString`]: `Debug` does not show them, and only serialization, which
-//! is how they reach the wire, writes them out. Never log a serialized value of these types.
+//! Every type can be serialized and deserialized, because the emulator uses the same types as a
+//! server. Deserialization is tolerant: unknown fields are ignored, unknown enum values are kept,
+//! and only fields that the client needs are required. Passwords, and URIs that contain one, are
+//! [`secrecy::SecretString`]. `Debug` does not show them; serialization writes them, because that
+//! is how they are sent. Never log a serialized value of these types.
 
 mod account;
-mod answer;
 mod branch;
 mod compute_units;
 mod connection;
@@ -20,16 +20,13 @@ mod operation;
 mod page;
 mod project;
 mod request;
+mod response;
 mod role;
 mod secret;
 mod settings;
-mod words;
+mod string_enum;
 
 pub use account::{CurrentUser, Organization, OrganizationList, Region, RegionList};
-pub use answer::{
-    BranchOperations, CreatedBranch, CreatedProject, DatabaseOperations, EndpointOperations,
-    RecoveredProject, RevealedPassword, RoleOperations, UpdatedProject,
-};
 pub use branch::{Branch, BranchRecovery, BranchState};
 pub use compute_units::{ComputeUnits, ComputeUnitsError};
 pub use connection::{ConnectionDetails, ConnectionParameters, ConnectionUri};
@@ -49,8 +46,12 @@ pub use page::{BranchPage, CursorPagination, OperationPage, Pagination, ProjectP
 pub use project::{Project, ProjectOwner};
 pub use request::{
     BranchEndpoint, CreateBranch, CreateDatabase, CreateEndpoint, CreateProject, CreateRole,
-    FirstBranch, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, NewBranch, PROJECT_NAME_CHARS_MAX,
+    FirstBranch, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, MAX_PROJECT_NAME_CHARS, NewBranch,
     RestoreBranch, UpdateBranch, UpdateDatabase, UpdateEndpoint, UpdateProject,
+};
+pub use response::{
+    BranchOperations, CreatedBranch, CreatedProject, DatabaseOperations, EndpointOperations,
+    RecoveredProject, RevealedPassword, RoleOperations, UpdatedProject,
 };
 pub use role::{Database, Role};
 pub use settings::{

@@ -1,20 +1,20 @@
-//! Where the client tells what it does. Metrics live with the caller, who implements [`Observer`].
+//! Hooks for metrics. The caller implements [`Observer`] and owns the metrics.
 
 use std::time::Duration;
 
 use crate::{ErrorKind, Priority, Route};
 
-/// How a request or a call ended.
+/// Outcome of a request or call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// With the answer that was asked for.
+    /// The call or request succeeded.
     Success,
-    /// With an error of this kind.
+    /// The call or request failed with this kind of error.
     Failure(ErrorKind),
 }
 
 impl Outcome {
-    /// A word for metrics: `success`, or the kind of the error.
+    /// Label value for metrics: `success` or the kind of the error.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -23,22 +23,25 @@ impl Outcome {
     }
 }
 
-/// Is told of every request, call and wait. The methods are called on the path of a request: they must not block.
+/// Observer of requests, calls and quota waits. The client calls the methods while it handles a
+/// request, so they must not block.
 pub trait Observer: Send + Sync + 'static {
-    /// One HTTP request was made. A call that was retried made several; each counts against the account's quota.
+    /// One HTTP request has completed. A retried call makes several requests, and each counts
+    /// against the account's quota.
     fn request(&self, _route: Route, _outcome: Outcome, _elapsed: Duration) {}
 
-    /// One call came to its end, after all its requests and the pauses between them.
+    /// One call has completed, including its retries and the pauses between them.
     fn call(&self, _route: Route, _outcome: Outcome, _elapsed: Duration) {}
 
-    /// A request waited this long for its turn in the account's quota; zero when it did not have to.
+    /// A request waited for a permit from the account's quota. The duration is zero if a permit was
+    /// available immediately.
     fn waited(&self, _route: Route, _priority: Priority, _waited: Duration) {}
 
-    /// The API answered 429: requests now go at this fraction of the configured rate.
-    fn slowed(&self, _route: Route, _fraction: f64) {}
+    /// The API responded with 429. Requests are now sent at this fraction of the configured rate.
+    fn throttled(&self, _route: Route, _fraction: f64) {}
 }
 
-/// Looks away.
+/// Observer that does nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoObserver;
 

@@ -1,4 +1,4 @@
-//! Calls about a project's operations.
+//! Calls for the operations of a project.
 
 mod wait;
 
@@ -6,18 +6,18 @@ use futures::Stream;
 
 use crate::{
     Call, Error, Neon, Route,
-    call::read,
+    call::decode,
     ids::{OperationId, ProjectId},
     model::{Operation, OperationEnvelope, OperationPage},
     pages::{items, pages},
 };
 
-pub use wait::{LOOK_INTERVAL, OPERATIONS_DEADLINE, WaitError, WaitForOperations};
+pub use wait::{OPERATIONS_TIMEOUT, POLL_INTERVAL, WaitError, WaitForOperations};
 
-/// The most operations on one page.
-const OPERATIONS_PER_PAGE_MAX: u16 = 1000;
+/// Maximum number of operations per page.
+const MAX_OPERATIONS_PER_PAGE: u16 = 1000;
 
-/// Calls about a project's operations. See [`Neon::operations`].
+/// Calls for the operations of a project. See [`Neon::operations`].
 #[derive(Debug, Clone)]
 pub struct Operations {
     neon: Neon,
@@ -29,18 +29,18 @@ impl Operations {
         Self { neon, project }
     }
 
-    /// One operation: `GET /projects/{project_id}/operations/{operation_id}`.
+    /// Returns one operation: `GET /projects/{project_id}/operations/{operation_id}`.
     pub fn get(&self, operation: OperationId) -> Call<Operation> {
         let request = self.neon.request(
             Route::GetOperation,
             &[self.project.as_str(), &operation.to_string()],
         );
         Call::new(self.neon.clone(), request, |body| {
-            read::<OperationEnvelope>(body).map(|envelope| envelope.operation)
+            decode::<OperationEnvelope>(body).map(|envelope| envelope.operation)
         })
     }
 
-    /// The operations of the project, newest first: `GET /projects/{project_id}/operations`.
+    /// Lists the operations of the project, newest first: `GET /projects/{project_id}/operations`.
     pub fn list(&self) -> ListOperations {
         ListOperations {
             neon: self.neon.clone(),
@@ -49,8 +49,8 @@ impl Operations {
         }
     }
 
-    /// Waits until these are over, as those that the answer to a change names. Each look is a
-    /// `GET /projects/{project_id}/operations/{operation_id}`.
+    /// Waits until the given operations have finished, usually those returned by a call that
+    /// changes a resource. Polls with `GET /projects/{project_id}/operations/{operation_id}`.
     ///
     /// ```no_run
     /// # async fn example(neon: neon_client::Neon, endpoint: neon_client::ids::EndpointId, project: neon_client::ids::ProjectId) -> Result<(), Box<dyn std::error::Error>> {
@@ -65,9 +65,9 @@ impl Operations {
     }
 }
 
-/// A list of operations to be read. See [`Operations::list`].
+/// Request for a list of operations. See [`Operations::list`].
 #[derive(Debug, Clone)]
-#[must_use = "nothing is read before `first_page` is sent or `pages` is polled"]
+#[must_use = "no request is sent until `first_page` is sent or `pages` is polled"]
 pub struct ListOperations {
     neon: Neon,
     project: ProjectId,
@@ -75,23 +75,26 @@ pub struct ListOperations {
 }
 
 impl ListOperations {
-    /// How many operations a page shall have, at most 1,000.
+    /// Sets the number of operations per page, from 1 to 1,000.
     pub fn limit(mut self, operations: u16) -> Self {
-        self.limit = Some(operations.clamp(1, OPERATIONS_PER_PAGE_MAX));
+        self.limit = Some(operations.clamp(1, MAX_OPERATIONS_PER_PAGE));
         self
     }
 
-    /// The newest operations: one call, enough to see what is under way.
+    /// Returns the newest operations with a single request. This is enough to find running
+    /// operations.
     pub fn first_page(self) -> Call<OperationPage> {
         self.page(None)
     }
 
-    /// The pages, each read when it is asked for. The list is complete only if the stream ends without an error.
+    /// Returns a stream of pages. Each page is requested when the stream is polled. The list is
+    /// complete only if the stream ends without an error.
     pub fn pages(self) -> impl Stream<Item = Result<OperationPage, Error>> + Send {
         pages(move |cursor| self.page(cursor))
     }
 
-    /// The operations, one by one. The list is complete only if the stream ends without an error.
+    /// Returns a stream of the operations. The list is complete only if the stream ends without an
+    /// error.
     pub fn items(self) -> impl Stream<Item = Result<Operation, Error>> + Send {
         items(self.pages(), |page| page.operations)
     }
@@ -102,6 +105,6 @@ impl ListOperations {
             .request(Route::ListOperations, &[self.project.as_str()]);
         let limit = self.limit.map(|limit| limit.to_string());
         request.query([("limit", limit.as_deref()), ("cursor", cursor)]);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 }

@@ -1,4 +1,4 @@
-//! Lists that come in pages.
+//! Pagination of lists.
 
 use futures::{Stream, TryStreamExt, stream};
 
@@ -10,18 +10,18 @@ use crate::{
     },
 };
 
-/// The most pages that one list has. A server that gave cursors for ever would otherwise never let go.
-const PAGES_MAX: u32 = 100_000;
+/// Maximum number of pages of a list. Without a limit, a server that always returns a cursor would
+/// never end the loop.
+const MAX_PAGES: u32 = 100_000;
 
-/// One page of a list.
 pub(crate) trait Page {
-    /// Whether there is nothing on it.
+    /// Whether the page has no items.
     fn is_empty(&self) -> bool;
-    /// Where the next page begins, as the API says in one of its two styles.
+    /// Cursor of the next page. The API has two pagination styles.
     fn next(&self) -> Option<&str>;
 }
 
-/// The style whose cursor stands in `pagination.cursor`.
+/// Cursor of the pagination style that uses `pagination.cursor`.
 fn cursor(pagination: Option<&Pagination>) -> Option<&str> {
     pagination.map(|pagination| pagination.cursor.as_str())
 }
@@ -76,7 +76,7 @@ impl Page for BranchPage {
     }
 }
 
-/// What stands on the pages, one by one.
+/// Flattens a stream of pages into a stream of items.
 pub(crate) fn items<P, T>(
     pages: impl Stream<Item = Result<P, Error>> + Send,
     of: impl Fn(P) -> Vec<T> + Send,
@@ -90,52 +90,54 @@ where
         .try_flatten()
 }
 
-/// What is to be fetched next.
-enum Next {
+enum NextPage {
     First,
     After(String),
-    Nothing,
+    End,
 }
 
-/// All pages, one after the other, until one is empty or names no next. The API names a cursor on a page that happens to be the last,
-/// so a page that is merely short does not end the list. The stream ends after an error.
+/// Streams the pages until one is empty or has no cursor. A page with fewer items than the limit
+/// does not end the list, because the API may return a cursor on the last page too. The stream ends
+/// after an error.
 pub(crate) fn pages<P: Page>(
     fetch: impl Fn(Option<&str>) -> Call<P>,
 ) -> impl Stream<Item = Result<P, Error>> {
     stream::unfold(
-        (fetch, Next::First, 0_u32),
+        (fetch, NextPage::First, 0_u32),
         |(fetch, next, count)| async move {
             let cursor = match next {
-                Next::First => None,
-                Next::After(cursor) => Some(cursor),
-                Next::Nothing => return None,
+                NextPage::First => None,
+                NextPage::After(cursor) => Some(cursor),
+                NextPage::End => return None,
             };
             let call = fetch(cursor.as_deref());
             let route = call.route();
             let result = call.send().await.and_then(|page| {
-                match following(&page, cursor.as_deref(), count) {
+                match next_page(&page, cursor.as_deref(), count) {
                     Ok(next) => Ok((page, next)),
-                    Err(Endless) => Err(Error::new(route, ErrorKind::NotJson).with_source(Endless)),
+                    Err(EndlessList) => {
+                        Err(Error::new(route, ErrorKind::InvalidResponse).with_source(EndlessList))
+                    }
                 }
             });
             Some(match result {
                 Ok((page, next)) => (Ok(page), (fetch, next, count + 1)),
-                Err(error) => (Err(error), (fetch, Next::Nothing, count + 1)),
+                Err(error) => (Err(error), (fetch, NextPage::End, count + 1)),
             })
         },
     )
 }
 
-/// The list does not end: a page with something on it leads back to itself, or there are too many.
+/// The list is endless: a page with items refers to itself, or the list has too many pages.
 #[derive(Debug, thiserror::Error)]
-#[error("the list does not end: a page leads back to itself, or there are more than {PAGES_MAX}")]
-struct Endless;
+#[error("endless list: a page refers to itself, or there are more than {MAX_PAGES} pages")]
+struct EndlessList;
 
-fn following(page: &impl Page, cursor: Option<&str>, count: u32) -> Result<Next, Endless> {
+fn next_page(page: &impl Page, cursor: Option<&str>, count: u32) -> Result<NextPage, EndlessList> {
     match page.next() {
-        _ if page.is_empty() => Ok(Next::Nothing),
-        None | Some("") => Ok(Next::Nothing),
-        Some(next) if cursor == Some(next) || count >= PAGES_MAX => Err(Endless),
-        Some(next) => Ok(Next::After(next.to_owned())),
+        _ if page.is_empty() => Ok(NextPage::End),
+        None | Some("") => Ok(NextPage::End),
+        Some(next) if cursor == Some(next) || count >= MAX_PAGES => Err(EndlessList),
+        Some(next) => Ok(NextPage::After(next.to_owned())),
     }
 }

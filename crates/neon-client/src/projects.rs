@@ -1,4 +1,4 @@
-//! Calls about projects.
+//! Calls for projects.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     Call, Error, Neon, Permit, Route,
-    call::{Limits, read},
+    call::{CallOptions, decode},
     ids::{BranchId, DatabaseName, EndpointId, OrgId, ProjectId, RoleName},
     model::{
         ConnectionUri, CreateProject, CreatedProject, Project, ProjectEnvelope, ProjectPage,
@@ -20,20 +20,20 @@ use crate::{
     transport::Request,
 };
 
-/// The most projects on one page.
-pub const PROJECTS_PER_PAGE_MAX: u16 = 400;
+/// Maximum number of projects per page.
+pub const MAX_PROJECTS_PER_PAGE: u16 = 400;
 
-/// The shortest and the longest [`ListProjects::gather_within`], in milliseconds.
-const GATHER_MS: std::ops::RangeInclusive<u128> = 100..=30_000;
+/// Range of [`ListProjects::response_timeout`], in milliseconds.
+const TIMEOUT_MS: std::ops::RangeInclusive<u128> = 100..=30_000;
 
-/// Calls about projects. See [`Neon::projects`].
+/// Calls for projects. See [`Neon::projects`].
 #[derive(Debug, Clone)]
 pub struct Projects {
     neon: Neon,
 }
 
 fn read_project(body: &[u8]) -> Result<Project, serde_json::Error> {
-    read::<ProjectEnvelope>(body).map(|envelope| envelope.project)
+    decode::<ProjectEnvelope>(body).map(|envelope| envelope.project)
 }
 
 impl Projects {
@@ -41,20 +41,23 @@ impl Projects {
         Self { neon }
     }
 
-    /// Makes a project: `POST /projects`. Two calls make two projects, whatever their names; so it is never sent again when its fate is unknown, and
-    /// [`Ambiguous`](crate::ErrorKind::Ambiguous) means: look before you try again. A future dropped while it runs is just as unknown.
+    /// Creates a project: `POST /projects`. Names are not unique, so two calls create two projects.
+    /// The call is therefore not retried if the outcome of the request is unknown; on
+    /// [`Ambiguous`](crate::ErrorKind::Ambiguous), check whether the project exists before trying
+    /// again. The outcome is equally unknown if the future is dropped.
     pub fn create(&self, mut project: CreateProject) -> CreateProjectCall {
         project.org_id = project.org_id.or_else(|| self.neon.org_id().cloned());
         let request =
             self.neon
                 .request_with(Route::CreateProject, &[], &ProjectEnvelope { project });
         CreateProjectCall {
-            call: Call::new(self.neon.clone(), request, read),
-            limits: Limits::default(),
+            call: Call::new(self.neon.clone(), request, decode),
+            options: CallOptions::default(),
         }
     }
 
-    /// One project, with the consumption of this period: `GET /projects/{project_id}`.
+    /// Returns one project with its consumption in the current billing period:
+    /// `GET /projects/{project_id}`.
     pub fn get(&self, project: &ProjectId) -> Call<Project> {
         Call::new(
             self.neon.clone(),
@@ -63,32 +66,34 @@ impl Projects {
         )
     }
 
-    /// The account's projects: `GET /projects`.
+    /// Lists the account's projects: `GET /projects`.
     pub fn list(&self) -> ListProjects {
         let org_id = self.neon.org_id().cloned();
         ListProjects {
             neon: self.neon.clone(),
-            limit: PROJECTS_PER_PAGE_MAX,
+            limit: MAX_PROJECTS_PER_PAGE,
             search: None,
             org_id,
             recoverable: false,
-            gather_ms: None,
+            timeout_ms: None,
         }
     }
 
-    /// Changes a project: `PATCH /projects/{project_id}`. Values are set, not added: the call is idempotent.
+    /// Updates a project: `PATCH /projects/{project_id}`. The call is idempotent, because it sets
+    /// values.
     pub fn update(&self, project: &ProjectId, changes: UpdateProject) -> Call<UpdatedProject> {
         let body = ProjectEnvelope { project: changes };
         Call::new(
             self.neon.clone(),
             self.neon
                 .request_with(Route::UpdateProject, &[project.as_str()], &body),
-            read,
+            decode,
         )
     }
 
-    /// Deletes a project: `DELETE /projects/{project_id}`. It can be [recovered](Self::recover) for seven days. A deletion that is sent again, because the first answer
-    /// was lost, ends as [`NotFound`](crate::ErrorKind::NotFound) with more than one [request](Error::requests).
+    /// Deletes a project: `DELETE /projects/{project_id}`. It can be [recovered](Self::recover) for
+    /// seven days. If a deletion is retried because the first response was lost, the call fails
+    /// with [`NotFound`](crate::ErrorKind::NotFound) and more than one [request](Error::requests).
     pub fn delete(&self, project: &ProjectId) -> Call<Project> {
         Call::new(
             self.neon.clone(),
@@ -97,18 +102,20 @@ impl Projects {
         )
     }
 
-    /// Brings a deleted project back: `POST /projects/{project_id}/recover`. It is never sent again when its fate is unknown.
+    /// Recovers a deleted project: `POST /projects/{project_id}/recover`. Not retried if the
+    /// outcome of the request is unknown.
     pub fn recover(&self, project: &ProjectId) -> Call<RecoveredProject> {
         Call::new(
             self.neon.clone(),
             self.neon
                 .request(Route::RecoverProject, &[project.as_str()]),
-            read,
+            decode,
         )
     }
 
-    /// A connection URI for a role and a database, on the default branch unless another is named:
-    /// `GET /projects/{project_id}/connection_uri`.
+    /// Returns the connection URI for a role and a database:
+    /// `GET /projects/{project_id}/connection_uri`. Uses the default branch unless another one is
+    /// set.
     pub fn connection_uri(
         &self,
         project: &ProjectId,
@@ -130,44 +137,45 @@ impl Projects {
     }
 }
 
-/// A project to be made. See [`Projects::create`].
+/// Call that creates a project. See [`Projects::create`].
 #[derive(Debug)]
-#[must_use = "nothing is sent before `send` is awaited"]
+#[must_use = "no request is sent until `send` is awaited"]
 pub struct CreateProjectCall {
     call: Call<CreatedProject>,
-    limits: Limits,
+    options: CallOptions,
 }
 
 impl CreateProjectCall {
-    /// Spends this turn instead of waiting for one. A permit of another route or account is given back, and a turn waited for.
+    /// Uses a permit obtained from [`Neon::reserve`](crate::Neon::reserve). A permit of another
+    /// route or account is released, and the call acquires its own.
     pub fn permit(mut self, permit: Permit) -> Self {
-        self.limits.permit = Some(permit);
+        self.options.permit = Some(permit);
         self
     }
 
-    /// Nothing is sent after this time, in the first try or a later one: then the call fails with
-    /// [`NotSent`](crate::ErrorKind::NotSent). The time is looked at when a connection asks for the request's body; a request
-    /// that has lost its body is incomplete, and no server acts on it.
+    /// Sets the time after which no request is sent, neither the first nor a retry. The call then
+    /// fails with [`NotSent`](crate::ErrorKind::NotSent). The time is checked when the connection
+    /// requests the body; a request without its body is incomplete, and no server acts on it.
     pub fn not_after(mut self, not_after: impl Into<Instant>) -> Self {
-        self.limits.not_after = Some(not_after.into());
+        self.options.not_after = Some(not_after.into());
         self
     }
 
-    /// Another deadline than the client's.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.limits.deadline = Some(deadline);
+    /// Overrides the client's call timeout.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
         self
     }
 
-    /// Makes the call.
+    /// Sends the request.
     pub async fn send(self) -> Result<CreatedProject, Error> {
-        self.call.limited(self.limits).send().await
+        self.call.with_options(self.options).send().await
     }
 }
 
-/// A connection URI to be asked for. See [`Projects::connection_uri`].
+/// Call that returns a connection URI. See [`Projects::connection_uri`].
 #[derive(Debug)]
-#[must_use = "nothing is sent before `send` is awaited"]
+#[must_use = "no request is sent until `send` is awaited"]
 pub struct ConnectionUriCall {
     neon: Neon,
     request: Request,
@@ -179,100 +187,112 @@ impl ConnectionUriCall {
         self
     }
 
-    /// Whether it shall go through the pooler.
+    /// Sets whether the URI points to the connection pooler.
     pub fn pooled(self, pooled: bool) -> Self {
         self.with("pooled", if pooled { "true" } else { "false" })
     }
 
-    /// Of this branch.
+    /// Selects a branch.
     pub fn branch(self, branch: &BranchId) -> Self {
         self.with("branch_id", branch.as_str())
     }
 
-    /// Of this compute.
+    /// Selects a compute endpoint.
     pub fn endpoint(self, endpoint: &EndpointId) -> Self {
         self.with("endpoint_id", endpoint.as_str())
     }
 
-    /// Makes the call.
+    /// Sends the request.
     pub async fn send(self) -> Result<ConnectionUri, Error> {
-        Call::new(self.neon, self.request, read).send().await
+        Call::new(self.neon, self.request, decode).send().await
     }
 }
 
-/// A list of projects to be read. See [`Projects::list`].
+/// Request for a list of projects. See [`Projects::list`].
 #[derive(Debug, Clone)]
-#[must_use = "nothing is read before `pages` is polled or `all` is awaited"]
+#[must_use = "no request is sent until `pages` is polled or `all` is awaited"]
 pub struct ListProjects {
     neon: Neon,
     limit: u16,
     search: Option<String>,
     org_id: Option<OrgId>,
     recoverable: bool,
-    gather_ms: Option<String>,
+    timeout_ms: Option<String>,
 }
 
 impl ListProjects {
-    /// How many projects a page shall have, 1 to [`PROJECTS_PER_PAGE_MAX`], which is the default.
+    /// Sets the number of projects per page, from 1 to [`MAX_PROJECTS_PER_PAGE`], which is the
+    /// default.
     pub fn limit(mut self, projects: u16) -> Self {
-        self.limit = projects.clamp(1, PROJECTS_PER_PAGE_MAX);
+        self.limit = projects.clamp(1, MAX_PROJECTS_PER_PAGE);
         self
     }
 
-    /// Only projects whose name or id contains this.
+    /// Lists only projects whose name or id contains `part`.
     pub fn search(mut self, part: impl Into<String>) -> Self {
         self.search = Some(part.into());
         self
     }
 
-    /// Only projects of this organization, instead of the client's.
+    /// Lists only the projects of this organization instead of the client's.
     pub fn org_id(mut self, org_id: OrgId) -> Self {
         self.org_id = Some(org_id);
         self
     }
 
-    /// Only deleted projects that can still be recovered.
+    /// Lists only deleted projects that can still be recovered.
     pub fn recoverable(mut self) -> Self {
         self.recoverable = true;
         self
     }
 
-    /// How long the API may take to gather a page, 100 ms to 30 s. What it did not get by then stands in
-    /// [`unavailable_project_ids`](ProjectPage::unavailable_project_ids). The API has a time of its own where none is named.
-    pub fn gather_within(mut self, time: Duration) -> Self {
-        let ms = time.as_millis().clamp(*GATHER_MS.start(), *GATHER_MS.end());
-        self.gather_ms = Some(ms.to_string());
+    /// Sets how long the API may take to collect a page, from 100 ms to 30 s. Projects that it
+    /// could not read in time are returned in
+    /// [`unavailable_project_ids`](ProjectPage::unavailable_project_ids). If not set, the API uses
+    /// its own default.
+    pub fn response_timeout(mut self, time: Duration) -> Self {
+        let ms = time
+            .as_millis()
+            .clamp(*TIMEOUT_MS.start(), *TIMEOUT_MS.end());
+        self.timeout_ms = Some(ms.to_string());
         self
     }
 
-    /// The pages, each read when it is asked for. The list is complete only if the stream ends without an error.
+    /// Returns a stream of pages. Each page is requested when the stream is polled. The list is
+    /// complete only if the stream ends without an error.
     pub fn pages(self) -> impl Stream<Item = Result<ProjectPage, Error>> + Send {
         pages(move |cursor| self.page(cursor))
     }
 
-    /// The projects, one by one, without those whose details could not be had. The list is complete only if the stream ends without an
-    /// error, and [`all`](Self::all) also tells which are missing.
+    /// Returns a stream of the projects, without those that were unavailable. The list is complete
+    /// only if the stream ends without an error. [`all`](Self::all) also returns the ids of
+    /// unavailable projects.
     pub fn items(self) -> impl Stream<Item = Result<Project, Error>> + Send {
         items(self.pages(), |page| page.projects)
     }
 
-    /// Every page, or an error: there is no listing that lacks a page.
+    /// Returns the complete listing, or an error if a page could not be read.
     pub async fn all(self) -> Result<Listing, Error> {
-        self.all_as(|project| project).await
+        self.all_mapped(|project| project).await
     }
 
-    /// As [`all`](Self::all), keeping of each project only what `keep` makes of it: of many projects, less than all.
-    pub async fn all_as<T>(self, mut keep: impl FnMut(Project) -> T) -> Result<Listing<T>, Error> {
+    /// Like [`all`](Self::all), but converts each project with `map`. Use it to keep only a part of
+    /// each project when there are many.
+    pub async fn all_mapped<T>(
+        self,
+        mut map: impl FnMut(Project) -> T,
+    ) -> Result<Listing<T>, Error> {
         let mut projects = BTreeMap::new();
         let mut unavailable = BTreeSet::new();
         let mut pages = std::pin::pin!(self.pages());
         while let Some(page) = pages.try_next().await? {
             unavailable.extend(page.unavailable_project_ids);
-            // A project that changes while the list is read may stand on two pages; the later is the newer.
+            // A project that is updated while the list is read can be on two pages. The later entry
+            // is newer.
             projects.extend(
                 page.projects
                     .into_iter()
-                    .map(|project| (project.id.clone(), keep(project))),
+                    .map(|project| (project.id.clone(), map(project))),
             );
         }
         unavailable.retain(|id| !projects.contains_key(id));
@@ -291,19 +311,19 @@ impl ListProjects {
             ("search", self.search.as_deref()),
             ("org_id", self.org_id.as_ref().map(OrgId::as_str)),
             ("recoverable", self.recoverable.then_some("true")),
-            ("timeout", self.gather_ms.as_deref()),
+            ("timeout", self.timeout_ms.as_deref()),
         ]);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 }
 
-/// Every project of a list. It exists only if every page was read; so what is in neither of its parts is not in the account, or was
-/// made while the list was read.
+/// A complete listing of projects. It exists only if every page was read. A project in neither
+/// field does not exist in the account, or was created while the list was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listing<T = Project> {
-    /// The projects, each once.
+    /// The projects by id.
     pub projects: BTreeMap<ProjectId, T>,
-    /// Projects that exist, but whose details could not be had. They are not gone.
+    /// Projects that exist but could not be read. They have not been deleted.
     pub unavailable_project_ids: BTreeSet<ProjectId>,
 }

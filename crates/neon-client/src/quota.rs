@@ -1,41 +1,42 @@
-//! The account's quota: one queue for all calls of an account, shared by every clone of the client.
+//! The request quota of an account: one queue for all calls, shared by every clone of the client.
 //!
-//! A call takes a turn before each request. Turns come from two buckets, one for the whole account and one for the route, and go to
-//! people who wait before housekeeping, first come first served within each. A waiter that is dropped leaves the queue, and a turn that
-//! was given but not used goes back. A 429 stops the account for a while and halves its rate, which then recovers slowly.
+//! A call acquires a permit before each request. A permit needs capacity in two buckets, one for
+//! the account and one for the route. Permits are granted to interactive calls before background
+//! calls, and in order of arrival within each priority. A dropped waiter leaves the queue, and an
+//! unused permit is released. A 429 response blocks the account for some time and halves its rate,
+//! which then recovers slowly.
 //!
-//! The queue itself has no limit of length: each waiter is a future that its caller holds, so callers bound it by what they run at once.
+//! The queue is not limited. Each waiter is a future held by a caller, so the number of concurrent
+//! calls limits it.
 
 mod bucket;
-mod line;
+mod wait_queue;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
 
-use self::line::{Line, Waiter};
+use self::wait_queue::{WaitQueue, Waiter};
 use crate::Route;
 
-/// How many requests an account may make.
+/// Request limits of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountQuota {
-    /// Requests a minute, of all routes together.
+    /// Requests per minute over all routes.
     pub requests_per_minute: u32,
-    /// Requests of one route in any second.
+    /// Requests per second for each route.
     pub per_route_per_second: u32,
-    /// Requests that may follow each other without a pause after a quiet time, on top of the steady rate.
+    /// Requests that may be sent without a pause after an idle period, in addition to the steady
+    /// rate.
     pub burst: u32,
 }
 
 impl AccountQuota {
-    /// What the API grants an account, with a burst that one second's limit of a route can take.
+    /// Neon's documented limits, with a burst that stays within the per-second limit of a route.
     pub const NEON: Self = Self {
         requests_per_minute: 700,
         per_route_per_second: 40,
@@ -53,30 +54,30 @@ impl Default for AccountQuota {
     }
 }
 
-/// Who goes first when calls wait for their turn.
+/// Priority of a call that waits for a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Priority {
-    /// Somebody waits for it. It goes before all housekeeping.
+    /// A user or another program waits for the result. Served before all background calls.
     #[default]
     Interactive,
-    /// Nobody waits for it: drift, lists. It goes when nobody else wants to.
-    Housekeeping,
+    /// Background work such as drift detection. Served only when no interactive call is waiting.
+    Background,
 }
 
 impl Priority {
-    /// A word for metrics.
+    /// Label value for metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Interactive => "interactive",
-            Self::Housekeeping => "housekeeping",
+            Self::Background => "background",
         }
     }
 }
 
-/// A turn in the account's quota. One request spends it; dropped unspent, it goes back.
-#[must_use = "a permit that is dropped goes back to the account's quota"]
+/// Permission to send one request. A permit that is dropped without being used is released.
+#[must_use = "a permit that is dropped is released"]
 pub struct Permit {
-    quota: Arc<Quota>,
+    quota: Arc<QuotaLimiter>,
     route: Route,
     granted_at: Instant,
     waited: Duration,
@@ -84,21 +85,22 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The route it was taken for.
+    /// Route that the permit is for.
     pub fn route(&self) -> Route {
         self.route
     }
 
-    /// How long it was waited for.
+    /// Time spent waiting for the permit.
     pub(crate) fn waited(&self) -> Duration {
         self.waited
     }
 
-    pub(crate) fn belongs_to(&self, quota: &Arc<Quota>, route: Route) -> bool {
+    pub(crate) fn belongs_to(&self, quota: &Arc<QuotaLimiter>, route: Route) -> bool {
         self.route == route && Arc::ptr_eq(&self.quota, quota)
     }
 
-    /// Uses it up. The returned time is given to [`Quota::slow`] should the answer be 429.
+    /// Uses the permit. If the response is 429, the returned time is passed to
+    /// [`QuotaLimiter::throttle`].
     pub(crate) fn spend(mut self) -> Instant {
         self.spent = true;
         self.granted_at
@@ -108,7 +110,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.spent {
-            self.quota.give_back(self.route, self.granted_at);
+            self.quota.release(self.route, self.granted_at);
         }
     }
 }
@@ -122,36 +124,37 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// The queue of one account.
-pub(crate) struct Quota {
-    state: Mutex<State>,
-    /// Told when somebody joined the line, because the next turn may be sooner than the driver thinks.
-    joined: Notify,
+/// Request queue and rate limiter of one account.
+pub(crate) struct QuotaLimiter {
+    state: Mutex<LimiterState>,
+    /// Notified when a waiter joins the queue, because the next permit may be due earlier than the
+    /// dispatcher expects.
+    queue_changed: Notify,
 }
 
-struct State {
-    line: Line,
-    driven: bool,
+struct LimiterState {
+    queue: WaitQueue,
+    dispatcher_running: bool,
 }
 
-impl Quota {
+impl QuotaLimiter {
     pub(crate) fn new(limits: AccountQuota) -> Arc<Self> {
-        let state = State {
-            line: Line::new(limits, Instant::now()),
-            driven: false,
+        let state = LimiterState {
+            queue: WaitQueue::new(limits, Instant::now()),
+            dispatcher_running: false,
         };
         Arc::new(Self {
             state: Mutex::new(state),
-            joined: Notify::new(),
+            queue_changed: Notify::new(),
         })
     }
 
-    /// Waits for a turn. Dropping the future gives the place up.
+    /// Waits for a permit. Dropping the future removes the waiter from the queue.
     pub(crate) async fn acquire(self: &Arc<Self>, route: Route, priority: Priority) -> Permit {
         let since = Instant::now();
-        let mut place = Place::take(self, route, priority);
+        let mut entry = QueueEntry::join(self, route, priority);
         loop {
-            if let Some(granted_at) = place.granted() {
+            if let Some(granted_at) = entry.poll_granted() {
                 let waited = granted_at.saturating_duration_since(since);
                 return Permit {
                     quota: Arc::clone(self),
@@ -161,109 +164,113 @@ impl Quota {
                     spent: false,
                 };
             }
-            self.drive();
-            place.waiter.notified().await;
+            self.ensure_dispatcher();
+            entry.waiter.notified().await;
         }
     }
 
-    /// The API answered 429 to a request whose turn came at `granted_at`. Returns the fraction of the rate that is left.
-    pub(crate) fn slow(&self, granted_at: Instant, pause: Duration) -> f64 {
-        self.lock().line.slow(granted_at, pause, Instant::now())
+    /// Records a 429 response to a request whose permit was granted at `granted_at`. Returns the
+    /// remaining fraction of the rate.
+    pub(crate) fn throttle(&self, granted_at: Instant, pause: Duration) -> f64 {
+        self.lock()
+            .queue
+            .throttle(granted_at, pause, Instant::now())
     }
 
-    fn give_back(&self, route: Route, granted_at: Instant) {
+    fn release(&self, route: Route, granted_at: Instant) {
         let mut state = self.lock();
-        state.line.give_back(route, granted_at);
-        state.line.serve(Instant::now());
+        state.queue.release(route, granted_at);
+        state.queue.grant_due(Instant::now());
     }
 
-    /// Sees to it that a task gives out turns as they fall due, as long as anybody waits. A task of its own, rather than one of the
-    /// waiters: a waiter may be held by a caller that does not poll it, and would then hold up all others.
-    fn drive(self: &Arc<Self>) {
+    /// Ensures that a task grants permits as they become due while there are waiters. It is a task
+    /// of its own because a caller may hold a waiter without polling it, which would block all
+    /// others.
+    fn ensure_dispatcher(self: &Arc<Self>) {
         let mut state = self.lock();
-        if state.driven {
-            self.joined.notify_one();
+        if state.dispatcher_running {
+            self.queue_changed.notify_one();
             return;
         }
-        state.driven = true;
+        state.dispatcher_running = true;
         drop(state);
-        let mut driver = Driver {
+        let mut dispatcher = Dispatcher {
             quota: Arc::clone(self),
             finished: false,
         };
-        tokio::spawn(async move { driver.run().await });
+        tokio::spawn(async move { dispatcher.run().await });
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LimiterState> {
+        self.state.lock()
     }
 }
 
-impl fmt::Debug for Quota {
+impl fmt::Debug for QuotaLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Quota").finish_non_exhaustive()
+        f.debug_struct("QuotaLimiter").finish_non_exhaustive()
     }
 }
 
-/// A place in the line, given up when dropped.
-struct Place {
-    quota: Arc<Quota>,
+/// Entry in the queue, removed on drop.
+struct QueueEntry {
+    quota: Arc<QuotaLimiter>,
     waiter: Arc<Waiter>,
     route: Route,
-    taken: bool,
+    granted: bool,
 }
 
-impl Place {
-    fn take(quota: &Arc<Quota>, route: Route, priority: Priority) -> Self {
+impl QueueEntry {
+    fn join(quota: &Arc<QuotaLimiter>, route: Route, priority: Priority) -> Self {
         let mut state = quota.lock();
-        let waiter = state.line.join(route, priority);
-        state.line.serve(Instant::now());
+        let waiter = state.queue.enqueue(route, priority);
+        state.queue.grant_due(Instant::now());
         drop(state);
         Self {
             quota: Arc::clone(quota),
             waiter,
             route,
-            taken: false,
+            granted: false,
         }
     }
 
-    fn granted(&mut self) -> Option<Instant> {
+    fn poll_granted(&mut self) -> Option<Instant> {
         let granted = self.waiter.granted_at();
-        self.taken = granted.is_some();
+        self.granted = granted.is_some();
         granted
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueEntry {
     fn drop(&mut self) {
-        if self.taken {
+        if self.granted {
             return;
         }
         let mut state = self.quota.lock();
-        // The turn may have come just before the caller went away.
+        // The permit may have been granted just before the caller dropped the future.
         match self.waiter.granted_at() {
-            Some(granted_at) => state.line.give_back(self.route, granted_at),
-            None => state.line.leave(&self.waiter),
+            Some(granted_at) => state.queue.release(self.route, granted_at),
+            None => state.queue.remove(&self.waiter),
         }
-        state.line.serve(Instant::now());
+        state.queue.grant_due(Instant::now());
     }
 }
 
-/// The task that gives out turns.
-struct Driver {
-    quota: Arc<Quota>,
+/// Task that grants permits when they become due.
+struct Dispatcher {
+    quota: Arc<QuotaLimiter>,
     finished: bool,
 }
 
-impl Driver {
+impl Dispatcher {
     async fn run(&mut self) {
         loop {
             let next = {
                 let mut state = self.quota.lock();
-                state.line.serve(Instant::now());
-                let next = state.line.next_turn();
+                state.queue.grant_due(Instant::now());
+                let next = state.queue.next_grant_at();
                 if next.is_none() {
-                    state.driven = false;
+                    state.dispatcher_running = false;
                     self.finished = true;
                 }
                 next
@@ -271,19 +278,20 @@ impl Driver {
             let Some(next) = next else { return };
             tokio::select! {
                 () = sleep_until(next) => {}
-                () = self.quota.joined.notified() => {}
+                () = self.quota.queue_changed.notified() => {}
             }
         }
     }
 }
 
-impl Drop for Driver {
-    /// The runtime that ran this task is going down. Waiters of other runtimes are woken, so that one of them starts another.
+impl Drop for Dispatcher {
+    /// Runs when the task's runtime shuts down. Waiters on other runtimes are woken, so that one of
+    /// them starts a new dispatcher.
     fn drop(&mut self) {
         if !self.finished {
             let mut state = self.quota.lock();
-            state.driven = false;
-            state.line.wake_all();
+            state.dispatcher_running = false;
+            state.queue.wake_all();
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What an attempt's end means, and whether to try again. Pure: the one place that decides what is safe to send twice.
+//! Classifies failed attempts and decides whether to retry. Pure code, and the only module that
+//! decides which requests are safe to repeat.
 
 use std::time::Duration;
 
@@ -6,112 +7,116 @@ use http::StatusCode;
 
 use crate::{ErrorKind, model::ErrorBody};
 
-/// The most requests that one call makes.
-const REQUESTS_MAX: u32 = 12;
-/// The pause before the first retry, before jitter.
-const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-/// The longest pause between retries, before jitter.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// How long the account pauses after a 429 that names no time.
+/// Maximum number of requests per call.
+const MAX_REQUESTS_PER_CALL: u32 = 12;
+/// Pause before the first retry, before jitter.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
+/// Maximum pause between retries, before jitter.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// Pause after a 429 without a `Retry-After` header.
 const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause that an answer can ask for.
-pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_mins(2);
+/// Maximum pause that a `Retry-After` header can request.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_mins(2);
 
-/// How an attempt ended that brought no usable answer.
+/// Reason why an attempt produced no usable response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// The API answered with something other than success.
-    Answered {
+pub(crate) enum AttemptError {
+    /// The API responded with an error status.
+    ErrorResponse {
         status: StatusCode,
         retry_after: Option<Duration>,
         body: ErrorBody,
     },
-    /// It answered with success, but the body is not what it should be.
-    Unreadable { status: StatusCode },
-    /// The request was not written in full: there was no connection, or it broke before.
+    /// The API responded with a success status and an invalid body.
+    InvalidResponse { status: StatusCode },
+    /// The request was not written completely: there was no connection, or it was closed earlier.
     NotWritten,
-    /// The connection broke after the request was written, or may have been, and before the answer was complete.
-    Lost,
-    /// No answer in time, after the request was written, or may have been.
+    /// The connection was closed before the response was complete, and the request was or may have
+    /// been written.
+    ConnectionLost,
+    /// There was no response in time, and the request was or may have been written.
     TimedOut,
-    /// Its time to be sent was over before it was written.
-    TooLate,
+    /// `not_after` passed before the request was written.
+    NotAfterPassed,
 }
 
-/// When to try again.
+/// Whether and when to retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// Never: it would not help, or is not safe.
+pub(crate) enum RetryDecision {
+    /// Do not retry, because it would not help or is not safe.
     Never,
-    /// After a pause that grows with each try, and at least this long.
+    /// Retry after a pause that grows with each attempt and is at least this long.
     Backoff { at_least: Duration },
-    /// When the account's quota gives the next turn, which is not before this pause is over.
-    NextTurn { pause: Duration },
+    /// Retry when the account's quota grants the next permit, which is at the end of this pause or
+    /// later.
+    WaitForQuota { pause: Duration },
 }
 
-/// What a failure is to the caller if it is the last, and whether one more try is safe and may help.
-pub(crate) fn judge(idempotent: bool, failure: &Failure) -> (ErrorKind, Again) {
-    let again = Again::Backoff {
+/// Returns the error kind of a failed attempt and whether a retry is safe and may help.
+pub(crate) fn classify(idempotent: bool, error: &AttemptError) -> (ErrorKind, RetryDecision) {
+    let retry = RetryDecision::Backoff {
         at_least: Duration::ZERO,
     };
-    // What may have taken effect is tried again only where twice is as good as once.
-    let unknown = |kind| {
+    // A request that may have had an effect is retried only if it is idempotent.
+    let ambiguous = |kind| {
         if idempotent {
-            (kind, again)
+            (kind, retry)
         } else {
-            (ErrorKind::Ambiguous, Again::Never)
+            (ErrorKind::Ambiguous, RetryDecision::Never)
         }
     };
-    match failure {
-        Failure::Answered {
+    match error {
+        AttemptError::ErrorResponse {
             status,
             retry_after,
             body,
-        } => judge_answer(*status, *retry_after, body, unknown),
-        Failure::Unreadable { .. } if idempotent => (ErrorKind::NotJson, Again::Never),
-        Failure::Unreadable { .. } => (ErrorKind::Ambiguous, Again::Never),
-        Failure::NotWritten => (ErrorKind::Unavailable { sent: false }, again),
-        Failure::Lost => unknown(ErrorKind::Unavailable { sent: true }),
-        Failure::TimedOut => unknown(ErrorKind::Deadline),
-        Failure::TooLate => (ErrorKind::NotSent, Again::Never),
+        } => classify_response(*status, *retry_after, body, ambiguous),
+        AttemptError::InvalidResponse { .. } if idempotent => {
+            (ErrorKind::InvalidResponse, RetryDecision::Never)
+        }
+        AttemptError::InvalidResponse { .. } => (ErrorKind::Ambiguous, RetryDecision::Never),
+        AttemptError::NotWritten => (ErrorKind::Unavailable { sent: false }, retry),
+        AttemptError::ConnectionLost => ambiguous(ErrorKind::Unavailable { sent: true }),
+        AttemptError::TimedOut => ambiguous(ErrorKind::Timeout),
+        AttemptError::NotAfterPassed => (ErrorKind::NotSent, RetryDecision::Never),
     }
 }
 
-fn judge_answer(
+fn classify_response(
     status: StatusCode,
     retry_after: Option<Duration>,
     body: &ErrorBody,
-    unknown: impl FnOnce(ErrorKind) -> (ErrorKind, Again),
-) -> (ErrorKind, Again) {
-    let refused = Again::Backoff {
+    ambiguous: impl FnOnce(ErrorKind) -> (ErrorKind, RetryDecision),
+) -> (ErrorKind, RetryDecision) {
+    let retry_after_pause = RetryDecision::Backoff {
         at_least: retry_after.unwrap_or_default(),
     };
     match status.as_u16() {
-        423 => (ErrorKind::Locked, refused),
+        423 => (ErrorKind::Locked, retry_after_pause),
         429 => {
             let pause = retry_after.unwrap_or(RATE_LIMIT_PAUSE);
             (
                 ErrorKind::RateLimited { retry_after },
-                Again::NextTurn { pause },
+                RetryDecision::WaitForQuota { pause },
             )
         }
-        503 => (ErrorKind::Unavailable { sent: true }, refused),
-        // 408 comes from something between that gave up: the API may have the request all the same.
-        408 | 500..=599 => unknown(ErrorKind::Unavailable { sent: true }),
-        402 => (ErrorKind::LimitExceeded, Again::Never),
-        403 | 422 if names_a_limit(body) => (ErrorKind::LimitExceeded, Again::Never),
-        401 | 403 => (ErrorKind::Auth, Again::Never),
-        404 => (ErrorKind::NotFound, Again::Never),
-        409 => (ErrorKind::Conflict, Again::Never),
-        412 => (ErrorKind::PreconditionFailed, Again::Never),
-        400..=499 => (ErrorKind::Invalid, Again::Never),
-        // A redirect, which is not followed, or a status that no answer should have.
-        _ => (ErrorKind::NotJson, Again::Never),
+        503 => (ErrorKind::Unavailable { sent: true }, retry_after_pause),
+        // A proxy may send 408 although the API has received the request.
+        408 | 500..=599 => ambiguous(ErrorKind::Unavailable { sent: true }),
+        402 => (ErrorKind::LimitExceeded, RetryDecision::Never),
+        403 | 422 if is_limit_error(body) => (ErrorKind::LimitExceeded, RetryDecision::Never),
+        401 | 403 => (ErrorKind::Auth, RetryDecision::Never),
+        404 => (ErrorKind::NotFound, RetryDecision::Never),
+        409 => (ErrorKind::Conflict, RetryDecision::Never),
+        412 => (ErrorKind::PreconditionFailed, RetryDecision::Never),
+        400..=499 => (ErrorKind::Invalid, RetryDecision::Never),
+        // A redirect, which the client does not follow, or an unexpected status.
+        _ => (ErrorKind::InvalidResponse, RetryDecision::Never),
     }
 }
 
-/// Whether the API's words say that a limit of the plan or the account is reached.
-fn names_a_limit(body: &ErrorBody) -> bool {
+/// Whether the error body reports that a limit of the plan or the account is reached.
+fn is_limit_error(body: &ErrorBody) -> bool {
     let code = body.code.to_ascii_uppercase();
     let message = body.message.to_ascii_lowercase();
     code.contains("EXCEEDED")
@@ -122,23 +127,31 @@ fn names_a_limit(body: &ErrorBody) -> bool {
         || message.contains("quota exceeded")
 }
 
-/// How long to pause before the next request, or `None` where there must be none: it is not safe, too many were made, or the deadline
-/// comes first. `requests` is how many were made, `left` the time until the deadline, `random` (0 to 1) spreads the pauses.
-pub(crate) fn pause(again: Again, requests: u32, left: Duration, random: f64) -> Option<Duration> {
-    let pause = match again {
-        Again::Never => return None,
-        Again::Backoff { at_least } => backoff(requests, at_least, random),
-        Again::NextTurn { pause } => pause,
+/// Returns the pause before the next request, or `None` if there must be none: a retry is not safe,
+/// the call has made too many requests, or the pause exceeds the remaining time. `requests` is the
+/// number of requests so far, `remaining` the time until the deadline, and `random` (0 to 1) the
+/// jitter.
+pub(crate) fn pause(
+    decision: RetryDecision,
+    requests: u32,
+    remaining: Duration,
+    random: f64,
+) -> Option<Duration> {
+    let pause = match decision {
+        RetryDecision::Never => return None,
+        RetryDecision::Backoff { at_least } => backoff(requests, at_least, random),
+        RetryDecision::WaitForQuota { pause } => pause,
     };
-    (requests < REQUESTS_MAX && pause < left).then_some(pause)
+    (requests < MAX_REQUESTS_PER_CALL && pause < remaining).then_some(pause)
 }
 
-/// The pause before a retry: it doubles with each request made so far, and `random` (0 to 1) spreads it over its upper half.
+/// Returns the pause before a retry. It doubles with each request, and `random` (0 to 1) spreads it
+/// over its upper half.
 fn backoff(requests: u32, at_least: Duration, random: f64) -> Duration {
     let doublings = requests.saturating_sub(1).min(16);
-    let full = BACKOFF_FIRST
+    let full = INITIAL_BACKOFF
         .saturating_mul(1 << doublings)
-        .min(BACKOFF_MAX);
+        .min(MAX_BACKOFF);
     (full / 2 + full.mul_f64(random.clamp(0.0, 1.0)) / 2).max(at_least)
 }
 

@@ -1,13 +1,13 @@
-//! Calls about the roles of a branch.
+//! Calls for the roles of a branch.
 
 use crate::{
     Call, Neon, Route,
-    call::{read, read_unless_gone},
+    call::{decode, decode_optional},
     ids::{BranchId, ProjectId, RoleName},
     model::{CreateRole, RevealedPassword, Role, RoleEnvelope, RoleList, RoleOperations},
 };
 
-/// Calls about the roles of a branch. See [`Neon::roles`].
+/// Calls for the roles of a branch. See [`Neon::roles`].
 #[derive(Debug, Clone)]
 pub struct Roles {
     neon: Neon,
@@ -28,56 +28,61 @@ impl Roles {
         [self.project.as_str(), self.branch.as_str(), role.as_str()]
     }
 
-    /// Makes one, with a password in the answer: `POST /projects/{project_id}/branches/{branch_id}/roles`. It is never sent again when
-    /// its fate is unknown.
+    /// Creates a role and returns its password:
+    /// `POST /projects/{project_id}/branches/{branch_id}/roles`. Not retried if the outcome of the
+    /// request is unknown.
     pub fn create(&self, role: CreateRole) -> Call<RoleOperations> {
         let parameters = [self.project.as_str(), self.branch.as_str()];
         let body = RoleEnvelope { role };
         let request = self
             .neon
             .request_with(Route::CreateRole, &parameters, &body);
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// All of them: `GET /projects/{project_id}/branches/{branch_id}/roles`.
+    /// Lists the roles: `GET /projects/{project_id}/branches/{branch_id}/roles`.
     pub fn list(&self) -> Call<Vec<Role>> {
         let parameters = [self.project.as_str(), self.branch.as_str()];
         let request = self.neon.request(Route::ListRoles, &parameters);
         Call::new(self.neon.clone(), request, |body| {
-            read::<RoleList>(body).map(|list| list.roles)
+            decode::<RoleList>(body).map(|list| list.roles)
         })
     }
 
-    /// One of them: `GET /projects/{project_id}/branches/{branch_id}/roles/{role_name}`.
+    /// Returns one role: `GET /projects/{project_id}/branches/{branch_id}/roles/{role_name}`.
     pub fn get(&self, role: &RoleName) -> Call<Role> {
         let request = self.neon.request(Route::GetRole, &self.parameters(role));
         Call::new(self.neon.clone(), request, |body| {
-            read::<RoleEnvelope>(body).map(|envelope| envelope.role)
+            decode::<RoleEnvelope>(body).map(|envelope| envelope.role)
         })
     }
 
-    /// Removes one: `DELETE /projects/{project_id}/branches/{branch_id}/roles/{role_name}`. `None` says that it was gone already. A role
-    /// that owns a database cannot be removed.
+    /// Deletes a role: `DELETE /projects/{project_id}/branches/{branch_id}/roles/{role_name}`.
+    /// Returns `None` if the role did not exist. A role that owns a database cannot be deleted.
     pub fn delete(&self, role: &RoleName) -> Call<Option<RoleOperations>> {
         let request = self.neon.request(Route::DeleteRole, &self.parameters(role));
-        Call::new(self.neon.clone(), request, read_unless_gone)
+        Call::new(self.neon.clone(), request, decode_optional)
     }
 
-    /// Gives a role a new password: `POST /projects/{project_id}/branches/{branch_id}/roles/{role_name}/reset_password`. It is never
-    /// sent again when its fate is unknown: a late one would undo the password of a newer.
+    /// Resets the password of a role:
+    /// `POST /projects/{project_id}/branches/{branch_id}/roles/{role_name}/reset_password`. Not
+    /// retried if the outcome of the request is unknown, because a delayed reset would invalidate
+    /// the password of a later one.
     pub fn reset_password(&self, role: &RoleName) -> Call<RoleOperations> {
         let request = self
             .neon
             .request(Route::ResetRolePassword, &self.parameters(role));
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 
-    /// A role's password: `GET /projects/{project_id}/branches/{branch_id}/roles/{role_name}/reveal_password`.
-    /// [`PreconditionFailed`](crate::ErrorKind::PreconditionFailed) where the project does not store passwords.
+    /// Returns the password of a role:
+    /// `GET /projects/{project_id}/branches/{branch_id}/roles/{role_name}/reveal_password`. Fails
+    /// with [`PreconditionFailed`](crate::ErrorKind::PreconditionFailed) if the project does not
+    /// store passwords.
     pub fn reveal_password(&self, role: &RoleName) -> Call<RevealedPassword> {
         let request = self
             .neon
             .request(Route::RevealRolePassword, &self.parameters(role));
-        Call::new(self.neon.clone(), request, read)
+        Call::new(self.neon.clone(), request, decode)
     }
 }

@@ -1,4 +1,5 @@
-//! The operations of the API that this client knows: the one list that metrics, quotas, documentation and the emulator share.
+//! The API operations that the client supports. Metrics, quotas, documentation and the emulator
+//! share this list.
 
 use std::fmt;
 
@@ -6,31 +7,32 @@ use http::Method;
 
 macro_rules! routes {
     ($($(#[$meta:meta])* $variant:ident = $name:literal, $method:ident $template:literal;)+) => {
-        /// One operation of the API.
+        /// An API operation.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Route {
             $($(#[$meta])* $variant,)+
         }
 
         impl Route {
-            /// Every operation.
+            /// All operations, in declaration order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// Its name in metrics and logs: `create_project`.
+            /// Name in metrics and logs, such as `create_project`.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
                 }
             }
 
-            /// Its HTTP method.
+            /// HTTP method of the operation.
             pub const fn method(self) -> Method {
                 match self {
                     $(Self::$variant => Method::$method,)+
                 }
             }
 
-            /// Its path below the base URL, with each parameter in braces: `/projects/{project_id}`.
+            /// Path below the base URL, with parameters in braces, such as
+            /// `/projects/{project_id}`.
             pub const fn template(self) -> &'static str {
                 match self {
                     $(Self::$variant => $template,)+
@@ -41,99 +43,100 @@ macro_rules! routes {
 }
 
 routes! {
-    /// Make a project. It cannot be repeated: names are not unique.
+    /// Creates a project. Not idempotent, because names are not unique.
     CreateProject = "create_project", POST "/projects";
-    /// One page of projects.
+    /// Lists projects, one page at a time.
     ListProjects = "list_projects", GET "/projects";
-    /// One project.
+    /// Returns one project.
     GetProject = "get_project", GET "/projects/{project_id}";
-    /// Change a project's name or settings.
+    /// Updates the name or the settings of a project.
     UpdateProject = "update_project", PATCH "/projects/{project_id}";
-    /// Delete a project. It can be recovered for some days.
+    /// Deletes a project. It can be recovered for some days.
     DeleteProject = "delete_project", DELETE "/projects/{project_id}";
-    /// Bring a deleted project back.
+    /// Recovers a deleted project.
     RecoverProject = "recover_project", POST "/projects/{project_id}/recover";
-    /// A connection URI for a role and a database.
+    /// Returns a connection URI for a role and a database.
     GetConnectionUri = "get_connection_uri", GET "/projects/{project_id}/connection_uri";
-    /// One page of a project's operations.
+    /// Lists the operations of a project, one page at a time.
     ListOperations = "list_operations", GET "/projects/{project_id}/operations";
-    /// One operation.
+    /// Returns one operation.
     GetOperation = "get_operation", GET "/projects/{project_id}/operations/{operation_id}";
-    /// A project's computes.
+    /// Lists the computes of a project.
     ListEndpoints = "list_endpoints", GET "/projects/{project_id}/endpoints";
-    /// One compute.
+    /// Returns one compute.
     GetEndpoint = "get_endpoint", GET "/projects/{project_id}/endpoints/{endpoint_id}";
-    /// Change a compute.
+    /// Updates a compute.
     UpdateEndpoint = "update_endpoint", PATCH "/projects/{project_id}/endpoints/{endpoint_id}";
-    /// Make a compute.
+    /// Creates a compute.
     CreateEndpoint = "create_endpoint", POST "/projects/{project_id}/endpoints";
-    /// Remove a compute.
+    /// Deletes a compute.
     DeleteEndpoint = "delete_endpoint", DELETE "/projects/{project_id}/endpoints/{endpoint_id}";
-    /// Start a compute.
+    /// Starts a compute.
     StartEndpoint = "start_endpoint", POST "/projects/{project_id}/endpoints/{endpoint_id}/start";
-    /// Suspend a compute.
+    /// Suspends a compute.
     SuspendEndpoint = "suspend_endpoint", POST "/projects/{project_id}/endpoints/{endpoint_id}/suspend";
-    /// Suspend a compute and start it again.
+    /// Restarts a compute.
     RestartEndpoint = "restart_endpoint", POST "/projects/{project_id}/endpoints/{endpoint_id}/restart";
-    /// Make a branch. It cannot be repeated: the second has another name.
+    /// Creates a branch. Not idempotent, because Neon generates another name for a second one.
     CreateBranch = "create_branch", POST "/projects/{project_id}/branches";
-    /// One page of a project's branches.
+    /// Lists the branches of a project, one page at a time.
     ListBranches = "list_branches", GET "/projects/{project_id}/branches";
-    /// One branch.
+    /// Returns one branch.
     GetBranch = "get_branch", GET "/projects/{project_id}/branches/{branch_id}";
-    /// Change a branch's name, protection or end.
+    /// Updates the name, the protection or the expiration of a branch.
     UpdateBranch = "update_branch", PATCH "/projects/{project_id}/branches/{branch_id}";
-    /// Remove a branch.
+    /// Deletes a branch.
     DeleteBranch = "delete_branch", DELETE "/projects/{project_id}/branches/{branch_id}";
-    /// Set a branch to the state of another, or to one of its own past.
+    /// Resets a branch to the state of another branch or to an earlier state of its own.
     RestoreBranch = "restore_branch", POST "/projects/{project_id}/branches/{branch_id}/restore";
-    /// Make a branch the one that calls without a branch mean.
+    /// Makes a branch the default branch of its project.
     SetDefaultBranch = "set_default_branch", POST "/projects/{project_id}/branches/{branch_id}/set_as_default";
-    /// A branch's computes.
+    /// Lists the computes of a branch.
     ListBranchEndpoints = "list_branch_endpoints", GET "/projects/{project_id}/branches/{branch_id}/endpoints";
-    /// Make a database.
+    /// Creates a database.
     CreateDatabase = "create_database", POST "/projects/{project_id}/branches/{branch_id}/databases";
-    /// A branch's databases.
+    /// Lists the databases of a branch.
     ListDatabases = "list_databases", GET "/projects/{project_id}/branches/{branch_id}/databases";
-    /// One database.
+    /// Returns one database.
     GetDatabase = "get_database", GET "/projects/{project_id}/branches/{branch_id}/databases/{database_name}";
-    /// Change a database's name or owner.
+    /// Updates the name or the owner of a database.
     UpdateDatabase = "update_database", PATCH "/projects/{project_id}/branches/{branch_id}/databases/{database_name}";
-    /// Remove a database.
+    /// Deletes a database.
     DeleteDatabase = "delete_database", DELETE "/projects/{project_id}/branches/{branch_id}/databases/{database_name}";
-    /// Make a role. It cannot be repeated: the second is refused, and the first's password stays unknown.
+    /// Creates a role. Not idempotent: a second request is rejected, and the password of the first
+    /// is lost.
     CreateRole = "create_role", POST "/projects/{project_id}/branches/{branch_id}/roles";
-    /// A branch's roles.
+    /// Lists the roles of a branch.
     ListRoles = "list_roles", GET "/projects/{project_id}/branches/{branch_id}/roles";
-    /// One role.
+    /// Returns one role.
     GetRole = "get_role", GET "/projects/{project_id}/branches/{branch_id}/roles/{role_name}";
-    /// Remove a role.
+    /// Deletes a role.
     DeleteRole = "delete_role", DELETE "/projects/{project_id}/branches/{branch_id}/roles/{role_name}";
-    /// Give a role a new password. It cannot be repeated: each answer has another password.
+    /// Resets the password of a role. Not idempotent, because every response has another password.
     ResetRolePassword = "reset_role_password", POST "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reset_password";
-    /// A role's password, where the platform keeps it.
+    /// Returns the password of a role if Neon stores it.
     RevealRolePassword = "reveal_role_password", GET "/projects/{project_id}/branches/{branch_id}/roles/{role_name}/reveal_password";
-    /// One page of what projects used up.
+    /// Lists the consumption of projects, one page at a time.
     ListProjectConsumption = "list_project_consumption", GET "/consumption_history/v2/projects";
-    /// One page of what branches used up.
+    /// Lists the consumption of branches, one page at a time.
     ListBranchConsumption = "list_branch_consumption", GET "/consumption_history/v2/branches";
-    /// Where projects can be.
+    /// Lists the regions in which projects can be created.
     ListRegions = "list_regions", GET "/regions";
-    /// Who holds the key.
+    /// Returns the user to whom the API key belongs.
     GetCurrentUser = "get_current_user", GET "/users/me";
-    /// The organizations of who holds the key.
+    /// Lists the organizations of the current user.
     ListOrganizations = "list_organizations", GET "/users/me/organizations";
-    /// One organization.
+    /// Returns one organization.
     GetOrganization = "get_organization", GET "/organizations/{org_id}";
 }
 
-/// Requests a minute that the API grants an account for its consumption, whatever else it may do.
+/// Consumption requests per minute that the API allows an account, independent of its other limits.
 const CONSUMPTION_PER_MINUTE: u32 = 30;
 
 impl Route {
-    /// Whether doing it twice ends as doing it once. Changes name the values to be reached, so they are among these; a deletion
-    /// done twice answers the second time that there is nothing. What only starts or stops something is not among these either: sent
-    /// again late, it would undo what was done since.
+    /// Whether repeating the operation has the same result. Updates are idempotent because they set
+    /// values. Deletions are idempotent because a repeated deletion finds nothing. Starting or
+    /// suspending a compute is not idempotent: a delayed repetition would undo later changes.
     pub const fn is_idempotent(self) -> bool {
         !matches!(
             self,
@@ -152,8 +155,8 @@ impl Route {
         )
     }
 
-    /// A limit of its own, in requests a minute, where the API has one that is less than the account's.
-    pub(crate) const fn per_minute_max(self) -> Option<u32> {
+    /// The operation's own limit in requests per minute, if the API has one.
+    pub(crate) const fn max_requests_per_minute(self) -> Option<u32> {
         match self {
             Self::ListProjectConsumption | Self::ListBranchConsumption => {
                 Some(CONSUMPTION_PER_MINUTE)
@@ -162,7 +165,7 @@ impl Route {
         }
     }
 
-    /// Its place in [`Route::ALL`].
+    /// Index in [`Route::ALL`].
     pub(crate) const fn index(self) -> usize {
         self as usize
     }
@@ -179,13 +182,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_stands_at_its_own_index() {
+    fn the_index_of_every_route_matches_its_position() {
         for (index, route) in Route::ALL.iter().enumerate() {
             assert_eq!(route.index(), index);
         }
     }
 
-    /// Where the calls are.
+    /// Source files that define the calls.
     const SOURCES: [&str; 8] = [
         include_str!("account.rs"),
         include_str!("branches.rs"),
@@ -198,18 +201,18 @@ mod tests {
     ];
 
     #[test]
-    fn every_route_stands_in_the_documentation_of_its_call() {
+    fn every_route_is_documented_at_its_call() {
         for route in Route::ALL {
-            let told = format!("`{} {}`", route.method(), route.template());
+            let documented = format!("`{} {}`", route.method(), route.template());
             assert!(
-                SOURCES.iter().any(|source| source.contains(&told)),
-                "{route}: {told} is not documented"
+                SOURCES.iter().any(|source| source.contains(&documented)),
+                "{route}: {documented} is not documented"
             );
         }
     }
 
     #[test]
-    fn exactly_the_posts_are_not_idempotent() {
+    fn exactly_the_post_routes_are_not_idempotent() {
         for route in Route::ALL {
             assert_eq!(
                 route.is_idempotent(),

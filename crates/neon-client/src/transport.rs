@@ -1,5 +1,6 @@
-//! One HTTP request: it is written, and its answer read or its failure named. No retries here, and none below: neither the HTTP client
-//! nor a redirect ever sends a request a second time.
+//! Sends one HTTP request and reads the response or determines how the attempt failed. There are no
+//! retries at this level or below: the HTTP client never repeats a request and follows no
+//! redirects.
 
 use std::{
     pin::Pin,
@@ -22,13 +23,12 @@ use uuid::Uuid;
 use crate::{
     Route,
     model::ErrorBody,
-    retry::{Failure, RETRY_AFTER_MAX},
+    retry::{AttemptError, MAX_RETRY_AFTER},
 };
 
-/// The largest answer that is read: a page of 400 projects is about 1 MB.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// Maximum size of a response body. A page of 400 projects is about 1 MB.
+const MAX_RESPONSE_BYTES: usize = 32 << 20;
 
-/// What is to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) authorization: HeaderValue,
@@ -38,61 +38,59 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Adds those of the query's parameters that have a value.
+    /// Adds the query parameters that have a value.
     pub(crate) fn query<'a>(
         &mut self,
         parameters: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
     ) {
-        let mut given = parameters
+        let mut present = parameters
             .into_iter()
             .filter_map(|(name, value)| value.map(|value| (name, value)))
             .peekable();
-        // The URL would get a `?` with nothing behind it.
-        if given.peek().is_some() {
-            self.url.query_pairs_mut().extend_pairs(given);
+        // Otherwise the URL would end with `?`.
+        if present.peek().is_some() {
+            self.url.query_pairs_mut().extend_pairs(present);
         }
     }
 }
 
-/// A failure, with the cause where another library named one.
-pub(crate) struct Failed {
-    pub(crate) failure: Failure,
+/// A failed attempt with its cause, if another library reported one.
+pub(crate) struct FailedAttempt {
+    pub(crate) error: AttemptError,
     pub(crate) cause: Option<reqwest::Error>,
 }
 
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            cause: None,
-        }
+impl From<AttemptError> for FailedAttempt {
+    fn from(error: AttemptError) -> Self {
+        Self { error, cause: None }
     }
 }
 
-/// A complete answer of success.
-pub(crate) struct Answer {
+/// A complete response with a success status.
+pub(crate) struct SuccessResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
-/// Sends it once. No byte of it leaves after `not_after`; an answer is waited for until `deadline`.
+/// Sends the request once. Nothing is written after `not_after`. Waits for the response until
+/// `deadline`.
 pub(crate) async fn send(
     http: &reqwest::Client,
     request: &Request,
     request_id: Uuid,
     not_after: Option<Instant>,
     deadline: Instant,
-) -> Result<Answer, Failed> {
-    let written = Arc::new(Written::default());
+) -> Result<SuccessResponse, FailedAttempt> {
+    let progress = Arc::new(BodyProgress::default());
     let mut builder = http
         .request(request.route.method(), request.url.clone())
         .header(header::AUTHORIZATION, request.authorization.clone())
         .header("x-request-id", request_id.to_string());
     if let Some(bytes) = &request.body {
-        let body = WatchedBody {
+        let body = TrackedBody {
             bytes: Some(bytes.clone()),
             not_after,
-            written: Arc::clone(&written),
+            progress: Arc::clone(&progress),
         };
         builder = builder
             .header(
@@ -101,13 +99,13 @@ pub(crate) async fn send(
             )
             .body(reqwest::Body::wrap(body));
     } else if not_after.is_some_and(|not_after| Instant::now() > not_after) {
-        return Err(Failure::TooLate.into());
+        return Err(AttemptError::NotAfterPassed.into());
     }
-    let failed = |error: Option<reqwest::Error>| {
-        let failure = written.failure(request.body.is_some(), error.as_ref());
-        Failed {
-            failure,
-            cause: error.map(reqwest::Error::without_url),
+    let failed = |cause: Option<reqwest::Error>| {
+        let error = progress.attempt_error(request.body.is_some(), cause.as_ref());
+        FailedAttempt {
+            error,
+            cause: cause.map(reqwest::Error::without_url),
         }
     };
     let exchange = async {
@@ -119,15 +117,17 @@ pub(crate) async fn send(
     match timeout_at(deadline, exchange).await {
         Err(_elapsed) => Err(failed(None)),
         Ok(Err(error)) => Err(failed(Some(error))),
-        Ok(Ok((status, _, Some(body)))) if status.is_success() => Ok(Answer { status, body }),
+        Ok(Ok((status, _, Some(body)))) if status.is_success() => {
+            Ok(SuccessResponse { status, body })
+        }
         Ok(Ok((status, _, None))) if status.is_success() => {
-            Err(Failure::Unreadable { status }.into())
+            Err(AttemptError::InvalidResponse { status }.into())
         }
         Ok(Ok((status, headers, body))) => {
             let body =
                 serde_json::from_slice::<ErrorBody>(&body.unwrap_or_default()).unwrap_or_default();
             let retry_after = retry_after(&headers, Timestamp::now());
-            Err(Failure::Answered {
+            Err(AttemptError::ErrorResponse {
                 status,
                 retry_after,
                 body,
@@ -137,18 +137,19 @@ pub(crate) async fn send(
     }
 }
 
-/// The whole body, or `None` where it is larger than any answer should be.
+/// Returns the complete body, or `None` if it exceeds the limit.
 async fn read(response: &mut reqwest::Response) -> Result<Option<Bytes>, reqwest::Error> {
-    // What an answer says of its length spares reading it; what it does not say is counted.
+    // The declared length avoids reading a body that is too large. Without it, the bytes are
+    // counted.
     if response
         .content_length()
-        .is_some_and(|bytes| bytes > ANSWER_BYTES_MAX as u64)
+        .is_some_and(|bytes| bytes > MAX_RESPONSE_BYTES as u64)
     {
         return Ok(None);
     }
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
             return Ok(None);
         }
         body.extend_from_slice(&chunk);
@@ -156,68 +157,69 @@ async fn read(response: &mut reqwest::Response) -> Result<Option<Bytes>, reqwest
     Ok(Some(body.freeze()))
 }
 
-/// How long the answer asks to wait: seconds, or a date.
+/// Value of the `Retry-After` header: seconds or a date.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let asked = if let Ok(seconds) = text.parse::<u64>() {
+    let requested = if let Ok(seconds) = text.parse::<u64>() {
         Duration::from_secs(seconds)
     } else {
         let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
         Duration::try_from(date.duration_since(now)).unwrap_or_default()
     };
-    Some(asked.min(RETRY_AFTER_MAX))
+    Some(requested.min(MAX_RETRY_AFTER))
 }
 
-/// What became of the request's body.
+/// Progress of sending the request body.
 #[derive(Debug, Default)]
-struct Written {
-    /// It was handed to a connection: from here on, nobody can tell how much of it arrived.
-    begun: AtomicBool,
-    /// A connection asked for it after its time.
-    too_late: AtomicBool,
+struct BodyProgress {
+    /// The body was passed to a connection. From here on, it is unknown how much of it arrived.
+    handed_over: AtomicBool,
+    /// A connection requested the body after `not_after`.
+    not_after_passed: AtomicBool,
 }
 
-impl Written {
-    fn failure(&self, has_body: bool, error: Option<&reqwest::Error>) -> Failure {
-        if self.too_late.load(Ordering::Acquire) {
-            return Failure::TooLate;
+impl BodyProgress {
+    fn attempt_error(&self, has_body: bool, error: Option<&reqwest::Error>) -> AttemptError {
+        if self.not_after_passed.load(Ordering::Acquire) {
+            return AttemptError::NotAfterPassed;
         }
-        // A body that was never asked for says that no request was complete. Without a body there is only the error to tell.
-        let written = if has_body {
-            self.begun.load(Ordering::Acquire)
+        // If the body was never requested, no request was complete. For a request without a body,
+        // only the error shows this.
+        let handed_over = if has_body {
+            self.handed_over.load(Ordering::Acquire)
         } else {
             !error.is_some_and(reqwest::Error::is_connect)
         };
         match error {
-            _ if !written => Failure::NotWritten,
-            None => Failure::TimedOut,
-            Some(error) if error.is_timeout() => Failure::TimedOut,
-            Some(_) => Failure::Lost,
+            _ if !handed_over => AttemptError::NotWritten,
+            None => AttemptError::TimedOut,
+            Some(error) if error.is_timeout() => AttemptError::TimedOut,
+            Some(_) => AttemptError::ConnectionLost,
         }
     }
 }
 
-/// A body in one piece that knows whether it was asked for, and refuses when that comes too late. A request without its body is
-/// incomplete, and no server acts on it.
-struct WatchedBody {
+/// A request body that records whether it was requested, and fails if that happens after
+/// `not_after`. A request without its body is incomplete, and no server acts on it.
+struct TrackedBody {
     bytes: Option<Bytes>,
     not_after: Option<Instant>,
-    written: Arc<Written>,
+    progress: Arc<BodyProgress>,
 }
 
-/// The connection was ready only after the request's time was over.
+/// The connection was ready only after `not_after`.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection was ready only after the time to send was over")]
-struct TooLate;
+#[error("the connection was not ready before `not_after`")]
+struct NotAfterPassed;
 
-impl http_body::Body for WatchedBody {
+impl http_body::Body for TrackedBody {
     type Data = Bytes;
-    type Error = TooLate;
+    type Error = NotAfterPassed;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, TooLate>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, NotAfterPassed>>> {
         let Some(bytes) = self.bytes.take() else {
             return Poll::Ready(None);
         };
@@ -225,10 +227,12 @@ impl http_body::Body for WatchedBody {
             .not_after
             .is_some_and(|not_after| Instant::now() > not_after)
         {
-            self.written.too_late.store(true, Ordering::Release);
-            return Poll::Ready(Some(Err(TooLate)));
+            self.progress
+                .not_after_passed
+                .store(true, Ordering::Release);
+            return Poll::Ready(Some(Err(NotAfterPassed)));
         }
-        self.written.begun.store(true, Ordering::Release);
+        self.progress.handed_over.store(true, Ordering::Release);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -248,14 +252,14 @@ mod tests {
 
     use super::*;
 
-    fn asked(value: &str) -> Option<Duration> {
+    fn requested(value: &str) -> Option<Duration> {
         let headers =
             HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
         retry_after(&headers, "2026-02-03T04:05:00Z".parse().unwrap())
     }
 
     #[tokio::test]
-    async fn a_request_whose_time_ends_while_it_connects_is_never_complete() {
+    async fn a_request_whose_not_after_passes_while_connecting_is_never_complete() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/projects", listener.local_addr().unwrap())
             .parse()
@@ -292,7 +296,7 @@ mod tests {
         .await
         .err()
         .unwrap();
-        assert_eq!(failed.failure, Failure::TooLate);
+        assert_eq!(failed.error, AttemptError::NotAfterPassed);
         drop(http);
         let received = server.await.unwrap();
         assert!(!received.contains("the-body"), "{received}");
@@ -300,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_query_is_read_as_it_was_given(given in prop::collection::vec((".{1,9}", prop::option::of(any::<String>())), 0..6)) {
+        fn query_parameters_round_trip(given in prop::collection::vec((".{1,9}", prop::option::of(any::<String>())), 0..6)) {
             let url = "http://127.0.0.1:1/projects".parse().unwrap();
             let mut request = Request { authorization: HeaderValue::from_static("Bearer napi"), route: Route::ListProjects, url, body: None };
             request.query(given.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
@@ -312,25 +316,25 @@ mod tests {
         }
 
         #[test]
-        fn what_a_retry_after_says_is_never_a_panic_and_never_too_long(value in "[ -~]{0,40}") {
-            prop_assert!(asked(&value).is_none_or(|pause| pause <= RETRY_AFTER_MAX));
+        fn parsing_retry_after_never_panics_and_is_bounded(value in "[ -~]{0,40}") {
+            prop_assert!(requested(&value).is_none_or(|pause| pause <= MAX_RETRY_AFTER));
         }
     }
 
     #[test]
-    fn retry_after_is_read_as_seconds_or_as_a_date_and_bounded() {
-        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+    fn retry_after_is_parsed_as_seconds_or_a_date_and_bounded() {
+        assert_eq!(requested("7"), Some(Duration::from_secs(7)));
         assert_eq!(
-            asked("Tue, 03 Feb 2026 04:05:30 GMT"),
+            requested("Tue, 03 Feb 2026 04:05:30 GMT"),
             Some(Duration::from_secs(30))
         );
         assert_eq!(
-            asked("Tue, 03 Feb 2026 04:04:30 GMT"),
+            requested("Tue, 03 Feb 2026 04:04:30 GMT"),
             Some(Duration::ZERO),
-            "a date that has passed"
+            "a date in the past"
         );
-        assert_eq!(asked("999999999"), Some(RETRY_AFTER_MAX));
-        assert_eq!(asked("soon"), None);
-        assert_eq!(asked("-1"), None);
+        assert_eq!(requested("999999999"), Some(MAX_RETRY_AFTER));
+        assert_eq!(requested("soon"), None);
+        assert_eq!(requested("-1"), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Reads the whole corpus beside poppler's `pdftotext` and writes what came of it to `docs/pdf-corpus.md`:
-//! `cargo run --release -p pdf-text --example corpus`.
+//! Reads the whole corpus with this crate and with poppler's `pdftotext`, and writes the comparison
+//! to `docs/pdf-corpus.md`: `cargo run --release -p pdf-text --example corpus`.
 
 #[path = "../tests/corpus/files.rs"]
 mod files;
@@ -17,22 +17,21 @@ use std::{env, fs, thread};
 
 use anyhow::{Context as _, Result, bail};
 use files::Part;
-use pdf_text::{ExtractError, Extractor, ExtractorConfig, Limits, Refusal};
+use pdf_text::{DocumentError, ExtractError, Extractor, ExtractorConfig, Limits};
 
-/// How often the child's memory is looked at.
+/// Interval of sampling the child's memory.
 const MEMORY_POLL: Duration = Duration::from_millis(1);
-/// Clock ticks a second in `/proc`: Linux tells user space 100, whatever its own clock does.
+/// Clock ticks per second in `/proc`. Linux always reports 100 to user space.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Where it goes, from the top of the sources.
+/// Path of the report, relative to the repository.
 const REPORT: &str = "docs/pdf-corpus.md";
 
-/// What one file came to.
 struct Outcome {
     name: String,
     bytes: u64,
     pages: u32,
     words: usize,
-    refusal: Option<Refusal>,
+    error: Option<DocumentError>,
     cpu_seconds: f64,
     memory_bytes: u64,
     poppler_cpu_seconds: f64,
@@ -52,23 +51,23 @@ async fn main() -> Result<()> {
         parts.push((part, outcomes));
     }
     let report = report(&parts)?;
-    let place = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(REPORT);
-    fs::write(&place, report).with_context(|| format!("cannot write {}", place.display()))
+    fs::write(&path, report).with_context(|| format!("failed to write {}", path.display()))
 }
 
-/// The program of this crate, built as this one is.
+/// Returns an extractor that uses this crate's program from the same build.
 fn extractor() -> Result<Extractor> {
     let this = env::current_exe()?;
     let program: PathBuf = this
         .ancestors()
         .nth(2)
-        .context("an example lies two folders deep")?
+        .context("an example is built two folders below the target folder")?
         .join("pdf-text");
     if !program.is_file() {
         bail!(
-            "{} is not built: cargo build --release -p pdf-text",
+            "{} does not exist: run cargo build --release -p pdf-text",
             program.display()
         );
     }
@@ -85,19 +84,19 @@ async fn read(extractor: &Extractor, path: &Path) -> Result<Outcome> {
     let file = tokio::fs::File::open(path).await?;
     let extraction = match extractor.extract(file, |_| ()).await {
         Ok(extraction) => Ok(extraction),
-        Err(ExtractError::Refused(refusal)) => Err(refusal),
+        Err(ExtractError::Document(error)) => Err(error),
         Err(error) => return Err(error.into()),
     };
     let memory_bytes = memory.stop();
     let between = children_cpu_seconds()?;
     let theirs = poppler::text(path)?;
     let after = children_cpu_seconds()?;
-    let ours: Vec<&str> = extraction
+    let own_text: Vec<&str> = extraction
         .iter()
         .flat_map(|extraction| &extraction.pages)
         .map(|page| page.text.as_str())
         .collect();
-    let ours = ours.join("\n");
+    let own_text = own_text.join("\n");
     Ok(Outcome {
         name: path
             .file_name()
@@ -108,21 +107,22 @@ async fn read(extractor: &Extractor, path: &Path) -> Result<Outcome> {
         pages: extraction
             .as_ref()
             .map_or(0, |extraction| extraction.page_count),
-        words: ours.split_whitespace().count(),
-        refusal: extraction.err(),
+        words: own_text.split_whitespace().count(),
+        error: extraction.err(),
         cpu_seconds: between - before,
         memory_bytes,
         poppler_cpu_seconds: after - between,
         poppler_reads: theirs.is_some(),
-        word_f1: poppler::word_f1(&ours, theirs.as_deref().unwrap_or_default()),
+        word_f1: poppler::word_f1(&own_text, theirs.as_deref().unwrap_or_default()),
     })
 }
 
-/// CPU time of all children that were waited for.
+/// Returns the CPU time of all finished children.
 fn children_cpu_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
-    // After the name in brackets: the state is the first field, the children's times are the 14th and 15th.
-    let fields = stat.rsplit_once(')').context("a name in brackets")?.1;
+    // The fields after the name in parentheses: the first is the state; the 14th and 15th are the
+    // times of the children.
+    let fields = stat.rsplit_once(')').context("a name in parentheses")?.1;
     let ticks: f64 = fields
         .split_whitespace()
         .skip(13)
@@ -132,7 +132,7 @@ fn children_cpu_seconds() -> Result<f64> {
     Ok(ticks / TICKS_PER_SECOND)
 }
 
-/// Watches what the children of this process use at most.
+/// Samples the peak memory of the children of this process.
 struct Memory {
     done: Arc<AtomicBool>,
     bytes: Arc<AtomicU64>,
@@ -166,13 +166,13 @@ impl Memory {
     }
 }
 
-/// The most that any child of this process has held so far.
+/// Returns the peak memory of any running child of this process.
 fn children_memory_bytes() -> u64 {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|process| {
             let folder = process.path();
-            // After the name in brackets: the state, and the parent.
+            // The fields after the name in parentheses: the state and the parent.
             let stat = fs::read_to_string(folder.join("stat")).ok()?;
             let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
             if parent.parse() != Ok(std::process::id()) {
@@ -200,16 +200,16 @@ fn report(parts: &[(Part, Vec<Outcome>)]) -> Result<String> {
         .to_owned();
     writeln!(
         report,
-        "# PDFs of other people\n\n\
-         Written by `cargo run --release -p pdf-text --example corpus`: {files} files from Debian's packages and from the test\n\
-         files of Python packages, each read as the app reads it (a confined child per file: its start, the text, the place of every\n\
-         word and the answer as JSON are counted), beside `{poppler}`, which writes text alone. CPU time is that of the children, memory\n\
-         the most that a child held. How far words agree is F1 over words with a letter or digit, headers and page numbers, which\n\
-         the app takes out, counted against it.\n"
+        "# The PDF corpus\n\n\
+         Generated by `cargo run --release -p pdf-text --example corpus` from {files} files of Debian packages and of the test suites\n\
+         of Python packages. Each file is extracted as in the app, in a sandboxed child process; the figures include starting the\n\
+         process, the position of every word and the output as JSON. `{poppler}`, for comparison, writes text only. CPU time is that\n\
+         of the child processes, memory the peak of a child. Agreement is the F1 score over words with a letter or digit. Headers\n\
+         and page numbers, which the app removes, count against it.\n"
     )?;
     writeln!(
         report,
-        "| part | files | read | no text | password | no pages | broken | other | pages | pages a CPU second | poppler | memory, largest | words agree, median |\n\
+        "| part | files | read | no text | password | no pages | broken | other | pages | pages per CPU second | poppler | peak memory | word agreement, median |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
     for (part, outcomes) in parts {
@@ -230,19 +230,19 @@ fn summary(report: &mut String, name: &str, outcomes: &[&Outcome]) -> Result<()>
     let count = |code: &str| {
         outcomes
             .iter()
-            .filter(|outcome| outcome.refusal.as_ref().map_or("read", Refusal::code) == code)
+            .filter(|outcome| outcome.error.as_ref().map_or("read", DocumentError::code) == code)
             .count()
     };
     let known = ["read", "no_text", "encrypted", "empty", "broken"].map(count);
     let [read, no_text, encrypted, empty, broken] = known;
-    // Speed is compared over the files that both read.
+    // Speed is compared on the files that both can read.
     let both = || {
         outcomes
             .iter()
-            .filter(|outcome| outcome.refusal.is_none() && outcome.poppler_reads)
+            .filter(|outcome| outcome.error.is_none() && outcome.poppler_reads)
     };
     let pages: f64 = both().map(|outcome| f64::from(outcome.pages)).sum();
-    let ours: f64 = both().map(|outcome| outcome.cpu_seconds).sum();
+    let own_text: f64 = both().map(|outcome| outcome.cpu_seconds).sum();
     let theirs: f64 = both().map(|outcome| outcome.poppler_cpu_seconds).sum();
     let memory = outcomes
         .iter()
@@ -255,21 +255,21 @@ fn summary(report: &mut String, name: &str, outcomes: &[&Outcome]) -> Result<()>
         "| {name} | {} | {read} | {no_text} | {encrypted} | {empty} | {broken} | {} | {pages:.0} | {:.0} | {:.0} | {} MiB | {agreement:.4} |",
         outcomes.len(),
         outcomes.len() - known.iter().sum::<usize>(),
-        pages / ours,
+        pages / own_text,
         pages / theirs,
         memory >> 20,
     )?;
     Ok(())
 }
 
-/// Where the two do not agree on whether there is text, and where their words differ most.
+/// Files on which both disagree whether there is text, and files whose words differ most.
 fn unusual(report: &mut String, outcomes: &[&Outcome]) -> Result<()> {
     let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for outcome in outcomes {
-        let kind = match (&outcome.refusal, outcome.poppler_reads) {
-            (None, false) => "read here, refused by poppler",
-            (Some(Refusal::NoText), true) if outcome.word_f1 < 1.0 => {
-                "no text found here, some by poppler"
+        let kind = match (&outcome.error, outcome.poppler_reads) {
+            (None, false) => "read by pdf-text, rejected by poppler",
+            (Some(DocumentError::NoText), true) if outcome.word_f1 < 1.0 => {
+                "no text found by pdf-text, some by poppler"
             }
             (None, true) if outcome.word_f1 < 0.9 => "words agree by less than 0.9",
             _ => continue,
@@ -282,9 +282,9 @@ fn unusual(report: &mut String, outcomes: &[&Outcome]) -> Result<()> {
     }
     writeln!(
         report,
-        "\nThe Japanese and Chinese manuals are among them because poppler puts spaces where lines end, which the app does not; scans of\n\
-         typewritten pages because poppler leaves their letters apart; Arabic because poppler adds marks of direction; forms because\n\
-         poppler draws fields that nobody filled in. The others hold a few words in fonts that name no characters."
+        "\nThe Japanese and Chinese manuals differ because poppler puts spaces at line ends and pdf-text does not; scans of typewritten\n\
+         pages because poppler separates their letters; Arabic because poppler adds direction marks; forms because poppler draws\n\
+         empty fields. The others contain a few words in fonts without a character map."
     )?;
     Ok(())
 }
@@ -292,7 +292,7 @@ fn unusual(report: &mut String, outcomes: &[&Outcome]) -> Result<()> {
 fn manuals(report: &mut String, parts: &[(Part, Vec<Outcome>)]) -> Result<()> {
     writeln!(
         report,
-        "\n## The manuals\n\n| file | MB | pages | words | CPU s | poppler | memory | words agree |\n|---|--:|--:|--:|--:|--:|--:|--:|"
+        "\n## The manuals\n\n| file | MB | pages | words | CPU s | poppler CPU s | memory | word agreement |\n|---|--:|--:|--:|--:|--:|--:|--:|"
     )?;
     let outcomes = parts
         .iter()

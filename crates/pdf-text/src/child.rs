@@ -1,5 +1,6 @@
-//! The child's side: a process for one document, which takes everything from itself that it does not need before it looks at the
-//! first byte of it. Whatever a hostile file achieves in here, it has a pipe to read from, a pipe to write to, and a limit on both.
+//! The child process: it reads one document and gives up all privileges that it does not need
+//! before it reads the first byte. Whatever a malicious file achieves in it, the process has only
+//! one pipe to read from and one to write to, both with limits.
 
 mod confine;
 
@@ -11,67 +12,70 @@ use std::thread;
 pub use confine::{Confinement, confine};
 
 use crate::document;
+use crate::document_error::DocumentError;
 use crate::limits::Limits;
-use crate::refusal::Refusal;
-use crate::wire::Line;
+use crate::wire::Message;
 
-/// The line with the limits is never longer.
-const HEADER_BYTES_MAX: u64 = 64 * 1024;
-/// Stack of the thread that reads: nested objects are read by recursion. What needs more ends the process.
+/// Maximum length of the line with the limits.
+const MAX_HEADER_BYTES: u64 = 64 * 1024;
+/// Stack size of the thread that reads the document, because nested objects are read recursively. A
+/// stack overflow ends the process.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
-/// Reads one document from standard input and answers on standard output; for the process that [`Extractor`](crate::Extractor)
-/// starts, and for nothing else: it confines the whole process for good.
+/// Reads one document from standard input and writes the result to standard output. Only for the
+/// process that [`Extractor`](crate::Extractor) starts, because it sandboxes the whole process
+/// irreversibly.
 pub fn main() -> ExitCode {
-    panic::set_hook(Box::new(|_| {})); // a panic's message may quote the document
-    let Ok(limits) = header() else {
+    panic::set_hook(Box::new(|_| {})); // a panic message may quote the document
+    let Ok(limits) = read_limits() else {
         return ExitCode::FAILURE;
     };
     let reader = thread::Builder::new()
         .stack_size(STACK_BYTES)
-        .spawn(move || confined(&limits));
+        .spawn(move || run_confined(&limits));
     match reader.map(thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }
 
-/// The limits: one line of JSON before the document. Standard input has one buffer, so nothing of the document is lost here.
-fn header() -> io::Result<Limits> {
+/// Reads the limits: one line of JSON before the document. Standard input is buffered once for the
+/// process, so no byte of the document is lost here.
+fn read_limits() -> io::Result<Limits> {
     let mut line = Vec::new();
     io::stdin()
         .lock()
-        .take(HEADER_BYTES_MAX)
+        .take(MAX_HEADER_BYTES)
         .read_until(b'\n', &mut line)?;
     Ok(serde_json::from_slice(&line)?)
 }
 
-fn confined(limits: &Limits) -> io::Result<()> {
+fn run_confined(limits: &Limits) -> io::Result<()> {
     let confinement = confine(limits)?;
     let mut output = BufWriter::new(io::stdout().lock());
-    let mut emit = |line: &Line| -> io::Result<()> {
-        serde_json::to_writer(&mut output, line)?;
+    let mut emit = |message: &Message| -> io::Result<()> {
+        serde_json::to_writer(&mut output, message)?;
         output.write_all(b"\n")?;
-        if !matches!(line, Line::Page(_)) {
+        if !matches!(message, Message::Page(_)) {
             output.flush()?;
         }
         Ok(())
     };
-    emit(&Line::Confined {
+    emit(&Message::Confined {
         fully: confinement == Confinement::Full,
     })?;
     let mut file = Vec::new();
     io::stdin()
         .lock()
-        .take(limits.input_bytes_max.saturating_add(1))
+        .take(limits.max_input_bytes.saturating_add(1))
         .read_to_end(&mut file)?;
-    let answered = catch_unwind(AssertUnwindSafe(|| {
-        document::answer(file, limits, &mut emit)
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        document::process(file, limits, &mut emit)
     }));
-    match answered {
-        Ok(answered) => answered,
-        Err(_) => emit(&Line::Refused {
-            refusal: Refusal::Internal,
+    match result {
+        Ok(result) => result,
+        Err(_) => emit(&Message::Failed {
+            error: DocumentError::Internal,
         }),
     }
 }

@@ -1,116 +1,117 @@
-//! One document, from bytes to clean pages: the first reader, the second if the first found nothing, limits on the way.
+//! Reads one document from its bytes to clean pages: with the first reader, with the second if the
+//! first fails, and within the limits.
 
 use std::io;
 use std::sync::Arc;
 
 use crate::clean::{clean, is_scanned};
-use crate::layout::{LaidOut, Sheet};
+use crate::document_error::DocumentError;
+use crate::layout::{PageBuilder, PageLines, lay_out};
 use crate::limits::Limits;
-use crate::readers::{First, Reader, Second, Sink};
-use crate::refusal::Refusal;
-use crate::wire::{Line, Opinion};
+use crate::readers::{HayroReader, PageSink, PdfExtractReader, Reader};
+use crate::wire::{Message, ReaderKind};
 
-/// Progress is told every so many pages.
-const PROGRESS_PAGES: u32 = 32;
-/// Where the mark of a PDF may stand, in bytes from the beginning: some files have a header of a mail or a printer before it.
-const MARK_WITHIN_BYTES: usize = 1024;
-const MARK: &[u8] = b"%PDF-";
-/// Letters and digits per page of a document with pictures, headers apart. Less than this is a scan with stamps.
-const CHARACTERS_PER_PAGE_MIN: usize = 3;
+/// Number of pages between two progress messages.
+const PROGRESS_INTERVAL_PAGES: u32 = 32;
+/// Maximum offset of the PDF header, in bytes. Some files start with a mail or printer header.
+const PDF_HEADER_WITHIN_BYTES: usize = 1024;
+const PDF_HEADER: &[u8] = b"%PDF-";
+/// Minimum number of letters and digits per page of a document with pictures, not counting headers.
+/// A document with fewer is a scan with stamps.
+const MIN_CHARACTERS_PER_PAGE: usize = 3;
 
-/// Why reading ended early.
+/// Reason why reading ended early.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The document is the reason.
+pub(crate) enum ReadError {
     #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Nobody listens any more.
-    #[error("the answer cannot be written")]
-    Answer(#[from] io::Error),
+    Document(#[from] DocumentError),
+    /// The parent process no longer reads.
+    #[error("failed to write the output")]
+    Output(#[from] io::Error),
 }
 
-/// Reads the document and answers line by line; the last line says that it is done, or why not.
-pub(crate) fn answer(
+/// Reads the document and emits messages. The last message is the result.
+pub(crate) fn process(
     file: Vec<u8>,
     limits: &Limits,
-    emit: &mut dyn FnMut(&Line) -> io::Result<()>,
+    emit: &mut dyn FnMut(&Message) -> io::Result<()>,
 ) -> io::Result<()> {
     match read(file, limits, emit) {
         Ok(()) => Ok(()),
-        Err(Failure::Answer(error)) => Err(error),
-        Err(Failure::Refused(refusal)) => emit(&Line::Refused { refusal }),
+        Err(ReadError::Output(error)) => Err(error),
+        Err(ReadError::Document(error)) => emit(&Message::Failed { error }),
     }
 }
 
 fn read(
     file: Vec<u8>,
     limits: &Limits,
-    emit: &mut dyn FnMut(&Line) -> io::Result<()>,
-) -> Result<(), Failure> {
+    emit: &mut dyn FnMut(&Message) -> io::Result<()>,
+) -> Result<(), ReadError> {
     if file.is_empty() {
-        return Err(Refusal::Empty.into());
+        return Err(DocumentError::Empty.into());
     }
-    let bytes_max = limits.input_bytes_max;
-    if file.len() as u64 > bytes_max {
-        return Err(Refusal::TooLarge { bytes_max }.into());
+    let max_bytes = limits.max_input_bytes;
+    if file.len() as u64 > max_bytes {
+        return Err(DocumentError::TooLarge { max_bytes }.into());
     }
-    let marked = file
-        .windows(MARK.len())
-        .take(MARK_WITHIN_BYTES)
-        .any(|window| window == MARK);
+    let has_pdf_header = file
+        .windows(PDF_HEADER.len())
+        .take(PDF_HEADER_WITHIN_BYTES)
+        .any(|window| window == PDF_HEADER);
     let file = Arc::new(file);
-    let first = collect(&First, &file, limits, emit);
-    let (read, opinion) = match first {
-        Err(Failure::Refused(Refusal::Broken)) if !marked => {
-            return Err(Refusal::NotPdf.into());
+    let result = read_with(&HayroReader, &file, limits, emit);
+    let (read, reader) = match result {
+        Err(ReadError::Document(DocumentError::Broken)) if !has_pdf_header => {
+            return Err(DocumentError::NotPdf.into());
         }
-        Err(Failure::Refused(refusal @ (Refusal::Broken | Refusal::Empty))) => {
-            emit(&Line::Second {
-                refusal: refusal.clone(),
+        Err(ReadError::Document(error @ (DocumentError::Broken | DocumentError::Empty))) => {
+            emit(&Message::Fallback {
+                error: error.clone(),
             })?;
-            match collect(&Second, &file, limits, emit) {
-                Ok(read) => (read, Opinion::Second),
-                Err(Failure::Answer(error)) => return Err(error.into()),
-                Err(Failure::Refused(_)) => return Err(refusal.into()),
+            match read_with(&PdfExtractReader, &file, limits, emit) {
+                Ok(read) => (read, ReaderKind::PdfExtract),
+                Err(ReadError::Output(error)) => return Err(error.into()),
+                Err(ReadError::Document(_)) => return Err(error.into()),
             }
         }
-        first => (first?, Opinion::First),
+        result => (result?, ReaderKind::Hayro),
     };
     for page in read.pages {
-        emit(&Line::Page(page))?;
+        emit(&Message::Page(page))?;
     }
-    emit(&Line::Done {
+    emit(&Message::Done {
         pages: read.page_count,
         unreadable: read.unreadable,
-        opinion,
+        reader,
     })?;
     Ok(())
 }
 
-struct Read {
+struct ReadDocument {
     pages: Vec<crate::page::Page>,
     unreadable: Vec<u32>,
     page_count: u32,
 }
 
-/// What one reader makes of the document.
-fn collect(
+/// Reads the document with one reader.
+fn read_with(
     reader: &dyn Reader,
     file: &Arc<Vec<u8>>,
     limits: &Limits,
-    emit: &mut dyn FnMut(&Line) -> io::Result<()>,
-) -> Result<Read, Failure> {
+    emit: &mut dyn FnMut(&Message) -> io::Result<()>,
+) -> Result<ReadDocument, ReadError> {
     let mut collector = Collector {
         limits,
         emit,
-        broken_pipe: None,
+        output_error: None,
         pages: Vec::new(),
         unreadable: Vec::new(),
         page_count: 0,
         text_bytes: 0,
     };
     let read = reader.read(file, &mut collector);
-    if let Some(error) = collector.broken_pipe.take() {
+    if let Some(error) = collector.output_error.take() {
         return Err(error.into());
     }
     read?;
@@ -121,7 +122,7 @@ fn collect(
         ..
     } = collector;
     if pages.is_empty() {
-        return Err(Refusal::Broken.into());
+        return Err(DocumentError::Broken.into());
     }
     let scanned = is_scanned(&pages);
     let pages = clean(pages);
@@ -134,63 +135,63 @@ fn collect(
                 .count()
         })
         .sum();
-    if characters == 0 || (scanned && characters < CHARACTERS_PER_PAGE_MIN * pages.len()) {
-        return Err(Refusal::NoText.into());
+    if characters == 0 || (scanned && characters < MIN_CHARACTERS_PER_PAGE * pages.len()) {
+        return Err(DocumentError::NoText.into());
     }
-    Ok(Read {
+    Ok(ReadDocument {
         pages,
         unreadable,
         page_count,
     })
 }
 
-/// Keeps the pages until the whole document can be cleaned.
+/// Collects the pages until the whole document can be cleaned.
 struct Collector<'a> {
     limits: &'a Limits,
-    emit: &'a mut dyn FnMut(&Line) -> io::Result<()>,
-    broken_pipe: Option<io::Error>,
-    pages: Vec<(u32, LaidOut)>,
+    emit: &'a mut dyn FnMut(&Message) -> io::Result<()>,
+    output_error: Option<io::Error>,
+    pages: Vec<(u32, PageLines)>,
     unreadable: Vec<u32>,
     page_count: u32,
     text_bytes: u64,
 }
 
 impl Collector<'_> {
-    fn progress(&mut self, read: u32) -> Result<(), Refusal> {
+    fn progress(&mut self, read: u32) -> Result<(), DocumentError> {
         let pages = self.page_count;
-        (self.emit)(&Line::Progress { read, pages }).map_err(|error| {
-            self.broken_pipe = Some(error);
-            Refusal::Internal // ends the reading; nobody hears it
+        (self.emit)(&Message::Progress { read, pages }).map_err(|error| {
+            self.output_error = Some(error);
+            DocumentError::Internal // stops the reader; `read_with` returns the output error instead
         })
     }
 }
 
-impl Sink for Collector<'_> {
-    fn pages(&mut self, pages: u32) -> Result<(), Refusal> {
+impl PageSink for Collector<'_> {
+    fn pages(&mut self, pages: u32) -> Result<(), DocumentError> {
         self.page_count = pages;
-        let pages_max = self.limits.pages_max;
+        let max_pages = self.limits.max_pages;
         if pages == 0 {
-            Err(Refusal::Empty)
-        } else if pages > pages_max {
-            Err(Refusal::TooManyPages { pages, pages_max })
+            Err(DocumentError::Empty)
+        } else if pages > max_pages {
+            Err(DocumentError::TooManyPages { pages, max_pages })
         } else {
             self.progress(0)
         }
     }
 
-    fn page(&mut self, number: u32, sheet: Option<Sheet>) -> Result<(), Refusal> {
-        match sheet {
-            Some(sheet) => {
-                self.text_bytes += sheet.text.len() as u64;
-                let bytes_max = self.limits.text_bytes_max;
-                if self.text_bytes > bytes_max {
-                    return Err(Refusal::TooMuchText { bytes_max });
+    fn page(&mut self, number: u32, page: Option<PageBuilder>) -> Result<(), DocumentError> {
+        match page {
+            Some(page) => {
+                self.text_bytes += page.text.len() as u64;
+                let max_bytes = self.limits.max_text_bytes;
+                if self.text_bytes > max_bytes {
+                    return Err(DocumentError::TooMuchText { max_bytes });
                 }
-                self.pages.push((number, sheet.lay_out()));
+                self.pages.push((number, lay_out(page)));
             }
             None => self.unreadable.push(number),
         }
-        if number.is_multiple_of(PROGRESS_PAGES) || number == self.page_count {
+        if number.is_multiple_of(PROGRESS_INTERVAL_PAGES) || number == self.page_count {
             self.progress(number)?;
         }
         Ok(())

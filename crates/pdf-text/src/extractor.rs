@@ -1,5 +1,5 @@
-//! The parent's side: starts the confined child for one document, feeds it the file, collects the pages, and turns every way
-//! in which the child can end into a word for people.
+//! The parent process: starts the sandboxed child for one document, sends it the file, collects the
+//! pages, and maps every way in which the child can end to an error for the user.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,28 +13,25 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::document_error::DocumentError;
 use crate::limits::Limits;
 use crate::page::{Extraction, Page};
-use crate::refusal::Refusal;
-use crate::wire::{LINE_BYTES_MAX, Line, Opinion};
+use crate::wire::{MAX_MESSAGE_BYTES, Message, ReaderKind};
 
-/// How much of the file is handed over at once.
+/// Buffer size for sending the file.
 const COPY_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How the child is started.
 #[derive(Debug, Clone)]
 pub struct ExtractorConfig {
-    /// The program: one that calls [`child::main`](crate::child::main()) when given `args`.
+    /// Program that calls [`child::main`](crate::child::main()) when started with `args`.
     pub program: PathBuf,
-    /// Its arguments.
     pub args: Vec<OsString>,
-    /// What one document may cost.
     pub limits: Limits,
 }
 
 impl ExtractorConfig {
-    /// This program, run again with the argument `extract`.
-    pub fn of_this_program(limits: Limits) -> io::Result<Self> {
+    /// Uses the current executable with the argument `extract`.
+    pub fn current_exe(limits: Limits) -> io::Result<Self> {
         Ok(Self {
             program: std::env::current_exe()?,
             args: vec!["extract".into()],
@@ -43,48 +40,44 @@ impl ExtractorConfig {
     }
 }
 
-/// Reads documents, each in a child process of its own.
+/// Extracts documents, each in its own child process.
 #[derive(Debug, Clone)]
 pub struct Extractor {
     config: ExtractorConfig,
 }
 
-/// How far a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Pages looked at.
     pub read: u32,
-    /// Pages of the document.
     pub pages: u32,
 }
 
-/// Why there is no extraction.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
-    /// The file is the reason: trying again gives the same.
-    #[error("the document was refused")]
-    Refused(#[source] Refusal),
-    /// The file could not be had to its end: try again.
-    #[error("the document could not be handed over")]
+    /// The document cannot be read. A retry gives the same error.
+    #[error("the document cannot be read")]
+    Document(#[source] DocumentError),
+    /// The input could not be read to its end. A retry may succeed.
+    #[error("failed to read the input")]
     Input(#[source] io::Error),
-    /// The child could not be started: try again.
-    #[error("the program that reads documents could not be started")]
-    Program(#[source] io::Error),
+    /// The child process could not be started. A retry may succeed.
+    #[error("failed to start the extractor process")]
+    Spawn(#[source] io::Error),
 }
 
-impl From<Refusal> for ExtractError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl From<DocumentError> for ExtractError {
+    fn from(error: DocumentError) -> Self {
+        Self::Document(error)
     }
 }
 
 impl Extractor {
-    /// An extractor; nothing is started before the first document.
+    /// Creates an extractor. No process is started until the first document.
     pub fn new(config: ExtractorConfig) -> Self {
         Self { config }
     }
 
-    /// Reads the document that `input` yields. Dropping the future kills the child.
+    /// Extracts the document that `input` yields. Dropping the future kills the child.
     pub async fn extract<R>(
         &self,
         input: R,
@@ -94,38 +87,38 @@ impl Extractor {
         R: AsyncRead + Unpin + Send,
     {
         let limits = &self.config.limits;
-        let (mut child, stdin, stdout) = self.spawn().map_err(ExtractError::Program)?;
-        let mut answer = Answer::default();
-        // Reading goes on beside writing: a child that refuses early answers before it has taken all.
+        let (mut child, stdin, stdout) = self.spawn().map_err(ExtractError::Spawn)?;
+        let mut output = ChildOutput::default();
+        // Read while writing: a child that fails early responds before it has read the whole file.
         let outcome = {
-            let reading = answer.read(stdout, limits.output_bytes_max, &mut on_progress);
+            let reading = output.read(stdout, limits.max_output_bytes, &mut on_progress);
             tokio::pin!(reading);
-            let feeding = timeout(limits.input_time_max, feed(input, stdin, limits));
+            let feeding = timeout(limits.input_timeout, feed(input, stdin, limits));
             tokio::pin!(feeding);
             tokio::select! {
-                read = &mut reading => Outcome::Read(read),
+                read = &mut reading => ReadOutcome::Read(read),
                 fed = &mut feeding => match fed {
-                    Err(_) => Outcome::Input(io::ErrorKind::TimedOut.into()),
-                    Ok(Err(error)) => Outcome::Input(error),
-                    Ok(Ok(())) => match timeout(limits.wall_time_max, &mut reading).await {
-                        Err(_) => Outcome::TimedOut,
-                        Ok(read) => Outcome::Read(read),
+                    Err(_) => ReadOutcome::Input(io::ErrorKind::TimedOut.into()),
+                    Ok(Err(error)) => ReadOutcome::Input(error),
+                    Ok(Ok(())) => match timeout(limits.wall_timeout, &mut reading).await {
+                        Err(_) => ReadOutcome::TimedOut,
+                        Ok(read) => ReadOutcome::Read(read),
                     },
                 },
             }
         };
-        if !matches!(outcome, Outcome::Read(Ok(()))) {
-            let _ = child.start_kill(); // it may be gone already, which is as good
+        if !matches!(outcome, ReadOutcome::Read(Ok(()))) {
+            let _ = child.start_kill(); // the child may have exited already
         }
-        let status = match timeout(limits.wall_time_max, child.wait()).await {
-            Ok(status) => status.map_err(ExtractError::Program)?,
-            Err(_) => return Err(Refusal::TooSlow.into()), // it is killed when `child` is dropped
+        let status = match timeout(limits.wall_timeout, child.wait()).await {
+            Ok(status) => status.map_err(ExtractError::Spawn)?,
+            Err(_) => return Err(DocumentError::TooSlow.into()), // dropping `child` kills it
         };
         match outcome {
-            Outcome::Input(error) => Err(ExtractError::Input(error)),
-            Outcome::TimedOut => Err(Refusal::TooSlow.into()),
-            Outcome::Read(Err(refusal)) => Err(refusal.into()),
-            Outcome::Read(Ok(())) => answer.into_result(status),
+            ReadOutcome::Input(error) => Err(ExtractError::Input(error)),
+            ReadOutcome::TimedOut => Err(DocumentError::TooSlow.into()),
+            ReadOutcome::Read(Err(error)) => Err(error.into()),
+            ReadOutcome::Read(Ok(())) => output.into_result(status),
         }
     }
 
@@ -136,26 +129,26 @@ impl Extractor {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null()) // a document must not write into our logs
+            .stderr(Stdio::null()) // a document must not write to the logs
             .kill_on_drop(true)
             .spawn()?;
-        let missing = || io::Error::other("a pipe to the child is missing");
+        let missing = || io::Error::other("missing pipe to the child");
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = child.stdout.take().ok_or_else(missing)?;
         Ok((child, stdin, stdout))
     }
 }
 
-enum Outcome {
-    /// The child closed its output, or said what it must not.
-    Read(Result<(), Refusal>),
-    /// The file did not come to its end.
+enum ReadOutcome {
+    /// The child closed its output or violated the protocol.
+    Read(Result<(), DocumentError>),
     Input(io::Error),
-    /// The child took too long.
+    /// The child exceeded its time limit.
     TimedOut,
 }
 
-/// Hands over the limits and the file. A child that does not want more is no error: its answer says why.
+/// Sends the limits and the file. It is not an error if the child stops reading, because its output
+/// explains why.
 async fn feed<R: AsyncRead + Unpin>(
     mut input: R,
     mut stdin: ChildStdin,
@@ -167,8 +160,8 @@ async fn feed<R: AsyncRead + Unpin>(
         return Ok(());
     }
     let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    // One byte more than allowed shows the child that there is more, and then it is enough.
-    let mut left = limits.input_bytes_max.saturating_add(1);
+    // One byte beyond the limit is enough for the child to detect that the file is too large.
+    let mut left = limits.max_input_bytes.saturating_add(1);
     while left > 0 {
         let count = input.read(&mut buffer).await?;
         let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -184,113 +177,113 @@ async fn feed<R: AsyncRead + Unpin>(
     Ok(())
 }
 
-/// What the child has said so far.
+/// Output of the child so far.
 #[derive(Default)]
-struct Answer {
+struct ChildOutput {
     extraction: Extraction,
-    end: Option<Result<(), Refusal>>,
-    /// What the first reader said, when the second is asked.
-    first_opinion: Option<Refusal>,
+    result: Option<Result<(), DocumentError>>,
+    /// Error of the first reader, if the second reader was started.
+    first_reader_error: Option<DocumentError>,
 }
 
-impl Answer {
-    /// Collects lines until the child closes its output.
+impl ChildOutput {
+    /// Handles messages until the child closes its output.
     async fn read(
         &mut self,
         stdout: ChildStdout,
-        output_bytes_max: u64,
+        max_output_bytes: u64,
         on_progress: &mut (impl FnMut(Progress) + Send),
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DocumentError> {
         let mut reader = BufReader::new(stdout);
-        let mut left = output_bytes_max;
+        let mut left = max_output_bytes;
         let mut line = Vec::new();
         loop {
             line.clear();
-            let limit = left.min(LINE_BYTES_MAX);
+            let limit = left.min(MAX_MESSAGE_BYTES);
             let count = (&mut reader)
                 .take(limit)
                 .read_until(b'\n', &mut line)
                 .await
-                .map_err(|_| Refusal::Internal)?;
+                .map_err(|_| DocumentError::Internal)?;
             if count == 0 {
-                // Either the end, or nothing more may come.
+                // End of the output, or the output limit is reached.
                 return if limit == 0 {
-                    Err(Refusal::Internal)
+                    Err(DocumentError::Internal)
                 } else {
                     Ok(())
                 };
             }
             if line.last() != Some(&b'\n') {
-                // Cut off: by a limit of ours, or by the child's death, which its exit status explains.
+                // Truncated by a limit, or because the child died, which its exit status explains.
                 return if count as u64 == limit {
-                    Err(Refusal::Internal)
+                    Err(DocumentError::Internal)
                 } else {
                     Ok(())
                 };
             }
             left -= count as u64;
             let line = serde_json::from_slice(&line).map_err(|error| {
-                warn!(%error, "The reader of documents answered what is not an answer");
-                Refusal::Internal
+                warn!(%error, "invalid message from the extractor process");
+                DocumentError::Internal
             })?;
-            self.take(line, on_progress)?;
+            self.handle(line, on_progress)?;
         }
     }
 
-    fn take(
+    fn handle(
         &mut self,
-        line: Line,
+        line: Message,
         on_progress: &mut (impl FnMut(Progress) + Send),
-    ) -> Result<(), Refusal> {
-        if self.end.is_some() {
-            return Err(Refusal::Internal); // something after the last line
+    ) -> Result<(), DocumentError> {
+        if self.result.is_some() {
+            return Err(DocumentError::Internal); // a message after the last one
         }
         match line {
-            Line::Confined { fully: true } => {}
-            Line::Confined { fully: false } => {
+            Message::Confined { fully: true } => {}
+            Message::Confined { fully: false } => {
                 debug!(
-                    "The kernel does not keep the reader of documents from files; its system calls are filtered"
+                    "kernel without Landlock: the extractor process is restricted by its system call filter only"
                 );
             }
-            Line::Progress { read, pages } => on_progress(Progress { read, pages }),
-            Line::Second { refusal } => self.first_opinion = Some(refusal),
-            Line::Page(page) => {
-                if !is_sound(&page) {
-                    return Err(Refusal::Internal);
+            Message::Progress { read, pages } => on_progress(Progress { read, pages }),
+            Message::Fallback { error } => self.first_reader_error = Some(error),
+            Message::Page(page) => {
+                if !is_valid_page(&page) {
+                    return Err(DocumentError::Internal);
                 }
                 self.extraction.pages.push(page);
             }
-            Line::Done {
+            Message::Done {
                 pages,
                 unreadable,
-                opinion,
+                reader,
             } => {
-                if opinion == Opinion::Second {
-                    debug!("The text is from the second reader");
+                if reader == ReaderKind::PdfExtract {
+                    debug!("text extracted by the second reader");
                 }
                 self.extraction.page_count = pages;
                 self.extraction.unreadable = unreadable;
-                self.end = Some(Ok(()));
+                self.result = Some(Ok(()));
             }
-            Line::Refused { refusal } => self.end = Some(Err(refusal)),
+            Message::Failed { error } => self.result = Some(Err(error)),
         }
         Ok(())
     }
 
     fn into_result(self, status: ExitStatus) -> Result<Extraction, ExtractError> {
-        match self.end {
+        match self.result {
             Some(Ok(())) => Ok(self.extraction),
-            Some(Err(refusal)) => Err(refusal.into()),
+            Some(Err(error)) => Err(error.into()),
             None => Err(self
-                .first_opinion
-                .unwrap_or_else(|| refusal_of(status))
+                .first_reader_error
+                .unwrap_or_else(|| error_of_exit_status(status))
                 .into()),
         }
     }
 }
 
-/// Whether the child's page is what a page has to be, so that nothing after this has to look again.
-pub(crate) fn is_sound(page: &Page) -> bool {
+/// Whether the child's page is consistent, so that later code does not have to check it again.
+pub(crate) fn is_valid_page(page: &Page) -> bool {
     let mut end = 0;
     page.words.iter().all(|word| {
         let range = word.range();
@@ -312,31 +305,31 @@ pub(crate) fn is_sound(page: &Page) -> bool {
     })
 }
 
-/// What the end of a child means that did not say why.
-fn refusal_of(status: ExitStatus) -> Refusal {
+/// Maps the exit status of a child that sent no result to an error.
+fn error_of_exit_status(status: ExitStatus) -> DocumentError {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt as _;
         match status.signal() {
-            Some(signal::CPU_TIME) => return Refusal::TooSlow,
-            // No memory, no stack, or the machine's own guard against both.
-            Some(signal::ABORT | signal::KILL | signal::SEGMENT) => return Refusal::TooComplex,
-            Some(signal::SYSTEM_CALL) => {
-                warn!(
-                    "The reader of documents was stopped because it asked the kernel for what it must not have"
-                );
+            Some(signal::CPU_TIME) => return DocumentError::TooSlow,
+            // Out of memory or stack, or killed by the system because of it.
+            Some(signal::ABORT | signal::KILL | signal::SEGMENT) => {
+                return DocumentError::TooComplex;
             }
-            Some(signal) => warn!(signal, "The reader of documents was ended by a signal"),
+            Some(signal::SYSTEM_CALL) => {
+                warn!("extractor process killed because of a forbidden system call");
+            }
+            Some(signal) => warn!(signal, "extractor process killed by a signal"),
             None => warn!(
                 code = status.code(),
-                "The reader of documents ended without an answer"
+                "extractor process exited without a result"
             ),
         }
     }
-    Refusal::Internal
+    DocumentError::Internal
 }
 
-/// The signals that the kernel ends a child with.
+/// Signals with which the kernel ends a child.
 #[cfg(unix)]
 mod signal {
     pub(super) const ABORT: i32 = 6;

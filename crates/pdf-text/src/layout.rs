@@ -1,11 +1,12 @@
-//! From glyphs with places to lines of words in the order in which a person reads them.
+//! Builds lines in reading order from glyphs with positions.
 //!
-//! [`Sheet`] takes a page's glyphs and makes words of those that stand together; `columns` finds the gutters between columns of
-//! prose; `lines` puts words on lines and lines in order. All measures are in ems of the text itself, so that they hold for any size.
+//! [`PageBuilder`] joins adjacent glyphs to words, `column_gaps` finds the gaps between columns of
+//! prose, and [`lay_out`] builds lines and sorts them. All distances are in ems of the text, so
+//! that they apply to every font size.
 
-mod columns;
+mod column_gaps;
 mod lines;
-mod sheet;
+mod page_builder;
 
-pub(crate) use lines::{LaidOut, Line, LineWord};
-pub(crate) use sheet::{Glyph, Sheet};
+pub(crate) use lines::{LineWord, PageLines, TextLine, lay_out};
+pub(crate) use page_builder::{Glyph, PageBuilder};

@@ -1,21 +1,23 @@
-//! Text of PDF files, with the place of every word on its page, read in a confined child process.
+//! Extracts the text of PDF files, with the position of every word on its page, in a sandboxed
+//! child process.
 //!
-//! The way of a document: [`Extractor`] starts the child and hands over the bytes; the child takes everything from itself that it
-//! does not need (`child`), reads glyphs with their places (`readers`), makes words and lines of them (`layout`), makes clean
-//! text of those (`clean`), and answers page by page. Nothing here keeps a file, and nothing of a document reaches a log.
+//! [`Extractor`] starts the child process and sends it the file. The child gives up all privileges
+//! that it does not need (`child`), reads glyphs with their positions (`readers`), builds words and
+//! lines from them (`layout`), cleans the text (`clean`), and returns the result page by page. The
+//! crate stores no file and logs nothing of a document's content.
 
 pub mod child;
 mod clean;
 mod document;
+mod document_error;
 mod extractor;
 mod layout;
 mod limits;
 mod page;
 mod readers;
-mod refusal;
 mod wire;
 
+pub use document_error::DocumentError;
 pub use extractor::{ExtractError, Extractor, ExtractorConfig, Progress};
 pub use limits::Limits;
 pub use page::{Extraction, Page, Word};
-pub use refusal::Refusal;

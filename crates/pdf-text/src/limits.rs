@@ -1,4 +1,4 @@
-//! What one document may cost. Every limit that a file can run into has its name and unit here.
+//! Resource limits for one document. Each has a name and a unit.
 
 use std::time::Duration;
 
@@ -6,38 +6,39 @@ use serde::{Deserialize, Serialize};
 
 const MIB: u64 = 1024 * 1024;
 
-/// What one document may cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The file itself.
-    pub input_bytes_max: u64,
-    /// Pages of a document. The longest manual of the corpus has 2,415.
-    pub pages_max: u32,
-    /// Clean text of a document, in UTF-8. A full page has 2 to 3 KB.
-    pub text_bytes_max: u64,
-    /// Address space of the child process, in bytes: its program, its stack, the file, everything unpacked from it.
-    pub memory_bytes_max: u64,
-    /// CPU time of the child process, in seconds. What pages take stands in `docs/pdf-corpus.md`: well under a second for 1,000.
-    pub cpu_seconds_max: u64,
-    /// How long the child process may take from the last byte of the file to the last page.
-    pub wall_time_max: Duration,
-    /// How long handing over the file may take (it may come from far away).
-    pub input_time_max: Duration,
-    /// What the child process may answer, in bytes: a word costs about 40.
-    pub output_bytes_max: u64,
+    /// Size of the file, in bytes.
+    pub max_input_bytes: u64,
+    /// Number of pages. The longest manual in the corpus has 2,415.
+    pub max_pages: u32,
+    /// Size of the cleaned text in UTF-8, in bytes. A full page has 2 to 3 KB.
+    pub max_text_bytes: u64,
+    /// Address space of the child process, in bytes: program, stack, file and everything
+    /// decompressed from it.
+    pub max_memory_bytes: u64,
+    /// CPU time of the child process, in seconds. `docs/pdf-corpus.md` has measurements: well under
+    /// a second for 1,000 pages.
+    pub max_cpu_seconds: u64,
+    /// Maximum time from the last byte of the file to the last page.
+    pub wall_timeout: Duration,
+    /// Maximum time to send the file to the child. The file may come from a slow source.
+    pub input_timeout: Duration,
+    /// Size of the child's output, in bytes. A word needs about 40 bytes.
+    pub max_output_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            input_bytes_max: 64 * MIB,
-            pages_max: 5_000,
-            text_bytes_max: 16 * MIB,
-            memory_bytes_max: 1024 * MIB,
-            cpu_seconds_max: 30,
-            wall_time_max: Duration::from_mins(2),
-            input_time_max: Duration::from_mins(5),
-            output_bytes_max: 256 * MIB,
+            max_input_bytes: 64 * MIB,
+            max_pages: 5_000,
+            max_text_bytes: 16 * MIB,
+            max_memory_bytes: 1024 * MIB,
+            max_cpu_seconds: 30,
+            wall_timeout: Duration::from_mins(2),
+            input_timeout: Duration::from_mins(5),
+            max_output_bytes: 256 * MIB,
         }
     }
 }

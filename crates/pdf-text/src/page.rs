@@ -1,31 +1,33 @@
-//! What is known of a page: its clean text, and where on the page each word of it stands.
+//! A page: its clean text and the position of each word.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// One page of a document, as a reader sees it: its rotation and crop box are already applied.
+/// A page as a viewer shows it, with its rotation and crop box applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// The page's number in the file, from 1.
+    /// Page number in the file, starting at 1.
     pub number: u32,
     /// Width in points (1/72 inch).
     pub width: f32,
     /// Height in points.
     pub height: f32,
-    /// Clean text: paragraphs are parted by a blank line, lines that end before the margin by a line break.
+    /// Clean text. Paragraphs are separated by a blank line; lines that end before the margin are
+    /// followed by a line break.
     pub text: String,
-    /// The words of `text`, in its order.
+    /// The words of `text`, in order.
     pub words: Vec<Word>,
 }
 
 impl Page {
-    /// What stands at `word`.
+    /// Returns the text of a word.
     pub fn word_text(&self, word: &Word) -> &str {
         self.text.get(word.range()).unwrap_or_default()
     }
 
-    /// The words that `range` (bytes of `text`) touches: what has to be marked to mark a passage.
+    /// Returns the words that overlap `range` (in bytes of `text`), for example to highlight a
+    /// passage.
     pub fn words_in(&self, range: Range<usize>) -> &[Word] {
         let first = self
             .words
@@ -37,32 +39,33 @@ impl Page {
     }
 }
 
-/// A word, or a part of one that the line's end has broken: the parts then stand side by side in the text, with no space between.
+/// A word, or a part of a word that is broken at the end of a line. The parts of a broken word
+/// follow each other in the text without a space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(from = "WireWord", into = "WireWord")]
 pub struct Word {
-    /// Where it begins in the page's text, in bytes.
+    /// Start in the page's text, in bytes.
     pub start: u32,
-    /// Where it ends in the page's text, in bytes.
+    /// End in the page's text, in bytes.
     pub end: u32,
-    /// Its left edge, in points from the page's left.
+    /// Left edge, in points from the left of the page.
     pub x: f32,
-    /// Its upper edge, in points from the page's top.
+    /// Top edge, in points from the top of the page.
     pub y: f32,
-    /// Its width in points.
+    /// Width in points.
     pub width: f32,
-    /// Its height in points.
+    /// Height in points.
     pub height: f32,
 }
 
 impl Word {
-    /// The bytes of the page's text that it covers.
+    /// The byte range in the page's text.
     pub fn range(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }
 
-/// A word on its way between the processes: six numbers, since a document has a million of them.
+/// Wire format of a word: an array of six numbers, because a document may have a million words.
 #[derive(Serialize, Deserialize)]
 struct WireWord(u32, u32, f32, f32, f32, f32);
 
@@ -93,19 +96,19 @@ impl From<WireWord> for Word {
     }
 }
 
-/// A document that was read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extraction {
-    /// The pages that could be read, in the file's order; a page without text is among them.
+    /// The pages that could be read, in order, including pages without text.
     pub pages: Vec<Page>,
-    /// The numbers of the pages that could not be read, in order.
+    /// Numbers of the pages that could not be read, in ascending order.
     pub unreadable: Vec<u32>,
-    /// How many pages the file has.
+    /// Number of pages in the file.
     pub page_count: u32,
 }
 
 impl Extraction {
-    /// What a person should know about a document that passed in part: which pages are missing. `None` if all were read.
+    /// Message for the user that lists the pages that could not be read. `None` if all pages were
+    /// read.
     pub fn warning(&self) -> Option<String> {
         let list = ranges(&self.unreadable);
         match self.unreadable.len() {
@@ -116,9 +119,9 @@ impl Extraction {
     }
 }
 
-/// `3, 5–8, 11`, out of ascending numbers; long lists are cut.
+/// Formats ascending numbers as ranges, such as `3, 5–8, 11`. Long lists are truncated.
 fn ranges(numbers: &[u32]) -> String {
-    const RANGES_SHOWN_MAX: usize = 8;
+    const MAX_RANGES_SHOWN: usize = 8;
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for &number in numbers {
         match ranges.last_mut() {
@@ -126,9 +129,9 @@ fn ranges(numbers: &[u32]) -> String {
             _ => ranges.push((number, number)),
         }
     }
-    let mut words: Vec<String> = ranges
+    let mut parts: Vec<String> = ranges
         .iter()
-        .take(RANGES_SHOWN_MAX)
+        .take(MAX_RANGES_SHOWN)
         .map(|&(first, last)| {
             if first == last {
                 first.to_string()
@@ -137,10 +140,10 @@ fn ranges(numbers: &[u32]) -> String {
             }
         })
         .collect();
-    if ranges.len() > RANGES_SHOWN_MAX {
-        words.push("…".into());
+    if ranges.len() > MAX_RANGES_SHOWN {
+        parts.push("…".into());
     }
-    words.join(", ")
+    parts.join(", ")
 }
 
 #[cfg(test)]
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_that_could_not_be_read_are_named() {
+    fn the_warning_lists_the_unreadable_pages() {
         let with = |unreadable: &[u32]| {
             Extraction {
                 unreadable: unreadable.to_vec(),
@@ -166,11 +169,11 @@ mod tests {
             Some("Pages 2, 4–6, 9 are damaged and could not be read.")
         );
         let many: Vec<u32> = (0..40).map(|number| number * 2).collect();
-        assert!(with(&many).is_some_and(|words| words.contains(", … are")));
+        assert!(with(&many).is_some_and(|text| text.contains(", … are")));
     }
 
     #[test]
-    fn a_passage_touches_the_words_it_overlaps() {
+    fn words_in_returns_the_words_that_overlap_the_range() {
         let word = |start, end| Word {
             start,
             end,
@@ -186,15 +189,15 @@ mod tests {
             text: "one two three".into(),
             words: vec![word(0, 3), word(4, 7), word(8, 13)],
         };
-        let touched = |range| {
+        let overlapping = |range| {
             page.words_in(range)
                 .iter()
                 .map(|word| page.word_text(word))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(touched(0..13), ["one", "two", "three"]);
-        assert_eq!(touched(4..7), ["two"]);
-        assert_eq!(touched(3..4), [""; 0]);
-        assert_eq!(touched(6..9), ["two", "three"]);
+        assert_eq!(overlapping(0..13), ["one", "two", "three"]);
+        assert_eq!(overlapping(4..7), ["two"]);
+        assert_eq!(overlapping(3..4), [""; 0]);
+        assert_eq!(overlapping(6..9), ["two", "three"]);
     }
 }

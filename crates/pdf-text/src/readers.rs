@@ -1,63 +1,63 @@
-//! Readers turn the bytes of a file into sheets of glyphs, each glyph with its place. There are two, so that a file that one of
-//! them cannot open still has a chance; nothing after them knows which one it was. Where the first finds pages without text, the second
-//! found none either in any file of the corpus, and took many times as long: it is not asked.
+//! Readers convert the bytes of a file to glyphs with positions. There are two implementations, so
+//! that a file that one cannot open may still be read by the other. Later stages do not depend on
+//! the reader. The second reader is not tried for documents without text: in the corpus it found no
+//! text either, and took many times as long.
 
-mod fields;
-mod first;
-mod second;
+mod form_fields;
+mod hayro;
+mod pdf_extract;
 
 use std::sync::Arc;
 
-pub(crate) use first::First;
-pub(crate) use second::Second;
+pub(crate) use hayro::HayroReader;
+pub(crate) use pdf_extract::PdfExtractReader;
 
-use crate::layout::Sheet;
-use crate::refusal::Refusal;
+use crate::document_error::DocumentError;
+use crate::layout::PageBuilder;
 
-/// A library that reads PDF files.
 pub(crate) trait Reader {
-    /// Goes over all pages, in order. An error of the sink ends the reading and is handed back.
-    fn read(&self, file: &Arc<Vec<u8>>, sink: &mut dyn Sink) -> Result<(), Refusal>;
+    /// Reads all pages in order. Stops at an error of the sink and returns it.
+    fn read(&self, file: &Arc<Vec<u8>>, sink: &mut dyn PageSink) -> Result<(), DocumentError>;
 }
 
-/// Takes what a reader finds.
-pub(crate) trait Sink {
-    /// How many pages there are; comes before the first of them.
-    fn pages(&mut self, count: u32) -> Result<(), Refusal>;
-    /// The page of this number (from 1), or `None` if it cannot be read.
-    fn page(&mut self, number: u32, sheet: Option<Sheet>) -> Result<(), Refusal>;
+/// Receives the pages of a document.
+pub(crate) trait PageSink {
+    /// Called with the page count before the first page.
+    fn pages(&mut self, count: u32) -> Result<(), DocumentError>;
+    /// Called with each page by number, starting at 1, or with `None` if it cannot be read.
+    fn page(&mut self, number: u32, page: Option<PageBuilder>) -> Result<(), DocumentError>;
 }
 
-/// Page counts are a count of things in memory: they fit.
+/// Converts an index to a page number. The conversion cannot overflow for pages that fit in memory.
 fn page_number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 #[cfg(test)]
 mod tests {
-    use pdf_extract::content::{Content, Operation};
-    use pdf_extract::{Document, Object, Stream, dictionary};
+    use ::pdf_extract::content::{Content, Operation};
+    use ::pdf_extract::{Document, Object, Stream, dictionary};
 
     use super::*;
-    use crate::layout::LaidOut;
+    use crate::layout::{PageLines, lay_out};
 
     #[derive(Default)]
-    struct Pages(Vec<Option<LaidOut>>);
+    struct CollectedPages(Vec<Option<PageLines>>);
 
-    impl Sink for Pages {
-        fn pages(&mut self, count: u32) -> Result<(), Refusal> {
+    impl PageSink for CollectedPages {
+        fn pages(&mut self, count: u32) -> Result<(), DocumentError> {
             assert_eq!(count, 1);
             Ok(())
         }
 
-        fn page(&mut self, number: u32, sheet: Option<Sheet>) -> Result<(), Refusal> {
+        fn page(&mut self, number: u32, page: Option<PageBuilder>) -> Result<(), DocumentError> {
             assert_eq!(number, 1);
-            self.0.push(sheet.map(Sheet::lay_out));
+            self.0.push(page.map(lay_out));
             Ok(())
         }
     }
 
-    /// One page with two lines; its media box does not begin at zero.
+    /// A page with two lines whose media box does not start at the origin.
     fn file(rotate: i64) -> Vec<u8> {
         let mut document = Document::with_version("1.5");
         let tree = document.new_object_id();
@@ -95,15 +95,15 @@ mod tests {
     }
 
     fn words(reader: &dyn Reader, file: &Arc<Vec<u8>>) -> Vec<(String, [f32; 4])> {
-        let mut pages = Pages::default();
+        let mut pages = CollectedPages::default();
         assert_eq!(reader.read(file, &mut pages), Ok(()));
         let mut words = Vec::new();
         for page in pages.0.iter().flatten() {
             for word in page.lines.iter().flat_map(|line| &line.words) {
-                let place = word.place;
+                let bounds = word.bounds;
                 words.push((
                     page.word(word).to_owned(),
-                    [place.x, place.y, place.width, place.height],
+                    [bounds.x, bounds.y, bounds.width, bounds.height],
                 ));
             }
         }
@@ -111,28 +111,28 @@ mod tests {
     }
 
     #[test]
-    fn both_readers_find_the_same_words_at_the_same_places() {
+    fn both_readers_find_the_same_words_at_the_same_positions() {
         for rotate in [0, 90, 180, 270, -90] {
             let file = Arc::new(file(rotate));
-            let (first, second) = (words(&First, &file), words(&Second, &file));
+            let (first, second) = (words(&HayroReader, &file), words(&PdfExtractReader, &file));
             let mut texts: Vec<&str> = first.iter().map(|(text, _)| text.as_str()).collect();
             texts.sort_unstable();
             assert_eq!(
                 texts,
                 ["one", "readers", "text", "two"],
-                "turned by {rotate}"
+                "rotated by {rotate}"
             );
-            assert_eq!(first.len(), second.len(), "turned by {rotate}");
-            for ((text, place), (other_text, other)) in first.iter().zip(&second) {
-                assert_eq!(text, other_text, "turned by {rotate}");
-                let apart = place
+            assert_eq!(first.len(), second.len(), "rotated by {rotate}");
+            for ((text, bounds), (other_text, other)) in first.iter().zip(&second) {
+                assert_eq!(text, other_text, "rotated by {rotate}");
+                let distance = bounds
                     .iter()
                     .zip(other)
                     .map(|(a, b)| (a - b).abs())
                     .fold(0.0, f32::max);
                 assert!(
-                    apart < 0.5,
-                    "turned by {rotate}, {text}: {place:?} {other:?}"
+                    distance < 0.5,
+                    "rotated by {rotate}, {text}: {bounds:?} {other:?}"
                 );
             }
         }

@@ -1,48 +1,52 @@
-//! What the two processes say to each other: to the child one line of JSON with the limits and then the file's bytes, back one
-//! line of JSON per event.
+//! Protocol between the two processes. The parent sends one line of JSON with the limits, followed
+//! by the file. The child sends one line of JSON per message.
 
 use serde::{Deserialize, Serialize};
 
+use crate::document_error::DocumentError;
 use crate::page::Page;
-use crate::refusal::Refusal;
 
-/// An answer of the child never has a longer line than this: a page of the largest text allowed, with its words.
-pub(crate) const LINE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Maximum length of a message: a page with the most text allowed and its words.
+pub(crate) const MAX_MESSAGE_BYTES: u64 = 128 * 1024 * 1024;
 
-/// One line from the child.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "line", rename_all = "snake_case")]
-pub(crate) enum Line {
-    /// The child has shut itself in and begins to read.
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Message {
+    /// The child is sandboxed and starts to read.
     Confined {
-        /// Whether the kernel keeps it from files and sockets.
+        /// Whether the kernel blocks access to files and sockets.
         fully: bool,
     },
-    /// So many pages of so many were looked at.
-    Progress { read: u32, pages: u32 },
-    /// The first reader found nothing, for this reason, and the second is asked. If that ends the child, the reason holds.
-    Second { refusal: Refusal },
-    /// A page, cleaned.
+    /// `read` of `pages` pages have been processed.
+    Progress {
+        read: u32,
+        pages: u32,
+    },
+    /// The first reader failed with this error and the second reader starts. If the second ends the
+    /// child, this error is reported.
+    Fallback {
+        error: DocumentError,
+    },
     Page(Page),
-    /// The last line of a document that was read.
+    /// Last message of a document that was read.
     Done {
         pages: u32,
         unreadable: Vec<u32>,
-        opinion: Opinion,
+        reader: ReaderKind,
     },
-    /// The last line of a document that was not.
-    Refused {
+    /// Last message of a document that could not be read.
+    Failed {
         #[serde(flatten)]
-        refusal: Refusal,
+        error: DocumentError,
     },
 }
 
-/// Which reader the text is from.
+/// The reader that produced the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Opinion {
-    /// The reader that looks at every file.
-    First,
-    /// The reader that is asked when the first found nothing.
-    Second,
+pub(crate) enum ReaderKind {
+    /// The reader that is tried first.
+    Hayro,
+    /// The reader that is tried if the first fails.
+    PdfExtract,
 }

@@ -1,9 +1,10 @@
-//! What the child cannot do: this program runs itself again, confines itself as the child does, and tries.
+//! Tests of the sandbox: this program runs itself again, sandboxes itself like the child, and
+//! attempts an operation.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test fails by panicking"
+    reason = "tests fail by panicking"
 )]
 
 use std::collections::HashMap;
@@ -19,26 +20,27 @@ const SIGXCPU: i32 = 24;
 const SIGSYS: i32 = 31;
 const PROBE: &str = "probe";
 
-/// What is tried, and how it has to end: refused (exit code 1), allowed (0), or by a signal.
-const PROBES: &[(&str, End)] = &[
-    ("open_a_file", End::Code(1)),
-    ("list_a_folder", End::Code(1)),
-    ("write_a_file", End::Code(1)),
-    ("look_at_a_file", End::Signal(SIGSYS)),
-    ("remove_a_file", End::Signal(SIGSYS)),
-    ("open_a_tcp_socket", End::Signal(SIGSYS)),
-    ("open_a_udp_socket", End::Signal(SIGSYS)),
-    ("open_a_unix_socket", End::Signal(SIGSYS)),
-    ("start_a_program", End::Signal(SIGSYS)),
-    ("start_a_thread", End::Signal(SIGSYS)),
-    ("take_all_memory", End::Signal(SIGABRT)),
-    ("take_all_time", End::Signal(SIGXCPU)),
-    ("do_its_work", End::Code(0)),
-    ("panic_and_catch_it", End::Code(0)),
+/// Operations and how they have to end: with an error (exit code 1), with success (0), or by a
+/// signal.
+const PROBES: &[(&str, ProcessEnd)] = &[
+    ("open_a_file", ProcessEnd::Code(1)),
+    ("list_a_directory", ProcessEnd::Code(1)),
+    ("write_a_file", ProcessEnd::Code(1)),
+    ("stat_a_file", ProcessEnd::Signal(SIGSYS)),
+    ("remove_a_file", ProcessEnd::Signal(SIGSYS)),
+    ("open_a_tcp_socket", ProcessEnd::Signal(SIGSYS)),
+    ("open_a_udp_socket", ProcessEnd::Signal(SIGSYS)),
+    ("open_a_unix_socket", ProcessEnd::Signal(SIGSYS)),
+    ("start_a_program", ProcessEnd::Signal(SIGSYS)),
+    ("start_a_thread", ProcessEnd::Signal(SIGSYS)),
+    ("exhaust_memory", ProcessEnd::Signal(SIGABRT)),
+    ("exhaust_cpu_time", ProcessEnd::Signal(SIGXCPU)),
+    ("allocate_and_write_output", ProcessEnd::Code(0)),
+    ("panic_and_catch_it", ProcessEnd::Code(0)),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum ProcessEnd {
     Code(i32),
     Signal(i32),
 }
@@ -46,30 +48,34 @@ enum End {
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some(PROBE) {
-        let name = arguments.next().expect("which probe");
+        let name = arguments.next().expect("a probe name");
         child::confine(&Limits {
-            memory_bytes_max: 512 * 1024 * 1024,
-            cpu_seconds_max: 1,
+            max_memory_bytes: 512 * 1024 * 1024,
+            max_cpu_seconds: 1,
             ..Limits::default()
         })
-        .expect("it can be confined");
+        .expect("the process can be confined");
         return ExitCode::from(u8::from(!probe(&name)));
     }
     let trials = PROBES
         .iter()
         .map(|&(name, end)| {
-            let allowed = if end == End::Code(0) { "can" } else { "cannot" };
+            let allowed = if end == ProcessEnd::Code(0) {
+                "can"
+            } else {
+                "cannot"
+            };
             Trial::test(format!("a_confined_child_{allowed}_{name}"), move || {
                 let status = run(name);
                 let ended = status
                     .signal()
-                    .map(End::Signal)
-                    .or(status.code().map(End::Code));
+                    .map(ProcessEnd::Signal)
+                    .or(status.code().map(ProcessEnd::Code));
                 if ended == Some(end) {
                     Ok(())
                 } else {
                     Err(Failed::from(format!(
-                        "it ended with {status}, not with {end:?}"
+                        "ended with {status}, expected {end:?}"
                     )))
                 }
             })
@@ -81,35 +87,35 @@ fn main() -> ExitCode {
 fn run(name: &str) -> ExitStatus {
     Command::new(std::env::current_exe().unwrap())
         .args([PROBE, name])
-        // As the extractor starts its child: a panic that is told to print where it came from would look for files.
+        // Like the extractor. With a backtrace variable set, a panic would try to open files.
         .env_clear()
         .stderr(Stdio::null())
         .status()
-        .expect("this program can be run again")
+        .expect("the program starts")
 }
 
-/// Tries it; whether it went well.
+/// Attempts the operation and returns whether it succeeded.
 fn probe(name: &str) -> bool {
     match name {
         "open_a_file" => std::fs::File::open("/proc/self/status").is_ok(),
-        "list_a_folder" => std::fs::read_dir("/").is_ok(),
+        "list_a_directory" => std::fs::read_dir("/").is_ok(),
         "write_a_file" => std::fs::write("/tmp/confined-child-was-here", "x").is_ok(),
-        "look_at_a_file" => std::fs::metadata("/etc/passwd").is_ok(),
+        "stat_a_file" => std::fs::metadata("/etc/passwd").is_ok(),
         "remove_a_file" => std::fs::remove_file("/tmp/confined-child-was-here").is_ok(),
         "open_a_tcp_socket" => std::net::TcpStream::connect("127.0.0.1:1").is_ok(),
         "open_a_udp_socket" => std::net::UdpSocket::bind("127.0.0.1:0").is_ok(),
         "open_a_unix_socket" => std::os::unix::net::UnixStream::pair().is_ok(),
         "start_a_program" => Command::new("/bin/true").status().is_ok(),
         "start_a_thread" => std::thread::Builder::new().spawn(|| ()).is_ok(),
-        "take_all_memory" => black_box(vec![1_u8; 2 * 1024 * 1024 * 1024]).len() > 1,
-        "take_all_time" => loop {
+        "exhaust_memory" => black_box(vec![1_u8; 2 * 1024 * 1024 * 1024]).len() > 1,
+        "exhaust_cpu_time" => loop {
             black_box(());
         },
-        "do_its_work" => {
+        "allocate_and_write_output" => {
             let blocks: Vec<Vec<u8>> = (0..64).map(|size| vec![1; size * 64 * 1024]).collect();
             let map: HashMap<usize, usize> = blocks.iter().map(|block| (block.len(), 1)).collect();
             drop(blocks);
-            print_nothing();
+            flush_standard_output();
             map.len() == 64
         }
         "panic_and_catch_it" => {
@@ -119,8 +125,8 @@ fn probe(name: &str) -> bool {
     }
 }
 
-/// Standard output still works.
-fn print_nothing() {
+/// Checks that standard output still works.
+fn flush_standard_output() {
     use std::io::Write as _;
     std::io::stdout()
         .write_all(b"")

@@ -1,53 +1,52 @@
-//! An answer as it streams in -> what may be shown of it: citations only of passages that were given.
+//! Parses an answer while it is streamed and keeps only citations of passages that were given.
 //!
-//! A marker such as `[3]` may be cut anywhere between two pieces of the stream, so what may become one is held back until it is one or
-//! cannot be. Markers of several numbers are written as one marker each; numbers that were not given are taken out.
+//! A citation marker such as `[3]` may be split between two pieces of the stream, so text that may
+//! become a marker is held back until this is decided. A marker with several numbers is written as
+//! one marker per number. Numbers of passages that were not given are removed.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// What an answer begins with if the passages do not hold it.
-pub const NOT_FOUND_MARK: &str = "NOT_FOUND";
-/// A marker longer than this is text.
-const MARKER_CHARS_MAX: usize = 40;
-/// A range such as `[2-4]` with more numbers than this is text.
-const RANGE_MAX: u32 = 16;
+/// Start of an answer if the passages do not contain it.
+pub const NOT_FOUND_MARKER: &str = "NOT_FOUND";
+/// Maximum length of a marker. Longer text is not a marker.
+const MAX_MARKER_CHARS: usize = 40;
+/// Maximum length of a range such as `[2-4]`. A longer range is text.
+const MAX_RANGE_LENGTH: u32 = 16;
 
-/// Reads an answer piece by piece.
+/// Parses an answer piece by piece.
 #[derive(Debug)]
-pub struct AnswerReader {
+pub struct AnswerParser {
     passages: u32,
-    /// What may yet become a marker, with the space before it.
+    /// Text that may become a marker, with the space before it.
     held: String,
-    /// The beginning, until it is known whether it is [`NOT_FOUND_MARK`].
-    beginning: Option<String>,
+    /// Start of the answer, until it is known whether it is [`NOT_FOUND_MARKER`].
+    start: Option<String>,
     not_found: bool,
-    /// Set after the mark: its punctuation and space are not shown.
+    /// Set after the marker, because the punctuation and spaces after it are not shown.
     skips_gap: bool,
     cited: BTreeSet<u32>,
     removed: usize,
 }
 
-/// What was read of an answer when its stream ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read {
-    /// What was still held back.
+pub struct ParsedAnswer {
+    /// Text that was still held back.
     pub text: String,
-    /// The numbers it cites, each of a passage that was given.
     pub cited: BTreeSet<u32>,
-    /// How many markers named no passage.
+    /// Number of markers that cite no given passage.
     pub removed: usize,
-    /// Whether the model said that the passages do not hold the answer.
+    /// Whether the model reported that the passages do not contain the answer.
     pub not_found: bool,
 }
 
-impl AnswerReader {
-    /// For an answer over passages numbered from 1 to `passages`.
+impl AnswerParser {
+    /// Creates a parser for an answer based on passages with the numbers 1 to `passages`.
     pub fn new(passages: u32) -> Self {
         Self {
             passages,
             held: String::new(),
-            beginning: Some(String::new()),
+            start: Some(String::new()),
             not_found: false,
             skips_gap: false,
             cited: BTreeSet::new(),
@@ -55,32 +54,32 @@ impl AnswerReader {
         }
     }
 
-    /// Takes the next piece and returns what can be shown by now, which may be nothing.
+    /// Parses the next piece and returns the text that can be shown now. It may be empty.
     pub fn push(&mut self, piece: &str) -> String {
         let mut shown = String::with_capacity(piece.len());
-        let Some(mut beginning) = self.beginning.take() else {
+        let Some(mut start) = self.start.take() else {
             self.read(piece, &mut shown);
             return shown;
         };
-        beginning.push_str(piece);
-        let text = beginning.trim_start();
-        if let Some(after) = text.strip_prefix(NOT_FOUND_MARK) {
+        start.push_str(piece);
+        let text = start.trim_start();
+        if let Some(after) = text.strip_prefix(NOT_FOUND_MARKER) {
             self.not_found = true;
             self.skips_gap = true;
             self.read(after, &mut shown);
-        } else if NOT_FOUND_MARK.starts_with(text) {
-            self.beginning = Some(beginning);
+        } else if NOT_FOUND_MARKER.starts_with(text) {
+            self.start = Some(start);
         } else {
             self.read(text, &mut shown);
         }
         shown
     }
 
-    /// The stream has ended, whether it was whole or not.
-    pub fn finish(mut self) -> Read {
-        let mut text = self.beginning.take().unwrap_or_default().trim().to_owned();
+    /// Ends the parsing, whether or not the stream was complete.
+    pub fn finish(mut self) -> ParsedAnswer {
+        let mut text = self.start.take().unwrap_or_default().trim().to_owned();
         text.push_str(&self.held);
-        Read {
+        ParsedAnswer {
             text,
             cited: self.cited,
             removed: self.removed,
@@ -109,16 +108,16 @@ impl AnswerReader {
             self.marker(&held, character, shown);
             return;
         }
-        let goes_on = if is_open {
-            is_within(character) && self.held.len() < MARKER_CHARS_MAX
+        let continues = if is_open {
+            is_within(character) && self.held.len() < MAX_MARKER_CHARS
         } else {
             is_opening(character)
         };
-        if !goes_on {
+        if !continues {
             shown.push_str(&self.held);
             self.held.clear();
         }
-        if goes_on || character == ' ' || is_opening(character) {
+        if continues || character == ' ' || is_opening(character) {
             self.held.push(character);
         } else {
             shown.push(character);
@@ -163,13 +162,13 @@ fn is_within(character: char) -> bool {
     character.is_ascii_digit() || matches!(character, ' ' | ',' | ';' | '-' | '\u{2013}')
 }
 
-/// The numbers of a marker such as `1`, `1, 2` or `2-4`; `None` if it is no marker.
+/// Returns the numbers of a marker such as `1`, `1, 2` or `2-4`. `None` if it is not a marker.
 fn numbers(inner: &str) -> Option<Vec<u32>> {
     let mut numbers = Vec::new();
     for part in inner.split([',', ';']) {
         if let Some((from, to)) = part.split_once(['-', '\u{2013}']) {
             let (from, to) = (number(from)?, number(to)?);
-            if from > to || to - from >= RANGE_MAX {
+            if from > to || to - from >= MAX_RANGE_LENGTH {
                 return None;
             }
             numbers.extend(from..=to);
@@ -180,23 +179,21 @@ fn numbers(inner: &str) -> Option<Vec<u32>> {
     Some(numbers)
 }
 
-/// A number too large to be one of ours is some number that is not.
+/// Parses a number. A number that overflows is the number of no passage.
 fn number(text: &str) -> Option<u32> {
     let digits = text.trim();
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| digits.parse().unwrap_or(u32::MAX))
 }
 
-/// A stretch of an answer that was read: text, or a citation.
+/// A part of a parsed answer: text or a citation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerPart<'answer> {
-    /// Text to show.
     Text(&'answer str),
-    /// The number of a passage, to show as a link.
     Citation(u32),
 }
 
-/// Cuts an answer that was read into text and citations. Only numbers up to `passages` are citations.
+/// Splits a parsed answer into text and citations. Only numbers up to `passages` are citations.
 pub fn parts(answer: &str, passages: u32) -> Vec<AnswerPart<'_>> {
     let mut parts = Vec::new();
     let mut text_from = 0;
@@ -221,7 +218,7 @@ pub fn parts(answer: &str, passages: u32) -> Vec<AnswerPart<'_>> {
     parts
 }
 
-/// The numbers that an answer cites, of those up to `passages`.
+/// Returns the numbers, up to `passages`, that an answer cites.
 pub fn cited_numbers(answer: &str, passages: u32) -> BTreeSet<u32> {
     parts(answer, passages)
         .into_iter()

@@ -1,26 +1,28 @@
-//! The pure part of retrieval: what is cut, chosen, asked and checked, without IO and without a clock.
+//! The pure part of retrieval-augmented generation, without I/O and without a clock.
 //!
-//! In the order of the data: [`chunk()`] cuts the text of a document's pages into [`Chunk`]s that an embedding model reads whole.
-//! [`passages()`] makes of the chunks that a search found what a model is given to read; [`Relevance`] says whether anything is near enough
-//! at all. [`prompt()`] asks the question, [`AnswerReader`] checks the citations of the answer while it streams, and [`extracts()`]
-//! quotes the passages where no model writes.
+//! In the order of the data flow: [`chunk()`] cuts the text of a document's pages into [`Chunk`]s
+//! that fit an embedding model. [`passages()`] turns the chunks that a search found into the
+//! passages that a model reads, and [`Relevance`] decides whether any of them is similar enough to
+//! the question. [`prompt()`] builds the prompt, [`AnswerParser`] validates the citations of the
+//! answer while it is streamed, and [`extractive_answer()`] quotes the passages if no language
+//! model is configured.
 //!
-//! Tokens are those of `cl100k_base` everywhere, counted by [`Tokens`].
+//! Tokens are always those of `cl100k_base`, counted by [`Tokens`].
 
 mod answer;
 mod chunk;
-mod extracts;
+mod extractive_answer;
 mod passages;
 mod prompt;
 mod relevance;
 mod tokens;
 
-pub use answer::{AnswerPart, AnswerReader, NOT_FOUND_MARK, Read, cited_numbers, parts};
+pub use answer::{AnswerParser, AnswerPart, NOT_FOUND_MARKER, ParsedAnswer, cited_numbers, parts};
 pub use chunk::{
-    Bounds, CHUNK_TOKENS, CHUNKING, Chunk, MAX_BOXES, OVERLAP_TOKENS, PAGE_BREAK, Page, PlacedWord,
-    Rules, RulesError, chunk, chunk_id, content_sha256, document_text,
+    Bounds, CHUNK_TOKENS, CHUNKING_VERSION, Chunk, MAX_BOXES, OVERLAP_TOKENS, PAGE_BREAK, Page,
+    PositionedWord, Rules, RulesError, chunk, chunk_id, content_sha256, document_text,
 };
-pub use extracts::{Extract, MAX_EXTRACTS, extracts};
+pub use extractive_answer::{Excerpt, MAX_EXCERPTS, extractive_answer};
 pub use passages::{Candidate, Passage, passages};
 pub use prompt::{Prompt, prompt};
 pub use relevance::Relevance;

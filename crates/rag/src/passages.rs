@@ -1,4 +1,5 @@
-//! The chunks that a search found -> passages to read: neighbours joined, what is there twice said once, within a number of tokens.
+//! Builds the passages to read from the chunks that a search found: neighbors are joined,
+//! duplicates are removed, and the number of tokens is limited.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -7,53 +8,48 @@ use uuid::Uuid;
 
 use crate::{Tokens, content_sha256};
 
-/// Stands between two chunks whose texts do not meet: what is between them is white space.
+/// Separator of two chunks whose texts do not adjoin. Only white space is between them.
 const GAP: &str = "\n";
 
-/// A chunk that a search found, or the neighbour of one.
+/// A chunk that a search found, or a neighbor of one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// Whose chunk it is.
     pub document: Uuid,
-    /// Which of its chunks.
+    /// Index of the chunk in the document.
     pub ordinal: i32,
-    /// Its page, from 1.
+    /// Page number, starting at 1.
     pub page: u32,
-    /// Where it begins in the document's text, in characters.
+    /// Start in the document's text, in characters.
     pub char_offset: usize,
-    /// What it says.
     pub text: String,
-    /// How near it is to the question, higher is nearer; `None`: it stands beside one that was found.
+    /// Similarity to the question; higher is more similar. `None` for a neighbor of a chunk that
+    /// was found.
     pub score: Option<f32>,
 }
 
-/// A passage, as a model is given it and people are shown it.
+/// A passage as it is given to the model and shown to the user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Passage {
-    /// From 1: what a citation names.
+    /// Number of the passage, starting at 1, used in citations.
     pub number: u32,
-    /// Whose text it is.
     pub document: Uuid,
-    /// The page of what was found: where a citation leads.
+    /// Page of the best match, to which a citation leads.
     pub page: u32,
-    /// First page, from 1.
+    /// First page, starting at 1.
     pub page_from: u32,
-    /// Last page.
     pub page_to: u32,
-    /// What it says.
     pub text: String,
-    /// The bytes of the text that were found; the rest stands around them.
+    /// Byte range of the best match in the text. The rest is context.
     pub found: Range<usize>,
-    /// Where in the text a page begins, and which.
+    /// Start of each page in the text, with its page number.
     pub pages: Vec<(usize, u32)>,
-    /// How near the best of it is to the question.
+    /// Similarity of the best match to the question.
     pub score: f32,
-    /// Its tokens.
     pub token_count: usize,
 }
 
 impl Passage {
-    /// The page on which this byte of the text stands.
+    /// Returns the page that contains this byte of the text.
     pub fn page_at(&self, byte: usize) -> u32 {
         let after = self.pages.partition_point(|(start, _)| *start <= byte);
         self.pages
@@ -62,17 +58,19 @@ impl Passage {
     }
 }
 
-type Place = (Uuid, i32);
+type ChunkKey = (Uuid, i32);
 
-/// Of so many visible characters one is a dot at least in the lines of a table of contents, and in no prose.
-const LEADER_EVERY: usize = 4;
+/// A text is a table of contents if more than one in this many visible characters is a dot. Prose
+/// has far fewer.
+const DOT_LEADER_RATIO: usize = 4;
 
-/// Makes passages of what was found: the nearest first, numbered from 1, together no more than `max_tokens`. Neighbours are taken while
-/// there is room for them, those of the nearest first. Of chunks that say the same only the nearest is taken. Tables of contents, which
-/// name everything and say nothing of it, are not.
+/// Builds passages from search results: the nearest first, numbered from 1, with at most
+/// `max_tokens` in total. Neighbors are added while the token limit allows it, those of the nearest
+/// first. Of chunks with the same text only the nearest is used. Tables of contents are skipped,
+/// because they mention every topic and explain none.
 pub fn passages(candidates: Vec<Candidate>, max_tokens: usize) -> Vec<Passage> {
     let tokens = Tokens::new();
-    let mut found: Vec<(f32, Place)> = candidates
+    let mut found: Vec<(f32, ChunkKey)> = candidates
         .iter()
         .filter_map(|candidate| {
             let score = candidate.score.filter(|score| score.is_finite())?;
@@ -85,31 +83,31 @@ pub fn passages(candidates: Vec<Candidate>, max_tokens: usize) -> Vec<Passage> {
     });
     let mut all = BTreeMap::new();
     for candidate in candidates {
-        let place = (candidate.document, candidate.ordinal);
-        // Found and beside something found: found counts.
-        if candidate.score.is_some() || !all.contains_key(&place) {
-            all.insert(place, candidate);
+        let key = (candidate.document, candidate.ordinal);
+        // A chunk that is both found and a neighbor counts as found.
+        if candidate.score.is_some() || !all.contains_key(&key) {
+            all.insert(key, candidate);
         }
     }
-    let mut choice = Choice {
+    let mut selection = Selection {
         tokens: &tokens,
-        room: max_tokens,
-        said: HashSet::new(),
+        remaining_tokens: max_tokens,
+        seen_texts: HashSet::new(),
         chosen: BTreeMap::new(),
     };
-    for (_, place) in &found {
-        choice.take(*place, &all);
+    for (_, key) in &found {
+        selection.add(*key, &all);
     }
-    let chosen: Vec<Place> = found
+    let chosen: Vec<ChunkKey> = found
         .iter()
-        .map(|(_, place)| *place)
-        .filter(|place| choice.chosen.contains_key(place))
+        .map(|(_, key)| *key)
+        .filter(|key| selection.chosen.contains_key(key))
         .collect();
     for (document, ordinal) in chosen {
-        choice.take((document, ordinal.saturating_add(1)), &all);
-        choice.take((document, ordinal.saturating_sub(1)), &all);
+        selection.add((document, ordinal.saturating_add(1)), &all);
+        selection.add((document, ordinal.saturating_sub(1)), &all);
     }
-    let mut passages: Vec<Passage> = runs(choice.chosen.into_values())
+    let mut passages: Vec<Passage> = runs(selection.chosen.into_values())
         .into_iter()
         .filter_map(|run| join(&run, &tokens))
         .collect();
@@ -130,30 +128,30 @@ pub fn passages(candidates: Vec<Candidate>, max_tokens: usize) -> Vec<Passage> {
     passages
 }
 
-struct Choice<'tokens, 'all> {
+struct Selection<'tokens, 'all> {
     tokens: &'tokens Tokens,
-    room: usize,
-    said: HashSet<[u8; 32]>,
-    chosen: BTreeMap<Place, &'all Candidate>,
+    remaining_tokens: usize,
+    seen_texts: HashSet<[u8; 32]>,
+    chosen: BTreeMap<ChunkKey, &'all Candidate>,
 }
 
-impl<'all> Choice<'_, 'all> {
-    fn take(&mut self, place: Place, all: &'all BTreeMap<Place, Candidate>) {
-        let Some(candidate) = all.get(&place) else {
+impl<'all> Selection<'_, 'all> {
+    fn add(&mut self, key: ChunkKey, all: &'all BTreeMap<ChunkKey, Candidate>) {
+        let Some(candidate) = all.get(&key) else {
             return;
         };
         let count = self.tokens.count(&candidate.text);
-        if count > self.room || self.chosen.contains_key(&place) {
+        if count > self.remaining_tokens || self.chosen.contains_key(&key) {
             return;
         }
-        if self.said.insert(content_sha256(&candidate.text)) {
-            self.room -= count;
-            self.chosen.insert(place, candidate);
+        if self.seen_texts.insert(content_sha256(&candidate.text)) {
+            self.remaining_tokens -= count;
+            self.chosen.insert(key, candidate);
         }
     }
 }
 
-/// Whether it is lines of titles with dots up to their page numbers.
+/// Whether the text is a table of contents with dot leaders.
 fn is_contents(text: &str) -> bool {
     let visible = text
         .chars()
@@ -163,10 +161,10 @@ fn is_contents(text: &str) -> bool {
         .chars()
         .filter(|character| matches!(character, '.' | '\u{2024}' | '\u{b7}'))
         .count();
-    dots * LEADER_EVERY > visible
+    dots * DOT_LEADER_RATIO > visible
 }
 
-/// Chunks that follow each other in their document.
+/// Groups chunks that follow each other in their document.
 fn runs<'all>(chosen: impl Iterator<Item = &'all Candidate>) -> Vec<Vec<&'all Candidate>> {
     let mut runs: Vec<Vec<&Candidate>> = Vec::new();
     for candidate in chosen {
@@ -197,14 +195,14 @@ fn join(run: &[&Candidate], tokens: &Tokens) -> Option<Passage> {
     let mut end = first.char_offset;
     let mut pages: Vec<(usize, u32)> = Vec::new();
     for candidate in run {
-        let fresh = if candidate.char_offset > end {
+        let new_text = if candidate.char_offset > end {
             text.push_str(GAP);
             candidate.text.as_str()
         } else {
             after_chars(&candidate.text, end - candidate.char_offset)
         };
         let start = text.len();
-        text.push_str(fresh);
+        text.push_str(new_text);
         if pages.last().is_none_or(|(_, page)| *page != candidate.page) {
             pages.push((start, candidate.page));
         }

@@ -1,29 +1,33 @@
-//! Whether what was found is near enough to answer from.
+//! Decides whether search results are similar enough to the question to answer it.
 //!
-//! The nearest chunk is always found, whatever is asked. Each embedding model has a scale of its own, so each has a threshold of its own:
-//! below it the honest answer is that the documents do not say. Where a language model answers, it judges again on the words, so that a
-//! threshold is to stop what is off the topic and no more.
+//! A search always finds a nearest chunk, whatever the question. Each embedding model has its own
+//! scale, and therefore its own threshold. Below the threshold, the answer is that the documents do
+//! not contain it. A language model also judges the text itself, so the threshold only has to
+//! exclude off-topic questions.
 
-/// all-MiniLM-L6-v2, measured over technical manuals cut by this crate: questions off their topic came to .14 to .21, answerable ones to .42
-/// to .67, and one in another language than the manual's to .33. Nearer to the former than to the latter, since to miss an answer is
-/// worse than to quote a page too many.
+/// all-MiniLM-L6-v2, measured on technical manuals chunked by this crate: off-topic questions score
+/// 0.14 to 0.21, answerable ones 0.42 to 0.67, and one in another language than the manual 0.33.
+/// The threshold is closer to the former, because missing an answer is worse than quoting an
+/// unnecessary page.
 const MINI_LM: f32 = 0.27;
-/// text-embedding-3-small. Not measured here. Texts that have nothing in common come to .05 to .15 with it and a question and its
-/// passage to .35 to .65 in what others report, much as with the larger model of its family; half the way up to the least of these.
+/// text-embedding-3-small, not measured here. According to published measurements, unrelated texts
+/// score 0.05 to 0.15 and a question and its passage 0.35 to 0.65, similar to the larger model of
+/// the family. The threshold is halfway to the lowest of the latter.
 const TEXT_EMBEDDING_3: f32 = 0.2;
-/// text-embedding-ada-002 has all texts in a narrow cone: what is unrelated comes to .68 to .75, as reported by many, its maker included.
+/// text-embedding-ada-002 places all texts in a narrow cone: unrelated texts score 0.68 to 0.75, as
+/// reported by many users and by OpenAI.
 const ADA_002: f32 = 0.76;
-/// A model that nothing is known of: only what points away from the question is refused.
+/// Unknown models: only clearly dissimilar texts are excluded.
 const UNKNOWN: f32 = 0.05;
 
-/// What counts as near to a question for one embedding model.
+/// Similarity threshold of an embedding model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Relevance {
     threshold: f32,
 }
 
 impl Relevance {
-    /// For a model, by its name.
+    /// Returns the threshold of a model by name.
     pub fn of_model(name: &str) -> Self {
         let threshold = if name.contains("MiniLM-L6") {
             MINI_LM
@@ -37,12 +41,12 @@ impl Relevance {
         Self { threshold }
     }
 
-    /// The cosine similarity from which on a chunk may have something to say.
+    /// Minimum cosine similarity of a relevant chunk.
     pub fn threshold(self) -> f32 {
         self.threshold
     }
 
-    /// Whether a chunk of this cosine similarity to the question may have something to say to it.
+    /// Whether a chunk with this cosine similarity to the question may be relevant.
     pub fn is_near(self, cosine_similarity: f32) -> bool {
         cosine_similarity >= self.threshold
     }

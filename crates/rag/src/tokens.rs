@@ -1,7 +1,8 @@
-//! Counting tokens as `cl100k_base` does, fast enough to be asked for every candidate of every chunk.
+//! Counts tokens of `cl100k_base`, fast enough to do it for every candidate chunk.
 //!
-//! The encoding first cuts a text into pieces by a pattern and then merges bytes within each piece, so a text has as many tokens as its
-//! pieces have together. Texts repeat their words: the cut is made here by hand, and what a piece counts is remembered.
+//! The encoding splits a text into pieces with a pattern and then merges bytes within each piece,
+//! so the number of tokens of a text is the sum over its pieces. Texts repeat words. Therefore the
+//! pattern is implemented by hand, and the token counts of pieces are cached.
 
 mod pieces;
 
@@ -10,14 +11,14 @@ use std::collections::HashMap;
 
 use tiktoken_rs::{CoreBPE, cl100k_base_singleton};
 
-/// So many pieces are remembered at most: more than the words of a large book, a few megabytes.
-const REMEMBERED_PIECES: usize = 200_000;
-/// Longer pieces are not remembered: they do not repeat.
-const REMEMBERED_BYTES: usize = 48;
-/// Of a longer piece, its beginning is counted first where only a limit is asked for.
+/// Maximum number of cached pieces: more than the words of a large book, a few megabytes.
+const MAX_CACHED_PIECES: usize = 200_000;
+/// Maximum size of a cached piece. Longer pieces rarely repeat.
+const MAX_CACHED_PIECE_BYTES: usize = 48;
+/// If only a limit is checked, the start of a longer piece is counted first.
 const PROBE_BYTES: usize = 1_024;
 
-/// Counts tokens, and remembers the pieces that it has counted. One for each thread or document.
+/// Token counter with a cache. Use one per thread or document.
 pub struct Tokens {
     encoding: &'static CoreBPE,
     counts: RefCell<HashMap<Box<str>, u32>>,
@@ -36,7 +37,8 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// A counter that remembers nothing yet. The first of a process reads the encoding's table, which takes some 100 ms.
+    /// Creates a counter with an empty cache. The first one of a process loads the encoding's
+    /// table, which takes about 100 ms.
     pub fn new() -> Self {
         Self {
             encoding: cl100k_base_singleton(),
@@ -44,24 +46,28 @@ impl Tokens {
         }
     }
 
-    /// How many tokens the text has.
+    /// Returns the number of tokens of the text.
     pub fn count(&self, text: &str) -> usize {
-        pieces::pieces(text).map(|piece| self.piece(piece)).sum()
+        pieces::pieces(text)
+            .map(|piece| self.count_piece(piece))
+            .sum()
     }
 
-    /// How many tokens the text has if these are not more than `limit`; else some number above it. It does not read on once the
-    /// limit is passed, so that a long text costs no more than a short one.
+    /// Returns the number of tokens of the text if it is at most `limit`, and otherwise a greater
+    /// number. It stops when the limit is exceeded, so that long texts cost no more than short
+    /// ones.
     pub fn count_up_to(&self, text: &str, limit: usize) -> usize {
         let mut count = 0;
         for piece in pieces::pieces(text) {
             if piece.len() > PROBE_BYTES {
                 let beginning = &piece[..piece.floor_char_boundary(PROBE_BYTES)];
-                // Twice, because the beginning of a piece may have some tokens more than within the whole.
+                // Twice the limit, because the start of a piece may have a few tokens more than
+                // within the whole piece.
                 if self.encode(beginning) > limit.saturating_mul(2) {
                     return usize::MAX;
                 }
             }
-            count += self.piece(piece);
+            count += self.count_piece(piece);
             if count > limit {
                 return count;
             }
@@ -69,8 +75,8 @@ impl Tokens {
         count
     }
 
-    fn piece(&self, piece: &str) -> usize {
-        if piece.len() > REMEMBERED_BYTES {
+    fn count_piece(&self, piece: &str) -> usize {
+        if piece.len() > MAX_CACHED_PIECE_BYTES {
             return self.encode(piece);
         }
         if let Some(count) = self.counts.borrow().get(piece) {
@@ -78,7 +84,7 @@ impl Tokens {
         }
         let count = self.encode(piece);
         let mut counts = self.counts.borrow_mut();
-        if counts.len() >= REMEMBERED_PIECES {
+        if counts.len() >= MAX_CACHED_PIECES {
             counts.clear();
         }
         counts.insert(piece.into(), u32::try_from(count).unwrap_or(u32::MAX));
@@ -101,38 +107,40 @@ mod tests {
     }
 
     #[test]
-    fn every_character_counts_as_the_encoding_counts_it_but_for_the_newest_by_a_token_or_two() {
+    fn every_character_counts_like_the_encoding_except_for_the_newest() {
         let tokens = Tokens::new();
-        let (mut differing, mut farthest) = (0, 0);
-        // Beyond are planes without characters.
+        let (mut differing, mut max_difference) = (0, 0);
+        // The planes beyond have no characters.
         for character in '\0'..='\u{33fff}' {
-            // Beside a letter, a digit, a space and a sign: which of them it joins tells what class it was taken for.
+            // Next to a letter, a digit, a space and a symbol: the character's class determines
+            // which of them it joins.
             let text =
                 format!("a{character}{character}b 1{character}2 !{character}'s  {character}");
             let difference = tokens.count(&text).abs_diff(exact(&text));
             differing += usize::from(difference > 0);
-            farthest = farthest.max(difference);
+            max_difference = max_difference.max(difference);
         }
-        // The encoding's tables are a version of Unicode behind: what that version added are letters here and signs there.
+        // The encoding's tables are one Unicode version older. Characters added in that version are
+        // letters here and symbols there.
         assert!(differing < 6_000, "{differing} characters differ");
-        assert!(farthest <= 4, "by up to {farthest} tokens");
+        assert!(max_difference <= 4, "by up to {max_difference} tokens");
     }
 
     proptest! {
         #[test]
-        fn a_text_counts_as_the_encoding_counts_it(text in "\\PC{0,200}") {
+        fn a_text_counts_like_the_encoding(text in "\\PC{0,200}") {
             prop_assert_eq!(Tokens::new().count(&text), exact(&text));
         }
 
         #[test]
-        fn white_space_signs_and_contractions_count_as_the_encoding_counts_them(
+        fn white_space_symbols_and_contractions_count_like_the_encoding(
             text in "([ \t\r\n\u{a0}\u{2003}]{1,5}|[a-z]{1,9}|[0-9]{1,7}|'(s|T|ll|VE|re|d|m|x|\u{17f})|[.,;:!?\"()$-]{1,4}|\u{301}|\u{661}|\u{5d0}){0,60}"
         ) {
             prop_assert_eq!(Tokens::new().count(&text), exact(&text));
         }
 
         #[test]
-        fn counting_to_a_limit_is_exact_below_it_and_above_it_beyond(text in "([a-z]{1,8} ?|[ \n]{1,3}|\\PC){0,80}", limit in 1_usize..60) {
+        fn counting_up_to_a_limit_is_exact_below_the_limit(text in "([a-z]{1,8} ?|[ \n]{1,3}|\\PC){0,80}", limit in 1_usize..60) {
             let tokens = Tokens::new();
             let (all, limited) = (tokens.count(&text), tokens.count_up_to(&text, limit));
             if all <= limit { prop_assert_eq!(limited, all) } else { prop_assert!(limited > limit) }

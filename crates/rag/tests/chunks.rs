@@ -1,8 +1,10 @@
-//! What holds for the chunks of any document.
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+//! Properties of the chunks of any document.
+#![expect(clippy::unwrap_used, reason = "tests fail on unexpected values")]
 
 use proptest::prelude::*;
-use rag::{Chunk, Page, PlacedWord, Rules, Tokens, chunk, chunk_id, content_sha256, document_text};
+use rag::{
+    Chunk, Page, PositionedWord, Rules, Tokens, chunk, chunk_id, content_sha256, document_text,
+};
 
 fn pages<'page>(texts: &[&'page str]) -> Vec<Page<'page>> {
     (1..)
@@ -15,7 +17,7 @@ fn pages<'page>(texts: &[&'page str]) -> Vec<Page<'page>> {
         .collect()
 }
 
-/// All that must hold for the chunks of these pages.
+/// Checks all properties of the chunks of these pages.
 fn check(texts: &[&str], rules: &Rules, max_tokens: usize) -> Vec<Chunk> {
     let pages = pages(texts);
     let chunks = chunk(&pages, rules);
@@ -34,7 +36,7 @@ fn check(texts: &[&str], rules: &Rules, max_tokens: usize) -> Vec<Chunk> {
         assert_eq!(chunk.text, chunk.text.trim());
         assert_eq!(chunk.content_sha256, content_sha256(&chunk.text));
         let length = chunk.text.chars().count();
-        let stands: String = characters[chunk.char_offset..chunk.char_offset + length]
+        let expected_text: String = characters[chunk.char_offset..chunk.char_offset + length]
             .iter()
             .map(|character| {
                 if *character == '\0' {
@@ -44,7 +46,7 @@ fn check(texts: &[&str], rules: &Rules, max_tokens: usize) -> Vec<Chunk> {
                 }
             })
             .collect();
-        assert_eq!(stands, chunk.text);
+        assert_eq!(expected_text, chunk.text);
         if chunk.char_offset > covered {
             assert!(
                 characters[covered..chunk.char_offset]
@@ -54,7 +56,7 @@ fn check(texts: &[&str], rules: &Rules, max_tokens: usize) -> Vec<Chunk> {
         }
         assert!(
             chunk.char_offset + length > covered,
-            "a chunk brings something new"
+            "every chunk contains new text"
         );
         covered = chunk.char_offset + length;
         assert_eq!(chunk.page_from, chunk.page_to);
@@ -81,7 +83,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn chunks_cover_the_text_keep_the_bound_and_know_their_place(
+    fn chunks_cover_the_text_respect_the_limit_and_have_the_right_offsets(
         texts in prop::collection::vec("(([A-Za-z]{1,12}|[0-9]{1,6}|\\PC|[\u{5d0}-\u{5ea}]{2,6}|\u{1f469}\u{200d}\u{1f4bb}|e\u{301}\u{302}|[\u{4e00}-\u{4e30}]{3,9}。)([ ]|[.!?] |\n|\n\n|[ \t]{2,9}|)){0,120}", 0..5),
         max_tokens in 16_usize..80,
         overlap in 0_usize..8,
@@ -102,7 +104,7 @@ fn no_text_gives_no_chunks() {
 }
 
 #[test]
-fn a_word_of_ten_megabytes_is_cut_wherever_it_is_full() {
+fn a_word_of_ten_megabytes_is_split_wherever_a_chunk_is_full() {
     let word: String = (0..10_000_000_u32)
         .map(|index| {
             char::from(b'a' + u8::try_from(index.wrapping_mul(2_654_435_761) >> 24).unwrap() % 26)
@@ -116,7 +118,8 @@ fn a_word_of_ten_megabytes_is_cut_wherever_it_is_full() {
             .iter()
             .all(|chunk| chunk.token_count <= rag::CHUNK_TOKENS)
     );
-    // Well filled, too: the overlap has no word to begin at, so that chunks have 160 tokens at most.
+    // The chunks are well filled. Without words there is no overlap, so that chunks have at most
+    // 160 tokens.
     let tokens: usize = chunks.iter().map(|chunk| chunk.token_count).sum();
     assert!(
         tokens / chunks.len() > 120,
@@ -126,7 +129,7 @@ fn a_word_of_ten_megabytes_is_cut_wherever_it_is_full() {
 }
 
 #[test]
-fn scripts_without_spaces_marks_without_letters_and_joined_emoji_are_cut_too() {
+fn scripts_without_spaces_symbols_and_joined_emoji_are_split() {
     for (text, repeats) in [
         ("\u{301}", 30_000),
         (
@@ -150,7 +153,7 @@ fn scripts_without_spaces_marks_without_letters_and_joined_emoji_are_cut_too() {
 }
 
 #[test]
-fn a_chunk_begins_with_what_was_said_before_on_its_page_and_never_on_the_page_before() {
+fn a_chunk_overlaps_the_previous_one_but_never_the_previous_page() {
     let sentence = |page: usize| {
         (0..60)
             .map(|number| {
@@ -179,7 +182,7 @@ fn a_chunk_begins_with_what_was_said_before_on_its_page_and_never_on_the_page_be
 }
 
 #[test]
-fn each_page_has_chunks_of_its_own_however_short_it_is() {
+fn each_page_has_its_own_chunks_however_short_it_is() {
     let texts = ["Agenda", "", "Budget: 12,000", "Questions?"];
     let chunks = default_check(&texts);
     let on: Vec<(u32, &str)> = chunks
@@ -193,9 +196,9 @@ fn each_page_has_chunks_of_its_own_however_short_it_is() {
 }
 
 #[test]
-fn the_words_of_a_line_are_one_box_and_columns_are_apart() {
+fn the_words_of_a_line_are_one_box_and_columns_are_separate() {
     let text = "one two\nthree four";
-    let word = |range: std::ops::Range<usize>, x: f32, y: f32| PlacedWord {
+    let word = |range: std::ops::Range<usize>, x: f32, y: f32| PositionedWord {
         range,
         x,
         y,
@@ -208,7 +211,7 @@ fn the_words_of_a_line_are_one_box_and_columns_are_apart() {
         word(8..13, 10.0, 30.0),
         // The same height, but far to the right.
         word(14..18, 300.0, 30.0),
-        PlacedWord {
+        PositionedWord {
             range: 14..18,
             x: f32::NAN,
             y: 0.0,
@@ -240,7 +243,7 @@ fn the_words_of_a_line_are_one_box_and_columns_are_apart() {
 }
 
 #[test]
-fn ids_differ_by_document_and_ordinal_and_never_by_run() {
+fn ids_are_deterministic_and_differ_by_document_and_ordinal() {
     let document = uuid::Uuid::from_u128(7);
     assert_eq!(chunk_id(document, 3), chunk_id(document, 3));
     assert_ne!(chunk_id(document, 3), chunk_id(document, 4));
@@ -249,7 +252,7 @@ fn ids_differ_by_document_and_ordinal_and_never_by_run() {
 }
 
 #[test]
-fn rules_that_nothing_can_be_cut_by_are_refused() {
+fn invalid_rules_are_rejected() {
     assert_eq!(Rules::new(8, 0), Err(rag::RulesError::TooSmall));
     assert_eq!(Rules::new(100, 51), Err(rag::RulesError::Overlap));
 }

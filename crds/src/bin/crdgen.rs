@@ -1,6 +1,6 @@
-//! Writes the custom resource definitions, as YAML, into each folder that is named: `tenant.yaml` and
-//! `tenantclass.yaml`. Named none, it writes to this crate and to the chart, which must carry the same files. The same
-//! types always give the same bytes, so a check for stale files is a plain comparison.
+//! Writes the custom resource definitions as `tenant.yaml` and `tenantclass.yaml` to each folder
+//! given as an argument. Without arguments, it writes to this crate and to the chart, which contain
+//! the same files. The output is deterministic, so comparing files detects stale ones.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,9 +14,9 @@ const HEADER: &str = "\
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("cannot write the definition as YAML")]
+    #[error("failed to serialize a definition as YAML: {0}")]
     Yaml(#[from] serde_yaml::Error),
-    #[error("cannot write {path}: {source}")]
+    #[error("failed to write {path}: {source}")]
     Write {
         path: PathBuf,
         source: std::io::Error,

@@ -16,7 +16,7 @@ const TYPES: [ConditionType; 7] = [
 ];
 
 fn at(second: i64) -> Time {
-    Time(Timestamp::from_second(second).expect("a moment"))
+    Time(Timestamp::from_second(second).expect("a valid timestamp"))
 }
 
 fn condition(kind: ConditionType, status: &str, reason: Reason) -> Condition {
@@ -30,25 +30,25 @@ fn condition(kind: ConditionType, status: &str, reason: Reason) -> Condition {
     }
 }
 
-/// The form that the Kubernetes API demands of a condition's reason.
-fn is_reason(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_uppercase())
-        && word.chars().all(|c| c.is_ascii_alphanumeric())
+/// Whether `value` has the format that the Kubernetes API requires of a condition's reason.
+fn is_camel_case(value: &str) -> bool {
+    value.starts_with(|c: char| c.is_ascii_uppercase())
+        && value.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 #[test]
-fn reasons_and_types_are_distinct_words_in_camel_case() {
+fn reasons_and_types_are_unique_and_in_camel_case() {
     let reasons: BTreeSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
     assert_eq!(reasons.len(), Reason::ALL.len());
     let types: BTreeSet<_> = TYPES.iter().map(|t| t.as_str()).collect();
     assert_eq!(types.len(), TYPES.len());
-    for word in reasons.iter().chain(&types) {
-        assert!(is_reason(word), "{word}");
+    for value in reasons.iter().chain(&types) {
+        assert!(is_camel_case(value), "{value}");
     }
 }
 
 #[test]
-fn a_condition_that_is_not_there_is_not_true() {
+fn a_missing_or_unknown_condition_is_not_true() {
     assert!(!is_true(&[], ConditionType::Ready));
     let unknown = [condition(
         ConditionType::Ready,
@@ -86,7 +86,7 @@ fn a_new_reason_with_the_same_status_keeps_the_transition_time() {
 
 proptest! {
     #[test]
-    fn a_transition_time_is_that_of_the_last_change_of_status(
+    fn the_transition_time_is_the_time_of_the_last_status_change(
         sets in proptest::collection::vec((0..TYPES.len(), prop::sample::select(vec!["True", "False", "Unknown"])), 1..40)
     ) {
         let mut conditions = Vec::new();

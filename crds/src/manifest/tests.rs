@@ -15,22 +15,22 @@ fn each_schema(visit: &mut impl FnMut(&mut JSONSchemaProps)) {
 }
 
 #[test]
-fn every_rule_says_what_to_write_instead() {
+fn every_rule_has_a_one_line_message() {
     let mut seen = 0;
     each_schema(&mut |schema| {
         for rule in schema.x_kubernetes_validations.iter().flatten() {
             seen += 1;
             let message = rule.message.as_deref().unwrap_or_default();
             assert!(message.len() > 20, "{}: {message:?}", rule.rule);
-            // The API server refuses a message with a line break.
+            // The API server rejects messages with line breaks.
             assert!(!message.contains('\n'), "{message:?}");
         }
     });
-    assert!(seen > 40, "only {seen} rules were looked at");
+    assert!(seen > 40, "found only {seen} rules");
 }
 
 #[test]
-fn every_text_and_list_that_a_rule_reads_has_an_upper_bound() {
+fn every_string_and_list_in_the_spec_has_an_upper_bound() {
     for mut crd in definitions() {
         for root in schemas(&mut crd) {
             let spec = property(root, "spec").expect("a spec");
@@ -47,7 +47,7 @@ fn every_text_and_list_that_a_rule_reads_has_an_upper_bound() {
 }
 
 #[test]
-fn the_status_is_never_refused_by_a_rule() {
+fn the_status_has_no_validation_rules() {
     for mut crd in definitions() {
         for root in schemas(&mut crd) {
             let status = property(root, "status").expect("a status");
@@ -63,7 +63,7 @@ fn the_status_is_never_refused_by_a_rule() {
 }
 
 #[test]
-fn every_list_says_how_it_is_merged() {
+fn every_list_declares_its_list_type() {
     let mut kinds = BTreeSet::new();
     each_schema(&mut |schema| {
         if schema.type_.as_deref() == Some("array") {
@@ -74,7 +74,7 @@ fn every_list_says_how_it_is_merged() {
 }
 
 #[test]
-fn only_the_spec_of_a_class_is_required() {
+fn the_spec_is_required_for_classes_only() {
     let required = |mut crd: CustomResourceDefinition| {
         schemas(&mut crd)
             .map(|root| root.required.clone().unwrap_or_default())
@@ -85,7 +85,7 @@ fn only_the_spec_of_a_class_is_required() {
 }
 
 #[test]
-fn the_default_spec_is_the_default_of_the_type() {
+fn the_default_spec_equals_the_default_of_the_rust_type() {
     let mut crd = tenant_crd();
     let default = schemas(&mut crd)
         .find_map(|root| property(root, "spec")?.default.clone())
@@ -95,7 +95,7 @@ fn the_default_spec_is_the_default_of_the_type() {
 }
 
 #[test]
-fn the_committed_definitions_are_the_generated_ones() {
+fn the_committed_definitions_are_up_to_date() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     for (name, crd) in [
         ("tenant.yaml", tenant_crd()),

@@ -27,7 +27,7 @@ fn text(data: &BTreeMap<String, ByteString>, key: &str) -> String {
     String::from_utf8(data[key].0.clone()).expect("text")
 }
 
-/// Undoes percent-encoding as libpq does: unlike in a form, `+` is a plus.
+/// Decodes percent-encoding like libpq. Unlike in a form, `+` is not a space.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::new();
@@ -45,7 +45,7 @@ fn decode(text: &str) -> String {
 }
 
 #[test]
-fn the_keys_are_those_of_the_contract() {
+fn the_data_has_exactly_the_documented_keys() {
     let mut all = details("r", "p", "d", None);
     all.ca_crt = Some("-----BEGIN CERTIFICATE-----".to_owned());
     let data = all.to_data();
@@ -58,7 +58,7 @@ fn the_keys_are_those_of_the_contract() {
 }
 
 #[test]
-fn without_a_private_authority_there_is_no_ca_key() {
+fn without_a_private_certificate_authority_there_is_no_ca_crt() {
     assert!(
         !details("r", "p", "d", None)
             .to_data()
@@ -67,7 +67,7 @@ fn without_a_private_authority_there_is_no_ca_key() {
 }
 
 #[test]
-fn debug_output_has_no_password() {
+fn debug_output_omits_the_password() {
     let shown = format!("{:?}", details("role", "s3cr3t-w0rd", "db", None));
     assert!(
         shown.contains("role") && !shown.contains("s3cr3t"),
@@ -76,7 +76,7 @@ fn debug_output_has_no_password() {
 }
 
 #[test]
-fn the_pooled_uri_has_options_of_its_own() {
+fn the_pooled_uri_uses_the_pooled_options() {
     let data = details("r", "p", "d", Some("endpoint=ep-quiet-river-12345678")).to_data();
     assert!(text(&data, keys::URI).ends_with("&options=endpoint%3Dep-quiet-river-12345678"));
     assert!(
@@ -87,13 +87,13 @@ fn the_pooled_uri_has_options_of_its_own() {
 
 proptest! {
     #[test]
-    fn names_and_passwords_of_any_kind_survive_in_both_uris(
+    fn both_uris_round_trip_any_name_and_password(
         role in "[^\\x00-\\x1f\\x7f]{1,30}",
         password in ".{1,60}",
         database in "[^\\x00-\\x1f\\x7f]{1,30}",
         options in proptest::option::of("endpoint=[a-z0-9-]{1,40}( -c [a-z_]+=[^\\x00]{0,10})?"),
     ) {
-        // Refused by the definition of Tenant.
+        // The validation rules of Tenant reject these.
         prop_assume!(database != "." && database != "..");
         let details = details(&role, &password, &database, options.as_deref());
         let data = details.to_data();

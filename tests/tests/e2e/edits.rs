@@ -127,7 +127,7 @@ async fn what_cannot_be_changed_is_refused_with_what_to_do_instead(case: &Case) 
         ),
         (
             json!({"region": null}),
-            "region cannot be set, changed or removed later",
+            "region cannot be set, changed or removed after creation",
         ),
         (
             json!({"postgresVersion": 18}),

@@ -1,4 +1,5 @@
-//! `POST /v1/chat/completions`: answers from the passages of the last message, word for word, with their numbers.
+//! `POST /v1/chat/completions`: answers with sentences from the passages in the last message, with
+//! citations.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,10 +13,10 @@ use axum::response::{IntoResponse as _, Response};
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
+use crate::api_error::{self, ApiError};
 use crate::fault::{Fault, Route};
-use crate::opening::{Asked, Opened, open};
-use crate::refusal::{self, Refusal};
-use crate::{Shared, words};
+use crate::request::{ModelRequest, Prepared, prepare};
+use crate::{Shared, hash_embedding};
 
 const FIELDS: [&str; 13] = [
     "model",
@@ -32,11 +33,12 @@ const FIELDS: [&str; 13] = [
     "user",
     "store",
 ];
-/// Passages that an answer is made of at most.
-const PASSAGES_MAX: usize = 2;
-const TOKEN_CHARS: usize = 4;
-/// Before a connection breaks, what was sent gets so long to arrive: breaking it drops what still waits to be written.
-const FLUSH_TIME: Duration = Duration::from_millis(50);
+/// Maximum number of passages in an answer.
+const MAX_PASSAGES: usize = 2;
+const CHARS_PER_TOKEN: usize = 4;
+/// Delay before closing a connection, so that the data sent so far arrives. Closing a connection
+/// discards data that is not written yet.
+const FLUSH_DELAY: Duration = Duration::from_millis(50);
 
 pub(crate) async fn create(
     State(shared): State<Arc<Shared>>,
@@ -46,7 +48,7 @@ pub(crate) async fn create(
     shared.counts().0.chat_requests += 1;
     match answer(&shared, &headers, &body).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(api_error) => api_error.into_response(),
     }
 }
 
@@ -54,18 +56,18 @@ async fn answer(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<Response, Refusal> {
-    let opened = open(shared, Route::Chat, headers, body, &FIELDS).await?;
-    let Asked {
+) -> Result<Response, ApiError> {
+    let prepared = prepare(shared, Route::Chat, headers, body, &FIELDS).await?;
+    let ModelRequest {
         fields,
         model,
         fault,
-    } = match opened {
-        Opened::Asked(asked) => asked,
-        Opened::Spoilt(response) => return Ok(response),
+    } = match prepared {
+        Prepared::Request(question_words) => question_words,
+        Prepared::Response(response) => return Ok(response),
     };
     if !shared.config.chat_models.contains(&model) {
-        return Err(Refusal::unknown_model(&model));
+        return Err(ApiError::unknown_model(&model));
     }
     let message = last_message(fields.get("messages"))?;
     let limit = max_tokens(&fields)?;
@@ -74,7 +76,7 @@ async fn answer(
         .and_then(Value::as_bool)
         .unwrap_or(false);
     if fields.contains_key("stream_options") && !is_stream {
-        return Err(Refusal::invalid(
+        return Err(ApiError::invalid(
             Some("stream_options"),
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
         ));
@@ -90,21 +92,21 @@ async fn answer(
         _ => compose(message),
     };
     let mut pieces = pieces(&text);
-    let is_cut = pieces.len() > limit;
+    let is_truncated = pieces.len() > limit;
     pieces.truncate(limit);
     let reply = Reply {
         model,
         usage: json!({
-            "prompt_tokens": message.chars().count() / TOKEN_CHARS,
+            "prompt_tokens": message.chars().count() / CHARS_PER_TOKEN,
             "completion_tokens": pieces.len(),
-            "total_tokens": message.chars().count() / TOKEN_CHARS + pieces.len(),
+            "total_tokens": message.chars().count() / CHARS_PER_TOKEN + pieces.len(),
         }),
         pieces,
-        finish: if is_cut { "length" } else { "stop" },
+        finish: if is_truncated { "length" } else { "stop" },
     };
     if !is_stream {
         shared.counts().0.answers += 1;
-        return Ok(refusal::json(200, &reply.whole()));
+        return Ok(api_error::json(200, &reply.whole()));
     }
     Ok(stream_of(
         shared.clone(),
@@ -114,19 +116,19 @@ async fn answer(
     ))
 }
 
-fn last_message(messages: Option<&Value>) -> Result<&str, Refusal> {
-    let wrong = |what: &str| Refusal::invalid(Some("messages"), what);
+fn last_message(messages: Option<&Value>) -> Result<&str, ApiError> {
+    let invalid = |what: &str| ApiError::invalid(Some("messages"), what);
     let messages = messages
         .and_then(Value::as_array)
         .filter(|messages| !messages.is_empty())
-        .ok_or_else(|| wrong("[] is too short - 'messages'"))?;
+        .ok_or_else(|| invalid("[] is too short - 'messages'"))?;
     for message in messages {
         let role = message.get("role").and_then(Value::as_str);
         if !matches!(role, Some("system" | "developer" | "user" | "assistant")) {
-            return Err(wrong("Invalid value for 'role'."));
+            return Err(invalid("Invalid value for 'role'."));
         }
         if message.get("content").and_then(Value::as_str).is_none() {
-            return Err(wrong(
+            return Err(invalid(
                 "Invalid value for 'content': expected a string, got null.",
             ));
         }
@@ -136,15 +138,15 @@ fn last_message(messages: Option<&Value>) -> Result<&str, Refusal> {
         .rev()
         .find(|message| message.get("role").and_then(Value::as_str) == Some("user"))
         .and_then(|message| message.get("content").and_then(Value::as_str))
-        .ok_or_else(|| wrong("There is no message of a user."))
+        .ok_or_else(|| invalid("There is no user message."))
 }
 
-fn max_tokens(fields: &serde_json::Map<String, Value>) -> Result<usize, Refusal> {
+fn max_tokens(fields: &serde_json::Map<String, Value>) -> Result<usize, ApiError> {
     match (
         fields.get("max_tokens"),
         fields.get("max_completion_tokens"),
     ) {
-        (Some(_), Some(_)) => Err(Refusal::invalid(
+        (Some(_), Some(_)) => Err(ApiError::invalid(
             Some("max_tokens"),
             "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
         )),
@@ -153,28 +155,30 @@ fn max_tokens(fields: &serde_json::Map<String, Value>) -> Result<usize, Refusal>
             .as_u64()
             .and_then(|limit| usize::try_from(limit).ok())
             .filter(|limit| *limit > 0)
-            .ok_or_else(|| Refusal::invalid(Some("max_tokens"), "Invalid value for 'max_tokens'.")),
+            .ok_or_else(|| {
+                ApiError::invalid(Some("max_tokens"), "Invalid value for 'max_tokens'.")
+            }),
     }
 }
 
-/// The sentences of the passages that share most words with the question, each with its passage's number.
+/// Returns the sentences of the passages that share most words with the question, with citations.
 fn compose(message: &str) -> String {
     let question = message
         .rsplit_once("Question:")
         .map_or(message, |(_, question)| question);
-    let asked: HashSet<String> = words::words(question)
-        .filter(|word| words::is_heavy(word))
-        .map(|word| words::stem(&word))
+    let question_words: HashSet<String> = hash_embedding::words(question)
+        .filter(|word| hash_embedding::is_significant(word))
+        .map(|word| hash_embedding::stem(&word))
         .collect();
     let mut best: Vec<(usize, u32, String)> = passages(message)
         .into_iter()
         .filter_map(|(number, text)| {
             let (shared, sentence) = sentences(&text)
                 .map(|sentence| {
-                    let has: HashSet<String> = words::words(sentence)
-                        .map(|word| words::stem(&word))
+                    let has: HashSet<String> = hash_embedding::words(sentence)
+                        .map(|word| hash_embedding::stem(&word))
                         .collect();
-                    (asked.intersection(&has).count(), sentence)
+                    (question_words.intersection(&has).count(), sentence)
                 })
                 .max_by(|(left, _), (right, _)| {
                     left.cmp(right).then(std::cmp::Ordering::Greater)
@@ -184,7 +188,7 @@ fn compose(message: &str) -> String {
         })
         .collect();
     best.sort_by(|left, right| right.0.cmp(&left.0).then(left.1.cmp(&right.1)));
-    best.truncate(PASSAGES_MAX);
+    best.truncate(MAX_PASSAGES);
     if best.is_empty() {
         return "NOT_FOUND: The passages do not answer this.".to_owned();
     }
@@ -200,7 +204,8 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
         .filter(|sentence| !sentence.is_empty())
 }
 
-/// The passages of a message: from a line `Passage [1]` and the line of its fence to the line that closes it.
+/// Returns the passages of a message. A passage starts with a line `Passage [1]` and the line of
+/// its fence, and ends with the line that closes the fence.
 fn passages(message: &str) -> Vec<(u32, String)> {
     let mut passages = Vec::new();
     let mut lines = message.lines();
@@ -230,7 +235,7 @@ fn passages(message: &str) -> Vec<(u32, String)> {
     passages
 }
 
-/// An answer in pieces as a model gives them: words, and citations cut in the middle.
+/// Splits an answer into pieces like a model: words, and citations split in the middle.
 fn pieces(text: &str) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     for character in text.chars() {
@@ -276,12 +281,11 @@ impl Reply {
     }
 }
 
-/// What comes next on the wire.
-enum Next {
+/// The next step of the stream.
+enum StreamStep {
     Send(Bytes),
-    Break,
+    Disconnect,
     Stall,
-    /// All was sent.
     Done,
 }
 
@@ -291,32 +295,34 @@ fn stream_of(
     with_usage: bool,
     fault: Option<&Fault>,
 ) -> Response {
-    let mut events = vec![Next::Send(
+    let mut events = vec![StreamStep::Send(
         reply.piece(&json!({"role": "assistant", "content": ""}), None),
     )];
     events.extend(
         reply
             .pieces
             .iter()
-            .map(|piece| Next::Send(reply.piece(&json!({"content": piece}), None))),
+            .map(|piece| StreamStep::Send(reply.piece(&json!({"content": piece}), None))),
     );
     match fault {
         Some(Fault::CutAfter(pieces)) => {
             events.truncate(pieces + 1);
-            events.push(Next::Break);
+            events.push(StreamStep::Disconnect);
         }
         Some(Fault::StallAfter(pieces)) => {
             events.truncate(pieces + 1);
-            events.push(Next::Stall);
+            events.push(StreamStep::Stall);
         }
         Some(Fault::EndAfter(pieces)) => events.truncate(pieces + 1),
         _ => {
-            events.push(Next::Send(reply.piece(&json!({}), Some(reply.finish))));
+            events.push(StreamStep::Send(
+                reply.piece(&json!({}), Some(reply.finish)),
+            ));
             if with_usage {
-                events.push(Next::Send(reply.event(&json!([]), &reply.usage)));
+                events.push(StreamStep::Send(reply.event(&json!([]), &reply.usage)));
             }
-            events.push(Next::Send(Bytes::from_static(b"data: [DONE]\n\n")));
-            events.push(Next::Done);
+            events.push(StreamStep::Send(Bytes::from_static(b"data: [DONE]\n\n")));
+            events.push(StreamStep::Done);
         }
     }
     let delay = shared.config.piece_delay;
@@ -324,18 +330,18 @@ fn stream_of(
         let shared = shared.clone();
         async move {
             match next {
-                Next::Send(bytes) => {
+                StreamStep::Send(bytes) => {
                     if delay > Duration::ZERO {
                         tokio::time::sleep(delay).await;
                     }
                     Some(Ok(bytes))
                 }
-                Next::Break => {
-                    tokio::time::sleep(FLUSH_TIME).await;
+                StreamStep::Disconnect => {
+                    tokio::time::sleep(FLUSH_DELAY).await;
                     Some(Err(io::Error::from(io::ErrorKind::ConnectionReset)))
                 }
-                Next::Stall => std::future::pending().await,
-                Next::Done => {
+                StreamStep::Stall => std::future::pending().await,
+                StreamStep::Done => {
                     shared.counts().0.answers += 1;
                     None
                 }

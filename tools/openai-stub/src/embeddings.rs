@@ -9,33 +9,34 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use crate::api_error::{self, ApiError};
 use crate::fault::{Fault, Route};
-use crate::opening::{Asked, Opened, open};
-use crate::refusal::{self, Refusal};
-use crate::{Shared, words};
+use crate::request::{ModelRequest, Prepared, prepare};
+use crate::{Shared, hash_embedding};
 
 const FIELDS: [&str; 5] = ["model", "input", "encoding_format", "dimensions", "user"];
-const INPUTS_MAX: usize = 2_048;
-const INPUT_TOKENS_MAX: usize = 8_192;
-const REQUEST_TOKENS_MAX: usize = 300_000;
-/// Tokens are counted as OpenAI tells people to guess them.
-const TOKEN_CHARS: usize = 4;
+const MAX_INPUTS: usize = 2_048;
+const MAX_INPUT_TOKENS: usize = 8_192;
+const MAX_REQUEST_TOKENS: usize = 300_000;
+/// Tokens are estimated by OpenAI's rule of thumb.
+const CHARS_PER_TOKEN: usize = 4;
 
-/// Counts a request as under way until it is dropped.
-struct UnderWay(Arc<Shared>);
+/// Counts a request as in flight until it is dropped.
+struct InFlight(Arc<Shared>);
 
-impl UnderWay {
+impl InFlight {
     fn begin(shared: &Arc<Shared>) -> Self {
         let mut counts = shared.counts();
         counts.0.embedding_requests += 1;
         counts.1 += 1;
-        counts.0.embedding_requests_at_once = counts.0.embedding_requests_at_once.max(counts.1);
+        counts.0.max_concurrent_embedding_requests =
+            counts.0.max_concurrent_embedding_requests.max(counts.1);
         drop(counts);
         Self(shared.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.counts().1 -= 1;
     }
@@ -46,35 +47,35 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let _under_way = UnderWay::begin(&shared);
+    let _in_flight = InFlight::begin(&shared);
     match answer(&shared, &headers, &body).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(api_error) => api_error.into_response(),
     }
 }
 
-async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<Response, Refusal> {
-    let opened = open(shared, Route::Embeddings, headers, body, &FIELDS).await?;
-    let Asked {
+async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
+    let prepared = prepare(shared, Route::Embeddings, headers, body, &FIELDS).await?;
+    let ModelRequest {
         fields,
         model,
         fault,
-    } = match opened {
-        Opened::Asked(asked) => asked,
-        Opened::Spoilt(response) => return Ok(response),
+    } = match prepared {
+        Prepared::Request(requested) => requested,
+        Prepared::Response(response) => return Ok(response),
     };
     let (_, native) = shared
         .config
         .embedding_models
         .iter()
         .find(|(name, _)| *name == model)
-        .ok_or_else(|| Refusal::unknown_model(&model))?;
+        .ok_or_else(|| ApiError::unknown_model(&model))?;
     let mut dimensions = dimensions(fields.get("dimensions"), *native)?;
     let is_base64 = match fields.get("encoding_format").map(|format| format.as_str()) {
         None | Some(Some("float")) => false,
         Some(Some("base64")) => true,
         Some(_) => {
-            return Err(Refusal::invalid(
+            return Err(ApiError::invalid(
                 Some("encoding_format"),
                 "Invalid value for 'encoding_format'.",
             ));
@@ -83,10 +84,10 @@ async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<Re
     let texts = texts(fields.get("input"))?;
     let tokens: usize = texts
         .iter()
-        .map(|text| text.chars().count() / TOKEN_CHARS + 1)
+        .map(|text| text.chars().count() / CHARS_PER_TOKEN + 1)
         .sum();
-    if tokens > REQUEST_TOKENS_MAX {
-        return Err(Refusal::too_long(tokens, REQUEST_TOKENS_MAX));
+    if tokens > MAX_REQUEST_TOKENS {
+        return Err(ApiError::too_long(tokens, MAX_REQUEST_TOKENS));
     }
     if fault == Some(Fault::WrongDimensions) {
         dimensions -= 1;
@@ -95,7 +96,7 @@ async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<Re
         .iter()
         .enumerate()
         .map(|(index, text)| {
-            let vector = words::vector(text, dimensions);
+            let vector = hash_embedding::vector(text, dimensions);
             let embedding = if is_base64 {
                 base64(&vector)
             } else {
@@ -110,7 +111,7 @@ async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<Re
         _ => {}
     }
     shared.counts().0.texts += texts.len();
-    Ok(refusal::json(
+    Ok(api_error::json(
         200,
         &json!({
             "object": "list", "model": model, "data": data,
@@ -119,20 +120,22 @@ async fn answer(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<Re
     ))
 }
 
-fn dimensions(asked: Option<&Value>, native: usize) -> Result<usize, Refusal> {
-    match asked {
+fn dimensions(requested: Option<&Value>, native: usize) -> Result<usize, ApiError> {
+    match requested {
         None => Ok(native),
-        Some(asked) => asked
+        Some(requested) => requested
             .as_u64()
-            .and_then(|asked| usize::try_from(asked).ok())
-            .filter(|asked| (1..=native).contains(asked))
-            .ok_or_else(|| Refusal::invalid(Some("dimensions"), "Invalid value for 'dimensions'.")),
+            .and_then(|requested| usize::try_from(requested).ok())
+            .filter(|requested| (1..=native).contains(requested))
+            .ok_or_else(|| {
+                ApiError::invalid(Some("dimensions"), "Invalid value for 'dimensions'.")
+            }),
     }
 }
 
-fn texts(input: Option<&Value>) -> Result<Vec<&str>, Refusal> {
+fn texts(input: Option<&Value>) -> Result<Vec<&str>, ApiError> {
     let wrong = || {
-        Refusal::invalid(
+        ApiError::invalid(
             Some("input"),
             "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.",
         )
@@ -146,16 +149,16 @@ fn texts(input: Option<&Value>) -> Result<Vec<&str>, Refusal> {
             .ok_or_else(wrong)?,
         _ => return Err(wrong()),
     };
-    if texts.is_empty() || texts.len() > INPUTS_MAX || texts.iter().any(|text| text.is_empty()) {
+    if texts.is_empty() || texts.len() > MAX_INPUTS || texts.iter().any(|text| text.is_empty()) {
         return Err(wrong());
     }
     match texts
         .iter()
-        .map(|text| text.chars().count() / TOKEN_CHARS)
+        .map(|text| text.chars().count() / CHARS_PER_TOKEN)
         .max()
     {
-        Some(tokens) if tokens > INPUT_TOKENS_MAX => {
-            Err(Refusal::too_long(tokens, INPUT_TOKENS_MAX))
+        Some(tokens) if tokens > MAX_INPUT_TOKENS => {
+            Err(ApiError::too_long(tokens, MAX_INPUT_TOKENS))
         }
         _ => Ok(texts),
     }

@@ -1,10 +1,10 @@
-//! The ways in which the endpoint can be told to fail.
+//! Faults that the stub can be made to produce.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What is asked of the endpoint.
+use parking_lot::Mutex;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Route {
     /// `/v1/embeddings`
@@ -13,39 +13,35 @@ pub enum Route {
     Chat,
 }
 
-/// A way to fail.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    /// 429, with this `Retry-After` if there is one.
+    /// 429 with this `Retry-After` header.
     RateLimited {
-        /// As it stands in the header, in seconds.
+        /// Value of the header, in seconds.
         retry_after: Option<String>,
     },
-    /// 429 with `insufficient_quota`: no waiting helps.
+    /// 429 with `insufficient_quota`, which is permanent.
     InsufficientQuota,
-    /// This status, with words of no use.
+    /// This status with a generic message.
     Status(u16),
-    /// Success, and a body that is no JSON.
+    /// A success status with a body that is not JSON.
     NotJson,
-    /// Nothing ever comes.
     Hang,
-    /// The answer comes so much later.
     Slow(Duration),
     /// Vectors with one dimension too few.
     WrongDimensions,
-    /// One vector too few.
     VectorMissing,
-    /// All vectors, in another order than the texts, each with its right index.
+    /// All vectors in reverse order, each with the right index.
     Shuffled,
-    /// The connection breaks behind so many pieces of the answer.
+    /// The connection is closed after this number of pieces.
     CutAfter(usize),
-    /// Nothing more comes behind so many pieces of the answer, and the connection stays.
+    /// The stream stalls after this number of pieces; the connection stays open.
     StallAfter(usize),
-    /// The stream ends properly behind so many pieces, without a word why.
+    /// The stream ends after this number of pieces without a finish reason.
     EndAfter(usize),
     /// The answer cites a passage that was not given.
     InvalidCitation,
-    /// The answer is that the passages do not hold it.
+    /// The answer is that the passages do not contain it.
     NotFound,
 }
 
@@ -74,7 +70,7 @@ impl Faults {
     }
 
     fn with<Value>(&self, route: Route, work: impl FnOnce(&mut Planned) -> Value) -> Value {
-        let mut planned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut planned = self.0.lock();
         work(planned.entry(route).or_default())
     }
 }

@@ -1,19 +1,19 @@
-//! A deterministic OpenAI-compatible endpoint for tests and for trying the product out: no model, and yet texts that share words are near
-//! each other, and answers are taken from the passages that were given, with citations.
+//! A deterministic OpenAI-compatible endpoint for tests and demos. It has no model: texts that
+//! share words have similar vectors, and answers quote the passages in the prompt, with citations.
 //!
-//! It checks requests as strictly as OpenAI's API does (fields, models, limits, keys), it can be told to fail in every way that the
-//! real one does ([`Fault`]), and it counts what it was asked ([`Counts`]).
+//! It validates requests as strictly as OpenAI's API (fields, models, limits, API keys), can be
+//! made to fail like the real API ([`Fault`]), and counts requests ([`Counts`]).
 
+mod api_error;
 mod chat;
 mod embeddings;
 mod fault;
-mod opening;
-mod refusal;
-mod words;
+mod hash_embedding;
+mod request;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,29 +21,28 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use api_error::ApiError;
 use fault::Faults;
 pub use fault::{Fault, Route};
-use refusal::Refusal;
-pub use words::vector;
+pub use hash_embedding::vector;
 
-/// The largest body that is read: more than 2,048 texts of a chunk's size.
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Maximum size of a request body, enough for 2,048 texts of a chunk's size.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// What the endpoint knows.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The key that requests must bear; `None`: any, or none.
+    /// Required API key. If `None`, requests need no key.
     pub api_key: Option<String>,
-    /// Embedding models, and how many dimensions their vectors have by nature.
+    /// Embedding models with the default dimensions of their vectors.
     pub embedding_models: Vec<(String, usize)>,
-    /// Models that answer.
     pub chat_models: Vec<String>,
-    /// Time between two pieces of an answer.
+    /// Delay between two pieces of an answer.
     pub piece_delay: Duration,
-    /// Where it listens on the loopback interface; 0: anywhere.
+    /// Port on the loopback interface. 0 selects a free port.
     pub port: u16,
 }
 
@@ -62,22 +61,20 @@ impl Default for Config {
     }
 }
 
-/// What was asked so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests for embeddings, refused ones included.
+    /// Embedding requests, including rejected ones.
     pub embedding_requests: usize,
-    /// Texts that were embedded.
     pub texts: usize,
-    /// Requests for answers, refused ones included.
+    /// Chat requests, including rejected ones.
     pub chat_requests: usize,
-    /// Answers whose stream was sent to its end.
+    /// Answers that were sent completely.
     pub answers: usize,
-    /// The most requests for embeddings that were under way at once.
-    pub embedding_requests_at_once: usize,
+    /// Maximum number of concurrent embedding requests.
+    pub max_concurrent_embedding_requests: usize,
 }
 
-/// A running endpoint. It stops when it is dropped.
+/// A running stub. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Stub {
     address: SocketAddr,
@@ -93,7 +90,7 @@ struct Shared {
 }
 
 impl Stub {
-    /// Starts one on the loopback interface.
+    /// Starts a stub on the loopback interface.
     pub async fn start(config: Config) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await?;
         let address = listener.local_addr()?;
@@ -107,10 +104,10 @@ impl Stub {
             .route("/v1/chat/completions", post(chat::create))
             .route("/v1/models", get(models))
             .fallback(unknown_url)
-            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(shared.clone());
         let server = tokio::spawn(async move {
-            // Ends with the task: it has no errors of its own.
+            // The task ends when the stub is dropped; `serve` returns no error before.
             let _ = axum::serve(listener, routes).await;
         });
         Ok(Self {
@@ -120,32 +117,30 @@ impl Stub {
         })
     }
 
-    /// What clients call its base URL.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// Where it listens.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// The next request to this route fails so; told again, the one after it.
+    /// Makes the next request to this route fail. Repeated calls queue faults.
     pub fn fail_next(&self, route: Route, fault: Fault) {
         self.shared.faults.push(route, fault);
     }
 
-    /// From now on every request to this route fails so, behind those of [`Stub::fail_next`]; `None`: no more.
+    /// Makes all requests to this route fail after the faults of [`Stub::fail_next`]. `None` stops
+    /// this.
     pub fn fail_always(&self, route: Route, fault: Option<Fault>) {
         self.shared.faults.always(route, fault);
     }
 
-    /// What was asked so far.
     pub fn counts(&self) -> Counts {
         self.shared.counts().0
     }
 
-    /// Waits until it is stopped, which is never for itself.
+    /// Serves until the stub is dropped.
     pub async fn serve(mut self) {
         let _ = (&mut self.server).await;
     }
@@ -159,10 +154,10 @@ impl Drop for Stub {
 
 impl Shared {
     fn counts(&self) -> MutexGuard<'_, (Counts, usize)> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock()
     }
 
-    fn authorise(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(key) = &self.config.api_key else {
             return Ok(());
         };
@@ -172,8 +167,8 @@ impl Shared {
             .and_then(|value| value.strip_prefix("Bearer "));
         match given {
             Some(given) if given == key => Ok(()),
-            Some(_) => Err(Refusal::wrong_key()),
-            None => Err(Refusal::no_key()),
+            Some(_) => Err(ApiError::wrong_key()),
+            None => Err(ApiError::no_key()),
         }
     }
 }
@@ -181,19 +176,19 @@ impl Shared {
 async fn models(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    shared.authorise(&headers)?;
+) -> Result<Response, ApiError> {
+    shared.authorize(&headers)?;
     let embedding = shared.config.embedding_models.iter().map(|(name, _)| name);
     let data: Vec<_> = embedding
         .chain(&shared.config.chat_models)
         .map(|name| serde_json::json!({"id": name, "object": "model", "created": 0, "owned_by": "stub"}))
         .collect();
-    Ok(refusal::json(
+    Ok(api_error::json(
         200,
         &serde_json::json!({"object": "list", "data": data}),
     ))
 }
 
-async fn unknown_url(uri: Uri) -> Refusal {
-    Refusal::unknown_url(uri.path())
+async fn unknown_url(uri: Uri) -> ApiError {
+    ApiError::unknown_url(uri.path())
 }

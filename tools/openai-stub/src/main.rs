@@ -1,4 +1,4 @@
-//! Runs the endpoint until it is stopped, for the demo and for benchmarks.
+//! Runs the stub until it is stopped, for the demo and for benchmarks.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use openai_stub::{Config, Stub};
 /// A deterministic OpenAI-compatible endpoint without a model.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where it listens on the loopback interface; 0: anywhere.
+    /// Port on the loopback interface; 0 selects a free port.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// The key that requests must bear.
+    /// API key that requests must contain.
     #[arg(long)]
     api_key: Option<String>,
-    /// Milliseconds between two pieces of an answer.
+    /// Delay between two pieces of an answer, in milliseconds.
     #[arg(long, default_value_t = 20)]
     piece_delay_ms: u64,
 }
@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
         ..Config::default()
     })
     .await
-    .context("the port cannot be listened on")?;
+    .context("failed to listen on the port")?;
     writeln!(std::io::stdout(), "{}", stub.base_url())?;
     stub.serve().await;
     Ok(())

@@ -1,5 +1,5 @@
-//! What the endpoint answers, as a client sees it.
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+//! Tests of the responses as a client sees them.
+#![expect(clippy::unwrap_used, reason = "tests fail on unexpected values")]
 
 use openai_stub::{Config, Fault, Route, Stub};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ fn cosine(left: &[f32], right: &[f32]) -> f32 {
 }
 
 #[tokio::test]
-async fn requests_that_openai_refuses_are_refused_alike() {
+async fn invalid_requests_are_rejected_like_openai_does() {
     let stub = stub().await;
     for (path, body, status, code, words) in [
         (
@@ -142,7 +142,7 @@ async fn requests_that_openai_refuses_are_refused_alike() {
 }
 
 #[tokio::test]
-async fn texts_that_share_words_are_near_and_others_are_not() {
+async fn texts_that_share_words_are_similar_and_others_are_not() {
     let vector = |text| openai_stub::vector(text, 1_536);
     let question = vector("How often must the pump's filter be changed?");
     let near = cosine(
@@ -158,7 +158,7 @@ async fn texts_that_share_words_are_near_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn answers_come_from_the_passages_with_their_numbers() {
+async fn answers_quote_the_passages_with_citations() {
     let stub = stub().await;
     let message = "Passage [1]\n<<<f\nFrom: a, page 1\nInvoices are due.\nf>>>\n\nPassage [2]\n<<<f\nFrom: b, page 2\nIt rains. The filter is changed\nevery 500 hours.\nf>>>\n\nQuestion: When is the filter changed?";
     let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": message}]});
@@ -193,7 +193,7 @@ async fn answers_come_from_the_passages_with_their_numbers() {
 }
 
 #[tokio::test]
-async fn faults_come_in_the_order_they_were_told_and_then_the_standing_one() {
+async fn queued_faults_come_in_order_before_the_permanent_one() {
     let stub = stub().await;
     stub.fail_always(Route::Embeddings, Some(Fault::Status(503)));
     stub.fail_next(

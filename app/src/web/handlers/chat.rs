@@ -258,7 +258,7 @@ async fn write_down(
     question: &Question,
     asked_in: Place,
 ) -> Result<Asked, Problem> {
-    let model = app.models.answerer().map(llm::Answerer::name);
+    let model = app.models.chat_model().map(llm::ChatModel::name);
     let asking = async {
         let database = app.ask.database(&access.workspace).await?;
         threads::ask(&database, access.user.id, question, asked_in, model).await

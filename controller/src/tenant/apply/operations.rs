@@ -32,7 +32,7 @@ pub(super) async fn wait_for_operations(
                 .map_err(|error| {
                     ReconcileError::neon(Component::Project, "wait for Neon's operation", error)
                 })?;
-            if operation.status.is_over() {
+            if operation.status.is_finished() {
                 break;
             }
             if Instant::now() >= deadline {
@@ -63,7 +63,7 @@ pub(super) async fn failed_operation(rec: &Reconciliation<'_>, id: &ProjectId) -
         .await
         .ok()?;
     let failed = page.operations.iter().find(|operation| {
-        operation.status.is_over() && !operation.status.is_success() || operation.error.is_some()
+        operation.status.is_finished() && !operation.status.is_success() || operation.error.is_some()
     })?;
     Some(format!(
         "Neon operation {} on project {id} {}: {}",

@@ -1,4 +1,5 @@
-//! What carries requests to the endpoint: one attempt, one limit, and refusals as errors that keep no text.
+//! HTTP transport: sends one attempt with a timeout and converts error responses to errors without
+//! text.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,29 +14,28 @@ use url::{Host, Url};
 use crate::config::ConfigError;
 use crate::error::ModelError;
 
-/// A connection that does not come about in this time will not.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Idle connections are kept so long: between two questions of one conversation.
-const POOL_IDLE_LIMIT: Duration = Duration::from_mins(1);
-/// A refusal's body is read so far; what is said is said by then.
-const REFUSAL_BYTES_MAX: usize = 64 * 1024;
-/// A `Retry-After` beyond this is taken for this.
-const RETRY_AFTER_SECONDS_MAX: f64 = 86_400.0;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time that idle connections are kept: long enough for two questions of a conversation.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Maximum number of bytes that are read of an error response.
+const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
+/// Maximum `Retry-After`, in seconds. Longer values are reduced to it.
+const MAX_RETRY_AFTER_SECONDS: f64 = 86_400.0;
 
 pub(super) fn http_client(base_url: &Url) -> Result<reqwest::Client, ConfigError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Fails only where somebody else was faster, and then there is one.
+        // Fails only if another thread has just installed a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let mut builder = reqwest::Client::builder()
-        // The key goes where the configuration says and nowhere else.
+        // The API key must not be sent to another server.
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_LIMIT)
-        .pool_idle_timeout(POOL_IDLE_LIMIT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .user_agent(concat!("db-per-tenant/", env!("CARGO_PKG_VERSION")));
     if base_url.scheme() == "http" {
-        // No certificate will be looked at, so none need be there.
+        // Plain HTTP needs no root certificates.
         builder = builder.tls_certs_only([]);
     }
     if is_loopback(base_url) {
@@ -83,38 +83,39 @@ impl tower::Service<HttpRequestFactory> for Transport {
             attempt_limit,
         } = self.clone();
         Box::pin(async move {
-            let request = request.build().await.map_err(ModelError::of_client)?;
-            let answered = async {
+            let request = request.build().await.map_err(ModelError::from_client)?;
+            let response = async {
                 let response = http
                     .execute(request)
                     .await
-                    .map_err(|error| ModelError::of_http(&error))?;
+                    .map_err(|error| ModelError::from_http(&error))?;
                 if response.status().is_success() {
                     return Ok(response);
                 }
-                Err(refusal(response).await)
+                Err(error_from_response(response).await)
             };
-            timeout(attempt_limit, answered)
+            timeout(attempt_limit, response)
                 .await
                 .unwrap_or(Err(ModelError::TimedOut))
         })
     }
 }
 
-async fn refusal(mut response: Response) -> ModelError {
+async fn error_from_response(mut response: Response) -> ModelError {
     let status = response.status();
     let retry_after = retry_after(response.headers());
     let mut body = Vec::new();
     while let Ok(Some(bytes)) = response.chunk().await {
         body.extend_from_slice(&bytes);
-        if body.len() > REFUSAL_BYTES_MAX {
+        if body.len() > MAX_ERROR_BODY_BYTES {
             break;
         }
     }
-    ModelError::of_status(status, code(&body).as_deref(), retry_after)
+    ModelError::from_status(status, code(&body).as_deref(), retry_after)
 }
 
-/// The code of a refusal, or its type where it has no code. Its message may quote what was sent and is not looked at.
+/// Returns the code of an error response, or its type if it has no code. The message may quote the
+/// request and is ignored.
 fn code(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let error = body.get("error")?;
@@ -124,7 +125,8 @@ fn code(body: &[u8]) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// In seconds, or in milliseconds where the endpoint is so precise. Dates are for people.
+/// Returns the wait in seconds, or in milliseconds if the endpoint specifies it. Dates are not
+/// supported.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     let seconds = number("retry-after-ms")
@@ -132,5 +134,5 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .or_else(|| number(RETRY_AFTER.as_str()))?;
     seconds
         .is_finite()
-        .then(|| Duration::from_secs_f64(seconds.clamp(0.0, RETRY_AFTER_SECONDS_MAX)))
+        .then(|| Duration::from_secs_f64(seconds.clamp(0.0, MAX_RETRY_AFTER_SECONDS)))
 }

@@ -1,4 +1,4 @@
-//! The computation: word pieces, the network, the mean of its outputs.
+//! Runs the BERT model: tokenization, inference, and mean pooling.
 
 use std::fs;
 use std::path::Path;
@@ -11,12 +11,14 @@ use tokenizers::Tokenizer;
 use super::DIMENSIONS;
 use crate::error::LocalModelError;
 
-/// Word pieces of a window, with the two marks around them: what the model was trained on.
+/// Word pieces per window including the special tokens, which is the length that the model was
+/// trained on.
 const WINDOW_PIECES: usize = 256;
-const MARKS: usize = 2;
-/// Of a longer text, only so many windows are read: some 4,000 words.
-const WINDOWS_MAX: usize = 24;
-/// Pieces of a batch, the padding included: some 200 ms of one core, which is what a question may have to wait for.
+const SPECIAL_TOKENS: usize = 2;
+/// Maximum number of windows of a text, about 4,000 words. The rest is ignored.
+const MAX_WINDOWS: usize = 24;
+/// Maximum word pieces of a batch including padding. A batch takes about 200 ms on one core, which
+/// is how long a question may have to wait.
 const BATCH_PIECES: usize = 2_048;
 
 pub(super) struct Bert {
@@ -33,31 +35,35 @@ impl Bert {
             fs::read(folder.join(file)).map_err(|_| LocalModelError::File(file))
         };
         let config: Config = serde_json::from_slice(&read("config.json")?)
-            .map_err(|_| LocalModelError::NotAModel("config.json"))?;
+            .map_err(|_| LocalModelError::InvalidFile("config.json"))?;
         if config.hidden_size != DIMENSIONS || config.max_position_embeddings < WINDOW_PIECES {
-            return Err(LocalModelError::NotAModel("config.json"));
+            return Err(LocalModelError::InvalidFile("config.json"));
         }
         let mut tokenizer = Tokenizer::from_bytes(read("tokenizer.json")?)
-            .map_err(|_| LocalModelError::NotAModel("tokenizer.json"))?;
-        // Windows and padding are made here; the file's own settings are for shorter texts.
+            .map_err(|_| LocalModelError::InvalidFile("tokenizer.json"))?;
+        // Windows and padding are created here; the settings in the file are for shorter texts.
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(None)
-            .map_err(|_| LocalModelError::NotAModel("tokenizer.json"))?;
-        let mark = |mark: &str| {
+            .map_err(|_| LocalModelError::InvalidFile("tokenizer.json"))?;
+        let special_token = |token: &str| {
             tokenizer
-                .token_to_id(mark)
-                .ok_or(LocalModelError::NotAModel("tokenizer.json"))
+                .token_to_id(token)
+                .ok_or(LocalModelError::InvalidFile("tokenizer.json"))
         };
-        let (begin, end, padding) = (mark("[CLS]")?, mark("[SEP]")?, mark("[PAD]")?);
+        let (begin, end, padding) = (
+            special_token("[CLS]")?,
+            special_token("[SEP]")?,
+            special_token("[PAD]")?,
+        );
         let weights = VarBuilder::from_buffered_safetensors(
             read("model.safetensors")?,
             DType::F32,
             &Device::Cpu,
         )
-        .map_err(|_| LocalModelError::NotAModel("model.safetensors"))?;
+        .map_err(|_| LocalModelError::InvalidFile("model.safetensors"))?;
         let model = BertModel::load(weights, &config)
-            .map_err(|_| LocalModelError::NotAModel("model.safetensors"))?;
+            .map_err(|_| LocalModelError::InvalidFile("model.safetensors"))?;
         Ok(Self {
             tokenizer,
             model,
@@ -67,7 +73,8 @@ impl Bert {
         })
     }
 
-    /// The texts as windows of word pieces, shortest first: those of a batch are then of nearly one length, and little is padding.
+    /// Splits the texts into windows of word pieces, sorted by length, so that the windows of a
+    /// batch have similar lengths and need little padding.
     pub(super) fn windows(&self, texts: &[String]) -> Result<Windows, LocalModelError> {
         let mut windows = Vec::with_capacity(texts.len());
         for (text, content) in texts.iter().enumerate() {
@@ -76,16 +83,16 @@ impl Bert {
                 .encode_fast(content.as_str(), false)
                 .map_err(|_| LocalModelError::Tokenizer)?;
             let ids = pieces.get_ids();
-            // A text without any piece still has the marks.
+            // A text without word pieces still has the special tokens.
             let parts: Vec<&[u32]> = if ids.is_empty() {
                 vec![ids]
             } else {
-                ids.chunks(WINDOW_PIECES - MARKS)
-                    .take(WINDOWS_MAX)
+                ids.chunks(WINDOW_PIECES - SPECIAL_TOKENS)
+                    .take(MAX_WINDOWS)
                     .collect()
             };
             for part in parts {
-                let mut pieces = Vec::with_capacity(part.len() + MARKS);
+                let mut pieces = Vec::with_capacity(part.len() + SPECIAL_TOKENS);
                 pieces.push(self.begin);
                 pieces.extend_from_slice(part);
                 pieces.push(self.end);
@@ -99,7 +106,7 @@ impl Bert {
         })
     }
 
-    /// The mean of the network's outputs for each window.
+    /// Returns the mean of the model's outputs for each window.
     pub(super) fn forward(&self, batch: &[Window]) -> Result<Vec<Vec<f32>>, LocalModelError> {
         self.compute(batch)
             .map_err(|_| LocalModelError::Computation)
@@ -134,7 +141,6 @@ impl Bert {
 
 #[derive(Clone)]
 pub(super) struct Window {
-    /// Which text it is of.
     text: usize,
     pieces: Vec<u32>,
 }
@@ -145,15 +151,16 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    pub(super) fn sums(&self) -> Sums {
-        Sums(vec![vec![0.0; DIMENSIONS]; self.texts])
+    pub(super) fn sums(&self) -> VectorSums {
+        VectorSums(vec![vec![0.0; DIMENSIONS]; self.texts])
     }
 
     pub(super) fn batches(self) -> Vec<Vec<Window>> {
         let mut batches: Vec<Vec<Window>> = Vec::new();
         for window in self.windows {
             match batches.last_mut() {
-                // Sorted: the newest is the longest, and the others are filled up to it.
+                // The windows are sorted: the last one is the longest, and the others are padded to
+                // its length.
                 Some(batch) if (batch.len() + 1) * window.pieces.len() <= BATCH_PIECES => {
                     batch.push(window);
                 }
@@ -164,11 +171,12 @@ impl Windows {
     }
 }
 
-/// What has been added up for each text.
-pub(super) struct Sums(Vec<Vec<f32>>);
+/// Sum of the vectors of each text.
+pub(super) struct VectorSums(Vec<Vec<f32>>);
 
-impl Sums {
-    /// Adds windows' means, each by its number of pieces: the sum points where the mean over the whole text does.
+impl VectorSums {
+    /// Adds the means of windows, weighted by their number of pieces, so that the sum has the
+    /// direction of the mean over the whole text.
     pub(super) fn add(&mut self, batch: &[Window], vectors: &[Vec<f32>]) {
         for (window, vector) in batch.iter().zip(vectors) {
             let Some(sum) = self.0.get_mut(window.text) else {
@@ -181,8 +189,8 @@ impl Sums {
         }
     }
 
-    /// All vectors, of length 1.
-    pub(super) fn normalised(mut self) -> Vec<Vec<f32>> {
+    /// Returns the vectors normalized to length 1.
+    pub(super) fn normalized(mut self) -> Vec<Vec<f32>> {
         for vector in &mut self.0 {
             let length = vector
                 .iter()

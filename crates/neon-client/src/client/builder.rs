@@ -1,4 +1,4 @@
-//! How a client is built, and with which HTTP client under it.
+//! The client builder and the configuration of the HTTP client.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,59 +8,62 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::{Neon, Shared};
-use crate::{AccountQuota, NoObserver, Observer, Priority, ids::OrgId, quota::Quota};
+use crate::{AccountQuota, NoObserver, Observer, Priority, ids::OrgId, quota::QuotaLimiter};
 
-/// Where the API is.
+/// Base URL of the Neon API.
 pub const BASE_URL: &str = "https://console.neon.tech/api/v2/";
-/// How long a call may take, with its retries, once its first turn in the quota has come.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a call waits for its first turn in the quota.
-pub const QUEUE_DEADLINE: Duration = Duration::from_mins(15);
-/// How long a connection may take to open.
+/// Default timeout of a call, including retries. It starts when the first quota permit has been
+/// acquired.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default time that a call waits for its first quota permit.
+pub const QUEUE_TIMEOUT: Duration = Duration::from_mins(15);
+/// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept: shorter than servers do, so that a request seldom meets one that is just being closed.
+/// Time after which an idle connection is closed. It is shorter than the idle timeout of servers,
+/// so that requests rarely use a connection that the server is closing.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why a client cannot be built.
+/// Error of [`NeonBuilder::build`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is no key.
-    #[error("an API key is needed")]
+    /// The API key is missing or empty.
+    #[error("an API key is required")]
     NoApiKey,
-    /// The key cannot stand in an HTTP header.
+    /// The API key contains characters that are not allowed in an HTTP header.
     #[error(
-        "the API key has characters that cannot stand in an HTTP header; is there a line break at its end?"
+        "the API key contains characters that are not allowed in an HTTP header; check it for a trailing line break"
     )]
     ApiKey,
-    /// The base URL is no place that requests can go to.
+    /// The base URL is not usable.
     #[error(
-        "the base URL must begin with https:// or http://, and name no user, password, query or fragment"
+        "the base URL must start with https:// or http:// and must not contain a user name, password, query or fragment"
     )]
     BaseUrl,
-    /// The User-Agent cannot stand in an HTTP header.
-    #[error("the User-Agent has characters that cannot stand in an HTTP header")]
+    /// The User-Agent contains characters that are not allowed in an HTTP header.
+    #[error("the User-Agent contains characters that are not allowed in an HTTP header")]
     UserAgent,
-    /// A quota of zero lets nothing through.
-    #[error("every figure of the account's quota must be greater than zero")]
+    /// A limit of the account's quota is zero.
+    #[error("every limit of the account's quota must be greater than zero")]
     Quota,
-    /// A deadline of zero lets nothing through.
-    #[error("every deadline must be greater than zero")]
-    Deadline,
-    /// The HTTP client does not start, mostly because the system's certificates cannot be read.
-    #[error("the HTTP client cannot be set up")]
+    /// A timeout is zero.
+    #[error("every timeout must be greater than zero")]
+    Timeout,
+    /// The HTTP client could not be created, usually because the system's root certificates could
+    /// not be read.
+    #[error("failed to create the HTTP client")]
     Http(#[source] reqwest::Error),
 }
 
-/// Builds a [`Neon`].
-#[must_use = "`build` makes the client"]
+/// Builder of a [`Neon`] client.
+#[must_use = "`build` returns the client"]
 pub struct NeonBuilder {
     api_key: Option<SecretString>,
     base_url: Option<Url>,
     org_id: Option<OrgId>,
     quota: AccountQuota,
-    call_deadline: Duration,
-    queue_deadline: Duration,
+    call_timeout: Duration,
+    queue_timeout: Duration,
     observer: Arc<dyn Observer>,
     user_agent: String,
 }
@@ -72,8 +75,8 @@ impl Default for NeonBuilder {
             base_url: None,
             org_id: None,
             quota: AccountQuota::NEON,
-            call_deadline: CALL_DEADLINE,
-            queue_deadline: QUEUE_DEADLINE,
+            call_timeout: CALL_TIMEOUT,
+            queue_timeout: QUEUE_TIMEOUT,
             observer: Arc::new(NoObserver),
             user_agent: concat!("neon-client/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -81,67 +84,68 @@ impl Default for NeonBuilder {
 }
 
 impl NeonBuilder {
-    /// The account's key.
+    /// Sets the account's API key. Required.
     pub fn api_key(mut self, api_key: SecretString) -> Self {
         self.api_key = Some(api_key);
         self
     }
 
-    /// Another place than [`BASE_URL`], with or without a slash at its end.
+    /// Sets the base URL, with or without a trailing slash. Defaults to [`BASE_URL`].
     pub fn base_url(mut self, base_url: Url) -> Self {
         self.base_url = Some(base_url);
         self
     }
 
-    /// The organization that new projects belong to and lists are of. A key of an organization needs none.
+    /// Sets the organization of new projects and lists. Not needed if the API key belongs to an
+    /// organization.
     pub fn org_id(mut self, org_id: impl Into<Option<OrgId>>) -> Self {
         self.org_id = org_id.into();
         self
     }
 
-    /// Another quota than [`AccountQuota::NEON`].
+    /// Sets the account's quota. Defaults to [`AccountQuota::NEON`].
     pub fn quota(mut self, quota: AccountQuota) -> Self {
         self.quota = quota;
         self
     }
 
-    /// Another deadline than [`CALL_DEADLINE`] for calls that name none.
-    pub fn call_deadline(mut self, deadline: Duration) -> Self {
-        self.call_deadline = deadline;
+    /// Sets the default timeout of calls. Defaults to [`CALL_TIMEOUT`].
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
         self
     }
 
-    /// Another deadline than [`QUEUE_DEADLINE`] for a call's first turn in the quota.
-    pub fn queue_deadline(mut self, deadline: Duration) -> Self {
-        self.queue_deadline = deadline;
+    /// Sets how long a call waits for its first quota permit. Defaults to [`QUEUE_TIMEOUT`].
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.queue_timeout = timeout;
         self
     }
 
-    /// Who is told of requests, calls and waits.
+    /// Sets the observer of requests, calls and quota waits.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// Who is calling: `tenant-controller/1.2`.
+    /// Sets the User-Agent, such as `tenant-controller/1.2`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
         self
     }
 
-    /// The client. Where the process has no TLS provider yet, ring becomes it.
+    /// Builds the client. Installs ring as the process's TLS provider if none is installed.
     ///
     /// # Errors
-    /// When a setting cannot be used, or the system's certificates cannot be read.
+    /// If a setting is invalid or the system's root certificates cannot be read.
     pub fn build(self) -> Result<Neon, BuildError> {
         let api_key = self.api_key.ok_or(BuildError::NoApiKey)?;
         let authorization = authorization(&api_key)?;
-        let base_url = usable_base_url(self.base_url)?;
+        let base_url = validate_base_url(self.base_url)?;
         if !self.quota.is_positive() {
             return Err(BuildError::Quota);
         }
-        if self.call_deadline.is_zero() || self.queue_deadline.is_zero() {
-            return Err(BuildError::Deadline);
+        if self.call_timeout.is_zero() || self.queue_timeout.is_zero() {
+            return Err(BuildError::Timeout);
         }
         let http = http_client(&base_url, &self.user_agent)?;
         let shared = Shared {
@@ -150,9 +154,9 @@ impl NeonBuilder {
             org_id: self.org_id,
             api_key,
             authorization,
-            quota: Quota::new(self.quota),
-            call_deadline: self.call_deadline,
-            queue_deadline: self.queue_deadline,
+            quota: QuotaLimiter::new(self.quota),
+            call_timeout: self.call_timeout,
+            queue_timeout: self.queue_timeout,
             observer: self.observer,
         };
         Ok(Neon {
@@ -171,7 +175,7 @@ impl fmt::Debug for NeonBuilder {
     }
 }
 
-fn usable_base_url(base_url: Option<Url>) -> Result<Url, BuildError> {
+fn validate_base_url(base_url: Option<Url>) -> Result<Url, BuildError> {
     let mut url = match base_url {
         Some(url) => url,
         None => BASE_URL.parse().map_err(|_| BuildError::BaseUrl)?,
@@ -189,7 +193,8 @@ fn usable_base_url(base_url: Option<Url>) -> Result<Url, BuildError> {
     Ok(url)
 }
 
-/// The header that a key goes in. It is marked, so that nobody prints it.
+/// Returns the `Authorization` header. It is marked as sensitive, so that `Debug` does not print
+/// it.
 pub(super) fn authorization(api_key: &SecretString) -> Result<HeaderValue, BuildError> {
     let api_key = api_key.expose_secret();
     if api_key.is_empty() {
@@ -203,7 +208,7 @@ pub(super) fn authorization(api_key: &SecretString) -> Result<HeaderValue, Build
 
 fn http_client(base_url: &Url, user_agent: &str) -> Result<reqwest::Client, BuildError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Fails only where somebody else was faster, and then there is one.
+        // Fails only if another thread has just installed a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let user_agent = HeaderValue::from_str(user_agent).map_err(|_| BuildError::UserAgent)?;
@@ -217,7 +222,7 @@ fn http_client(base_url: &Url, user_agent: &str) -> Result<reqwest::Client, Buil
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT);
     if base_url.scheme() == "http" {
-        // No certificate will be looked at, so none need be there.
+        // Plain HTTP needs no root certificates.
         builder = builder.tls_certs_only([]);
     }
     if is_loopback(base_url) {
@@ -247,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn base_urls_that_would_leak_or_lead_nowhere_are_refused() {
+    fn base_urls_with_credentials_query_or_unsupported_scheme_are_rejected() {
         for base_url in [
             "ftp://h/",
             "https://user:secret@h/",
@@ -263,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_needed_and_must_fit_a_header() {
+    fn the_api_key_is_required_and_must_be_a_valid_header_value() {
         assert!(matches!(Neon::builder().build(), Err(BuildError::NoApiKey)));
         assert!(matches!(
             Neon::builder().api_key("a\nb".into()).build(),
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_in_a_quota_or_deadline_is_refused() {
+    fn a_zero_quota_or_timeout_is_rejected() {
         let builder = || Neon::builder().api_key("key".into());
         let quota = AccountQuota {
             burst: 0,
@@ -283,13 +288,13 @@ mod tests {
             Err(BuildError::Quota)
         ));
         assert!(matches!(
-            builder().call_deadline(Duration::ZERO).build(),
-            Err(BuildError::Deadline)
+            builder().call_timeout(Duration::ZERO).build(),
+            Err(BuildError::Timeout)
         ));
     }
 
     #[test]
-    fn debug_shows_no_key() {
+    fn debug_output_omits_the_api_key() {
         let builder = Neon::builder().api_key("napi_hunter2".into());
         assert!(!format!("{builder:?}").contains("hunter2"));
         assert!(!format!("{:?}", builder.build().unwrap()).contains("hunter2"));

@@ -1,4 +1,4 @@
-//! The account: who holds the key, their organizations, and where projects can be.
+//! The account: the current user, its organizations and the available regions.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,94 +7,94 @@ use serde_json::Value;
 use super::nulls;
 use crate::ids::{OrgId, RegionId};
 
-/// A place where projects can be.
+/// A region in which projects can be created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
-    /// Its identifier.
+    /// Unique id.
     pub region_id: RegionId,
-    /// Its name, for people.
+    /// Human-readable name.
     #[serde(default)]
     pub name: String,
-    /// Whether a project that names none is made there.
+    /// Whether this is the default region of new projects.
     #[serde(default)]
     pub default: bool,
-    /// Degrees of latitude.
+    /// Latitude in degrees.
     #[serde(default)]
     pub geo_lat: String,
-    /// Degrees of longitude.
+    /// Longitude in degrees.
     #[serde(default)]
     pub geo_long: String,
 }
 
-/// Who holds the key.
+/// The user to whom the API key belongs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CurrentUser {
-    /// Their identifier.
+    /// Unique id.
     pub id: String,
-    /// Mail address.
+    /// Email address.
     pub email: String,
-    /// The name they sign in with.
+    /// Login name.
     #[serde(default)]
     pub login: String,
-    /// First name, or the whole of it.
+    /// First name or full name.
     #[serde(default)]
     pub name: String,
-    /// Family name.
+    /// Last name.
     #[serde(default)]
     pub last_name: String,
-    /// Where their picture is.
+    /// URL of the profile picture.
     #[serde(default)]
     pub image: String,
-    /// The plan they are on.
+    /// Subscription plan.
     #[serde(default)]
     pub plan: String,
-    /// How many projects they may have; `-1` is no limit.
+    /// Maximum number of projects. `-1` means no limit.
     #[serde(default)]
     pub projects_limit: i64,
-    /// How many branches a project of theirs may have; `-1` is no limit.
+    /// Maximum number of branches per project. `-1` means no limit.
     #[serde(default)]
     pub branches_limit: i64,
-    /// The largest compute that autoscaling may reach, in compute units.
+    /// Maximum autoscaling size, in compute units.
     #[serde(default)]
     pub max_autoscaling_limit: f64,
-    /// Active seconds of computes in a billing period; `-1` is no limit.
+    /// Maximum active compute time per billing period, in seconds. `-1` means no limit.
     #[serde(default)]
     pub active_seconds_limit: i64,
-    /// CPU seconds in a billing period; `-1` is no limit.
+    /// Maximum CPU time per billing period, in seconds. `-1` means no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute_seconds_limit: Option<i64>,
-    /// Where else they sign in. The client has no use for it, and passes it on as it came.
+    /// Linked authentication accounts. The client keeps them unparsed.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub auth_accounts: Vec<Value>,
 }
 
-/// An organization: what projects belong to and are billed to.
+/// An organization, to which projects belong and are billed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
-    /// Its identifier.
+    /// Unique id.
     pub id: OrgId,
-    /// Its name.
+    /// Name.
     #[serde(default)]
     pub name: String,
-    /// Its name in addresses.
+    /// Name in URLs.
     #[serde(default)]
     pub handle: String,
-    /// The plan it is on.
+    /// Subscription plan.
     #[serde(default)]
     pub plan: String,
-    /// Who looks after it: `console`, `vercel`.
+    /// Platform that manages the organization, such as `console` or `vercel`.
     #[serde(default)]
     pub managed_by: String,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// Time of the last update.
     pub updated_at: Timestamp,
 }
 
 /// `{"regions": [...]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionList {
-    /// All of them.
+    /// The list.
     #[serde(deserialize_with = "nulls::as_default")]
     pub regions: Vec<Region>,
 }
@@ -102,7 +102,7 @@ pub struct RegionList {
 /// `{"organizations": [...]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationList {
-    /// All of them.
+    /// The list.
     #[serde(deserialize_with = "nulls::as_default")]
     pub organizations: Vec<Organization>,
 }

@@ -3,108 +3,108 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Lsn, words::words};
+use super::{Lsn, string_enum::string_enum};
 use crate::ids::{BranchId, ProjectId};
 
-words! {
-    /// What a branch is doing.
+string_enum! {
+    /// State of a branch.
     BranchState {
-        /// It is being made.
+        /// The branch is being created.
         Init = "init",
-        /// It can be used.
+        /// The branch can be used.
         Ready = "ready",
-        /// It is kept away and comes back when it is used.
+        /// The branch is archived. It is unarchived when it is used.
         Archived = "archived",
     }
 }
 
-/// A branch: one line of history of a project's data. A new project has one.
+/// A branch: a version of a project's data with its own history. A new project has one branch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Branch {
-    /// Its identifier.
+    /// Unique id.
     pub id: BranchId,
-    /// The project it belongs to.
+    /// Project that it belongs to.
     pub project_id: ProjectId,
-    /// The branch it was made from.
+    /// Parent branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<BranchId>,
-    /// The position in the parent's history that it began with.
+    /// LSN in the parent's history at which the branch starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_lsn: Option<Lsn>,
-    /// The moment in the parent's history that it began with.
+    /// Time in the parent's history at which the branch starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_timestamp: Option<Timestamp>,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// What it is doing.
+    /// Current state.
     pub current_state: BranchState,
-    /// What it will be doing.
+    /// State that it is changing to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_state: Option<BranchState>,
-    /// Since when.
+    /// Time of the last state change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_changed_at: Option<Timestamp>,
-    /// Bytes of data in it.
+    /// Logical size of the data, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logical_size: Option<i64>,
-    /// Who made it.
+    /// Client that created it.
     #[serde(default)]
     pub creation_source: String,
-    /// The older name of `default`.
+    /// Older name of `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<bool>,
-    /// Whether it is the project's default branch.
+    /// Whether this is the project's default branch.
     #[serde(default)]
     pub default: bool,
-    /// Whether it is protected.
+    /// Whether the branch is protected.
     #[serde(default)]
     pub protected: bool,
-    /// CPU seconds, in this period. The older name of `compute_time_seconds`.
+    /// CPU time in this billing period, in seconds. Older name of `compute_time_seconds`.
     #[serde(default)]
     pub cpu_used_sec: i64,
-    /// CPU seconds, in this period.
+    /// CPU time in this billing period, in seconds.
     #[serde(default)]
     pub compute_time_seconds: i64,
-    /// Seconds with an active compute, in this period.
+    /// Active compute time in this billing period, in seconds.
     #[serde(default)]
     pub active_time_seconds: i64,
-    /// Bytes written, in this period.
+    /// Bytes written in this billing period.
     #[serde(default)]
     pub written_data_bytes: i64,
-    /// Bytes sent to clients, in this period.
+    /// Bytes transferred to clients in this billing period.
     #[serde(default)]
     pub data_transfer_bytes: i64,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// Time of the last update.
     pub updated_at: Timestamp,
-    /// How it was filled: `parent-data` or `schema-only`.
+    /// Source of the initial data: `parent-data` or `schema-only`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_source: Option<String>,
-    /// When the platform will delete it.
+    /// Time at which Neon deletes the branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// Seconds from its creation, or the last change of `expires_at`, to its deletion.
+    /// Seconds from the creation, or from the last change of `expires_at`, to the deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_interval_seconds: Option<i64>,
-    /// When it was last set to its parent's state.
+    /// Time at which the branch was last reset to its parent's state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reset_at: Option<Timestamp>,
-    /// The branch whose state it was restored to.
+    /// Branch to whose state it was restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<String>,
-    /// About its deletion. Only in lists that show deleted branches.
+    /// Details of the deletion. Only in lists that include deleted branches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<BranchRecovery>,
 }
 
-/// Until when a deleted branch can be brought back.
+/// Details of a deleted branch that can be recovered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BranchRecovery {
-    /// When it was deleted.
+    /// Time of the deletion.
     pub deleted_at: Timestamp,
-    /// Until when it can be brought back.
+    /// Time until which the branch can be recovered.
     pub recoverable_until: Timestamp,
-    /// Who deleted it: `user`, or `ttl` for the platform.
+    /// Cause of the deletion: `user`, or `ttl` if the branch expired.
     pub deletion_method: String,
 }

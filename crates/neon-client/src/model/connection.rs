@@ -1,4 +1,4 @@
-//! How a database is reached. All of it may hold a password.
+//! Connection details. All of them may contain a password.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -6,36 +6,36 @@ use serde::{Deserialize, Serialize};
 use super::secret;
 use crate::ids::{DatabaseName, RoleName};
 
-/// One way into a new project.
+/// Connection details of a new project.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConnectionDetails {
-    /// The whole URI, with the password.
+    /// Connection URI including the password.
     #[serde(serialize_with = "secret::expose")]
     pub connection_uri: SecretString,
-    /// The same in pieces.
+    /// The components of the URI.
     pub connection_parameters: ConnectionParameters,
 }
 
-/// The pieces of a connection URI.
+/// Components of a connection URI.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConnectionParameters {
-    /// The database.
+    /// Database name.
     pub database: DatabaseName,
-    /// The role's password.
+    /// Password of the role.
     #[serde(serialize_with = "secret::expose")]
     pub password: SecretString,
-    /// The role.
+    /// Role name.
     pub role: RoleName,
-    /// The host of the compute itself.
+    /// Host name of the compute.
     pub host: String,
-    /// The host of the pooler before it.
+    /// Host name of the connection pooler.
     pub pooler_host: String,
 }
 
-/// The answer to a request for a connection URI.
+/// Response of requesting a connection URI.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConnectionUri {
-    /// The whole URI, with the password where the platform keeps it.
+    /// Connection URI. Includes the password if Neon stores it.
     #[serde(serialize_with = "secret::expose")]
     pub uri: SecretString,
 }

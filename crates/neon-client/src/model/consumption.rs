@@ -1,127 +1,127 @@
-//! What projects and branches used up.
+//! Consumption of projects and branches.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Pagination, nulls, words::words};
+use super::{Pagination, nulls, string_enum::string_enum};
 use crate::ids::{BranchId, ProjectId};
 
-words! {
-    /// What is measured.
+string_enum! {
+    /// Consumption metric.
     Metric {
-        /// Seconds of computes, times their size in compute units.
+        /// Active compute time in seconds multiplied by the size in CU.
         ComputeUnitSeconds = "compute_unit_seconds",
-        /// Bytes of root branches, over the time.
+        /// Storage of root branches over time.
         RootBranchBytesMonth = "root_branch_bytes_month",
-        /// Bytes of child branches, over the time.
+        /// Storage of child branches over time.
         ChildBranchBytesMonth = "child_branch_bytes_month",
-        /// Bytes of history, over the time.
+        /// Storage of the restore history over time.
         InstantRestoreBytesMonth = "instant_restore_bytes_month",
-        /// Bytes sent to clients over the public internet.
+        /// Bytes transferred over the public internet.
         PublicNetworkTransferBytes = "public_network_transfer_bytes",
-        /// Bytes sent to clients in private networks.
+        /// Bytes transferred over private networks.
         PrivateNetworkTransferBytes = "private_network_transfer_bytes",
-        /// Branches beyond those that the plan includes, over the time.
+        /// Branches in excess of those included in the plan, over time.
         ExtraBranchesMonth = "extra_branches_month",
-        /// Bytes of snapshots, over the time.
+        /// Storage of snapshots over time.
         SnapshotStorageBytesMonth = "snapshot_storage_bytes_month",
     }
 }
 
-words! {
-    /// How long one measurement is.
+string_enum! {
+    /// Length of the interval of a measurement.
     Granularity {
-        /// An hour; of the last 168 hours.
+        /// One hour. Available for the last 168 hours.
         Hourly = "hourly",
-        /// A day; of the last 60 days.
+        /// One day. Available for the last 60 days.
         Daily = "daily",
-        /// A month; of the last year.
+        /// One month. Available for the last year.
         Monthly = "monthly",
     }
 }
 
-/// What a project used up.
+/// Consumption of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectConsumption {
-    /// The project.
+    /// Id of the project.
     pub project_id: ProjectId,
-    /// By period of billing.
+    /// Consumption by billing period.
     #[serde(deserialize_with = "nulls::as_default")]
     pub periods: Vec<ConsumptionPeriod>,
 }
 
-/// What a branch used up.
+/// Consumption of a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BranchConsumption {
-    /// The project.
+    /// Id of the project.
     pub project_id: ProjectId,
-    /// The branch.
+    /// Id of the branch.
     pub branch_id: BranchId,
-    /// By period of billing.
+    /// Consumption by billing period.
     #[serde(deserialize_with = "nulls::as_default")]
     pub periods: Vec<ConsumptionPeriod>,
 }
 
-/// One period of billing.
+/// Consumption in one billing period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumptionPeriod {
-    /// Its identifier.
+    /// Unique id.
     pub period_id: Uuid,
-    /// The plan that held in it.
+    /// Subscription plan in the period.
     #[serde(default)]
     pub period_plan: String,
-    /// When it began.
+    /// Start time.
     pub period_start: Timestamp,
-    /// When it ended, if it has.
+    /// End time. Absent if the period has not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period_end: Option<Timestamp>,
-    /// The measurements, oldest first.
+    /// Measurements, oldest first.
     #[serde(deserialize_with = "nulls::as_default")]
     pub consumption: Vec<ConsumptionTimeframe>,
 }
 
-/// One measurement.
+/// Measurements of one interval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumptionTimeframe {
-    /// When it began.
+    /// Start time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeframe_start: Option<Timestamp>,
-    /// When it ended.
+    /// End time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeframe_end: Option<Timestamp>,
-    /// The values.
+    /// Values by metric.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub metrics: Vec<MetricValue>,
 }
 
-/// How much of one thing.
+/// Value of one metric.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricValue {
-    /// What was measured.
+    /// The metric.
     pub metric_name: Metric,
-    /// How much.
+    /// The value, in the metric's unit.
     pub value: i64,
 }
 
-/// One page of what projects used up.
+/// One page of consumption by project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectConsumptionPage {
-    /// By project, newest project first.
+    /// Consumption by project, newest project first.
     #[serde(deserialize_with = "nulls::as_default")]
     pub projects: Vec<ProjectConsumption>,
-    /// Where the next page begins.
+    /// Cursor of the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
 }
 
-/// One page of what branches used up.
+/// One page of consumption by branch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BranchConsumptionPage {
-    /// By branch.
+    /// Consumption by branch.
     #[serde(deserialize_with = "nulls::as_default")]
     pub branches: Vec<BranchConsumption>,
-    /// Where the next page begins.
+    /// Cursor of the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
 }

@@ -3,123 +3,123 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ComputeUnits, EndpointSettings, nulls, words::words};
+use super::{ComputeUnits, EndpointSettings, nulls, string_enum::string_enum};
 use crate::ids::{BranchId, EndpointId, ProjectId, RegionId};
 
-words! {
-    /// What a compute is doing.
+string_enum! {
+    /// State of a compute.
     EndpointState {
-        /// It has not started yet.
+        /// The compute has not started yet.
         Init = "init",
-        /// It runs.
+        /// The compute is running.
         Active = "active",
-        /// It is suspended; a connection wakes it.
+        /// The compute is suspended. A connection wakes it.
         Idle = "idle",
     }
 }
 
-words! {
-    /// What a compute can do.
+string_enum! {
+    /// Type of a compute.
     EndpointType {
-        /// It reads and writes. A branch has one at most.
+        /// A read-write compute. A branch has at most one.
         ReadWrite = "read_write",
-        /// It reads.
+        /// A read replica.
         ReadOnly = "read_only",
     }
 }
 
-words! {
-    /// How the pooler shares connections.
+string_enum! {
+    /// Pooling mode of the connection pooler.
     PoolerMode {
-        /// A connection is held for one transaction.
+        /// A server connection is assigned for the duration of a transaction.
         Transaction = "transaction",
     }
 }
 
-/// A compute endpoint: the PostgreSQL process of a branch, and the host it is reached at.
+/// A compute endpoint: the PostgreSQL server of a branch and the host name to connect to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Its identifier, the first label of the host.
+    /// Unique id. It is the first label of the host name.
     pub id: EndpointId,
-    /// Its name, where it was given one.
+    /// Name, if one was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The project it belongs to.
+    /// Project that it belongs to.
     pub project_id: ProjectId,
-    /// The branch it serves.
+    /// Branch that the compute serves.
     pub branch_id: BranchId,
-    /// Where it runs.
+    /// Region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region_id: Option<RegionId>,
-    /// The host to connect to, without the pooler.
+    /// Host name of the compute, without the pooler.
     pub host: String,
-    /// The host suffix of the region.
+    /// Domain of the region's hosts.
     #[serde(default)]
     pub proxy_host: String,
-    /// What it can do.
+    /// Whether the compute is read-write or read-only.
     #[serde(rename = "type")]
     pub endpoint_type: EndpointType,
-    /// The smallest size that autoscaling uses.
+    /// Minimum autoscaling size.
     pub autoscaling_limit_min_cu: ComputeUnits,
-    /// The largest size that autoscaling uses.
+    /// Maximum autoscaling size.
     pub autoscaling_limit_max_cu: ComputeUnits,
-    /// Idle seconds before it is suspended: `0` is the platform's default, `-1` is never.
+    /// Idle time in seconds before the compute is suspended. `0` means Neon's default, `-1` never.
     #[serde(default)]
     pub suspend_timeout_seconds: i64,
-    /// What it is doing.
+    /// Current state.
     pub current_state: EndpointState,
-    /// What it will be doing.
+    /// State that it is changing to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_state: Option<EndpointState>,
-    /// Whether connections are refused.
+    /// Whether connections are rejected.
     #[serde(default)]
     pub disabled: bool,
-    /// Whether it lets people in without a password.
+    /// Whether clients can connect without a password.
     #[serde(default)]
     pub passwordless_access: bool,
-    /// Whether the plain host goes through the pooler. Deprecated by the API.
+    /// Whether the plain host name points to the pooler. Deprecated by the API.
     #[serde(default)]
     pub pooler_enabled: bool,
-    /// How the pooler shares connections. Deprecated by the API.
+    /// Pooling mode. Deprecated by the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooler_mode: Option<PoolerMode>,
-    /// Its settings.
+    /// Settings.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub settings: EndpointSettings,
-    /// How it is run: `k8s-neonvm`.
+    /// Provisioner, such as `k8s-neonvm`.
     #[serde(default)]
     pub provisioner: String,
-    /// Who made it.
+    /// Client that created it.
     #[serde(default)]
     pub creation_source: String,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// Time of the last update.
     pub updated_at: Timestamp,
-    /// When it was last active.
+    /// Time of the last activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_active: Option<Timestamp>,
-    /// When it was last started.
+    /// Time of the last start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// When it was last suspended.
+    /// Time of the last suspension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended_at: Option<Timestamp>,
-    /// The release that runs in it.
+    /// Version of the compute release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute_release_version: Option<String>,
 }
 
 impl Endpoint {
-    /// Whether it takes connections at once: it runs, and nothing else is under way.
+    /// Whether the compute accepts connections now: it is running and is not changing state.
     pub fn is_active(&self) -> bool {
         self.current_state == EndpointState::Active && self.pending_state.is_none()
     }
 
-    /// The host that goes through the pooler: `-pooler` after the first label, as the platform names it.
+    /// Returns the pooler's host name: Neon appends `-pooler` to the first label.
     ///
-    /// The answer to a creation and [`ConnectionParameters`](super::ConnectionParameters) name it outright; this is for an
-    /// endpoint that was only looked up.
+    /// The response of creating a project and [`ConnectionParameters`](super::ConnectionParameters)
+    /// contain the pooler's host name. Use this method for an endpoint obtained in another way.
     pub fn pooled_host(&self) -> String {
         match self.host.split_once('.') {
             Some((first, rest)) => format!("{first}-pooler.{rest}"),

@@ -1,71 +1,71 @@
-//! The objects that single answers, lists and requests stand in.
+//! Envelopes around single objects and lists.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Branch, Database, Endpoint, Operation, Project, Role, nulls};
 
-/// `{"project": ...}`: the answer about one project, and the body of the requests that make or change one.
+/// `{"project": ...}`: wraps one project in responses and in requests that create or update one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProjectEnvelope<T = Project> {
-    /// What is inside.
+    /// The enclosed object.
     pub project: T,
 }
 
-/// `{"endpoint": ...}`: the answer about one compute, and the body of the request that changes one.
+/// `{"endpoint": ...}`: wraps one compute in responses and in requests that create or update one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndpointEnvelope<T = Endpoint> {
-    /// What is inside.
+    /// The enclosed object.
     pub endpoint: T,
 }
 
-/// `{"operation": ...}`: the answer about one operation.
+/// `{"operation": ...}`: wraps one operation in responses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationEnvelope {
-    /// What is inside.
+    /// The enclosed object.
     pub operation: Operation,
 }
 
-/// `{"branch": ...}`: the answer about one branch, and the body of the request that changes one.
+/// `{"branch": ...}`: wraps one branch in responses and in requests that update one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BranchEnvelope<T = Branch> {
-    /// What is inside.
+    /// The enclosed object.
     pub branch: T,
 }
 
-/// `{"database": ...}`: the answer about one database, and the body of the requests that make or change one.
+/// `{"database": ...}`: wraps one database in responses and in requests that create or update one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseEnvelope<T = Database> {
-    /// What is inside.
+    /// The enclosed object.
     pub database: T,
 }
 
-/// `{"role": ...}`: the answer about one role, and the body of the request that makes one.
+/// `{"role": ...}`: wraps one role in responses and in requests that create one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleEnvelope<T = Role> {
-    /// What is inside.
+    /// The enclosed object.
     pub role: T,
 }
 
-/// The computes of a project, or of a branch.
+/// Computes of a project or branch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndpointList {
-    /// All of them.
+    /// The list.
     #[serde(deserialize_with = "nulls::as_default")]
     pub endpoints: Vec<Endpoint>,
 }
 
-/// The databases of a branch.
+/// Databases of a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseList {
-    /// All of them.
+    /// The list.
     #[serde(deserialize_with = "nulls::as_default")]
     pub databases: Vec<Database>,
 }
 
-/// The roles of a branch.
+/// Roles of a branch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RoleList {
-    /// All of them, without passwords.
+    /// The list. It contains no passwords.
     #[serde(deserialize_with = "nulls::as_default")]
     pub roles: Vec<Role>,
 }

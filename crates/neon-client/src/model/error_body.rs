@@ -1,20 +1,20 @@
-//! What the API says when it refuses.
+//! Error responses.
 
 use serde::{Deserialize, Serialize};
 
 use super::nulls;
 
-/// The body of an answer that is not a success.
+/// Body of an error response.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ErrorBody {
-    /// A word for programs; often empty.
+    /// Error code. Often empty.
     #[serde(deserialize_with = "nulls::as_default")]
     pub code: String,
-    /// A sentence for people.
+    /// Human-readable error message.
     #[serde(deserialize_with = "nulls::as_default")]
     pub message: String,
-    /// The request's identifier: the client's own `X-Request-ID`, or one that the API gave.
+    /// Id of the request: the client's `X-Request-ID` or one assigned by the API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }

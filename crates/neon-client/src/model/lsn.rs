@@ -1,17 +1,18 @@
-//! Positions in the log.
+//! Log sequence numbers.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A position in PostgreSQL's write-ahead log: `0/1F86268`. Later positions are greater.
+/// A log sequence number (LSN): a position in PostgreSQL's write-ahead log, such as `0/1F86268`.
+/// Later positions are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Lsn(pub u64);
 
-/// A text that is no position in the log.
+/// Error of parsing an [`Lsn`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a log position is two hexadecimal numbers with a slash between them, such as 0/1F86268")]
+#[error("invalid LSN: must be two hexadecimal numbers separated by a slash, such as 0/1F86268")]
 pub struct ParseLsnError;
 
 impl FromStr for Lsn {
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_position_is_refused() {
+    fn invalid_lsns_are_rejected() {
         for text in [
             "",
             "/",
@@ -78,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_position_survives_its_text(position in any::<u64>()) {
+        fn every_lsn_round_trips_through_its_text(position in any::<u64>()) {
             prop_assert_eq!(Lsn(position).to_string().parse(), Ok(Lsn(position)));
         }
     }

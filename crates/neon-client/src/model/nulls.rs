@@ -1,4 +1,5 @@
-//! Reading `null` where a list or an object is expected, as servers write that have none.
+//! Deserializes `null` as an empty list or object, because some servers write `null` for empty
+//! values.
 
 use serde::{Deserialize, Deserializer};
 
@@ -10,10 +11,10 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// Reads a field where `null` says something else than its absence: `Some(None)`.
+/// Deserializes a field where `null` (`Some(None)`) differs from its absence.
 #[expect(
     clippy::option_option,
-    reason = "absent, null and a value are three different things here"
+    reason = "a field can be absent, null or a value"
 )]
 pub(super) fn as_some<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where

@@ -1,110 +1,112 @@
-//! Operations: the work that the control plane does after it has answered.
+//! Operations: tasks that Neon's control plane executes after it has responded.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::string_enum::string_enum;
 use crate::ids::{BranchId, EndpointId, OperationId, ProjectId};
 
-words! {
-    /// What an operation does. Only the kinds that a project's life usually meets have names here.
+string_enum! {
+    /// Kind of an operation. Only the kinds that usually occur in a project have a variant.
     OperationAction {
-        /// Make a compute.
+        /// Creates a compute.
         CreateCompute = "create_compute",
-        /// Make a branch's storage.
+        /// Creates the storage of a branch.
         CreateTimeline = "create_timeline",
-        /// Start a compute.
+        /// Starts a compute.
         StartCompute = "start_compute",
-        /// Start a compute that was kept in reserve.
+        /// Starts a compute from a reserve.
         StartReservedCompute = "start_reserved_compute",
-        /// Suspend a compute.
+        /// Suspends a compute.
         SuspendCompute = "suspend_compute",
-        /// Bring roles, databases and settings into a compute.
+        /// Applies roles, databases and settings to a compute.
         ApplyConfig = "apply_config",
-        /// Bring settings into the storage.
+        /// Applies settings to the storage.
         ApplyStorageConfig = "apply_storage_config",
-        /// See whether a compute answers.
+        /// Checks whether a compute responds.
         CheckAvailability = "check_availability",
-        /// Make a branch.
+        /// Creates a branch.
         CreateBranch = "create_branch",
-        /// Remove a branch's storage.
+        /// Deletes the storage of a branch.
         DeleteTimeline = "delete_timeline",
-        /// Put a branch away.
+        /// Archives a branch.
         TimelineArchive = "timeline_archive",
-        /// Bring a branch back.
+        /// Unarchives a branch.
         TimelineUnarchive = "timeline_unarchive",
     }
 }
 
-words! {
-    /// How far an operation is.
+string_enum! {
+    /// Status of an operation.
     OperationStatus {
-        /// It waits for its turn.
+        /// The operation is scheduled.
         Scheduling = "scheduling",
-        /// It is under way.
+        /// The operation is running.
         Running = "running",
-        /// It is done.
+        /// The operation succeeded.
         Finished = "finished",
-        /// It failed and will be tried again by the platform.
+        /// The operation failed and Neon will retry it.
         Failed = "failed",
-        /// It failed for good.
+        /// The operation failed permanently.
         Error = "error",
-        /// It is being cancelled.
+        /// The operation is being cancelled.
         Cancelling = "cancelling",
-        /// It was cancelled.
+        /// The operation was cancelled.
         Cancelled = "cancelled",
-        /// It was not needed.
+        /// The operation was not needed.
         Skipped = "skipped",
     }
 }
 
 impl OperationStatus {
-    /// Whether the operation is over and holds no lock on its project any more, whatever its end. A word that this version does
-    /// not know counts as not over: to look again costs one call, to go on too early costs a failure.
-    pub fn is_over(&self) -> bool {
+    /// Whether the operation has ended, with any result, and no longer locks its project. An
+    /// unknown status counts as not finished: another poll costs one request, but continuing too
+    /// early causes an error.
+    pub fn is_finished(&self) -> bool {
         matches!(
             self,
             Self::Finished | Self::Error | Self::Cancelled | Self::Skipped
         )
     }
 
-    /// Whether it ended as it should.
+    /// Whether the operation ended successfully.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Finished | Self::Skipped)
     }
 }
 
-/// An operation. While one runs, the project is locked: calls that would change it answer 423.
+/// An operation. While an operation is running, its project is locked: calls that would change it
+/// fail with status 423.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Its identifier.
+    /// Unique id.
     pub id: OperationId,
-    /// The project it belongs to.
+    /// Project that it belongs to.
     pub project_id: ProjectId,
-    /// The branch it works on.
+    /// Branch that the operation affects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_id: Option<BranchId>,
-    /// The compute it works on.
+    /// Compute that the operation affects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_id: Option<EndpointId>,
-    /// What it does.
+    /// Kind of the operation.
     pub action: OperationAction,
-    /// How far it is.
+    /// Status.
     pub status: OperationStatus,
-    /// Why it failed, in the platform's words.
+    /// Error message of Neon, if the operation failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// How often it failed.
+    /// Number of failed attempts.
     #[serde(default)]
     pub failures_count: i32,
-    /// When it was last tried again.
+    /// Time of the last retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When its status last changed.
+    /// Time of the last status change.
     pub updated_at: Timestamp,
-    /// Milliseconds it took so far.
+    /// Duration so far, in milliseconds.
     #[serde(default)]
     pub total_duration_ms: i64,
 }

@@ -6,129 +6,131 @@ use serde::{Deserialize, Serialize};
 use super::{DefaultEndpointSettings, ProjectSettings};
 use crate::ids::{OrgId, ProjectId, RegionId};
 
-/// A project: a PostgreSQL server with its branches, computes, settings and quota.
+/// A project: branches with their computes, and the settings and the quota that they share.
 ///
-/// Lists and single answers share this type. A list leaves out the consumption of the period and the owner; a single answer
-/// leaves out `active_time`, `org_name`, `deleted_at` and `recoverable_until`. Counters start again with each billing period.
+/// Lists and calls for a single project share this type. Lists omit the consumption of the billing
+/// period and the owner. Calls for a single project omit `active_time`, `org_name`, `deleted_at`
+/// and `recoverable_until`. Counters start at zero in each billing period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Project {
-    /// Its identifier, given by the platform.
+    /// Unique id, assigned by Neon.
     pub id: ProjectId,
-    /// Its name, chosen by whoever made it. Names are not unique.
+    /// Name, chosen by the creator. Names are not unique.
     pub name: String,
-    /// Where it runs.
+    /// Region.
     pub region_id: RegionId,
-    /// The cloud it runs on: `aws`.
+    /// Cloud platform, such as `aws`.
     #[serde(default)]
     pub platform_id: String,
-    /// PostgreSQL's major version.
+    /// PostgreSQL major version.
     pub pg_version: u16,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it or its settings last changed.
+    /// Time of the last update of the project or its settings.
     pub updated_at: Timestamp,
-    /// The organization it belongs to.
+    /// Organization that the project belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org_id: Option<OrgId>,
-    /// That organization's name. Lists only.
+    /// Name of the organization. Only in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org_name: Option<String>,
-    /// Who pays for it: a user or an organization.
+    /// User or organization that is billed for the project.
     #[serde(default)]
     pub owner_id: String,
-    /// More about the owner. Single answers only.
+    /// Details of the owner. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<ProjectOwner>,
-    /// Its settings.
+    /// Settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<ProjectSettings>,
-    /// What new computes start with.
+    /// Default settings of new computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_endpoint_settings: Option<DefaultEndpointSettings>,
-    /// Seconds of history that can be restored.
+    /// Restore window in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_retention_seconds: Option<u32>,
-    /// Whether the platform keeps the roles' passwords, so that they can be revealed.
+    /// Whether Neon stores the roles' passwords, so that they can be revealed.
     #[serde(default)]
     pub store_passwords: bool,
-    /// The host suffix of its endpoints: `us-east-2.aws.neon.tech`.
+    /// Domain of the endpoints' hosts, such as `us-east-2.aws.neon.tech`.
     #[serde(default)]
     pub proxy_host: String,
-    /// How its computes are run: `k8s-neonvm`.
+    /// Provisioner of the computes, such as `k8s-neonvm`.
     #[serde(default)]
     pub provisioner: String,
-    /// Who made it: `console`, `neonctl` and the like.
+    /// Client that created the project, such as `console` or `neonctl`.
     #[serde(default)]
     pub creation_source: String,
-    /// The limit of a branch's data, in MiB.
+    /// Maximum logical size of a branch, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_logical_size_limit: Option<i64>,
-    /// The limit of a branch's data, in bytes.
+    /// Maximum logical size of a branch, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_logical_size_limit_bytes: Option<i64>,
-    /// Bytes it occupies: data and history of all branches.
+    /// Storage size in bytes: data and history of all branches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthetic_storage_size: Option<i64>,
-    /// Seconds with an active compute, in this period. Lists only.
+    /// Active compute time in this billing period, in seconds. Only in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_time: Option<i64>,
-    /// CPU seconds, in this period. The older name of `compute_time_seconds`.
+    /// CPU time in this billing period, in seconds. Older name of `compute_time_seconds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_used_sec: Option<i64>,
-    /// Seconds with an active compute, in this period. Single answers only.
+    /// Active compute time in this billing period, in seconds. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_time_seconds: Option<i64>,
-    /// CPU seconds, in this period. Single answers only.
+    /// CPU time in this billing period, in seconds. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute_time_seconds: Option<i64>,
-    /// Bytes written, in this period. Single answers only.
+    /// Bytes written in this billing period. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_data_bytes: Option<i64>,
-    /// Bytes sent to clients, in this period. Single answers only.
+    /// Bytes transferred to clients in this billing period. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_transfer_bytes: Option<i64>,
-    /// Byte-hours stored, in this period. Single answers only.
+    /// Storage in this billing period, in byte-hours. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_storage_bytes_hour: Option<i64>,
-    /// When this billing period began. Single answers only.
+    /// Start of this billing period. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumption_period_start: Option<Timestamp>,
-    /// When this billing period ends. Single answers only.
+    /// End of this billing period. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumption_period_end: Option<Timestamp>,
-    /// When the quota starts again. The older name of `consumption_period_end`.
+    /// Time at which the quota is reset. Older name of `consumption_period_end`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_reset_at: Option<Timestamp>,
-    /// When a compute of it was last active.
+    /// Time of the last activity of a compute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute_last_active_at: Option<Timestamp>,
-    /// When maintenance begins: its computes restart.
+    /// Start of maintenance, which restarts the computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance_starts_at: Option<Timestamp>,
-    /// When an update of it is scheduled.
+    /// Time of a scheduled update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance_scheduled_for: Option<Timestamp>,
-    /// When it was deleted. Only in lists of recoverable projects.
+    /// Time of the deletion. Only in lists of recoverable projects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Timestamp>,
-    /// Until when a deleted project can be recovered. Only in lists of recoverable projects.
+    /// Time until which the deleted project can be recovered. Only in lists of recoverable
+    /// projects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recoverable_until: Option<Timestamp>,
 }
 
-/// Who owns a project.
+/// Owner of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectOwner {
-    /// Mail address.
+    /// Email address.
     #[serde(default)]
     pub email: String,
     /// Name.
     #[serde(default)]
     pub name: String,
-    /// How many branches a project of theirs may have.
+    /// Maximum number of branches per project.
     #[serde(default)]
     pub branches_limit: i64,
-    /// The plan they are on.
+    /// Subscription plan.
     #[serde(default)]
     pub subscription_type: String,
 }

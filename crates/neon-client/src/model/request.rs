@@ -1,8 +1,8 @@
-//! Bodies of requests. On the wire each stands in an envelope ([`ProjectEnvelope`](super::ProjectEnvelope) and its like); the client
-//! puts it there.
+//! Request bodies. On the wire each is wrapped in an envelope such as
+//! [`ProjectEnvelope`](super::ProjectEnvelope), which the client adds.
 //!
-//! What a request cannot do without is asked for by its constructor; the rest is set by methods of the fields' names. A value that
-//! exists can be sent.
+//! Constructors take the required fields, and setters named after the fields set the optional ones.
+//! Every value that can be constructed is a valid request body.
 
 mod branch;
 mod database;
@@ -16,15 +16,15 @@ pub use branch::{
 };
 pub use database::{CreateDatabase, UpdateDatabase};
 pub use endpoint::{CreateEndpoint, UpdateEndpoint};
-pub use project::{CreateProject, FirstBranch, PROJECT_NAME_CHARS_MAX, UpdateProject};
+pub use project::{CreateProject, FirstBranch, MAX_PROJECT_NAME_CHARS, UpdateProject};
 pub use role::CreateRole;
 
-/// A method of its own name for each optional field.
+/// Declares a setter for each optional field.
 macro_rules! setters {
     ($name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
         impl $name {
             $(
-                #[doc = concat!("The same with this `", stringify!($field), "`.")]
+                #[doc = concat!("Sets `", stringify!($field), "`.")]
                 #[must_use]
                 pub fn $field(mut self, $field: impl Into<$type>) -> Self {
                     self.$field = Some($field.into());

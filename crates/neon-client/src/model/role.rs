@@ -10,42 +10,42 @@ use crate::ids::{BranchId, DatabaseName, RoleName};
 /// A PostgreSQL role of a branch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Role {
-    /// The branch it belongs to.
+    /// Branch that it belongs to.
     pub branch_id: BranchId,
-    /// Its name.
+    /// Name.
     pub name: RoleName,
-    /// Its password: only in the answers that make a role or reset its password.
+    /// Password. Only in responses of creating a role or resetting its password.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         serialize_with = "secret::expose_option"
     )]
     pub password: Option<SecretString>,
-    /// Whether it belongs to the platform.
+    /// Whether the role is managed by Neon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<bool>,
-    /// How it signs in: `password` or `no_login`.
+    /// Authentication method: `password` or `no_login`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication_method: Option<String>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// Time of the last update.
     pub updated_at: Timestamp,
 }
 
 /// A PostgreSQL database of a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
-    /// A number that the platform gave it.
+    /// Unique id.
     pub id: i64,
-    /// The branch it belongs to.
+    /// Branch that it belongs to.
     pub branch_id: BranchId,
-    /// Its name.
+    /// Name.
     pub name: DatabaseName,
-    /// The role that owns it.
+    /// Role that owns the database.
     pub owner_name: RoleName,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// Time of the last update.
     pub updated_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Writing secrets out, on purpose: `#[serde(serialize_with)]` names the one field where it happens.
+//! Serializes secrets. Each field that may be serialized opts in with `#[serde(serialize_with)]`.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};

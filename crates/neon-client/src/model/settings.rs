@@ -1,4 +1,4 @@
-//! Settings of projects and computes. In an update, what is `None` stays as it is.
+//! Settings of projects and computes. In an update, fields that are `None` are not changed.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -12,70 +12,71 @@ use super::ComputeUnits;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProjectSettings {
-    /// What the project may use in one billing period.
+    /// Consumption limits per billing period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Quota>,
-    /// From where its databases can be reached.
+    /// IP allow list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_ips: Option<AllowedIps>,
-    /// Whether `wal_level` is `logical`. Once on, it cannot be turned off.
+    /// Whether `wal_level` is `logical`. It cannot be disabled again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_logical_replication: Option<bool>,
-    /// When the platform may restart the computes.
+    /// Time window in which Neon may restart the computes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maintenance_window: Option<MaintenanceWindow>,
-    /// Whether connections over the public internet are refused.
+    /// Whether connections over the public internet are rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_public_connections: Option<bool>,
-    /// Whether connections from private networks are refused.
+    /// Whether connections from private networks are rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_vpc_connections: Option<bool>,
-    /// How much is audited: `base`, `extended` or `full`.
+    /// Audit log level: `base`, `extended` or `full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_log_level: Option<String>,
-    /// Whether the project is run under HIPAA's rules.
+    /// Whether the project is HIPAA compliant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hipaa: Option<bool>,
-    /// Libraries that PostgreSQL loads at its start.
+    /// Libraries that PostgreSQL preloads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preload_libraries: Option<PreloadLibraries>,
 }
 
-/// What a project may use in one billing period. A limit that is reached suspends its computes; `0` or `None` means no limit.
+/// Consumption limits of a project per billing period. Neon suspends the computes when a limit is
+/// reached. `0` or `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Quota {
-    /// Wall-clock seconds with an active compute.
+    /// Active compute time, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_time_seconds: Option<u64>,
-    /// CPU seconds.
+    /// CPU time, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compute_time_seconds: Option<u64>,
     /// Bytes written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written_data_bytes: Option<u64>,
-    /// Bytes sent to clients.
+    /// Bytes transferred to clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_transfer_bytes: Option<u64>,
-    /// Bytes of data in each branch.
+    /// Logical size of each branch, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logical_size_bytes: Option<u64>,
 }
 
-/// The addresses that may connect. None named means all may.
+/// IP allow list. If it is empty, every address may connect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AllowedIps {
-    /// Addresses, CIDRs, or ranges of addresses.
+    /// Addresses, CIDR blocks and address ranges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ips: Option<Vec<String>>,
-    /// Whether the list holds for protected branches only.
+    /// Whether the list applies to protected branches only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected_branches_only: Option<bool>,
 }
 
 impl AllowedIps {
-    /// A list of networks, for all branches. An empty list lets everybody in.
+    /// Returns an allow list that applies to all branches. An empty list allows every address.
     pub fn from_networks(networks: impl IntoIterator<Item = IpNet>) -> Self {
         let ips = networks
             .into_iter()
@@ -87,8 +88,9 @@ impl AllowedIps {
         }
     }
 
-    /// The list with each network in one spelling and without regard to order, to compare a wish with what is there: `10.0.0.1`
-    /// is `10.0.0.1/32`, and `10.0.0.7/8` is `10.0.0.0/8`. What is neither address nor CIDR stays as it is.
+    /// Returns the list in a canonical form that ignores spelling and order, to compare two lists:
+    /// `10.0.0.1` becomes `10.0.0.1/32` and `10.0.0.7/8` becomes `10.0.0.0/8`. Entries that are
+    /// neither an address nor a CIDR block are kept unchanged.
     pub fn canonical(&self) -> BTreeSet<String> {
         self.ips
             .iter()
@@ -106,23 +108,24 @@ fn canonical_network(text: &str) -> String {
     network.map_or_else(|| text.to_owned(), |network| network.trunc().to_string())
 }
 
-/// What every compute of a project starts with. Changing it does not change the computes that exist.
+/// Default settings of new computes. Changing them does not change existing computes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DefaultEndpointSettings {
-    /// Settings of PostgreSQL.
+    /// PostgreSQL settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pg_settings: Option<Map<String, Value>>,
-    /// Settings of the pooler.
+    /// PgBouncer settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pgbouncer_settings: Option<Map<String, Value>>,
-    /// The smallest size that autoscaling uses.
+    /// Minimum autoscaling size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_min_cu: Option<ComputeUnits>,
-    /// The largest size that autoscaling uses.
+    /// Maximum autoscaling size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_max_cu: Option<ComputeUnits>,
-    /// Idle seconds before a compute is suspended: 60 to 604,800; `0` is the platform's default, `-1` is never.
+    /// Idle time in seconds before a compute is suspended: 60 to 604,800. `0` means Neon's default,
+    /// `-1` never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend_timeout_seconds: Option<i64>,
 }
@@ -131,37 +134,37 @@ pub struct DefaultEndpointSettings {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointSettings {
-    /// Settings of PostgreSQL.
+    /// PostgreSQL settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pg_settings: Option<Map<String, Value>>,
-    /// Settings of the pooler.
+    /// PgBouncer settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pgbouncer_settings: Option<Map<String, Value>>,
-    /// Libraries that PostgreSQL loads at its start.
+    /// Libraries that PostgreSQL preloads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preload_libraries: Option<PreloadLibraries>,
 }
 
-/// Libraries that PostgreSQL loads at its start.
+/// Libraries that PostgreSQL preloads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PreloadLibraries {
-    /// Whether the platform's own set is loaded too.
+    /// Whether Neon's default libraries are loaded too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub use_defaults: Option<bool>,
-    /// Names of libraries.
+    /// Names of the libraries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled_libraries: Option<Vec<String>>,
 }
 
-/// When the platform may restart the computes, in UTC.
+/// Time window, in UTC, in which Neon may restart the computes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaintenanceWindow {
-    /// Days of the week, 1 is Monday.
+    /// Days of the week, from 1 (Monday) to 7 (Sunday).
     pub weekdays: Vec<u8>,
-    /// `HH:MM`.
+    /// Start time as `HH:MM`.
     pub start_time: String,
-    /// `HH:MM`.
+    /// End time as `HH:MM`.
     pub end_time: String,
 }
 
@@ -170,8 +173,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn allow_lists_that_mean_the_same_are_equal_in_canonical_form() {
-        let theirs = AllowedIps {
+    fn equivalent_allow_lists_are_equal_in_canonical_form() {
+        let actual = AllowedIps {
             ips: Some(vec![
                 "10.0.0.1".into(),
                 " 192.168.7.9/16 ".into(),
@@ -180,17 +183,17 @@ mod tests {
             ]),
             protected_branches_only: None,
         };
-        let ours: Vec<IpNet> = ["2001:db8::1/128", "192.168.0.0/16", "10.0.0.1/32"]
+        let networks: Vec<IpNet> = ["2001:db8::1/128", "192.168.0.0/16", "10.0.0.1/32"]
             .iter()
             .map(|n| n.parse().unwrap())
             .collect();
-        let mut expected = AllowedIps::from_networks(ours).canonical();
+        let mut expected = AllowedIps::from_networks(networks).canonical();
         expected.insert("1.1.1.1-1.1.1.9".into());
-        assert_eq!(theirs.canonical(), expected);
+        assert_eq!(actual.canonical(), expected);
     }
 
     #[test]
-    fn settings_that_are_not_named_are_not_written() {
+    fn settings_that_are_not_set_are_not_serialized() {
         assert_eq!(
             serde_json::to_string(&ProjectSettings::default()).unwrap(),
             "{}"
@@ -206,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_allow_list_is_written_because_it_lets_everybody_in_again() {
-        let everybody = AllowedIps::from_networks([]);
+    fn an_empty_allow_list_is_serialized_because_it_allows_every_address() {
+        let allow_all = AllowedIps::from_networks([]);
         assert_eq!(
-            serde_json::to_string(&everybody).unwrap(),
+            serde_json::to_string(&allow_all).unwrap(),
             r#"{"ips":[],"protected_branches_only":false}"#
         );
     }

@@ -1,4 +1,4 @@
-//! Waiting until operations are over.
+//! Waiting for operations to finish.
 
 use std::time::Duration;
 
@@ -7,33 +7,34 @@ use tokio::time::{Instant, sleep};
 use super::Operations;
 use crate::{Error, ids::OperationId, model::Operation};
 
-/// How long operations are waited for, all together, unless set.
-pub const OPERATIONS_DEADLINE: Duration = Duration::from_mins(5);
-/// The pause between two looks at an operation, unless set.
-pub const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Default timeout for all operations together.
+pub const OPERATIONS_TIMEOUT: Duration = Duration::from_mins(5);
+/// Default pause between two polls of an operation.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Why operations did not all end as they should.
+/// Error of waiting for operations.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
-    /// One could not be looked at.
-    #[error("an operation could not be looked at")]
+    /// The status of an operation could not be read.
+    #[error("failed to read the status of an operation")]
     Call(#[from] Error),
-    /// One ended as it should not: `error` or `cancelled`. Those after it were not waited for.
-    #[error("the operation {} ended as {}", .0.action, .0.status)]
-    Ended(Box<Operation>),
-    /// One was not over in time.
-    #[error("the operation {} is still {} after the time for it", .0.action, .0.status)]
+    /// An operation ended with the status `error` or `cancelled`. The remaining operations were not
+    /// waited for.
+    #[error("operation {} ended with status {}", .0.action, .0.status)]
+    Failed(Box<Operation>),
+    /// An operation did not finish before the timeout.
+    #[error("timed out waiting for operation {} (status {})", .0.action, .0.status)]
     TimedOut(Box<Operation>),
 }
 
-/// Operations to be waited for. See [`Operations::wait`].
+/// Request to wait for operations. See [`Operations::wait`].
 #[derive(Debug)]
-#[must_use = "nothing is waited for before `done` is awaited"]
+#[must_use = "no request is sent until `done` is awaited"]
 pub struct WaitForOperations {
     operations: Operations,
     ids: Vec<OperationId>,
-    deadline: Duration,
-    interval: Duration,
+    timeout: Duration,
+    poll_interval: Duration,
 }
 
 impl WaitForOperations {
@@ -41,44 +42,45 @@ impl WaitForOperations {
         Self {
             operations,
             ids,
-            deadline: OPERATIONS_DEADLINE,
-            interval: LOOK_INTERVAL,
+            timeout: OPERATIONS_TIMEOUT,
+            poll_interval: POLL_INTERVAL,
         }
     }
 
-    /// Another limit than [`OPERATIONS_DEADLINE`], for all of them together.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+    /// Overrides [`OPERATIONS_TIMEOUT`], which applies to all operations together.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
-    /// Another pause between looks than [`LOOK_INTERVAL`]. Each look is a call.
-    pub fn look_every(mut self, interval: Duration) -> Self {
-        self.interval = interval;
+    /// Overrides [`POLL_INTERVAL`]. Each poll is one API request.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
         self
     }
 
-    /// Waits until all are over, and returns them as they ended. An operation that `failed` is tried again by the platform, and is
-    /// waited for.
+    /// Waits until all operations have finished and returns them. Neon retries an operation with
+    /// the status `failed`, so `done` keeps waiting for it.
     pub async fn done(self) -> Result<Vec<Operation>, WaitError> {
-        let limit = Instant::now() + self.deadline;
-        let mut over = Vec::with_capacity(self.ids.len());
-        // They run one after the other, so that looking at one at a time misses nothing and costs least.
+        let deadline = Instant::now() + self.timeout;
+        let mut finished = Vec::with_capacity(self.ids.len());
+        // Neon runs a project's operations one after the other, so polling one at a time needs the
+        // fewest requests.
         for id in self.ids {
-            over.push(loop {
+            finished.push(loop {
                 let operation = self.operations.get(id).send().await?;
                 if operation.status.is_success() {
                     break operation;
                 }
-                if operation.status.is_over() {
-                    return Err(WaitError::Ended(Box::new(operation)));
+                if operation.status.is_finished() {
+                    return Err(WaitError::Failed(Box::new(operation)));
                 }
-                if Instant::now() + self.interval > limit {
+                if Instant::now() + self.poll_interval > deadline {
                     return Err(WaitError::TimedOut(Box::new(operation)));
                 }
-                sleep(self.interval).await;
+                sleep(self.poll_interval).await;
             });
         }
-        Ok(over)
+        Ok(finished)
     }
 }

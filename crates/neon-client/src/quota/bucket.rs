@@ -1,17 +1,18 @@
-//! One limit of a rate, counted in time instead of tokens: the generic cell rate algorithm. It needs no refilling and rounds nothing.
+//! A rate limit, implemented as the generic cell rate algorithm (GCRA). It counts time instead of
+//! tokens, so it needs no refill and has no rounding error.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A limit of so many requests per time, with a burst.
+/// Rate limit with a burst.
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
-    /// The time between two requests at the steady rate.
+    /// Time between two requests at the steady rate.
     interval: Duration,
-    /// How far the schedule may run ahead of the clock: the burst.
+    /// How far the schedule may be ahead of the clock. This is the burst.
     tolerance: Duration,
-    /// When the next request would be due, were requests evenly spaced.
+    /// Time at which the next request is due if requests are evenly spaced.
     due: Instant,
 }
 
@@ -25,7 +26,7 @@ impl Bucket {
         }
     }
 
-    /// When the next request may be made.
+    /// Earliest time of the next request.
     pub(super) fn ready_at(&self) -> Instant {
         self.due.checked_sub(self.tolerance).unwrap_or(self.due)
     }
@@ -34,18 +35,18 @@ impl Bucket {
         now + self.tolerance >= self.due
     }
 
-    /// Counts one request, at this fraction of the steady rate.
+    /// Counts one request at the given fraction of the steady rate.
     pub(super) fn take(&mut self, now: Instant, fraction: f64) {
         self.due = self.due.max(now) + self.interval.div_f64(fraction);
     }
 
-    /// Takes one request back.
-    pub(super) fn give_back(&mut self) {
+    /// Undoes the count of one request.
+    pub(super) fn release(&mut self) {
         self.due = self.due.checked_sub(self.interval).unwrap_or(self.due);
     }
 
-    /// Allows nothing until then, and no burst right after.
-    pub(super) fn stop_until(&mut self, until: Instant) {
+    /// Blocks requests until the given time and disables the burst directly after it.
+    pub(super) fn block_until(&mut self, until: Instant) {
         self.due = self.due.max(until + self.tolerance);
     }
 }

@@ -1,5 +1,5 @@
-//! The calls that tests make, and what the server answers when they work: one that may be repeated, and two that may not, with a body
-//! and without.
+//! Calls used by the tests, with the responses of their success: one call that is idempotent, and
+//! two that are not, with and without a body.
 
 use neon_client::{
     Error, Neon,
@@ -15,16 +15,16 @@ pub(crate) fn project() -> Value {
     json!({"id": "calm-sea-1", "name": "tenant-1", "region_id": "aws-eu-central-1", "pg_version": 18, "created_at": AT, "updated_at": AT})
 }
 
-pub(crate) fn got() -> Reply {
+pub(crate) fn project_response() -> Reply {
     Reply::json(200, &json!({"project": project()}))
 }
 
-pub(crate) fn created() -> Reply {
+pub(crate) fn created_response() -> Reply {
     let branch = json!({"id": "br-a-1", "project_id": "calm-sea-1", "name": "main", "current_state": "init", "created_at": AT, "updated_at": AT});
     Reply::json(201, &json!({"project": project(), "branch": branch}))
 }
 
-pub(crate) fn was_reset() -> Reply {
+pub(crate) fn password_reset_response() -> Reply {
     let role = json!({"branch_id": "br-a-1", "name": "neondb_owner", "password": "npg_new", "created_at": AT, "updated_at": AT});
     Reply::json(200, &json!({"role": role, "operations": []}))
 }
@@ -39,7 +39,7 @@ pub(crate) async fn create(neon: &Neon) -> Result<CreatedProject, Error> {
     neon.projects().create(project).send().await
 }
 
-pub(crate) async fn reset(neon: &Neon) -> Result<RoleOperations, Error> {
+pub(crate) async fn reset_password(neon: &Neon) -> Result<RoleOperations, Error> {
     let (project, branch) = ("calm-sea-1".parse().unwrap(), "br-a-1".parse().unwrap());
     let role = "neondb_owner".parse().unwrap();
     neon.roles(&project, &branch)

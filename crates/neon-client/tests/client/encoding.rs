@@ -1,4 +1,4 @@
-//! Names and words of any Unicode in paths and queries, as a server reads them.
+//! Encoding of arbitrary Unicode names in paths, queries and bodies.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use url::{Url, form_urlencoded};
 
 use crate::support::{Reply, Server};
 
-/// Cases of each property: each is a call over a socket.
+/// Cases per property. Each case is a call over a socket.
 const CASES: u32 = 64;
 
 fn project_id() -> ProjectId {
@@ -59,20 +59,20 @@ async fn names_are_encoded_in_paths_and_queries() {
     );
 }
 
-/// Names as PostgreSQL keeps them: any Unicode without control characters, 63 bytes at most.
+/// Names that PostgreSQL accepts: any Unicode without control characters, at most 63 bytes.
 fn name() -> impl Strategy<Value = String> {
-    "[^\\p{Cc}]{1,15}".prop_filter("it would be another segment", |name| {
+    "[^\\p{Cc}]{1,15}".prop_filter("it would change the path", |name| {
         !matches!(name.as_str(), "." | "..")
     })
 }
 
-/// A server that refuses everything, and what one call of it sent.
-struct Ear {
+/// A server that rejects every request, with a runtime to call it.
+struct Recorder {
     runtime: Runtime,
     server: Server,
 }
 
-impl Ear {
+impl Recorder {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -83,15 +83,15 @@ impl Ear {
         Self { runtime, server }
     }
 
-    /// The last target: its path's segments below the API's, and its query.
-    fn heard<T>(
+    /// Makes a call and returns the path segments below the base path and the query of its request.
+    fn record<T>(
         &self,
         call: impl AsyncFnOnce(neon_client::Neon) -> T,
     ) -> (Vec<String>, Vec<(String, String)>) {
         let neon = self
             .server
             .builder()
-            .call_deadline(Duration::from_secs(5))
+            .call_timeout(Duration::from_secs(5))
             .build()
             .unwrap();
         self.runtime.block_on(call(neon));
@@ -115,18 +115,18 @@ fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
 }
 
 #[test]
-fn a_server_reads_every_name_in_a_path_as_it_is() {
-    let ear = Ear::new();
+fn every_name_in_a_path_round_trips() {
+    let recorder = Recorder::new();
     proptest!(ProptestConfig::with_cases(CASES), |(name in name())| {
         let role: RoleName = name.parse().unwrap();
-        let (path, query) = ear.heard(async |neon| {
+        let (path, query) = recorder.record(async |neon| {
             neon.roles(&project_id(), &branch()).reveal_password(&role).send().await.unwrap_err()
         });
         let expected = ["projects", "calm-sea-1", "branches", "br-a-1", "roles", &name, "reveal_password"];
         prop_assert_eq!(path, texts(expected));
         prop_assert!(query.is_empty());
         let database: DatabaseName = name.parse().unwrap();
-        let (path, _) = ear.heard(async |neon| {
+        let (path, _) = recorder.record(async |neon| {
             neon.databases(&project_id(), &branch()).delete(&database).send().await.unwrap_err()
         });
         let expected = ["projects", "calm-sea-1", "branches", "br-a-1", "databases", &name];
@@ -135,17 +135,17 @@ fn a_server_reads_every_name_in_a_path_as_it_is() {
 }
 
 #[test]
-fn a_server_reads_every_word_in_a_query_as_it_is() {
-    let ear = Ear::new();
+fn every_value_in_a_query_round_trips() {
+    let recorder = Recorder::new();
     proptest!(ProptestConfig::with_cases(CASES), |(search in any::<String>(), name in name(), owner in name())| {
-        let (path, query) = ear.heard(async |neon| {
+        let (path, query) = recorder.record(async |neon| {
             neon.projects().list().limit(7).search(search.clone()).all().await.unwrap_err()
         });
         prop_assert_eq!(path, texts(["projects"]));
         let expected = [("limit", "7"), ("search", &search)];
         prop_assert_eq!(query, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let (database, role) = (name.parse().unwrap(), owner.parse().unwrap());
-        let (_, query) = ear.heard(async |neon| {
+        let (_, query) = recorder.record(async |neon| {
             let uri = neon.projects().connection_uri(&project_id(), &database, &role);
             uri.pooled(false).send().await.unwrap_err()
         });
@@ -155,14 +155,14 @@ fn a_server_reads_every_word_in_a_query_as_it_is() {
 }
 
 #[test]
-fn a_server_reads_every_name_in_a_body_as_it_is() {
-    let ear = Ear::new();
+fn every_name_in_a_body_round_trips() {
+    let recorder = Recorder::new();
     proptest!(ProptestConfig::with_cases(CASES), |(name in name(), owner in name())| {
         let new = CreateDatabase::new(name.parse().unwrap(), owner.parse().unwrap());
-        ear.heard(async |neon| {
+        recorder.record(async |neon| {
             neon.databases(&project_id(), &branch()).create(new.clone()).send().await.unwrap_err()
         });
-        let body = ear.server.received().pop().unwrap().body;
+        let body = recorder.server.received().pop().unwrap().body;
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         prop_assert_eq!(body, serde_json::json!({"database": {"name": name, "owner_name": owner}}));
     });

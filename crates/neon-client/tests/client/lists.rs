@@ -1,7 +1,7 @@
-//! Lists in pages, of both styles: read to their end, and never taken for complete when they are not.
+//! Pagination in both styles: lists are read to their end, and incomplete lists are errors.
 
 use futures::TryStreamExt;
-use neon_client::{BranchOrder, Direction, ErrorKind, ids::ProjectId};
+use neon_client::{BranchSortKey, ErrorKind, SortOrder, ids::ProjectId};
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,12 +13,12 @@ fn project_id() -> ProjectId {
     "calm-sea-1".parse().unwrap()
 }
 
-fn listed(id: &str) -> Value {
+fn listed_project(id: &str) -> Value {
     json!({"id": id, "name": "t", "region_id": "aws-eu-central-1", "pg_version": 18, "created_at": AT, "updated_at": AT})
 }
 
 fn page(ids: &[&str], unavailable: &[&str], cursor: Option<&str>) -> Reply {
-    let projects: Vec<_> = ids.iter().map(|id| listed(id)).collect();
+    let projects: Vec<_> = ids.iter().map(|id| listed_project(id)).collect();
     let pagination = cursor.map(|cursor| json!({"cursor": cursor}));
     Reply::json(
         200,
@@ -27,7 +27,7 @@ fn page(ids: &[&str], unavailable: &[&str], cursor: Option<&str>) -> Reply {
 }
 
 #[tokio::test]
-async fn a_list_is_read_until_a_page_is_empty_even_if_pages_before_are_short() {
+async fn a_list_is_read_until_a_page_is_empty_even_if_earlier_pages_are_short() {
     let pages = [
         page(&["a"], &[], Some("a")),
         page(&["b", "c"], &["x"], Some("c")),
@@ -41,7 +41,7 @@ async fn a_list_is_read_until_a_page_is_empty_even_if_pages_before_are_short() {
         .list()
         .limit(2)
         .search("te nant")
-        .all_as(|project| project.name)
+        .all_mapped(|project| project.name)
         .await
         .unwrap();
     assert_eq!(
@@ -57,7 +57,7 @@ async fn a_list_is_read_until_a_page_is_empty_even_if_pages_before_are_short() {
         .iter()
         .map(ProjectId::as_str)
         .collect();
-    assert_eq!(unavailable, ["x", "y"], "b was had on another page");
+    assert_eq!(unavailable, ["x", "y"], "b is available on another page");
     let targets: Vec<_> = server
         .received()
         .into_iter()
@@ -89,7 +89,7 @@ async fn a_list_without_a_next_page_ends() {
 }
 
 #[tokio::test]
-async fn there_is_no_listing_that_lacks_a_page() {
+async fn a_listing_with_a_missing_page_is_an_error() {
     let server = Server::replying([page(&["a"], &[], Some("a")), Reply::error(401, "", "")]).await;
     assert_eq!(
         server
@@ -114,12 +114,12 @@ async fn there_is_no_listing_that_lacks_a_page() {
     assert!(pages.try_next().await.is_err());
     assert!(
         pages.try_next().await.unwrap().is_none(),
-        "the stream ends with the error"
+        "the stream ends after the error"
     );
 }
 
 #[tokio::test]
-async fn a_list_whose_page_leads_back_to_itself_is_an_error_and_not_a_circle() {
+async fn a_page_that_refers_to_itself_is_an_error() {
     let server =
         Server::replying([page(&["a"], &[], Some("a")), page(&["a"], &[], Some("a"))]).await;
     assert_eq!(
@@ -131,18 +131,18 @@ async fn a_list_whose_page_leads_back_to_itself_is_an_error_and_not_a_circle() {
             .await
             .unwrap_err()
             .kind(),
-        ErrorKind::NotJson
+        ErrorKind::InvalidResponse
     );
 }
 
 #[tokio::test]
-async fn branches_are_listed_by_the_cursor_that_the_api_calls_next_until_there_is_none() {
+async fn branches_are_listed_with_the_next_cursor_until_there_is_none() {
     let page = |names: &[&str], next: Option<&str>| {
         let branches: Vec<_> = names
             .iter()
             .map(|name| {
                 json!({"id": format!("br-{name}-1"), "project_id": "calm-sea-1", "name": name, "current_state": "ready",
-                       "created_at": AT, "updated_at": AT, "tomorrow": 1})
+                       "created_at": AT, "updated_at": AT, "unknown_field": 1})
             })
             .collect();
         Reply::json(
@@ -155,7 +155,7 @@ async fn branches_are_listed_by_the_cursor_that_the_api_calls_next_until_there_i
     let all = branches
         .list()
         .limit(2)
-        .sort_by(BranchOrder::Name, Direction::Ascending)
+        .sort_by(BranchSortKey::Name, SortOrder::Ascending)
         .all()
         .await
         .unwrap();

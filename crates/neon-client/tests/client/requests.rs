@@ -1,4 +1,4 @@
-//! What goes over the wire: methods, paths, headers and bodies of every call.
+//! Requests on the wire: method, path, headers and body of every call.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn organization() -> OrgId {
     "org-cool-sea-1".parse().unwrap()
 }
 
-/// The route's template with the identifiers that these tests use.
+/// Returns the route's path with the identifiers of these tests.
 fn path_of(route: Route) -> String {
     let filled = [
         ("{project_id}", "calm-sea-1"),
@@ -57,7 +57,7 @@ fn path_of(route: Route) -> String {
     format!("/api/v2{path}")
 }
 
-/// The route that a call failed on; every call of the test below is refused.
+/// Returns the route of a call. Every call of the test below fails.
 macro_rules! route_of {
     ($call:expr) => {
         $call.await.unwrap_err().route()
@@ -65,7 +65,7 @@ macro_rules! route_of {
 }
 
 #[tokio::test]
-async fn every_route_is_called_with_its_method_and_path() {
+async fn every_route_uses_its_method_and_path() {
     let server = Server::replying(vec![Reply::error(404, "", ""); Route::ALL.len()]).await;
     let neon = server.neon();
     let routes = [
@@ -76,7 +76,7 @@ async fn every_route_is_called_with_its_method_and_path() {
         account(&neon).await,
     ]
     .concat();
-    assert_eq!(routes, Route::ALL, "each of them, in their order");
+    assert_eq!(routes, Route::ALL, "every route, in order");
     for (route, request) in routes.into_iter().zip(server.received()) {
         assert_eq!(request.method, route.method().as_str(), "{route}");
         assert_eq!(
@@ -194,12 +194,12 @@ fn consumption() -> ConsumptionQuery {
         Granularity::Hourly,
         Metric::ComputeUnitSeconds,
     )
-    .and(Metric::ExtraBranchesMonth)
-    .and(Metric::ComputeUnitSeconds)
+    .metric(Metric::ExtraBranchesMonth)
+    .metric(Metric::ComputeUnitSeconds)
 }
 
 #[tokio::test]
-async fn a_request_says_who_it_is_and_what_it_wants() {
+async fn a_request_has_the_expected_headers_and_body() {
     let server = Server::replying([Reply::error(404, "", "")]).await;
     let neon = server
         .builder()
@@ -225,7 +225,7 @@ async fn a_request_says_who_it_is_and_what_it_wants() {
 }
 
 #[tokio::test]
-async fn after_a_rotation_requests_bear_the_new_key() {
+async fn requests_use_the_new_key_after_a_rotation() {
     let server = Server::replying([Reply::error(404, "", ""), Reply::error(404, "", "")]).await;
     let before = server.builder().build().unwrap();
     let after = before.with_api_key("napi_rotated".into()).unwrap();
@@ -249,7 +249,7 @@ async fn after_a_rotation_requests_bear_the_new_key() {
 }
 
 #[tokio::test]
-async fn a_change_names_only_what_changes() {
+async fn an_update_contains_only_the_changed_fields() {
     let server = Server::replying([Reply::error(404, "", "")]).await;
     let changes = UpdateEndpoint {
         autoscaling_limit_max_cu: Some(ComputeUnits::from_quarters(8)),
@@ -268,7 +268,7 @@ async fn a_change_names_only_what_changes() {
 }
 
 #[tokio::test]
-async fn consumption_is_asked_for_with_all_that_the_api_demands() {
+async fn a_consumption_query_contains_all_required_parameters() {
     let server = Server::replying([Reply::json(200, &json!({"projects": []}))]).await;
     let neon = server.neon();
     let only = ["calm-sea-1", "calm-sea-2"].map(|id| id.parse::<ProjectId>().unwrap());
@@ -289,14 +289,14 @@ async fn consumption_is_asked_for_with_all_that_the_api_demands() {
 }
 
 #[tokio::test]
-async fn a_deletion_of_what_is_gone_says_so_and_is_no_error() {
+async fn deleting_a_missing_resource_returns_none() {
     let server = Server::replying([Reply::with_headers(204, "")]).await;
     let branches = server.neon().branches(&project_id());
     assert_eq!(branches.delete(&branch()).send().await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn what_a_request_is_built_of_is_what_is_sent() {
+async fn request_bodies_contain_the_values_that_were_set() {
     let server = Server::replying(vec![Reply::error(404, "", ""); 3]).await;
     let neon = server.neon();
     let new = CreateBranch::named("preview")
@@ -326,15 +326,15 @@ async fn what_a_request_is_built_of_is_what_is_sent() {
 }
 
 #[tokio::test]
-async fn what_a_look_or_a_removal_is_asked_to_do_stands_in_its_query() {
+async fn options_of_lists_and_deletions_are_query_parameters() {
     let server = Server::replying(vec![Reply::error(404, "", ""); 3]).await;
     let neon = server.neon();
     let list = neon.projects().list().limit(9_999).recoverable();
-    let list = list.org_id(organization()).gather_within(Duration::ZERO);
+    let list = list.org_id(organization()).response_timeout(Duration::ZERO);
     let _ = list.all().await;
     let branches = neon.branches(&project_id());
     let _ = branches.list().limit(0).include_deleted().all().await;
-    let _ = branches.delete_for_good(&branch()).send().await;
+    let _ = branches.delete_permanently(&branch()).send().await;
     let targets: Vec<_> = server
         .received()
         .into_iter()

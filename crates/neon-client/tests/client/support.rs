@@ -1,47 +1,44 @@
-//! A server on a real socket that answers what a test tells it to, and remembers every request that arrived whole.
+//! A scripted HTTP server that records every complete request.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use neon_client::{AccountQuota, Neon, NeonBuilder};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 
-/// What a body without an end is sent in.
-const PIECE_BYTES: usize = 1 << 20;
+/// Chunk size of an endless body.
+const CHUNK_BYTES: usize = 1 << 20;
 
-/// What the server does with one request.
+/// How the server handles one request.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
-    /// Answers.
-    Answer {
+    /// Sends a response.
+    Response {
         status: u16,
         headers: String,
         body: String,
     },
-    /// Answers half, and closes.
-    Half { status: u16, body: String },
-    /// Begins an answer, and closes within its head.
+    /// Sends half of the response body and closes the connection.
+    HalfBody { status: u16, body: String },
+    /// Sends a part of the status line and closes the connection.
     HalfHead,
-    /// Says that its body is longer than any answer should be, and sends none of it.
+    /// Declares a body that exceeds the client's limit and sends none of it.
     TooLong { status: u16 },
-    /// Answers with a body that does not end.
+    /// Sends an endless body.
     Endless { status: u16 },
-    /// Closes without an answer.
+    /// Closes the connection without a response.
     Close,
-    /// Never answers.
-    Silence,
+    /// Never responds.
+    NoResponse,
 }
 
 impl Reply {
     pub(crate) fn json(status: u16, body: &impl ToString) -> Self {
-        Self::Answer {
+        Self::Response {
             status,
             headers: "content-type: application/json\r\n".into(),
             body: body.to_string(),
@@ -56,7 +53,7 @@ impl Reply {
     }
 
     pub(crate) fn html(status: u16) -> Self {
-        Self::Answer {
+        Self::Response {
             status,
             headers: "content-type: text/html\r\n".into(),
             body: "<html><h1>A timeout occurred</h1></html>".into(),
@@ -64,7 +61,7 @@ impl Reply {
     }
 
     pub(crate) fn with_headers(status: u16, headers: impl Into<String>) -> Self {
-        Self::Answer {
+        Self::Response {
             status,
             headers: headers.into(),
             body: String::new(),
@@ -72,7 +69,7 @@ impl Reply {
     }
 }
 
-/// A request that arrived whole.
+/// A complete request.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) method: String,
@@ -99,18 +96,18 @@ struct Script {
 pub(crate) struct Server {
     address: std::net::SocketAddr,
     script: Arc<Script>,
-    /// Ends with the server.
+    /// Aborted when the server is dropped.
     _tasks: JoinSet<()>,
 }
 
 impl Server {
-    /// A server that gives these replies in turn, and 599 after the last.
+    /// Starts a server that sends these replies in order, and 599 after the last.
     pub(crate) async fn replying(replies: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, replies)
     }
 
-    /// The same on a socket that is there.
+    /// Starts a server on an existing socket.
     pub(crate) fn on(listener: TcpListener, replies: impl IntoIterator<Item = Reply>) -> Self {
         let address = listener.local_addr().unwrap();
         let script = Arc::new(Script {
@@ -127,7 +124,7 @@ impl Server {
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.script.received.lock().unwrap().clone()
+        self.script.received.lock().clone()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -143,7 +140,7 @@ impl Server {
     }
 }
 
-/// A client of that address, with a quota that does not matter and a deadline that a test can wait for.
+/// Returns a client builder with a quota that never blocks and a short call timeout.
 pub(crate) fn builder_for(address: std::net::SocketAddr) -> NeonBuilder {
     Neon::builder()
         .api_key("napi_hunter2".into())
@@ -153,58 +150,58 @@ pub(crate) fn builder_for(address: std::net::SocketAddr) -> NeonBuilder {
             per_route_per_second: 10_000,
             burst: 1_000,
         })
-        .call_deadline(Duration::from_secs(10))
+        .call_timeout(Duration::from_secs(10))
 }
 
 async fn serve(listener: TcpListener, script: Arc<Script>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(converse(stream, Arc::clone(&script)));
+        tokio::spawn(handle_connection(stream, Arc::clone(&script)));
     }
 }
 
-async fn converse(mut stream: TcpStream, script: Arc<Script>) {
+async fn handle_connection(mut stream: TcpStream, script: Arc<Script>) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
-        script.received.lock().unwrap().push(request);
-        let reply = script.replies.lock().unwrap().pop_front();
+        script.received.lock().push(request);
+        let reply = script.replies.lock().pop_front();
         let reply =
             reply.unwrap_or_else(|| Reply::error(599, "", "the script has no more replies"));
-        if !answer(&mut stream, reply).await {
+        if !send_reply(&mut stream, reply).await {
             return;
         }
     }
 }
 
-/// Says whether the connection goes on.
-async fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
+/// Returns whether the connection stays open.
+async fn send_reply(stream: &mut TcpStream, reply: Reply) -> bool {
     let head = |status, length, headers: &str| {
-        format!("HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\n{headers}\r\n")
+        format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {length}\r\n{headers}\r\n")
     };
-    let (text, goes_on) = match reply {
-        Reply::Answer {
+    let (text, keep_alive) = match reply {
+        Reply::Response {
             status,
             headers,
             body,
         } => (head(status, body.len(), &headers) + &body, true),
-        Reply::Half { status, body } => {
+        Reply::HalfBody { status, body } => {
             let half = &body[..body.len() / 2];
             (head(status, body.len(), "") + half, false)
         }
         Reply::HalfHead => ("HTTP/1.1 20".to_owned(), false),
         Reply::TooLong { status } => (head(status, usize::MAX >> 1, ""), true),
         Reply::Endless { status } => {
-            let piece = vec![b' '; PIECE_BYTES];
-            let head = format!("HTTP/1.1 {status} Told\r\nconnection: close\r\n\r\n");
-            let mut going = stream.write_all(head.as_bytes()).await;
-            while going.is_ok() {
-                going = stream.write_all(&piece).await;
+            let chunk = vec![b' '; CHUNK_BYTES];
+            let head = format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\n\r\n");
+            let mut result = stream.write_all(head.as_bytes()).await;
+            while result.is_ok() {
+                result = stream.write_all(&chunk).await;
             }
             return false;
         }
         Reply::Close => return false,
-        Reply::Silence => return std::future::pending().await,
+        Reply::NoResponse => return std::future::pending().await,
     };
-    stream.write_all(text.as_bytes()).await.is_ok() && goes_on
+    stream.write_all(text.as_bytes()).await.is_ok() && keep_alive
 }
 
 async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> {
@@ -230,7 +227,7 @@ fn parse(buffer: &[u8]) -> Option<(Received, usize)> {
         .collect();
     assert!(
         !headers.iter().any(|(key, _)| key == "transfer-encoding"),
-        "requests say how long they are"
+        "requests declare their length"
     );
     let length = headers
         .iter()

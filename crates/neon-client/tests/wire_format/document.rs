@@ -1,19 +1,17 @@
-//! Every answer as the API's own document describes it, at its least and at its most, is read by the client. `NEON_EMULATOR_DOCUMENT`
-//! names the document's file, which is not part of this project (`make test` gets it); without it these tests say so and check
-//! nothing.
+//! Deserializes every response that Neon's OpenAPI document describes, with only the required
+//! fields and with all fields. `NEON_EMULATOR_DOCUMENT` is the path of the document, which is not
+//! part of this repository (`make test` downloads it). Without it, these tests are skipped with a
+//! message.
 
 use neon_client::{Route, model};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 const DOCUMENT_VARIABLE: &str = "NEON_EMULATOR_DOCUMENT";
-/// Schemas within schemas; the document has no circle among the answers that the client reads.
-const DEPTH_MAX: u32 = 24;
+/// Maximum nesting of schemas. The responses that the client deserialize have no recursive schema.
+const MAX_DEPTH: u32 = 24;
 
-#[expect(
-    clippy::print_stderr,
-    reason = "who runs it is told that nothing was checked"
-)]
+#[expect(clippy::print_stderr, reason = "reports that the test was skipped")]
 fn document() -> Option<Value> {
     let Some(path) = std::env::var_os(DOCUMENT_VARIABLE) else {
         eprintln!("skipped: {DOCUMENT_VARIABLE} is not set");
@@ -23,19 +21,19 @@ fn document() -> Option<Value> {
     Some(serde_yaml::from_str(&text).unwrap())
 }
 
-/// How much of what may be absent is there.
+/// Which optional fields are present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Least,
-    Most,
+enum OptionalFields {
+    Absent,
+    Present,
 }
 
-struct Maker<'a> {
+struct ResponseGenerator<'a> {
     document: &'a Value,
-    extent: Extent,
+    optional_fields: OptionalFields,
 }
 
-impl<'a> Maker<'a> {
+impl<'a> ResponseGenerator<'a> {
     fn resolved(&self, schema: &'a Value) -> &'a Value {
         match schema["$ref"].as_str() {
             Some(path) => {
@@ -46,9 +44,9 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// A value of this schema. `name` is of the field that it stands in.
+    /// Returns a value of the schema. `name` is the name of its field.
     fn value(&self, schema: &'a Value, name: &str, depth: u32) -> Value {
-        assert!(depth < DEPTH_MAX, "{name} never ends");
+        assert!(depth < MAX_DEPTH, "{name} is nested too deeply");
         let schema = self.resolved(schema);
         for several in ["oneOf", "anyOf"] {
             if let Some(first) = schema[several].get(0) {
@@ -68,7 +66,7 @@ impl<'a> Maker<'a> {
             Some("integer") => schema["minimum"].as_i64().unwrap_or(1).into(),
             Some("number") => json!(0.25),
             Some("boolean") => json!(true),
-            Some("array") if self.extent == Extent::Least => json!([]),
+            Some("array") if self.optional_fields == OptionalFields::Absent => json!([]),
             Some("array") => json!([self.value(&schema["items"], name, depth + 1)]),
             _ => json!({}),
         }
@@ -82,14 +80,14 @@ impl<'a> Maker<'a> {
         let required = schema["required"].as_array();
         let must = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
         for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-            if self.extent == Extent::Most || must(name) {
+            if self.optional_fields == OptionalFields::Present || must(name) {
                 into.insert(name.clone(), self.value(schema, name, depth + 1));
             }
         }
     }
 
-    /// The answer of success to this route.
-    fn answer(&self, route: Route) -> Value {
+    /// Returns a success response of the route.
+    fn response(&self, route: Route) -> Value {
         let method = route.method().as_str().to_lowercase();
         let operation = &self.document["paths"][route.template()][&method];
         let responses = operation["responses"].as_object();
@@ -109,67 +107,72 @@ fn text(schema: &Value, name: &str) -> &'static str {
     }
 }
 
-fn reads<T: DeserializeOwned>(answer: Value) -> Result<(), serde_json::Error> {
-    serde_json::from_value::<T>(answer).map(drop)
+fn deserialize<T: DeserializeOwned>(response: Value) -> Result<(), serde_json::Error> {
+    serde_json::from_value::<T>(response).map(drop)
 }
 
-/// Reads an answer as the client does.
-fn read(route: Route, answer: Value) -> Result<(), serde_json::Error> {
+/// Deserializes a response like the client does.
+fn deserialize_for(route: Route, response: Value) -> Result<(), serde_json::Error> {
     match route {
-        Route::CreateProject => reads::<model::CreatedProject>(answer),
-        Route::ListProjects => reads::<model::ProjectPage>(answer),
-        Route::GetProject | Route::DeleteProject => reads::<model::ProjectEnvelope>(answer),
-        Route::UpdateProject => reads::<model::UpdatedProject>(answer),
-        Route::RecoverProject => reads::<model::RecoveredProject>(answer),
-        Route::GetConnectionUri => reads::<model::ConnectionUri>(answer),
-        Route::ListOperations => reads::<model::OperationPage>(answer),
-        Route::GetOperation => reads::<model::OperationEnvelope>(answer),
-        Route::ListEndpoints | Route::ListBranchEndpoints => reads::<model::EndpointList>(answer),
-        Route::GetEndpoint => reads::<model::EndpointEnvelope>(answer),
+        Route::CreateProject => deserialize::<model::CreatedProject>(response),
+        Route::ListProjects => deserialize::<model::ProjectPage>(response),
+        Route::GetProject | Route::DeleteProject => deserialize::<model::ProjectEnvelope>(response),
+        Route::UpdateProject => deserialize::<model::UpdatedProject>(response),
+        Route::RecoverProject => deserialize::<model::RecoveredProject>(response),
+        Route::GetConnectionUri => deserialize::<model::ConnectionUri>(response),
+        Route::ListOperations => deserialize::<model::OperationPage>(response),
+        Route::GetOperation => deserialize::<model::OperationEnvelope>(response),
+        Route::ListEndpoints | Route::ListBranchEndpoints => {
+            deserialize::<model::EndpointList>(response)
+        }
+        Route::GetEndpoint => deserialize::<model::EndpointEnvelope>(response),
         Route::UpdateEndpoint
         | Route::CreateEndpoint
         | Route::DeleteEndpoint
         | Route::StartEndpoint
         | Route::SuspendEndpoint
-        | Route::RestartEndpoint => reads::<model::EndpointOperations>(answer),
-        Route::CreateBranch => reads::<model::CreatedBranch>(answer),
-        Route::ListBranches => reads::<model::BranchPage>(answer),
-        Route::GetBranch => reads::<model::BranchEnvelope>(answer),
+        | Route::RestartEndpoint => deserialize::<model::EndpointOperations>(response),
+        Route::CreateBranch => deserialize::<model::CreatedBranch>(response),
+        Route::ListBranches => deserialize::<model::BranchPage>(response),
+        Route::GetBranch => deserialize::<model::BranchEnvelope>(response),
         Route::UpdateBranch
         | Route::DeleteBranch
         | Route::RestoreBranch
-        | Route::SetDefaultBranch => reads::<model::BranchOperations>(answer),
-        Route::ListDatabases => reads::<model::DatabaseList>(answer),
-        Route::GetDatabase => reads::<model::DatabaseEnvelope>(answer),
+        | Route::SetDefaultBranch => deserialize::<model::BranchOperations>(response),
+        Route::ListDatabases => deserialize::<model::DatabaseList>(response),
+        Route::GetDatabase => deserialize::<model::DatabaseEnvelope>(response),
         Route::CreateDatabase | Route::UpdateDatabase | Route::DeleteDatabase => {
-            reads::<model::DatabaseOperations>(answer)
+            deserialize::<model::DatabaseOperations>(response)
         }
-        Route::ListRoles => reads::<model::RoleList>(answer),
-        Route::GetRole => reads::<model::RoleEnvelope>(answer),
+        Route::ListRoles => deserialize::<model::RoleList>(response),
+        Route::GetRole => deserialize::<model::RoleEnvelope>(response),
         Route::CreateRole | Route::DeleteRole | Route::ResetRolePassword => {
-            reads::<model::RoleOperations>(answer)
+            deserialize::<model::RoleOperations>(response)
         }
-        Route::RevealRolePassword => reads::<model::RevealedPassword>(answer),
-        Route::ListProjectConsumption => reads::<model::ProjectConsumptionPage>(answer),
-        Route::ListBranchConsumption => reads::<model::BranchConsumptionPage>(answer),
-        Route::ListRegions => reads::<model::RegionList>(answer),
-        Route::GetCurrentUser => reads::<model::CurrentUser>(answer),
-        Route::ListOrganizations => reads::<model::OrganizationList>(answer),
-        Route::GetOrganization => reads::<model::Organization>(answer),
+        Route::RevealRolePassword => deserialize::<model::RevealedPassword>(response),
+        Route::ListProjectConsumption => deserialize::<model::ProjectConsumptionPage>(response),
+        Route::ListBranchConsumption => deserialize::<model::BranchConsumptionPage>(response),
+        Route::ListRegions => deserialize::<model::RegionList>(response),
+        Route::GetCurrentUser => deserialize::<model::CurrentUser>(response),
+        Route::ListOrganizations => deserialize::<model::OrganizationList>(response),
+        Route::GetOrganization => deserialize::<model::Organization>(response),
     }
 }
 
 #[test]
-fn every_answer_of_the_document_is_read_with_all_its_fields_and_with_only_the_required_ones() {
+fn every_documented_response_is_deserialized_with_all_and_with_only_required_fields() {
     let Some(document) = document() else { return };
     let mut wrong = Vec::new();
-    for extent in [Extent::Least, Extent::Most] {
+    for optional_fields in [OptionalFields::Absent, OptionalFields::Present] {
         let document = &document;
-        let maker = Maker { document, extent };
+        let generator = ResponseGenerator {
+            document,
+            optional_fields,
+        };
         for route in Route::ALL {
-            let answer = maker.answer(*route);
-            if let Err(error) = read(*route, answer.clone()) {
-                wrong.push(format!("{route}, {extent:?}: {error}: {answer}"));
+            let response = generator.response(*route);
+            if let Err(error) = deserialize_for(*route, response.clone()) {
+                wrong.push(format!("{route}, {optional_fields:?}: {error}: {response}"));
             }
         }
     }

@@ -1,12 +1,12 @@
-//! The wire format, without a wire.
+//! Tests of the wire format without a server.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test that meets what it does not expect shall fail on the spot"
+    reason = "tests fail on unexpected values"
 )]
 
-mod answers;
 mod document;
 mod requests;
+mod responses;
 mod samples;
 mod tolerance;

@@ -1,5 +1,5 @@
-//! One of each answer, with every field that the client knows. A name that begins with `?` is of a field that may be absent; a text
-//! that begins with `*` is a word of an enumeration that may learn new ones.
+//! A sample of each response with every field that the client knows. A field name that starts with
+//! `?` is optional; a string that starts with `*` is an enum value that may be unknown.
 
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ pub(crate) fn endpoint() -> Value {
 pub(crate) fn operation() -> Value {
     json!({
         "id": "d8ac46eb-a757-42b1-9907-f78322ee394e", "project_id": "calm-sea-1", "?branch_id": "br-a-1", "?endpoint_id": "ep-a-1",
-        "action": "*start_compute", "status": "*running", "?error": "it did not come up", "?failures_count": 1, "?retry_at": AT,
+        "action": "*start_compute", "status": "*running", "?error": "the compute did not start", "?failures_count": 1, "?retry_at": AT,
         "created_at": AT, "updated_at": AT, "?total_duration_ms": 12
     })
 }

@@ -1,5 +1,5 @@
-//! Answers of tomorrow: fields that the client does not know, words that it does not know, and fields that are no longer sent. What
-//! is there and known is read as it came.
+//! Responses with unknown fields, unknown enum values and missing optional fields. Known values
+//! round-trip.
 
 use std::fmt::Debug;
 
@@ -10,12 +10,13 @@ use serde_json::{Map, Value};
 
 use crate::samples;
 
-/// The choices that make an answer of a sample: taken in turn, from the beginning again when they are used up.
+/// Random choices that turn a sample into a response. They are used in order and repeated when they
+/// are used up.
 #[derive(Debug)]
 struct Choices {
     keep: Vec<bool>,
-    words: Vec<String>,
-    strangers: Vec<Value>,
+    enum_values: Vec<String>,
+    unknown_values: Vec<Value>,
     at: usize,
 }
 
@@ -28,18 +29,19 @@ impl Choices {
 
 fn choices() -> impl Strategy<Value = Choices> {
     let keep = prop::collection::vec(any::<bool>(), 1..61);
-    let words = prop::collection::vec("[a-z_]{1,12}", 1..8);
-    let strangers = prop::collection::vec(stranger(), 1..8);
-    (keep, words, strangers, any::<Index>()).prop_map(|(keep, words, strangers, start)| Choices {
-        keep,
-        words,
-        strangers,
-        at: start.index(1_000),
-    })
+    let enum_values = prop::collection::vec("[a-z_]{1,12}", 1..8);
+    let unknown_values = prop::collection::vec(any_json(), 1..8);
+    (keep, enum_values, unknown_values, any::<Index>()).prop_map(
+        |(keep, enum_values, unknown_values, start)| Choices {
+            keep,
+            enum_values,
+            unknown_values,
+            at: start.index(1_000),
+        },
+    )
 }
 
-/// Any JSON.
-fn stranger() -> impl Strategy<Value = Value> {
+fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -55,39 +57,39 @@ fn stranger() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The sample with some of what may be absent, and with other words.
-fn thinned(sample: &Value, choices: &mut Choices) -> Value {
+/// Omits some optional fields and replaces some enum values.
+fn vary(sample: &Value, choices: &mut Choices) -> Value {
     match sample {
         Value::Object(fields) => {
             let mut some = Map::new();
             for (name, value) in fields {
                 let at = choices.next();
                 let Some(optional) = name.strip_prefix('?') else {
-                    some.insert(name.clone(), thinned(value, choices));
+                    some.insert(name.clone(), vary(value, choices));
                     continue;
                 };
                 if choices.keep[at % choices.keep.len()] {
-                    some.insert(optional.to_owned(), thinned(value, choices));
+                    some.insert(optional.to_owned(), vary(value, choices));
                 }
             }
             some.into()
         }
-        Value::Array(values) => values.iter().map(|one| thinned(one, choices)).collect(),
+        Value::Array(values) => values.iter().map(|one| vary(one, choices)).collect(),
         Value::String(text) if text.starts_with('*') => {
             let at = choices.next();
             let known = choices.keep[at % choices.keep.len()];
-            let new = &choices.words[at % choices.words.len()];
+            let new = &choices.enum_values[at % choices.enum_values.len()];
             Value::from(if known { &text[1..] } else { new })
         }
         other => other.clone(),
     }
 }
 
-/// Maps whose names are somebody else's: a stranger among them would be theirs.
+/// Maps with arbitrary keys. An unknown field would be a valid entry.
 const FREE_MAPS: [&str; 2] = ["pg_settings", "pgbouncer_settings"];
 
-/// The same with a field in every object that the client does not know.
-fn with_strangers(value: &Value, choices: &mut Choices) -> Value {
+/// Adds an unknown field to every object.
+fn with_unknown_fields(value: &Value, choices: &mut Choices) -> Value {
     match value {
         Value::Object(fields) => {
             let mut more: Map<_, _> = fields
@@ -97,34 +99,35 @@ fn with_strangers(value: &Value, choices: &mut Choices) -> Value {
                     let value = if free {
                         value.clone()
                     } else {
-                        with_strangers(value, choices)
+                        with_unknown_fields(value, choices)
                     };
                     (name.clone(), value)
                 })
                 .collect();
             let at = choices.next();
-            let stranger = &choices.strangers[at % choices.strangers.len()];
-            more.insert(format!("tomorrow_{at}"), stranger.clone());
+            let any_json = &choices.unknown_values[at % choices.unknown_values.len()];
+            more.insert(format!("unknown_{at}"), any_json.clone());
             more.into()
         }
         Value::Array(values) => values
             .iter()
-            .map(|one| with_strangers(one, choices))
+            .map(|one| with_unknown_fields(one, choices))
             .collect(),
         other => other.clone(),
     }
 }
 
-/// Whether everything in `given` stands in `written` as it came. What was absent may be written as its default.
-fn kept(given: &Value, written: &Value) -> bool {
+/// Whether `written` contains everything in `given`. Absent fields may be written as defaults.
+fn is_preserved(given: &Value, written: &Value) -> bool {
     match (given, written) {
         (Value::Object(given), Value::Object(written)) => given.iter().all(|(name, value)| {
             written
                 .get(name)
-                .is_some_and(|written| kept(value, written))
+                .is_some_and(|written| is_preserved(value, written))
         }),
         (Value::Array(given), Value::Array(written)) => {
-            given.len() == written.len() && given.iter().zip(written).all(|(a, b)| kept(a, b))
+            given.len() == written.len()
+                && given.iter().zip(written).all(|(a, b)| is_preserved(a, b))
         }
         (Value::Number(given), Value::Number(written)) => given.as_f64() == written.as_f64(),
         (given, written) => given == written,
@@ -135,16 +138,16 @@ fn tolerates<T: DeserializeOwned + Serialize + Debug>(
     sample: &Value,
     mut choices: Choices,
 ) -> Result<(), TestCaseError> {
-    let known = thinned(sample, &mut choices);
-    let sent = with_strangers(&known, &mut choices);
+    let known = vary(sample, &mut choices);
+    let sent = with_unknown_fields(&known, &mut choices);
     let read: T = serde_json::from_value(sent.clone())
         .map_err(|error| TestCaseError::fail(format!("{error}: {sent:#}")))?;
     let written = serde_json::to_value(&read).unwrap();
     prop_assert!(
-        kept(&known, &written),
-        "{known:#}\nwas written as\n{written:#}"
+        is_preserved(&known, &written),
+        "{known:#}\nwas serialized as\n{written:#}"
     );
-    prop_assert!(!written.to_string().contains("tomorrow_"), "{written:#}");
+    prop_assert!(!written.to_string().contains("unknown_"), "{written:#}");
     Ok(())
 }
 
@@ -162,19 +165,19 @@ macro_rules! tolerant {
 }
 
 tolerant! {
-    a_project_of_tomorrow_is_read: model::Project = project;
-    a_creation_of_tomorrow_is_read: model::CreatedProject = created_project;
-    a_page_of_projects_of_tomorrow_is_read: model::ProjectPage = project_page;
-    a_branch_of_tomorrow_is_read: model::Branch = branch;
-    a_new_branch_of_tomorrow_is_read: model::CreatedBranch = created_branch;
-    a_page_of_branches_of_tomorrow_is_read: model::BranchPage = branch_page;
-    a_compute_of_tomorrow_is_read: model::Endpoint = endpoint;
-    an_operation_of_tomorrow_is_read: model::Operation = operation;
-    a_page_of_operations_of_tomorrow_is_read: model::OperationPage = operation_page;
-    a_role_of_tomorrow_is_read: model::RoleOperations = role_operations;
-    a_database_of_tomorrow_is_read: model::DatabaseOperations = database_operations;
-    consumption_of_tomorrow_is_read: model::ProjectConsumptionPage = consumption_page;
-    a_user_of_tomorrow_is_read: model::CurrentUser = user;
-    an_organization_of_tomorrow_is_read: model::Organization = organization;
-    a_region_of_tomorrow_is_read: model::Region = region;
+    a_project_tolerates_unknown_data: model::Project = project;
+    a_created_project_tolerates_unknown_data: model::CreatedProject = created_project;
+    a_page_of_projects_tolerates_unknown_data: model::ProjectPage = project_page;
+    a_branch_tolerates_unknown_data: model::Branch = branch;
+    a_created_branch_tolerates_unknown_data: model::CreatedBranch = created_branch;
+    a_page_of_branches_tolerates_unknown_data: model::BranchPage = branch_page;
+    a_compute_tolerates_unknown_data: model::Endpoint = endpoint;
+    an_operation_tolerates_unknown_data: model::Operation = operation;
+    a_page_of_operations_tolerates_unknown_data: model::OperationPage = operation_page;
+    a_role_tolerates_unknown_data: model::RoleOperations = role_operations;
+    a_database_tolerates_unknown_data: model::DatabaseOperations = database_operations;
+    consumption_tolerates_unknown_data: model::ProjectConsumptionPage = consumption_page;
+    a_user_tolerates_unknown_data: model::CurrentUser = user;
+    an_organization_tolerates_unknown_data: model::Organization = organization;
+    a_region_tolerates_unknown_data: model::Region = region;
 }

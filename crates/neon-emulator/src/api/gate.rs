@@ -29,7 +29,7 @@ use crate::rate::retry_after_seconds;
 /// The header with the request's id.
 const REQUEST_ID: &str = "x-request-id";
 /// The longest request id of a client's own that is taken over, in bytes.
-const REQUEST_ID_BYTES_MAX: usize = 128;
+const REQUEST_MAX_ID_BYTES: usize = 128;
 /// What a gateway says when the service behind it took too long.
 const TIMEOUT_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>524: A timeout occurred</title></head>\
                             <body><h1>A timeout occurred</h1></body></html>\n";
@@ -298,7 +298,7 @@ fn request_id(headers: &HeaderMap) -> String {
     headers
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
-        .filter(|value| !value.is_empty() && value.len() <= REQUEST_ID_BYTES_MAX)
+        .filter(|value| !value.is_empty() && value.len() <= REQUEST_MAX_ID_BYTES)
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use neon_client::ids::{DatabaseName, RegionId, RoleName};
 use neon_client::model::{
-    ComputeUnits, CreateProject, DefaultEndpointSettings, PROJECT_NAME_CHARS_MAX, ProjectSettings,
+    ComputeUnits, CreateProject, DefaultEndpointSettings, MAX_PROJECT_NAME_CHARS, ProjectSettings,
     UpdateEndpoint, UpdateProject,
 };
 
@@ -114,7 +114,7 @@ const RESERVED_DATABASES: &[&str] = &["postgres", "template0", "template1"];
 /// A new project with all defaults filled in, or the reason why there can be none.
 pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
     if let Some(name) = &request.name {
-        length("project.name", name, PROJECT_NAME_CHARS_MAX)?;
+        length("project.name", name, MAX_PROJECT_NAME_CHARS)?;
     }
     let region_id = region(request.region_id.as_ref())?;
     let pg_version = request.pg_version.unwrap_or(PG_VERSION_DEFAULT);
@@ -180,7 +180,7 @@ pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
 /// Checks the changes of a project.
 pub(super) fn project_update(update: &UpdateProject) -> Result<(), ApiError> {
     if let Some(name) = &update.name {
-        length("project.name", name, PROJECT_NAME_CHARS_MAX)?;
+        length("project.name", name, MAX_PROJECT_NAME_CHARS)?;
     }
     if let Some(seconds) = update.history_retention_seconds {
         history_retention(seconds)?;

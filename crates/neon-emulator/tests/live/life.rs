@@ -100,7 +100,7 @@ impl Service {
 
     /// Deletes a project, and makes sure of it.
     async fn delete(&self, id: &ProjectId) -> Result<()> {
-        let deletion = self.neon.projects().delete(id).deadline(REMOVAL_DEADLINE);
+        let deletion = self.neon.projects().delete(id).timeout(REMOVAL_DEADLINE);
         match deletion.send().await {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
@@ -114,7 +114,7 @@ impl Service {
     async fn look(&self, created: &CreatedProject) -> Result<Shape> {
         let id = &created.project.id;
         let work = created.operations.iter().map(|operation| operation.id);
-        let ready = self.neon.operations(id).wait(work).deadline(READY_DEADLINE);
+        let ready = self.neon.operations(id).wait(work).timeout(READY_DEADLINE);
         ready
             .done()
             .await
@@ -152,7 +152,7 @@ impl Service {
         self.neon
             .operations(id)
             .wait(work)
-            .deadline(READY_DEADLINE)
+            .timeout(READY_DEADLINE)
             .done()
             .await?;
         let now = projects.get(id).send().await?.history_retention_seconds;

@@ -40,7 +40,7 @@ async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
         created
             .operations
             .iter()
-            .all(|operation| !operation.status.is_over()),
+            .all(|operation| !operation.status.is_finished()),
         "under way in its answer"
     );
     for operation in world.finished(&created.operations).await {

@@ -165,7 +165,7 @@ impl World {
             loop {
                 let now: OperationEnvelope =
                     serde_json::from_value(self.get(&path).await).expect("an operation");
-                if now.operation.status.is_over() {
+                if now.operation.status.is_finished() {
                     over.push(now.operation);
                     break;
                 }

@@ -10,7 +10,7 @@ use neon_client::model::{
     EndpointType, Granularity, Metric, RestoreBranch, UpdateBranch, UpdateDatabase, UpdateEndpoint,
     UpdateProject,
 };
-use neon_client::{BranchOrder, ConsumptionQuery, Direction};
+use neon_client::{BranchSortKey, ConsumptionQuery, SortOrder};
 use neon_emulator::OPERATIONS;
 use reqwest::{Method, StatusCode};
 
@@ -287,7 +287,7 @@ async fn branches(neon: &Neon, id: &ProjectId, main: &BranchId) {
     let all = branches
         .list()
         .limit(1)
-        .sort_by(BranchOrder::Name, Direction::Ascending)
+        .sort_by(BranchSortKey::Name, SortOrder::Ascending)
         .all()
         .await
         .expect("a list");
@@ -344,7 +344,7 @@ async fn consumption(neon: &Neon, id: &ProjectId) {
         Granularity::Hourly,
         Metric::ComputeUnitSeconds,
     )
-    .and(Metric::PublicNetworkTransferBytes);
+    .metric(Metric::PublicNetworkTransferBytes);
     let of_projects = neon
         .consumption()
         .projects(query.clone())

@@ -18,7 +18,7 @@ fn client(world: &World, deadline: Duration) -> Neon {
     Neon::builder()
         .api_key(world.emulator.api_key().to_owned().into())
         .base_url(world.emulator.api_url().parse().expect("a URL"))
-        .call_deadline(deadline)
+        .call_timeout(deadline)
         .build()
         .expect("a client")
 }

@@ -1,4 +1,5 @@
-//! `pdf-text FILE`: the text of a PDF, or its pages as lines of JSON. For people who want to see what the app sees.
+//! `pdf-text FILE` prints the text of a PDF, or its pages as lines of JSON, exactly as the app
+//! extracts them.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -8,23 +9,23 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use pdf_text::{ExtractError, Extractor, ExtractorConfig, Limits};
 
-/// Text of PDF files, read in a confined child process.
+/// Extracts the text of PDF files in a sandboxed child process.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The PDF.
+    /// Path of the PDF file.
     #[arg(required = true)]
     file: Option<PathBuf>,
-    /// Pages as lines of JSON, with the place of every word.
+    /// Print one line of JSON per page, with the position of every word.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// The confined child; started by this program itself.
+    /// Runs as the sandboxed child. Used by this program itself.
     #[command(hide = true)]
     Extract,
 }
@@ -45,15 +46,15 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let path = arguments.file.as_deref().context("no file was given")?;
+    let path = arguments.file.as_deref().context("missing argument FILE")?;
     let file = tokio::fs::File::open(path)
         .await
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    let extractor = Extractor::new(ExtractorConfig::of_this_program(Limits::default())?);
+        .with_context(|| format!("failed to open {}", path.display()))?;
+    let extractor = Extractor::new(ExtractorConfig::current_exe(Limits::default())?);
     let extraction = match extractor.extract(file, |_| ()).await {
         Ok(extraction) => extraction,
-        Err(ExtractError::Refused(refusal)) => {
-            writeln!(std::io::stderr(), "{refusal} {}", refusal.what_to_do())?;
+        Err(ExtractError::Document(error)) => {
+            writeln!(std::io::stderr(), "{error} {}", error.hint())?;
             return Ok(ExitCode::from(2));
         }
         Err(error) => return Err(error.into()),

@@ -1,9 +1,11 @@
-//! What the child takes from itself: memory, time, files, programs and the network. Nothing of it can be undone.
+//! Sandbox of the child: it restricts memory, CPU time, files, programs and the network. It cannot
+//! be undone.
 //!
-//! Three layers, each enough for what it covers. Resource limits bound what any system call could use. Landlock takes away all
-//! files and ports (where the kernel has it). Seccomp allows the system calls of an allocator, of two pipes and of an ending thread;
-//! any other ends the process, but for opening a file, which is only refused: the C library's allocator looks at a file of
-//! `/proc` now and then, and does without.
+//! There are three layers. Resource limits bound the process. Landlock blocks all files and ports,
+//! if the kernel supports it. Seccomp allows only the system calls needed by an allocator, two
+//! pipes and an exiting thread. Any other system call kills the process, except opening a file,
+//! which fails with an error: the C library's allocator occasionally reads a file in `/proc` and
+//! works without it.
 
 use std::io;
 
@@ -11,36 +13,36 @@ use rlimit::Resource;
 
 use crate::limits::Limits;
 
-/// How much the kernel helps.
+/// Degree of confinement that the kernel supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confinement {
-    /// Files, programs and the network are out of reach, by the kernel's word.
+    /// The kernel blocks access to files, programs and the network.
     Full,
-    /// System calls are filtered and resources limited; this kernel has no Landlock.
+    /// System calls are filtered and resources are limited. The kernel does not support Landlock.
     WithoutLandlock,
-    /// Resources are limited; this system has neither.
     LimitsOnly,
 }
 
-/// Standard input, output and error: no other file can be had.
-const FILES_MAX: u64 = 3;
+/// Standard input, output and error. No other file can be opened.
+const MAX_OPEN_FILES: u64 = 3;
 
-/// Confines this process, all of its threads, to the limits, for good. The calling thread must be the one that goes on.
+/// Sandboxes this process with all of its threads, irreversibly. The calling thread must be the one
+/// that continues.
 pub fn confine(limits: &Limits) -> io::Result<Confinement> {
-    Resource::CORE.set(0, 0)?; // a dump would hold the document
+    Resource::CORE.set(0, 0)?; // a core dump would contain the document
     Resource::FSIZE.set(0, 0)?;
-    Resource::CPU.set(limits.cpu_seconds_max, limits.cpu_seconds_max + 1)?;
-    address_space(limits.memory_bytes_max)?;
+    Resource::CPU.set(limits.max_cpu_seconds, limits.max_cpu_seconds + 1)?;
+    address_space(limits.max_memory_bytes)?;
     let confinement = kernel::confine()?;
     Ok(confinement)
 }
 
 #[cfg(target_os = "linux")]
-fn address_space(bytes_max: u64) -> io::Result<()> {
-    Resource::AS.set(bytes_max, bytes_max)
+fn address_space(max_bytes: u64) -> io::Result<()> {
+    Resource::AS.set(max_bytes, max_bytes)
 }
 
-/// Elsewhere the system maps more into each process than a document may use.
+/// Other systems map more memory into each process than a document may use.
 #[cfg(not(target_os = "linux"))]
 fn address_space(_: u64) -> io::Result<()> {
     Ok(())
@@ -51,10 +53,10 @@ fn address_space(_: u64) -> io::Result<()> {
     any(target_arch = "x86_64", target_arch = "aarch64")
 )))]
 mod kernel {
-    use super::{Confinement, FILES_MAX, Resource, io};
+    use super::{Confinement, MAX_OPEN_FILES, Resource, io};
 
     pub(super) fn confine() -> io::Result<Confinement> {
-        Resource::NOFILE.set(FILES_MAX, FILES_MAX)?;
+        Resource::NOFILE.set(MAX_OPEN_FILES, MAX_OPEN_FILES)?;
         Ok(Confinement::LimitsOnly)
     }
 }
@@ -73,35 +75,34 @@ mod kernel {
         BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter_all_threads,
     };
 
-    use super::{Confinement, FILES_MAX, Resource, io};
+    use super::{Confinement, MAX_OPEN_FILES, Resource, io};
 
-    /// The newest rules that are asked for; an older kernel takes those it knows.
+    /// The newest Landlock ABI that is requested. Older kernels apply the rules that they support.
     const LANDLOCK: ABI = ABI::V6;
 
-    /// What the child may ask the kernel for.
     const ALLOWED: &[i64] = &[
-        // Its two pipes.
+        // The two pipes.
         libc::SYS_read,
         libc::SYS_write,
         libc::SYS_writev,
         libc::SYS_close,
-        // Memory.
+        // Memory management.
         libc::SYS_brk,
         libc::SYS_madvise,
         libc::SYS_mmap,
         libc::SYS_mprotect,
         libc::SYS_mremap,
         libc::SYS_munmap,
-        // Locks, and the main thread's waiting for this one.
+        // Locks, and joining the thread from the main thread.
         libc::SYS_futex,
         libc::SYS_sched_yield,
         libc::SYS_restart_syscall,
-        // Seeds of hash maps, and clocks where they need a call.
+        // Seeds of hash maps, and clocks that need a system call.
         libc::SYS_getrandom,
         libc::SYS_clock_gettime,
-        // What the allocator asks to know how many processors there are.
+        // The allocator determines the number of processors.
         libc::SYS_sched_getaffinity,
-        // Ending: well, or by abort().
+        // Exit, normally or by `abort()`.
         libc::SYS_exit,
         libc::SYS_exit_group,
         libc::SYS_getpid,
@@ -113,15 +114,16 @@ mod kernel {
         libc::SYS_sigaltstack,
     ];
 
-    /// What is refused, and ends nothing: see the module.
+    /// System calls that fail with an error instead of killing the process; see the module
+    /// documentation.
     #[cfg(target_arch = "x86_64")]
-    const REFUSED: &[i64] = &[libc::SYS_open, libc::SYS_openat];
+    const DENIED: &[i64] = &[libc::SYS_open, libc::SYS_openat];
     #[cfg(target_arch = "aarch64")]
-    const REFUSED: &[i64] = &[libc::SYS_openat];
+    const DENIED: &[i64] = &[libc::SYS_openat];
 
     pub(super) fn confine() -> io::Result<Confinement> {
         let landlock = landlock()?;
-        Resource::NOFILE.set(FILES_MAX, FILES_MAX)?; // Landlock needed one more
+        Resource::NOFILE.set(MAX_OPEN_FILES, MAX_OPEN_FILES)?; // after Landlock, which needs one more file
         Resource::NPROC.set(0, 0)?;
         seccomp()?;
         Ok(if landlock {
@@ -131,7 +133,8 @@ mod kernel {
         })
     }
 
-    /// No file, no port, no socket or signal of others. Whether the kernel has it.
+    /// Blocks files, ports, and sockets and signals of other processes. Returns whether the kernel
+    /// supports Landlock.
     fn landlock() -> io::Result<bool> {
         let status = Ruleset::default()
             .handle_access(AccessFs::from_all(LANDLOCK))
@@ -143,17 +146,19 @@ mod kernel {
         Ok(status.ruleset != RulesetStatus::NotEnforced)
     }
 
-    /// Two filters: of two answers the kernel takes the stricter.
+    /// Installs two filters. The kernel applies the stricter result.
     fn seccomp() -> io::Result<()> {
-        let allowed = ALLOWED.iter().chain(REFUSED);
-        let filter = |calls: BTreeMap<_, _>, others, these| -> io::Result<BpfProgram> {
-            let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-            SeccompFilter::new(calls, others, these, arch)
-                .and_then(BpfProgram::try_from)
-                .map_err(io::Error::other)
-        };
-        let refuse = filter(
-            REFUSED.iter().map(|&call| (call, Vec::new())).collect(),
+        let allowed = ALLOWED.iter().chain(DENIED);
+        let filter =
+            |calls: BTreeMap<_, _>, default_action, listed_action| -> io::Result<BpfProgram> {
+                let arch =
+                    TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+                SeccompFilter::new(calls, default_action, listed_action, arch)
+                    .and_then(BpfProgram::try_from)
+                    .map_err(io::Error::other)
+            };
+        let deny = filter(
+            DENIED.iter().map(|&call| (call, Vec::new())).collect(),
             SeccompAction::Allow,
             SeccompAction::Errno(u32::try_from(libc::EACCES).map_err(io::Error::other)?),
         )?;
@@ -162,8 +167,8 @@ mod kernel {
             SeccompAction::KillProcess,
             SeccompAction::Allow,
         )?;
-        apply_filter_all_threads(&refuse).map_err(io::Error::other)?;
-        // The first filter's rules allow what installs the second.
+        apply_filter_all_threads(&deny).map_err(io::Error::other)?;
+        // The first filter allows the system call that installs the second.
         apply_filter_all_threads(&allow).map_err(io::Error::other)
     }
 }

@@ -1,8 +1,8 @@
-//! One page's text out of its lines, with the words' places in it.
+//! Assembles the text of a page from its lines, with the positions of the words.
 //!
-//! A line that is full, so that the next line's first word did not fit on it any more, goes on in the next line. One that
-//! ends earlier was ended by its writer and keeps its break. More room than usual between two lines, or another size of
-//! type, begins a paragraph.
+//! A line is full if the first word of the next line would not have fitted on it. A full line
+//! continues on the next line; a shorter one keeps its line break. A larger distance between two
+//! lines, or another font size, starts a paragraph.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,55 +10,55 @@ use std::collections::HashMap;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
 use super::hyphens::{Compounds, Hyphen};
-use crate::layout::{LaidOut, Line, LineWord};
+use crate::layout::{LineWord, PageLines, TextLine};
 use crate::page::{Page, Word};
 
-/// Room between baselines that is usual for prose, in ems, where a page does not show its own.
+/// Distance between baselines of prose, in ems, if the page does not define it.
 const LEADING_EM: f32 = 1.2;
-/// This share of a page's lines stand closer than usual, or as usual: inside paragraphs, not between them.
+/// Quantile of the distances between lines that is taken as the distance within paragraphs.
 const USUAL_SHARE: f32 = 0.4;
-/// Of the usual room between baselines, this much parts paragraphs.
+/// Minimum distance between paragraphs, as a multiple of the distance within paragraphs.
 const PARAGRAPH_LEADING: f32 = 1.3;
-/// Lines whose type differs by more than this are of different paragraphs: a heading and its text.
-const SIZE_RATIO_MAX: f32 = 1.18;
-/// A space, in ems, when asking whether another word would have fitted.
+/// Maximum ratio of the font sizes of lines in one paragraph. A larger one separates a heading and
+/// its text.
+const MAX_SIZE_RATIO: f32 = 1.18;
+/// Width of a space, in ems, when checking whether another word would have fitted.
 const SPACE_EM: f32 = 0.25;
-/// Lines of prose end within this of each other, in ems, even when they are not justified.
+/// Variation of the line ends of prose, in ems, even if it is not justified.
 const MARGIN_EM: f32 = 0.3;
-/// This share of a column's lines stays within its right margin; the others stick out.
+/// Quantile of the line ends that is taken as the right margin of a column. The remaining lines
+/// exceed it.
 const MARGIN_SHARE: f32 = 0.9;
-/// Marks that begin an item of a list.
+/// Characters that start a list item.
 const BULLETS: [char; 9] = ['•', '▪', '◦', '‣', '·', '*', '–', '—', '●'];
 
-/// As many dots in a row, in one word or in several, lead from an entry of a table of contents to its page: nobody reads them.
-const LEADER_DOTS_MIN: usize = 4;
+/// Minimum number of consecutive dots, in one word or several, of a dot leader between a table of
+/// contents entry and its page number. Dot leaders are removed.
+const MIN_LEADER_DOTS: usize = 4;
 
-/// How two lines are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Joint {
-    /// One sentence goes on: a space, or nothing after a hyphen.
-    Flow,
-    /// The writer ended the line.
+enum LineJoin {
+    /// The sentence continues: a space, or nothing after a hyphen.
+    Continue,
     Break,
-    /// A new paragraph.
     Paragraph,
 }
 
-/// The page's text and words.
-pub(super) fn assemble(number: u32, mut page: LaidOut, compounds: &Compounds) -> Page {
-    drop_leaders(&mut page);
+/// Assembles the text and the words of a page.
+pub(super) fn assemble(number: u32, mut page: PageLines, compounds: &Compounds) -> Page {
+    remove_dot_leaders(&mut page);
     let page = &page;
-    let measures = Measures::of(page);
-    let mut writer = Writer::default();
+    let metrics = PageMetrics::of(page);
+    let mut writer = TextWriter::default();
     for (index, line) in page.lines.iter().enumerate() {
         let next = page.lines.get(index + 1);
-        let joint = next.map(|next| measures.joint(line, next, page));
+        let line_join = next.map(|next| metrics.line_join(line, next, page));
         let hyphen = match (
-            joint,
+            line_join,
             line.words.last(),
             next.and_then(|next| next.words.first()),
         ) {
-            (Some(Joint::Flow), Some(last), Some(first)) => {
+            (Some(LineJoin::Continue), Some(last), Some(first)) => {
                 compounds.hyphen(page.word(last), page.word(first))
             }
             _ => None,
@@ -69,7 +69,7 @@ pub(super) fn assemble(number: u32, mut page: LaidOut, compounds: &Compounds) ->
             }
             let text = page.word(word);
             let text = match hyphen {
-                Some(Hyphen::Goes) if at + 1 == line.words.len() => {
+                Some(Hyphen::Remove) if at + 1 == line.words.len() => {
                     text.strip_suffix('-').unwrap_or(text)
                 }
                 _ => text,
@@ -78,12 +78,12 @@ pub(super) fn assemble(number: u32, mut page: LaidOut, compounds: &Compounds) ->
         }
         let spaceless = writer.text.chars().next_back().is_some_and(is_spaceless)
             && next.is_some_and(|next| first_character(next, page).is_some_and(is_spaceless));
-        writer.text.push_str(match (joint, hyphen) {
+        writer.text.push_str(match (line_join, hyphen) {
             (None, _) | (_, Some(_)) => "",
-            (Some(Joint::Flow), None) if spaceless => "",
-            (Some(Joint::Flow), None) => " ",
-            (Some(Joint::Break), None) => "\n",
-            (Some(Joint::Paragraph), None) => "\n\n",
+            (Some(LineJoin::Continue), None) if spaceless => "",
+            (Some(LineJoin::Continue), None) => " ",
+            (Some(LineJoin::Break), None) => "\n",
+            (Some(LineJoin::Paragraph), None) => "\n\n",
         });
     }
     Page {
@@ -95,9 +95,9 @@ pub(super) fn assemble(number: u32, mut page: LaidOut, compounds: &Compounds) ->
     }
 }
 
-/// Takes out the dots between an entry and its page number.
-fn drop_leaders(page: &mut LaidOut) {
-    let LaidOut { text, lines, .. } = page;
+/// Removes the dots between an entry and its page number.
+fn remove_dot_leaders(page: &mut PageLines) {
+    let PageLines { text, lines, .. } = page;
     let dots = |word: &LineWord| {
         let word = text
             .get(word.text.start as usize..word.text.end as usize)
@@ -110,24 +110,24 @@ fn drop_leaders(page: &mut LaidOut) {
     for line in lines.iter_mut() {
         let mut kept = vec![true; line.words.len()];
         let mut start = 0;
-        let mut led = false;
+        let mut has_leader = false;
         for run in line.words.chunk_by(|a, b| (dots(a) > 0) == (dots(b) > 0)) {
-            if run.iter().map(dots).sum::<usize>() >= LEADER_DOTS_MIN {
+            if run.iter().map(dots).sum::<usize>() >= MIN_LEADER_DOTS {
                 line.is_row = true;
-                led = true;
+                has_leader = true;
                 if let Some(kept) = kept.get_mut(start..start + run.len()) {
                     kept.fill(false);
                 }
             }
             start += run.len();
         }
-        if led {
+        if has_leader {
             let mut kept = kept.into_iter();
             let mut dropped = false;
             line.words.retain_mut(|word| {
                 let keep = kept.next().unwrap_or(true);
                 if keep && dropped {
-                    word.glued = false; // it was glued to a dot
+                    word.glued = false; // it was attached to a dot
                 }
                 dropped = !keep;
                 keep
@@ -138,16 +138,16 @@ fn drop_leaders(page: &mut LaidOut) {
 }
 
 #[derive(Default)]
-struct Writer {
+struct TextWriter {
     text: String,
     words: Vec<Word>,
 }
 
-impl Writer {
+impl TextWriter {
     fn word(&mut self, text: &str, word: &LineWord) {
         let start = self.text.len();
         self.text.push_str(&composed(text));
-        // The text of a page is within the limit on a document's text, which is far below 4 GiB.
+        // The limit on a document's text is far below 4 GiB, so the offsets fit.
         let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(self.text.len())) else {
             return;
         };
@@ -155,16 +155,16 @@ impl Writer {
             self.words.push(Word {
                 start,
                 end,
-                x: word.place.x,
-                y: word.place.y,
-                width: word.place.width,
-                height: word.place.height,
+                x: word.bounds.x,
+                y: word.bounds.y,
+                width: word.bounds.width,
+                height: word.bounds.height,
             });
         }
     }
 }
 
-/// Letters and their accents as one character, where there is one.
+/// Composes letters and accents to one character where possible.
 fn composed(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         Cow::Borrowed(text)
@@ -173,16 +173,15 @@ fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What is usual on a page.
-struct Measures {
-    /// Between baselines, in ems.
+struct PageMetrics {
+    /// Distance between baselines, in ems.
     leading_em: f32,
-    /// Where the lines of a column end, by direction and column.
+    /// Right margin by direction and column.
     margins: HashMap<(u16, usize), f32>,
 }
 
-impl Measures {
-    fn of(page: &LaidOut) -> Self {
+impl PageMetrics {
+    fn of(page: &PageLines) -> Self {
         let mut leadings: Vec<f32> = page
             .lines
             .windows(2)
@@ -201,40 +200,40 @@ impl Measures {
                 .push(line.to);
         }
         Self {
-            leading_em: share(&mut leadings, USUAL_SHARE).unwrap_or(LEADING_EM),
+            leading_em: quantile(&mut leadings, USUAL_SHARE).unwrap_or(LEADING_EM),
             margins: ends
                 .into_iter()
-                .filter_map(|(column, mut ends)| Some((column, share(&mut ends, MARGIN_SHARE)?)))
+                .filter_map(|(column, mut ends)| Some((column, quantile(&mut ends, MARGIN_SHARE)?)))
                 .collect(),
         }
     }
 
-    fn joint(&self, line: &Line, next: &Line, page: &LaidOut) -> Joint {
-        if line.angle != next.angle || line.em.max(next.em) > SIZE_RATIO_MAX * line.em.min(next.em)
+    fn line_join(&self, line: &TextLine, next: &TextLine, page: &PageLines) -> LineJoin {
+        if line.angle != next.angle || line.em.max(next.em) > MAX_SIZE_RATIO * line.em.min(next.em)
         {
-            return Joint::Paragraph;
+            return LineJoin::Paragraph;
         }
         let full = self.is_full(line, next);
         if line.column != next.column || next.baseline <= line.baseline {
-            // The text goes on at the top of the next column if the sentence does.
-            return if full && goes_on(next, page) {
-                Joint::Flow
+            // The text continues at the top of the next column if the sentence does.
+            return if full && continues_sentence(next, page) {
+                LineJoin::Continue
             } else {
-                Joint::Paragraph
+                LineJoin::Paragraph
             };
         }
         let leading = next.baseline - line.baseline;
         if leading > PARAGRAPH_LEADING * self.leading_em * line.em.max(next.em) {
-            Joint::Paragraph
-        } else if full && !line.is_row && !next.is_row && !begins_item(next, page) {
-            Joint::Flow
+            LineJoin::Paragraph
+        } else if full && !line.is_row && !next.is_row && !starts_list_item(next, page) {
+            LineJoin::Continue
         } else {
-            Joint::Break
+            LineJoin::Break
         }
     }
 
-    /// Whether the next line's first word would not have fitted on this line.
-    fn is_full(&self, line: &Line, next: &Line) -> bool {
+    /// Whether the first word of the next line would not have fitted on this line.
+    fn is_full(&self, line: &TextLine, next: &TextLine) -> bool {
         let Some(margin) = self.margins.get(&(line.angle, line.column)) else {
             return false;
         };
@@ -243,8 +242,8 @@ impl Measures {
     }
 }
 
-/// The first word of a line with all that is glued to it.
-fn first_word(line: &Line) -> impl Iterator<Item = &LineWord> {
+/// Returns the first word of a line with everything attached to it.
+fn first_word(line: &TextLine) -> impl Iterator<Item = &LineWord> {
     line.words
         .iter()
         .enumerate()
@@ -252,24 +251,25 @@ fn first_word(line: &Line) -> impl Iterator<Item = &LineWord> {
         .map(|(_, word)| word)
 }
 
-fn first_character(line: &Line, page: &LaidOut) -> Option<char> {
+fn first_character(line: &TextLine, page: &PageLines) -> Option<char> {
     line.words
         .first()
         .and_then(|word| page.word(word).chars().next())
 }
 
-/// Characters of Chinese and Japanese, which have no spaces between words, and their punctuation.
+/// Chinese and Japanese characters, which are written without spaces between words, and their
+/// punctuation.
 fn is_spaceless(character: char) -> bool {
     matches!(character, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{323af}')
 }
 
-/// Whether the line begins in the middle of a sentence.
-fn goes_on(line: &Line, page: &LaidOut) -> bool {
+/// Whether the line starts in the middle of a sentence.
+fn continues_sentence(line: &TextLine, page: &PageLines) -> bool {
     first_character(line, page).is_some_and(|first| first.is_lowercase() || first.is_numeric())
 }
 
-/// Whether the line begins with a bullet or a number such as `3.` or `(b)`.
-fn begins_item(line: &Line, page: &LaidOut) -> bool {
+/// Whether the line starts with a bullet or a number such as `3.` or `(b)`.
+fn starts_list_item(line: &TextLine, page: &PageLines) -> bool {
     let Some(first) = line.words.first().map(|word| page.word(word)) else {
         return false;
     };
@@ -287,17 +287,15 @@ fn begins_item(line: &Line, page: &LaidOut) -> bool {
     })
 }
 
-/// The measure that this share of all stays below.
-fn share(measures: &mut [f32], share: f32) -> Option<f32> {
-    measures.sort_by(f32::total_cmp);
+/// Returns the quantile of the values.
+fn quantile(values: &mut [f32], quantile: f32) -> Option<f32> {
+    values.sort_by(f32::total_cmp);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
-        reason = "an index into a slice, from a share of its length"
+        reason = "an index computed from a share of the length"
     )]
-    let at = (measures.len() as f32 * share) as usize;
-    measures
-        .get(at.min(measures.len().saturating_sub(1)))
-        .copied()
+    let at = (values.len() as f32 * quantile) as usize;
+    values.get(at.min(values.len().saturating_sub(1))).copied()
 }

@@ -1,49 +1,50 @@
-//! Characters as they are searched for: ligatures and other forms of letters become the letters, what cannot be seen is dropped.
-//! Superscripts stay what they are: x² is not x2.
+//! Normalizes characters for search: ligatures and presentation forms become letters, and invisible
+//! characters are removed. Superscripts are kept, because x² is not x2.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The bullets of the fonts Symbol and Wingdings, which have no Unicode of their own.
+/// Bullets of the fonts Symbol and Wingdings, which have no Unicode code point.
 const SYMBOL_BULLETS: [char; 6] = [
     '\u{f0a7}', '\u{f0a8}', '\u{f0b7}', '\u{f0d8}', '\u{f0fc}', '\u{f06c}',
 ];
 
-/// The characters of a glyph's text, cleaned; every kind of space becomes a plain one.
+/// Returns the normalized characters of a glyph's text. Every kind of space becomes a plain space.
 pub(crate) fn characters(text: &str) -> impl Iterator<Item = char> {
     text.chars().flat_map(|character| {
-        let (plain, folded) = match kind(character) {
-            Kind::Plain(character) => (Some(character), None),
-            Kind::Folded => (None, Some(std::iter::once(character).nfkc())),
-            Kind::Dropped => (None, None),
+        let (plain, folded) = match classify(character) {
+            CharacterClass::Plain(character) => (Some(character), None),
+            CharacterClass::Folded => (None, Some(std::iter::once(character).nfkc())),
+            CharacterClass::Dropped => (None, None),
         };
-        // A folded presentation form can hold a space (as U+FDFA does) but nothing that has to be dropped.
+        // A folded presentation form may contain a space (as U+FDFA does) but no character that has
+        // to be removed.
         plain.into_iter().chain(folded.into_iter().flatten())
     })
 }
 
-enum Kind {
+enum CharacterClass {
     Plain(char),
-    /// Another form of plain letters.
+    /// Another form of plain letters, folded by NFKC.
     Folded,
     Dropped,
 }
 
-fn kind(character: char) -> Kind {
+fn classify(character: char) -> CharacterClass {
     match character {
-        '!'..='~' => Kind::Plain(character),
-        // A soft hyphen that was drawn can be seen; hyphens are one character.
-        '\u{ad}' | '\u{2010}' | '\u{2011}' => Kind::Plain('-'),
-        _ if character.is_whitespace() => Kind::Plain(' '),
-        _ if SYMBOL_BULLETS.contains(&character) => Kind::Plain('•'),
-        // Ligatures and presentation forms, Kangxi radicals, letters of formulas.
+        '!'..='~' => CharacterClass::Plain(character),
+        // A soft hyphen that is drawn is visible. All hyphens become one character.
+        '\u{ad}' | '\u{2010}' | '\u{2011}' => CharacterClass::Plain('-'),
+        _ if character.is_whitespace() => CharacterClass::Plain(' '),
+        _ if SYMBOL_BULLETS.contains(&character) => CharacterClass::Plain('•'),
+        // Ligatures and presentation forms, Kangxi radicals, mathematical letters.
         '\u{fb00}'..='\u{fdff}'
         | '\u{fe70}'..='\u{fefc}'
         | '\u{2e80}'..='\u{2fdf}'
         | '\u{1d400}'..='\u{1d7ff}'
         | '\u{132}'
         | '\u{133}'
-        | '\u{1c4}'..='\u{1cc}' => Kind::Folded,
-        // Marks of direction and width; tags, in which text can hide; what is no character.
+        | '\u{1c4}'..='\u{1cc}' => CharacterClass::Folded,
+        // Direction and width marks, tags (which can hide text), and noncharacters.
         '\u{200b}'
         | '\u{200e}'
         | '\u{200f}'
@@ -53,9 +54,11 @@ fn kind(character: char) -> Kind {
         | '\u{feff}'
         | '\u{fff0}'..='\u{fffd}'
         | '\u{e000}'..='\u{f8ff}'
-        | '\u{e0000}'..='\u{10ffff}' => Kind::Dropped,
-        _ if character.is_control() || u32::from(character) & 0xfffe == 0xfffe => Kind::Dropped,
-        _ => Kind::Plain(character),
+        | '\u{e0000}'..='\u{10ffff}' => CharacterClass::Dropped,
+        _ if character.is_control() || u32::from(character) & 0xfffe == 0xfffe => {
+            CharacterClass::Dropped
+        }
+        _ => CharacterClass::Plain(character),
     }
 }
 
@@ -70,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn ligatures_become_letters_and_superscripts_stay() {
+    fn ligatures_become_letters_and_superscripts_are_kept() {
         assert_eq!(
             clean("e\u{fb03}cient \u{fb01}sh \u{fb06}"),
             "efficient fish st"
@@ -82,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_dropped() {
+    fn invisible_characters_are_removed() {
         assert_eq!(
             clean("a\u{0}b\u{200b}c\u{feff}d\u{fffd}e\u{e0041}f\u{202e}g"),
             "abcdefg"
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn hyphens_are_one_character() {
+    fn all_hyphens_become_one_character() {
         assert_eq!(
             clean("soft\u{ad} hard\u{2011} true\u{2010}"),
             "soft- hard- true-"
@@ -108,7 +111,7 @@ mod tests {
         }
 
         #[test]
-        fn no_control_character_is_left(text in any::<Vec<char>>()) {
+        fn control_characters_are_removed(text in any::<Vec<char>>()) {
             let text: String = text.into_iter().collect();
             prop_assert!(!clean(&text).chars().any(char::is_control));
         }

@@ -1,34 +1,35 @@
-//! Words that the line's end has broken. The hyphen goes, unless the document itself writes the word with one.
+//! Words broken at the end of a line. The hyphen is removed unless the document writes the word
+//! with one elsewhere.
 
 use std::collections::HashSet;
 
-use crate::layout::{LaidOut, Line};
+use crate::layout::{PageLines, TextLine};
 
-/// Compounds that are remembered; a book has some thousand.
-const COMPOUNDS_MAX: usize = 100_000;
+/// Maximum number of compounds that are remembered. A book has some thousand.
+const MAX_COMPOUNDS: usize = 100_000;
 
-/// What becomes of the hyphen at a line's end.
+/// What to do with a hyphen at the end of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hyphen {
-    /// It was made by the line's end: it goes, and the parts are one word.
-    Goes,
-    /// It belongs to the word: it stays, and the parts stand together.
-    Stays,
+    /// It marks the line break. The parts form one word.
+    Remove,
+    /// It belongs to the word. The parts are joined with it.
+    Keep,
 }
 
-/// The words that the document writes with a hyphen in the middle of a line.
+/// The words that the document writes with a hyphen within a line.
 pub(super) struct Compounds(HashSet<String>);
 
 impl Compounds {
-    pub(super) fn of<'a>(pages: impl Iterator<Item = &'a LaidOut>) -> Self {
+    pub(super) fn of<'a>(pages: impl Iterator<Item = &'a PageLines>) -> Self {
         let mut compounds = HashSet::new();
         for page in pages {
             if !page.text.contains('-') {
                 continue;
             }
-            for word in page.lines.iter().flat_map(|line: &Line| &line.words) {
-                let word = bare(page.word(word));
-                if compounds.len() < COMPOUNDS_MAX && word.contains('-') {
+            for word in page.lines.iter().flat_map(|line: &TextLine| &line.words) {
+                let word = trim_punctuation(page.word(word));
+                if compounds.len() < MAX_COMPOUNDS && word.contains('-') {
                     compounds.insert(word.to_lowercase());
                 }
             }
@@ -36,7 +37,8 @@ impl Compounds {
         Self(compounds)
     }
 
-    /// What becomes of the hyphen if a line ends with `left` and the next one begins with `right`; `None` if `left` has none.
+    /// Returns what to do with the hyphen if a line ends with `left` and the next one starts with
+    /// `right`. `None` if `left` does not end with a hyphen.
     pub(super) fn hyphen(&self, left: &str, right: &str) -> Option<Hyphen> {
         let left = left.strip_suffix('-')?;
         if !left.chars().next_back().is_some_and(char::is_alphanumeric) {
@@ -48,22 +50,22 @@ impl Compounds {
         }
         let broken =
             next.is_lowercase() && left.chars().next_back().is_some_and(char::is_alphabetic);
-        let left = bare(left);
+        let left = trim_punctuation(left);
         // state-of-the-|art, Smith-|Jones, COVID-|19
         if !broken || left.contains('-') {
-            return Some(Hyphen::Stays);
+            return Some(Hyphen::Keep);
         }
-        let compound = format!("{left}-{}", bare(right)).to_lowercase();
+        let compound = format!("{left}-{}", trim_punctuation(right)).to_lowercase();
         Some(if self.0.contains(&compound) {
-            Hyphen::Stays
+            Hyphen::Keep
         } else {
-            Hyphen::Goes
+            Hyphen::Remove
         })
     }
 }
 
-/// A word without the punctuation around it.
-fn bare(word: &str) -> &str {
+/// Returns a word without the surrounding punctuation.
+fn trim_punctuation(word: &str) -> &str {
     word.trim_matches(|character: char| !character.is_alphanumeric())
 }
 
@@ -76,23 +78,23 @@ mod tests {
     }
 
     #[test]
-    fn a_hyphen_made_by_the_lines_end_goes() {
+    fn a_hyphen_of_a_line_break_is_removed() {
         let none = compounds(&[]);
-        assert_eq!(none.hyphen("exam-", "ple."), Some(Hyphen::Goes));
-        assert_eq!(none.hyphen("(über-", "setzt)"), Some(Hyphen::Goes));
+        assert_eq!(none.hyphen("exam-", "ple."), Some(Hyphen::Remove));
+        assert_eq!(none.hyphen("(über-", "setzt)"), Some(Hyphen::Remove));
     }
 
     #[test]
-    fn a_hyphen_of_the_word_stays() {
+    fn a_hyphen_of_a_compound_is_kept() {
         let known = compounds(&["well-known"]);
-        assert_eq!(known.hyphen("well-", "known,"), Some(Hyphen::Stays));
-        assert_eq!(known.hyphen("state-of-the-", "art"), Some(Hyphen::Stays));
-        assert_eq!(known.hyphen("Smith-", "Jones"), Some(Hyphen::Stays));
-        assert_eq!(known.hyphen("COVID-", "19"), Some(Hyphen::Stays));
+        assert_eq!(known.hyphen("well-", "known,"), Some(Hyphen::Keep));
+        assert_eq!(known.hyphen("state-of-the-", "art"), Some(Hyphen::Keep));
+        assert_eq!(known.hyphen("Smith-", "Jones"), Some(Hyphen::Keep));
+        assert_eq!(known.hyphen("COVID-", "19"), Some(Hyphen::Keep));
     }
 
     #[test]
-    fn dashes_and_options_are_no_hyphens() {
+    fn dashes_and_options_are_not_hyphens() {
         let none = compounds(&[]);
         assert_eq!(none.hyphen("-", "word"), None);
         assert_eq!(none.hyphen("--", "word"), None);

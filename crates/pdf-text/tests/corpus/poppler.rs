@@ -1,4 +1,4 @@
-//! The second witness: poppler's `pdftotext`, and how far two texts agree.
+//! Comparison with poppler's `pdftotext`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The text that poppler finds; `None` if it refuses the file.
+/// Returns the text that poppler extracts. `None` if it rejects the file.
 pub(crate) fn text(file: &Path) -> Result<Option<String>> {
     let output = Command::new("pdftotext")
         .args(["-q", "-enc", "UTF-8"])
@@ -15,15 +15,15 @@ pub(crate) fn text(file: &Path) -> Result<Option<String>> {
         .arg("-")
         .stderr(Stdio::null())
         .output()
-        .context("pdftotext cannot be run (Debian: apt-get install poppler-utils)")?;
+        .context("failed to run pdftotext (Debian: apt-get install poppler-utils)")?;
     Ok(output
         .status
         .success()
         .then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// How far the words of two texts agree, from 0 to 1: the harmonic mean of precision and recall over words that hold a letter
-/// or a digit, whatever their order. Texts without words agree.
+/// Agreement of the words of two texts, from 0 to 1: the harmonic mean of precision and recall over
+/// words with a letter or digit, ignoring their order. Two texts without words agree.
 pub(crate) fn word_f1(ours: &str, theirs: &str) -> f64 {
     let (ours, theirs) = (words(ours), words(theirs));
     let total: usize = ours.values().sum::<usize>() + theirs.values().sum::<usize>();
@@ -48,7 +48,6 @@ fn words(text: &str) -> HashMap<String, usize> {
     words
 }
 
-/// The value in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,14 +1,14 @@
-//! Whatever the child does, the parent ends with a word for it: here the child is a shell that plays every part.
+//! Tests of the parent with a misbehaving child, which is a shell script.
 
 use std::time::Duration;
 
-use pdf_text::{ExtractError, Extractor, ExtractorConfig, Limits, Refusal};
+use pdf_text::{DocumentError, ExtractError, Extractor, ExtractorConfig, Limits};
 
 use crate::pdf::document;
 use crate::{extract, extractor};
 
-/// Runs a shell script in the child's place.
-async fn with_child(script: &str, limits: Limits) -> Result<(), Refusal> {
+/// Runs a shell script as the child.
+async fn with_child(script: &str, limits: Limits) -> Result<(), DocumentError> {
     let extractor = Extractor::new(ExtractorConfig {
         program: "/bin/sh".into(),
         args: vec!["-c".into(), script.into()],
@@ -16,8 +16,8 @@ async fn with_child(script: &str, limits: Limits) -> Result<(), Refusal> {
     });
     match extractor.extract(&b"%PDF-1.7"[..], |_| ()).await {
         Ok(_) => Ok(()),
-        Err(ExtractError::Refused(refusal)) => Err(refusal),
-        Err(error) => panic!("the machinery failed: {error:?}"),
+        Err(ExtractError::Document(error)) => Err(error),
+        Err(error) => panic!("the extractor failed: {error:?}"),
     }
 }
 
@@ -28,53 +28,53 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
 }
 
 #[tokio::test]
-async fn every_end_of_the_child_has_its_refusal() {
+async fn every_exit_of_the_child_maps_to_an_error() {
     let cases = [
-        ("exit 0", Refusal::Internal),
-        ("exit 3", Refusal::Internal),
-        ("kill -XCPU $$", Refusal::TooSlow),
-        ("kill -KILL $$", Refusal::TooComplex),
-        ("kill -SEGV $$", Refusal::TooComplex),
-        ("kill -ABRT $$", Refusal::TooComplex),
-        ("kill -SYS $$", Refusal::Internal),
-        ("echo what is not an answer", Refusal::Internal),
+        ("exit 0", DocumentError::Internal),
+        ("exit 3", DocumentError::Internal),
+        ("kill -XCPU $$", DocumentError::TooSlow),
+        ("kill -KILL $$", DocumentError::TooComplex),
+        ("kill -SEGV $$", DocumentError::TooComplex),
+        ("kill -ABRT $$", DocumentError::TooComplex),
+        ("kill -SYS $$", DocumentError::Internal),
+        ("echo invalid output", DocumentError::Internal),
         (
-            r#"printf '{"line":"done"'; kill -KILL $$"#,
-            Refusal::TooComplex,
+            r#"printf '{"type":"done"'; kill -KILL $$"#,
+            DocumentError::TooComplex,
         ),
-        // After the last line nothing may come.
+        // A message after the last one is invalid.
         (
-            r#"echo '{"line":"refused","refusal":"no_text"}{"line":"refused","refusal":"no_text"}'"#,
-            Refusal::Internal,
+            r#"echo '{"type":"failed","error":"no_text"}{"type":"failed","error":"no_text"}'"#,
+            DocumentError::Internal,
         ),
         (
-            r#"echo '{"line":"refused","refusal":"no_text"}'"#,
-            Refusal::NoText,
+            r#"echo '{"type":"failed","error":"no_text"}'"#,
+            DocumentError::NoText,
         ),
-        // The first reader's word holds when the second ends the child.
+        // The error of the first reader is reported when the second ends the child.
         (
-            r#"echo '{"line":"second","refusal":{"refusal":"broken"}}'; kill -ABRT $$"#,
-            Refusal::Broken,
+            r#"echo '{"type":"fallback","error":{"error":"input"}}'; kill -ABRT $$"#,
+            DocumentError::Broken,
         ),
     ];
-    for (script, refusal) in cases {
+    for (script, error) in cases {
         assert_eq!(
             with_child(script, Limits::default()).await,
-            Err(refusal),
+            Err(error),
             "{script}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_page_whose_words_are_not_in_its_text_is_not_believed() {
+async fn a_page_whose_words_do_not_match_its_text_is_rejected() {
     let page = |words: &str| {
         format!(
-            r#"echo '{{"line":"page","number":1,"width":9,"height":9,"text":"äb","words":{words}}}'; echo '{{"line":"done","pages":1,"unreadable":[],"opinion":"first"}}'"#
+            r#"echo '{{"type":"page","number":1,"width":9,"height":9,"text":"äb","words":{words}}}'; echo '{{"type":"done","pages":1,"unreadable":[],"reader":"hayro"}}'"#
         )
     };
-    let believed = with_child(&page("[[0,2,0,0,1,1],[2,3,1,0,1,1]]"), Limits::default()).await;
-    assert_eq!(believed, Ok(()));
+    let accepted = with_child(&page("[[0,2,0,0,1,1],[2,3,1,0,1,1]]"), Limits::default()).await;
+    assert_eq!(accepted, Ok(()));
     for words in [
         "[[0,4,0,0,1,1]]",
         "[[0,1,0,0,1,1]]",
@@ -83,40 +83,43 @@ async fn a_page_whose_words_are_not_in_its_text_is_not_believed() {
         "[[0,2,-4,0,1,1]]",
         "[[0,2,0,0,null,1]]",
     ] {
-        let refused = with_child(&page(words), Limits::default()).await;
-        assert_eq!(refused, Err(Refusal::Internal), "{words}");
+        let rejected = with_child(&page(words), Limits::default()).await;
+        assert_eq!(rejected, Err(DocumentError::Internal), "{words}");
     }
 }
 
 #[tokio::test]
 async fn a_child_that_hangs_is_killed() {
-    let short = limits(|limits| limits.wall_time_max = Duration::from_millis(300));
-    // It hangs without reading, after reading, and with its output closed.
+    let short = limits(|limits| limits.wall_timeout = Duration::from_millis(300));
+    // The child hangs without reading, after reading, or with its output closed.
     for script in [
         "sleep 600",
         "cat > /dev/null; sleep 600",
         "exec >&-; sleep 600",
     ] {
-        let refused = with_child(&format!("exec 2>&-; {script}"), short.clone()).await;
-        assert_eq!(refused, Err(Refusal::TooSlow), "{script}");
+        let rejected = with_child(&format!("exec 2>&-; {script}"), short.clone()).await;
+        assert_eq!(rejected, Err(DocumentError::TooSlow), "{script}");
     }
 }
 
 #[tokio::test]
-async fn a_child_that_talks_without_end_is_killed() {
-    let short = limits(|limits| limits.output_bytes_max = 1024 * 1024);
+async fn a_child_with_endless_output_is_killed() {
+    let short = limits(|limits| limits.max_output_bytes = 1024 * 1024);
     for line in [
-        r#"{"line":"progress","read":1,"pages":9}"#.to_owned(),
+        r#"{"type":"progress","read":1,"pages":9}"#.to_owned(),
         "x".repeat(5_000),
     ] {
         let script = format!("yes '{line}'");
         assert_eq!(
             with_child(&script, short.clone()).await,
-            Err(Refusal::Internal)
+            Err(DocumentError::Internal)
         );
     }
     let one_line = "yes | tr -d '\\n'";
-    assert_eq!(with_child(one_line, short).await, Err(Refusal::Internal));
+    assert_eq!(
+        with_child(one_line, short).await,
+        Err(DocumentError::Internal)
+    );
 }
 
 #[tokio::test]
@@ -124,36 +127,36 @@ async fn the_child_has_no_environment() {
     let script = r#"
         [ -r /proc/$$/environ ] || exit 1
         grep -q . /proc/$$/environ && exit 1
-        echo '{"line":"refused","refusal":"no_text"}'
+        echo '{"type":"failed","error":"no_text"}'
     "#;
     assert_eq!(
         with_child(script, Limits::default()).await,
-        Err(Refusal::NoText)
+        Err(DocumentError::NoText)
     );
 }
 
 #[tokio::test]
-async fn a_program_that_is_missing_is_not_the_documents_fault() {
+async fn a_missing_program_is_not_a_document_error() {
     let extractor = Extractor::new(ExtractorConfig {
         program: "/nowhere/at/all".into(),
         args: Vec::new(),
         limits: Limits::default(),
     });
     let error = extractor.extract(&b""[..], |_| ()).await;
-    assert!(matches!(error, Err(ExtractError::Program(_))), "{error:?}");
+    assert!(matches!(error, Err(ExtractError::Spawn(_))), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_file_that_breaks_off_on_its_way_is_not_the_documents_fault() {
+async fn an_input_error_is_not_a_document_error() {
     let file = document(&["a page"]);
     let (half, _) = file.split_at(file.len() / 2);
-    let broken = breaking_off(half);
-    let error = extractor(Limits::default()).extract(broken, |_| ()).await;
+    let input = failing_after(half);
+    let error = extractor(Limits::default()).extract(input, |_| ()).await;
     assert!(matches!(error, Err(ExtractError::Input(_))), "{error:?}");
 }
 
-/// Yields the bytes, and then an error.
-fn breaking_off(bytes: &[u8]) -> impl tokio::io::AsyncRead + Unpin + Send {
+/// Yields the bytes and then an error.
+fn failing_after(bytes: &[u8]) -> impl tokio::io::AsyncRead + Unpin + Send {
     use tokio::io::AsyncReadExt as _;
     bytes.chain(Fails)
 }
@@ -171,15 +174,15 @@ impl tokio::io::AsyncRead for Fails {
 }
 
 #[tokio::test]
-async fn a_file_that_never_comes_is_not_waited_for() {
+async fn waiting_for_the_input_times_out() {
     let (reader, _writer) = tokio::io::duplex(16);
-    let short = limits(|limits| limits.input_time_max = Duration::from_millis(200));
+    let short = limits(|limits| limits.input_timeout = Duration::from_millis(200));
     let error = extractor(short).extract(reader, |_| ()).await;
     assert!(matches!(error, Err(ExtractError::Input(_))), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_dropped_extraction_takes_its_child_with_it() {
+async fn dropping_an_extraction_kills_its_child() {
     let folder = tempfile::tempdir().unwrap();
     let pid_file = folder.path().join("pid");
     let script = format!("echo $$ > {}; exec sleep 600", pid_file.display());
@@ -192,32 +195,32 @@ async fn a_dropped_extraction_takes_its_child_with_it() {
     running.abort();
     let stat = format!("/proc/{pid}/stat");
     until(|| {
-        // Gone, or dead and not yet waited for.
+        // The process is gone, or a zombie.
         let stat = std::fs::read_to_string(&stat).unwrap_or_default();
         (stat.is_empty() || stat.contains(") Z ")).then_some(())
     })
     .await;
 }
 
-/// What `look` gives once it gives something.
-async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+/// Polls until `poll` returns a value.
+async fn until<T>(mut poll: impl FnMut() -> Option<T>) -> T {
     const POLL: Duration = Duration::from_millis(5);
     const WAIT_MAX: Duration = Duration::from_secs(20);
     tokio::time::timeout(WAIT_MAX, async {
         loop {
-            if let Some(found) = look() {
+            if let Some(found) = poll() {
                 return found;
             }
             tokio::time::sleep(POLL).await;
         }
     })
     .await
-    .expect("it comes to pass")
+    .expect("the condition becomes true")
 }
 
 #[tokio::test]
-async fn documents_are_read_beside_each_other() {
-    let file = document(&["a page of its own"; 3]);
+async fn documents_are_read_concurrently() {
+    let file = document(&["some page"; 3]);
     let reads: Vec<_> = (0..8)
         .map(|_| {
             let file = file.clone();

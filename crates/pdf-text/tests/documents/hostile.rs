@@ -1,39 +1,40 @@
-//! Files that mean harm, and files that are none: each ends with its word, within the limits, and the parent stands.
+//! Malicious and invalid files: each ends with an expected error or its text, within the limits,
+//! and does not affect the parent.
 
 use pdf_extract::encryption::{EncryptionState, EncryptionVersion, Permissions};
 use pdf_extract::{Document, Object, StringFormat};
-use pdf_text::{Extraction, Limits, Refusal};
+use pdf_text::{DocumentError, Extraction, Limits};
 
 use crate::pdf::{Id, Pdf, document, line};
 use crate::{extract, texts};
 
-/// Limits that a test reaches in a second.
+/// Limits that a test reaches within a second.
 fn tight() -> Limits {
     Limits {
-        memory_bytes_max: 512 * 1024 * 1024,
-        cpu_seconds_max: 2,
+        max_memory_bytes: 512 * 1024 * 1024,
+        max_cpu_seconds: 2,
         ..Limits::default()
     }
 }
 
-async fn read(file: &[u8]) -> Result<Extraction, Refusal> {
+async fn read(file: &[u8]) -> Result<Extraction, DocumentError> {
     extract(tight(), file).await
 }
 
-/// A page's text if the file passes.
-async fn text(file: &[u8]) -> Result<String, Refusal> {
+/// Returns the text of the first page.
+async fn text(file: &[u8]) -> Result<String, DocumentError> {
     Ok(texts(&read(file).await?).join("|"))
 }
 
 fn deflate(bytes: &[u8]) -> Vec<u8> {
     let mut stream = pdf_extract::Stream::new(pdf_extract::Dictionary::new(), bytes.to_vec());
-    stream.compress().expect("it can be compressed");
+    stream.compress().expect("the stream can be compressed");
     stream.content
 }
 
 #[tokio::test]
-async fn what_is_no_pdf_is_told_so() {
-    assert_eq!(read(b"").await, Err(Refusal::Empty));
+async fn a_file_that_is_not_a_pdf_is_reported_as_such() {
+    assert_eq!(read(b"").await, Err(DocumentError::Empty));
     for file in [
         &b"Dear Sir or Madam, this is a letter and no PDF."[..],
         b"<!doctype html><html><body>404</body></html>",
@@ -41,24 +42,24 @@ async fn what_is_no_pdf_is_told_so() {
         b"PK\x03\x04 a document of another program",
         &vec![0; 100_000],
     ] {
-        assert_eq!(read(file).await, Err(Refusal::NotPdf));
+        assert_eq!(read(file).await, Err(DocumentError::NotPdf));
     }
 }
 
 #[tokio::test]
-async fn a_file_that_breaks_off_is_broken_or_read_as_far_as_it_goes() {
+async fn a_truncated_file_is_broken_or_partially_read() {
     let pages: Vec<String> = (0..20).map(|page| format!("This is page {page}")).collect();
     let pages: Vec<&str> = pages.iter().map(String::as_str).collect();
     let file = document(&pages);
     let (head, _) = file.split_at(20);
-    assert_eq!(read(head).await, Err(Refusal::Broken));
+    assert_eq!(read(head).await, Err(DocumentError::Broken));
     for share in [30, 60, 90, 99] {
         let (head, _) = file.split_at(file.len() * share / 100);
         match text(head).await {
             Ok(text) => assert!(text.contains("This is page"), "{text}"),
-            Err(refusal) => assert!(
-                matches!(refusal, Refusal::Broken | Refusal::Empty),
-                "{share} %: {refusal:?}"
+            Err(error) => assert!(
+                matches!(error, DocumentError::Broken | DocumentError::Empty),
+                "{share} %: {error:?}"
             ),
         }
     }
@@ -77,7 +78,7 @@ async fn a_broken_cross_reference_table_is_repaired() {
 }
 
 #[tokio::test]
-async fn a_password_is_asked_for_only_where_one_is_needed() {
+async fn only_a_file_with_a_user_password_is_encrypted() {
     let encrypted = |user_password: &str| {
         let mut document = Document::load_mem(&document(&["behind a lock"])).unwrap();
         let id = Object::String(vec![7; 16], StringFormat::Hexadecimal);
@@ -97,7 +98,10 @@ async fn a_password_is_asked_for_only_where_one_is_needed() {
         document.save_to(&mut bytes).unwrap();
         bytes
     };
-    assert_eq!(read(&encrypted("secret")).await, Err(Refusal::Encrypted));
+    assert_eq!(
+        read(&encrypted("secret")).await,
+        Err(DocumentError::Encrypted)
+    );
     assert_eq!(text(&encrypted("")).await, Ok("behind a lock".into()));
 }
 
@@ -121,20 +125,23 @@ async fn a_scan_has_no_text() {
             .collect();
         pdf.finish(&pages)
     };
-    assert_eq!(read(&scan("")).await, Err(Refusal::NoText));
+    assert_eq!(read(&scan("")).await, Err(DocumentError::NoText));
     assert_eq!(
         read(&scan("Scanned by Example, page #")).await,
-        Err(Refusal::NoText)
+        Err(DocumentError::NoText)
     );
 }
 
 #[tokio::test]
 async fn a_file_without_pages_is_empty() {
-    assert_eq!(read(&Pdf::default().finish(&[])).await, Err(Refusal::Empty));
+    assert_eq!(
+        read(&Pdf::default().finish(&[])).await,
+        Err(DocumentError::Empty)
+    );
 }
 
 #[tokio::test]
-async fn limits_are_named_in_the_refusal() {
+async fn errors_contain_the_exceeded_limit() {
     let file = document(&["one", "two", "three"]);
     let with = |change: fn(&mut Limits)| {
         let mut limits = tight();
@@ -142,24 +149,24 @@ async fn limits_are_named_in_the_refusal() {
         limits
     };
     assert_eq!(
-        extract(with(|limits| limits.pages_max = 2), &file).await,
-        Err(Refusal::TooManyPages {
+        extract(with(|limits| limits.max_pages = 2), &file).await,
+        Err(DocumentError::TooManyPages {
             pages: 3,
-            pages_max: 2
+            max_pages: 2
         })
     );
     assert_eq!(
-        extract(with(|limits| limits.text_bytes_max = 10), &file).await,
-        Err(Refusal::TooMuchText { bytes_max: 10 })
+        extract(with(|limits| limits.max_text_bytes = 10), &file).await,
+        Err(DocumentError::TooMuchText { max_bytes: 10 })
     );
     assert_eq!(
-        extract(with(|limits| limits.input_bytes_max = 500), &file).await,
-        Err(Refusal::TooLarge { bytes_max: 500 })
+        extract(with(|limits| limits.max_input_bytes = 500), &file).await,
+        Err(DocumentError::TooLarge { max_bytes: 500 })
     );
 }
 
 #[tokio::test]
-async fn a_form_that_draws_itself_is_drawn_so_often_and_no_more() {
+async fn a_recursive_form_is_read() {
     let mut pdf = Pdf::default();
     let itself = pdf.next();
     let form = pdf.stream(
@@ -175,8 +182,8 @@ async fn a_form_that_draws_itself_is_drawn_so_often_and_no_more() {
     assert_eq!(text(&pdf.finish(&[page])).await, Ok("survives".into()));
 }
 
-/// Each form draws the one below it ten times; the lowest writes a line.
-fn laughs(depth: usize, lowest: &str) -> Vec<u8> {
+/// Each form draws the next lower one ten times; the lowest draws `lowest`.
+fn billion_laughs(depth: usize, lowest: &str) -> Vec<u8> {
     let mut pdf = Pdf::default();
     let font = pdf.helvetica();
     let mut form = pdf.stream(
@@ -194,29 +201,34 @@ fn laughs(depth: usize, lowest: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_billion_forms_take_too_long() {
-    assert_eq!(read(&laughs(9, "0 0 m")).await, Err(Refusal::TooSlow));
+async fn a_billion_empty_forms_take_too_long() {
+    assert_eq!(
+        read(&billion_laughs(9, "0 0 m")).await,
+        Err(DocumentError::TooSlow)
+    );
 }
 
 #[tokio::test]
-async fn a_billion_lines_are_too_much() {
-    let refused = read(&laughs(
+async fn a_billion_lines_of_text_exceed_a_limit() {
+    let error = read(&billion_laughs(
         9,
         &line(72.0, 700.0, 12.0, &"laugh and ".repeat(400)),
     ))
     .await;
     assert!(
         matches!(
-            refused,
-            Err(Refusal::TooSlow | Refusal::TooComplex | Refusal::TooMuchText { .. })
+            error,
+            Err(DocumentError::TooSlow
+                | DocumentError::TooComplex
+                | DocumentError::TooMuchText { .. })
         ),
-        "{refused:?}"
+        "{error:?}"
     );
 }
 
 #[tokio::test]
-async fn a_stream_that_unpacks_to_gigabytes_is_too_complex() {
-    // 4 GB of spaces, deflated twice, are some kilobytes.
+async fn a_decompression_bomb_is_too_complex() {
+    // 4 GB of spaces, compressed twice, fit in a few kilobytes.
     let once: Vec<u8> = deflate(&vec![b' '; 32 * 1024 * 1024]).repeat(1);
     let bomb = deflate(&once);
     let mut pdf = Pdf::default();
@@ -227,11 +239,14 @@ async fn a_stream_that_unpacks_to_gigabytes_is_too_complex() {
     let page = pdf.object(format!(
         "<< /Type /Page /MediaBox [0 0 600 800] /Contents [{parts}] >>"
     ));
-    assert_eq!(read(&pdf.finish(&[page])).await, Err(Refusal::TooComplex));
+    assert_eq!(
+        read(&pdf.finish(&[page])).await,
+        Err(DocumentError::TooComplex)
+    );
 }
 
 #[tokio::test]
-async fn a_character_map_of_four_billion_characters_does_no_harm() {
+async fn a_character_map_with_four_billion_characters_is_harmless() {
     let map = b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def\n\
         1 begincodespacerange <00000000> <ffffffff> endcodespacerange\n\
         2 beginbfrange <0000> <ffffffff> <0041> <00000000> <ffffffff> <00410042> endbfrange\n\
@@ -253,18 +268,18 @@ async fn a_character_map_of_four_billion_characters_does_no_harm() {
     assert!(
         matches!(
             outcome,
-            Ok(_) | Err(Refusal::TooComplex | Refusal::TooSlow | Refusal::NoText)
+            Ok(_) | Err(DocumentError::TooComplex | DocumentError::TooSlow | DocumentError::NoText)
         ),
         "{outcome:?}"
     );
 }
 
 #[tokio::test]
-async fn deep_nesting_does_no_harm() {
+async fn deep_nesting_is_harmless() {
     for (open, close) in [("[", "]"), ("<< /A ", " >>"), ("(", ")")] {
         for depth in [1_000, 1_000_000] {
             let nested = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-            // In an object that the page needs, and in its content.
+            // Both in an object that the page needs and in its content.
             let mut pdf = Pdf::default();
             let deep = pdf.object(&nested);
             let page = pdf.page(
@@ -277,10 +292,10 @@ async fn deep_nesting_does_no_harm() {
                 matches!(&outcome, Ok(text) if text.contains("above"))
                     || matches!(
                         outcome,
-                        Err(Refusal::TooComplex
-                            | Refusal::TooSlow
-                            | Refusal::Broken
-                            | Refusal::Empty)
+                        Err(DocumentError::TooComplex
+                            | DocumentError::TooSlow
+                            | DocumentError::Broken
+                            | DocumentError::Empty)
                     ),
                 "{open} {depth}: {outcome:?}"
             );
@@ -289,7 +304,7 @@ async fn deep_nesting_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_chain_of_cross_references_without_end_ends() {
+async fn endless_cross_references_are_harmless() {
     let file = document(&["found all the same"]);
     let text_of = String::from_utf8_lossy(&file).into_owned();
     let start: usize = text_of
@@ -298,7 +313,7 @@ async fn a_chain_of_cross_references_without_end_ends() {
         .and_then(|rest| rest.lines().next())
         .and_then(|number| number.parse().ok())
         .unwrap();
-    // Its own predecessor, and a predecessor beyond the file.
+    // The table is its own predecessor, or its predecessor is beyond the end of the file.
     for previous in [start, 1 << 40] {
         let at = file
             .windows(9)
@@ -313,7 +328,7 @@ async fn a_chain_of_cross_references_without_end_ends() {
 }
 
 #[tokio::test]
-async fn a_page_tree_that_runs_in_circles_ends() {
+async fn a_cyclic_page_tree_is_harmless() {
     let mut pdf = Pdf::default();
     let page = pdf.page(&line(72.0, 700.0, 12.0, "once"), "", "");
     let tree = pdf.next();
@@ -325,23 +340,23 @@ async fn a_page_tree_that_runs_in_circles_ends() {
 }
 
 #[tokio::test]
-async fn a_file_with_a_hundred_thousand_pages_is_refused_by_their_count() {
+async fn a_file_with_a_hundred_thousand_pages_has_too_many_pages() {
     let mut pdf = Pdf::default();
     let direct = "<< /Type /Page /MediaBox [0 0 9 9] >> ".repeat(100_000);
     let tree = pdf.object(format!("<< /Type /Pages /Count 1 /Kids [{direct}] >>"));
     let root = pdf.object(format!("<< /Type /Catalog /Pages {tree} >>"));
-    let refused = read(&pdf.bytes(root, "")).await;
+    let error = read(&pdf.bytes(root, "")).await;
     assert_eq!(
-        refused,
-        Err(Refusal::TooManyPages {
+        error,
+        Err(DocumentError::TooManyPages {
             pages: 100_000,
-            pages_max: 5_000
+            max_pages: 5_000
         })
     );
 }
 
 #[tokio::test]
-async fn pages_of_impossible_size_are_read_as_usual_ones() {
+async fn pages_with_an_invalid_size_get_the_default_size() {
     for media in [
         "[0 0 1000000000000000000000000000000 1000000000000000000000000000000]",
         "[0 0 0 0]",
@@ -357,21 +372,21 @@ async fn pages_of_impossible_size_are_read_as_usual_ones() {
             &format!("/MediaBox {media}"),
         );
         let outcome = read(&pdf.finish(&[page])).await;
-        let sound = match &outcome {
+        let is_default = match &outcome {
             Ok(extraction) => extraction.pages.iter().all(|page| {
                 page.width.is_finite()
                     && page.width >= 1.0
                     && page.height.is_finite()
                     && page.height >= 1.0
             }),
-            Err(refusal) => *refusal == Refusal::NoText, // the line lies beyond the page
+            Err(error) => *error == DocumentError::NoText, // the line lies beyond the page
         };
-        assert!(sound, "{media}: {outcome:?}");
+        assert!(is_default, "{media}: {outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn scripts_attachments_and_actions_are_left_alone() {
+async fn scripts_attachments_and_actions_are_ignored() {
     let mut pdf = Pdf::default();
     let script = pdf.object("<< /S /JavaScript /JS (app.launchURL\\('http://127.0.0.1/'\\);) >>");
     let file = pdf.stream("/Type /EmbeddedFile", b"attached words");
@@ -394,7 +409,7 @@ async fn scripts_attachments_and_actions_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_read_is_named_and_the_others_pass() {
+async fn an_unreadable_page_is_listed_and_the_others_are_read() {
     let mut pdf = Pdf::default();
     let first = pdf.page(&line(72.0, 700.0, 12.0, "the first"), "", "");
     let garbage = pdf.stream("/Filter /FlateDecode", &b"garbage ".repeat(20));
@@ -415,7 +430,7 @@ async fn a_page_that_cannot_be_read_is_named_and_the_others_pass() {
 }
 
 #[tokio::test]
-async fn text_hidden_in_characters_that_nobody_sees_is_dropped() {
+async fn text_hidden_in_invisible_characters_is_removed() {
     let mut pdf = Pdf::default();
     let map = pdf.stream(
         "",

@@ -1,19 +1,15 @@
-//! Documents from end to end: through the confined child, as the app reads them.
+//! End-to-end tests through the sandboxed child, as the app extracts documents.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod child;
 mod hostile;
 mod pdf;
 mod text;
 
-use pdf_text::{ExtractError, Extraction, Extractor, ExtractorConfig, Limits, Refusal};
+use pdf_text::{DocumentError, ExtractError, Extraction, Extractor, ExtractorConfig, Limits};
 
-/// An extractor whose child is this crate's own program.
+/// Returns an extractor that runs this crate's program as its child.
 fn extractor(limits: Limits) -> Extractor {
     Extractor::new(ExtractorConfig {
         program: env!("CARGO_BIN_EXE_pdf-text").into(),
@@ -22,16 +18,15 @@ fn extractor(limits: Limits) -> Extractor {
     })
 }
 
-/// Reads a file as the app does.
-async fn extract(limits: Limits, file: &[u8]) -> Result<Extraction, Refusal> {
+async fn extract(limits: Limits, file: &[u8]) -> Result<Extraction, DocumentError> {
     match extractor(limits).extract(file, |_| ()).await {
         Ok(extraction) => Ok(extraction),
-        Err(ExtractError::Refused(refusal)) => Err(refusal),
-        Err(error) => panic!("the machinery failed: {error:?}"),
+        Err(ExtractError::Document(error)) => Err(error),
+        Err(error) => panic!("the extractor failed: {error:?}"),
     }
 }
 
-/// The texts of the pages.
+/// Returns the texts of the pages.
 fn texts(extraction: &Extraction) -> Vec<&str> {
     extraction
         .pages

@@ -1,14 +1,14 @@
-//! Writes PDF files for tests: well-formed ones, and ones that are wrong in exactly the way that a test wants.
+//! Builds PDF files for tests: valid ones and ones with specific errors.
 
 use std::fmt::Write as _;
 
-/// A file in the making: objects by number, written out with a cross-reference table.
+/// Builder of a PDF file with numbered objects and a cross-reference table.
 #[derive(Default)]
 pub(crate) struct Pdf {
     objects: Vec<Vec<u8>>,
 }
 
-/// The number of an object, which prints as a reference to it.
+/// Object number. It displays as a reference to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id(usize);
 
@@ -19,18 +19,17 @@ impl std::fmt::Display for Id {
 }
 
 impl Pdf {
-    /// The number that the next object gets: for objects that name themselves.
+    /// Returns the number of the next object, for objects that refer to themselves.
     pub(crate) fn next(&self) -> Id {
         Id(self.objects.len() + 1)
     }
 
-    /// Adds an object.
     pub(crate) fn object(&mut self, body: impl AsRef<[u8]>) -> Id {
         self.objects.push(body.as_ref().to_vec());
         Id(self.objects.len())
     }
 
-    /// Adds a stream with these entries of its dictionary besides `Length`.
+    /// Adds a stream. `entries` are added to its dictionary besides `Length`.
     pub(crate) fn stream(&mut self, entries: &str, content: &[u8]) -> Id {
         let mut body = format!("<< {entries} /Length {} >>\nstream\n", content.len()).into_bytes();
         body.extend_from_slice(content);
@@ -38,14 +37,14 @@ impl Pdf {
         self.object(body)
     }
 
-    /// Helvetica, which needs no font file.
+    /// Adds Helvetica, which needs no font file.
     pub(crate) fn helvetica(&mut self) -> Id {
         self.object(
             "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
         )
     }
 
-    /// Adds a page with this content, which knows the font as `/F`; `entries` come on top (and win).
+    /// Adds a page whose font is `/F`. `entries` are added to its dictionary and take precedence.
     pub(crate) fn page(&mut self, content: &str, resources: &str, entries: &str) -> Id {
         let font = self.helvetica();
         let content = self.stream("", content.as_bytes());
@@ -59,12 +58,12 @@ impl Pdf {
         ))
     }
 
-    /// The whole file, with these pages.
+    /// Returns a file with these pages.
     pub(crate) fn finish(self, pages: &[Id]) -> Vec<u8> {
         self.finish_with(pages, "")
     }
 
-    /// The whole file, with these pages and these entries in its catalog.
+    /// Returns a file with these pages and additional entries in its catalog.
     pub(crate) fn finish_with(mut self, pages: &[Id], catalog: &str) -> Vec<u8> {
         let mut kids = String::new();
         for page in pages {
@@ -78,7 +77,7 @@ impl Pdf {
         self.bytes(root, "")
     }
 
-    /// The whole file, with this catalog and these entries in its trailer.
+    /// Returns a file with this catalog and additional entries in its trailer.
     pub(crate) fn bytes(self, root: Id, trailer: &str) -> Vec<u8> {
         let mut bytes = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n".to_vec();
         let mut table = String::from("0000000000 65535 f \n");
@@ -100,7 +99,7 @@ impl Pdf {
     }
 }
 
-/// Content that shows a line of text at a place (from the lower left) in a size.
+/// Returns content that draws a line of text at a position (from the lower left) in a font size.
 pub(crate) fn line(x: f64, y: f64, size: f64, text: &str) -> String {
     let text = text
         .replace('\\', "\\\\")
@@ -109,7 +108,7 @@ pub(crate) fn line(x: f64, y: f64, size: f64, text: &str) -> String {
     format!("BT /F {size} Tf {x} {y} Td ({text}) Tj ET\n")
 }
 
-/// A file with one line of text on each page.
+/// Returns a file with one line of text on each page.
 pub(crate) fn document(pages: &[&str]) -> Vec<u8> {
     let mut pdf = Pdf::default();
     let pages: Vec<Id> = pages

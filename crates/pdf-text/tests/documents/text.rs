@@ -1,4 +1,4 @@
-//! What a reader gets: words with their places, lines in order, clean text.
+//! Extracted text: words with positions, lines in order, clean text.
 
 use std::fmt::Write as _;
 
@@ -10,15 +10,15 @@ use crate::{extract, extractor, texts};
 async fn read(file: &[u8]) -> Extraction {
     extract(Limits::default(), file)
         .await
-        .expect("the document is fine")
+        .expect("the document can be read")
 }
 
-/// A document of one page.
+/// Extracts a document with one page.
 async fn page(content: &str, entries: &str) -> Page {
     let mut pdf = Pdf::default();
     let page = pdf.page(content, "", entries);
     let mut extraction = read(&pdf.finish(&[page])).await;
-    extraction.pages.pop().expect("there is a page")
+    extraction.pages.pop().expect("the document has a page")
 }
 
 fn word<'a>(page: &'a Page, text: &str) -> &'a Word {
@@ -41,7 +41,7 @@ fn assert_near(word: &Word, x: f32, y: f32, width: f32, height: f32) {
 }
 
 #[tokio::test]
-async fn a_word_knows_where_it_stands_on_the_page() {
+async fn words_have_their_position_on_the_page() {
     let page = page(&line(72.0, 700.0, 12.0, "Hello placed world"), "").await;
     assert_eq!((page.number, page.width, page.height), (1, 600.0, 800.0));
     assert_eq!(page.text, "Hello placed world");
@@ -51,14 +51,14 @@ async fn a_word_knows_where_it_stands_on_the_page() {
 }
 
 #[tokio::test]
-async fn places_follow_the_pages_rotation() {
+async fn positions_follow_the_rotation_of_the_page() {
     let page = page(&line(72.0, 700.0, 12.0, "Hello"), "/Rotate 90").await;
     assert_eq!((page.width, page.height), (800.0, 600.0));
     assert_near(word(&page, "Hello"), 697.4, 72.0, 12.0, 27.3);
 }
 
 #[tokio::test]
-async fn places_are_within_the_crop_box() {
+async fn positions_are_relative_to_the_crop_box() {
     let page = page(
         &format!(
             "{}{}",
@@ -69,12 +69,12 @@ async fn places_are_within_the_crop_box() {
     )
     .await;
     assert_eq!((page.width, page.height), (400.0, 650.0));
-    assert_eq!(page.text, "Hello", "what nobody sees is not text");
+    assert_eq!(page.text, "Hello", "invisible text is ignored");
     assert_near(word(&page, "Hello"), 50.0, 40.6, 27.3, 12.0);
 }
 
 #[tokio::test]
-async fn a_forms_text_stands_where_the_form_is_drawn() {
+async fn the_text_of_a_form_is_where_the_form_is_drawn() {
     let mut pdf = Pdf::default();
     let font = pdf.helvetica();
     let form = pdf.stream(
@@ -105,7 +105,7 @@ async fn a_forms_text_stands_where_the_form_is_drawn() {
 }
 
 #[tokio::test]
-async fn a_word_broken_by_the_lines_end_is_one_word_with_two_places() {
+async fn a_word_broken_at_the_end_of_a_line_is_one_word_with_two_positions() {
     let page = page(
         &[
             line(
@@ -140,7 +140,7 @@ async fn a_word_broken_by_the_lines_end_is_one_word_with_two_places() {
 }
 
 #[tokio::test]
-async fn paragraphs_are_parted_and_short_lines_keep_their_breaks() {
+async fn paragraphs_are_separated_and_short_lines_keep_their_breaks() {
     let page = page(
         &[
             line(72.0, 740.0, 18.0, "A heading"),
@@ -240,7 +240,7 @@ async fn headers_and_page_numbers_do_not_interrupt_the_text() {
 }
 
 #[tokio::test]
-async fn pages_that_hold_only_one_line_each_keep_it() {
+async fn pages_with_a_single_line_keep_it() {
     let extraction = read(&document(&["Potato 1", "Potato 2", "Potato 3", "Potato 4"])).await;
     assert_eq!(
         texts(&extraction),
@@ -249,7 +249,7 @@ async fn pages_that_hold_only_one_line_each_keep_it() {
 }
 
 #[tokio::test]
-async fn dots_that_lead_to_a_page_number_go() {
+async fn dot_leaders_are_removed() {
     let page = page(
         &[
             line(
@@ -287,7 +287,7 @@ async fn letters_drawn_twice_are_read_once() {
 }
 
 #[tokio::test]
-async fn words_spaced_out_letter_by_letter_are_words() {
+async fn letter_spaced_words_are_words() {
     let page = page(
         "BT /F 12 Tf 2.2 Tc 72 700 Td (North) Tj 8 0 Td 45 0 Td (Street) Tj ET",
         "",
@@ -301,7 +301,7 @@ async fn every_word_is_in_the_text_and_on_the_page() {
     let mut content = String::new();
     for step in 0..40 {
         let step = f64::from(step);
-        // Some of it runs over each of the edges, some is turned, some is tiny.
+        // Some text crosses an edge of the page, some is rotated, some is tiny.
         let _ = writeln!(
             content,
             "BT /F {} Tf {} {} {} {} {} {} Tm (turned words \\(and marks\\)) Tj ET",
@@ -320,7 +320,7 @@ async fn every_word_is_in_the_text_and_on_the_page() {
     for word in &page.words {
         assert!(
             word.range().start >= end,
-            "words stand in the order of the text"
+            "words are in the order of the text"
         );
         end = word.range().end;
         assert!(
@@ -343,24 +343,24 @@ async fn every_word_is_in_the_text_and_on_the_page() {
         .collect();
     assert!(
         between.chars().all(char::is_whitespace),
-        "{between:?} belongs to no word"
+        "{between:?} is not part of a word"
     );
 }
 
 #[tokio::test]
-async fn progress_is_told_from_the_first_page_to_the_last() {
+async fn progress_is_reported_from_the_first_page_to_the_last() {
     let file = document(&["one line of text on each page"; 70]);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     extractor(Limits::default())
-        .extract(file.as_slice(), |progress| told.push(progress))
+        .extract(file.as_slice(), |progress| reported.push(progress))
         .await
         .unwrap();
     let of = |read| Progress { read, pages: 70 };
-    assert_eq!(told, [of(0), of(32), of(64), of(70)]);
+    assert_eq!(reported, [of(0), of(32), of(64), of(70)]);
 }
 
 #[tokio::test]
-async fn values_of_a_form_are_read_whether_the_file_draws_them_or_not() {
+async fn form_values_are_read_whether_or_not_the_file_draws_them() {
     let mut pdf = Pdf::default();
     let font = pdf.helvetica();
     let drawn = pdf.stream(

@@ -1,18 +1,22 @@
-//! Where a chunk stands on its pages: its words' places, joined line by line.
+//! Computes the position of a chunk: the positions of its words, joined line by line.
 
 use std::ops::Range;
 
-use super::joined::Joined;
-use super::{Bounds, PlacedWord};
+use super::document_text::DocumentText;
+use super::{Bounds, PositionedWord};
 
-/// The most boxes of a chunk. Lines of a chunk are a few dozen; a file whose every word stands on a line of its own is marked in part.
+/// Maximum number of boxes of a chunk. A chunk has a few dozen lines. A file with every word on its
+/// own line is highlighted partially.
 pub const MAX_BOXES: usize = 256;
 
-pub(super) fn boxes(joined: &Joined<'_>, range: &Range<usize>) -> Vec<Bounds> {
+pub(super) fn boxes(document: &DocumentText<'_>, range: &Range<usize>) -> Vec<Bounds> {
     let mut boxes: Vec<Bounds> = Vec::new();
-    for (place, page) in joined.pages_of(range) {
-        let from = range.start.saturating_sub(place.start);
-        let to = range.end.min(place.end).saturating_sub(place.start);
+    for (range_of_page, page) in document.pages_of(range) {
+        let from = range.start.saturating_sub(range_of_page.start);
+        let to = range
+            .end
+            .min(range_of_page.end)
+            .saturating_sub(range_of_page.start);
         let first = page.words.partition_point(|word| word.range.end <= from);
         let words = page.words[first..]
             .iter()
@@ -41,7 +45,7 @@ pub(super) fn boxes(joined: &Joined<'_>, range: &Range<usize>) -> Vec<Bounds> {
     boxes
 }
 
-fn is_drawn(word: &PlacedWord) -> bool {
+fn is_drawn(word: &PositionedWord) -> bool {
     [word.x, word.y, word.width, word.height]
         .iter()
         .all(|length| length.is_finite())
@@ -49,15 +53,15 @@ fn is_drawn(word: &PlacedWord) -> bool {
         && word.height > 0.0
 }
 
-/// A word goes on with a line if they share half the height of the lower one, and it stands not far from where the line ends: columns side by
-/// side are lines of their own.
-fn is_on_line(line: &Bounds, word: &PlacedWord) -> bool {
+/// Whether a word is on the line: they overlap vertically by half the height of the lower one, and
+/// the gap between them is small, so that adjacent columns have separate lines.
+fn is_on_line(line: &Bounds, word: &PositionedWord) -> bool {
     let shared = (line.y + line.height).min(word.y + word.height) - line.y.max(word.y);
     let gap = (word.x - (line.x + line.width)).max(line.x - (word.x + word.width));
     shared >= line.height.min(word.height) / 2.0 && gap <= 3.0 * line.height.max(word.height)
 }
 
-fn extend(line: &mut Bounds, word: &PlacedWord) {
+fn extend(line: &mut Bounds, word: &PositionedWord) {
     let right = (line.x + line.width).max(word.x + word.width);
     let bottom = (line.y + line.height).max(word.y + word.height);
     line.x = line.x.min(word.x);

@@ -1,7 +1,9 @@
-//! A page, cut by meaning into stretches that hold a number of tokens at most.
+//! Splits a page by meaning into segments with a maximum number of tokens.
 //!
-//! `text-splitter` decides where. It looks at all that is left for every stretch, which takes the square of the page's length, so of a long page it is shown a
-//! window at a time; what it cuts near a window's end, where it cannot see how a paragraph goes on, is cut again in the next.
+//! `text-splitter` decides where to split. It scans the remaining text for each segment, which is
+//! quadratic in the length of the page. A long page is therefore split in windows, and segments
+//! near the end of a window, where the rest of the paragraph is not visible, are split again in the
+//! next one.
 
 use std::ops::Range;
 
@@ -9,11 +11,12 @@ use text_splitter::{ChunkConfig, ChunkSizer, TextSplitter};
 
 use crate::Tokens;
 
-/// How much of the text the splitter sees at a time: some forty stretches.
+/// Size of a window: some forty segments.
 const WINDOW_BYTES: usize = 32 * 1024;
-/// What it cuts so close to the window's end is not taken.
+/// Segments this close to the end of a window are discarded.
 const MARGIN_BYTES: usize = 4 * 1024;
-/// So long without a gap is no language: it is cut wherever it is full, without looking for words.
+/// Length of a run without gaps that is not treated as natural language. It is split wherever a
+/// segment is full, without looking for words.
 const UNBROKEN_BYTES: usize = 4 * 1024;
 
 struct Sizer<'tokens> {
@@ -27,7 +30,8 @@ impl ChunkSizer for Sizer<'_> {
     }
 }
 
-/// The stretches of a page, by their bytes in the text: in order and apart from each other, and together all that is not white space.
+/// Returns the byte ranges of the segments of a page, in order and without overlap. Together they
+/// contain all text except white space.
 pub(super) fn split(
     text: &str,
     page: Range<usize>,
@@ -37,11 +41,11 @@ pub(super) fn split(
     let text = &text[..page.end];
     let sizer = Sizer {
         tokens,
-        // The splitter asks whether something is a quarter too large.
+        // The splitter checks whether a text exceeds the limit by a quarter.
         limit: max_tokens + max_tokens / 2,
     };
     let splitter = TextSplitter::new(ChunkConfig::new(max_tokens).with_sizer(sizer));
-    let mut stretches = Vec::new();
+    let mut segments = Vec::new();
     let mut cursor = page.start;
     while let Some(start) = after_white_space(text, cursor) {
         let end = text.floor_char_boundary(start + WINDOW_BYTES);
@@ -49,22 +53,22 @@ pub(super) fn split(
         cursor = end;
         if let Some(unbroken) = unbroken(window) {
             cursor = start + fill(unbroken, max_tokens, tokens);
-            stretches.push(start..cursor);
+            segments.push(start..cursor);
             continue;
         }
         let is_last = end == text.len();
         let mut taken = false;
-        for (offset, stretch) in splitter.chunk_indices(window) {
-            let stretch = start + offset..start + offset + stretch.len();
-            if taken && !is_last && stretch.end + MARGIN_BYTES > end {
+        for (offset, segment) in splitter.chunk_indices(window) {
+            let segment = start + offset..start + offset + segment.len();
+            if taken && !is_last && segment.end + MARGIN_BYTES > end {
                 break;
             }
             taken = true;
-            cursor = stretch.end;
-            stretches.push(stretch);
+            cursor = segment.end;
+            segments.push(segment);
         }
     }
-    stretches
+    segments
 }
 
 fn after_white_space(text: &str, from: usize) -> Option<usize> {
@@ -73,20 +77,20 @@ fn after_white_space(text: &str, from: usize) -> Option<usize> {
     (!trimmed.is_empty()).then(|| text.len() - trimmed.len())
 }
 
-/// The beginning of the window, if it is one long run of characters without any gap.
+/// Returns the start of the window if it is one long run of characters without a gap.
 fn unbroken(window: &str) -> Option<&str> {
-    let beginning = &window[..window.floor_char_boundary(UNBROKEN_BYTES)];
-    (beginning.len() + 4 > UNBROKEN_BYTES
-        && !beginning.contains(|character: char| {
+    let start_of_window = &window[..window.floor_char_boundary(UNBROKEN_BYTES)];
+    (start_of_window.len() + 4 > UNBROKEN_BYTES
+        && !start_of_window.contains(|character: char| {
             character.is_whitespace() || matches!(character, '。' | '、' | '，' | '．' | '・')
         }))
-    .then_some(beginning)
+    .then_some(start_of_window)
 }
 
-/// How many bytes of the text make at most so many tokens: nearly as many as there can be.
+/// Returns how many bytes of the text have at most `max_tokens` tokens, close to the maximum.
 fn fill(text: &str, max_tokens: usize, tokens: &Tokens) -> usize {
     let (mut fits, mut too_many) = (0, text.len() + 1);
-    // A token has some three bytes in most runs of this kind.
+    // In most runs of this kind, a token has about three bytes.
     let mut candidate = text.floor_char_boundary(max_tokens * 3);
     while candidate > fits {
         if tokens.count(&text[..candidate]) <= max_tokens {
@@ -94,7 +98,7 @@ fn fill(text: &str, max_tokens: usize, tokens: &Tokens) -> usize {
         } else {
             too_many = candidate;
         }
-        // Near enough: a sixteenth of it is left unused at most.
+        // Close enough: at most a sixteenth of the segment remains unused.
         if fits > 0 && too_many - fits <= fits / 16 {
             break;
         }

@@ -1,15 +1,16 @@
-//! The pieces of a text within which `cl100k_base` merges bytes, cut by hand as this pattern cuts them:
+//! Splits a text into the pieces within which `cl100k_base` merges bytes, according to this
+//! pattern:
 //!
 //! ```text
 //! '(?i:[sdmt]|ll|ve|re) | [^\r\n\p{L}\p{N}]?\p{L}+ | \p{N}{1,3} | ?[^\s\p{L}\p{N}]+[\r\n]* | \s+$ | \s*[\r\n] | \s+(?!\S) | \s
 //! ```
 //!
-//! A general engine with look-ahead is what counting would otherwise spend nearly all of its time in, and has a limit of its own to
-//! how far it looks.
+//! With a general regex engine with look-ahead, counting would spend nearly all of its time in the
+//! engine, which also limits how far it looks ahead.
 
 use unicode_normalization::char::is_combining_mark;
 
-/// The pieces of a text, in order. Joined they are the text.
+/// Returns the pieces of a text in order. Concatenated they are the text.
 pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -48,7 +49,8 @@ fn class(character: char) -> Class {
     }
 }
 
-/// Signs that are alphabetic to the standard and yet no letters: letters in circles and squares.
+/// Symbols that Unicode classifies as alphabetic but that are not letters: letters in circles and
+/// squares.
 fn is_circled(character: char) -> bool {
     matches!(
         character,
@@ -56,7 +58,7 @@ fn is_circled(character: char) -> bool {
     )
 }
 
-/// How many bytes the first piece has. It is never empty.
+/// Returns the size of the first piece in bytes. It is never 0.
 fn first_piece(text: &str, first: char) -> usize {
     if first == '\''
         && let Some(bytes) = contraction(text)
@@ -84,7 +86,7 @@ fn first_piece(text: &str, first: char) -> usize {
         }
     }
     if first_class == Class::Other {
-        return signs(text);
+        return symbols(text);
     }
     if first == ' '
         && after_first
@@ -92,25 +94,25 @@ fn first_piece(text: &str, first: char) -> usize {
             .next()
             .is_some_and(|next| class(next) == Class::Other)
     {
-        return 1 + signs(after_first);
+        return 1 + symbols(after_first);
     }
     white_space(text)
 }
 
-fn run(text: &str, wanted: Class) -> usize {
+fn run(text: &str, expected: Class) -> usize {
     text.char_indices()
-        .find(|(_, character)| class(*character) != wanted)
+        .find(|(_, character)| class(*character) != expected)
         .map_or(text.len(), |(at, _)| at)
 }
 
-/// Signs, and the line ends behind them.
-fn signs(text: &str) -> usize {
-    let signs = run(text, Class::Other);
-    let line_ends = text[signs..]
+/// Symbols and the line breaks after them.
+fn symbols(text: &str) -> usize {
+    let symbols = run(text, Class::Other);
+    let line_ends = text[symbols..]
         .bytes()
         .take_while(|byte| matches!(byte, b'\r' | b'\n'))
         .count();
-    signs + line_ends
+    symbols + line_ends
 }
 
 fn white_space(text: &str) -> usize {
@@ -121,7 +123,7 @@ fn white_space(text: &str) -> usize {
     if let Some(line_end) = text[..run].rfind(['\r', '\n']) {
         return line_end + 1;
     }
-    // The last one goes with what follows, unless it is the only one.
+    // The last white space belongs to the next piece, unless it is the only one.
     match text[..run].char_indices().next_back() {
         Some((last, _)) if last > 0 => last,
         _ => run,

@@ -176,7 +176,7 @@ impl Bare {
                 .send()
                 .await?
                 .status
-                .is_over()
+                .is_finished()
             {
                 tokio::time::sleep(POLL).await;
             }

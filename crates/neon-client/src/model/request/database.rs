@@ -1,34 +1,34 @@
-//! Databases to be made or changed.
+//! Requests that create or update databases.
 
 use serde::{Deserialize, Serialize};
 
 use super::setters;
 use crate::ids::{DatabaseName, RoleName};
 
-/// A database to be made.
+/// Creates a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateDatabase {
-    /// Its name.
+    /// Name.
     pub name: DatabaseName,
-    /// The role that shall own it.
+    /// Role that owns the database.
     pub owner_name: RoleName,
 }
 
 impl CreateDatabase {
-    /// A database of this name and owner.
+    /// Creates a database with this name and owner.
     pub const fn new(name: DatabaseName, owner_name: RoleName) -> Self {
         Self { name, owner_name }
     }
 }
 
-/// Changes of a database. What is `None` stays as it is.
+/// Updates a database. Fields that are `None` are not changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UpdateDatabase {
-    /// A new name.
+    /// New name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<DatabaseName>,
-    /// A new owner.
+    /// New owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner_name: Option<RoleName>,
 }

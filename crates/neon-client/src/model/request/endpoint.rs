@@ -1,4 +1,4 @@
-//! Computes to be made or changed.
+//! Requests that create or update computes.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,51 +8,52 @@ use crate::{
     model::{ComputeUnits, EndpointSettings, EndpointType, PoolerMode},
 };
 
-/// A compute to be made. What is `None` is chosen by the project's defaults.
+/// Creates a compute. Fields that are `None` get the project's defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CreateEndpoint {
-    /// The branch it shall serve.
+    /// Branch that the compute serves.
     pub branch_id: BranchId,
-    /// What it can do. A branch has one that reads and writes, and any number that read.
+    /// Whether the compute is read-write or read-only.
     #[serde(rename = "type")]
     pub endpoint_type: EndpointType,
-    /// Where it shall run: where its project does.
+    /// Region. Must be the region of the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region_id: Option<RegionId>,
-    /// Its settings.
+    /// Settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<EndpointSettings>,
-    /// The smallest size that autoscaling uses.
+    /// Minimum autoscaling size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_min_cu: Option<ComputeUnits>,
-    /// The largest size that autoscaling uses.
+    /// Maximum autoscaling size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_max_cu: Option<ComputeUnits>,
-    /// How it is run.
+    /// Provisioner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioner: Option<String>,
-    /// Whether the plain host goes through the pooler. Deprecated by the API.
+    /// Whether the plain host name points to the pooler. Deprecated by the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooler_enabled: Option<bool>,
-    /// How the pooler shares connections. Deprecated by the API.
+    /// Pooling mode. Deprecated by the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooler_mode: Option<PoolerMode>,
-    /// Whether connections shall be refused.
+    /// Whether connections are rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
-    /// Whether it lets people in without a password.
+    /// Whether clients can connect without a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passwordless_access: Option<bool>,
-    /// Idle seconds before it is suspended: 60 to 604,800; `0` is the platform's default, `-1` is never.
+    /// Idle time in seconds before the compute is suspended: 60 to 604,800. `0` means Neon's
+    /// default, `-1` never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend_timeout_seconds: Option<i64>,
-    /// Its name.
+    /// Name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
 impl CreateEndpoint {
-    /// A compute of this kind for this branch, with the project's defaults.
+    /// Creates a compute of this type for a branch, with the project's defaults.
     pub const fn new(branch: BranchId, endpoint_type: EndpointType) -> Self {
         Self {
             branch_id: branch,
@@ -83,41 +84,43 @@ setters!(CreateEndpoint {
     name: String,
 });
 
-/// Changes of a compute. What is `None` stays as it is. A change wakes an idle compute for a while.
+/// Updates a compute. Fields that are `None` are not changed. An update wakes a suspended compute
+/// for some time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UpdateEndpoint {
-    /// The branch it shall serve.
+    /// Branch that the compute serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch_id: Option<BranchId>,
-    /// The smallest size that autoscaling uses.
+    /// Minimum autoscaling size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_min_cu: Option<ComputeUnits>,
-    /// The largest size that autoscaling uses.
+    /// Maximum autoscaling size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_max_cu: Option<ComputeUnits>,
-    /// Idle seconds before it is suspended: 60 to 604,800; `0` is the platform's default, `-1` is never.
+    /// Idle time in seconds before the compute is suspended: 60 to 604,800. `0` means Neon's
+    /// default, `-1` never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend_timeout_seconds: Option<i64>,
-    /// Whether connections shall be refused.
+    /// Whether connections are rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
-    /// Whether it lets people in without a password.
+    /// Whether clients can connect without a password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passwordless_access: Option<bool>,
-    /// Its name.
+    /// Name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its settings.
+    /// Settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<EndpointSettings>,
-    /// Whether the plain host goes through the pooler. Deprecated by the API.
+    /// Whether the plain host name points to the pooler. Deprecated by the API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooler_enabled: Option<bool>,
-    /// How the pooler shares connections. Deprecated by the API.
+    /// Pooling mode. Deprecated by the API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooler_mode: Option<PoolerMode>,
-    /// How it is run.
+    /// Provisioner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioner: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Projects to be made or changed.
+//! Requests that create or update projects.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,53 +8,53 @@ use crate::{
     model::{ComputeUnits, DefaultEndpointSettings, ProjectSettings},
 };
 
-/// The longest name of a project, in characters.
-pub const PROJECT_NAME_CHARS_MAX: usize = 256;
+/// Maximum length of a project name, in characters.
+pub const MAX_PROJECT_NAME_CHARS: usize = 256;
 
-/// A project to be made. What is `None` is chosen by the platform.
+/// Creates a project. Neon chooses the fields that are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CreateProject {
-    /// Its name. Names are not unique: two requests with one name make two projects.
+    /// Name. Names are not unique: two requests with the same name create two projects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The organization it shall belong to.
+    /// Organization that the project belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub org_id: Option<OrgId>,
-    /// Where it shall run.
+    /// Region.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region_id: Option<RegionId>,
-    /// PostgreSQL's major version.
+    /// PostgreSQL major version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pg_version: Option<u16>,
-    /// Names of the first branch and of the role and database in it.
+    /// Names of the first branch and of its role and database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<FirstBranch>,
-    /// Its settings.
+    /// Settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<ProjectSettings>,
-    /// What its computes start with.
+    /// Default settings of computes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_endpoint_settings: Option<DefaultEndpointSettings>,
-    /// The smallest size of the first compute. The older place of the same value in `default_endpoint_settings`.
+    /// Minimum size of the first compute. Older form of the field in `default_endpoint_settings`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_min_cu: Option<ComputeUnits>,
-    /// The largest size of the first compute. The older place of the same value in `default_endpoint_settings`.
+    /// Maximum size of the first compute. Older form of the field in `default_endpoint_settings`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling_limit_max_cu: Option<ComputeUnits>,
-    /// Seconds of history that can be restored, at most 2,592,000 (30 days).
+    /// Restore window in seconds, at most 2,592,000 (30 days).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_retention_seconds: Option<u32>,
-    /// Whether the platform keeps the roles' passwords, so that they can be revealed.
+    /// Whether Neon stores the roles' passwords, so that they can be revealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_passwords: Option<bool>,
-    /// How its computes are run.
+    /// Provisioner of the computes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioner: Option<String>,
 }
 
 impl CreateProject {
-    /// A project of this name, with everything else chosen by the platform.
+    /// Creates a project with this name. Neon chooses everything else.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -63,35 +63,36 @@ impl CreateProject {
     }
 }
 
-/// The first branch of a project to be made.
+/// First branch of a new project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FirstBranch {
-    /// Its name.
+    /// Name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The role that owns the first database.
+    /// Role that owns the first database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role_name: Option<RoleName>,
-    /// The first database.
+    /// Name of the first database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database_name: Option<DatabaseName>,
 }
 
-/// Changes of a project. What is `None` stays as it is.
+/// Updates a project. Fields that are `None` are not changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UpdateProject {
-    /// A new name.
+    /// New name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// New settings; those not named stay.
+    /// New settings. Settings that are not set are not changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<ProjectSettings>,
-    /// What new computes start with. Computes that exist keep theirs: see [`UpdateEndpoint`](crate::model::UpdateEndpoint).
+    /// Default settings of new computes. Existing computes keep theirs; update them with
+    /// [`UpdateEndpoint`](crate::model::UpdateEndpoint).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_endpoint_settings: Option<DefaultEndpointSettings>,
-    /// Seconds of history that can be restored.
+    /// Restore window in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_retention_seconds: Option<u32>,
 }

@@ -1,22 +1,22 @@
-//! Roles to be made.
+//! Requests that create roles.
 
 use serde::{Deserialize, Serialize};
 
 use super::setters;
 use crate::ids::RoleName;
 
-/// A role to be made. The platform gives it its password.
+/// Creates a role. Neon generates its password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateRole {
-    /// Its name.
+    /// Name.
     pub name: RoleName,
-    /// Whether nobody shall sign in as it.
+    /// Whether the role cannot log in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_login: Option<bool>,
 }
 
 impl CreateRole {
-    /// A role of this name that can sign in.
+    /// Creates a role with this name that can log in.
     pub const fn new(name: RoleName) -> Self {
         Self {
             name,

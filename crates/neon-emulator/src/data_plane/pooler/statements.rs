@@ -53,7 +53,7 @@ const AFTER_A_TABLE: [&str; 13] = [
     "window",
 ];
 /// The longest name that is told back, in bytes; PostgreSQL's own limit.
-const NAME_BYTES_MAX: usize = 63;
+const MAX_NAME_BYTES: usize = 63;
 
 /// Whether the pooler keeps this setting for each client.
 pub(super) fn is_tracked(setting: &str) -> bool {
@@ -238,7 +238,7 @@ fn shown(name: Token<'_>) -> Option<String> {
         return None;
     };
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-    let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(plain);
+    let fits = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.iter().all(plain);
     fits.then(|| String::from_utf8_lossy(name).into_owned())
 }
 

@@ -1,5 +1,6 @@
-//! The first reader: hayro, an interpreter of page descriptions made for rendering. It keeps fonts from page to page, knows the
-//! predefined encodings of East Asia, follows forms with their places, repairs broken cross references, and bounds nesting.
+//! The first reader. hayro is an interpreter of page descriptions made for rendering. It caches
+//! fonts across pages, supports the predefined East Asian encodings, follows form `XObject`s with
+//! their transforms, repairs broken cross-reference tables, and limits nesting.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,52 +16,57 @@ use hayro_interpret::{
     InterpreterCache, InterpreterSettings, SoftMask, interpret_page,
 };
 
-use super::fields::write_undrawn;
-use super::{Reader, Sink, page_number};
-use crate::layout::{Glyph, Sheet};
-use crate::refusal::Refusal;
+use super::form_fields::add_undrawn_values;
+use super::{PageSink, Reader, page_number};
+use crate::document_error::DocumentError;
+use crate::layout::{Glyph, PageBuilder};
 
-/// Glyph space has 1,000 units an em.
+/// Units of glyph space per em.
 const UNITS_PER_EM: f64 = 1000.0;
-/// The advance of a glyph whose font does not say: half an em, as most letters have.
-const ADVANCE_UNKNOWN: f32 = 500.0;
-/// An empty page takes fewer bytes than this, packed in whatever way.
-const PACKED_BYTES_MIN: usize = 48;
-/// Where a page keeps its content.
+/// Advance of a glyph whose font does not define it: half an em, as for most letters.
+const DEFAULT_ADVANCE: f32 = 500.0;
+/// Minimum size of the compressed content of a page that is not empty, in bytes.
+const MIN_COMPRESSED_BYTES: usize = 48;
+/// Key of a page's content.
 const CONTENTS: &[u8] = b"Contents";
 
-/// Reads with hayro.
-pub(crate) struct First;
+pub(crate) struct HayroReader;
 
-impl Reader for First {
-    fn read(&self, file: &Arc<Vec<u8>>, sink: &mut dyn Sink) -> Result<(), Refusal> {
+impl Reader for HayroReader {
+    fn read(&self, file: &Arc<Vec<u8>>, sink: &mut dyn PageSink) -> Result<(), DocumentError> {
         let pdf = catch_unwind(|| Pdf::new(Arc::clone(file)))
-            .map_err(|_| Refusal::Broken)?
+            .map_err(|_| DocumentError::Broken)?
             .map_err(|error| match error {
-                LoadPdfError::Decryption(DecryptionError::PasswordProtected) => Refusal::Encrypted,
-                LoadPdfError::Decryption(_) | LoadPdfError::Invalid => Refusal::Broken,
+                LoadPdfError::Decryption(DecryptionError::PasswordProtected) => {
+                    DocumentError::Encrypted
+                }
+                LoadPdfError::Decryption(_) | LoadPdfError::Invalid => DocumentError::Broken,
             })?;
         let pages = pdf.pages();
         sink.pages(u32::try_from(pages.len()).unwrap_or(u32::MAX))?;
         let mut cache = InterpreterCache::new();
         for (index, page) in pages.iter().enumerate() {
-            let sheet = catch_unwind(AssertUnwindSafe(|| read_page(page, &pdf, &cache)));
-            if sheet.is_err() {
-                cache = InterpreterCache::new(); // what the panic left half-done
+            let page = catch_unwind(AssertUnwindSafe(|| read_page(page, &pdf, &cache)));
+            if page.is_err() {
+                cache = InterpreterCache::new(); // the panic may have left it inconsistent
             }
-            sink.page(page_number(index), sheet.ok().flatten())?;
+            sink.page(page_number(index), page.ok().flatten())?;
         }
         Ok(())
     }
 }
 
-fn read_page<'a>(page: &Page<'a>, pdf: &'a Pdf, cache: &InterpreterCache<'a>) -> Option<Sheet> {
+fn read_page<'a>(
+    page: &Page<'a>,
+    pdf: &'a Pdf,
+    cache: &InterpreterCache<'a>,
+) -> Option<PageBuilder> {
     if is_damaged(page) {
         return None;
     }
     let (width, height) = page.render_dimensions();
-    let mut device = Text {
-        sheet: Sheet::new(width, height),
+    let mut device = TextDevice {
+        page: PageBuilder::new(width, height),
         fallback: [0; 4],
     };
     let mut context = Context::new(
@@ -71,52 +77,52 @@ fn read_page<'a>(page: &Page<'a>, pdf: &'a Pdf, cache: &InterpreterCache<'a>) ->
         InterpreterSettings::default(),
     );
     interpret_page(page, &mut context, &mut device);
-    write_undrawn(page, &mut device.sheet);
-    Some(device.sheet)
+    add_undrawn_values(page, &mut device.page);
+    Some(device.page)
 }
 
-/// Whether the page's content cannot be unpacked: something is there, and nothing comes out of it.
+/// Whether the page's content cannot be decompressed: it exists, but its result is empty.
 fn is_damaged(page: &Page<'_>) -> bool {
-    let packed = |stream: Stream<'_>| stream.raw_data().len();
+    let compressed_bytes = |stream: Stream<'_>| stream.raw_data().len();
     match page.page_stream() {
         Some(content) if !content.trim_ascii().is_empty() => false,
         Some(_) => {
             let contents = page.raw();
             let bytes = match contents.get::<Stream<'_>>(CONTENTS) {
-                Some(stream) => packed(stream),
+                Some(stream) => compressed_bytes(stream),
                 None => contents
                     .get::<Array<'_>>(CONTENTS)
-                    .map(|streams| streams.iter::<Stream<'_>>().map(packed).sum())
+                    .map(|streams| streams.iter::<Stream<'_>>().map(compressed_bytes).sum())
                     .unwrap_or_default(),
             };
-            bytes >= PACKED_BYTES_MIN
+            bytes >= MIN_COMPRESSED_BYTES
         }
         None => page.raw().contains_key(CONTENTS),
     }
 }
 
-/// A device that writes nothing but text.
-struct Text {
-    sheet: Sheet,
-    /// Room for one character as UTF-8.
+/// A device that records only text.
+struct TextDevice {
+    page: PageBuilder,
+    /// Buffer for one character in UTF-8.
     fallback: [u8; 4],
 }
 
-impl Device<'_> for Text {
+impl Device<'_> for TextDevice {
     fn draw_glyph_run(&mut self, run: &GlyphRun<'_, '_>, props: DrawProps<'_>, _: &DrawMode) {
         let vertical = matches!(run.writing_mode(), WritingMode::Vertical);
         for glyph in run.glyphs() {
             let Some(unicode) = glyph.as_unicode() else {
                 continue;
             };
-            // Along the text, across it (upwards), and where the glyph begins.
+            // Direction along the text, direction across it (upwards), and origin of the glyph.
             let [along_x, along_y, up_x, up_y, x, y] =
                 (props.transform * glyph.transform()).as_coeffs();
             let advance = match &**glyph {
                 FontGlyph::Outline(glyph) => glyph.advance_width(),
                 FontGlyph::Type3(glyph) => glyph.advance_width(),
             };
-            let advance = f64::from(advance.unwrap_or(ADVANCE_UNKNOWN));
+            let advance = f64::from(advance.unwrap_or(DEFAULT_ADVANCE));
             let (advance_x, advance_y) = if vertical {
                 (-up_x * UNITS_PER_EM, -up_y * UNITS_PER_EM)
             } else {
@@ -126,7 +132,7 @@ impl Device<'_> for Text {
                 BfString::Char(character) => character.encode_utf8(&mut self.fallback),
                 BfString::String(text) => text.as_str(),
             };
-            self.sheet.push(&Glyph {
+            self.page.push(&Glyph {
                 text,
                 x,
                 y,
@@ -142,7 +148,7 @@ impl Device<'_> for Text {
     fn push_clip_rect(&mut self, _: &Rect) {}
     fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'_>>, _: BlendMode) {}
     fn draw_image(&mut self, _: Image<'_, '_>, _: ImageDrawProps<'_>) {
-        self.sheet.has_picture = true; // it is not even unpacked
+        self.page.has_picture = true; // the image is not decoded
     }
     fn pop_clip(&mut self) {}
     fn pop_transparency_group(&mut self) {}

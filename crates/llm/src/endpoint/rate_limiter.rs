@@ -1,18 +1,20 @@
-//! Who may send when: two token buckets for the endpoint's quota, and a number of places for documents.
+//! Rate limiter of an endpoint: two token buckets for its quota, and a limit on concurrent document
+//! requests.
 //!
-//! A turn is taken from the buckets at once and waited for afterwards, so that turns come in the order they were asked for. Questions take
-//! theirs too but do not wait: a person does, and what they take is missing for documents.
+//! Capacity is taken from the buckets first and waited for afterwards, so that permits are granted
+//! in order. Questions take capacity too but do not wait, because a user is waiting; documents wait
+//! correspondingly longer.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::Quota;
 use crate::embed::Purpose;
 
-pub(super) struct Gate {
+pub(super) struct RateLimiter {
     state: Mutex<State>,
     documents: Semaphore,
 }
@@ -23,12 +25,12 @@ struct State {
     paused_until: Instant,
 }
 
-/// Holds a place among the documents; questions need none.
-pub(super) struct Turn<'gate> {
-    _place: Option<SemaphorePermit<'gate>>,
+/// Holds a slot of the concurrency limit for documents. Questions need none.
+pub(super) struct Permit<'limiter> {
+    _slot: Option<SemaphorePermit<'limiter>>,
 }
 
-impl Gate {
+impl RateLimiter {
     pub(super) fn new(quota: &Quota) -> Self {
         let now = Instant::now();
         Self {
@@ -41,25 +43,25 @@ impl Gate {
         }
     }
 
-    pub(super) async fn turn(&self, tokens: usize, purpose: Purpose) -> Turn<'_> {
-        let place = match purpose {
+    pub(super) async fn acquire(&self, tokens: usize, purpose: Purpose) -> Permit<'_> {
+        let slot = match purpose {
             // The semaphore is never closed.
             Purpose::Document => self.documents.acquire().await.ok(),
             Purpose::Question => None,
         };
         let at = self.take(tokens, purpose, Instant::now());
         sleep_until(at).await;
-        Turn { _place: place }
+        Permit { _slot: slot }
     }
 
-    /// The endpoint asked everybody to wait.
+    /// Blocks all document requests for some time, because the endpoint requested it.
     pub(super) fn pause(&self, pause: Duration) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.paused_until = state.paused_until.max(Instant::now() + pause);
     }
 
     fn take(&self, tokens: usize, purpose: Purpose, now: Instant) -> Instant {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let requests_at = state.requests.take(1, now);
         let tokens_at = state.tokens.take(tokens, now);
         match purpose {
@@ -67,13 +69,10 @@ impl Gate {
             Purpose::Question => now,
         }
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Fills steadily up to what a quarter of a minute brings; may be overdrawn, and then who overdrew it waits.
+/// A token bucket that holds the tokens of a quarter of a minute. It can be overdrawn, and the
+/// caller that overdraws it waits.
 struct Bucket {
     per_second: f64,
     full: f64,
@@ -92,7 +91,7 @@ impl Bucket {
         }
     }
 
-    /// When so much will have been there.
+    /// Takes `amount` and returns the time at which it is available.
     fn take(&mut self, amount: usize, now: Instant) -> Instant {
         let filled = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
         self.level = (self.level + filled).min(self.full);
@@ -109,8 +108,8 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    fn gate(requests_per_minute: u32, tokens_per_minute: u32) -> Gate {
-        Gate::new(&Quota {
+    fn limiter(requests_per_minute: u32, tokens_per_minute: u32) -> RateLimiter {
+        RateLimiter::new(&Quota {
             requests_per_minute,
             tokens_per_minute,
             concurrency: 2,
@@ -119,48 +118,48 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn within_any_minute_no_more_than_the_quota_and_a_quarter_are_sent() {
-        let gate = gate(60, 1_000_000);
+    async fn at_most_the_quota_and_a_quarter_are_sent_within_a_minute() {
+        let limiter = limiter(60, 1_000_000);
         let start = Instant::now();
         for _ in 0..75 {
-            drop(gate.turn(1, Purpose::Document).await);
+            drop(limiter.acquire(1, Purpose::Document).await);
         }
         let seconds = start.elapsed().as_secs_f64();
         assert!((59.0..61.0).contains(&seconds), "{seconds} s");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tokens_are_waited_for_even_if_there_are_more_than_the_bucket_holds() {
-        let gate = gate(60_000, 6_000);
+    async fn a_request_larger_than_the_bucket_waits_for_its_tokens() {
+        let limiter = limiter(60_000, 6_000);
         let start = Instant::now();
-        drop(gate.turn(1_500, Purpose::Document).await);
+        drop(limiter.acquire(1_500, Purpose::Document).await);
         assert_eq!(start.elapsed(), Duration::ZERO);
-        drop(gate.turn(3_000, Purpose::Document).await);
+        drop(limiter.acquire(3_000, Purpose::Document).await);
         assert_eq!(start.elapsed().as_secs(), 30);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_waits_neither_for_documents_nor_for_the_quota_and_documents_wait_for_it() {
-        let gate = gate(60, 6_000);
+    async fn a_question_never_waits_and_delays_documents() {
+        let limiter = limiter(60, 6_000);
         let start = Instant::now();
         let held = (
-            gate.turn(1_500, Purpose::Document).await,
-            gate.turn(0, Purpose::Document).await,
+            limiter.acquire(1_500, Purpose::Document).await,
+            limiter.acquire(0, Purpose::Document).await,
         );
-        drop(gate.turn(1_000, Purpose::Question).await);
+        drop(limiter.acquire(1_000, Purpose::Question).await);
         assert_eq!(start.elapsed(), Duration::ZERO);
         drop(held);
-        drop(gate.turn(0, Purpose::Document).await);
+        drop(limiter.acquire(0, Purpose::Document).await);
         assert_eq!(start.elapsed().as_secs(), 10);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_for_everybody_behind_it() {
-        let gate = gate(60, 6_000);
+    async fn a_pause_delays_all_later_requests() {
+        let limiter = limiter(60, 6_000);
         let start = Instant::now();
-        gate.pause(Duration::from_secs(7));
-        gate.pause(Duration::from_secs(3));
-        drop(gate.turn(1, Purpose::Document).await);
+        limiter.pause(Duration::from_secs(7));
+        limiter.pause(Duration::from_secs(3));
+        drop(limiter.acquire(1, Purpose::Document).await);
         assert_eq!(start.elapsed().as_secs(), 7);
     }
 }

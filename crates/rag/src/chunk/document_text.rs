@@ -1,19 +1,18 @@
-//! The text of all pages in one, and which page stands where in it.
+//! The joined text of all pages and the position of each page in it.
 
 use std::ops::Range;
 
 use super::Page;
 
-/// Stands between two pages.
 pub const PAGE_BREAK: &str = "\n\n";
 
-pub(super) struct Joined<'page> {
+pub(super) struct DocumentText<'page> {
     text: String,
-    /// The pages that say anything, with their bytes in the text.
+    /// The pages that have text, with their byte ranges.
     pages: Vec<(Range<usize>, Page<'page>)>,
 }
 
-impl<'page> Joined<'page> {
+impl<'page> DocumentText<'page> {
     pub(super) fn new(pages: &[Page<'page>]) -> Self {
         let mut text = String::with_capacity(
             pages
@@ -21,18 +20,18 @@ impl<'page> Joined<'page> {
                 .map(|page| page.text.len() + PAGE_BREAK.len())
                 .sum(),
         );
-        let mut placed = Vec::with_capacity(pages.len());
+        let mut positioned = Vec::with_capacity(pages.len());
         for page in pages.iter().filter(|page| !page.text.trim().is_empty()) {
             if !text.is_empty() {
                 text.push_str(PAGE_BREAK);
             }
             let start = text.len();
             text.push_str(page.text);
-            placed.push((start..text.len(), *page));
+            positioned.push((start..text.len(), *page));
         }
         Self {
             text,
-            pages: placed,
+            pages: positioned,
         }
     }
 
@@ -40,32 +39,32 @@ impl<'page> Joined<'page> {
         &self.text
     }
 
-    /// The bytes of each page that says anything, in order.
+    /// Byte ranges of the pages that have text, in order.
     pub(super) fn pages(&self) -> impl Iterator<Item = Range<usize>> {
-        self.pages.iter().map(|(place, _)| place.clone())
+        self.pages.iter().map(|(range, _)| range.clone())
     }
 
     pub(super) fn into_text(self) -> String {
         self.text
     }
 
-    /// The pages that a range touches, each with its bytes in the text.
+    /// Returns the pages that overlap a range, with their byte ranges.
     pub(super) fn pages_of(&self, range: &Range<usize>) -> &[(Range<usize>, Page<'page>)] {
         let first = self.index(range.start);
         let after = self
             .pages
-            .partition_point(|(place, _)| place.start < range.end);
+            .partition_point(|(range, _)| range.start < range.end);
         &self.pages[first.min(after)..after]
     }
 
-    /// Where the page of this byte begins.
+    /// Returns the start of the page that contains this byte.
     pub(super) fn page_start(&self, byte: usize) -> usize {
         self.pages
             .get(self.index(byte))
-            .map_or(0, |(place, _)| place.start)
+            .map_or(0, |(range, _)| range.start)
     }
 
-    /// The number of the page of this byte.
+    /// Returns the number of the page that contains this byte.
     pub(super) fn page_number(&self, byte: usize) -> u32 {
         self.pages
             .get(self.index(byte))
@@ -74,7 +73,7 @@ impl<'page> Joined<'page> {
 
     fn index(&self, byte: usize) -> usize {
         self.pages
-            .partition_point(|(place, _)| place.start <= byte)
+            .partition_point(|(range, _)| range.start <= byte)
             .saturating_sub(1)
     }
 }

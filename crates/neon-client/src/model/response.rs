@@ -1,4 +1,5 @@
-//! Answers to changes: what was changed, and the work that is still to be done.
+//! Responses of calls that change resources. They contain the resource and the operations that are
+//! still running.
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -7,71 +8,72 @@ use super::{
     Branch, ConnectionDetails, Database, Endpoint, Operation, Project, Role, nulls, secret,
 };
 
-/// The answer to a creation. Its password is shown once: nothing but a reveal or a reset brings it back.
+/// Response of creating a project. The password is returned only here; later it can only be
+/// revealed or reset.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreatedProject {
-    /// The project.
+    /// The new project.
     pub project: Project,
-    /// Ways in, with passwords.
+    /// Connection details with passwords.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub connection_uris: Vec<ConnectionDetails>,
-    /// Its roles, one at least with its password.
+    /// Roles of the project. At least one includes its password.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub roles: Vec<Role>,
-    /// Its databases.
+    /// Databases of the project.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub databases: Vec<Database>,
-    /// Work that is still to be done before it can be connected to.
+    /// Operations that must finish before the project accepts connections.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub operations: Vec<Operation>,
-    /// Its first branch.
+    /// First branch of the project.
     pub branch: Branch,
-    /// Its computes.
+    /// Computes of the project.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub endpoints: Vec<Endpoint>,
 }
 
-/// The answer to a change of a project.
+/// Response of updating a project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdatedProject {
-    /// The project as it is now.
+    /// The project after the change.
     pub project: Project,
-    /// Work that is still to be done.
+    /// Operations that are still running.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub operations: Vec<Operation>,
 }
 
-/// The answer to a recovery.
+/// Response of recovering a project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecoveredProject {
-    /// The project as it is now.
+    /// The project after the change.
     pub project: Project,
-    /// Its branches.
+    /// Branches of the project.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub branches: Vec<Branch>,
 }
 
-/// The answer to what makes, changes, starts, stops or removes a compute.
+/// Response of creating, updating, starting, suspending, restarting or deleting a compute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndpointOperations {
-    /// The compute as it is now, or was.
+    /// The compute after the change, or before its deletion.
     pub endpoint: Endpoint,
-    /// Work that is still to be done.
+    /// Operations that are still running.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub operations: Vec<Operation>,
 }
 
-/// The answer to what makes or removes a role, or resets its password.
+/// Response of creating or deleting a role, or of resetting its password.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RoleOperations {
-    /// The role; with its password, where it has a new one.
+    /// The role. Includes the password if a new one was set.
     pub role: Role,
-    /// Work that is still to be done before it holds.
+    /// Operations that must finish before the change is in effect.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub operations: Vec<Operation>,
 }
 
-/// The answer to a request for a role's password.
+/// Response of revealing a role's password.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RevealedPassword {
     /// The password.
@@ -79,24 +81,24 @@ pub struct RevealedPassword {
     pub password: SecretString,
 }
 
-/// The answer to the creation of a branch.
+/// Response of creating a branch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreatedBranch {
-    /// The branch.
+    /// The new branch.
     pub branch: Branch,
-    /// The computes that were made with it.
+    /// Computes created with the branch.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub endpoints: Vec<Endpoint>,
-    /// Work that is still to be done before it can be used.
+    /// Operations that must finish before the branch can be used.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub operations: Vec<Operation>,
-    /// The roles that it has from its parent.
+    /// Roles copied from the parent branch.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub roles: Vec<Role>,
-    /// The databases that it has from its parent.
+    /// Databases copied from the parent branch.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub databases: Vec<Database>,
-    /// Ways in, with passwords, where it has a compute.
+    /// Connection details with passwords, if the branch has a compute.
     #[serde(
         default,
         deserialize_with = "nulls::as_default",
@@ -105,22 +107,22 @@ pub struct CreatedBranch {
     pub connection_uris: Vec<ConnectionDetails>,
 }
 
-/// The answer to what changes, restores or removes a branch.
+/// Response of updating, restoring or deleting a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BranchOperations {
-    /// The branch as it is now, or was.
+    /// The branch after the change, or before its deletion.
     pub branch: Branch,
-    /// Work that is still to be done.
+    /// Operations that are still running.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub operations: Vec<Operation>,
 }
 
-/// The answer to what makes, changes or removes a database.
+/// Response of creating, updating or deleting a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseOperations {
-    /// The database as it is now, or was.
+    /// The database after the change, or before its deletion.
     pub database: Database,
-    /// Work that is still to be done.
+    /// Operations that are still running.
     #[serde(default, deserialize_with = "nulls::as_default")]
     pub operations: Vec<Operation>,
 }

@@ -1,65 +1,65 @@
-//! The second reader: pdf-extract, asked page by page. It panics on much that is odd, so each page stands alone: what it
-//! cannot read is counted, and the rest is taken.
+//! The second reader. pdf-extract panics on many unusual files, so each page is read separately: a
+//! page that it cannot read is counted, and the others are kept.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use pdf_extract::{
+use ::pdf_extract::{
     Dictionary, Document, MediaBox, Object, ObjectId, OutputDev, OutputError, Transform,
     output_doc_page,
 };
 
-use super::{Reader, Sink, page_number};
-use crate::layout::{Glyph, Sheet};
-use crate::refusal::Refusal;
+use super::{PageSink, Reader, page_number};
+use crate::document_error::DocumentError;
+use crate::layout::{Glyph, PageBuilder};
 
-/// How far up a page looks for what it inherits: page trees are three or four levels deep.
-const PARENTS_MAX: usize = 64;
+/// Maximum depth of parents from which a page inherits attributes. Page trees usually have three or
+/// four levels.
+const MAX_PARENTS: usize = 64;
 
-/// Reads with pdf-extract.
-pub(crate) struct Second;
+pub(crate) struct PdfExtractReader;
 
-impl Reader for Second {
-    fn read(&self, file: &Arc<Vec<u8>>, sink: &mut dyn Sink) -> Result<(), Refusal> {
-        let document = catch_unwind(|| open(file)).map_err(|_| Refusal::Broken)??;
-        let pages =
-            catch_unwind(AssertUnwindSafe(|| document.get_pages())).map_err(|_| Refusal::Broken)?;
+impl Reader for PdfExtractReader {
+    fn read(&self, file: &Arc<Vec<u8>>, sink: &mut dyn PageSink) -> Result<(), DocumentError> {
+        let document = catch_unwind(|| open(file)).map_err(|_| DocumentError::Broken)??;
+        let pages = catch_unwind(AssertUnwindSafe(|| document.get_pages()))
+            .map_err(|_| DocumentError::Broken)?;
         sink.pages(u32::try_from(pages.len()).unwrap_or(u32::MAX))?;
         for (index, (&number, &id)) in pages.iter().enumerate() {
-            let sheet = catch_unwind(AssertUnwindSafe(|| read_page(&document, number, id)));
-            sink.page(page_number(index), sheet.ok().flatten())?;
+            let page = catch_unwind(AssertUnwindSafe(|| read_page(&document, number, id)));
+            sink.page(page_number(index), page.ok().flatten())?;
         }
         Ok(())
     }
 }
 
-fn open(file: &[u8]) -> Result<Document, Refusal> {
-    let mut document = Document::load_mem(file).map_err(|_| Refusal::Broken)?;
+fn open(file: &[u8]) -> Result<Document, DocumentError> {
+    let mut document = Document::load_mem(file).map_err(|_| DocumentError::Broken)?;
     if document.is_encrypted() {
-        document.decrypt("").map_err(|_| Refusal::Encrypted)?;
+        document.decrypt("").map_err(|_| DocumentError::Encrypted)?;
     }
     Ok(document)
 }
 
-fn read_page(document: &Document, number: u32, id: ObjectId) -> Option<Sheet> {
-    let mut device = Text {
-        sheet: None,
+fn read_page(document: &Document, number: u32, id: ObjectId) -> Option<PageBuilder> {
+    let mut device = TextDevice {
+        page: None,
         rotation: rotation(document, id),
-        frame: Frame::default(),
+        transform: PageTransform::default(),
     };
     output_doc_page(document, &mut device, number).ok()?;
-    device.sheet
+    device.page
 }
 
-/// The page's `Rotate`, which it may have from its parents, in quarter turns clockwise.
+/// Returns the page's `Rotate`, which it may inherit, in clockwise quarter turns.
 fn rotation(document: &Document, id: ObjectId) -> i64 {
     let mut dictionary: Option<&Dictionary> = document.get_dictionary(id).ok();
-    for _ in 0..PARENTS_MAX {
-        let Some(here) = dictionary else { break };
-        if let Ok(degrees) = here.get(b"Rotate").and_then(Object::as_i64) {
+    for _ in 0..MAX_PARENTS {
+        let Some(current) = dictionary else { break };
+        if let Ok(degrees) = current.get(b"Rotate").and_then(Object::as_i64) {
             return degrees.rem_euclid(360) / 90;
         }
-        dictionary = here
+        dictionary = current
             .get(b"Parent")
             .and_then(Object::as_reference)
             .and_then(|parent| document.get_dictionary(parent))
@@ -68,17 +68,18 @@ fn rotation(document: &Document, id: ObjectId) -> i64 {
     0
 }
 
-/// A device that writes nothing but text.
-struct Text {
-    sheet: Option<Sheet>,
-    /// Quarter turns clockwise.
+/// A device that records only text.
+struct TextDevice {
+    page: Option<PageBuilder>,
+    /// Clockwise quarter turns.
     rotation: i64,
-    frame: Frame,
+    transform: PageTransform,
 }
 
-/// From the page's own coordinates (upwards, from its media box) to those of the page as it is seen (downwards, from its corner).
+/// Transform from the page's coordinates (upwards, relative to its media box) to the coordinates of
+/// the displayed page (downwards, from its top left corner).
 #[derive(Default)]
-struct Frame {
+struct PageTransform {
     rotation: i64,
     left: f64,
     bottom: f64,
@@ -86,8 +87,8 @@ struct Frame {
     height: f64,
 }
 
-impl Frame {
-    fn place(&self, x: f64, y: f64) -> (f64, f64) {
+impl PageTransform {
+    fn position(&self, x: f64, y: f64) -> (f64, f64) {
         let (x, y) = (x - self.left, y - self.bottom);
         match self.rotation {
             1 => (y, x),
@@ -97,7 +98,7 @@ impl Frame {
         }
     }
 
-    fn turn(&self, x: f64, y: f64) -> (f64, f64) {
+    fn direction(&self, x: f64, y: f64) -> (f64, f64) {
         match self.rotation {
             1 => (y, x),
             2 => (-x, y),
@@ -115,48 +116,50 @@ impl Frame {
     }
 }
 
-impl OutputDev for Text {
+impl OutputDev for TextDevice {
     fn begin_page(
         &mut self,
         _: u32,
         media: &MediaBox,
         _: Option<(f64, f64, f64, f64)>,
     ) -> Result<(), OutputError> {
-        self.frame = Frame {
+        self.transform = PageTransform {
             rotation: self.rotation,
             left: media.llx.min(media.urx),
             bottom: media.lly.min(media.ury),
             width: (media.urx - media.llx).abs(),
             height: (media.ury - media.lly).abs(),
         };
-        let (width, height) = self.frame.size();
+        let (width, height) = self.transform.size();
         #[expect(clippy::cast_possible_truncation, reason = "points of a page")]
-        let sheet = Sheet::new(width as f32, height as f32);
-        self.sheet = Some(sheet);
+        let page = PageBuilder::new(width as f32, height as f32);
+        self.page = Some(page);
         Ok(())
     }
 
     fn output_character(
         &mut self,
-        transform: &Transform,
+        text_transform: &Transform,
         width: f64,
         _: f64,
         font_size: f64,
         text: &str,
     ) -> Result<(), OutputError> {
-        if let Some(sheet) = &mut self.sheet {
-            let (x, y) = self.frame.place(transform.m31, transform.m32);
+        if let Some(page) = &mut self.page {
+            let (x, y) = self
+                .transform
+                .position(text_transform.m31, text_transform.m32);
             let advance = width * font_size;
             let (advance_x, advance_y) = self
-                .frame
-                .turn(transform.m11 * advance, transform.m12 * advance);
-            sheet.push(&Glyph {
+                .transform
+                .direction(text_transform.m11 * advance, text_transform.m12 * advance);
+            page.push(&Glyph {
                 text,
                 x,
                 y,
                 advance_x,
                 advance_y,
-                em: (transform.m21 * font_size).hypot(transform.m22 * font_size),
+                em: (text_transform.m21 * font_size).hypot(text_transform.m22 * font_size),
             });
         }
         Ok(())

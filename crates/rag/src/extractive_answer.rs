@@ -1,4 +1,5 @@
-//! Where no language model writes: the sentences of the passages that answer best, quoted word for word.
+//! Answers without a language model: quotes the sentences of the passages that match the question
+//! best.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -7,39 +8,38 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::Passage;
 
-/// So many passages are quoted at most.
-pub const MAX_EXTRACTS: usize = 4;
-/// A quote goes on while it has fewer characters than this.
-const QUOTE_CHARS_ENOUGH: usize = 240;
-/// And ends at so many, in the middle of a sentence if need be.
-const QUOTE_CHARS_MAX: usize = 600;
-/// Words with the same beginning of so many characters are taken for forms of one word.
+pub const MAX_EXCERPTS: usize = 4;
+/// Target length of a quote, in characters. Sentences are added until it is reached.
+const TARGET_QUOTE_CHARS: usize = 240;
+/// Maximum length of a quote, in characters. A longer sentence is truncated.
+const MAX_QUOTE_CHARS: usize = 600;
+/// Words with the same first characters, up to this number, are treated as forms of one word.
 const STEM_CHARS: usize = 5;
-/// Shorter words of a question are articles and the like, in most languages of letters.
-const WORD_CHARS_MIN: usize = 3;
+/// Minimum length of a relevant word of the question. Shorter words are articles and the like in
+/// most alphabetic languages.
+const MIN_WORD_CHARS: usize = 3;
 
-/// A quote from a passage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extract {
-    /// The passage's number.
+pub struct Excerpt {
     pub number: u32,
-    /// The page where it begins.
+    /// Page on which the quote starts.
     pub page: u32,
-    /// Its own words, with all white space made single spaces.
+    /// Text of the quote, with white space normalized to single spaces.
     pub quote: String,
 }
 
-/// Quotes of each of the nearest passages what has most of the question's words, in the order of the passages.
-pub fn extracts(question: &str, passages: &[Passage]) -> Vec<Extract> {
-    let asked: HashSet<String> = words(question)
-        .filter(|word| word.chars().count() >= WORD_CHARS_MIN || !word.is_ascii())
+/// Quotes the part of each of the nearest passages that shares most words with the question, in the
+/// order of the passages.
+pub fn extractive_answer(question: &str, passages: &[Passage]) -> Vec<Excerpt> {
+    let question_words: HashSet<String> = words(question)
+        .filter(|word| word.chars().count() >= MIN_WORD_CHARS || !word.is_ascii())
         .collect();
     passages
         .iter()
-        .take(MAX_EXTRACTS)
+        .take(MAX_EXCERPTS)
         .filter_map(|passage| {
-            let (start, quote) = quote(passage, &asked)?;
-            Some(Extract {
+            let (start, quote) = quote(passage, &question_words)?;
+            Some(Excerpt {
                 number: passage.number,
                 page: passage.page_at(start),
                 quote,
@@ -48,12 +48,12 @@ pub fn extracts(question: &str, passages: &[Passage]) -> Vec<Extract> {
         .collect()
 }
 
-/// Where in the passage the quote begins, and what it says.
-fn quote(passage: &Passage, asked: &HashSet<String>) -> Option<(usize, String)> {
+/// Returns the start of the quote in the passage and its text.
+fn quote(passage: &Passage, question_words: &HashSet<String>) -> Option<(usize, String)> {
     let sentences = sentences(&passage.text);
     let mut best: Option<(f32, usize)> = None;
     for (index, sentence) in sentences.iter().enumerate() {
-        let mut score = shared(&passage.text[sentence.clone()], asked);
+        let mut score = shared(&passage.text[sentence.clone()], question_words);
         if passage.found.contains(&sentence.start) {
             score += 0.25;
         }
@@ -63,12 +63,12 @@ fn quote(passage: &Passage, asked: &HashSet<String>) -> Option<(usize, String)> 
     }
     let (_, first) = best?;
     let Range { start, mut end } = sentences.get(first)?.clone();
-    // The space before a sentence may stand on the page before.
+    // The space before a sentence may be on the previous page.
     let start =
         start + passage.text[start..end].len() - passage.text[start..end].trim_start().len();
     for sentence in &sentences[first + 1..] {
-        if passage.text[start..end].chars().count() >= QUOTE_CHARS_ENOUGH
-            || passage.text[start..sentence.end].chars().count() > QUOTE_CHARS_MAX
+        if passage.text[start..end].chars().count() >= TARGET_QUOTE_CHARS
+            || passage.text[start..sentence.end].chars().count() > MAX_QUOTE_CHARS
         {
             break;
         }
@@ -82,7 +82,7 @@ fn quote(passage: &Passage, asked: &HashSet<String>) -> Option<(usize, String)> 
 }
 
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(QUOTE_CHARS_MAX) {
+    match text.char_indices().nth(MAX_QUOTE_CHARS) {
         None => text.to_owned(),
         Some((limit, _)) => {
             let at = text[..limit].rfind(' ').unwrap_or(limit);
@@ -91,7 +91,8 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// Where sentences stand: up to a mark of their end that white space follows, or to an empty line.
+/// Returns the ranges of sentences. A sentence ends at punctuation followed by white space, or at
+/// an empty line.
 fn sentences(text: &str) -> Vec<Range<usize>> {
     let mut sentences = Vec::new();
     let mut start = 0;
@@ -126,10 +127,10 @@ fn words(text: &str) -> impl Iterator<Item = String> {
         .into_iter()
 }
 
-/// How many of the words asked for a sentence has; a form of one counts for half.
-fn shared(sentence: &str, asked: &HashSet<String>) -> f32 {
+/// Returns how many words of the question a sentence contains. A form of a word counts half.
+fn shared(sentence: &str, question_words: &HashSet<String>) -> f32 {
     let has: HashSet<String> = words(sentence).collect();
-    asked
+    question_words
         .iter()
         .map(|word| {
             if has.contains(word) {

@@ -1,30 +1,31 @@
-//! Fields of forms whose values the file does not draw: whoever filled them in left it to the reader to show them.
+//! Form fields whose values are not drawn in the file. Some programs that fill in forms leave
+//! drawing the values to the viewer.
 
 use hayro_interpret::hayro_syntax::object::{Array, Dict, Name, Object, Rect};
 use hayro_interpret::hayro_syntax::page::Page;
 use hayro_interpret::kurbo::{Affine, Point};
 
-use crate::layout::{Glyph, Sheet};
+use crate::layout::{Glyph, PageBuilder};
 
-/// A field inherits its kind and value from its parents; forms nest some levels deep.
-const PARENTS_MAX: usize = 16;
-/// An annotation that nobody is to see.
+/// Maximum depth of parents from which a field inherits its type and value.
+const MAX_PARENTS: usize = 16;
+/// Flag of a hidden annotation.
 const HIDDEN: u32 = 1 << 1;
-/// A field that holds a password.
+/// Flag of a password field.
 const PASSWORD: u32 = 1 << 13;
-/// The size of type that a value is drawn in, in points, where its field is high enough.
+/// Font size of values, in points, if the field is high enough.
 const EM: f64 = 10.0;
-/// How much of a field's height a line of it may take.
+/// Maximum share of a field's height that a line uses.
 const EM_SHARE: f64 = 0.8;
-/// Letters are about so wide, in ems.
+/// Approximate width of a letter, in ems.
 const ADVANCE_EM: f64 = 0.5;
-/// Room between baselines, in ems.
+/// Distance between baselines, in ems.
 const LEADING_EM: f64 = 1.2;
-/// A longer value is no entry of a form, in characters.
-const VALUE_CHARACTERS_MAX: usize = 10_000;
+/// Maximum length of a value, in characters.
+const MAX_VALUE_CHARACTERS: usize = 10_000;
 
-/// Writes the values of text fields and lists where the sheet shows nothing.
-pub(super) fn write_undrawn(page: &Page<'_>, sheet: &mut Sheet) {
+/// Adds the values of text fields and lists that are not visible on the page.
+pub(super) fn add_undrawn_values(page: &Page<'_>, builder: &mut PageBuilder) {
     let Some(annotations) = page.raw().get::<Array<'_>>(b"Annots") else {
         return;
     };
@@ -39,13 +40,13 @@ pub(super) fn write_undrawn(page: &Page<'_>, sheet: &mut Sheet) {
         );
         let (left, right) = (a.x.min(b.x), a.x.max(b.x));
         let (top, bottom) = (a.y.min(b.y), a.y.max(b.y));
-        if !sheet.shows_text_in(left..right, top..bottom) {
-            write(&value, left, top, bottom - top, sheet);
+        if !builder.shows_text_in(left..right, top..bottom) {
+            write(&value, left, top, bottom - top, builder);
         }
     }
 }
 
-/// The value of a field that can be seen, and where it stands.
+/// Returns the value and the rectangle of a visible field.
 fn field(annotation: &Dict<'_>) -> Option<(String, Rect)> {
     let widget = annotation.get::<Name<'_>>(b"Subtype")?.as_ref() == b"Widget";
     let hidden = annotation.get::<u32>(b"F").unwrap_or(0) & HIDDEN != 0;
@@ -70,10 +71,10 @@ fn field(annotation: &Dict<'_>) -> Option<(String, Rect)> {
     Some((value, annotation.get::<Rect>(b"Rect")?))
 }
 
-/// What the dictionary or the nearest of its parents says.
+/// Returns a value of the dictionary or of its nearest parent that has it.
 fn inherited<'a, T>(dict: &Dict<'a>, get: impl Fn(&Dict<'a>) -> Option<T>) -> Option<T> {
     let mut dict = dict.clone();
-    for _ in 0..PARENTS_MAX {
+    for _ in 0..MAX_PARENTS {
         if let Some(found) = get(&dict) {
             return Some(found);
         }
@@ -82,7 +83,8 @@ fn inherited<'a, T>(dict: &Dict<'a>, get: impl Fn(&Dict<'a>) -> Option<T>) -> Op
     None
 }
 
-/// A text string: UTF-16 or UTF-8 if it is marked so, else one byte a character.
+/// Decodes a text string: UTF-16 or UTF-8 if it has a byte order mark, otherwise one byte per
+/// character.
 fn decode(bytes: &[u8]) -> String {
     if let Some(wide) = bytes.strip_prefix(b"\xfe\xff") {
         let units = wide.chunks_exact(2).map(|pair| {
@@ -99,16 +101,16 @@ fn decode(bytes: &[u8]) -> String {
     }
 }
 
-/// Sets the value as lines, from the upper left corner of its field.
-fn write(value: &str, left: f64, top: f64, height: f64, sheet: &mut Sheet) {
+/// Writes the value line by line, starting at the top left of its field.
+fn write(value: &str, left: f64, top: f64, height: f64, builder: &mut PageBuilder) {
     let em = EM.min(height * EM_SHARE);
     let (mut x, mut y) = (left, top + em);
-    for character in value.chars().take(VALUE_CHARACTERS_MAX) {
+    for character in value.chars().take(MAX_VALUE_CHARACTERS) {
         if matches!(character, '\r' | '\n') {
             (x, y) = (left, y + LEADING_EM * em);
             continue;
         }
-        sheet.push(&Glyph {
+        builder.push(&Glyph {
             text: character.encode_utf8(&mut [0; 4]),
             x,
             y,

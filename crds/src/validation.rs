@@ -1,18 +1,20 @@
-//! What the API server checks of single values: one type a value, used in the schema only (`#[schemars(with = ..)]`).
+//! Validation of single values by the API server. Each type here exists only for its JSON schema
+//! and is referenced with `#[schemars(with = ..)]`.
 //!
-//! Plain ranges and lengths are said in OpenAPI's own words, so that editors know them too. What those cannot say is a
-//! CEL rule with a message that says what to write instead. Every text and every list has an upper bound: the API
-//! server estimates the cost of a rule from it, and refuses a CRD whose rules could grow without limit.
+//! Ranges and lengths use OpenAPI keywords, which editors understand as well. Everything else is a
+//! CEL rule whose message says what to write instead. Every string and every list has an upper
+//! bound, because the API server estimates the cost of a rule from it and rejects a CRD whose rules
+//! have no bound.
 //!
-//! The facts are Neon's: sizes of computes, protected role names and the forms of an allow list as its documentation
-//! gives them, ranges and id patterns as its API declares them.
+//! The limits are Neon's: compute sizes, reserved role names and allow list formats come from its
+//! documentation; ranges and id patterns come from its OpenAPI document.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-/// Declares types that exist for their schema alone.
-macro_rules! bounds {
+/// Declares types that exist only for their schema.
+macro_rules! schema_types {
     ($($(#[doc = $doc:literal])+ $name:ident = $schema:tt;)+) => {
         $(
             $(#[doc = $doc])+
@@ -35,38 +37,39 @@ macro_rules! bounds {
     };
 }
 
-bounds! {
-    /// Size of a compute. Neon offers autoscaling in quarters of a CU up to 16, and fixed sizes in even numbers up to 56.
+schema_types! {
+    /// Compute size in CU. Neon autoscales in steps of 0.25 CU up to 16 CU, and offers fixed sizes
+    /// in even numbers up to 56 CU.
     ComputeSize = {
         "type": "number",
         "format": "double",
         "x-kubernetes-validations": [{
             "rule": "(self >= 0.25 && self <= 16.0 && self * 4.0 == double(int(self * 4.0))) \
                      || (self >= 18.0 && self <= 56.0 && self / 2.0 == double(int(self / 2.0)))",
-            "message": "a compute size is a multiple of 0.25 from 0.25 to 16 CU, or an even number from 18 to 56 CU",
+            "message": "must be a multiple of 0.25 from 0.25 to 16 CU, or an even number from 18 to 56 CU",
         }],
     };
 
-    /// Idle time until a compute sleeps, in seconds.
+    /// Idle time in seconds after which a compute is suspended.
     SuspendTimeout = {
         "type": "integer",
         "format": "int64",
         "x-kubernetes-validations": [{
             "rule": "self == -1 || self == 0 || (self >= 60 && self <= 604800)",
-            "message": "write 60 to 604800 seconds (1 minute to 1 week), 0 for Neon's default, or -1 for never",
+            "message": "must be 60 to 604800 seconds (1 minute to 1 week), 0 for Neon's default, or -1 for never",
         }],
     };
 
-    /// How far back Neon can restore, in seconds: up to 30 days.
+    /// Restore window in seconds, up to 30 days.
     HistoryRetention = { "type": "integer", "format": "int64", "minimum": 0, "maximum": 2_592_000 };
 
-    /// An amount of a quota.
+    /// Amount of a quota, in the unit of its field.
     QuotaAmount = { "type": "integer", "format": "int64", "minimum": 0 };
 
-    /// A Postgres major version that Neon runs.
+    /// Postgres major version that Neon supports.
     PostgresVersion = { "type": "integer", "format": "int32", "minimum": 14, "maximum": 18 };
 
-    /// Postgres major versions that Neon runs.
+    /// Postgres major versions that Neon supports.
     PostgresVersions = {
         "type": "array",
         "maxItems": 16,
@@ -74,13 +77,13 @@ bounds! {
         "items": { "type": "integer", "format": "int32", "minimum": 14, "maximum": 18 },
     };
 
-    /// A Neon region. Neon adds regions now and then: the form is checked, not the name.
+    /// Neon region. Only the format is checked, because Neon adds regions over time.
     Region = {
         "type": "string",
         "maxLength": 63,
         "x-kubernetes-validations": [{
             "rule": "self.matches('^[a-z]+(-[a-z0-9]+)+$')",
-            "message": "a region is written as Neon writes it: cloud and place, such as aws-eu-central-1",
+            "message": "must be a Neon region id, such as aws-eu-central-1",
         }],
     };
 
@@ -94,83 +97,84 @@ bounds! {
             "maxLength": 63,
             "x-kubernetes-validations": [{
                 "rule": "self.matches('^[a-z]+(-[a-z0-9]+)+$')",
-                "message": "a region is written as Neon writes it: cloud and place, such as aws-eu-central-1",
+                "message": "must be a Neon region id, such as aws-eu-central-1",
             }],
         },
     };
 
-    /// A name for people. It becomes a part of the project's name in Neon, which holds 256 characters.
+    /// Display name. It becomes part of the Neon project's name, which is limited to 256
+    /// characters.
     DisplayName = {
         "type": "string",
         "minLength": 1,
         "maxLength": 120,
         "x-kubernetes-validations": [{
             "rule": "!self.matches('[[:cntrl:]]')",
-            "message": "a display name is one line of printable text",
+            "message": "must be a single line without control characters",
         }],
     };
 
-    /// Who may connect: addresses, ranges of addresses, CIDR blocks, as in Neon's allow list.
+    /// IP allow list in Neon's format: addresses, address ranges and CIDR blocks.
     AllowedIps = {
         "type": "array",
         "maxItems": 256,
         "x-kubernetes-list-type": "set",
         "items": {
             "type": "string",
-            // Two of the longest IPv6 addresses with a dash between them.
+            // Two IPv6 addresses of maximum length and a dash.
             "maxLength": 79,
             "x-kubernetes-validations": [{
                 "rule": "isIP(self) || isCIDR(self) || (self.split('-').size() == 2 \
                          && self.split('-').all(end, isIP(end)) \
                          && ip(self.split('-')[0]).family() == ip(self.split('-')[1]).family())",
-                "message": "write an IP address (192.0.2.1), a CIDR block (203.0.113.0/24, 2001:db8::/48) \
+                "message": "must be an IP address (192.0.2.1), a CIDR block (203.0.113.0/24, 2001:db8::/48) \
                             or a range (198.51.100.20-198.51.100.50)",
             }],
         },
     };
 
-    /// Name of a database, as Postgres and Neon accept it.
+    /// Database name that both Postgres and Neon accept.
     DatabaseName = {
         "type": "string",
         "maxLength": 63,
         "x-kubernetes-validations": [
             {
                 "rule": "self != '' && bytes(self).size() <= 63",
-                "message": "a database's name has 1 to 63 bytes in UTF-8",
+                "message": "a database name must be 1 to 63 bytes long in UTF-8",
             },
             {
                 "rule": "!self.matches('[[:cntrl:]]')",
-                "message": "a database's name has no control characters; write printable text",
+                "message": "a database name must not contain control characters",
             },
             {
-                // URL parsers take these for steps in a path and drop them.
+                // URL parsers remove these path segments.
                 "rule": "self != '.' && self != '..'",
-                "message": "the names '.' and '..' do not survive in a connection string; choose another name, such as neondb",
+                "message": "a database name must not be '.' or '..', because URL parsers remove them from a connection string; choose another name, such as neondb",
             },
             {
                 "rule": "!(self in ['postgres', 'template0', 'template1'])",
-                "message": "postgres, template0 and template1 belong to the server; choose another name, such as neondb",
+                "message": "postgres, template0 and template1 are reserved by the server; choose another name, such as neondb",
             },
         ],
     };
 
-    /// Name of a role, as Postgres and Neon accept it.
+    /// Role name that both Postgres and Neon accept.
     RoleName = {
         "type": "string",
         "maxLength": 63,
         "x-kubernetes-validations": [
             {
                 "rule": "self != '' && bytes(self).size() <= 63",
-                "message": "a role's name has 1 to 63 bytes in UTF-8",
+                "message": "a role name must be 1 to 63 bytes long in UTF-8",
             },
             {
                 "rule": "!self.matches('[[:cntrl:]]')",
-                "message": "a role's name has no control characters; write printable text",
+                "message": "a role name must not contain control characters",
             },
             {
                 "rule": "!self.startsWith('pg_') && !(self in ['postgres', 'public', 'none', 'cloud_admin', \
                          'zenith_admin', 'neon_superuser', 'neon_service', 'web_access'])",
-                "message": "this role is Neon's or Postgres' own (as is every name that begins with pg_); choose another name, such as neondb_owner",
+                "message": "this role name is reserved by Postgres or Neon, as is every name that starts with pg_; choose another name, such as neondb_owner",
             },
         ],
     };
@@ -181,11 +185,12 @@ bounds! {
         "maxLength": 60,
         "x-kubernetes-validations": [{
             "rule": "self.matches('^[a-z0-9-]+$')",
-            "message": "write the project's id as Neon shows it (not its name), such as quiet-river-12345678",
+            "message": "must be the id of a Neon project (not its name), such as quiet-river-12345678",
         }],
     };
 
-    /// Ids of Neon projects. The list is replaced as a whole: whoever allows adoption wants to read all of it at once.
+    /// Ids of Neon projects. The list is atomic, so that a single manifest contains every project
+    /// that may be adopted.
     ProjectIds = {
         "type": "array",
         "maxItems": 1024,
@@ -195,18 +200,18 @@ bounds! {
             "maxLength": 60,
             "x-kubernetes-validations": [{
                 "rule": "self.matches('^[a-z0-9-]+$')",
-                "message": "write the project's id as Neon shows it (not its name), such as quiet-river-12345678",
+                "message": "must be the id of a Neon project (not its name), such as quiet-river-12345678",
             }],
         },
     };
 
-    /// Id of a Neon organisation.
+    /// Id of a Neon organization.
     OrgId = {
         "type": "string",
         "maxLength": 60,
         "x-kubernetes-validations": [{
             "rule": "self.matches('^[a-z0-9-]+$')",
-            "message": "write the organisation's id as Neon shows it (not its name), such as org-quiet-river-12345678",
+            "message": "must be the id of a Neon organization (not its name), such as org-quiet-river-12345678",
         }],
     };
 
@@ -217,37 +222,38 @@ bounds! {
         "x-kubernetes-validations": [{
             "rule": "isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHost() != '' \
                      && !self.matches('[?#@]')",
-            "message": "write a URL with scheme and host, and without query or credentials, such as https://console.neon.tech/api/v2",
+            "message": "must be an http or https URL with a host and without query or credentials, such as https://console.neon.tech/api/v2",
         }],
     };
 
-    /// PEM certificates. They are copied into every Secret, and those of one's own authority need a few KiB.
+    /// PEM certificates. The limit keeps Secrets small: the bundle is copied into every connection
+    /// Secret, and a private certificate authority needs a few KiB.
     CaBundle = {
         "type": "string",
         "maxLength": 65_536,
         "x-kubernetes-validations": [{
             "rule": "self.startsWith('-----BEGIN CERTIFICATE-----')",
-            "message": "write certificates in PEM form; the text begins with -----BEGIN CERTIFICATE-----",
+            "message": "must be PEM certificates that start with -----BEGIN CERTIFICATE-----",
         }],
     };
 
-    /// Name of an object of Kubernetes (a DNS-1123 subdomain).
+    /// Name of a Kubernetes object (a DNS-1123 subdomain).
     ObjectName = {
         "type": "string",
         "maxLength": 253,
         "x-kubernetes-validations": [{
             "rule": "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')",
-            "message": "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit, such as my-name",
+            "message": "must consist of lower-case letters, digits, '-' and '.', and start and end with a letter or digit, such as my-name",
         }],
     };
 
-    /// A key of a Secret.
+    /// Key in the data of a Secret.
     SecretKey = {
         "type": "string",
         "maxLength": 253,
         "x-kubernetes-validations": [{
             "rule": "self.matches('^[-._a-zA-Z0-9]+$')",
-            "message": "a key of a Secret has letters, digits, '-', '_' and '.', such as api-key",
+            "message": "a Secret key must consist of letters, digits, '-', '_' and '.', such as api-key",
         }],
     };
 }

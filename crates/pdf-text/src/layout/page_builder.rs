@@ -1,60 +1,60 @@
-//! Glyphs become words while they come in: a glyph that stands right behind the last one belongs to its word.
+//! Joins glyphs to words as they arrive: a glyph directly after the previous one belongs to its
+//! word.
 
 use std::ops::Range;
 
-use super::lines::{LaidOut, lay_out};
 use crate::clean::characters;
 
-/// A gap wider than this, in ems, parts two words. Letters of one word are kerned by a twentieth of an em, the narrowest spaces
-/// of justified text are a fifth.
+/// Maximum gap within a word, in ems. Kerning is about 0.05 em; the narrowest spaces of justified
+/// text are 0.2 em.
 const WORD_GAP_EM: f32 = 0.13;
-/// How far a glyph may reach back over the one before it, in ems.
+/// Maximum overlap of a glyph with the previous one, in ems.
 const OVERLAP_EM: f32 = 0.6;
-/// Glyphs of one word stand on one baseline, give or take this, in ems.
+/// Maximum distance of the baselines of glyphs of one word, in ems.
 const BASELINE_EM: f32 = 0.1;
-/// The same character so close to the last one, in ems, is the same glyph drawn twice, to make it look bold.
-const TWICE_EM: f32 = 0.1;
-/// Smaller text cannot be seen.
-const EM_MIN_POINTS: f32 = 0.5;
-/// The height of letters above the baseline, and below, in ems.
+/// Maximum distance of a glyph that is drawn twice to appear bold, in ems.
+const DUPLICATE_EM: f32 = 0.1;
+/// Minimum visible font size, in points.
+const MIN_EM_POINTS: f32 = 0.5;
+/// Height of letters above and below the baseline, in ems.
 const ASCENT_EM: f32 = 0.78;
 const DESCENT_EM: f32 = 0.22;
-/// A page that does not say how large it is: A4.
+/// Size of a page that does not define one: A4.
 const DEFAULT_SIZE: (f32, f32) = (595.0, 842.0);
-/// Pages larger than this, in points, do not exist on paper (it is 70 metres).
-const SIZE_MAX: f32 = 200_000.0;
+/// Maximum page size, in points (70 meters).
+const MAX_PAGE_SIZE: f32 = 200_000.0;
 
-/// A glyph as a reader finds it; all measures in points, from the upper left corner of the page as it is seen.
+/// A glyph as a reader finds it. All measures are in points from the top left corner of the
+/// displayed page.
 pub(crate) struct Glyph<'a> {
     pub(crate) text: &'a str,
-    /// Where it begins on its baseline.
+    /// Origin on the baseline.
     pub(crate) x: f64,
     pub(crate) y: f64,
-    /// From there to where the next one begins.
+    /// Distance to the origin of the next glyph.
     pub(crate) advance_x: f64,
     pub(crate) advance_y: f64,
-    /// The size of its font.
     pub(crate) em: f64,
 }
 
-/// A page while its glyphs come in.
-pub(crate) struct Sheet {
+/// A page whose glyphs are being added.
+pub(crate) struct PageBuilder {
     pub(crate) width: f32,
     pub(crate) height: f32,
-    /// The text of all words, one behind the other.
+    /// Concatenated text of all words.
     pub(crate) text: String,
-    pub(crate) words: Vec<Piece>,
-    /// A picture stands on it.
+    pub(crate) words: Vec<TextFragment>,
+    /// Whether the page has an image.
     pub(crate) has_picture: bool,
-    /// A space was drawn since the last glyph.
+    /// Whether a space was drawn after the last glyph.
     space: bool,
-    /// The last glyph: where it began, and its text.
+    /// Start and text of the last glyph.
     last: Option<(f32, Range<usize>)>,
 }
 
-/// Glyphs that stand together, in the frame of their direction: `u` runs along the text, `v` across it, downwards.
+/// Adjacent glyphs, in the coordinate system of their direction.
 #[derive(Debug, Clone)]
-pub(crate) struct Piece {
+pub(crate) struct TextFragment {
     pub(crate) text: Range<u32>,
     /// Direction in degrees clockwise, 0 to 359.
     pub(crate) angle: u16,
@@ -62,19 +62,20 @@ pub(crate) struct Piece {
     pub(crate) to: f32,
     pub(crate) baseline: f32,
     pub(crate) em: f32,
-    /// A space was drawn before it.
+    /// Whether a space was drawn before it.
     pub(crate) space_before: bool,
-    /// Which way its letters are read.
+    /// Reading direction of its letters.
     pub(crate) script: Script,
 }
 
-/// Which way letters are read. The text of a piece stands in the order of reading, whichever way its glyphs were drawn.
+/// Reading direction. The text of a fragment is in reading order, whatever the order in which its
+/// glyphs were drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Script {
-    /// Digits and marks go with their neighbours.
+    /// Digits and punctuation take the direction of their neighbors.
     Neutral,
     LeftToRight,
-    /// Arabic, Hebrew and their relatives.
+    /// Arabic, Hebrew and related scripts.
     RightToLeft,
 }
 
@@ -90,10 +91,10 @@ impl Script {
     }
 }
 
-impl Sheet {
+impl PageBuilder {
     pub(crate) fn new(width: f32, height: f32) -> Self {
-        let sound = |size: f32| size.is_finite() && (1.0..=SIZE_MAX).contains(&size);
-        let (width, height) = if sound(width) && sound(height) {
+        let is_valid = |size: f32| size.is_finite() && (1.0..=MAX_PAGE_SIZE).contains(&size);
+        let (width, height) = if is_valid(width) && is_valid(height) {
             (width, height)
         } else {
             DEFAULT_SIZE
@@ -109,9 +110,9 @@ impl Sheet {
         }
     }
 
-    /// Takes the next glyph in the order of the file.
+    /// Adds the next glyph in the order of the file.
     pub(crate) fn push(&mut self, glyph: &Glyph<'_>) {
-        let Some(place) = Place::of(glyph) else {
+        let Some(position) = GlyphPosition::of(glyph) else {
             return;
         };
         let start = self.text.len();
@@ -126,7 +127,7 @@ impl Sheet {
             return;
         }
         let Ok(end) = u32::try_from(self.text.len()) else {
-            self.text.truncate(start); // 4 GiB: the limit on text ends the document
+            self.text.truncate(start); // 4 GiB; the limit on text stops earlier
             return;
         };
         let new = start..self.text.len();
@@ -136,62 +137,63 @@ impl Sheet {
             .map_or(Script::Neutral, Script::of);
         let (space, last) = (std::mem::take(&mut self.space), self.last.take());
         if let Some(word) = self.words.last_mut() {
-            let level = word.angle == place.angle
-                && (word.baseline - place.baseline).abs() <= BASELINE_EM * word.em.max(place.em);
-            let twice = last.as_ref().is_some_and(|(from, text)| {
-                (from - place.from).abs() < TWICE_EM * place.em
+            let same_line = word.angle == position.angle
+                && (word.baseline - position.baseline).abs()
+                    <= BASELINE_EM * word.em.max(position.em);
+            let duplicate = last.as_ref().is_some_and(|(from, text)| {
+                (from - position.from).abs() < DUPLICATE_EM * position.em
                     && self.text.get(text.clone()) == self.text.get(new.clone())
             });
-            if level && twice {
+            if same_line && duplicate {
                 self.text.truncate(start);
                 (self.space, self.last) = (space, last);
                 return;
             }
-            let em = word.em.max(place.em);
-            let near = -OVERLAP_EM * em..WORD_GAP_EM * em;
-            let both = (word.script, script);
+            let em = word.em.max(position.em);
+            let adjacent = -OVERLAP_EM * em..WORD_GAP_EM * em;
+            let scripts = (word.script, script);
             let mixed = matches!(
-                both,
+                scripts,
                 (Script::RightToLeft, Script::LeftToRight)
                     | (Script::LeftToRight, Script::RightToLeft)
             );
-            if level && !space && !mixed {
-                let behind = near.contains(&(place.from - word.to));
-                let rightward = matches!(both, (Script::RightToLeft, Script::RightToLeft));
-                if rightward && behind {
-                    // Drawn from left to right, as it looks: what comes later is read earlier.
+            if same_line && !space && !mixed {
+                let follows = adjacent.contains(&(position.from - word.to));
+                let right_to_left = matches!(scripts, (Script::RightToLeft, Script::RightToLeft));
+                if right_to_left && follows {
+                    // Right-to-left text drawn in visual order: later glyphs are read earlier.
                     if let Some(glyph) = self.text.get(new.clone()).map(str::to_owned) {
                         self.text.truncate(start);
                         self.text.insert_str(word.text.start as usize, &glyph);
                     }
                 }
-                if behind || rightward && near.contains(&(word.from - place.to)) {
+                if follows || right_to_left && adjacent.contains(&(word.from - position.to)) {
                     word.text.end = end;
-                    word.from = word.from.min(place.from);
-                    word.to = word.to.max(place.to);
+                    word.from = word.from.min(position.from);
+                    word.to = word.to.max(position.to);
                     word.em = em;
                     if word.script == Script::Neutral {
                         word.script = script;
                     }
-                    self.last = Some((place.from, new));
+                    self.last = Some((position.from, new));
                     return;
                 }
             }
         }
-        self.last = Some((place.from, new));
-        self.words.push(Piece {
+        self.last = Some((position.from, new));
+        self.words.push(TextFragment {
             text: end - u32::try_from(self.text.len() - start).unwrap_or(0)..end,
-            angle: place.angle,
-            from: place.from,
-            to: place.to,
-            baseline: place.baseline,
-            em: place.em,
+            angle: position.angle,
+            from: position.from,
+            to: position.to,
+            baseline: position.baseline,
+            em: position.em,
             space_before: space,
             script,
         });
     }
 
-    /// Whether level text stands in this part of the page, in points from its upper left corner.
+    /// Whether the page has horizontal text in this area, in points from its top left corner.
     pub(crate) fn shows_text_in(&self, across: Range<f64>, down: Range<f64>) -> bool {
         self.words.iter().any(|word| {
             word.angle == 0
@@ -200,15 +202,10 @@ impl Sheet {
                 && f64::from(word.to) > across.start
         })
     }
-
-    /// The page's lines, in reading order.
-    pub(crate) fn lay_out(self) -> LaidOut {
-        lay_out(self)
-    }
 }
 
-/// Where a glyph stands, in the frame of its direction.
-struct Place {
+/// Position of a glyph in the coordinate system of its direction.
+struct GlyphPosition {
     angle: u16,
     from: f32,
     to: f32,
@@ -216,28 +213,28 @@ struct Place {
     em: f32,
 }
 
-impl Place {
+impl GlyphPosition {
     fn of(glyph: &Glyph<'_>) -> Option<Self> {
         let angle = angle(glyph.advance_x, glyph.advance_y);
-        let (sin, cos) = turn(angle);
+        let (sin, cos) = sin_cos(angle);
         #[expect(clippy::cast_possible_truncation, reason = "points of a page")]
-        let place = Self {
+        let position = Self {
             angle,
             from: (glyph.x * cos + glyph.y * sin) as f32,
             to: ((glyph.x + glyph.advance_x) * cos + (glyph.y + glyph.advance_y) * sin) as f32,
             baseline: (glyph.y * cos - glyph.x * sin) as f32,
             em: glyph.em as f32,
         };
-        let sound = place.from.is_finite()
-            && place.to.is_finite()
-            && place.baseline.is_finite()
-            && place.em.is_finite()
-            && place.em >= EM_MIN_POINTS;
-        sound.then_some(place)
+        let is_valid = position.from.is_finite()
+            && position.to.is_finite()
+            && position.baseline.is_finite()
+            && position.em.is_finite()
+            && position.em >= MIN_EM_POINTS;
+        is_valid.then_some(position)
     }
 }
 
-/// The direction of an advance in whole degrees; almost always 0, which is quick.
+/// Direction of an advance in whole degrees. Almost always 0, which has a fast path.
 fn angle(advance_x: f64, advance_y: f64) -> u16 {
     if advance_x >= 0.0 && advance_y.abs() <= advance_x * 0.008 {
         return 0;
@@ -252,8 +249,8 @@ fn angle(advance_x: f64, advance_y: f64) -> u16 {
     whole % 360
 }
 
-/// Sine and cosine of whole degrees; exact for text that is level or upright.
-pub(super) fn turn(angle: u16) -> (f64, f64) {
+/// Returns sine and cosine of whole degrees, exact for multiples of 90.
+pub(super) fn sin_cos(angle: u16) -> (f64, f64) {
     match angle {
         0 => (0.0, 1.0),
         90 => (1.0, 0.0),
@@ -263,19 +260,20 @@ pub(super) fn turn(angle: u16) -> (f64, f64) {
     }
 }
 
-/// Where a word stands on the page.
+/// Bounding box of a word on the page, in points.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Place2d {
+pub(crate) struct BoundingBox {
     pub(crate) x: f32,
     pub(crate) y: f32,
     pub(crate) width: f32,
     pub(crate) height: f32,
 }
 
-impl Piece {
-    /// Its box on the page, cut to the page's edges; `None` if it lies beyond them, where nobody sees it.
-    pub(super) fn on_page(&self, width: f32, height: f32) -> Option<Place2d> {
-        let (sin, cos) = turn(self.angle);
+impl TextFragment {
+    /// Bounding box on the page, clipped to the page's edges. `None` if the fragment is outside the
+    /// page.
+    pub(super) fn bounds_on_page(&self, width: f32, height: f32) -> Option<BoundingBox> {
+        let (sin, cos) = sin_cos(self.angle);
         #[expect(clippy::cast_possible_truncation, reason = "points of a page")]
         let (sin, cos) = (sin as f32, cos as f32);
         let top = self.baseline - ASCENT_EM * self.em;
@@ -296,7 +294,7 @@ impl Piece {
         }
         let (left, right) = (left.max(0.0), right.min(width));
         let (upper, lower) = (upper.max(0.0), lower.min(height));
-        (left <= right && upper < lower).then_some(Place2d {
+        (left <= right && upper < lower).then_some(BoundingBox {
             x: left,
             y: upper,
             width: right - left,

@@ -1,4 +1,4 @@
-//! A question with its passages -> an answer, as it is written.
+//! Streams the answer of a chat model.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,51 +17,45 @@ use crate::embed::Purpose;
 use crate::endpoint::Endpoint;
 use crate::error::ModelError;
 
-/// Bytes of a token, for the quota.
-const TOKEN_BYTES: usize = 3;
+/// Bytes per token, used to estimate token counts for the quota.
+const BYTES_PER_TOKEN: usize = 3;
 
-/// Writes answers with one model. Cheap to clone.
+/// A chat model. Cheap to clone.
 #[derive(Clone)]
-pub struct Answerer {
+pub struct ChatModel {
     endpoint: Arc<Endpoint>,
     model: Arc<str>,
 }
 
-/// A piece of an answer.
+/// An event of an answer stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnswerEvent {
-    /// Text to put behind what came before.
+    /// The next piece of the text.
     Text(String),
-    /// The answer is whole, or as long as it may be. Nothing comes behind it.
+    /// The answer is complete or reached its maximum length. This is the last event.
     Finished {
-        /// Why it ended.
         finish: Finish,
-        /// What it cost, where the endpoint says so.
+        /// Token usage, if the endpoint reports it.
         usage: Option<Usage>,
     },
 }
 
-/// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
-    /// All is said.
     Complete,
-    /// It reached the number of tokens it may have.
+    /// The answer reached its maximum number of tokens.
     Length,
-    /// The endpoint's filter ended it.
+    /// The endpoint's content filter ended the answer.
     Filtered,
 }
 
-/// What an answer cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens that were read.
     pub prompt_tokens: u32,
-    /// Tokens that were written.
     pub answer_tokens: u32,
 }
 
-impl Answerer {
+impl ChatModel {
     pub(crate) fn new(endpoint: Arc<Endpoint>, model: String) -> Self {
         Self {
             endpoint,
@@ -69,20 +63,20 @@ impl Answerer {
         }
     }
 
-    /// The model's name.
     pub fn name(&self) -> &str {
         &self.model
     }
 
-    /// Begins an answer of at most `max_tokens`; asks again until one has begun, within limits. Dropping the stream ends the answer at the
-    /// endpoint too. The whole answer has no limit here but the stream's pauses have: whoever reads it sets a deadline.
+    /// Starts an answer of at most `max_tokens`, with retries until the first response. Dropping
+    /// the stream also cancels the answer at the endpoint. Pauses in the stream are limited but its
+    /// total duration is not: the caller must set a deadline.
     pub async fn answer(
         &self,
         system: &str,
         user: &str,
         max_tokens: u32,
     ) -> Result<AnswerStream, ModelError> {
-        let tokens = (system.len() + user.len()) / TOKEN_BYTES + max_tokens as usize;
+        let tokens = (system.len() + user.len()) / BYTES_PER_TOKEN + max_tokens as usize;
         let stream = self
             .endpoint
             .send(tokens, Purpose::Question, || async {
@@ -91,7 +85,7 @@ impl Answerer {
                     .chat()
                     .create_stream(self.request(system, user, max_tokens))
                     .await
-                    .map_err(ModelError::of_client)
+                    .map_err(ModelError::from_client)
             })
             .await?;
         let pause_limit = self.endpoint.attempt_limit();
@@ -101,7 +95,7 @@ impl Answerer {
             pause: Box::pin(sleep(pause_limit)),
             finish: None,
             usage: None,
-            is_over: false,
+            is_finished: false,
         })
     }
 
@@ -124,7 +118,7 @@ impl Answerer {
         } else {
             #[expect(
                 deprecated,
-                reason = "servers that speak like OpenAI's know the older name"
+                reason = "other OpenAI-compatible servers support only the older name"
             )]
             {
                 request.max_tokens = Some(max_tokens);
@@ -134,36 +128,36 @@ impl Answerer {
     }
 }
 
-impl fmt::Debug for Answerer {
+impl fmt::Debug for ChatModel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Answerer")
+            .debug_struct("ChatModel")
             .field("model", &self.model)
             .finish_non_exhaustive()
     }
 }
 
-/// An answer as it is written. Ends with [`AnswerEvent::Finished`] or with an error, and never without one of them.
+/// A streamed answer. The stream ends with [`AnswerEvent::Finished`] or with an error.
 pub struct AnswerStream {
     stream: ChatCompletionResponseStream,
     pause_limit: Duration,
     pause: Pin<Box<Sleep>>,
     finish: Option<Finish>,
     usage: Option<Usage>,
-    is_over: bool,
+    is_finished: bool,
 }
 
 impl fmt::Debug for AnswerStream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("AnswerStream")
-            .field("is_over", &self.is_over)
+            .field("is_finished", &self.is_finished)
             .finish_non_exhaustive()
     }
 }
 
 impl AnswerStream {
-    /// Takes what a piece says of the answer's end, and returns its text.
+    /// Records the end of the answer from a chunk and returns the chunk's text.
     fn read(&mut self, piece: CreateChatCompletionStreamResponse) -> Option<String> {
         if let Some(usage) = piece.usage {
             self.usage = Some(Usage {
@@ -187,14 +181,14 @@ impl AnswerStream {
     }
 
     fn end(&mut self, error: Option<ModelError>) -> Result<AnswerEvent, ModelError> {
-        self.is_over = true;
+        self.is_finished = true;
         match (self.finish, error) {
-            // Whole, whatever became of the connection behind it.
+            // The answer is complete, even if the connection failed afterwards.
             (Some(finish), _) => Ok(AnswerEvent::Finished {
                 finish,
                 usage: self.usage,
             }),
-            (None, error) => Err(error.unwrap_or(ModelError::BrokenOff)),
+            (None, error) => Err(error.unwrap_or(ModelError::Interrupted)),
         }
     }
 }
@@ -204,7 +198,7 @@ impl Stream for AnswerStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if this.is_over {
+        if this.is_finished {
             return Poll::Ready(None);
         }
         loop {
@@ -217,7 +211,7 @@ impl Stream for AnswerStream {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    let error = ModelError::of_client(error);
+                    let error = ModelError::from_client(error);
                     return Poll::Ready(Some(this.end(Some(error))));
                 }
                 Poll::Ready(None) => return Poll::Ready(Some(this.end(None))),
@@ -225,7 +219,7 @@ impl Stream for AnswerStream {
             }
         }
         match this.pause.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Some(this.end(Some(ModelError::BrokenOff)))),
+            Poll::Ready(()) => Poll::Ready(Some(this.end(Some(ModelError::Interrupted)))),
             Poll::Pending => Poll::Pending,
         }
     }

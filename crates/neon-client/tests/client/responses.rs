@@ -1,22 +1,24 @@
-//! What bounds a call, and what its errors tell, against a real socket. How each request ends stands in `error_table`.
+//! Limits of a call and the details of its errors, against a real socket. `error_table` covers the
+//! outcomes of single requests.
 
 use std::{
     error::Error as _,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use neon_client::{
     AccountQuota, ErrorKind, Observer, Outcome, Priority, Route, model::CreateProject,
 };
+use parking_lot::Mutex;
 
 use crate::{
-    calls::{create, created, get, got},
+    calls::{create, created_response, get, project_response},
     support::{Reply, Server},
 };
 
 #[tokio::test]
-async fn the_error_names_the_id_of_the_request_that_failed() {
+async fn the_error_contains_the_id_of_the_failed_request() {
     let server = Server::replying([Reply::error(404, "", "not found")]).await;
     let error = get(&server.neon()).await.unwrap_err();
     assert_eq!(
@@ -26,7 +28,7 @@ async fn the_error_names_the_id_of_the_request_that_failed() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_is_sent_again_and_finds_nothing_tells_that_it_was() {
+async fn a_retried_deletion_that_finds_nothing_reports_two_requests() {
     let server = Server::replying([Reply::Close, Reply::error(404, "", "project not found")]).await;
     let error = server
         .neon()
@@ -39,22 +41,25 @@ async fn a_deletion_that_is_sent_again_and_finds_nothing_tells_that_it_was() {
 }
 
 #[tokio::test]
-async fn an_answer_of_success_that_is_no_json_is_not_tried_again() {
+async fn a_success_without_json_is_not_retried() {
     let server = Server::replying([Reply::html(200)]).await;
     let error = get(&server.neon()).await.unwrap_err();
-    assert_eq!((error.kind(), server.count()), (ErrorKind::NotJson, 1));
+    assert_eq!(
+        (error.kind(), server.count()),
+        (ErrorKind::InvalidResponse, 1)
+    );
     assert!(error.source().is_some());
 }
 
 #[tokio::test]
-async fn without_an_answer_in_time_the_fate_of_a_creation_is_unknown_and_a_look_may_be_repeated() {
-    let server = Server::replying(vec![Reply::Silence; 20]).await;
+async fn after_a_timeout_a_creation_is_ambiguous_and_a_get_is_retried() {
+    let server = Server::replying(vec![Reply::NoResponse; 20]).await;
     let neon = server
         .builder()
-        .call_deadline(Duration::from_millis(300))
+        .call_timeout(Duration::from_millis(300))
         .build()
         .unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = neon
         .projects()
         .create(CreateProject::named("tenant-1"))
@@ -78,16 +83,19 @@ async fn without_an_answer_in_time_the_fate_of_a_creation_is_unknown_and_a_look_
         .send()
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Deadline);
-    assert!(begun.elapsed() < Duration::from_secs(5), "deadlines hold");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "timeouts are respected"
+    );
 }
 
 #[tokio::test]
-async fn a_get_that_hangs_is_asked_again_within_its_deadline() {
-    let server = Server::replying([Reply::Silence, got()]).await;
+async fn a_get_that_hangs_is_retried_within_its_timeout() {
+    let server = Server::replying([Reply::NoResponse, project_response()]).await;
     let neon = server
         .builder()
-        .call_deadline(Duration::from_secs(2))
+        .call_timeout(Duration::from_secs(2))
         .build()
         .unwrap();
     neon.projects()
@@ -99,19 +107,22 @@ async fn a_get_that_hangs_is_asked_again_within_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_429_is_waited_out_as_long_as_it_asks_even_if_the_call_cannot_be_repeated() {
-    let server =
-        Server::replying([Reply::with_headers(429, "retry-after: 1\r\n"), created()]).await;
-    let begun = Instant::now();
+async fn a_429_is_retried_after_its_retry_after_even_if_the_call_is_not_idempotent() {
+    let server = Server::replying([
+        Reply::with_headers(429, "retry-after: 1\r\n"),
+        created_response(),
+    ])
+    .await;
+    let started = Instant::now();
     create(&server.neon()).await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert!(started.elapsed() >= Duration::from_secs(1));
     assert_eq!(server.count(), 2);
 }
 
 #[tokio::test]
-async fn a_429_that_asks_for_longer_than_the_deadline_is_an_error_at_once() {
+async fn a_429_with_a_retry_after_beyond_the_timeout_fails_immediately() {
     let server = Server::replying([Reply::with_headers(429, "retry-after: 60\r\n")]).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = get(&server.neon()).await.unwrap_err();
     assert_eq!(
         error.kind(),
@@ -120,15 +131,15 @@ async fn a_429_that_asks_for_longer_than_the_deadline_is_an_error_at_once() {
         }
     );
     assert_eq!(error.retry_after(), Some(Duration::from_mins(1)));
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
-async fn a_lock_that_outlasts_the_deadline_is_named() {
+async fn a_lock_that_outlasts_the_timeout_is_reported_as_locked() {
     let server = Server::replying(vec![Reply::error(423, "", "locked"); 20]).await;
     let neon = server
         .builder()
-        .call_deadline(Duration::from_millis(700))
+        .call_timeout(Duration::from_millis(700))
         .build()
         .unwrap();
     let error = neon
@@ -145,8 +156,8 @@ async fn a_lock_that_outlasts_the_deadline_is_named() {
 }
 
 #[tokio::test]
-async fn after_its_time_a_creation_is_not_sent() {
-    let server = Server::replying([Reply::error(423, "", "locked"), created()]).await;
+async fn a_creation_is_not_sent_after_not_after() {
+    let server = Server::replying([Reply::error(423, "", "locked"), created_response()]).await;
     let create = |not_after| {
         server
             .neon()
@@ -169,13 +180,13 @@ async fn after_its_time_a_creation_is_not_sent() {
     assert_eq!(
         (error.kind(), server.count()),
         (ErrorKind::NotSent, 1),
-        "nor sent again after a refusal"
+        "it is not retried after an error either"
     );
 }
 
 #[tokio::test]
-async fn a_reserved_turn_is_spent_by_the_creation_and_none_other_is_waited_for() {
-    let server = Server::replying([created()]).await;
+async fn a_creation_uses_its_reserved_permit() {
+    let server = Server::replying([created_response()]).await;
     let quota = AccountQuota {
         requests_per_minute: 1,
         per_route_per_second: 1,
@@ -184,7 +195,7 @@ async fn a_reserved_turn_is_spent_by_the_creation_and_none_other_is_waited_for()
     let neon = server
         .builder()
         .quota(quota)
-        .queue_deadline(Duration::from_millis(50))
+        .queue_timeout(Duration::from_millis(50))
         .build()
         .unwrap();
     let permit = neon.reserve(Route::CreateProject).await.unwrap();
@@ -192,7 +203,7 @@ async fn a_reserved_turn_is_spent_by_the_creation_and_none_other_is_waited_for()
     assert_eq!(
         late.kind(),
         ErrorKind::NotSent,
-        "the only turn of this minute is taken"
+        "the only permit of this minute is in use"
     );
     let not_after = Instant::now() + Duration::from_secs(5);
     neon.projects()
@@ -211,12 +222,12 @@ async fn a_reserved_turn_is_spent_by_the_creation_and_none_other_is_waited_for()
     assert_eq!(
         (error.kind(), server.count()),
         (ErrorKind::NotSent, 1),
-        "it was spent"
+        "the permit was used"
     );
 }
 
 #[tokio::test]
-async fn no_secret_stands_in_an_error_even_if_the_api_repeats_it() {
+async fn an_error_contains_no_secret_even_if_the_api_repeats_it() {
     let message = "key napi_hunter2 may not see postgresql://owner:npg_hunter3@host/db";
     let body = r#"{"project": {"id": "calm-sea-1", "pg_version": "npg_hunter4"}}"#;
     let server = Server::replying([Reply::error(403, "", message), Reply::json(200, &body)]).await;
@@ -233,66 +244,60 @@ async fn no_secret_stands_in_an_error_even_if_the_api_repeats_it() {
 }
 
 #[derive(Default)]
-struct Ledger(Mutex<Vec<String>>);
+struct RecordingObserver(Mutex<Vec<String>>);
 
-impl Observer for Ledger {
+impl Observer for RecordingObserver {
     fn request(&self, route: Route, outcome: Outcome, _: Duration) {
         self.0
             .lock()
-            .unwrap()
             .push(format!("request {route} {}", outcome.as_str()));
     }
 
     fn call(&self, route: Route, outcome: Outcome, _: Duration) {
         self.0
             .lock()
-            .unwrap()
             .push(format!("call {route} {}", outcome.as_str()));
     }
 
     fn waited(&self, route: Route, priority: Priority, _: Duration) {
         self.0
             .lock()
-            .unwrap()
             .push(format!("waited {route} {}", priority.as_str()));
     }
 
-    fn slowed(&self, route: Route, fraction: f64) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(format!("slowed {route} {fraction}"));
+    fn throttled(&self, route: Route, fraction: f64) {
+        self.0.lock().push(format!("throttled {route} {fraction}"));
     }
 }
 
 #[tokio::test]
-async fn the_observer_hears_of_every_wait_request_and_call() {
+async fn the_observer_is_called_for_every_wait_request_and_call() {
     let server = Server::replying([
         Reply::with_headers(429, "retry-after: 0\r\n"),
-        got(),
+        project_response(),
         Reply::error(404, "", ""),
     ])
     .await;
-    let ledger = Arc::new(Ledger::default());
+    let observer = Arc::new(RecordingObserver::default());
     let neon = server
         .builder()
-        .observer(ledger.clone())
+        .observer(observer.clone())
         .build()
         .unwrap()
-        .with_priority(Priority::Housekeeping);
+        .with_priority(Priority::Background);
     let id = "calm-sea-1".parse().unwrap();
     neon.projects().get(&id).send().await.unwrap();
     neon.projects().get(&id).send().await.unwrap_err();
     let expected = [
-        "waited get_project housekeeping",
+        "waited get_project background",
         "request get_project rate_limited",
-        "slowed get_project 0.5",
-        "waited get_project housekeeping",
+        "throttled get_project 0.5",
+        "waited get_project background",
         "request get_project success",
         "call get_project success",
-        "waited get_project housekeeping",
+        "waited get_project background",
         "request get_project not_found",
         "call get_project not_found",
     ];
-    assert_eq!(*ledger.0.lock().unwrap(), expected);
+    assert_eq!(*observer.0.lock(), expected);
 }

@@ -1,5 +1,4 @@
-//! What the wire format must keep: answers are read with fields and words of tomorrow in them, written back as they came, and
-//! show no secret to `Debug`.
+//! Responses tolerate unknown fields and values, round-trip, and do not reveal secrets in `Debug`.
 
 use neon_client::model::{
     CreateProject, CreatedProject, Endpoint, EndpointState, ErrorBody, OperationAction,
@@ -55,7 +54,7 @@ fn endpoint() -> Value {
 }
 
 #[test]
-fn a_page_of_projects_is_read_with_fields_of_tomorrow_in_it() {
+fn a_page_of_projects_with_unknown_fields_is_deserialized() {
     let page = json!({
         "projects": [listed_project("calm-sea-1"), listed_project("wild-sea-2")],
         "unavailable_project_ids": ["lost-sea-3"], "pagination": {"cursor": "wild-sea-2"}, "applications": {}
@@ -69,18 +68,18 @@ fn a_page_of_projects_is_read_with_fields_of_tomorrow_in_it() {
 }
 
 #[test]
-fn lists_that_are_null_or_missing_are_empty() {
+fn null_lists_are_empty() {
     let page: ProjectPage =
         serde_json::from_value(json!({"projects": null, "unavailable_project_ids": null})).unwrap();
     assert_eq!(page, ProjectPage::default());
     assert!(
         serde_json::from_value::<ProjectPage>(json!({})).is_err(),
-        "an object of another kind is not an empty page"
+        "an unrelated object is not an empty page"
     );
 }
 
 #[test]
-fn a_created_project_is_read_and_written_back_as_it_came() {
+fn a_created_project_round_trips() {
     let created: CreatedProject = serde_json::from_value(created()).unwrap();
     assert_eq!(
         created.connection_uris[0]
@@ -101,15 +100,15 @@ fn a_created_project_is_read_and_written_back_as_it_came() {
 }
 
 #[test]
-fn debug_shows_no_password_of_a_created_project() {
+fn debug_output_of_a_created_project_omits_passwords() {
     let created: CreatedProject = serde_json::from_value(created()).unwrap();
     let shown = format!("{created:?} {created:#?}");
-    assert!(shown.contains("neondb_owner"), "the rest is shown");
+    assert!(shown.contains("neondb_owner"), "other fields are shown");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
 #[test]
-fn words_of_tomorrow_are_kept_and_written_back() {
+fn unknown_enum_values_round_trip() {
     let endpoint: Endpoint = serde_json::from_value(endpoint()).unwrap();
     assert_eq!(
         endpoint.current_state,
@@ -125,17 +124,14 @@ fn words_of_tomorrow_are_kept_and_written_back() {
 }
 
 #[test]
-fn an_operation_of_unknown_status_is_not_over() {
-    assert!(!OperationStatus::from("tomorrow").is_over());
-    assert!(OperationStatus::Error.is_over() && !OperationStatus::Error.is_success());
-    assert!(
-        !OperationStatus::Failed.is_over(),
-        "the platform tries it again"
-    );
+fn an_operation_with_an_unknown_status_is_not_finished() {
+    assert!(!OperationStatus::from("tomorrow").is_finished());
+    assert!(OperationStatus::Error.is_finished() && !OperationStatus::Error.is_success());
+    assert!(!OperationStatus::Failed.is_finished(), "Neon retries it");
 }
 
 #[test]
-fn the_pooled_host_carries_the_suffix_in_its_first_label() {
+fn the_pooled_host_has_the_suffix_in_its_first_label() {
     let endpoint: Endpoint = serde_json::from_value(endpoint()).unwrap();
     assert_eq!(
         endpoint.pooled_host(),
@@ -144,7 +140,7 @@ fn the_pooled_host_carries_the_suffix_in_its_first_label() {
 }
 
 #[test]
-fn a_request_names_only_what_it_asks_for() {
+fn a_request_contains_only_the_fields_that_are_set() {
     let project = CreateProject {
         settings: Some(ProjectSettings {
             quota: Some(Quota {
@@ -173,7 +169,7 @@ fn a_request_names_only_what_it_asks_for() {
 }
 
 #[test]
-fn a_project_needs_only_what_the_client_cannot_do_without() {
+fn a_project_with_only_the_required_fields_is_deserialized() {
     let project: Project = serde_json::from_value(json!({
         "id": "calm-sea-1", "name": "", "region_id": "aws-eu-central-1", "pg_version": 18, "created_at": AT, "updated_at": AT
     }))
@@ -182,7 +178,7 @@ fn a_project_needs_only_what_the_client_cannot_do_without() {
 }
 
 #[test]
-fn an_error_body_may_lack_anything() {
+fn every_field_of_an_error_body_is_optional() {
     assert_eq!(
         serde_json::from_str::<ErrorBody>("{}").unwrap(),
         ErrorBody::default()

@@ -1,13 +1,12 @@
-//! Refusals, worded and shaped as OpenAI's API does.
+//! Error responses with the messages and the format of OpenAI's API.
 
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// A request that is refused.
 #[derive(Debug, Clone)]
-pub(crate) struct Refusal {
+pub(crate) struct ApiError {
     status: u16,
     message: String,
     kind: &'static str,
@@ -16,7 +15,7 @@ pub(crate) struct Refusal {
     retry_after: Option<String>,
 }
 
-impl Refusal {
+impl ApiError {
     fn new(
         status: u16,
         kind: &'static str,
@@ -33,7 +32,7 @@ impl Refusal {
         }
     }
 
-    /// 400: something about the request is wrong.
+    /// 400: the request is invalid.
     pub(crate) fn invalid(param: Option<&str>, message: impl Into<String>) -> Self {
         Self {
             param: param.map(str::to_owned),
@@ -41,7 +40,7 @@ impl Refusal {
         }
     }
 
-    /// 400: more tokens than the model reads.
+    /// 400: the input exceeds the model's maximum length.
     pub(crate) fn too_long(tokens: usize, limit: usize) -> Self {
         Self::new(
             400,
@@ -120,7 +119,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({"error": {
             "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
@@ -133,7 +132,6 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A response of JSON.
 pub(crate) fn json(status: u16, body: &Value) -> Response {
     json_response(status, body)
 }
@@ -149,16 +147,16 @@ fn json_response(status: u16, body: &Value) -> Response {
     response
 }
 
-/// The fields of a body that must be an object and have no others than these.
+/// Returns the fields of a body, which must be an object with only known fields.
 pub(crate) fn fields<'body>(
     body: &'body Value,
     known: &[&str],
-) -> Result<&'body serde_json::Map<String, Value>, Refusal> {
+) -> Result<&'body serde_json::Map<String, Value>, ApiError> {
     let fields = body.as_object().ok_or_else(|| {
-        Refusal::invalid(None, "We could not parse the JSON body of your request.")
+        ApiError::invalid(None, "We could not parse the JSON body of your request.")
     })?;
     match fields.keys().find(|field| !known.contains(&field.as_str())) {
-        Some(unknown) => Err(Refusal::invalid(
+        Some(unknown) => Err(ApiError::invalid(
             None,
             format!("Unrecognized request argument supplied: {unknown}"),
         )),

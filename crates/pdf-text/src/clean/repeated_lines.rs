@@ -1,25 +1,28 @@
-//! Headers, footers and page numbers: lines at the edge of the page that come again on the pages after it.
+//! Detects headers, footers and page numbers: lines at the edge of the page that are repeated on
+//! the following pages.
 //!
-//! The rule: a line in the outer part of the page ([`EDGE_SHARE`]) goes if the same line, numbers apart, stands at the same edge of
-//! at least [`REPEATS_MIN`] pages, none further than [`PAGES_APART_MAX`] from the next (left and right pages differ, and a header
-//! changes with the chapter). A line of numbers alone counts as the same only if it counts with the pages.
+//! A line in the outer part of the page ([`EDGE_SHARE`]) is removed if the same line, apart from
+//! numbers, is at the same edge of at least [`MIN_REPEATS`] pages, with at most [`MAX_PAGES_APART`]
+//! pages from one to the next (left and right pages differ, and headers change with the chapter).
+//! Lines of numbers only are the same if their numbers increase with the page number.
 
 use std::collections::HashMap;
 
-use crate::layout::{LaidOut, Line};
+use crate::layout::{PageLines, TextLine};
 
-/// The upper and the lower part of a page in which headers and footers stand, as a share of its height.
+/// Height of the area with headers and of the area with footers, as a share of the page height.
 const EDGE_SHARE: f32 = 0.13;
-/// Fewer repeats than this may be chance.
-const REPEATS_MIN: usize = 3;
-/// Pages between two repeats: left and right pages differ, and the first page of a chapter has none.
-const PAGES_APART_MAX: u32 = 4;
-/// A header is short; a longer line is prose.
-const HEADER_CHARACTERS_MAX: usize = 200;
+/// Minimum number of repeats. Fewer may be a coincidence.
+const MIN_REPEATS: usize = 3;
+/// Maximum distance between two repeats, in pages. Left and right pages differ, and the first page
+/// of a chapter has no header.
+const MAX_PAGES_APART: u32 = 4;
+/// Maximum length of a header. A longer line is prose.
+const MAX_HEADER_CHARACTERS: usize = 200;
 
-/// For each page, for each of its lines: whether it is a header or a footer.
-pub(super) fn repeated(pages: &[(u32, LaidOut)]) -> Vec<Vec<bool>> {
-    let mut places: HashMap<Key, Vec<(u32, usize, usize)>> = HashMap::new();
+/// Returns for each line of each page whether it is a header or footer.
+pub(super) fn find(pages: &[(u32, PageLines)]) -> Vec<Vec<bool>> {
+    let mut occurrences: HashMap<LineKey, Vec<(u32, usize, usize)>> = HashMap::new();
     for (index, (number, page)) in pages.iter().enumerate() {
         for (line_index, line) in page.lines.iter().enumerate() {
             let Some(edge) = edge(line, page.height) else {
@@ -28,8 +31,8 @@ pub(super) fn repeated(pages: &[(u32, LaidOut)]) -> Vec<Vec<bool>> {
             let Some((pattern, offset)) = pattern(&text(line, page), *number) else {
                 continue;
             };
-            places
-                .entry(Key {
+            occurrences
+                .entry(LineKey {
                     edge,
                     pattern,
                     offset,
@@ -42,11 +45,11 @@ pub(super) fn repeated(pages: &[(u32, LaidOut)]) -> Vec<Vec<bool>> {
         .iter()
         .map(|(_, page)| vec![false; page.lines.len()])
         .collect();
-    for places in places.values() {
-        for series in
-            places.chunk_by(|(number, ..), (next, ..)| next.abs_diff(*number) <= PAGES_APART_MAX)
+    for occurrences in occurrences.values() {
+        for series in occurrences
+            .chunk_by(|(number, ..), (next, ..)| next.abs_diff(*number) <= MAX_PAGES_APART)
         {
-            if page_count(series) < REPEATS_MIN {
+            if page_count(series) < MIN_REPEATS {
                 continue;
             }
             for &(_, page, line) in series {
@@ -59,12 +62,12 @@ pub(super) fn repeated(pages: &[(u32, LaidOut)]) -> Vec<Vec<bool>> {
     repeated
 }
 
-/// What makes two lines the same.
+/// Key of lines that are the same.
 #[derive(PartialEq, Eq, Hash)]
-struct Key {
+struct LineKey {
     edge: Edge,
     pattern: String,
-    /// Of a line of numbers alone: the first of them less the page's number.
+    /// For a line of numbers only: its first number minus the page number.
     offset: Option<i64>,
 }
 
@@ -74,7 +77,7 @@ enum Edge {
     Bottom,
 }
 
-fn edge(line: &Line, height: f32) -> Option<Edge> {
+fn edge(line: &TextLine, height: f32) -> Option<Edge> {
     let y = line.y();
     if y <= EDGE_SHARE * height {
         Some(Edge::Top)
@@ -91,7 +94,7 @@ fn page_count(series: &[(u32, usize, usize)]) -> usize {
         .count()
 }
 
-fn text(line: &Line, page: &LaidOut) -> String {
+fn text(line: &TextLine, page: &PageLines) -> String {
     let mut text = String::new();
     for word in &line.words {
         if !text.is_empty() && !word.glued {
@@ -102,9 +105,10 @@ fn text(line: &Line, page: &LaidOut) -> String {
     text
 }
 
-/// The line with its numbers taken out; for a line of numbers alone, how far they are from the page's.
+/// Returns the line without its numbers and, for a line of numbers only, the offset from the page
+/// number.
 fn pattern(line: &str, number: u32) -> Option<(String, Option<i64>)> {
-    if line.chars().nth(HEADER_CHARACTERS_MAX).is_some() {
+    if line.chars().nth(MAX_HEADER_CHARACTERS).is_some() {
         return None;
     }
     let mut pattern = String::with_capacity(line.len());
@@ -122,11 +126,12 @@ fn pattern(line: &str, number: u32) -> Option<(String, Option<i64>)> {
     if letters {
         return Some((pattern, None));
     }
-    // No letters: a page number in one of its many dresses, or figures of a table, which do not count with the pages.
+    // No letters: a page number in some format, or figures of a table, which do not increase with
+    // the page number.
     first.map(|value| (pattern, Some(value - i64::from(number))))
 }
 
-/// Runs of letters and digits, and what stands between them.
+/// Splits a line into runs of letters and digits and the text between them.
 fn tokens(line: &str) -> impl Iterator<Item = &str> {
     let mut rest = line;
     std::iter::from_fn(move || {
@@ -141,7 +146,7 @@ fn tokens(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A page number: up to five digits, or small Roman ones.
+/// Parses a page number: up to five digits, or lower-case Roman numerals.
 fn whole_number(token: &str) -> Option<i64> {
     if token.len() <= 5 && token.bytes().all(|byte| byte.is_ascii_digit()) {
         return token.parse().ok();
@@ -177,16 +182,16 @@ fn roman(token: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::{Glyph, Sheet};
+    use crate::layout::{Glyph, PageBuilder, lay_out};
 
-    /// A page with one line of text at each of the heights.
-    fn page(lines: &[(f64, &str)]) -> LaidOut {
-        let mut sheet = Sheet::new(600.0, 800.0);
+    /// A page with a line of text at each of the heights.
+    fn page(lines: &[(f64, &str)]) -> PageLines {
+        let mut builder = PageBuilder::new(600.0, 800.0);
         for &(y, line) in lines {
             let mut x = 50.0;
             for word in line.split(' ') {
                 for character in word.chars() {
-                    sheet.push(&Glyph {
+                    builder.push(&Glyph {
                         text: character.encode_utf8(&mut [0; 4]),
                         x,
                         y,
@@ -199,12 +204,12 @@ mod tests {
                 x += 3.0;
             }
         }
-        sheet.lay_out()
+        lay_out(builder)
     }
 
-    fn kept(pages: &[LaidOut]) -> Vec<Vec<String>> {
-        let numbered: Vec<(u32, LaidOut)> = (1..)
-            .zip(pages.iter().map(|page| LaidOut {
+    fn kept(pages: &[PageLines]) -> Vec<Vec<String>> {
+        let numbered: Vec<(u32, PageLines)> = (1..)
+            .zip(pages.iter().map(|page| PageLines {
                 width: page.width,
                 height: page.height,
                 text: page.text.clone(),
@@ -217,7 +222,7 @@ mod tests {
                 (number, copy)
             })
             .collect();
-        let repeated = repeated(&numbered);
+        let repeated = find(&numbered);
         numbered
             .iter()
             .zip(repeated)
@@ -232,10 +237,10 @@ mod tests {
             .collect()
     }
 
-    fn copy_lines(page: &LaidOut) -> Vec<Line> {
+    fn copy_lines(page: &PageLines) -> Vec<TextLine> {
         page.lines
             .iter()
-            .map(|line| Line {
+            .map(|line| TextLine {
                 words: line
                     .words
                     .iter()
@@ -243,7 +248,7 @@ mod tests {
                         text: word.text.clone(),
                         glued: word.glued,
                         length: word.length,
-                        place: word.place,
+                        bounds: word.bounds,
                     })
                     .collect(),
                 column: line.column,
@@ -258,8 +263,8 @@ mod tests {
     }
 
     #[test]
-    fn headers_and_page_numbers_that_come_again_go() {
-        let pages: Vec<LaidOut> = (1..=6)
+    fn repeated_headers_and_page_numbers_are_removed() {
+        let pages: Vec<PageLines> = (1..=6)
             .map(|number| {
                 let head = if number % 2 == 0 {
                     "The Manual"
@@ -280,8 +285,8 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_twice_stays() {
-        let pages: Vec<LaidOut> = (0..2)
+    fn a_line_that_occurs_twice_is_kept() {
+        let pages: Vec<PageLines> = (0..2)
             .map(|_| page(&[(30.0, "Twice"), (400.0, "Text")]))
             .collect();
         assert_eq!(
@@ -291,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn figures_of_a_table_at_the_pages_edge_stay() {
+    fn table_figures_at_the_edge_of_the_page_are_kept() {
         let rows = ["17 4", "3 99", "512 7", "41 8"];
-        let pages: Vec<LaidOut> = rows.iter().map(|row| page(&[(780.0, row)])).collect();
+        let pages: Vec<PageLines> = rows.iter().map(|row| page(&[(780.0, row)])).collect();
         assert_eq!(
             kept(&pages),
             rows.iter()
@@ -303,8 +308,8 @@ mod tests {
     }
 
     #[test]
-    fn page_numbers_in_roman_digits_go() {
-        let pages: Vec<LaidOut> = ["iii", "iv", "v", "vi"]
+    fn page_numbers_in_roman_numerals_are_removed() {
+        let pages: Vec<PageLines> = ["iii", "iv", "v", "vi"]
             .iter()
             .map(|number| page(&[(300.0, "Preface"), (780.0, number)]))
             .collect();
