@@ -1,6 +1,6 @@
-//! The embedded server against the real programs.
+//! Tests the embedded server with the real PostgreSQL programs.
 
-#![expect(clippy::expect_used, reason = "what fails here fails the test")]
+#![expect(clippy::expect_used, reason = "a failed expectation fails the test")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,11 +10,12 @@ use sqlx::{Connection, PgConnection};
 
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
-/// A folder that PostgreSQL can use, which may run as another user than the test.
+/// A folder that is writable for all users, because PostgreSQL may run as another user than the
+/// test.
 fn folder_for_all() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("may");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("sets permissions");
     folder
 }
 
@@ -48,7 +49,7 @@ async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
     first.stop().await;
     assert!(
         !Path::new(&format!("/proc/{pid}")).exists(),
-        "stop waits until it is gone"
+        "stop() waits until the process has exited"
     );
 
     let second = Server::builder()
@@ -61,7 +62,7 @@ async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
 }
 
 #[tokio::test]
-async fn a_temporary_server_goes_with_its_value() {
+async fn dropping_a_temporary_server_stops_it_and_removes_its_folder() {
     let server = Server::builder().start().await.expect("starts");
     let pid = server.pid().expect("a pid");
     let data = one(server.uri(), "SHOW data_directory").await;
@@ -90,7 +91,7 @@ async fn a_server_that_was_killed_can_be_started_again() {
     );
     let limit = Instant::now() + GONE_WITHIN;
     while Path::new(&format!("/proc/{pid}")).exists() {
-        assert!(Instant::now() < limit, "it is still there");
+        assert!(Instant::now() < limit, "the process is still running");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(first);
@@ -123,7 +124,7 @@ async fn the_owner_of_a_database_may_install_vector() {
     sqlx::raw_sql("CREATE EXTENSION vector")
         .execute(&mut owner)
         .await
-        .expect("may");
+        .expect("the owner may install it");
     let distance: f64 = sqlx::query_scalar("SELECT '[3,4]'::vector <-> '[0,0]'::vector")
         .fetch_one(&mut owner)
         .await
@@ -132,12 +133,12 @@ async fn the_owner_of_a_database_may_install_vector() {
 }
 
 #[tokio::test]
-async fn a_folder_without_programs_is_told_to_people() {
+async fn a_folder_without_the_programs_is_reported_in_the_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let error = Server::builder()
         .bin_dir(folder.path())
         .start()
         .await
-        .expect_err("nothing is there");
+        .expect_err("the folder is empty");
     assert!(error.to_string().contains("postgres"), "{error}");
 }

@@ -1,7 +1,8 @@
-//! The API: routes, and what their handlers share.
+//! The Neon API v2: routes and the state that their handlers share.
 //!
-//! Every call goes through the gate (counted, key checked, latency, faults) and then to one handler. A handler reads or
-//! changes the state in one transaction and answers with the resources as they are at that moment.
+//! Every call passes through [`middleware`], which counts it, checks the API key, applies latency
+//! and faults, and then calls the handler. A handler reads or changes the stored state in one
+//! transaction and responds with the resources as of that moment.
 
 mod account;
 mod branches;
@@ -57,7 +58,7 @@ use crate::provision::Provisioner;
 pub(crate) use crate::rate::RateLimiter;
 use crate::store::{BranchRow, Store, StoreError};
 
-/// What handlers share.
+/// The state that all handlers share.
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) provisioner: Provisioner,
@@ -72,12 +73,12 @@ pub(crate) struct Api {
     pub(crate) calls: Calls,
     pub(crate) requests: Requests,
     pub(crate) rate: RateLimiter,
-    /// Where the API listens.
+    /// The address that the API listens on.
     pub(crate) address: SocketAddr,
-    /// Where the data plane listens.
+    /// The address that the data plane listens on.
     pub(crate) data_address: SocketAddr,
     pub(crate) conformance: Conformance,
-    /// Work that goes on after its call was answered.
+    /// Work that continues after its call has been answered.
     pub(crate) tasks: TaskTracker,
     pub(crate) dice: Mutex<StdRng>,
 }
@@ -87,19 +88,19 @@ impl Api {
         self.dice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long what was deleted can be recovered.
+    /// How long a deleted project or branch can be recovered.
     pub(crate) fn recoverable_window(&self) -> Micros {
         i64::try_from(self.limits.recoverable_seconds)
             .unwrap_or(i64::MAX)
             .saturating_mul(SECOND)
     }
 
-    /// What was deleted before this moment cannot be recovered any more.
+    /// Projects and branches deleted before this moment can no longer be recovered.
     pub(crate) fn recoverable_since(&self) -> Micros {
         self.clock.now().saturating_sub(self.recoverable_window())
     }
 
-    /// Whether a project may have one branch more.
+    /// Fails if the project has reached its limit of branches.
     fn branch_limit(&self, rows: &[BranchRow]) -> Result<(), ApiError> {
         let alive = rows
             .iter()
@@ -115,7 +116,7 @@ impl Api {
         }
     }
 
-    /// Adds up what a project's computes were active until now.
+    /// Records the usage of a project's computes up to now.
     pub(crate) async fn settle(&self, project: &ProjectId) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         let now = self.clock.now();
@@ -127,15 +128,16 @@ impl Api {
         Ok(())
     }
 
-    /// Drops databases and roles that nobody can reach any more. What cannot be dropped now is dropped by the next purge.
+    /// Drops databases and roles that are no longer reachable. Those that cannot be dropped now are
+    /// dropped by the next purge.
     async fn bury(&self) {
         if let Err(error) = self.provisioner.bury().await {
-            tracing::warn!(%error, "Databases that nobody can reach any more could not be dropped yet");
+            tracing::warn!(%error, "failed to drop unreachable databases and roles; the next purge retries");
         }
     }
 }
 
-/// Serves the API until the token is cancelled; calls that are being answered are finished.
+/// Serves the API until the token is cancelled, then finishes the calls in progress.
 pub(crate) async fn serve(
     api: Arc<Api>,
     listener: TcpListener,
@@ -281,11 +283,11 @@ fn of_account() -> Router<Arc<Api>> {
         .route("/auth", get(account::auth))
 }
 
-/// Paths that are none of the API's.
+/// Handles paths outside the API.
 async fn nowhere() -> (StatusCode, &'static str) {
     (
         StatusCode::NOT_FOUND,
-        "There is nothing here. The API begins with /api/v2, and / shows what happens.\n",
+        "Not found. The API is at /api/v2, and the dashboard is at /.\n",
     )
 }
 
@@ -295,7 +297,7 @@ async fn unknown(request: HttpRequest) -> ApiError {
         StatusCode::NOT_IMPLEMENTED,
         "NOT_IMPLEMENTED",
         format!(
-            "the emulator does not have {method} {path}; its README names the calls that it has"
+            "the emulator does not implement {method} {path}; its README lists the implemented operations"
         ),
     )
 }

@@ -1,30 +1,30 @@
-//! The emulator's time, in the microseconds that its state is written in. It runs with the system's, and can be turned ahead.
+//! The emulator's clock, in the microseconds that the state is stored in. It follows the system
+//! clock and can be advanced.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-/// A moment, in microseconds since 1970 (UTC).
+/// Microseconds since the Unix epoch.
 pub(crate) type Micros = i64;
 
-/// Microseconds of a second.
 pub(crate) const SECOND: Micros = 1_000_000;
-/// Microseconds of a millisecond.
 pub(crate) const MILLISECOND: Micros = 1_000;
 
-/// How far it can be ahead: beyond, moments would soon be in no calendar.
+/// The maximum offset from the system clock. Larger offsets would soon leave the range of
+/// [`Timestamp`].
 pub(crate) const AHEAD_MAX: Micros = 100 * 365 * 24 * 3_600 * SECOND;
 
-/// Where the emulator's time comes from: the only place that asks the system. Clones are one clock.
+/// The emulator's time source, and the only code that reads the system clock. Clones share the
+/// offset.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
-    /// How far it is ahead of the system's time.
+    /// The offset from the system clock.
     ahead: watch::Sender<Micros>,
 }
 
 impl Clock {
-    /// A clock that is so far ahead of the system's time.
     pub(crate) fn ahead_by(ahead: Micros) -> Self {
         Self {
             ahead: watch::Sender::new(ahead),
@@ -37,8 +37,8 @@ impl Clock {
             .saturating_add(*self.ahead.borrow())
     }
 
-    /// Turns it ahead, and returns how far it is ahead of the system's time now; nothing if that would be more than [`AHEAD_MAX`]. What
-    /// waits for a moment that has come goes on.
+    /// Advances the clock and returns its new offset from the system clock, or `None` if that would
+    /// exceed [`MAX_OFFSET`]. Wakes everything in [`Clock::sleep_until`] whose time has come.
     pub(crate) fn turn(&self, by: Micros) -> Option<Micros> {
         let may = |ahead: Micros| ahead.checked_add(by).filter(|ahead| *ahead <= AHEAD_MAX);
         let turned = self.ahead.send_if_modified(|ahead| {
@@ -49,7 +49,6 @@ impl Clock {
         turned.then(|| *self.ahead.borrow())
     }
 
-    /// Waits until a moment has come.
     pub(crate) async fn sleep_until(&self, at: Micros) {
         let mut ahead = self.ahead.subscribe();
         loop {
@@ -59,19 +58,19 @@ impl Clock {
             }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_micros(left.unsigned_abs())) => {}
-                // The sender lives as long as this clock does.
+                // The sender lives as long as this clock.
                 _ = ahead.changed() => {}
             }
         }
     }
 }
 
-/// A moment as the API writes it. A moment that no calendar knows becomes the last that it does.
+/// Converts to the API's time type. Values out of range become [`Timestamp::MAX`].
 pub(crate) fn timestamp(at: Micros) -> Timestamp {
     Timestamp::from_microsecond(at).unwrap_or(Timestamp::MAX)
 }
 
-/// A span of milliseconds from the configuration, in microseconds.
+/// Converts milliseconds of the configuration to microseconds.
 pub(crate) fn from_millis(milliseconds: u64) -> Micros {
     i64::try_from(milliseconds)
         .unwrap_or(i64::MAX / MILLISECOND)
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_for_a_moment_goes_on_when_the_clock_is_turned_to_it() {
+    async fn advancing_the_clock_wakes_sleepers() {
         let clock = Clock::ahead_by(0);
         let year = 365 * 24 * 3_600 * SECOND;
         let at = clock.now() + year;
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_not_turned_out_of_the_calendar() {
+    fn the_clock_cannot_be_advanced_beyond_the_maximum_offset() {
         let clock = Clock::ahead_by(SECOND);
         assert_eq!(clock.turn(AHEAD_MAX), None);
         assert_eq!(clock.turn(Micros::MAX), None);

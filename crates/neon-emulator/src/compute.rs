@@ -1,4 +1,5 @@
-//! What a compute is doing, by the clock: it starts, it runs while it is used and for a while after, and then it sleeps.
+//! The state of a compute, derived from the clock: it is starting, active while it is used and
+//! until the suspend timeout after that, and then idle.
 
 use neon_client::model::EndpointState;
 
@@ -6,18 +7,18 @@ use crate::clock::{Micros, SECOND};
 use crate::data_plane::Sessions;
 use crate::store::{EndpointRow, Store, StoreError, Tx};
 
-/// What a suspend timeout of 0 means, in seconds.
+/// The suspend timeout that 0 stands for, in seconds.
 const SUSPEND_DEFAULT_SECONDS: i64 = 300;
 
-/// What a compute is doing, and since when it sleeps or until when it is awake.
+/// A compute's state, and when it is or was suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Compute {
     pub(crate) state: EndpointStateNow,
-    /// When it went to sleep, or will, should nobody use it.
+    /// When the compute was suspended, or will be if it is not used until then.
     pub(crate) sleeps_at: Micros,
 }
 
-/// The three states, without the words that only the wire may have.
+/// The states that the emulator distinguishes; [`EndpointState`] has more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndpointStateNow {
     Starting,
@@ -36,12 +37,12 @@ impl From<EndpointStateNow> for EndpointState {
 }
 
 impl Compute {
-    /// What a compute is doing at a moment.
+    /// The state of a compute at a moment.
     pub(crate) fn of(row: &EndpointRow, sessions: &Sessions, now: Micros) -> Self {
         Self::used(row, sessions.last_use(row, now), now)
     }
 
-    /// The same, with the last use by a connection that is open.
+    /// Like [`Compute::of`], given the last use by an open connection.
     pub(crate) fn used(row: &EndpointRow, last_use: Option<Micros>, now: Micros) -> Self {
         let sleeps_at = sleeps_at(row, last_use);
         let state = if now < row.ready_at_us {
@@ -59,7 +60,8 @@ impl Compute {
     }
 }
 
-/// Puts a compute to sleep, with its use added up. Whether it was awake. Who is connected is to be cut after the change is written.
+/// Suspends a compute and records its usage. Returns whether it was running. The caller must
+/// terminate its sessions.
 pub(crate) async fn suspend(
     tx: &mut Tx,
     row: &mut EndpointRow,
@@ -76,7 +78,7 @@ pub(crate) async fn suspend(
     Ok(true)
 }
 
-/// Wakes a compute: it is ready after `takes`.
+/// Starts a compute that becomes ready after `startup_time`.
 pub(crate) async fn wake(
     tx: &mut Tx,
     row: &mut EndpointRow,
@@ -141,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn a_compute_starts_runs_and_sleeps_when_nobody_needs_it() {
+    fn a_compute_starts_is_active_and_becomes_idle_after_the_suspend_timeout() {
         use EndpointStateNow::{Active, Idle, Starting};
         let state = |timeout, last_use, at| Compute::used(&row(timeout), last_use, at).state;
         assert_eq!(state(60, None, 0), Starting);
         assert_eq!(state(60, None, SECOND), Active);
         assert_eq!(state(60, None, 61 * SECOND), Idle);
         let (used, at) = (Some(2 * SECOND), 61 * SECOND);
-        assert_eq!(state(60, used, at), Active, "used a second later");
+        assert_eq!(state(60, used, at), Active, "used one second later");
         assert_eq!(state(60, used, 62 * SECOND), Idle, "connected, but idle");
         assert_eq!(state(0, None, 300 * SECOND), Active);
         assert_eq!(state(0, None, 301 * SECOND), Idle);
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compute_that_was_suspended_sleeps_until_it_is_started() {
+    fn a_suspended_compute_stays_idle_until_it_is_started() {
         let mut row = row(-1);
         row.suspended_at_us = Some(5 * SECOND);
         let compute = Compute::used(&row, Some(4 * SECOND), 6 * SECOND);

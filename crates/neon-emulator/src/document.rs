@@ -1,8 +1,9 @@
-//! The API's own document, and what goes over the wire checked against it.
+//! Checks calls against Neon's OpenAPI document.
 //!
-//! The document is not part of this project: whoever wants to check gets it (`make test` does, from the package registry) and names the
-//! file. Then every answer that the emulator gives, and every request that it accepts, is held against it, and what does not fit is kept
-//! to be asked for. A request that is refused may be wrong; one that is accepted must be one that the service would accept.
+//! The document is not part of this project. Download it (`make test` gets it from the package
+//! registry) and configure its path. Every response of the emulator, and every request that it
+//! accepts, is then checked against the document, and deviations are recorded. Rejected requests
+//! may be invalid; accepted requests must be requests that Neon would accept.
 
 mod schema;
 
@@ -14,55 +15,47 @@ use serde_json::Value;
 
 use self::schema::{Checker, Mistakes};
 
-/// The variable that names the document's file, for programs and tests.
+/// The environment variable with the path of the document, for programs and tests.
 pub const DOCUMENT_VARIABLE: &str = "NEON_EMULATOR_DOCUMENT";
-/// Exchanges with mistakes that are kept.
+/// Maximum number of recorded violations.
 const KEPT_MAX: usize = 200;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// Why there is no document.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// The file cannot be read.
-    #[error("cannot read {path}")]
+    #[error("failed to read {path}")]
     Read {
-        /// The file.
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
-    /// It is no document of an API.
-    #[error("{path} is no OpenAPI document: {problem}")]
+    #[error("{path} is not an OpenAPI document: {problem}")]
     Parse {
-        /// The file.
         path: PathBuf,
-        /// What is wrong.
         problem: String,
     },
 }
 
-/// The API's document.
+/// Neon's OpenAPI document.
 #[derive(Debug)]
 pub struct Document {
     root: Value,
 }
 
-/// An operation that the document describes.
+/// An operation of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Its HTTP method.
     pub method: Method,
-    /// Its path below the base URL, with parameters in braces.
+    /// The path below the base URL, with parameters in braces.
     pub path: String,
-    /// Its name: `createProject`.
+    /// The operation ID, such as `createProject`.
     pub name: String,
 }
 
-/// One call and its answer.
+/// A call and its response.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) method: &'a Method,
-    /// The path below the base URL, as the document writes it.
+    /// The path below the base URL, as the document contains it.
     pub(crate) template: &'a str,
     pub(crate) query: &'a str,
     pub(crate) request: &'a [u8],
@@ -71,7 +64,7 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Document {
-    /// Reads a document, in YAML or JSON.
+    /// Reads a document in YAML or JSON format.
     pub fn read(path: &Path) -> Result<Arc<Self>, DocumentError> {
         let text = std::fs::read_to_string(path).map_err(|source| DocumentError::Read {
             path: path.to_owned(),
@@ -83,12 +76,12 @@ impl Document {
         };
         let root: Value = serde_yaml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if !root["paths"].is_object() {
-            return Err(wrong("it has no paths".to_owned()));
+            return Err(wrong("`paths` is missing".to_owned()));
         }
         Ok(Arc::new(Self { root }))
     }
 
-    /// The operations that it describes.
+    /// All operations of the document.
     pub fn operations(&self) -> Vec<Operation> {
         let mut operations = Vec::new();
         for (path, item) in self.root["paths"].as_object().into_iter().flatten() {
@@ -106,14 +99,14 @@ impl Document {
         operations
     }
 
-    /// What of a call and its answer does not fit.
+    /// Returns the violations of a call and its response.
     pub(crate) fn check(&self, exchange: &Exchange<'_>) -> Vec<String> {
         let method = exchange.method.as_str().to_lowercase();
         let item = &self.root["paths"][exchange.template];
         let operation = &item[method.as_str()];
         if operation.is_null() {
             return vec![format!(
-                "{} {}: the document does not have it",
+                "{} {}: not in the document",
                 exchange.method, exchange.template
             )];
         }
@@ -140,18 +133,18 @@ impl Document {
         let Some(answer) = answer else {
             return mistakes
                 .0
-                .push(format!("the document has no answer {status}"));
+                .push(format!("the document has no response {status}"));
         };
         let content = checker.resolve(answer).get("content");
         let Some(schema) = content.map(|content| &content["application/json"]["schema"]) else {
             if !exchange.answer.is_empty() {
-                mistakes.0.push("answer: it should be empty".to_owned());
+                mistakes.0.push("response: should be empty".to_owned());
             }
             return;
         };
         match serde_json::from_slice(exchange.answer) {
-            Ok(value) => checker.check(schema, &value, "answer", mistakes),
-            Err(_) => mistakes.0.push("answer: it is no JSON".to_owned()),
+            Ok(value) => checker.check(schema, &value, "response", mistakes),
+            Err(_) => mistakes.0.push("response: not JSON".to_owned()),
         }
     }
 
@@ -161,13 +154,13 @@ impl Document {
         let schema = &described["content"]["application/json"]["schema"];
         if schema.is_null() || body.is_empty() {
             if described["required"] == Value::Bool(true) {
-                mistakes.0.push("request: its body is missing".to_owned());
+                mistakes.0.push("request: the body is missing".to_owned());
             }
             return;
         }
         match serde_json::from_slice(body) {
             Ok(value) => checker.check(schema, &value, "request", mistakes),
-            Err(_) => mistakes.0.push("request: it is no JSON".to_owned()),
+            Err(_) => mistakes.0.push("request: not JSON".to_owned()),
         }
     }
 
@@ -208,13 +201,13 @@ impl Document {
             {
                 mistakes
                     .0
-                    .push(format!("query: the document knows no {name}"));
+                    .push(format!("query: unknown parameter {name}"));
             }
         }
     }
 }
 
-/// What a flag in a query means, in the spellings that the service takes.
+/// Parses a boolean query parameter in any spelling that Neon accepts.
 pub(crate) fn flag(text: &str) -> Option<bool> {
     match text {
         "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(true),
@@ -223,7 +216,7 @@ pub(crate) fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// What stands in a query, as the value that its schema means.
+/// The value of a query parameter, according to its schema.
 fn query_value(checker: Checker<'_>, schema: &Value, values: &[&str]) -> Value {
     if schema["type"] == "array" {
         let item = checker.resolve(&schema["items"]);
@@ -243,7 +236,7 @@ fn scalar(schema: &Value, text: &str) -> Value {
     }
 }
 
-/// The document that exchanges are held against, and what did not fit. Clones share it.
+/// The document that calls are checked against, and the violations so far. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Conformance {
     document: Option<Arc<Document>>,
@@ -258,7 +251,7 @@ impl Conformance {
         }
     }
 
-    /// Whether there is anything to hold exchanges against.
+    /// Whether there is a document to check against.
     pub fn is_checked(&self) -> bool {
         self.document.is_some()
     }
@@ -272,14 +265,14 @@ impl Conformance {
             return;
         }
         for mistake in &mistakes {
-            tracing::error!("The API's document is not kept to: {mistake}");
+            tracing::error!(violation = mistake.as_str(), "call violates the OpenAPI document");
         }
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let room = KEPT_MAX.saturating_sub(found.len());
         found.extend(mistakes.into_iter().take(room));
     }
 
-    /// What did not fit so far.
+    /// All violations so far.
     pub fn found(&self) -> Vec<String> {
         self.found
             .lock()

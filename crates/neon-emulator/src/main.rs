@@ -1,4 +1,4 @@
-//! `neon-emulator serve`: an emulator as a process of its own.
+//! `neon-emulator serve`: runs an emulator as a process.
 
 mod cli;
 
@@ -17,12 +17,12 @@ use tracing_subscriber::EnvFilter;
 
 use self::cli::{Cli, Command, Serve};
 
-/// Names of the environment's variables. What is not Unicode is none of ours.
+/// The names of all environment variables that are valid Unicode.
 fn names() -> impl Iterator<Item = String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
 
-/// Wrong settings, as clap has it.
+/// The exit code for invalid settings (the same as clap's).
 const EXIT_SETTINGS: u8 = 2;
 
 #[tokio::main]
@@ -40,12 +40,12 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    // Another part may have chosen one before; then that one stays.
+    // Another crate may already have installed a provider, which is kept.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(*serve).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // On one line, and without the frames that led to it.
+            // The alternate format prints the causes on one line.
             eprintln!("neon-emulator: {error:#}");
             ExitCode::FAILURE
         }
@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(serve: Serve) -> anyhow::Result<()> {
-    // Before anything is started, so that no signal finds us without an answer to it.
+    // Signal handlers are installed first, so that signals during the start are handled.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let starting = start(&serve);
@@ -67,9 +67,9 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    info!("Stopping");
+    info!("stopping");
     if let Some(path) = &serve.ready_file {
-        // A reader must not find an emulator that is gone.
+        // The file must not exist when the emulator no longer runs.
         let _ = std::fs::remove_file(path);
     }
     emulator.shutdown().await;
@@ -98,10 +98,10 @@ async fn start(serve: &Serve) -> anyhow::Result<Emulator> {
         Some(uri) => builder.postgres(uri),
         None => builder.embedded(serve.server()),
     };
-    builder.start().await.context("cannot start the emulator")
+    builder.start().await.context("failed to start the emulator")
 }
 
-/// What the ready file holds.
+/// The contents of the ready file.
 #[derive(Serialize)]
 struct Ready<'a> {
     api_url: String,
@@ -136,19 +136,19 @@ fn announce(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file that nobody ever sees half-written.
+/// Writes a file atomically, so that readers never see a partial file.
 fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("cannot write in {}", folder.display()))?;
+        .with_context(|| format!("failed to create a file in {}", folder.display()))?;
     file.write_all(bytes)?;
-    // Others may read it: it holds no secret.
+    // Other users may read the file: it contains no secrets.
     let permissions = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
     file.as_file().set_permissions(permissions)?;
     file.persist(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+        .with_context(|| format!("failed to write {}", path.display()))?;
     Ok(())
 }

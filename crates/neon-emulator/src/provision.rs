@@ -1,8 +1,9 @@
-//! The real databases and roles behind the names that projects use.
+//! The physical databases and roles behind the names that projects use.
 //!
-//! A project costs nothing until somebody connects: then its role and its database are made, under names of their own, so
-//! that every project can have a `neondb` and a `neondb_owner`. Only roles of the same branch may connect. When the project
-//! can no longer be recovered, both are dropped. Each step may be repeated: what was made before a crash is found.
+//! A project has no databases until the first connection, which creates its role and its database.
+//! They have unique physical names, so that every project can have a `neondb` and a `neondb_owner`.
+//! Only roles of the same branch may connect. When the project can no longer be recovered, both are
+//! dropped. Every step is idempotent: objects created before a crash are found again.
 
 pub(crate) mod copy;
 mod doomed;
@@ -19,19 +20,20 @@ pub(crate) use self::doomed::drop_database;
 use crate::clock::{Clock, Micros};
 use crate::store::{DatabaseRow, OpenError, RoleRow, Store, StoreError, Tx, connect_options};
 
-/// Databases that are made or dropped at one time. Each holds a connection of the state for as long.
+/// Maximum number of databases that are created or dropped at the same time. Each takes a
+/// connection to the state database for as long.
 pub(crate) const PROVISIONING_MAX: u32 = 6;
-/// How long a connection waits for its turn to have its database made.
+/// How long a connection waits for its database to be created.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
-/// The template of new databases where the owner of one may not install `vector`.
+/// The template database, used if owners of databases may not install `vector` themselves.
 const TEMPLATE: &str = "neon_emulator_template";
 
-/// Why there is no database to connect to.
+/// Why a physical database is not available.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProvisionError {
-    #[error("no such database")]
+    #[error("the database does not exist")]
     NoDatabase,
-    #[error("no such role")]
+    #[error("the role does not exist")]
     NoRole,
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,20 +45,20 @@ impl From<sqlx::Error> for ProvisionError {
     }
 }
 
-/// The names that PostgreSQL knows.
+/// The physical names and the password for a connection to PostgreSQL.
 #[derive(Debug, Clone)]
 pub(crate) struct Real {
     pub(crate) database: String,
     pub(crate) role: String,
-    /// The role's password, as it holds now.
+    /// The role's current password.
     pub(crate) password: SecretString,
 }
 
-/// Makes and drops databases and roles.
+/// Creates and drops databases and roles.
 #[derive(Debug, Clone)]
 pub(crate) struct Provisioner {
     store: Store,
-    /// How PostgreSQL is reached, for a database of its own.
+    /// Connection options, for connections to other databases than the default one.
     options: PgConnectOptions,
     admin: PgPool,
     template: Option<&'static str>,
@@ -94,8 +96,8 @@ impl Provisioner {
             .await?;
             inside.close().await?;
         }
-        // Copying files wants a checkpoint: cheap where nothing waits for the disk, and then half as slow as writing
-        // every page to the log.
+        // Copying files requires a checkpoint. Without fsync, checkpoints are cheap, and copying
+        // files takes half as long as writing every page to the WAL.
         let copies_files: bool = sqlx::query_scalar(
             "SELECT current_setting('fsync') = 'off' AND current_setting('server_version_num')::int >= 150000",
         )
@@ -109,7 +111,7 @@ impl Provisioner {
         connection.close().await?;
         let admin = PgPoolOptions::new()
             .acquire_timeout(QUEUE_TIMEOUT)
-            // Waiting here is the rule when many projects are new, and no news.
+            // Waiting is normal when many projects are new, so it is not worth a warning.
             .acquire_slow_threshold(QUEUE_TIMEOUT)
             .max_connections(PROVISIONING_MAX)
             .connect_with(options.clone())
@@ -127,7 +129,8 @@ impl Provisioner {
         self.admin.close().await;
     }
 
-    /// The real names behind a project's, made when missing, with the password that holds now.
+    /// The physical names behind a project's names, created if they do not exist, with the current
+    /// password.
     pub(crate) async fn ensure(
         &self,
         branch: &BranchId,
@@ -145,7 +148,8 @@ impl Provisioner {
         if found.is_ready(now) {
             return Ok(found.real(now));
         }
-        // Taken before a connection of the state, so that those that wait here do not hold what the API needs.
+        // The admin connection is acquired before the transaction on the state database, so that
+        // waiting here does not block connections that the API needs.
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
         Store::hold_project_of(&mut tx, branch).await?;
@@ -195,7 +199,8 @@ impl Provisioner {
                 .fetch_one(&mut *admin)
                 .await?;
         if exists {
-            // Made or renamed before a crash; the owner may not have been set yet.
+            // The database was created or renamed before a crash, and its owner may not have been
+            // set.
             execute(
                 admin,
                 format!("ALTER DATABASE \"{name}\" OWNER TO \"{owner}\""),
@@ -231,7 +236,7 @@ impl Provisioner {
         )
     }
 
-    /// Brings a role's password into PostgreSQL, if the role is there already.
+    /// Sets a role's password in PostgreSQL, if the role exists there.
     pub(crate) async fn apply_password(
         &self,
         branch: &BranchId,
@@ -265,7 +270,6 @@ impl Provisioner {
     }
 }
 
-/// A role, a database, and the role that owns it.
 struct Found {
     role: RoleRow,
     owner: RoleRow,
@@ -321,7 +325,7 @@ async fn apply_role(
             .fetch_one(&mut *admin)
             .await?;
     let verb = if exists { "ALTER" } else { "CREATE" };
-    // Our own names and passwords only: neither holds a quote.
+    // Only generated names and passwords, which contain no quotes.
     let password = row.password_at(now);
     let login = if row.no_login { "NOLOGIN" } else { "LOGIN" };
     execute(

@@ -1,4 +1,4 @@
-//! How many calls there may be in a time, by the emulator's clock: counted in a window that slides.
+//! Rate limits in sliding windows, by the emulator's clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::clock::{Micros, SECOND};
 use crate::config::RateLimits;
 
-/// Microseconds of a minute.
 pub(crate) const MINUTE: Micros = 60 * SECOND;
 
-/// The calls that were let in lately. It holds as many moments as calls are let in.
+/// The calls accepted within the window's length. Stores one timestamp per accepted call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Window {
     calls_max: usize,
@@ -18,7 +17,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// So many calls in any time that lasts so long.
+    /// A window that accepts `max_calls` calls within any period of `length`.
     pub(crate) fn new(calls_max: u32, lasts: Micros) -> Self {
         Self {
             calls_max: calls_max as usize,
@@ -27,7 +26,7 @@ impl Window {
         }
     }
 
-    /// How long a call must wait for room; nothing if there is room now.
+    /// How long a call has to wait; 0 if it can be accepted now.
     pub(crate) fn wait(&mut self, now: Micros) -> Micros {
         while self
             .let_in
@@ -44,19 +43,19 @@ impl Window {
             .map_or(self.lasts, |first| first.saturating_add(self.lasts) - now)
     }
 
-    /// Counts a call that was let in.
+    /// Records an accepted call.
     pub(crate) fn count(&mut self, now: Micros) {
         self.let_in.push_back(now);
     }
 }
 
-/// What a `Retry-After` header says of a wait: whole seconds, and never so few that the call would come too early.
+/// The value of a `Retry-After` header: whole seconds, rounded up.
 pub(crate) fn retry_after_seconds(wait: Micros) -> u32 {
     let seconds = wait.max(1).saturating_add(SECOND - 1) / SECOND;
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// The limits of an account.
+/// The rate limiter of an account.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     limits: RateLimits,
@@ -83,7 +82,8 @@ impl RateLimiter {
         }
     }
 
-    /// Lets a call in, or says how long it must wait. A call that is refused anywhere counts nowhere.
+    /// Accepts a call or returns how long it has to wait. A rejected call does not count towards
+    /// any limit.
     pub(crate) fn admit(&self, operation: &'static str, now: Micros) -> Result<(), Micros> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let Windows {
@@ -123,21 +123,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_slides_and_says_when_there_is_room_again() {
+    fn a_window_slides_and_reports_the_time_to_wait() {
         let mut window = Window::new(2, MINUTE);
         for at in [0, 10 * SECOND] {
             assert_eq!(window.wait(at), 0);
             window.count(at);
         }
         assert_eq!(window.wait(15 * SECOND), 45 * SECOND);
-        assert_eq!(window.wait(60 * SECOND), 0, "the first is a minute old");
+        assert_eq!(window.wait(60 * SECOND), 0, "the first call is a minute old");
         window.count(60 * SECOND);
         assert_eq!(window.wait(60 * SECOND), 10 * SECOND);
-        assert_eq!(Window::new(0, MINUTE).wait(7), MINUTE, "nobody is let in");
+        assert_eq!(Window::new(0, MINUTE).wait(7), MINUTE, "no call is accepted");
     }
 
     #[test]
-    fn a_call_that_its_route_refuses_costs_the_account_nothing() {
+    fn a_call_rejected_by_its_operations_limit_does_not_count_for_the_account() {
         let limiter = RateLimiter::new(RateLimits {
             account_per_minute: Some(3),
             route_per_second: Some(1),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn only_questions_about_consumption_meet_their_own_limit() {
+    fn only_consumption_calls_are_limited_by_the_consumption_limit() {
         let limiter = RateLimiter::new(RateLimits {
             consumption_per_minute: Some(1),
             ..RateLimits::none()
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_told_in_whole_seconds_that_are_enough() {
+    fn retry_after_is_rounded_up_to_whole_seconds() {
         for (wait, seconds) in [(0, 1), (1, 1), (SECOND, 1), (SECOND + 1, 2), (MINUTE, 60)] {
             assert_eq!(retry_after_seconds(wait), seconds);
         }

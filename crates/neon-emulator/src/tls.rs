@@ -1,7 +1,8 @@
-//! The data plane's certificates: an authority of the emulator's own, and a certificate for each name that clients ask for.
+//! The data plane's certificates: the emulator's own CA, and a certificate for each server name.
 //!
-//! A wildcard for `*.localhost` would be one certificate for all, but clients differ on wildcards directly under a top
-//! level. So the certificate for a name is made when a client first asks for it; the authority stays the same for good.
+//! Clients differ in how they treat wildcards directly below a top-level domain, such as
+//! `*.localhost`. A separate certificate is therefore issued when a client first requests a name.
+//! The CA is stored in the state and does not change.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,29 +18,26 @@ use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::store::{Store, StoreError};
 
-/// Where the authority lies in the state.
+/// The key of the CA in the state.
 pub(crate) const META_KEY: &str = "certificate_authority";
-/// The protocol's name in TLS, for clients that begin with TLS at once.
+/// The ALPN protocol ID for direct TLS connections.
 pub(crate) const ALPN: &[u8] = b"postgresql";
-/// The names that every certificate holds.
+/// Subject alternative names of every certificate.
 const COMMON_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-/// Certificates that are kept; beyond, all are made anew.
+/// Maximum number of cached certificates. When it is exceeded, the cache is cleared.
 const CERTIFICATES_MAX: usize = 4_096;
-/// How long a certificate is valid, in years: no client refuses one for being too long-lived.
+/// Validity of a certificate, in years. Some clients reject longer validities.
 const VALID_YEARS: i32 = 2;
 const CERTIFICATE_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
-/// Why there are no certificates.
+/// Why the certificates are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A certificate could not be made or read.
-    #[error("cannot make a certificate")]
+    #[error("failed to create a certificate")]
     Certificate(#[from] rcgen::Error),
-    /// The TLS library does not want the certificate or its key.
-    #[error("cannot serve TLS")]
+    #[error("failed to configure TLS")]
     Tls(#[from] rustls::Error),
-    /// The emulator's state could not be read.
-    #[error("cannot read the emulator's certificate authority: {0}")]
+    #[error("failed to read the emulator's certificate authority: {0}")]
     State(String),
 }
 
@@ -49,7 +47,7 @@ impl From<StoreError> for TlsError {
     }
 }
 
-/// The authority, and what it has signed.
+/// The CA and the certificates that it has issued.
 pub(crate) struct Certificates {
     issuer: Issuer<'static, KeyPair>,
     ca_pem: String,
@@ -70,14 +68,14 @@ impl std::fmt::Debug for Certificates {
 }
 
 impl Certificates {
-    /// Reads the authority from the state, or makes it. `suffix` is what follows the endpoint in host names.
+    /// Loads the CA from the state, or creates it. `suffix` follows the endpoint ID in host names.
     pub(crate) async fn open(store: &Store, suffix: Option<&str>) -> Result<Arc<Self>, TlsError> {
         let new = new_authority()?;
         let kept = store.meta(META_KEY, || new).await?;
         let (key_pem, ca_pem) = kept
             .find(CERTIFICATE_BEGIN)
             .map(|at| kept.split_at(at))
-            .ok_or_else(|| TlsError::State("it holds no certificate".to_owned()))?;
+            .ok_or_else(|| TlsError::State("the stored value contains no certificate".to_owned()))?;
         let issuer = Issuer::from_ca_cert_pem(ca_pem, KeyPair::from_pem(key_pem)?)?;
         let ca = rustls::pki_types::pem::PemObject::from_pem_slice(ca_pem.as_bytes())
             .map_err(|error| TlsError::State(format!("{error:?}")))?;
@@ -98,12 +96,12 @@ impl Certificates {
         }))
     }
 
-    /// The authority's certificate, for clients to trust.
+    /// The CA certificate that clients must trust.
     pub(crate) fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
-    /// TLS for the data plane, with these certificates.
+    /// The TLS configuration of the data plane.
     pub(crate) fn server_config(self: Arc<Self>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -114,7 +112,7 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    /// The certificate that a client is shown who asks for this name.
+    /// The certificate for a client that requests this server name.
     pub(crate) fn end_entity(&self, name: Option<&str>) -> CertificateDer<'static> {
         let shown = name
             .filter(|name| self.is_ours(name))

@@ -1,4 +1,4 @@
-//! The account: who holds the key, their organizations, and where projects can be.
+//! The account: the user, the organizations, and the available regions.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use super::extract::{Path, Query};
 use super::{Api, validate};
 use crate::store::StoreError;
 
-/// The organization that everybody is in.
+/// The organization that every user belongs to.
 pub(crate) const ORGANIZATION: &str = "org-emulator-00000001";
-/// Who holds every key.
+/// The user that owns every API key.
 const USER: &str = "6e1f0000-0000-4000-8000-000000000001";
 const EMAIL: &str = "emulator@example.test";
 const PLAN: &str = "scale_v3";
-/// What the API says where there is no limit.
+/// The value that the API uses for "no limit".
 const NO_LIMIT: i64 = -1;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct OfOrganization {
     #[expect(
         dead_code,
-        reason = "every organization has the same regions; the id is only checked"
+        reason = "all organizations have the same regions; the ID is only validated"
     )]
     org_id: Option<OrgId>,
 }
@@ -85,7 +85,7 @@ fn organization(id: OrgId) -> Organization {
     }
 }
 
-/// The organization that everybody is in, and those that projects were made in.
+/// The emulator's own organization and all organizations that projects were created in.
 async fn known(api: &Api) -> Result<Vec<OrgId>, ApiError> {
     let own = ORGANIZATION.to_owned();
     let mut ids = api.store.organizations().await?;

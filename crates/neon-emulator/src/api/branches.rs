@@ -1,4 +1,4 @@
-//! Branches: looking at one, and what all that is done to them has in common.
+//! Branches: reading a branch, and what the other branch handlers share.
 
 mod change;
 mod create;
@@ -28,7 +28,8 @@ use super::{Api, view};
 use crate::clock::Micros;
 use crate::store::{BranchRow, EndpointRow, StoreError, Used};
 
-/// `{"branch": ..., "annotation": ...}`. Nobody annotates here, but the API's document wants one for each branch.
+/// `{"branch": ..., "annotation": ...}`. The emulator has no annotations, but the OpenAPI document
+/// requires the field.
 #[derive(Debug, Serialize)]
 pub(super) struct Annotated {
     branch: Branch,
@@ -57,7 +58,6 @@ pub(super) async fn endpoints(
     }))
 }
 
-/// The computes of a branch.
 pub(super) async fn endpoints_of(
     api: &Api,
     project: &ProjectId,
@@ -73,15 +73,15 @@ pub(super) async fn endpoints_of(
         .collect::<Result<_, _>>()?)
 }
 
-/// A branch with what it has used up.
+/// A branch with its usage.
 pub(super) async fn one(api: &Api, row: &BranchRow) -> Result<Branch, ApiError> {
     let project = row.project_id.parse().map_err(StoreError::corrupt)?;
     let (used, size) = used_up(api, &project, &row.branch_id()?).await?;
     Ok(view::branch(api, row, used, size)?)
 }
 
-/// What a branch has used up, and its size in bytes. Not to be asked for while a transaction of the state is held: it takes connections
-/// of its own.
+/// A branch's usage in this billing period and its size in bytes. Must not be called while a
+/// transaction is open, because it takes database connections of its own.
 async fn used_up(
     api: &Api,
     project: &ProjectId,
@@ -97,14 +97,14 @@ async fn used_up(
     Ok((used, size))
 }
 
-/// The branch of this id, unless it is deleted.
+/// Finds a branch that is not deleted.
 fn alive<'a>(rows: &'a [BranchRow], id: &BranchId) -> Result<&'a BranchRow, ApiError> {
     rows.iter()
         .find(|row| row.id == id.as_str() && row.deleted_at_us.is_none())
         .ok_or_else(|| ApiError::not_found("branch"))
 }
 
-/// Names of branches are unique in their project.
+/// Checks that no other branch of the project has this name.
 fn unused(rows: &[BranchRow], name: &str, but: &BranchId) -> Result<(), ApiError> {
     let taken = rows
         .iter()
@@ -124,8 +124,9 @@ fn has_children(rows: &[BranchRow], id: &BranchId) -> bool {
         .any(|row| row.parent_id.as_deref() == Some(id.as_str()) && row.deleted_at_us.is_none())
 }
 
-/// Whether what a branch held at a moment can be had. PostgreSQL keeps no history, so it can only if nobody has been connected to the
-/// branch since: then it is what the branch holds now.
+/// Checks that the emulator can provide the branch as of a moment. PostgreSQL keeps no history, so
+/// this is possible only if there was no connection to the branch since then: its current contents
+/// are then the same.
 fn can_be_had(
     api: &Api,
     row: &BranchRow,
@@ -136,16 +137,16 @@ fn can_be_had(
 ) -> Result<(), ApiError> {
     if lsn.is_some() {
         return Err(ApiError::invalid(
-            "the emulator keeps no history: a position in the log cannot be restored, only the head of a branch",
+            "the emulator keeps no history: only the head of a branch can be restored, not an LSN",
         ));
     }
     let Some(moment) = moment else { return Ok(()) };
     if moment > now {
-        return Err(ApiError::invalid("the moment lies in the future"));
+        return Err(ApiError::invalid("the timestamp is in the future"));
     }
     if moment < row.created_at_us {
         return Err(ApiError::invalid(
-            "the moment lies before the branch was made",
+            "the timestamp is before the creation of the branch",
         ));
     }
     let last_use = endpoints
@@ -162,7 +163,7 @@ fn can_be_had(
         .is_some_and(|changed| changed > moment)
     {
         return Err(ApiError::invalid(
-            "the emulator keeps no history: the branch was used after that moment, and only what it holds now can be had",
+            "the emulator keeps no history: the branch was used after that timestamp, so only its current state can be restored",
         ));
     }
     Ok(())

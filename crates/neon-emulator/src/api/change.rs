@@ -1,4 +1,4 @@
-//! What changes have in common: the operations they plan, and the answers that name them.
+//! Plans the operations of a change, and builds the responses that list them.
 
 use neon_client::ids::{BranchId, EndpointId, ProjectId};
 use neon_client::model::{Operation, OperationAction};
@@ -8,7 +8,8 @@ use crate::clock::{Micros, from_millis};
 use crate::compute;
 use crate::store::{EndpointRow, OperationRow, Planned, Store, StoreError, Tx};
 
-/// The operations as the answer to their call names them: under way, however short they are.
+/// The operations as the response to the call that scheduled them shows them: in progress, however
+/// short they are.
 pub(super) fn started(rows: &[OperationRow]) -> Result<Vec<Operation>, StoreError> {
     rows.iter()
         .enumerate()
@@ -16,7 +17,7 @@ pub(super) fn started(rows: &[OperationRow]) -> Result<Vec<Operation>, StoreErro
         .collect()
 }
 
-/// One step on a branch, and on a compute of it where one is named.
+/// One operation on a branch and, optionally, on one of its computes.
 pub(super) fn step(
     action: OperationAction,
     branch: &BranchId,
@@ -31,7 +32,7 @@ pub(super) fn step(
     }
 }
 
-/// A step that makes what a branch holds, and then the start of each of its computes.
+/// An operation that creates a branch's contents, followed by the start of each of its computes.
 pub(super) fn with_computes(
     api: &Api,
     making: OperationAction,
@@ -53,7 +54,7 @@ pub(super) fn with_computes(
     Ok(plan)
 }
 
-/// The compute that brings changes of a branch into PostgreSQL: the one that reads and writes, if there is one.
+/// The branch's read-write compute, which applies changes to PostgreSQL.
 pub(super) fn writer<'a>(
     endpoints: &'a [EndpointRow],
     branch: &BranchId,
@@ -63,7 +64,8 @@ pub(super) fn writer<'a>(
         .find(|row| row.branch_id == branch.as_str() && row.kind == super::endpoints::READ_WRITE)
 }
 
-/// The step that brings a change of roles or databases into a branch's compute; a branch without one has nothing to be brought into.
+/// The operation that applies a change of roles or databases to a branch's compute. Empty if the
+/// branch has no read-write compute.
 pub(super) async fn apply_config(
     api: &Api,
     project: &ProjectId,
@@ -82,7 +84,8 @@ pub(super) async fn apply_config(
     )])
 }
 
-/// Suspends the computes of a branch that goes, and plans what its end takes.
+/// Suspends the computes of a branch that is being deleted, and plans the operations of the
+/// deletion.
 pub(super) async fn branch_end(
     api: &Api,
     tx: &mut Tx,

@@ -1,4 +1,4 @@
-//! What projects and branches have used up, by the hour, the day or the month.
+//! Consumption of projects and branches per hour, day or month.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ const PROJECTS_DEFAULT: usize = 10;
 const PROJECTS_MAX: usize = 100;
 const BRANCHES_DEFAULT: usize = 100;
 const BRANCHES_MAX: usize = 1_000;
-/// Ids in a query at most.
+/// Maximum number of IDs in a query parameter.
 const IDS_MAX: usize = 100;
 const PLAN: &str = "scale_v3";
-/// No month has more hours, and no list more measurements of one branch.
+/// Maximum number of timeframes in a response: all hours of a year.
 const TIMEFRAMES_MAX: usize = 24 * 31 * 12;
 
-/// What is asked for. Lists stand in the query as repeated parameters or with commas.
+/// Query parameters. Lists are repeated parameters or comma-separated values.
 #[derive(Debug)]
 struct Wanted {
     cursor: Option<String>,
@@ -55,7 +55,7 @@ impl Wanted {
             pair.map(|(_, value)| value.as_str())
         };
         let needed = |name: &str| {
-            one(name).ok_or_else(|| ApiError::bad_request(format!("{name} is needed")))
+            one(name).ok_or_else(|| ApiError::bad_request(format!("{name} is required")))
         };
         let many = |name: &str| {
             let given = pairs.iter().filter(|(key, _)| key == name);
@@ -66,24 +66,24 @@ impl Wanted {
         };
         let moment = |name: &str| {
             let at: Result<Timestamp, _> = needed(name)?.parse();
-            at.map_err(|_| ApiError::bad_request(format!("{name} is not a date and time")))
+            at.map_err(|_| ApiError::bad_request(format!("{name} must be a date and time")))
         };
         let granularity = Granularity::from(needed("granularity")?);
         if let Granularity::Unknown(word) = &granularity {
             return Err(ApiError::bad_request(format!(
-                "there is no granularity {word:?}"
+                "unknown granularity {word:?}"
             )));
         }
         let metrics: Vec<Metric> = many("metrics").into_iter().map(Metric::from).collect();
         if metrics.is_empty() {
-            return Err(ApiError::bad_request("metrics is needed"));
+            return Err(ApiError::bad_request("metrics is required"));
         }
         if let Some(Metric::Unknown(word)) = metrics
             .iter()
             .find(|metric| matches!(metric, Metric::Unknown(_)))
         {
             return Err(ApiError::bad_request(format!(
-                "there is no metric {word:?}"
+                "unknown metric {word:?}"
             )));
         }
         let limit = one("limit").map_or(Ok(limit), str::parse);
@@ -152,7 +152,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// What is measured here is measured; the rest is nothing.
+    /// The emulator measures compute time and network transfer; all other metrics are 0.
     fn value(&self, metric: &Metric) -> MetricValue {
         let value = match metric {
             Metric::ComputeUnitSeconds => self.compute_us / SECOND,
@@ -173,10 +173,10 @@ fn ids<T: TryFrom<String>>(texts: Vec<String>, name: &str) -> Result<Vec<T>, Api
         )));
     }
     let ids = texts.into_iter().map(T::try_from).collect::<Result<_, _>>();
-    ids.map_err(|_| ApiError::bad_request(format!("{name} holds what is no id")))
+    ids.map_err(|_| ApiError::bad_request(format!("{name} contains an invalid ID")))
 }
 
-/// When the step that a moment lies in began.
+/// The start of the timeframe that contains a moment.
 fn floor(at: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
     let zoned = at.to_zoned(TimeZone::UTC);
     let begun = match granularity {
@@ -192,7 +192,7 @@ fn floor(at: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError
     };
     begun
         .map(|zoned| zoned.timestamp())
-        .map_err(|_| ApiError::bad_request("the moment is too far away"))
+        .map_err(|_| ApiError::bad_request("the timestamp is out of range"))
 }
 
 fn next(begun: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
@@ -203,10 +203,10 @@ fn next(begun: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiErr
         _ => zoned.checked_add(1.month()),
     };
     end.map(|zoned| zoned.timestamp())
-        .map_err(|_| ApiError::bad_request("the moment is too far away"))
+        .map_err(|_| ApiError::bad_request("the timestamp is out of range"))
 }
 
-/// The projects that are asked for, newest first.
+/// The requested projects of the organization, newest first.
 async fn chosen(api: &Api, wanted: &Wanted) -> Result<Vec<ProjectId>, ApiError> {
     let known = api.store.projects_of(wanted.org_id.as_str()).await?;
     let ids: Vec<ProjectId> = known
@@ -220,7 +220,7 @@ async fn chosen(api: &Api, wanted: &Wanted) -> Result<Vec<ProjectId>, ApiError> 
         .collect())
 }
 
-/// One page of a list that a cursor goes through, and where the next begins.
+/// One page of a list, and the cursor of the next page.
 fn page<T: Clone>(
     all: &[T],
     cursor: Option<&str>,
@@ -232,7 +232,7 @@ fn page<T: Clone>(
         Some(cursor) => {
             let last = all.iter().position(|one| name(one) == cursor);
             1 + last.ok_or_else(|| {
-                ApiError::bad_request("the cursor is not one that this list gave out")
+                ApiError::bad_request("invalid cursor")
             })?
         }
     };
@@ -271,7 +271,7 @@ pub(super) async fn branches(
 ) -> Result<Json<BranchConsumptionPage>, ApiError> {
     let wanted = Wanted::parse(query.as_deref(), BRANCHES_DEFAULT, BRANCHES_MAX)?;
     if wanted.project_ids.is_empty() {
-        return Err(ApiError::bad_request("project_ids is needed"));
+        return Err(ApiError::bad_request("project_ids is required"));
     }
     let mut all = Vec::new();
     for project in chosen(&api, &wanted).await? {

@@ -1,4 +1,4 @@
-//! Making projects: one by the API, or thousands at once for benchmarks.
+//! Creates projects: one per API call, or thousands in a batch for benchmarks.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::clock::from_millis;
 use crate::names::{new_ids, new_password};
 use crate::store::{NewProject, Planned, Shape, Store};
 
-/// Projects in one statement of a seed.
+/// Number of projects per INSERT statement when seeding.
 const SEED_BATCH: usize = 1_000;
 
 pub(super) async fn create(
@@ -81,7 +81,7 @@ pub(super) async fn create(
 
 fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
     let ids = new_ids().map_err(|error| {
-        tracing::error!(%error, "A new id was not one");
+        tracing::error!(%error, "generated an invalid ID");
         ApiError::internal()
     })?;
     Ok(NewProject {
@@ -91,7 +91,7 @@ fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
     })
 }
 
-/// Everything about a new project but its operations, as it is at this moment.
+/// The response to a project creation, without the operations.
 async fn answer(api: &Api, shape: &Shape, new: &NewProject) -> Result<CreatedProject, ApiError> {
     let project = api.store.project(&new.ids.project).await?;
     let branch = api.store.branch(&new.ids.project, &new.ids.branch).await?;
@@ -136,38 +136,32 @@ fn connection(api: &Api, shape: &Shape, new: &NewProject) -> Result<ConnectionDe
     })
 }
 
-/// A project that was seeded, with all that is needed to use it. It is ready, and has no database yet.
+/// A seeded project with everything needed to connect to it. It is ready; its database is created
+/// on the first connection.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct SeededProject {
-    /// The project.
     pub id: neon_client::ids::ProjectId,
-    /// Its name.
     pub name: String,
-    /// Its branch.
     pub branch_id: neon_client::ids::BranchId,
-    /// Its compute.
     pub endpoint_id: neon_client::ids::EndpointId,
-    /// Its role.
     pub role: neon_client::ids::RoleName,
-    /// Its database.
     pub database: neon_client::ids::DatabaseName,
-    /// The role's password.
     pub password: String,
-    /// The host of its compute.
+    /// The host of the compute.
     pub host: String,
-    /// The host of its pooler.
+    /// The host of the pooled compute.
     pub pooled_host: String,
-    /// Its connection URI, password included.
+    /// The connection URI, including the password.
     pub uri: String,
-    /// Its pooled connection URI, password included.
+    /// The pooled connection URI, including the password.
     pub pooled_uri: String,
-    /// When it was made, and last changed.
+    /// The time of the creation and of the last update.
     pub updated_at: jiff::Timestamp,
 }
 
 impl std::fmt::Debug for SeededProject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the password, nor the URIs that hold it.
+        // The password and the URIs that contain it are omitted.
         f.debug_struct("SeededProject")
             .field("id", &self.id)
             .field("name", &self.name)
@@ -175,7 +169,7 @@ impl std::fmt::Debug for SeededProject {
     }
 }
 
-/// Makes many ready projects of one shape.
+/// Creates many projects from one template. They are ready immediately.
 pub(crate) async fn seed(
     api: &Api,
     template: &CreateProject,

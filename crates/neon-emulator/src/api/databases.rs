@@ -125,7 +125,7 @@ pub(super) async fn update(
         Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
     tx.commit().await?;
     if renamed.is_some() {
-        // PostgreSQL renames no database that somebody is connected to.
+        // PostgreSQL cannot rename a database while there are connections to it.
         api.sessions.cut_branch(project.as_str(), branch.as_str());
     }
     Ok(Json(DatabaseOperations {

@@ -1,4 +1,4 @@
-//! Computes: looking at them, and their end.
+//! Computes: listing, reading and deleting them.
 
 mod change;
 mod create;
@@ -22,7 +22,7 @@ use super::{Api, change as changes, view};
 use crate::compute;
 use crate::store::{Store, StoreError};
 
-/// The kind of compute that a branch has one of at most.
+/// The endpoint type that a branch can have at most one of.
 pub(crate) const READ_WRITE: &str = "read_write";
 
 pub(super) async fn list(
@@ -84,7 +84,6 @@ pub(super) async fn delete(
     Ok(Json(answer).into_response())
 }
 
-/// A branch has one compute that writes at most.
 pub(super) fn second_writer() -> ApiError {
     ApiError::new(
         StatusCode::CONFLICT,

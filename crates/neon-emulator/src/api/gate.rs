@@ -1,5 +1,5 @@
-//! What every call passes before its handler: counting, the API key, latency and faults. And after it: the request's id and
-//! the body of a refusal.
+//! Middleware for all calls: counts them, checks the API key, applies latency, rate limits and
+//! faults, and adds the request ID and error body to the response.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,20 +26,20 @@ use crate::document::Exchange;
 use crate::faults::{Effect, Verdict};
 use crate::rate::retry_after_seconds;
 
-/// The header with the request's id.
+/// The header that carries the request ID.
 const REQUEST_ID: &str = "x-request-id";
-/// The longest request id of a client's own that is taken over, in bytes.
+/// Maximum length of a client's request ID, in bytes. Longer IDs are replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
-/// What a gateway says when the service behind it took too long.
+/// The page that a gateway returns when the service behind it timed out.
 const TIMEOUT_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>524: A timeout occurred</title></head>\
                             <body><h1>A timeout occurred</h1></body></html>\n";
 const TIMEOUT_STATUS: u16 = 524;
-/// What is told of a request that a fault of the whole account refused.
+/// Shown in the request log for a request that an account-wide fault rejected.
 const ACCOUNT_FAULT: &str = "fault account:429";
-/// What is told of one that was too many.
+/// Shown in the request log for a request that the rate limiter rejected.
 const RATE_LIMIT: &str = "rate limit";
 
-/// How often each operation of the API was called. Clones share the counts.
+/// Counts the calls of each operation. Clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Calls(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -69,7 +69,7 @@ impl Calls {
     }
 }
 
-/// The gate of the API's own calls.
+/// Middleware for the Neon API.
 pub(super) async fn api(
     State(api): State<Arc<Api>>,
     ConnectInfo(cut): ConnectInfo<Cut>,
@@ -98,7 +98,7 @@ pub(super) async fn api(
     response
 }
 
-/// The gate itself: the key, the limits, latency and faults; then the handler.
+/// Checks the key, applies rate limits, latency and faults, and then calls the handler.
 async fn pass(
     api: &Arc<Api>,
     cut: &Cut,
@@ -149,7 +149,8 @@ async fn pass(
     };
     let response = finish(response, &request_id);
     match heard {
-        // A page of a gateway is none of the API's answers, and one that comes later is not known yet.
+        // A gateway's page is not a response of the API, and the response of late work is not
+        // available yet.
         Some(heard)
             if !matches!(
                 verdict.outcome,
@@ -162,7 +163,7 @@ async fn pass(
     }
 }
 
-/// What becomes of a call: the limits of the account come before what happens to single calls.
+/// Decides what happens to a call. Account-wide limits take precedence over faults of single calls.
 fn verdict(api: &Api, operation: &'static str, path: &str) -> Verdict {
     let now = api.clock.now();
     if let Some(seconds) = api.faults.account_limited(now) {
@@ -174,7 +175,7 @@ fn verdict(api: &Api, operation: &'static str, path: &str) -> Verdict {
     api.faults.for_call(operation, project_of(path))
 }
 
-/// A request, as it is held against the document once its answer is known.
+/// A copy of a request, to be checked against the OpenAPI document together with its response.
 struct Heard {
     method: Method,
     template: String,
@@ -182,7 +183,7 @@ struct Heard {
     body: Bytes,
 }
 
-/// Keeps a copy of a request, if it will be held against the document.
+/// Copies a request, if it is to be checked against the OpenAPI document.
 async fn hear(
     api: &Api,
     request: Request,
@@ -201,7 +202,7 @@ async fn hear(
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
         .await
-        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+        .map_err(|error| ApiError::bad_request(format!("failed to read the body: {error}")))?;
     let heard = Heard {
         method: parts.method.clone(),
         template,
@@ -229,7 +230,7 @@ impl Heard {
     }
 }
 
-/// The gate of the calls about the emulator itself: only the key.
+/// Middleware for the admin API, which only checks the key.
 pub(super) async fn own(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let request_id = request_id(request.headers());
     let response = if is_allowed(&api, request.headers()) {
@@ -249,11 +250,11 @@ async fn work_late(
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
         .await
-        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+        .map_err(|error| ApiError::bad_request(format!("failed to read the body: {error}")))?;
     api.tasks.spawn(async move {
         tokio::time::sleep(delay).await;
         let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-        tracing::debug!(status = %response.status(), "A call whose answer was lost has been done late");
+        tracing::debug!(status = %response.status(), "finished the work of a call whose response was dropped");
     });
     Ok(())
 }
@@ -271,7 +272,7 @@ fn unauthorized() -> ApiError {
     ApiError::new(
         StatusCode::UNAUTHORIZED,
         "UNAUTHORIZED",
-        "the API key is missing or is not one of this account",
+        "the API key is missing or invalid",
     )
 }
 
@@ -285,7 +286,7 @@ fn latency(api: &Api, verdict: &Verdict) -> Duration {
     Duration::from_millis(own.saturating_add(verdict.delay_ms))
 }
 
-/// The project that a path is about.
+/// The project ID in a path.
 fn project_of(path: &str) -> Option<&str> {
     let mut segments = path
         .split('/')
@@ -316,7 +317,7 @@ fn finish(mut response: Response, request_id: &str) -> Response {
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
     } else if !response.status().is_success() && !response.headers().contains_key(CONTENT_TYPE) {
-        // The router's own refusals, such as a method that a path does not have.
+        // Rejections of the router itself, such as an unsupported method.
         let status = response.status();
         let message = status
             .canonical_reason()
@@ -340,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_project_of_a_call_is_read_off_its_path() {
+    fn the_project_of_a_call_is_taken_from_its_path() {
         assert_eq!(
             project_of("/api/v2/projects/still-lake-1/operations"),
             Some("still-lake-1")

@@ -1,4 +1,4 @@
-//! A listener whose connections can be cut from inside a handler, for answers that get lost.
+//! A TCP listener whose connections a handler can drop, to simulate lost responses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Cuts the connection that a request came on, before anything of an answer is written.
+/// Drops a request's connection before any part of the response is written.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cut(Arc<AtomicBool>);
 
@@ -34,7 +34,7 @@ impl Cut {
     }
 }
 
-/// A listener on TCP whose connections have a [`Cut`].
+/// A TCP listener whose connections have a [`Cut`].
 #[derive(Debug)]
 pub(super) struct CuttableListener(pub(super) TcpListener);
 
@@ -50,9 +50,9 @@ impl Listener for CuttableListener {
 
     async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // An answer is small and written at once; waiting for more of it would only add delay.
+        // Responses are small and written in one piece, so Nagle's algorithm would only add delay.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "A connection of the API cannot be set to send at once");
+            tracing::debug!(%error, "failed to set TCP_NODELAY on an API connection");
         }
         (
             CuttableStream {

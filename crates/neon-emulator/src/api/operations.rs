@@ -1,4 +1,4 @@
-//! The API's operations by name, and the calls about the work that the control plane does.
+//! The handlers for a project's operations.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use super::Api;
 use super::error::ApiError;
 use super::extract::{Path, Query};
 
-/// Operations on a page when the client says nothing.
+/// Page size if the client does not set one.
 const LIMIT_DEFAULT: i64 = 100;
-/// Operations on a page at most.
 const LIMIT_MAX: i64 = 1_000;
-/// The name under which calls are counted that the emulator does not have.
+/// The name under which calls of unimplemented operations are counted.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// Where the API begins.
+/// The path prefix of the API.
 pub(super) const PREFIX: &str = "/api/v2";
 
-/// The calls that the emulator has: method, path below the base URL, and name, as the API's document writes them.
+/// The implemented operations: method, path below the base URL, and operation ID, as in Neon's
+/// OpenAPI document.
 pub const OPERATIONS: &[(Method, &str, &str)] = &[
     (Method::GET, "/projects", "listProjects"),
     (Method::POST, "/projects", "createProject"),
@@ -217,7 +217,7 @@ pub const OPERATIONS: &[(Method, &str, &str)] = &[
     (Method::GET, "/auth", "getAuthDetails"),
 ];
 
-/// The name of a call in the API's document.
+/// The operation ID of a call.
 pub(super) fn name(method: &Method, path: &str) -> &'static str {
     let path = path.strip_prefix(PREFIX).unwrap_or(path);
     OPERATIONS
@@ -226,7 +226,7 @@ pub(super) fn name(method: &Method, path: &str) -> &'static str {
         .map_or(UNKNOWN, |(_, _, name)| name)
 }
 
-/// Whether faults on this route can ever happen.
+/// Whether calls can match this fault route.
 pub(crate) fn is_route(name: &str) -> bool {
     name == crate::faults::EVERY_ROUTE
         || name == crate::faults::ACCOUNT
@@ -253,7 +253,7 @@ pub(super) async fn list(
     }
     let before = page.cursor.map(|cursor| cursor.parse()).transpose();
     let before = before
-        .map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?;
+        .map_err(|_| ApiError::bad_request("invalid cursor"))?;
     api.store.project(&project).await?;
     let rows = api.store.operations(&project, before, limit).await?;
     let now = api.clock.now();

@@ -1,4 +1,5 @@
-//! Calls about the emulator itself, under `/_emulator`: what tests want to know and do. They need the API key too.
+//! The admin API under `/_emulator`, which tests use to inspect and control the emulator. It
+//! requires the API key too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,28 +19,22 @@ use crate::clock::timestamp;
 use crate::faults::{ArmError, ArmedFault, Fault};
 use crate::store::StoreError;
 
-/// A project as the emulator sees it, deleted ones included.
+/// A project, including deleted ones, as the emulator stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectSummary {
-    /// Its identifier.
     pub id: neon_client::ids::ProjectId,
-    /// Its name.
     pub name: String,
-    /// The organization it belongs to.
     pub org_id: Option<neon_client::ids::OrgId>,
-    /// When it was made.
     pub created_at: jiff::Timestamp,
-    /// When it last changed.
     pub updated_at: jiff::Timestamp,
-    /// When it was deleted; it can be recovered for a while.
+    /// When the project was deleted. A deleted project can be recovered for some time.
     pub deleted_at: Option<jiff::Timestamp>,
-    /// Connections to its databases that were ever signed in.
+    /// Number of connections that were ever authenticated.
     pub connections_opened: u64,
-    /// Connections to its databases that are open now.
+    /// Number of connections that are open now.
     pub connections_open: u64,
 }
 
-/// Every project, deleted ones included.
 pub(crate) async fn summaries(api: &Api) -> Result<Vec<ProjectSummary>, StoreError> {
     let rows = api.store.all_projects().await?;
     rows.into_iter()
@@ -88,7 +83,7 @@ pub(super) async fn passwords(State(api): State<Arc<Api>>) -> Result<Json<Passwo
 #[derive(Debug, Serialize)]
 pub(super) struct Counted {
     calls: BTreeMap<String, u64>,
-    /// Connections that were ever signed in, by project; only projects that had any.
+    /// Number of authenticated connections by project. Projects without any are omitted.
     connections: BTreeMap<String, u64>,
 }
 
@@ -122,7 +117,7 @@ pub(super) async fn list_faults(State(api): State<Arc<Api>>) -> Json<FaultList> 
     })
 }
 
-/// A fault as an object, or as the line that the flag takes.
+/// A fault as an object or in the syntax of the `--fault` flag.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum NewFault {
@@ -197,13 +192,12 @@ pub(super) async fn purge(State(api): State<Arc<Api>>) -> Result<Json<Purged>, A
     match api.provisioner.purge(api.recoverable_since()).await {
         Ok(purged) => Ok(Json(Purged { purged })),
         Err(error) => {
-            tracing::error!(%error, "Deleted projects could not be purged");
+            tracing::error!(%error, "failed to purge deleted projects");
             Err(ApiError::internal())
         }
     }
 }
 
-/// What time it is here.
 #[derive(Debug, Serialize)]
 pub(super) struct Time {
     now: jiff::Timestamp,
@@ -227,10 +221,10 @@ pub(super) async fn turn_clock(
     Ok(clock(State(api)).await)
 }
 
-/// What did not fit the API's document.
+/// Deviations from the OpenAPI document.
 #[derive(Debug, Serialize)]
 pub(super) struct Violations {
-    /// Whether there is a document to hold calls against.
+    /// Whether calls are checked against a document.
     checked: bool,
     violations: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Projects: looking at them, changing them, and their end.
+//! Projects: listing, reading, updating, deleting and recovering them.
 
 use std::sync::Arc;
 
@@ -19,9 +19,8 @@ use crate::clock::from_millis;
 use crate::faults::Verdict;
 use crate::store::{Planned, ProjectQuery, ProjectRow, Store, StoreError};
 
-/// Projects on a page when the client says nothing.
+/// Page size if the client does not set one.
 const LIMIT_DEFAULT: i64 = 10;
-/// Projects on a page at most.
 const LIMIT_MAX: i64 = 400;
 
 #[derive(Debug, Deserialize)]
@@ -48,19 +47,19 @@ pub(super) async fn list(
     let after = page.cursor.map_or(Ok(0), |cursor| cursor.parse());
     let query = ProjectQuery {
         after: after
-            .map_err(|_| ApiError::bad_request("the cursor is not one that this list gave out"))?,
+            .map_err(|_| ApiError::bad_request("invalid cursor"))?,
         limit,
         search: page.search.filter(|text| !text.is_empty()),
         org_id: page.org_id,
         deleted_since: page.recoverable.then(|| api.recoverable_since()),
     };
     let rows = api.store.projects(&query).await?;
-    // As in the real service, the last page names a cursor too: the list ends with an empty page.
+    // As in Neon, the last page has a cursor too: the list ends with an empty page.
     let pagination = rows.last().map(|row| Pagination {
         cursor: row.number.to_string(),
     });
     let (projects, unavailable_project_ids) = split_unavailable(&api, &rows, &verdict)?;
-    // Nothing is ever installed in an emulator.
+    // The emulator supports neither applications nor integrations.
     let (applications, integrations) = (Some(Map::new()), Some(Map::new()));
     Ok(Json(ProjectPage {
         projects,
@@ -116,7 +115,7 @@ pub(super) async fn update(
     validate::endpoint_defaults(&row.default_endpoint_settings)?;
     row.updated_at_us = now;
     Store::save_project(&mut tx, &row).await?;
-    // Settings that computes must know are brought to each of them; a name or a default is only written down.
+    // Changed settings are applied to every compute. A changed name or default is only stored.
     let mut plan = Vec::new();
     if row.settings.0 != before {
         for endpoint in &endpoints {
@@ -237,7 +236,7 @@ pub(super) async fn recover(
     }))
 }
 
-/// Projects that others shared with this account. Nobody shares here.
+/// Projects that other accounts shared with this one. The emulator does not support sharing.
 pub(super) async fn shared(Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
     if !(1..=LIMIT_MAX).contains(&page.limit.unwrap_or(LIMIT_DEFAULT)) {
         return Err(ApiError::bad_request(format!(
@@ -252,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_that_an_update_does_not_name_stay() {
+    fn an_update_keeps_the_settings_that_it_does_not_contain() {
         let quota = |active, written| {
             Some(Quota {
                 active_time_seconds: active,

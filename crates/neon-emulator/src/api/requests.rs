@@ -1,5 +1,5 @@
-//! The last requests, for people who watch: what was called and what became of it. Never a key, a query, a body, or a path that a client
-//! made up.
+//! The most recent requests, for the dashboard: the operation and its outcome. It never contains
+//! keys, queries, bodies or paths chosen by a client.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,24 +10,24 @@ use neon_client::ids::ProjectId;
 
 use crate::clock::{Micros, timestamp};
 
-/// Requests that are remembered.
+/// Maximum number of requests in the log.
 pub(crate) const REQUESTS_MAX: usize = 200;
 
-/// A request that was answered, or whose connection was cut.
+/// A request that was answered, or whose connection was dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// When it came, by the emulator's clock.
+    /// Arrival time, by the emulator's clock.
     pub(crate) at: Micros,
     pub(crate) method: Method,
-    /// The operation's name in the API.
+    /// The operation ID.
     pub(crate) operation: &'static str,
-    /// The project that it was about, if that could be the name of one.
+    /// The project in the path, if it is a valid ID.
     pub(crate) project: Option<ProjectId>,
-    /// The status of the answer; without it, there was none.
+    /// The response's status; `None` if the connection was dropped.
     pub(crate) status: Option<u16>,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub(crate) took_ms: u64,
-    /// The faults that came up, for people.
+    /// Descriptions of the faults that were applied.
     pub(crate) faults: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Request {
     }
 }
 
-/// The last requests, at most [`REQUESTS_MAX`]. Clones share them.
+/// The most recent requests, at most [`REQUESTS_MAX`]. Clones share the log.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Requests(Arc<Mutex<VecDeque<Request>>>);
 
@@ -50,7 +50,7 @@ impl Requests {
         all.push_back(request);
     }
 
-    /// The last so many, newest first.
+    /// The last `count` requests, newest first.
     pub(crate) fn last(&self, count: usize) -> Vec<Request> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().rev().take(count).cloned().collect()
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_requests_are_remembered() {
+    fn the_log_keeps_only_the_last_requests() {
         let requests = Requests::default();
         for at in 0..=REQUESTS_MAX {
             requests.add(Request {

@@ -1,4 +1,4 @@
-//! Roles: looking at them, their passwords, and URIs to connect with.
+//! Roles, their passwords, and connection URIs.
 
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ pub(super) async fn delete(
     let databases = Store::lock_databases(&mut tx, &branch).await?;
     if let Some(owned) = databases.iter().find(|row| row.owner_name == role.as_str()) {
         return Err(ApiError::invalid(format!(
-            "the role owns the database {:?}; give that to another role first",
+            "the role owns the database {:?}; change the owner of the database first",
             owned.name
         )));
     }
@@ -177,7 +177,7 @@ pub(super) async fn reset_password(
     let mut row = Store::lock_role(&mut tx, &branch, &role).await?;
     if row.no_login {
         return Err(ApiError::invalid(
-            "nobody signs in as the role: it has no password to be reset",
+            "the role cannot log in: it has no password to reset",
         ));
     }
     let plan = [change::step(
@@ -192,7 +192,7 @@ pub(super) async fn reset_password(
         .last()
         .map_or(now, |operation| operation.ends_at_us);
     let password = new_password();
-    // A password that is never brought into the compute was still given out.
+    // A password that is never applied has still been issued.
     Store::note_password(&mut tx, &password, now).await?;
     let fails_for_good = verdict
         .operation
@@ -212,8 +212,8 @@ pub(super) async fn reset_password(
     }))
 }
 
-/// At the operation's end the role gets its new password and open connections end. Should the emulator not live to see
-/// that, the next connection brings the password in.
+/// Applies the new password when the operation ends, and terminates the sessions that used the old
+/// one. If the emulator stops before that, the next connection applies the password.
 fn bring_into_compute(
     api: &Arc<Api>,
     project: ProjectId,
@@ -225,7 +225,7 @@ fn bring_into_compute(
     api.tasks.spawn(async move {
         api_then.clock.sleep_until(holds_from).await;
         if let Err(error) = api_then.provisioner.apply_password(&branch, &role, &api_then.clock).await {
-            tracing::warn!(%error, project.id = %project, "A new password waits for the next connection");
+            tracing::warn!(%error, project.id = %project, "failed to apply a new password; the next connection applies it");
         }
         api_then
             .sessions

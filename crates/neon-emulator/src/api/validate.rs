@@ -1,4 +1,4 @@
-//! The API's bounds: what is refused, and with which word.
+//! Validates requests against the limits of the Neon API.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::error::ApiError;
 use crate::clock::Micros;
 use crate::store::{BranchRow, Shape};
 
-/// The regions that projects can be in: identifier, name, latitude and longitude.
+/// The available regions: ID, name, latitude and longitude.
 pub(super) const REGIONS: &[(&str, &str, &str, &str)] = &[
     (
         "aws-us-east-1",
@@ -85,11 +85,11 @@ const HISTORY_DEFAULT_SECONDS: u32 = 86_400;
 const HISTORY_MAX_SECONDS: u32 = 2_592_000;
 const SUSPEND_MIN_SECONDS: i64 = 60;
 const SUSPEND_MAX_SECONDS: i64 = 604_800;
-/// The largest compute that autoscaling reaches.
+/// The largest compute that autoscaling supports.
 pub(super) const AUTOSCALING_MAX_CU: f64 = 16.0;
-/// The largest compute of a fixed size.
+/// The largest fixed-size compute.
 const FIXED_MAX_CU: f64 = 56.0;
-/// How far the two ends of autoscaling may be apart.
+/// Maximum difference between the autoscaling limits.
 const AUTOSCALING_SPAN_CU: f64 = 8.0;
 const MIN_CU_DEFAULT: ComputeUnits = ComputeUnits::from_quarters(1);
 const MAX_CU_DEFAULT: ComputeUnits = ComputeUnits::from_quarters(8);
@@ -98,7 +98,7 @@ const BRANCH_DEFAULT: &str = "main";
 const DATABASE_DEFAULT: &str = "neondb";
 const ENDPOINT_NAME_CHARS_MAX: usize = 64;
 const ALLOWED_IPS_MAX: usize = 1_000;
-/// Roles and databases of the platform itself.
+/// Reserved names of roles.
 const RESERVED_ROLES: &[&str] = &[
     "postgres",
     "public",
@@ -111,7 +111,7 @@ const RESERVED_ROLES: &[&str] = &[
 ];
 const RESERVED_DATABASES: &[&str] = &["postgres", "template0", "template1"];
 
-/// A new project with all defaults filled in, or the reason why there can be none.
+/// A new project's specification, with all defaults applied.
 pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
     if let Some(name) = &request.name {
         length("project.name", name, PROJECT_NAME_CHARS_MAX)?;
@@ -129,7 +129,7 @@ pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
         .unwrap_or_else(|| PROVISIONER_DEFAULT.to_owned());
     if !PROVISIONERS.contains(&provisioner.as_str()) {
         return Err(ApiError::invalid(format!(
-            "there is no provisioner {provisioner:?}"
+            "unknown provisioner {provisioner:?}"
         )));
     }
     let history = request
@@ -177,7 +177,6 @@ pub(crate) fn shape(request: &CreateProject) -> Result<Shape, ApiError> {
     })
 }
 
-/// Checks the changes of a project.
 pub(super) fn project_update(update: &UpdateProject) -> Result<(), ApiError> {
     if let Some(name) = &update.name {
         length("project.name", name, PROJECT_NAME_CHARS_MAX)?;
@@ -188,7 +187,7 @@ pub(super) fn project_update(update: &UpdateProject) -> Result<(), ApiError> {
     update.settings.as_ref().map_or(Ok(()), project_settings)
 }
 
-/// Checks what new computes start with, as it is after a change.
+/// Validates the default settings for new computes.
 pub(super) fn endpoint_defaults(defaults: &DefaultEndpointSettings) -> Result<(), ApiError> {
     let (min, max) = filled(
         defaults.autoscaling_limit_min_cu,
@@ -198,7 +197,6 @@ pub(super) fn endpoint_defaults(defaults: &DefaultEndpointSettings) -> Result<()
     suspend_timeout(defaults.suspend_timeout_seconds.unwrap_or(0))
 }
 
-/// Checks the changes of a compute.
 pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
     if let Some(name) = &update.name {
         endpoint_name(name)?;
@@ -208,7 +206,7 @@ pub(super) fn endpoint_update(update: &UpdateEndpoint) -> Result<(), ApiError> {
         .map_or(Ok(()), suspend_timeout)
 }
 
-/// Checks the two ends of autoscaling.
+/// Validates the autoscaling limits.
 pub(super) fn sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError> {
     for size in [min, max] {
         let units = size.as_f64();
@@ -218,7 +216,7 @@ pub(super) fn sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError
             && size != ComputeUnits::from_quarters(2)
         {
             return Err(ApiError::invalid(format!(
-                "{size} is not a compute size: use 0.25, 0.5, or a whole number up to 56"
+                "{size} is not a valid compute size: use 0.25, 0.5, or a whole number up to 56"
             )));
         }
     }
@@ -230,13 +228,13 @@ pub(super) fn sizes(min: ComputeUnits, max: ComputeUnits) -> Result<(), ApiError
     let (least, most) = (min.as_f64(), max.as_f64());
     if least < most && (most > AUTOSCALING_MAX_CU || most - least > AUTOSCALING_SPAN_CU) {
         return Err(ApiError::invalid(
-            "autoscaling reaches up to 16 compute units and spans at most 8",
+            "autoscaling supports at most 16 compute units and a range of at most 8",
         ));
     }
     Ok(())
 }
 
-/// Sizes with the default of the one that is not given, moved to the other's side where they would cross.
+/// Fills in missing autoscaling limits. A default that would cross the given limit is moved to it.
 pub(super) fn filled(
     min: Option<ComputeUnits>,
     max: Option<ComputeUnits>,
@@ -254,7 +252,7 @@ fn region(wanted: Option<&RegionId>) -> Result<RegionId, ApiError> {
     if !REGIONS.iter().any(|(id, ..)| *id == name) {
         let known: Vec<_> = REGIONS.iter().map(|(id, ..)| *id).collect();
         return Err(ApiError::invalid(format!(
-            "there is no region {name:?}; there are {}",
+            "unknown region {name:?}; the regions are {}",
             known.join(", ")
         )));
     }
@@ -272,7 +270,7 @@ fn owner_and_database(
     let role = match role {
         Some(role) => role,
         None => format!("{database}_owner").parse().map_err(|_| {
-            ApiError::bad_request("project.branch.role_name is needed: the database's name is too long to make one of it")
+            ApiError::bad_request("project.branch.role_name is required: the database name is too long to derive a role name from it")
         })?,
     };
     database_name(&database)?;
@@ -280,7 +278,6 @@ fn owner_and_database(
     Ok((role, database))
 }
 
-/// Checks that a database may have this name.
 pub(super) fn database_name(name: &DatabaseName) -> Result<(), ApiError> {
     if RESERVED_DATABASES.contains(&name.as_str()) {
         return Err(ApiError::invalid(format!(
@@ -291,7 +288,6 @@ pub(super) fn database_name(name: &DatabaseName) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks that a role may have this name.
 pub(super) fn role_name(name: &RoleName) -> Result<(), ApiError> {
     if RESERVED_ROLES.contains(&name.as_str()) || name.as_str().starts_with("pg_") {
         return Err(ApiError::invalid(format!(
@@ -302,17 +298,15 @@ pub(super) fn role_name(name: &RoleName) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Checks that a compute may have this name.
 pub(super) fn endpoint_name(name: &str) -> Result<(), ApiError> {
     length("endpoint.name", name, ENDPOINT_NAME_CHARS_MAX)
 }
 
-/// Checks that a branch may have this name.
 pub(super) fn branch_name(name: &str) -> Result<(), ApiError> {
     length("branch.name", name, BRANCH_NAME_CHARS_MAX)
 }
 
-/// Checks that a branch may be removed at this moment.
+/// Validates the expiration time of a branch.
 pub(super) fn expiry(
     row: &BranchRow,
     has_children: bool,
@@ -321,11 +315,11 @@ pub(super) fn expiry(
 ) -> Result<(), ApiError> {
     let Some(at) = at else { return Ok(()) };
     if at <= now {
-        return Err(ApiError::invalid("expires_at must lie in the future"));
+        return Err(ApiError::invalid("expires_at must be in the future"));
     }
     if row.is_default || row.protected || has_children {
         return Err(ApiError::invalid(
-            "a branch that is the default one, is protected, or has children cannot expire",
+            "the default branch, a protected branch, and a branch with children cannot expire",
         ));
     }
     Ok(())
@@ -376,7 +370,7 @@ fn project_settings(settings: &ProjectSettings) -> Result<(), ApiError> {
     }
     match ips.iter().find(|text| !is_network(text.trim())) {
         Some(wrong) => Err(ApiError::invalid(format!(
-            "{wrong:?} is not an address, a CIDR, or a range of addresses"
+            "{wrong:?} is not an IP address, a CIDR block, or an address range"
         ))),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! Rows of the state as resources of the API, complete as the API's document requires.
+//! Converts stored rows to API resources, with all fields that the OpenAPI document requires.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -17,23 +17,23 @@ use crate::store::{BranchRow, DatabaseRow, EndpointRow, ProjectRow, RoleRow, Sto
 const PLATFORM: &str = "aws";
 const CREATION_SOURCE: &str = "console";
 const OWNER: &str = "emulator";
-/// The limit of a branch's data, in MiB: that of a paid plan.
+/// The size limit of a branch on a paid plan, in MiB.
 const BRANCH_SIZE_LIMIT_MIB: i64 = 16 * 1024 * 1024;
 const BYTES_PER_MIB: i64 = 1024 * 1024;
 
-/// Which of the two forms of a project is wanted: lists leave out what a single answer has, and the other way round.
+/// The two forms of a project. Some fields appear only in lists, others only in single responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Single,
     Listed,
 }
 
-/// A project of a list.
+/// A project in a list.
 pub(super) fn listed(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
     project(api, row, Form::Listed, Used::default())
 }
 
-/// A project by itself, with what it has used up.
+/// A project in a single response, with its usage.
 pub(super) async fn single(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
     let used = api
         .store
@@ -228,12 +228,11 @@ pub(super) fn database(row: &DatabaseRow) -> Result<Database, StoreError> {
     })
 }
 
-/// When the billing period of a moment began.
 pub(crate) fn period_start(now: Micros) -> Micros {
     billing_period(timestamp(now)).0.as_microsecond()
 }
 
-/// The month of a moment.
+/// The calendar month (UTC) that contains a moment.
 fn billing_period(now: Timestamp) -> (Timestamp, Timestamp) {
     let today = now.to_zoned(TimeZone::UTC).date();
     let at = |date: jiff::civil::Date| {
@@ -252,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_billing_period_is_the_month_of_today() {
+    fn a_billing_period_is_the_calendar_month() {
         let (start, end) = billing_period("2026-12-31T23:59:59Z".parse().unwrap());
         assert_eq!(
             (start.to_string().as_str(), end.to_string().as_str()),

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! The life of one connection.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use super::{Backend, DataPlane, pooler};
 use crate::faults::Effect;
 use crate::store::Route;
 
-/// How long a client may take to say what it wants, TLS included.
+/// Maximum time for the TLS handshake and the startup message.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a client may take to sign in.
+/// Maximum time for authentication.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl DataPlane {
@@ -35,12 +35,13 @@ impl DataPlane {
         }
     }
 
-    /// The key in the packet is PostgreSQL's own, because sign-in passes through: so can this.
+    /// Forwards a cancel request. Its key is PostgreSQL's own, because the authentication messages
+    /// are relayed.
     async fn cancel(&self, packet: &[u8]) -> io::Result<()> {
         let mut backend = self.backend_stream().await?;
         backend.write_all(packet).await?;
         backend.flush().await?;
-        // PostgreSQL closes when it has seen to it.
+        // PostgreSQL closes the connection when it has processed the request.
         let mut end = [0; 1];
         let _ = tokio::time::timeout(HELLO_TIMEOUT, backend.read(&mut end)).await;
         Ok(())
@@ -66,12 +67,13 @@ impl DataPlane {
         }
     }
 
-    /// From the first word to PostgreSQL to the last from it.
+    /// Connects a prepared client to PostgreSQL, authenticates it, and relays until one side
+    /// closes.
     async fn run(&self, client: &mut TlsStream<TcpStream>, mut ready: Ready) -> io::Result<()> {
         let mut backend = match self.backend_stream().await {
             Ok(backend) => backend,
             Err(error) => {
-                tracing::warn!(%error, "The PostgreSQL server under the data plane does not answer");
+                tracing::warn!(%error, "failed to connect to PostgreSQL");
                 return refuse(
                     client,
                     &Refusal::unavailable("could not reach the compute; try again"),
@@ -80,7 +82,6 @@ impl DataPlane {
             }
         };
         let session = self.sessions.open(&ready.route.endpoint, self.clock.now());
-        // From here on whoever closes the branch cuts the session.
         drop(ready.entered.take());
         backend.write_all(&ready.startup.encode()).await?;
         let certificate = self
@@ -105,7 +106,6 @@ impl DataPlane {
                 return refuse(client, &Refusal::password(&ready.user)).await;
             }
         };
-        // The session is known by now, so a deletion either finds it or is found here.
         let watched = &Watched {
             activity: session.activity().clone(),
             clock: self.clock.clone(),
@@ -125,13 +125,13 @@ impl DataPlane {
         ended
     }
 
-    /// Writes down that a client is connected, or just was. Whether the project is still there, as far as is known.
+    /// Records that a client connected or disconnected. Returns `false` if the project was deleted.
     async fn touch(&self, route: &Route, opened: bool) -> bool {
         let touched = self
             .store
             .touch_endpoint(&route.endpoint.id, self.clock.now(), opened);
         touched.await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "The time of a connection was not written down");
+            tracing::debug!(%error, "failed to record the use of a compute");
             true
         })
     }
@@ -142,7 +142,7 @@ impl DataPlane {
             .store
             .add_transfer(project, branch, transferred, self.clock.now());
         if let Err(error) = counted.await {
-            tracing::debug!(%error, "The bytes of a connection were not written down");
+            tracing::debug!(%error, "failed to record transferred bytes");
         }
     }
 
@@ -158,11 +158,11 @@ impl DataPlane {
     }
 }
 
-/// A connection to PostgreSQL, whatever it runs over.
+/// A connection to PostgreSQL over TCP or a Unix socket.
 trait Backing: Stream + Send {}
 impl<T: Stream + Send> Backing for T {}
 
-/// Passes on what both sides say from here on, after what the client sent ahead.
+/// Relays the session, starting with what the client sent before it was authenticated.
 async fn pass_on(
     client: &mut impl Stream,
     backend: &mut impl Stream,

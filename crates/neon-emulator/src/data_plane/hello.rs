@@ -1,4 +1,4 @@
-//! What a client says first: TLS, and within it that it wants to sign in or to cancel a statement.
+//! The start of a connection: the TLS handshake, and the startup or cancel message inside TLS.
 
 use tokio::io::{self, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -11,10 +11,10 @@ use crate::tls::ALPN;
 
 /// The first byte of a TLS handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// The first packets that may come before the one that signs in: a question for GSSAPI, then one for TLS.
+/// Maximum number of packets before the startup message: a GSSAPI request and then a TLS request.
 const QUESTIONS_MAX: usize = 3;
 
-/// What a client that uses TLS wants.
+/// What a client requests after the TLS handshake.
 pub(super) enum Hello {
     Cancel(bytes::Bytes),
     SignIn(Box<TlsStream<TcpStream>>, Startup),
@@ -29,7 +29,8 @@ impl DataPlane {
         }
         if first[0] == TLS_HANDSHAKE {
             let client = self.tls.accept(stream).await?;
-            // A client that begins with TLS must say that it speaks PostgreSQL inside, or any could be led here.
+            // A client that starts with a TLS handshake must announce PostgreSQL by ALPN;
+            // otherwise, requests of other protocols could be redirected to this port.
             if client.get_ref().1.alpn_protocol() != Some(ALPN) {
                 return Ok(Hello::Gone);
             }

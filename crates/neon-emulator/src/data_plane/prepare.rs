@@ -1,4 +1,5 @@
-//! Everything before PostgreSQL is spoken to: which database is meant, whether the client may come in, and whether it is awake.
+//! Everything before the connection to PostgreSQL: resolves the endpoint, checks the allow list and
+//! the quota, applies faults, and waits until the compute is active.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,25 +21,26 @@ use crate::faults::{Effect, Verdict};
 use crate::provision::{ProvisionError, Real};
 use crate::store::{EndpointRow, Route, Store, StoreError};
 
-/// The kind of compute that only reads.
+/// The endpoint type that only accepts reads.
 const READ_ONLY: &str = "read_only";
 
-/// All that is known about a client before PostgreSQL is spoken to.
+/// A client that may be connected to PostgreSQL.
 pub(super) struct Ready {
-    /// Keeps the branch from being copied until the session is known.
+    /// Blocks copies of the branch and suspensions of its computes until the client is
+    /// authenticated.
     pub(super) entered: Option<OwnedRwLockReadGuard<()>>,
     pub(super) route: Route,
     pub(super) startup: Startup,
     pub(super) verdict: Verdict,
     pub(super) names: Vec<(String, String)>,
     pub(super) user: String,
-    /// Whether the client named the pooler.
+    /// Whether the client connects to the pooler.
     pub(super) pooled: bool,
     pub(super) password: SecretString,
 }
 
 impl DataPlane {
-    /// Everything before PostgreSQL is spoken to.
+    /// Prepares a client's connection to PostgreSQL.
     pub(super) async fn prepare(
         &self,
         client: &TlsStream<TcpStream>,
@@ -47,7 +49,7 @@ impl DataPlane {
     ) -> Result<Ready, Refusal> {
         let target = target::find(client.get_ref().1.server_name(), startup.get("options"))?;
         let user = startup.get("user").unwrap_or_default().to_owned();
-        // As in PostgreSQL, the database has the user's name where none is named.
+        // As in PostgreSQL, the database name defaults to the user name.
         let wanted = startup
             .get("database")
             .filter(|name| !name.is_empty())
@@ -111,7 +113,7 @@ impl DataPlane {
         })
     }
 
-    /// Where the endpoint leads.
+    /// Looks up the route of an endpoint.
     pub(super) async fn find(&self, endpoint: &EndpointId) -> Result<Route, Refusal> {
         let Some(route) = self.store.route(endpoint).await? else {
             return Err(Refusal::proxy(
@@ -126,7 +128,7 @@ impl DataPlane {
         Ok(route)
     }
 
-    /// Whether the client may come in, and anything is left of the project's quota.
+    /// Checks the client's address and the project's quota.
     async fn admit(&self, route: &Route, peer: IpAddr) -> Result<(), Refusal> {
         if !admission::may_enter(route, peer) {
             return Err(Refusal::proxy(format!(
@@ -147,7 +149,7 @@ impl DataPlane {
         }
     }
 
-    /// What of a project's quota is used up.
+    /// The quota limit that a project has exceeded.
     pub(crate) async fn exhausted(
         &self,
         project: &str,
@@ -177,7 +179,7 @@ impl DataPlane {
     }
 }
 
-/// What stands for what in messages to the client. The service puts a user's name in other quotes than PostgreSQL.
+/// Replacements for messages to the client. Neon quotes the user name differently than PostgreSQL.
 fn names(real: Real, user: String, database: String) -> Vec<(String, String)> {
     vec![
         (real.database, database),
@@ -189,7 +191,7 @@ fn names(real: Real, user: String, database: String) -> Vec<(String, String)> {
     ]
 }
 
-/// The options of a connection, which only reads where its compute only does.
+/// The options of the session. A session of a read-only compute is read-only by default.
 fn options(given: Option<String>, endpoint: &EndpointRow) -> Option<String> {
     if endpoint.kind != READ_ONLY {
         return given;

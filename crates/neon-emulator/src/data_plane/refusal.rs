@@ -1,4 +1,4 @@
-//! What a client is told that is not let in.
+//! Errors that the proxy itself sends to clients.
 
 use tokio::io::{self, AsyncWriteExt as _};
 
@@ -8,16 +8,15 @@ use super::target::TargetError;
 use super::wire;
 use crate::store::StoreError;
 
-/// A refusal, in the words that the client gets.
+/// A fatal error, as the client receives it.
 pub(super) struct Refusal {
     pub(super) code: &'static str,
     pub(super) message: String,
-    /// What to do about it.
     pub(super) hint: Option<&'static str>,
 }
 
 impl Refusal {
-    /// What the proxy itself refuses; the real service uses this class for all of it.
+    /// An error of the proxy. Neon uses this SQLSTATE for all of them.
     pub(super) fn proxy(message: impl Into<String>) -> Self {
         Self {
             code: "XX000",
@@ -59,7 +58,7 @@ impl From<TargetError> for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(error = %error, "A connection could not be led to its database");
+        tracing::warn!(error = %error, "failed to route a connection to its database");
         Self::unavailable("the control plane did not answer; try again")
     }
 }
@@ -74,7 +73,7 @@ impl From<UnsupportedParameter> for Refusal {
     }
 }
 
-/// Says so, and ends the connection.
+/// Sends the error and closes the connection.
 pub(super) async fn refuse(client: &mut impl Stream, refusal: &Refusal) -> io::Result<()> {
     let mut fields = vec![
         (b'S', "FATAL"),

@@ -1,4 +1,4 @@
-//! Bytes between a client that is signed in and PostgreSQL, as they come.
+//! Relays bytes between an authenticated client and PostgreSQL.
 
 use std::sync::Arc;
 
@@ -9,42 +9,40 @@ use super::sessions::Activity;
 use super::wire::Message;
 use crate::clock::Clock;
 
-/// Bytes that are held for each direction.
+/// Buffer size per direction, in bytes.
 pub(super) const BUFFER_BYTES: usize = 32 * 1024;
-/// The longest message while messages are counted, in bytes.
+/// Maximum size of a message while messages are counted, in bytes.
 const COUNTED_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// PostgreSQL's word that it waits for statements.
+/// The message that reports that PostgreSQL is ready for the next query.
 pub(super) const READY_FOR_QUERY: u8 = b'Z';
 
-/// A connection, whatever it runs over.
+/// A bidirectional byte stream over any transport.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
-/// Who is told what goes over a connection.
+/// Records the activity of a session.
 pub(super) struct Watched {
     pub(super) activity: Arc<Activity>,
     pub(super) clock: Clock,
 }
 
 impl Watched {
-    /// The client sent something: it uses the compute.
     pub(super) fn client_sent(&self) {
         self.activity.client_sent(self.clock.now());
     }
 
-    /// PostgreSQL sent these bytes.
     pub(super) fn server_sent(&self, bytes: &[u8]) {
         self.activity
             .server_sent(bytes.len(), ends_idle(bytes), self.clock.now());
     }
 }
 
-/// Whether bytes for the client end with PostgreSQL's word that it waits for the next statement, outside a transaction.
+/// Whether bytes for the client end with ReadyForQuery outside a transaction.
 fn ends_idle(bytes: &[u8]) -> bool {
     bytes.ends_with(&[READY_FOR_QUERY, 0, 0, 0, 5, b'I'])
 }
 
-/// Passes everything on until one side ends.
+/// Relays until one side closes the connection.
 pub(super) async fn relay(
     client: &mut impl Stream,
     backend: &mut impl Stream,
@@ -80,7 +78,7 @@ pub(super) async fn relay(
     tokio::try_join!(upwards, downwards).map(|_| ())
 }
 
-/// Passes everything on until the client has sent so many messages; the next one is the end of the connection.
+/// Relays until the client starts a message beyond the first `messages_left`.
 pub(super) async fn relay_counted(
     client: &mut impl Stream,
     backend: &mut impl Stream,

@@ -1,8 +1,10 @@
-//! SCRAM-SHA-256, from both sides.
+//! SCRAM-SHA-256, both the server and the client side.
 //!
-//! PostgreSQL under the emulator is reached without TLS, so it cannot offer to bind a sign-in to the TLS connection, which the service
-//! does and its connection strings demand (`channel_binding=require`). So a client that binds signs in here, and is signed in to
-//! PostgreSQL with the same password. A client that does not bind signs in to PostgreSQL itself.
+//! The emulator connects to PostgreSQL without TLS, so PostgreSQL cannot offer channel binding,
+//! which Neon supports and its connection strings require (`channel_binding=require`). A client
+//! that uses channel binding is therefore authenticated here, and the emulator then authenticates
+//! to PostgreSQL with the same password. A client without channel binding authenticates to
+//! PostgreSQL directly.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,37 +15,37 @@ use rand::distr::{Alphanumeric, SampleString};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
-/// The mechanism that binds.
+/// The mechanism with channel binding.
 pub(super) const BOUND: &str = "SCRAM-SHA-256-PLUS";
-/// The mechanism that does not.
+/// The mechanism without channel binding.
 pub(super) const UNBOUND: &str = "SCRAM-SHA-256";
-/// What a client writes first that binds to the certificate.
+/// The GS2 header of a client that binds to the server's certificate.
 const BINDING_HEADER: &str = "p=tls-server-end-point,,";
-/// What a client writes first that does not bind, base64 of `n,,`.
+/// The GS2 header of a client without channel binding: base64 of `n,,`.
 const NO_BINDING: &str = "biws";
 const ITERATIONS: u32 = 4_096;
-/// The most that a PostgreSQL server is believed to want; more would stop the emulator.
+/// Maximum iteration count that is accepted from a server. A larger count would block the emulator.
 const ITERATIONS_MAX: u32 = 1_000_000;
 const NONCE_CHARACTERS: usize = 24;
 const BLOCK_BYTES: usize = 64;
-/// Salted passwords that are kept.
+/// Maximum number of cached salted passwords.
 const KEPT_MAX: usize = 4_096;
 
 type Hash = [u8; 32];
 
-/// Why a sign-in ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ScramError {
-    #[error("the message is not one of SCRAM-SHA-256")]
+    #[error("invalid SCRAM-SHA-256 message")]
     Malformed,
-    #[error("the password is not the role's")]
+    #[error("wrong password")]
     WrongPassword,
 }
 
-/// The hash of a password, its salt, and how often it is hashed.
+/// The hash of a password, the salt, and the iteration count.
 type Salting = (Hash, Vec<u8>, u32);
 
-/// Salted passwords, which cost thousands of hashes each. Clones share them.
+/// A cache of salted passwords, which each take thousands of hash rounds to compute. Clones share
+/// it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SaltedPasswords(Arc<Mutex<HashMap<Salting, Hash>>>);
 
@@ -69,7 +71,6 @@ fn sha256(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-/// HMAC with a key that was prepared once.
 #[derive(Clone)]
 struct Hmac {
     inner: Sha256,
@@ -118,7 +119,7 @@ fn xor(mut one: Hash, other: Hash) -> Hash {
     one
 }
 
-/// What both sides prove that they know.
+/// The keys and signatures of one exchange.
 struct Proofs {
     client_key: Hash,
     client_signature: Hash,
@@ -153,9 +154,9 @@ fn nonce() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), NONCE_CHARACTERS)
 }
 
-/// The side of the server, after a client's first message.
+/// The server side, after the client's first message.
 pub(super) struct Server {
-    /// The client's first message without its header, and the answer to it.
+    /// The client's first message without the GS2 header, and the response to it.
     heard: String,
     answer: String,
     nonce: String,
@@ -164,7 +165,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Reads the first message of a client that binds to the hash of a certificate.
+    /// Reads the first message of a client that binds to a certificate.
     pub(super) fn begin(
         client_first: &str,
         certificate: &[u8],
@@ -175,7 +176,7 @@ impl Server {
             .strip_prefix(BINDING_HEADER)
             .ok_or(ScramError::Malformed)?;
         let nonce = format!("{}{}", attribute(client_first, "r")?, nonce());
-        // One salt for a role is as good as one for each sign-in, and its hashes are kept.
+        // A salt per password instead of per exchange keeps the cache effective.
         let salt = sha256(&sha256(password.expose_secret().as_bytes()));
         let binding = [BINDING_HEADER.as_bytes(), &sha256(certificate)].concat();
         Ok(Self {
@@ -191,7 +192,7 @@ impl Server {
         &self.answer
     }
 
-    /// Reads the client's last message, and gives the server's.
+    /// Verifies the client's final message and returns the server's.
     pub(super) fn finish(&self, client_final: &str) -> Result<String, ScramError> {
         let (without_proof, proof) = client_final
             .rsplit_once(",p=")
@@ -212,7 +213,7 @@ impl Server {
     }
 }
 
-/// The side of the client, which does not bind.
+/// The client side, without channel binding.
 pub(super) struct Client {
     first: String,
 }
@@ -224,12 +225,11 @@ impl Client {
         }
     }
 
-    /// The first message.
     pub(super) fn first(&self) -> String {
         format!("n,,{}", self.first)
     }
 
-    /// The last message, after the server's first.
+    /// The final message, given the server's first message.
     pub(super) fn finish(
         &self,
         server_first: &str,
@@ -258,8 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_those_of_the_standard() {
-        // The example of RFC 7677.
+    fn proofs_match_rfc_7677() {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let salted = salted_password(b"pencil", &salt, 4_096);
         let auth_message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_binds_to_another_certificate_or_has_another_password_is_refused() {
+    fn a_client_with_another_certificate_or_another_password_is_rejected() {
         let (passwords, password) = (SaltedPasswords::default(), SecretString::from("npg_x"));
         let sign_in = |certificate: &[u8], own: &SecretString| {
             let server = Server::begin(

@@ -1,5 +1,5 @@
-//! The connections that are open, so that a deletion, a new password or a suspended compute can cut them; and the gate of each
-//! branch, which is closed while its databases are copied.
+//! The open connections, so that they can be terminated, and a lock for each branch, which
+//! coordinates new connections with copies of its databases and suspensions of its computes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Micros;
 use crate::store::EndpointRow;
 
-/// The connections that are open. Clones share them.
+/// The open connections. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sessions(Arc<Mutex<State>>);
 
@@ -32,11 +32,11 @@ struct Open {
     activity: Arc<Activity>,
 }
 
-/// What a connection does, told by what goes over it.
+/// The activity of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     last_us: AtomicI64,
-    /// A statement runs, or a transaction is open.
+    /// A statement is running or a transaction is open.
     busy: AtomicBool,
     to_client_bytes: AtomicU64,
 }
@@ -47,7 +47,7 @@ impl Activity {
         self.busy.store(true, Ordering::Relaxed);
     }
 
-    /// Bytes for the client; `idle` if they end with the word that nothing runs.
+    /// Records bytes to the client; `idle` is whether they end with an idle ReadyForQuery.
     pub(crate) fn server_sent(&self, bytes: usize, idle: bool, now: Micros) {
         self.last_us.store(now, Ordering::Relaxed);
         self.busy.store(!idle, Ordering::Relaxed);
@@ -55,7 +55,7 @@ impl Activity {
             .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// The bytes for the client since this was last asked.
+    /// Bytes sent to the client since the previous call.
     pub(crate) fn take_transferred(&self) -> u64 {
         self.to_client_bytes.swap(0, Ordering::Relaxed)
     }
@@ -69,7 +69,7 @@ impl Activity {
     }
 }
 
-/// One open connection; it is closed when this is dropped.
+/// An open connection. Dropping it removes it from [`Sessions`].
 #[derive(Debug)]
 pub(crate) struct Session {
     sessions: Sessions,
@@ -79,7 +79,7 @@ pub(crate) struct Session {
     activity: Arc<Activity>,
 }
 
-/// A connection that is open, for those that look after computes.
+/// An open connection, for the checks of computes.
 #[derive(Debug, Clone)]
 pub(crate) struct Connected {
     pub(crate) project: String,
@@ -116,22 +116,21 @@ impl Sessions {
         }
     }
 
-    /// Notes that a connection woke a compute.
     pub(crate) fn count_cold_start(&self) {
         self.lock().cold_starts += 1;
     }
 
-    /// How many connections woke a compute so far.
+    /// Number of connections that started an idle compute.
     pub(crate) fn cold_starts(&self) -> u64 {
         self.lock().cold_starts
     }
 
-    /// How many connections to a project are open.
+    /// Number of open connections to a project.
     pub(crate) fn count(&self, project: &str) -> usize {
         self.lock().by_project.get(project).map_or(0, Vec::len)
     }
 
-    /// When a compute was last used by a connection that is open now: this moment while a statement runs.
+    /// The last use of a compute by an open connection: `now` while a statement is running.
     pub(crate) fn last_use(&self, endpoint: &EndpointRow, now: Micros) -> Option<Micros> {
         let state = self.lock();
         let open = state.by_project.get(&endpoint.project_id)?;
@@ -141,7 +140,7 @@ impl Sessions {
             .max()
     }
 
-    /// The connections that are open now.
+    /// All open connections.
     pub(crate) fn all(&self) -> Vec<Connected> {
         let state = self.lock();
         let of_project = |(project, open): (&String, &Vec<Open>)| {
@@ -158,17 +157,17 @@ impl Sessions {
         state.by_project.iter().flat_map(of_project).collect()
     }
 
-    /// Cuts the connections to a project that are open now.
+    /// Terminates all open connections to a project.
     pub(crate) fn cut(&self, project: &str) {
         self.cut_those(project, |_| true);
     }
 
-    /// Cuts those to one branch.
+    /// Terminates all open connections to a branch.
     pub(crate) fn cut_branch(&self, project: &str, branch: &str) {
         self.cut_those(project, |open| open.branch == branch);
     }
 
-    /// Cuts those to one compute.
+    /// Terminates all open connections to a compute.
     pub(crate) fn cut_endpoint(&self, project: &str, endpoint: &str) {
         self.cut_those(project, |open| open.endpoint == endpoint);
     }
@@ -181,13 +180,11 @@ impl Sessions {
         }
     }
 
-    /// Waits until a branch can be entered, and keeps its gate open until the guard is dropped.
     pub(crate) async fn enter(&self, branch: &str) -> OwnedRwLockReadGuard<()> {
         let gate = self.gate(branch);
         gate.read_owned().await
     }
 
-    /// Waits until nobody is entering a branch, and keeps its gate closed until the guard is dropped.
     pub(crate) async fn close(&self, branch: &str) -> OwnedRwLockWriteGuard<()> {
         let gate = self.gate(branch);
         gate.write_owned().await
@@ -195,7 +192,7 @@ impl Sessions {
 
     fn gate(&self, branch: &str) -> Arc<RwLock<()>> {
         let mut state = self.lock();
-        // Gates that nobody holds any more are forgotten; there are never more than are being entered.
+        // Locks that are no longer used are removed.
         state
             .gates
             .retain(|name, gate| name == branch || Arc::strong_count(gate) > 1);
@@ -208,12 +205,10 @@ impl Sessions {
 }
 
 impl Session {
-    /// Waits until somebody cuts the connection.
     pub(crate) async fn cut(&self) {
         self.cut.cancelled().await;
     }
 
-    /// Where what goes over the connection is told to.
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }

@@ -1,5 +1,5 @@
-//! Signing in, message by message: what PostgreSQL and a client say passes through, unless the client binds its sign-in to the TLS
-//! connection.
+//! Authentication: relays the messages between PostgreSQL and the client, unless the client uses
+//! channel binding.
 
 use bytes::BytesMut;
 use secrecy::SecretString;
@@ -10,46 +10,47 @@ use super::relay::{BUFFER_BYTES, READY_FOR_QUERY, Stream};
 use super::scram::{self, BOUND, SaltedPasswords, ScramError, UNBOUND};
 use super::wire::{Message, put_message};
 
-/// The kind of messages about signing in from the server, and of the client's.
+/// Message types of authentication requests and responses.
 const AUTHENTICATION: u8 = b'R';
 const SASL_RESPONSE: u8 = b'p';
-/// How messages about signing in begin.
+/// Types of authentication requests.
 const SASL: [u8; 4] = [0, 0, 0, 10];
 const SASL_CONTINUE: [u8; 4] = [0, 0, 0, 11];
 const SASL_FINAL: [u8; 4] = [0, 0, 0, 12];
 
-/// What a client may send ahead of its sign-in before it is waited for, in bytes: more than the longest message that signs in.
+/// Maximum number of bytes that a client may send before it is authenticated; more than the longest
+/// authentication message.
 const AHEAD_BYTES_MAX: usize = 128 * 1024;
 
-/// What a client that binds its sign-in to the TLS connection signs in with here.
+/// What is needed to authenticate a client with channel binding.
 pub(super) struct Binding<'a> {
-    /// The certificate of the connection (DER).
+    /// The TLS certificate of the connection (DER).
     pub(super) certificate: &'a [u8],
     pub(super) password: &'a SecretString,
     pub(super) passwords: &'a SaltedPasswords,
 }
 
-/// How a sign-in ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SignedIn {
-    /// The client is told so, and PostgreSQL waits for statements.
+    /// The client is authenticated, and PostgreSQL is ready for queries.
     Yes(Begun),
-    /// PostgreSQL refused, and said so, or somebody went away.
+    /// PostgreSQL rejected the client and has sent an error, or one side disconnected.
     No,
-    /// The password is wrong. The client has not been told.
+    /// The password is wrong. The client has not received an error yet.
     WrongPassword,
 }
 
-/// How a session begins.
+/// The state at the start of a session.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Begun {
-    /// What the client sent ahead, before it was told that it is signed in.
+    /// Bytes that the client sent before it was authenticated.
     pub(super) ahead: BytesMut,
-    /// Whether backslashes are escapes in every text, whoever wants it so: the client, the role or the database.
+    /// Whether backslashes are escape characters in all strings, due to a setting of the client,
+    /// the role or the database.
     pub(super) backslashes: bool,
 }
 
-/// Both sides of a sign-in, with what has come and was not used yet.
+/// Both sides of an authentication, with the bytes received but not processed yet.
 struct Talk<'a, C, B> {
     client: &'a mut C,
     backend: &'a mut B,
@@ -57,7 +58,7 @@ struct Talk<'a, C, B> {
     from_backend: BytesMut,
 }
 
-/// Signs a client in, with the names that it knows in what it is told.
+/// Authenticates a client. `names` are replacements in the messages that it receives.
 pub(super) async fn sign_in(
     client: &mut impl Stream,
     backend: &mut impl Stream,
@@ -70,7 +71,7 @@ pub(super) async fn sign_in(
         from_client: BytesMut::with_capacity(BUFFER_BYTES),
         from_backend: BytesMut::with_capacity(BUFFER_BYTES),
     };
-    // PostgreSQL speaks first: it says how it wants the client to sign in.
+    // PostgreSQL speaks first, with the authentication method.
     let Some(first) = next(talk.backend, &mut talk.from_backend).await? else {
         return Ok(SignedIn::No);
     };
@@ -89,7 +90,7 @@ pub(super) async fn sign_in(
     Ok(begun.map_or(SignedIn::No, SignedIn::Yes))
 }
 
-/// The next whole message; `None` when the other side went away.
+/// The next complete message; `None` if the other side disconnected.
 async fn next(stream: &mut impl Stream, buffer: &mut BytesMut) -> io::Result<Option<Message>> {
     loop {
         if let Some(message) = Message::take(buffer)? {
@@ -113,7 +114,8 @@ fn malformed(error: ScramError) -> io::Error {
 }
 
 impl<C: Stream, B: Stream> Talk<'_, C, B> {
-    /// Offers both mechanisms. What a client does that does not bind is PostgreSQL's from here on.
+    /// Offers both mechanisms. Without channel binding, the exchange continues between the client
+    /// and PostgreSQL.
     async fn authenticate(&mut self, binding: &Binding<'_>) -> io::Result<SignedIn> {
         let offered = format!("{BOUND}\0{UNBOUND}\0\0");
         send(self.client, AUTHENTICATION, &[&SASL, offered.as_bytes()]).await?;
@@ -161,7 +163,7 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
         self.authenticate_to_backend(binding).await
     }
 
-    /// Signs in to PostgreSQL with the password that the client proved to know.
+    /// Authenticates to PostgreSQL with the password that the client has proved to know.
     async fn authenticate_to_backend(&mut self, binding: &Binding<'_>) -> io::Result<SignedIn> {
         let own = scram::Client::begin();
         let first = own.first();
@@ -183,13 +185,14 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
         send(self.backend, SASL_RESPONSE, &[last.as_bytes()]).await?;
         match next(self.backend, &mut self.from_backend).await? {
             Some(answer) if answer.kind == AUTHENTICATION => Ok(SignedIn::Yes(Begun::default())),
-            // The password was changed a moment ago: what the client proved is not true any more.
+            // The password was changed in the meantime.
             Some(_) => Ok(SignedIn::WrongPassword),
             None => Ok(SignedIn::No),
         }
     }
 
-    /// Passes messages on until PostgreSQL is ready for statements. What the client sends ahead waits until then.
+    /// Relays messages until PostgreSQL is ready for queries. Anything else that the client sends
+    /// is kept until then.
     async fn pass_until_ready(mut self, names: &[(String, String)]) -> io::Result<Option<Begun>> {
         let mut to_client = BytesMut::with_capacity(BUFFER_BYTES);
         let mut backslashes = false;
@@ -228,7 +231,7 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
                 }
                 read = self.backend.read_buf(&mut self.from_backend) => {
                     if read? == 0 {
-                        // What it said last may be half a message, which is all there is.
+                        // The last bytes may be an incomplete message.
                         self.client.write_all(&self.from_backend).await?;
                         self.client.flush().await?;
                         return Ok(None);
@@ -239,7 +242,7 @@ impl<C: Stream, B: Stream> Talk<'_, C, B> {
     }
 }
 
-/// The mechanism that a client chose, and its first message.
+/// The mechanism that a client selected, and its first message.
 fn chosen_mechanism(message: &Message) -> Option<(&str, &str)> {
     if message.kind != SASL_RESPONSE {
         return None;
@@ -259,7 +262,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn statements_that_are_sent_ahead_wait_until_the_client_is_signed_in() {
+    async fn pipelined_statements_are_kept_until_the_client_is_authenticated() {
         let (mut client, mut seen_by_client) = io::duplex(BUFFER_BYTES);
         let (mut backend, mut postgres) = io::duplex(BUFFER_BYTES);
         let statement = b"Q\0\0\0\x0dSELECT 1\0";
@@ -274,7 +277,8 @@ mod tests {
         let ready = b"Z\0\0\0\x05I";
         let (signed_in, ()) =
             tokio::join!(sign_in(&mut client, &mut backend, &[], &binding), async {
-                // The client is told of the first message, so what it sent ahead was there to be read.
+                // After this message was relayed, the pipelined bytes have been available for
+                // reading.
                 let mut told = [0; 9];
                 seen_by_client.read_exact(&mut told).await.unwrap();
                 postgres.write_all(ready).await.unwrap();

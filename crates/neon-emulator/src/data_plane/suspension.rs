@@ -1,5 +1,5 @@
-//! Computes that go to sleep while somebody is connected: because nothing has gone over the connections for too long, or because the
-//! project's quota is used up.
+//! Suspends computes that have open connections: after the suspend timeout without activity, or
+//! when the project's quota is exhausted.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::compute::{self, Compute};
 use crate::store::{Planned, Store, StoreError};
 
 impl DataPlane {
-    /// Looks at every compute that somebody is connected to.
+    /// Checks every compute that has open connections.
     pub(crate) async fn look_after(&self) -> Result<(), StoreError> {
         let connected = self.sessions.all();
         for one in &connected {
@@ -54,9 +54,7 @@ impl DataPlane {
         let mut tx = self.store.begin().await?;
         let mut row = Store::lock_endpoint(&mut tx, &project_id, &id).await?;
         let compute = Compute::of(&row, &self.sessions, now);
-        // Somebody else may have looked meanwhile, and noted it.
         let is_new = if row.suspended_at_us.is_none() && compute.is_idle() {
-            // It went to sleep when its time was over, which may be a while ago by a clock that was turned.
             Store::settle(&mut tx, &mut row, compute.sleeps_at, now).await?;
             row.suspended_at_us = Some(compute.sleeps_at);
             Store::save_endpoint(&mut tx, &row).await?;

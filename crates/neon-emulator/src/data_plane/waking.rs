@@ -1,4 +1,4 @@
-//! Computes that a connection waits for.
+//! Starts idle computes for connections.
 
 use neon_client::ids::EndpointId;
 use neon_client::model::OperationAction;
@@ -10,7 +10,8 @@ use crate::compute::{self, Compute, EndpointStateNow};
 use crate::store::{Planned, Route, Store, StoreError};
 
 impl DataPlane {
-    /// Where the endpoint leads, once its compute is awake.
+    /// The route of an endpoint whose compute is active. Starts the compute if it is idle, and
+    /// waits while it is starting.
     pub(super) async fn awake(&self, endpoint: &EndpointId) -> Result<Route, Refusal> {
         let limit: Micros = self
             .clock
@@ -36,7 +37,7 @@ impl DataPlane {
         }
     }
 
-    /// Starts a compute that sleeps. Whoever comes at the same time finds it starting.
+    /// Starts an idle compute. A concurrent connection finds it starting.
     async fn wake(&self, route: &Route) -> Result<(), StoreError> {
         let project = route
             .endpoint

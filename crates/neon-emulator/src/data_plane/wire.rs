@@ -1,31 +1,28 @@
-//! The parts of PostgreSQL's wire protocol that a connection needs before it is signed in.
+//! The parts of PostgreSQL's wire protocol that the proxy needs before a client is authenticated.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{self, AsyncRead, AsyncReadExt};
 
-/// The longest first packet, in bytes; PostgreSQL allows 10,000.
+/// Maximum size of the first packet, in bytes (PostgreSQL's own limit).
 const STARTUP_BYTES_MAX: usize = 10_000;
-/// The longest message before a client is signed in, in bytes.
+/// Maximum size of a message before a client is authenticated, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 const SSL_REQUEST: u32 = 80_877_103;
 const GSS_REQUEST: u32 = 80_877_104;
 const CANCEL_REQUEST: u32 = 80_877_102;
 
-/// What a client says first.
+/// The first packet of a client.
 #[derive(Debug)]
 pub(super) enum First {
-    /// It asks for TLS.
     Tls,
-    /// It asks for encryption by GSSAPI.
     Gss,
-    /// It asks to cancel a query of another connection; the packet is passed on as it is.
+    /// The packet is forwarded unchanged.
     Cancel(Bytes),
-    /// It wants to sign in.
     Startup(Startup),
 }
 
-/// The packet that signs in: the protocol's version, and parameters in their order.
+/// The startup message: the protocol version and the parameters, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Startup {
     pub(super) version: u32,
@@ -40,7 +37,7 @@ impl Startup {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Sets a parameter, or takes it away.
+    /// Sets or removes a parameter.
     pub(super) fn set(&mut self, name: &str, value: Option<String>) {
         self.parameters.retain(|(key, _)| key != name);
         if let Some(value) = value {
@@ -77,13 +74,13 @@ impl Startup {
     }
 }
 
-/// Reads what a client says first.
+/// Reads the first packet of a client.
 pub(super) async fn read_first(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<First> {
     let length = stream.read_u32().await? as usize;
     if !(8..=STARTUP_BYTES_MAX).contains(&length) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "the first packet has no sensible length",
+            "invalid length of the first packet",
         ));
     }
     let mut packet = vec![0; length - 4];
@@ -103,13 +100,13 @@ pub(super) async fn read_first(stream: &mut (impl AsyncRead + Unpin)) -> io::Res
             .ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "the first packet is not complete",
+                    "malformed startup message",
                 )
             }),
     }
 }
 
-/// One message: its kind, and what follows the length.
+/// A message: its type, and its body after the length field.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) kind: u8,
@@ -117,7 +114,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Takes a whole message from the front of a buffer, once it is there.
+    /// Removes a complete message from the front of a buffer, if there is one.
     pub(super) fn take(buffer: &mut BytesMut) -> io::Result<Option<Self>> {
         Self::take_limited(buffer, MESSAGE_BYTES_MAX)
     }
@@ -138,7 +135,7 @@ impl Message {
         if !(4..=bytes_max).contains(&length) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a message has no sensible length",
+                "invalid message length",
             ));
         }
         if buffer.len() < length + 1 {
@@ -156,7 +153,7 @@ impl Message {
         put_message(buffer, self.kind, &[&self.body]);
     }
 
-    /// The same message with texts replaced in it, where it is one that people read.
+    /// Replaces names in the message, if it is of a type that contains names.
     pub(super) fn with_names(self, names: &[(String, String)]) -> Self {
         const ERROR: u8 = b'E';
         const NOTICE: u8 = b'N';
@@ -170,7 +167,8 @@ impl Message {
         if !names.iter().any(|(real, _)| text.contains(real.as_str())) {
             return self;
         }
-        // Fields end with a zero byte and lengths stand nowhere inside, so replacing keeps the message whole.
+        // Fields are zero-terminated and contain no lengths, so replacing text keeps the message
+        // valid.
         let text = names.iter().fold(text.to_owned(), |text, (real, own)| {
             text.replace(real.as_str(), own)
         });
@@ -181,7 +179,7 @@ impl Message {
     }
 }
 
-/// Puts a message whose body has these parts.
+/// Appends a message whose body consists of these parts.
 pub(super) fn put_message(buffer: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     buffer.put_u8(kind);
@@ -191,7 +189,7 @@ pub(super) fn put_message(buffer: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
     }
 }
 
-/// An error, with each field's kind.
+/// An ErrorResponse with these fields.
 pub(super) fn error(fields: &[(u8, &str)]) -> Bytes {
     let mut body = BytesMut::new();
     for (kind, value) in fields {
@@ -221,7 +219,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_startup_packet_is_read_as_it_was_written() {
+    async fn a_startup_message_survives_a_round_trip() {
         let startup = Startup {
             version: 196_608,
             parameters: vec![
@@ -230,13 +228,13 @@ mod tests {
             ],
         };
         let First::Startup(read) = read_first(&mut startup.encode().as_ref()).await.unwrap() else {
-            panic!("not one")
+            panic!("not a startup message")
         };
         assert_eq!(read, startup);
     }
 
     #[tokio::test]
-    async fn a_first_packet_that_is_cut_off_or_too_long_is_refused() {
+    async fn a_first_packet_that_is_truncated_or_too_long_is_rejected() {
         for bytes in [
             &[0, 0, 0, 4][..],
             &[0, 0, 0, 12, 0, 3, 0, 0, b'u', 0, b'x', b'y'],
@@ -247,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_taken_one_by_one_and_only_whole() {
+    fn messages_are_taken_one_by_one_when_they_are_complete() {
         let mut buffer = BytesMut::new();
         Message {
             kind: b'R',
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_what_the_client_knows() {
+    fn errors_contain_the_names_that_the_client_knows() {
         let mut packet = BytesMut::from(
             &error(&[(
                 b'M',

@@ -1,7 +1,9 @@
-//! Values against schemas of OpenAPI 3.0: the part of JSON Schema that the API's document is written in.
+//! Validates values against OpenAPI 3.0 schemas, for the subset of JSON Schema that the document
+//! uses.
 //!
-//! It is stricter than the standard in two ways. A property that no schema of an object names is a mistake, because the document is to
-//! describe all there is. And a keyword that is not known here is one too, so that nothing goes unchecked when the document learns a new one.
+//! The validation is stricter than the standard in two ways. A property that no schema of an object
+//! names is a violation, because the document should be complete. An unknown keyword is a violation
+//! too, so that nothing goes unchecked when the document starts to use a new one.
 
 mod values;
 
@@ -11,7 +13,7 @@ use serde_json::{Map, Value};
 
 use self::values::{bounds, check_number, check_text, is_of_type};
 
-/// Keywords that say nothing about values.
+/// Keywords that do not restrict values.
 const ANNOTATIONS: &[&str] = &[
     "default",
     "deprecated",
@@ -25,7 +27,6 @@ const ANNOTATIONS: &[&str] = &[
     "writeOnly",
 ];
 
-/// Keywords that are checked.
 const CHECKED: &[&str] = &[
     "$ref",
     "additionalProperties",
@@ -50,16 +51,15 @@ const CHECKED: &[&str] = &[
     "type",
 ];
 
-/// Schemas within schemas at most: a document that leads back to itself must end.
+/// Maximum nesting of schemas, to stop at recursive references.
 const DEPTH_MAX: usize = 64;
 
-/// Checks values against the schemas of one document.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::document) struct Checker<'a> {
     pub(in crate::document) root: &'a Value,
 }
 
-/// What is wrong, and where.
+/// Violations, each with its location.
 #[derive(Debug, Default)]
 pub(in crate::document) struct Mistakes(pub(in crate::document) Vec<String>);
 
@@ -70,7 +70,7 @@ impl Mistakes {
 }
 
 impl<'a> Checker<'a> {
-    /// What a reference leads to; other objects are themselves.
+    /// Follows references. Other objects resolve to themselves.
     pub(in crate::document) fn resolve(self, mut object: &'a Value) -> &'a Value {
         for _ in 0..DEPTH_MAX {
             let Some(path) = object.get("$ref").and_then(Value::as_str) else {
@@ -87,7 +87,7 @@ impl<'a> Checker<'a> {
         &Value::Null
     }
 
-    /// Checks a value that stands at `at`.
+    /// Checks the value at location `at`.
     pub(in crate::document) fn check(
         self,
         schema: &'a Value,
@@ -108,22 +108,22 @@ impl<'a> Checker<'a> {
         depth: usize,
     ) {
         let Some(schema) = self.resolve(schema).as_object() else {
-            return mistakes.add(at, "the document has no schema for it");
+            return mistakes.add(at, "the document has no schema");
         };
         let Some(depth) = depth.checked_sub(1) else {
-            return mistakes.add(at, "the document nests too deeply");
+            return mistakes.add(at, "the schema is nested too deeply");
         };
         for keyword in schema.keys() {
             let known = ANNOTATIONS.contains(&keyword.as_str())
                 || CHECKED.contains(&keyword.as_str())
                 || keyword.starts_with("x-");
             if !known {
-                mistakes.add(at, format!("the keyword {keyword} is not understood"));
+                mistakes.add(at, format!("unsupported keyword {keyword}"));
             }
         }
         if value.is_null() {
             if schema.get("nullable") != Some(&Value::Bool(true)) {
-                mistakes.add(at, "it is null");
+                mistakes.add(at, "must not be null");
             }
             return;
         }
@@ -138,20 +138,20 @@ impl<'a> Checker<'a> {
                 tried.0.is_empty()
             };
             if !choices.is_empty() && !choices.iter().any(fits) {
-                mistakes.add(at, format!("it fits none of {keyword}"));
+                mistakes.add(at, format!("matches none of {keyword}"));
             }
         }
         if let Some(wanted) = schema.get("type").and_then(Value::as_str)
             && !is_of_type(value, wanted)
         {
-            return mistakes.add(at, format!("it is not of type {wanted}"));
+            return mistakes.add(at, format!("must be of type {wanted}"));
         }
         if let Some(words) = schema.get("enum").and_then(Value::as_array)
             && !words.contains(value)
         {
             mistakes.add(
                 at,
-                format!("{value} is none of the words that the document has"),
+                format!("{value} is not one of the allowed values"),
             );
         }
         match value {
@@ -191,7 +191,7 @@ impl<'a> Checker<'a> {
         );
         for name in list(schema, "required").iter().filter_map(Value::as_str) {
             if !object.contains_key(name) {
-                mistakes.add(at, format!("{name} is missing"));
+                mistakes.add(at, format!("property {name} is missing"));
             }
         }
         if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
@@ -202,7 +202,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        // Only the whole of an `allOf` knows all the names that an object may have.
+        // Only the schema that contains an `allOf` knows all allowed properties.
         let mut known = Known::default();
         if whole {
             self.names(schema, &mut known, depth);
@@ -223,12 +223,12 @@ impl<'a> Checker<'a> {
                 .keys()
                 .filter(|name| !known.names.contains(name.as_str()))
             {
-                mistakes.add(at, format!("the document knows no property {name}"));
+                mistakes.add(at, format!("unknown property {name}"));
             }
         }
     }
 
-    /// The names of properties that a schema has, with those of its parts.
+    /// Collects the property names of a schema and its parts.
     fn names(self, schema: &'a Map<String, Value>, known: &mut Known<'a>, depth: usize) {
         let Some(depth) = depth.checked_sub(1) else {
             return;
@@ -247,7 +247,7 @@ impl<'a> Checker<'a> {
         known.open |= match schema.get("additionalProperties") {
             Some(Value::Bool(open)) => *open,
             Some(_) => true,
-            // An object of which nothing is said may hold anything.
+            // An object schema without any restriction allows all properties.
             None => properties.is_none() && parts.is_empty(),
         };
         for part in parts {
@@ -258,11 +258,11 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The names that an object may have.
+/// The properties that an object may have.
 #[derive(Default)]
 struct Known<'a> {
     names: BTreeSet<&'a str>,
-    /// Any name will do.
+    /// Any property is allowed.
     open: bool,
 }
 

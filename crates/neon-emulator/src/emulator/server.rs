@@ -1,4 +1,4 @@
-//! The PostgreSQL server under an emulator: one that was named, one of its own, or one that is found.
+//! The PostgreSQL server that an emulator uses.
 
 use std::sync::{Arc, Weak};
 
@@ -11,35 +11,35 @@ use crate::provision::{Provisioner, drop_database};
 use crate::store::Store;
 use local_servers::postgres::{self, Server};
 
-/// The environment variable that names a running PostgreSQL server, by the URI of a superuser, for emulators that are told of none.
+/// The environment variable with the superuser URI of a running PostgreSQL server, used by
+/// emulators that are not configured with a server.
 pub const POSTGRES_VARIABLE: &str = "NEON_EMULATOR_POSTGRES";
 
-/// The temporary server that all emulators of this process share which are told of none. It ends with the last of them.
+/// The temporary server that emulators of this process share if no server is configured. It stops
+/// with the last of them.
 static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 
-/// Where the server is to come from.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// The variable [`POSTGRES_VARIABLE`], or else a temporary server of this process.
+    /// The server in [`POSTGRES_VARIABLE`], or else the temporary server of this process.
     Found,
-    /// A running one.
     Uri(String),
-    /// One that is started for this emulator, and stopped with it.
+    /// A server that is started and stopped together with the emulator.
     Own(Box<postgres::Builder>),
 }
 
-/// The server under an emulator, and what becomes of it in the end.
+/// The server of an emulator, and how to release it.
 #[derive(Default)]
 pub(super) struct Under {
     uri: String,
     server: Option<Arc<Server>>,
-    /// The state is nobody else's: it goes with the emulator.
+    /// The state belongs to this emulator alone and is removed with it.
     passing: bool,
 }
 
 impl Under {
-    /// The server, and the name of the database in it that holds the state. Where the server was found and the state has no name, it is
-    /// a new one for this emulator alone.
+    /// Finds or starts the server, and determines the name of the state database. If neither is
+    /// configured, the state database is a new one for this emulator alone.
     pub(super) async fn find(
         source: Source,
         control_database: Option<String>,
@@ -73,16 +73,17 @@ impl Under {
         &self.uri
     }
 
-    /// Leaves the server as it should be left: stopped if nobody else uses it, without the state if that was of one emulator alone.
+    /// Releases the server: removes ephemeral state, and stops the server if no other emulator uses
+    /// it.
     pub(super) async fn leave(self, provisioner: &Provisioner, store: &Store) {
-        // Whoever has the last share of a server can stop it, with all that is in it.
+        // Only the last owner of a shared server can stop it, and its data is then removed with it.
         let last = self.server.map(Arc::try_unwrap);
         let stays = !matches!(last, Some(Ok(_)));
         if self.passing
             && stays
             && let Err(error) = provisioner.erase().await
         {
-            tracing::warn!(%error, "The databases of an emulator that ended could not all be dropped");
+            tracing::warn!(%error, "failed to drop all databases of a stopped emulator");
         }
         provisioner.close().await;
         store.close().await;
@@ -94,7 +95,7 @@ impl Under {
         }
     }
 
-    /// The same before anything was made there but, perhaps, the state.
+    /// Releases the server before anything but the state database can have been created.
     pub(super) async fn leave_state(self, control_database: &str) {
         let last = self.server.map(Arc::try_unwrap);
         if self.passing && !matches!(last, Some(Ok(_))) {
@@ -106,10 +107,9 @@ impl Under {
     }
 }
 
-/// Drops the state of an emulator that is no more, if it can be.
 async fn drop_state(uri: &str, name: &str) {
     if let Err(error) = drop_database(uri, name).await {
-        tracing::warn!(%error, "The state of an emulator that ended could not be dropped");
+        tracing::warn!(%error, "failed to drop the state database of a stopped emulator");
     }
 }
 
@@ -118,7 +118,7 @@ fn running(server: Arc<Server>) -> (String, Option<Arc<Server>>) {
 }
 
 async fn shared() -> Result<Arc<Server>, StartError> {
-    // Held while it starts, so that the others wait for this one.
+    // The lock is held during the start, so that concurrent callers wait for this server.
     let mut shared = SHARED.lock().await;
     if let Some(server) = shared.upgrade() {
         return Ok(server);
@@ -138,12 +138,12 @@ mod tests {
     use crate::emulator::start::Reserved;
     use crate::tls::META_KEY;
 
-    /// Databases and roles in a server, but for its own.
+    /// Counts databases and roles, except for those of a new cluster.
     const MADE: &str = "SELECT (SELECT count(*) FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1'))
                             + (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'role%')";
 
     #[tokio::test]
-    async fn the_state_of_one_emulator_alone_goes_with_it_and_with_all_that_it_made() {
+    async fn shutdown_removes_ephemeral_state_and_everything_the_emulator_created() {
         let server = Server::builder().start().await.unwrap();
         let mut admin = PgConnection::connect(server.uri()).await.unwrap();
         let mut made = async || {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_emulator_that_does_not_start_leaves_nothing_of_a_state_of_its_own() {
+    async fn a_failed_start_removes_ephemeral_state() {
         let server = Server::builder().start().await.unwrap();
         let mut admin = PgConnection::connect(server.uri()).await.unwrap();
         let mut made = async || {
@@ -190,11 +190,11 @@ mod tests {
         one.unwrap().shutdown().await;
         let before = made().await;
         for spoil in [
-            // No authority, which is found when databases were made already.
+            // An invalid certificate authority, which is detected after databases were created.
             format!(
                 "INSERT INTO meta (key, value) VALUES ('{META_KEY}', 'spoilt') ON CONFLICT (key) DO UPDATE SET value = 'spoilt'"
             ),
-            // No version, so that it cannot even be opened.
+            // A missing migrations table, so that the state cannot be opened.
             "DROP TABLE _sqlx_migrations".to_owned(),
         ] {
             let store = Store::open(server.uri(), "alone").await.unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn emulators_that_are_told_of_no_server_share_one_and_see_nothing_of_each_other() {
+    async fn emulators_without_a_configured_server_share_one_and_are_isolated() {
         let (one, other) = tokio::join!(Emulator::start(), Emulator::start());
         let (one, other) = (one.unwrap(), other.unwrap());
         one.seed_projects(&CreateProject::default(), ["mine".to_owned()])
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(one.projects().await.unwrap().len(), 1);
         assert_eq!(other.projects().await.unwrap().len(), 0);
         one.shutdown().await;
-        assert_eq!(other.projects().await.unwrap().len(), 0, "it still serves");
+        assert_eq!(other.projects().await.unwrap().len(), 0, "the other emulator still works");
         other.shutdown().await;
     }
 }

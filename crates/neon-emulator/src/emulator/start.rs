@@ -1,4 +1,4 @@
-//! The start of an emulator: its parts, put together in the order in which they need each other.
+//! Starts an emulator: creates its parts in the order of their dependencies.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -29,41 +29,32 @@ use local_servers::postgres::PostgresError;
 /// Why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No key would be accepted.
-    #[error("at least one API key is needed")]
+    #[error("at least one API key is required")]
     NoApiKey,
-    /// The host template gives no host to an endpoint.
     #[error(transparent)]
     HostTemplate(#[from] HostTemplateError),
-    /// No PostgreSQL server was named, and none could be started.
+    /// No PostgreSQL server is configured, and none could be started.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
-    /// The PostgreSQL server under it cannot be used.
+    /// The PostgreSQL server cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The state of the emulator before this one cannot be read.
-    #[error("cannot read the emulator's state: {0}")]
+    #[error("failed to read the emulator's state: {0}")]
     State(String),
-    /// There are no certificates for the data plane.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A fault that was named cannot be armed.
     #[error(transparent)]
     Fault(#[from] ArmError),
-    /// Databases could not be made in advance.
-    #[error("cannot make databases in advance: {0}")]
+    #[error("failed to create spare databases: {0}")]
     Stock(String),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error("failed to listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// What the system said.
         source: std::io::Error,
     },
 }
 
-/// Starts an emulator; when this returns, the API and the data plane take connections.
+/// Starts an emulator. When this function returns, the API and the data plane accept connections.
 pub(super) async fn start(source: Source, mut settings: Settings) -> Result<Emulator, StartError> {
     let reserved = Reserved::of(&mut settings).await?;
     let control_database = settings.control_database.take();
@@ -73,7 +64,8 @@ pub(super) async fn start(source: Source, mut settings: Settings) -> Result<Emul
         .await
 }
 
-/// What an emulator can have before there is a server under it, so that what fails here leaves nothing.
+/// What can be checked and allocated without a PostgreSQL server, so that failures leave nothing
+/// behind there.
 pub(super) struct Reserved {
     api_listener: TcpListener,
     data_listener: TcpListener,
@@ -104,7 +96,7 @@ impl Reserved {
         })
     }
 
-    /// The rest. Where it fails, nothing stays of a state that was to be of this emulator alone.
+    /// Starts the emulator on a server. On failure, ephemeral state is removed.
     pub(super) async fn start_over(
         self,
         under: Under,
@@ -128,7 +120,7 @@ impl Reserved {
                 return Err(error.into());
             }
         };
-        tracing::debug!("The state is open");
+        tracing::debug!("opened the state database");
         let suffix = hosts.are_own().then(|| hosts.suffix());
         let prepared = prepare(&store, &provisioner, settings.spare_databases, suffix).await;
         let Prepared {
@@ -142,7 +134,7 @@ impl Reserved {
                 return Err(error);
             }
         };
-        tracing::debug!("There are databases and certificates");
+        tracing::debug!("prepared databases and certificates");
         let ca_pem = certificates.ca_pem().to_owned();
         let sessions = Sessions::default();
         let clock = Clock::ahead_by(ahead);
@@ -215,11 +207,11 @@ async fn open(uri: &str, control_database: &str) -> Result<(Store, Provisioner),
     }
 }
 
-/// What is read from the state before anybody is served, or made there.
+/// What is read from or written to the state before connections are accepted.
 struct Prepared {
     certificates: Arc<Certificates>,
     tls: TlsAcceptor,
-    /// How far the clock is ahead of the system's.
+    /// The offset from the system clock.
     ahead: Micros,
 }
 
@@ -256,6 +248,6 @@ fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, Sta
 
 async fn serve_api(api: Arc<Api>, listener: TcpListener, stop: CancellationToken) {
     if let Err(error) = api::serve(api, listener, stop).await {
-        tracing::error!(%error, "The API stopped listening");
+        tracing::error!(%error, "the API server failed");
     }
 }

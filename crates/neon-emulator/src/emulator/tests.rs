@@ -8,7 +8,8 @@ use super::{Emulator, SeededProject};
 use crate::store::CONTROL_CONNECTIONS_MAX;
 use local_servers::postgres::Server;
 
-/// How long a call may take here, shorter than it would wait for a connection of the state.
+/// Maximum duration of a call in these tests, shorter than the timeout for acquiring a connection
+/// to the state database.
 const SOON: Duration = Duration::from_secs(8);
 
 async fn call(emulator: &Emulator, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
@@ -31,7 +32,7 @@ async fn seeded(emulator: &Emulator) -> SeededProject {
 }
 
 #[tokio::test]
-async fn no_call_wants_a_second_connection_of_the_state_while_it_holds_one() {
+async fn no_call_acquires_a_second_state_connection_while_it_holds_one() {
     let server = Server::builder().start().await.unwrap();
     let emulator = Emulator::builder().postgres(server.uri()).start();
     let emulator = emulator.await.unwrap();
@@ -94,7 +95,7 @@ async fn no_call_wants_a_second_connection_of_the_state_while_it_holds_one() {
 }
 
 #[tokio::test]
-async fn who_asks_for_a_branch_does_not_wait_for_databases_that_are_made() {
+async fn reading_a_branch_does_not_wait_for_databases_being_created() {
     let server = Server::builder().start().await.unwrap();
     let emulator = Emulator::builder().postgres(server.uri()).start();
     let emulator = emulator.await.unwrap();

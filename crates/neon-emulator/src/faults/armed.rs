@@ -1,4 +1,4 @@
-//! Faults that are armed: whose time has come, and what they do to a call or a connection.
+//! The armed faults: decides which of them apply to a call or a connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,40 +11,39 @@ use super::{ACCOUNT, ArmError, DATA_PLANE, EVERY_ROUTE, Effect, Fault};
 use crate::clock::{Micros, from_millis};
 use crate::rate::{MINUTE, Window, retry_after_seconds};
 
-/// Faults that can be armed at one time.
+/// Maximum number of armed faults.
 pub const FAULTS_MAX: usize = 256;
 
-/// Seconds in the `Retry-After` header of a refusal whose end nothing else says.
+/// The `Retry-After` value of an account limit with an unknown end.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// A fault that is armed, and what it has done.
+/// An armed fault with its statistics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmedFault {
-    /// Its number, to take it away.
+    /// The ID, which [`Faults::remove`] accepts.
     pub id: u64,
-    /// What it is.
     #[serde(flatten)]
     pub fault: Fault,
-    /// Calls that it could have happened to.
+    /// Number of matching calls so far.
     pub seen: u64,
-    /// How often it happened.
+    /// How often the fault was triggered.
     pub happened: u64,
 }
 
 impl ArmedFault {
-    /// Whether it can still happen.
+    /// Whether the fault can still be triggered.
     fn is_left(&self) -> bool {
         self.fault.times.is_none_or(|times| self.happened < times)
     }
 
-    /// Whether it is to happen to the next call, which is counted.
+    /// Counts a matching call, and decides whether the fault is triggered.
     fn is_due(&mut self, dice: &mut StdRng) -> bool {
         self.seen += 1;
         self.seen > self.fault.skip && dice.random_bool(self.fault.probability)
     }
 }
 
-/// The faults that are armed. Clones share them.
+/// The armed faults. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Faults(Arc<Mutex<State>>);
 
@@ -55,18 +54,18 @@ struct State {
     dice: StdRng,
 }
 
-/// A fault with what it remembers of the calls it met.
+/// An armed fault with the state of an account limit.
 #[derive(Debug)]
 struct Armed {
     told: ArmedFault,
-    /// When it met the first.
+    /// When the first call matched.
     since: Option<Micros>,
-    /// The calls that it let through.
+    /// The calls that an account limit let through.
     window: Option<Window>,
 }
 
 impl Armed {
-    /// How many seconds the account is refused for, if this is what it does to a call at this moment.
+    /// The seconds until the next call can succeed, if this account limit rejects a call now.
     fn limits(&mut self, now: Micros) -> Option<u32> {
         let Effect::AccountLimited {
             per_minute,
@@ -100,7 +99,7 @@ impl Armed {
 }
 
 impl Faults {
-    /// These faults, with dice of this seed.
+    /// Arms faults, with a random number generator of this seed.
     pub(crate) fn new(faults: Vec<Fault>, seed: u64) -> Result<Self, ArmError> {
         let state = State {
             armed: Vec::new(),
@@ -114,12 +113,13 @@ impl Faults {
         Ok(all)
     }
 
-    /// Arms a fault and returns its number; `None` when [`FAULTS_MAX`] are armed already, or it could never happen on its route.
+    /// Arms a fault and returns its ID. Returns `None` if [`FAULTS_MAX`] faults are armed, or if
+    /// the fault is invalid.
     pub fn add(&self, fault: Fault) -> Option<u64> {
         self.arm(fault).ok()
     }
 
-    /// The same, saying why not.
+    /// Like [`Faults::add`], but returns the reason of a failure.
     pub(crate) fn arm(&self, fault: Fault) -> Result<u64, ArmError> {
         if let Some(misfit) = fault.misfit() {
             return Err(ArmError::NeverHappens {
@@ -146,7 +146,7 @@ impl Faults {
         Ok(id)
     }
 
-    /// What is armed, and what it has done.
+    /// All armed faults with their statistics.
     pub fn list(&self) -> Vec<ArmedFault> {
         self.state()
             .armed
@@ -155,7 +155,7 @@ impl Faults {
             .collect()
     }
 
-    /// Takes a fault away; whether it was there.
+    /// Removes a fault. Returns whether it was armed.
     pub fn remove(&self, id: u64) -> bool {
         let mut state = self.state();
         let before = state.armed.len();
@@ -163,12 +163,11 @@ impl Faults {
         state.armed.len() < before
     }
 
-    /// Takes all faults away.
     pub fn clear(&self) {
         self.state().armed.clear();
     }
 
-    /// For how many seconds the whole account is refused at this moment, if it is.
+    /// The `Retry-After` seconds, if an account limit rejects all calls now.
     pub(crate) fn account_limited(&self, now: Micros) -> Option<u32> {
         let mut state = self.state();
         let State { armed, dice, .. } = &mut *state;
@@ -187,7 +186,7 @@ impl Faults {
         None
     }
 
-    /// Rolls the dice for one call of the API.
+    /// Decides which faults apply to an API call.
     pub(crate) fn for_call(&self, route: &str, project: Option<&str>) -> Verdict {
         let mut verdict = Verdict::default();
         let mut words = Vec::new();
@@ -233,7 +232,7 @@ impl Faults {
         verdict
     }
 
-    /// Rolls the dice for one connection to a database of this project.
+    /// Decides which faults apply to a connection to a project's database.
     pub(crate) fn for_connection(&self, project: &str) -> Verdict {
         let mut verdict = Verdict::default();
         self.state()
@@ -257,13 +256,14 @@ impl Faults {
 }
 
 impl State {
-    /// Offers a call to every fault of its route whose time has come; `apply` says whether it made use of it.
+    /// Offers a call to each matching fault that is due. `apply` returns whether the fault was
+    /// used.
     fn each(&mut self, route: &str, project: Option<&str>, mut apply: impl FnMut(&Fault) -> bool) {
         for Armed { told: armed, .. } in &mut self.armed {
             let fault = &armed.fault;
             let of_route =
                 fault.route == route || (fault.route == EVERY_ROUTE && route != DATA_PLANE);
-            // A list is about many projects: there the named one says which of them is meant.
+            // A list contains many projects; for this effect the project selects an entry.
             let of_project = matches!(fault.effect, Effect::Unavailable { .. })
                 || fault
                     .project

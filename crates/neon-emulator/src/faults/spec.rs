@@ -1,10 +1,12 @@
-//! Faults in one line, for flags: `ROUTE:EFFECT[:KEY=VALUE]...`.
+//! The syntax of the `--fault` flag: `ROUTE:EFFECT[:KEY=VALUE]...`.
 //!
-//! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`, `work-late`, `operation-fails`,
-//! `operation-errors`, `unavailable`, `refuse-connections`, `does-not-wake` and `cut-connection`. Keys are `times`, `skip`, `p`, `project` for
-//! all of them; `retry-after` (seconds) for a status; `ms` for delays and late things; `error` for operations; `first` for
-//! `unavailable`; `after` (messages) for `cut-connection`. `account:429` refuses the whole account: `per-minute` (calls that are answered
-//! all the same), `for` (milliseconds from the first call) and `retry-after`.
+//! Effects are a status (`429`, `423`, `503`, ...), `524-html`, `delay`, `answer-lost`,
+//! `work-late`, `operation-fails`, `operation-errors`, `unavailable`, `refuse-connections`,
+//! `does-not-wake` and `cut-connection`. All of them accept the keys `times`, `skip`, `p` and
+//! `project`. Further keys are `retry-after` (seconds) for a status, `ms` for delays, `error` for
+//! operations, `first` for `unavailable`, and `after` (messages) for `cut-connection`.
+//! `account:429` rejects every call of the account and accepts `per-minute` (calls that succeed),
+//! `for` (milliseconds from the first call) and `retry-after`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,25 +14,25 @@ use std::str::FromStr;
 use super::{ACCOUNT, Effect, Fault, Misfit};
 use crate::api::is_route;
 
-/// How long a failed operation stays failed when nothing else is said, in milliseconds.
+/// The default duration of a failed operation, in milliseconds.
 const RETRIED_AFTER_MS: u64 = 1_000;
-/// What a failed operation says when nothing else is said.
+/// The default error message of a failed operation.
 const ERROR: &str = "injected: the compute did not come up";
 
-/// What can happen to the whole account.
+/// The only effect for the route `account`.
 const ACCOUNT_EFFECT: &str = "429";
 
-/// Why a line is no fault.
+/// Why a string is not a valid fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{spec:?} is not a fault: {problem}; write ROUTE:EFFECT[:KEY=VALUE]..., such as createProject:503:times=2"
+    "invalid fault {spec:?}: {problem}; expected ROUTE:EFFECT[:KEY=VALUE]..., such as createProject:503:times=2"
 )]
 pub struct FaultSpecError {
     spec: String,
     problem: String,
 }
 
-/// The line that it can be read from again.
+/// Formats the fault in the syntax that [`FromStr`] parses.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.route, self.effect.word())?;
@@ -106,7 +108,7 @@ impl FromStr for Fault {
             .filter(|route| !route.is_empty())
             .ok_or_else(|| wrong("the route is missing".into()))?;
         if !is_route(route) {
-            return Err(wrong(format!("there is no operation {route}")));
+            return Err(wrong(format!("unknown operation {route}")));
         }
         let effect = pieces
             .next()
@@ -117,7 +119,7 @@ impl FromStr for Fault {
                 .split_once('=')
                 .ok_or_else(|| wrong(format!("{piece:?} has no =")))?;
             keys.set(key, value)
-                .ok_or_else(|| wrong(format!("{piece:?} is not understood")))?;
+                .ok_or_else(|| wrong(format!("invalid key or value {piece:?}")))?;
         }
         if route == ACCOUNT && effect != ACCOUNT_EFFECT {
             return Err(wrong(Misfit::OnAccount.to_string()));
@@ -127,10 +129,10 @@ impl FromStr for Fault {
             keys.limit()
         } else {
             keys.effect(word)
-                .ok_or_else(|| wrong(format!("there is no effect {word:?}")))?
+                .ok_or_else(|| wrong(format!("unknown effect {word:?}, or a required key is missing")))?
         };
         if let Some(key) = keys.left() {
-            return Err(wrong(format!("{route}:{word} takes no {key}")));
+            return Err(wrong(format!("{route}:{word} does not accept {key}")));
         }
         let fault = Self {
             route: route.to_owned(),
@@ -166,7 +168,7 @@ impl Keys {
         Some(())
     }
 
-    /// The name of a key that the effect made no use of.
+    /// The name of a key that the effect did not use.
     fn left(&self) -> Option<&'static str> {
         let left = [
             ("retry-after", self.retry_after.is_some()),

@@ -1,38 +1,39 @@
-//! What the faults want of one call.
+//! The faults that apply to one call or connection.
 
 use neon_client::ids::ProjectId;
 
 use super::Effect;
 
-/// The status of a refusal for want of room.
+/// The status of a rate-limited call.
 const TOO_MANY_REQUESTS: u16 = 429;
 
-/// What happens to one call.
+/// What the faults do to one call or connection.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Verdict {
-    /// Milliseconds before anything else.
+    /// Delay before anything else, in milliseconds.
     pub(crate) delay_ms: u64,
-    /// What happens instead of, or after, the work. The first fault that was armed wins.
+    /// What happens instead of, or after, processing the call. The fault that was armed first takes
+    /// precedence.
     pub(crate) outcome: Option<Effect>,
-    /// What becomes of the operations that the work starts.
+    /// The fault of the operations that the call schedules.
     pub(crate) operation: Option<OperationFault>,
-    /// Projects of a page that are unavailable: by place, or by id.
+    /// The unavailable projects of a page: a number of them from its start, or by ID.
     pub(crate) unavailable_first: usize,
     pub(crate) unavailable: Vec<ProjectId>,
-    /// What came up, for people.
+    /// Descriptions for the request log.
     pub(crate) words: Vec<String>,
 }
 
-/// What becomes of the last operation that a call starts.
+/// What happens to the last operation that a call schedules.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OperationFault {
     pub(crate) error: String,
-    /// Milliseconds until it is tried again with success; without it, it ends as `error`.
+    /// Milliseconds until a successful retry; `None` if the operation ends as `error`.
     pub(crate) retried_after_ms: Option<u64>,
 }
 
 impl Verdict {
-    /// The call is one too many. `word` says why, to people.
+    /// A call that exceeds a rate limit. `description` is for the request log.
     pub(crate) fn refused(retry_after_seconds: u32, word: &str) -> Self {
         Self {
             outcome: Some(Effect::Status {

@@ -1,7 +1,9 @@
-//! Who may see the page.
+//! Access control for the dashboard.
 //!
-//! Whoever has the API key, as a bearer or as the password that a browser asks for. Without it, only where the API listens on loopback,
-//! and only under a name of loopback: a web page elsewhere that makes a name of its own lead here is turned away by the name.
+//! A request with an API key is allowed; the key is a bearer token or the password of HTTP basic
+//! authentication. A request without a key is allowed only if the API listens on a loopback
+//! address, and only if its `Host` is a loopback name. Checking the name prevents DNS rebinding,
+//! where another web page makes a name of its own resolve to this machine.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,24 +22,25 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::api::{Api, is_allowed};
 
-/// Nothing but the page's own two files, and nobody may frame it.
+/// Only the page's own script and style may be loaded, and the page must not be framed.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types parts";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-/// What the browser shows when it asks for the key.
+/// The prompt that the browser shows.
 const CHALLENGE: &str =
-    "Basic realm=\"neon-emulator: any name, and an API key as the password\", charset=\"UTF-8\"";
+    "Basic realm=\"neon-emulator: enter any user name, and an API key as the password\", charset=\"UTF-8\"";
 const STRANGE_NAME: &str =
-    "This page is only shown under a name of this machine, such as 127.0.0.1 or localhost.\n";
-const NO_KEY: &str = "This page needs an API key of the emulator, because the emulator does not listen on loopback only.\n";
+    "Open this page as 127.0.0.1 or localhost, or authenticate with an API key.\n";
+const NO_KEY: &str = "This page requires an API key, because the emulator does not listen on a loopback address.\n";
 
-/// What becomes of somebody who wants to see the page.
+/// The decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
     Open,
     AsksForKey,
-    /// Not even asked for a key: it would be given to whoever made up the name.
+    /// The browser is not prompted for a key, because it would send the key to the owner of the
+    /// name.
     TurnsAway,
 }
 
@@ -51,7 +54,7 @@ impl Door {
     }
 }
 
-/// Lets a request in or refuses it, and says with every answer what a browser may do with it.
+/// Allows or rejects a request, and adds security headers to the response.
 pub(super) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let has_key = is_allowed(&api, request.headers()) || has_key(&api, request.headers());
     let mut response = match Door::of(api.address.ip(), host(&request), has_key) {
@@ -83,7 +86,7 @@ fn host(request: &Request) -> Option<&str> {
     }
 }
 
-/// Whether a host is this machine under a name that nobody else can give it.
+/// Whether a host is a loopback address or `localhost`, which other parties cannot point elsewhere.
 fn is_own_name(host: Option<&str>) -> bool {
     let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else {
         return false;
@@ -96,7 +99,7 @@ fn is_own_name(host: Option<&str>) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// A key as a browser sends it: the password of a sign-in, under any name.
+/// Whether the request has an API key as the password of basic authentication, with any user name.
 fn has_key(api: &Api, headers: &HeaderMap) -> bool {
     let password = || {
         let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
@@ -116,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_nobody_else_can_give_are_names_of_this_machine() {
+    fn only_loopback_addresses_and_localhost_are_local_names() {
         for own in [
             "127.0.0.1",
             "127.0.0.1:8080",
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_the_page_is_shown_on_loopback_only_and_under_its_own_name_only() {
+    fn without_a_key_access_requires_a_loopback_address_and_a_local_name() {
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
         let everywhere: IpAddr = "0.0.0.0".parse().unwrap();
         let (own, strange) = (Some("localhost:8080"), Some("rebound.example.test:8080"));

@@ -1,4 +1,5 @@
-//! What the page tells, gathered in one go. Only what is named here gets there: no row of the state is handed on whole.
+//! Collects the data for the dashboard. Only the fields named here reach the page; stored rows are
+//! never passed on.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,39 +14,37 @@ use crate::faults::ArmedFault;
 use crate::hosts::reachable;
 use crate::store::{EndpointRow, OperationRow, ProjectCounts, ProjectRow, StoreError};
 
-/// Projects on the page.
+/// Maximum number of projects on the page.
 const PROJECTS_MAX: i64 = 50;
-/// Operations on the page.
+/// Maximum number of operations on the page.
 const OPERATIONS_MAX: i64 = 20;
-/// Requests on the page.
+/// Maximum number of requests on the page.
 const REQUESTS_MAX: usize = 50;
 
-/// Everything that the page tells.
 pub(super) struct Overview {
     pub(super) now: Timestamp,
     pub(super) api_address: SocketAddr,
     pub(super) data_address: SocketAddr,
     pub(super) requests: Vec<Request>,
     pub(super) calls: u64,
-    /// Connections that are open, of all projects.
+    /// Open connections to all projects.
     pub(super) connections: usize,
     pub(super) faults: Vec<ArmedFault>,
-    /// What did not fit the API's document; absent where there is none to hold calls against.
+    /// Number of violations of the OpenAPI document; `None` if no document is configured.
     pub(super) violations: Option<usize>,
-    /// Absent while PostgreSQL cannot be reached.
+    /// `None` if PostgreSQL is not available.
     pub(super) state: Option<State>,
 }
 
-/// What the state tells.
+/// The data that is read from the state database.
 pub(super) struct State {
     pub(super) counts: ProjectCounts,
     pub(super) projects: Vec<ProjectLine>,
     pub(super) operations: Vec<Operation>,
-    /// Operations that are not over, of all projects.
+    /// Running operations of all projects.
     pub(super) running: i64,
 }
 
-/// A project, with its computes.
 pub(super) struct ProjectLine {
     pub(super) id: String,
     pub(super) name: String,
@@ -56,7 +55,6 @@ pub(super) struct ProjectLine {
     pub(super) computes: Vec<ComputeLine>,
 }
 
-/// A compute.
 pub(super) struct ComputeLine {
     pub(super) id: String,
     pub(super) branch: String,
@@ -65,7 +63,6 @@ pub(super) struct ComputeLine {
     pub(super) disabled: bool,
     pub(super) min_cu: f64,
     pub(super) max_cu: f64,
-    /// Since when it sleeps.
     pub(super) asleep_since: Option<Timestamp>,
 }
 
@@ -74,7 +71,7 @@ impl Overview {
         let state = match State::of(api).await {
             Ok(state) => Some(state),
             Err(error) => {
-                tracing::debug!(%error, "The page is shown without the state");
+                tracing::debug!(%error, "failed to read the state for the dashboard");
                 None
             }
         };
@@ -122,7 +119,7 @@ impl State {
         })
     }
 
-    /// Computes on the page that do not sleep.
+    /// Number of computes on the page that are not idle.
     pub(super) fn awake(&self) -> usize {
         let computes = self.projects.iter().flat_map(|project| &project.computes);
         computes
@@ -161,7 +158,7 @@ impl ComputeLine {
     }
 }
 
-/// How an operation fares, in one of four looks.
+/// The style of an operation status.
 pub(super) fn look(status: &OperationStatus) -> &'static str {
     match status {
         OperationStatus::Finished => "good",

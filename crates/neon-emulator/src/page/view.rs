@@ -1,4 +1,4 @@
-//! The page as HTML: pure functions of what was gathered. Every value is escaped.
+//! Renders the dashboard as HTML. Maud escapes all values.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,7 +13,6 @@ use crate::faults::ArmedFault;
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' \
                     fill='%230b7a53'/%3E%3Cpath d='M4 8h3l2-4 1 8 1-4h2' fill='none' stroke='%23fff' stroke-width='1.4'/%3E%3C/svg%3E";
 
-/// The whole page.
 pub(super) fn page(overview: &Overview) -> Markup {
     html! {
         (DOCTYPE)
@@ -46,7 +45,7 @@ pub(super) fn page(overview: &Overview) -> Markup {
     }
 }
 
-/// What of it changes: parts with names, of which the script replaces those that did.
+/// The parts that the script refreshes. Each has an ID.
 pub(super) fn parts(overview: &Overview) -> Markup {
     html! {
         (summary(overview))
@@ -60,7 +59,7 @@ pub(super) fn parts(overview: &Overview) -> Markup {
                     }
                     None => section #projects .wrong {
                         h2 { "Projects" }
-                        p { "PostgreSQL cannot be reached. Calls are answered with 503 until it can." }
+                        p { "PostgreSQL is not available. API calls fail with 503 until it is." }
                     }
                 }
             }
@@ -81,14 +80,14 @@ fn summary(overview: &Overview) -> Markup {
         section #summary aria-label="Summary" {
             dl {
                 (figure("Projects", &alive, ""))
-                (figure("Computes awake, of those shown", &known(state.map(State::awake)), ""))
+                (figure("Active computes (shown)", &known(state.map(State::awake)), ""))
                 (figure("Connections", &overview.connections.to_string(), ""))
-                (figure("Operations running", &running, ""))
+                (figure("Running operations", &running, ""))
                 (figure("Calls", &overview.calls.to_string(), ""))
                 @if let Some(violations) = overview.violations {
                     (figure("Violations", &violations.to_string(), if violations == 0 { "" } else { "bad" }))
                 }
-                div .clock { dt { "Emulator’s time" } dd { (moment(overview.now)) } }
+                div .clock { dt { "Emulator clock" } dd { (moment(overview.now)) } }
             }
         }
     }
@@ -99,13 +98,13 @@ fn faults(armed: &[ArmedFault]) -> Markup {
         section #faults aria-labelledby="faults-title" {
             h2 #faults-title { "Faults" }
             @if armed.is_empty() {
-                p .none { "None is armed. " code { "POST /_emulator/faults" } " arms one, such as " code { "createProject:503:times=1" } "." }
+                p .none { "No faults are armed. Arm one with " code { "POST /_emulator/faults" } ", for example " code { "createProject:503:times=1" } "." }
             } @else {
                 ul .armed {
                     @for one in armed {
                         li {
                             code { (one.fault) }
-                            span { "happened " strong { (one.happened) } " of " (one.seen) }
+                            span { "triggered by " strong { (one.triggered) } " of " (one.matched) " calls" }
                         }
                     }
                 }
@@ -120,12 +119,12 @@ fn projects(overview: &Overview, state: &State) -> Markup {
             h2 #projects-title { "Projects and computes" }
             @if state.projects.is_empty() {
                 div .empty {
-                    p { strong { "No project yet." } " With an API key of this emulator in " code { "NEON_API_KEY" } ", this makes one:" }
+                    p { strong { "No projects yet." } " Set " code { "NEON_API_KEY" } " to an API key of this emulator and create one with curl:" }
                     pre tabindex="0" { code {
                         "curl -H \"Authorization: Bearer $NEON_API_KEY\" \\\n  -d '{\"project\": {\"name\": \"first\"}}' \\\n  http://"
                         (overview.api_address) "/api/v2/projects"
                     } }
-                    p { "or Neon’s own command line:" }
+                    p { "or with the Neon CLI:" }
                     pre tabindex="0" { code {
                         "NEON_API_HOST=http://" (overview.api_address) "/api/v2 \\\n  npx neon projects create --name first"
                     } }
@@ -138,13 +137,13 @@ fn projects(overview: &Overview, state: &State) -> Markup {
     }
 }
 
-/// What is not shown.
+/// Notes about projects that are not shown.
 fn left_out(state: &State) -> Markup {
     let shown = i64::try_from(state.projects.len()).unwrap_or(i64::MAX);
     let older = state.counts.alive - shown;
     html! {
-        @if older > 0 { p .none { "And " (older) " older." } }
-        @if state.counts.deleted > 0 { p .none { (state.counts.deleted) " deleted, which can be recovered." } }
+        @if older > 0 { p .none { (older) " older projects are not shown." } }
+        @if state.counts.deleted > 0 { p .none { (state.counts.deleted) " deleted projects can be recovered." } }
     }
 }
 
@@ -155,12 +154,12 @@ fn one_project(project: &ProjectLine) -> Markup {
                 h3 { (project.name) }
                 code { (project.id) }
                 span .facts {
-                    (project.region) " · PostgreSQL " (project.pg_version) " · made " (moment(project.created_at))
+                    (project.region) " · PostgreSQL " (project.pg_version) " · created " (moment(project.created_at))
                     @if project.connections > 0 { " · " (counted(project.connections, "connection")) }
                 }
             }
             @if project.computes.is_empty() {
-                p .none { "No compute." }
+                p .none { "No computes." }
             } @else {
                 ul .computes { @for compute in &project.computes { (one_compute(compute)) } }
             }
@@ -182,7 +181,7 @@ fn one_compute(compute: &ComputeLine) -> Markup {
             span .facts {
                 (compute.branch) @if !compute.writes { " · read-only" }
                 " · " (compute.min_cu) @if compute.max_cu > compute.min_cu { "–" (compute.max_cu) } " CU"
-                @if let Some(since) = compute.asleep_since { " · asleep since " (clock(since)) }
+                @if let Some(since) = compute.asleep_since { " · idle since " (clock(since)) }
             }
         }
     }
@@ -193,11 +192,11 @@ fn operations(operations: &[Operation]) -> Markup {
         section #operations aria-labelledby="operations-title" {
             h2 #operations-title { "Operations" }
             @if operations.is_empty() {
-                p .none { "None yet." }
+                p .none { "No operations yet." }
             } @else {
                 div .scroll role="region" aria-labelledby="operations-title" tabindex="0" {
                     table {
-                        thead { tr { th scope="col" { "Planned" } th scope="col" { "Operation" } th scope="col" { "State" } } }
+                        thead { tr { th scope="col" { "Created" } th scope="col" { "Operation" } th scope="col" { "Status" } } }
                         tbody { @for operation in operations { tr {
                             td { (clock(operation.created_at)) }
                             td { code { (operation.action.as_str()) } " " span .facts { (operation.project_id) } }
@@ -216,14 +215,14 @@ fn operations(operations: &[Operation]) -> Markup {
 fn requests(requests: &[Request]) -> Markup {
     html! {
         section #requests aria-labelledby="requests-title" {
-            h2 #requests-title { "Last requests" }
+            h2 #requests-title { "Recent requests" }
             @if requests.is_empty() {
-                p .none { "Nothing has been called yet." }
+                p .none { "No requests yet." }
             } @else {
                 div .scroll role="region" aria-labelledby="requests-title" tabindex="0" {
                     table {
                         thead { tr {
-                            th scope="col" { "Time" } th scope="col" { "Call" } th scope="col" { "Answer" } th scope="col" .number { "ms" }
+                            th scope="col" { "Time" } th scope="col" { "Operation" } th scope="col" { "Status" } th scope="col" .number { "ms" }
                         } }
                         tbody { @for request in requests { (one_request(request)) } }
                     }
@@ -237,7 +236,7 @@ fn one_request(request: &Request) -> Markup {
     let (look, answer) = match request.status {
         Some(status @ 200..300) => ("good", status.to_string()),
         Some(status) => ("bad", status.to_string()),
-        None => ("bad", "cut".to_owned()),
+        None => ("bad", "dropped".to_owned()),
     };
     html! {
         tr {
@@ -257,13 +256,13 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A moment of today or of any day, in UTC.
+/// A date and time in UTC.
 fn moment(at: Timestamp) -> Markup {
     let zoned = at.to_zoned(TimeZone::UTC);
     html! { time datetime=(at) { (zoned.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
 }
 
-/// The time of day of a moment, in UTC.
+/// A time of day in UTC.
 fn clock(at: Timestamp) -> Markup {
     let zoned = at.to_zoned(TimeZone::UTC);
     html! { time datetime=(at) { (zoned.strftime("%H:%M:%S")) } }

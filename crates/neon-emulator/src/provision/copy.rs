@@ -1,8 +1,9 @@
-//! Copies of branches: real databases, made from the parent's files as they are now.
+//! Copies branches: the physical databases are copied from the parent's files as they are now.
 //!
-//! PostgreSQL copies a database only while nobody is connected to it. So the gate of the parent branch is closed, its connections are cut,
-//! and whoever connects meanwhile waits until the copy is there (some ten milliseconds for each database). A database that nobody has ever
-//! connected to has nothing to be copied.
+//! PostgreSQL can copy a database only while there are no connections to it. The caller therefore
+//! locks the parent branch exclusively and terminates its sessions; new connections wait until the
+//! copy is complete (tens of milliseconds per database). Databases that do not exist physically do
+//! not have to be copied.
 
 use neon_client::ids::{BranchId, ProjectId};
 use sqlx::pool::PoolConnection;
@@ -12,22 +13,21 @@ use super::{ProvisionError, Provisioner, apply_role, execute};
 use crate::clock::Micros;
 use crate::store::{DatabaseRow, RoleRow, Store, Tx};
 
-/// PostgreSQL's word for a database that somebody is connected to.
+/// The SQLSTATE for a database with open connections.
 const OBJECT_IN_USE: &str = "55006";
-/// How often a copy is tried while connections to the source still come up.
+/// Maximum number of attempts to copy a database while connections to it are being established.
 const COPY_TRIES_MAX: u32 = 5;
 
-/// What of the parent is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     SchemaAndData,
     SchemaOnly,
 }
 
-/// A role of the parent, and the one that stands for it in the copy.
+/// A role of the parent, and the corresponding role of the copy.
 type Pair = (RoleRow, RoleRow);
 
-/// Empties every table.
+/// Truncates all tables.
 const TRUNCATE: &str = "DO $$ DECLARE tables text; BEGIN
     SELECT string_agg(oid::regclass::text, ', ') INTO tables FROM pg_class
     WHERE relkind IN ('r', 'p') AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_%' OR nspname = 'information_schema')
@@ -36,14 +36,15 @@ const TRUNCATE: &str = "DO $$ DECLARE tables text; BEGIN
 END $$";
 
 impl Provisioner {
-    /// A connection that may make databases. It is to be had before a transaction of the state is begun: those that make databases for
-    /// connections hold one while they wait for the rows that such a transaction holds.
+    /// Acquires a connection that may create databases. Acquire it before starting a transaction on
+    /// the state database: connections that create databases wait for the rows that such a
+    /// transaction locks.
     pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, ProvisionError> {
         Ok(self.admin.acquire().await?)
     }
 
-    /// Gives a branch copies of all roles and databases of another. Both must be closed to connections, and the first must be empty. The
-    /// roles keep their passwords.
+    /// Copies all roles and databases of a branch to an empty branch. Both branches must be locked
+    /// exclusively. The roles keep their passwords.
     #[expect(
         clippy::too_many_arguments,
         reason = "two connections, two branches, and what is known about both"
@@ -111,7 +112,7 @@ impl Provisioner {
             apply_role(admin, tx, own, now).await?;
         }
         let (source, name) = (from.real_name(), to.real_name());
-        // What a copy that was cut off by a crash left.
+        // A crash may have left an incomplete copy.
         execute(admin, format!("DROP DATABASE IF EXISTS \"{name}\"")).await?;
         let copy = format!(
             "CREATE DATABASE \"{name}\" TEMPLATE \"{source}\"{}",
@@ -131,7 +132,7 @@ impl Provisioner {
                 .await
             {
                 Ok(_) => break,
-                // One that was just starting could not be seen yet.
+                // A connection that was being established was not visible yet.
                 Err(sqlx::Error::Database(error))
                     if tries_left > 0 && error.code().as_deref() == Some(OBJECT_IN_USE) => {}
                 Err(error) => return Err(error.into()),
@@ -164,7 +165,7 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Makes the role that owns a database another, if the database is there already.
+    /// Changes the owner of a database, if the database exists physically.
     pub(crate) async fn change_owner(
         &self,
         admin: &mut PgConnection,
@@ -186,7 +187,7 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Bytes of databases.
+    /// Total size of databases, in bytes.
     pub(crate) async fn sizes(&self, databases: &[DatabaseRow]) -> Result<i64, ProvisionError> {
         let names: Vec<String> = databases
             .iter()
@@ -200,19 +201,19 @@ impl Provisioner {
             "SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database WHERE datname = ANY($1)",
         )
         .bind(names)
-        // Not one of those that make databases: who only looks would wait for them.
+        // The admin pool is not used, because reads would wait for databases that are being
+        // created.
         .fetch_one(self.store.pool())
         .await?)
     }
 
-    /// A connection to one database.
     pub(super) async fn inside(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
         self.options.clone().database(database).connect().await
     }
 }
 
-/// Puts one role in the place of another in this database: as the owner of things, and in what others were granted on tables, sequences,
-/// schemas and functions.
+/// Replaces a role by another one in this database, as the owner of objects and as the grantee of
+/// privileges on tables, sequences, schemas and functions.
 async fn hand_over(inside: &mut PgConnection, from: &str, to: &str) -> Result<(), sqlx::Error> {
     let grants: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(
         "WITH granted AS (
@@ -230,7 +231,8 @@ async fn hand_over(inside: &mut PgConnection, from: &str, to: &str) -> Result<()
     for grant in grants {
         execute(inside, grant).await?;
     }
-    // The databases that the role owns are shared by all databases, so that they would change hands too.
+    // REASSIGN OWNED also changes the owner of databases, because they are shared objects. This
+    // restores it.
     let back: Vec<String> = sqlx::query_scalar(
         "SELECT format('ALTER DATABASE %I OWNER TO %I', datname, $1::text) FROM pg_database
          WHERE datdba = (SELECT oid FROM pg_roles WHERE rolname = $1)",

@@ -1,7 +1,8 @@
-//! The end of databases and roles that nobody can reach any more.
+//! Removes databases and roles that are no longer reachable.
 //!
-//! A change that leaves some writes their names down in its own transaction; they are dropped after it, and by every purge, so that a
-//! crash between the two leaves nothing for ever.
+//! A change that makes objects unreachable records their names in its own transaction. The objects
+//! are dropped after the transaction and by every purge, so that a crash in between leaves nothing
+//! behind permanently.
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
@@ -9,11 +10,11 @@ use super::{ProvisionError, Provisioner, execute};
 use crate::clock::Micros;
 use crate::store::{Store, connect_options};
 
-/// PostgreSQL's word for a role that something still depends on.
+/// The SQLSTATE for a role that other objects depend on.
 const DEPENDENT_OBJECTS: &str = "2BP01";
 
 impl Provisioner {
-    /// Drops what is doomed: databases first, because roles own them.
+    /// Drops the recorded objects. Databases come first, because roles own them.
     pub(crate) async fn bury(&self) -> Result<(), ProvisionError> {
         let mut admin = self.admin.acquire().await?;
         let doomed: Vec<(i64, String, String)> =
@@ -30,7 +31,7 @@ impl Provisioner {
                 .await
             {
                 Ok(_) => {}
-                // What it is still needed for is doomed too, or will be: the next burial finds it.
+                // The dependent objects are recorded too, or will be; the next call finds them.
                 Err(sqlx::Error::Database(error))
                     if error.code().as_deref() == Some(DEPENDENT_OBJECTS) =>
                 {
@@ -46,7 +47,8 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Forgets branches and projects that were deleted before this moment, and drops what belonged to them. Returns how many projects.
+    /// Deletes branches and projects that were deleted before this moment, including their
+    /// databases and roles. Returns the number of purged projects.
     pub(crate) async fn purge(&self, deleted_before: Micros) -> Result<u64, ProvisionError> {
         let mut purged = 0;
         loop {
@@ -72,15 +74,15 @@ impl Provisioner {
         Ok(purged)
     }
 
-    /// Drops the databases and roles of all projects, and those in stock, for good.
+    /// Deletes all projects, and drops their databases and roles and the spare databases.
     pub(crate) async fn erase(&self) -> Result<(), ProvisionError> {
         self.store.delete_everything().await?;
         self.purge(Micros::MAX).await?;
         Ok(())
     }
 
-    /// Takes everything away that a role owns or may do in the databases of its branch, so that it can be dropped. What it owned belongs
-    /// to each database's owner then.
+    /// Removes all privileges and ownerships of a role in the databases of its branch, so that it
+    /// can be dropped. Its objects are reassigned to the owner of each database.
     pub(crate) async fn disown(
         &self,
         role: &str,
@@ -99,7 +101,7 @@ impl Provisioner {
     }
 }
 
-/// Drops a database of a server, if it is there.
+/// Drops a database, if it exists.
 pub(crate) async fn drop_database(uri: &str, name: &str) -> Result<(), sqlx::Error> {
     let mut connection = connect_options(uri)?.connect().await?;
     execute(

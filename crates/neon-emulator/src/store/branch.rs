@@ -1,11 +1,10 @@
-//! Branches: reading, making, changing, and what becomes of their roles and databases.
+//! Branches and their contents (roles and databases).
 
 use neon_client::ids::{BranchId, ProjectId};
 
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A branch as it is written down.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct BranchRow {
     pub(crate) id: String,
@@ -28,27 +27,26 @@ pub(crate) struct BranchRow {
 }
 
 impl BranchRow {
-    /// Its id, checked.
     pub(crate) fn branch_id(&self) -> Result<BranchId, StoreError> {
         self.id.parse().map_err(StoreError::corrupt)
     }
 }
 
-/// Which branches are wanted.
+/// Which deleted branches a query includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deleted {
     Without,
-    /// Those too that were deleted since.
+    /// Include branches that were deleted at or after this moment.
     Since(Micros),
 }
 
 impl Store {
-    /// The branches of a project, the default one first.
+    /// The branches of a project, the default branch first.
     pub(crate) async fn branches(&self, project: &ProjectId) -> Result<Vec<BranchRow>, StoreError> {
         self.branches_with(project, Deleted::Without).await
     }
 
-    /// The same, perhaps with those that can still be recovered.
+    /// The branches of a project, optionally including recoverable ones.
     pub(crate) async fn branches_with(
         &self,
         project: &ProjectId,
@@ -68,7 +66,6 @@ impl Store {
         .await?)
     }
 
-    /// One branch.
     pub(crate) async fn branch(
         &self,
         project: &ProjectId,
@@ -84,7 +81,7 @@ impl Store {
         .ok_or(StoreError::NotFound("branch"))
     }
 
-    /// All branches of a project, held for a change, deleted ones included.
+    /// Locks all branches of a project, including deleted ones.
     pub(crate) async fn lock_branches(
         tx: &mut Tx,
         project: &ProjectId,
@@ -97,7 +94,7 @@ impl Store {
         )
     }
 
-    /// Writes a new branch, or all that can be changed of one.
+    /// Inserts a branch or updates its mutable columns.
     pub(crate) async fn save_branch(tx: &mut Tx, row: &BranchRow) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO branches (id, project_id, parent_id, parent_at_us, name, is_default, protected, init_source, expires_at_us,
@@ -129,7 +126,7 @@ impl Store {
         Ok(())
     }
 
-    /// The project of a branch whose time is over.
+    /// The project and the ID of a branch whose `expires_at` has passed.
     pub(crate) async fn expired_branch(
         &self,
         now: Micros,
@@ -145,7 +142,7 @@ impl Store {
         .await?)
     }
 
-    /// Gives all roles and databases of a branch to another. PostgreSQL's names for them stay.
+    /// Moves all roles and databases to another branch. Their physical names do not change.
     pub(crate) async fn move_contents(
         tx: &mut Tx,
         from: &BranchId,
@@ -164,7 +161,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets all roles and databases of a branch; what PostgreSQL has of them is doomed.
+    /// Deletes all roles and databases of a branch, and records the physical ones as garbage.
     pub(crate) async fn doom_contents(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
         for sql in [
             "WITH gone AS (DELETE FROM databases WHERE branch_id = $1 RETURNING *)
@@ -182,7 +179,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a branch with its computes, roles and databases.
+    /// Deletes a branch with its computes, roles and databases.
     pub(crate) async fn forget_branch(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
         Self::doom_contents(tx, branch).await?;
         sqlx::query("DELETE FROM branches WHERE id = $1")
@@ -192,7 +189,7 @@ impl Store {
         Ok(())
     }
 
-    /// Branches that were deleted before this moment, so that nobody can recover them any more.
+    /// Branches that were deleted before this moment and can no longer be recovered.
     pub(crate) async fn unrecoverable_branches(
         tx: &mut Tx,
         before: Micros,

@@ -1,4 +1,4 @@
-//! New projects: one, or thousands of one shape.
+//! Creates projects: one, or thousands with the same specification.
 
 use neon_client::ids::{DatabaseName, OrgId, RegionId, RoleName};
 use neon_client::model::{ComputeUnits, DefaultEndpointSettings, ProjectSettings};
@@ -8,7 +8,7 @@ use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 use crate::names::NewIds;
 
-/// What a project has in common with others that are made at the same time: every choice, with defaults filled in.
+/// The specification of new projects, with all defaults applied.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     pub(crate) org_id: Option<OrgId>,
@@ -27,7 +27,7 @@ pub(crate) struct Shape {
     pub(crate) database_name: DatabaseName,
 }
 
-/// What a project has for itself.
+/// What is unique to a new project.
 #[derive(Debug, Clone)]
 pub(crate) struct NewProject {
     pub(crate) ids: NewIds,
@@ -35,7 +35,8 @@ pub(crate) struct NewProject {
     pub(crate) password: String,
 }
 
-/// All rows of all projects in one statement: ids, names and passwords as arrays, the shape as single values.
+/// Inserts all rows of all projects in one statement: IDs, names and passwords are arrays, and the
+/// specification consists of scalars.
 const INSERT: &str = "
 WITH given AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
@@ -61,7 +62,8 @@ INSERT INTO databases (project_id, branch_id, name, owner_name, created_at_us, u
 SELECT project_id, branch_id, $23, $22, $14, $14 FROM given";
 
 impl Store {
-    /// Writes new projects. The branch is ready at `branch_ready`, the compute at `compute_ready`.
+    /// Inserts new projects. Their branches are ready at `branch_ready`, their computes at
+    /// `compute_ready`.
     pub(crate) async fn insert_projects(
         tx: &mut Tx,
         shape: &Shape,

@@ -1,11 +1,9 @@
-//! Databases of a branch.
 
 use neon_client::ids::{BranchId, DatabaseName, ProjectId, RoleName};
 
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A database as it is written down.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct DatabaseRow {
     pub(crate) number: i64,
@@ -19,7 +17,7 @@ pub(crate) struct DatabaseRow {
 }
 
 impl DatabaseRow {
-    /// What PostgreSQL calls it.
+    /// The physical name in PostgreSQL.
     pub(crate) fn real_name(&self) -> String {
         self.real_name
             .clone()
@@ -28,7 +26,6 @@ impl DatabaseRow {
 }
 
 impl Store {
-    /// The databases of a branch.
     pub(crate) async fn databases(
         &self,
         branch: &BranchId,
@@ -41,7 +38,7 @@ impl Store {
         )
     }
 
-    /// The same, held for a change.
+    /// Locks the databases of a branch.
     pub(crate) async fn lock_databases(
         tx: &mut Tx,
         branch: &BranchId,
@@ -54,7 +51,6 @@ impl Store {
         .await?)
     }
 
-    /// One database.
     pub(crate) async fn database(
         &self,
         branch: &BranchId,
@@ -68,7 +64,6 @@ impl Store {
             .ok_or(StoreError::NotFound("database"))
     }
 
-    /// Writes a new database.
     pub(crate) async fn insert_database(
         tx: &mut Tx,
         project: &ProjectId,
@@ -90,7 +85,7 @@ impl Store {
         .await?)
     }
 
-    /// Writes what can be changed of a database.
+    /// Updates a database's mutable columns.
     pub(crate) async fn save_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE databases SET name = $2, owner_name = $3, updated_at_us = $4, provisioned_at_us = $5 WHERE number = $1",
@@ -105,7 +100,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a database; what PostgreSQL has of it is doomed.
+    /// Deletes a database, and records the physical one as garbage.
     pub(crate) async fn doom_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM databases WHERE number = $1")
             .bind(row.number)
@@ -117,7 +112,7 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers that something of PostgreSQL's is to be dropped.
+    /// Records a physical database or role that is to be dropped.
     pub(crate) async fn doom(tx: &mut Tx, kind: &str, name: &str) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO doomed (kind, name) VALUES ($1, $2)")
             .bind(kind)

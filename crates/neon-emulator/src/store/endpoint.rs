@@ -1,4 +1,3 @@
-//! Computes.
 
 use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::EndpointSettings;
@@ -7,7 +6,6 @@ use sqlx::types::Json;
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A compute as it is written down.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct EndpointRow {
     pub(crate) id: String,
@@ -30,7 +28,6 @@ pub(crate) struct EndpointRow {
 }
 
 impl Store {
-    /// The computes of a project.
     pub(crate) async fn endpoints(
         &self,
         project: &ProjectId,
@@ -44,7 +41,6 @@ impl Store {
         .await?)
     }
 
-    /// One compute.
     pub(crate) async fn endpoint(
         &self,
         project: &ProjectId,
@@ -59,7 +55,6 @@ impl Store {
             .ok_or(StoreError::NotFound("endpoint"))
     }
 
-    /// One compute, held for a change.
     pub(crate) async fn lock_endpoint(
         tx: &mut Tx,
         project: &ProjectId,
@@ -75,7 +70,7 @@ impl Store {
             .ok_or(StoreError::NotFound("endpoint"))
     }
 
-    /// All computes of a project, held for a change.
+    /// Locks all computes of a project.
     pub(crate) async fn lock_endpoints(
         tx: &mut Tx,
         project: &ProjectId,
@@ -89,7 +84,7 @@ impl Store {
         )
     }
 
-    /// Writes a new compute, or all that can be changed of one.
+    /// Inserts a compute or updates its mutable columns.
     pub(crate) async fn save_endpoint(tx: &mut Tx, row: &EndpointRow) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO endpoints (id, project_id, branch_id, name, kind, min_cu, max_cu, suspend_timeout_seconds, disabled,
@@ -120,7 +115,6 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a compute.
     pub(crate) async fn forget_endpoint(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM endpoints WHERE id = $1")
             .bind(id)
@@ -129,15 +123,15 @@ impl Store {
         Ok(())
     }
 
-    /// Writes that a client is connected, or just was. The project's `updated_at` stays: nothing of it changed. Whether the
-    /// project is still there.
+    /// Records that a client connected (`opened`) or disconnected. The project's `updated_at` does
+    /// not change. Returns `false` if the project was deleted.
     pub(crate) async fn touch_endpoint(
         &self,
         endpoint: &str,
         now: Micros,
         opened: bool,
     ) -> Result<bool, StoreError> {
-        // The project first, as everywhere.
+        // The project is locked first, as everywhere.
         let touched = sqlx::query(
             "WITH touched AS (
                  UPDATE projects SET last_active_us = greatest(last_active_us, $2), connections_opened = connections_opened + $3

@@ -1,4 +1,4 @@
-//! Roles with their passwords, and where a connection goes.
+//! Roles with their passwords, and the routes of connections.
 
 use neon_client::ids::{BranchId, EndpointId, ProjectId, RoleName};
 use neon_client::model::ProjectSettings;
@@ -7,7 +7,6 @@ use sqlx::types::Json;
 use super::{EndpointRow, Store, StoreError, Tx};
 use crate::clock::Micros;
 
-/// A role as it is written down.
 #[derive(Clone, sqlx::FromRow)]
 pub(crate) struct RoleRow {
     pub(crate) number: i64,
@@ -24,14 +23,14 @@ pub(crate) struct RoleRow {
 }
 
 impl RoleRow {
-    /// What PostgreSQL calls it.
+    /// The physical name in PostgreSQL.
     pub(crate) fn real_name(&self) -> String {
         self.real_name
             .clone()
             .unwrap_or_else(|| format!("role_{}_{}", self.branch_id, self.number))
     }
 
-    /// The password that opens a database at this moment.
+    /// The valid password at a moment.
     pub(crate) fn password_at(&self, now: Micros) -> &str {
         match &self.old_password {
             Some(old) if now < self.password_from_us => old,
@@ -40,7 +39,7 @@ impl RoleRow {
     }
 }
 
-/// What the endpoint of a connection leads to.
+/// What the data plane needs to know about an endpoint.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct Route {
     #[sqlx(flatten)]
@@ -50,7 +49,6 @@ pub(crate) struct Route {
 }
 
 impl Store {
-    /// The roles of a branch.
     pub(crate) async fn roles(&self, branch: &BranchId) -> Result<Vec<RoleRow>, StoreError> {
         Ok(
             sqlx::query_as("SELECT * FROM roles WHERE branch_id = $1 ORDER BY number")
@@ -60,7 +58,6 @@ impl Store {
         )
     }
 
-    /// The same, in a transaction.
     pub(crate) async fn roles_in(
         tx: &mut Tx,
         branch: &BranchId,
@@ -73,7 +70,6 @@ impl Store {
         )
     }
 
-    /// One role.
     pub(crate) async fn role(
         &self,
         branch: &BranchId,
@@ -87,7 +83,6 @@ impl Store {
             .ok_or(StoreError::NotFound("role"))
     }
 
-    /// One role, held for a change.
     pub(crate) async fn lock_role(
         tx: &mut Tx,
         branch: &BranchId,
@@ -101,7 +96,6 @@ impl Store {
             .ok_or(StoreError::NotFound("role"))
     }
 
-    /// Writes a new role.
     pub(crate) async fn insert_role(
         tx: &mut Tx,
         project: &ProjectId,
@@ -124,7 +118,7 @@ impl Store {
         .await?)
     }
 
-    /// Forgets a role; what PostgreSQL has of it is doomed.
+    /// Deletes a role, and records the physical one as garbage.
     pub(crate) async fn doom_role(tx: &mut Tx, row: &RoleRow) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM roles WHERE number = $1")
             .bind(row.number)
@@ -136,7 +130,8 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a role a new password that holds from a moment on; until then the one before does.
+    /// Sets a new password that becomes valid at `valid_from`. Until then the old password remains
+    /// valid.
     pub(crate) async fn set_password(
         tx: &mut Tx,
         role: &RoleRow,
@@ -157,7 +152,8 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers that a password was given out, so that tests can look for it where it must not be.
+    /// Records an issued password, so that tests can check that it does not appear where it must
+    /// not.
     pub(crate) async fn note_password(
         tx: &mut Tx,
         password: &str,
@@ -171,7 +167,7 @@ impl Store {
         Ok(())
     }
 
-    /// Where connections to an endpoint go, unless its project is deleted.
+    /// The route of an endpoint, unless its project or branch is deleted.
     pub(crate) async fn route(&self, endpoint: &EndpointId) -> Result<Option<Route>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT endpoint.*, project.settings AS project_settings, branch.protected AS branch_protected

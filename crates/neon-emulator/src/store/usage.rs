@@ -1,45 +1,45 @@
-//! What is used up: active time, compute time and bytes sent, by the hour.
+//! Usage per hour: active time, compute time and transferred bytes.
 //!
-//! Nothing counts while it happens. A compute is settled when something about it changes or somebody asks: the time it was active since it
-//! was last settled follows from when it was started, last used and suspended.
+//! Active time is not counted continuously. When a compute changes or its usage is read, the active
+//! time since the last recording is derived from the times of its start, its last use and its
+//! suspension.
 
 use neon_client::ids::ProjectId;
 
 use super::{EndpointRow, Store, StoreError, Tx};
 use crate::clock::{Micros, SECOND};
 
-/// Microseconds of an hour.
 pub(crate) const HOUR: Micros = 3_600 * SECOND;
-/// Thousandths of a compute unit.
+/// One compute unit, in thousandths.
 const MILLI: f64 = 1000.0;
 
-/// What was used up in an hour.
+/// The usage of a branch in one hour.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct UsedHour {
     pub(crate) branch_id: String,
     pub(crate) hour_us: Micros,
-    /// Active time, times the compute's size.
+    /// Active time multiplied by the compute size.
     pub(crate) compute_us: Micros,
     pub(crate) transferred_bytes: i64,
 }
 
-/// What was used up since some moment.
+/// Usage since some moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct Used {
     pub(crate) active_us: Micros,
-    /// Active time, times the compute's size.
+    /// Active time multiplied by the compute size.
     pub(crate) compute_us: Micros,
     pub(crate) transferred_bytes: i64,
 }
 
-/// A time that lies in one hour.
+/// A period within one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stretch {
     hour: Micros,
     lasted: Micros,
 }
 
-/// The pieces of a time by the hours they lie in.
+/// Splits a period at full hours.
 fn by_hour(from: Micros, to: Micros) -> Vec<Stretch> {
     let mut pieces = Vec::new();
     let mut at = from;
@@ -56,7 +56,7 @@ fn by_hour(from: Micros, to: Micros) -> Vec<Stretch> {
 }
 
 impl Store {
-    /// Adds up what a compute was active since it was last settled. It is so until `until` at most.
+    /// Records the active time of a compute since the last recording, but not after `until`.
     pub(crate) async fn settle(
         tx: &mut Tx,
         row: &mut EndpointRow,
@@ -93,7 +93,6 @@ impl Store {
         Ok(())
     }
 
-    /// Adds bytes that were sent to clients.
     pub(crate) async fn add_transfer(
         &self,
         project: &str,
@@ -121,7 +120,7 @@ impl Store {
         milli_cu: i64,
         bytes: i64,
     ) -> Result<(), StoreError> {
-        // The project may be gone by the time its last bytes are counted.
+        // The project may have been purged when its last bytes are recorded.
         sqlx::query(
             "INSERT INTO usage_hours AS used (project_id, branch_id, hour_us, active_us, compute_milli_us, transferred_bytes)
              SELECT id, $2, $3, $4, $4::numeric * $5, $6 FROM projects WHERE id = $1 FOR KEY SHARE
@@ -140,7 +139,7 @@ impl Store {
         Ok(())
     }
 
-    /// What a project, or one branch of it, has used up since a moment.
+    /// The usage of a project, or of one of its branches, since a moment.
     pub(crate) async fn used(
         &self,
         project: &str,
@@ -160,7 +159,7 @@ impl Store {
         .await?)
     }
 
-    /// What a project has used up, hour by hour.
+    /// The usage of a project per hour.
     pub(crate) async fn used_hours(
         &self,
         project: &ProjectId,
@@ -184,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_counted_in_the_hours_that_it_lies_in() {
+    fn a_period_is_split_at_full_hours() {
         assert_eq!(by_hour(5, 5), []);
         assert_eq!(
             by_hour(HOUR - 2, 2 * HOUR + 3),

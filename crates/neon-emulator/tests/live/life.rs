@@ -1,4 +1,4 @@
-//! One project's life at a service: made, looked at from all sides, connected to, removed. It is removed after a failure too.
+//! Creates a project, reads it in all ways, connects to it, and deletes it, even after a failure.
 
 use std::time::Duration;
 
@@ -14,19 +14,20 @@ use uuid::Uuid;
 
 use crate::shape::Shape;
 
-/// How the projects of these tests begin their names; what follows is unlike any other's.
+/// The prefix of the names of test projects. It is followed by a UUID.
 pub(crate) const NAME_PREFIX: &str = "emulator-conformance-";
-/// From the creation until the operations of the project are over.
+/// Maximum time from the creation of a project until its operations have ended.
 const READY_DEADLINE: Duration = Duration::from_mins(2);
-/// A connection that may have to wake a compute, and a question.
+/// Maximum time for a connection that may have to start a compute, and its queries.
 const SQL_DEADLINE: Duration = Duration::from_secs(30);
-/// A removal, which waits for operations that still run.
+/// Maximum time for a deletion, which waits for running operations.
 const REMOVAL_DEADLINE: Duration = Duration::from_mins(2);
-/// How long after a creation of unknown fate its project may still appear, and how often it is looked for.
+/// How long after an ambiguous creation the project may still appear, and how often to search for
+/// it.
 const SETTLE: Duration = Duration::from_secs(30);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where an API is, and whose.
+/// An API endpoint with its credentials.
 pub(crate) struct Service {
     url: String,
     key: String,
@@ -50,7 +51,8 @@ impl Service {
         })
     }
 
-    /// The shape of every answer about one project, which is gone when this returns.
+    /// The shape of all responses about one project, which has been deleted when this function
+    /// returns.
     pub(crate) async fn shape(&self) -> Result<Shape> {
         let name = format!("{NAME_PREFIX}{}", Uuid::new_v4().simple());
         let mut wish = CreateProject::named(&name);
@@ -58,10 +60,10 @@ impl Service {
         let created = self.neon.projects().create(wish).send().await;
         let lived = match &created {
             Ok(created) => self.look(created).await,
-            Err(error) => Err(error.clone()).context("the project cannot be made"),
+            Err(error) => Err(error.clone()).context("failed to create the project"),
         };
         let removed = match &created {
-            // By its id: a listing may lag, or not name it.
+            // Deleted by ID, because a listing may be stale or incomplete.
             Ok(created) => self.delete(&created.project.id).await,
             Err(error) => {
                 self.remove_named(&name, error.kind() == ErrorKind::Ambiguous)
@@ -69,20 +71,21 @@ impl Service {
             }
         };
         match (lived, removed) {
-            (Ok(_), Err(error)) => Err(error.context(format!("look for {name} and delete it"))),
+            (Ok(_), Err(error)) => Err(error.context(format!("search for {name} and delete it"))),
             (Err(error), Err(other)) => {
-                Err(error.context(format!("and {name} may still be there: {other:#}")))
+                Err(error.context(format!("failed to delete {name}, which may still exist: {other:#}")))
             }
             (lived, Ok(())) => lived,
         }
     }
 
-    /// Deletes every project of this name. Where it is not known whether there is one, it is looked for a while.
+    /// Deletes all projects with this name. If it is unknown whether the project exists, retries
+    /// for a while.
     async fn remove_named(&self, name: &str, unknown: bool) -> Result<()> {
         let limit = Instant::now() + if unknown { SETTLE } else { Duration::ZERO };
         loop {
             let listing = self.neon.projects().list().search(name).all().await;
-            let listing = listing.context("the account cannot be listed")?;
+            let listing = listing.context("failed to list the projects")?;
             let ours = listing
                 .projects
                 .values()
@@ -98,7 +101,7 @@ impl Service {
         }
     }
 
-    /// Deletes a project, and makes sure of it.
+    /// Deletes a project, and verifies that it is deleted.
     async fn delete(&self, id: &ProjectId) -> Result<()> {
         let deletion = self.neon.projects().delete(id).deadline(REMOVAL_DEADLINE);
         match deletion.send().await {
@@ -107,7 +110,7 @@ impl Service {
         }
         let gone = self.neon.projects().get(id).send().await;
         let gone = gone.is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        ensure!(gone, "{id} was deleted and is still there");
+        ensure!(gone, "{id} still exists after its deletion");
         Ok(())
     }
 
@@ -118,14 +121,14 @@ impl Service {
         ready
             .done()
             .await
-            .context("the project does not become ready")?;
-        self.change(created).await.context("it cannot be changed")?;
+            .context("the project did not become ready")?;
+        self.change(created).await.context("failed to change the project")?;
         self.read_all(created)
             .await
-            .context("the client cannot read it")?;
+            .context("failed to read the project")?;
         self.connect(created)
             .await
-            .context("it cannot be connected to")?;
+            .context("failed to connect to the project")?;
 
         let ids = Ids::of(created)?;
         let mut shape = Shape::default();
@@ -142,7 +145,7 @@ impl Service {
         Ok(shape)
     }
 
-    /// A change, and what was changed read back.
+    /// Changes the project and reads the changed value back.
     async fn change(&self, created: &CreatedProject) -> Result<()> {
         let (projects, id) = (self.neon.projects(), &created.project.id);
         let retention = 3_600_u32;
@@ -156,30 +159,30 @@ impl Service {
             .done()
             .await?;
         let now = projects.get(id).send().await?.history_retention_seconds;
-        ensure!(now == Some(retention), "the retention is {now:?} s");
+        ensure!(now == Some(retention), "the retention must be {retention} s (got {now:?})");
         Ok(())
     }
 
-    /// Every look that the client has, so that it is seen to understand the answers.
+    /// Calls every read operation of the client, to verify that it can parse the responses.
     async fn read_all(&self, created: &CreatedProject) -> Result<()> {
         let (id, branch) = (&created.project.id, &created.branch.id);
         let branches = self.neon.branches(id).list().all().await?;
         ensure!(
             branches.iter().any(|one| &one.id == branch),
-            "its branch is not listed"
+            "the branch is not listed"
         );
         self.neon.branches(id).get(branch).send().await?;
         let endpoints = self.neon.endpoints(id).list().send().await?;
-        ensure!(!endpoints.is_empty(), "it has no compute");
+        ensure!(!endpoints.is_empty(), "the project has no compute");
         self.neon.endpoints(id).get(&endpoints[0].id).send().await?;
         let databases = self.neon.databases(id, branch).list().send().await?;
         let roles = self.neon.roles(id, branch).list().send().await?;
         ensure!(
             !databases.is_empty() && !roles.is_empty(),
-            "it has no database or no role"
+            "the project has no database or no role"
         );
         let page = self.neon.operations(id).list().first_page().send().await?;
-        ensure!(!page.operations.is_empty(), "it has no operations");
+        ensure!(!page.operations.is_empty(), "the project has no operations");
         self.neon.regions().list().send().await?;
         Ok(())
     }
@@ -187,14 +190,15 @@ impl Service {
     async fn connect(&self, created: &CreatedProject) -> Result<()> {
         let (database, role) = (&created.databases[..], &created.roles[..]);
         let (Some(database), Some(role)) = (database.first(), role.first()) else {
-            bail!("the creation names no database or no role");
+            bail!("the response to the creation contains no database or no role");
         };
         let projects = self.neon.projects();
         let call = projects.connection_uri(&created.project.id, &database.name, &role.name);
         let uri = call.send().await?.uri;
         let asked = async {
             let mut connection = PgConnection::connect(uri.expose_secret()).await?;
-            // Written in one statement and read in another: it is a database, and its owner may make tables.
+            // Writing and reading in separate statements proves that the database works and that
+            // its owner may create tables.
             sqlx::query("create table conformance as select 41 as answer")
                 .execute(&mut connection)
                 .await?;
@@ -206,13 +210,14 @@ impl Service {
         };
         let answer = timeout(SQL_DEADLINE, asked).await;
         ensure!(
-            answer.context("no answer in time")?? == 42,
-            "what was written is not what is read"
+            answer.context("no response in time")?? == 42,
+            "the value that was read is not the one that was written"
         );
         Ok(())
     }
 
-    /// Adds the answer, as it came, to the shape. What an account may not ask for is noted as refused.
+    /// Adds the raw response to the shape. Calls that the account may not make are recorded as
+    /// rejected.
     async fn get(&self, template: &str, ids: &Ids<'_>, shape: &mut Shape) -> Result<()> {
         let url = format!("{}{}", self.url, ids.fill(template));
         let response = self.http.get(url).bearer_auth(&self.key).send().await?;
@@ -226,7 +231,7 @@ impl Service {
     }
 }
 
-/// What is looked at.
+/// The paths to read.
 const TEMPLATES: [&str; 19] = [
     "/projects?limit=1&search={project}",
     "/projects/{project}",
@@ -249,7 +254,7 @@ const TEMPLATES: [&str; 19] = [
     "/users/me/organizations",
 ];
 
-/// The identifiers that a creation named.
+/// The IDs in the response to a creation.
 struct Ids<'a>([(&'static str, String); 6], [&'a str; 3]);
 
 impl<'a> Ids<'a> {

@@ -1,14 +1,15 @@
-//! The shape of answers: which fields stand where, and of what kind they are. Two services that speak the same API have the same.
+//! The shape of responses: the fields and their JSON types. Two implementations of the same API
+//! have the same shape.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
-/// What stands in the place of a name that is an identifier.
+/// Replaces a field name that is an ID.
 const ID: &str = "{id}";
 
-/// A kind of JSON value.
+/// A JSON type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Null,
@@ -30,16 +31,16 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Every field that answers had, with the kinds it was seen with.
+/// All fields of the responses, with their JSON types.
 #[derive(Debug, Default)]
 pub(crate) struct Shape {
     fields: BTreeMap<String, BTreeSet<Kind>>,
-    /// Calls that were refused: nothing can be said of their answers.
+    /// Rejected calls, whose responses are unknown.
     refused: BTreeSet<String>,
 }
 
 impl Shape {
-    /// Adds an answer to this call. Names that are among `ids` count as one.
+    /// Adds the response to a call. Field names that are in `ids` are treated as equal.
     pub(crate) fn add(&mut self, call: &str, answer: &Value, ids: &[&str]) {
         match answer {
             Value::Object(object) if !object.is_empty() => {
@@ -70,17 +71,17 @@ impl Shape {
         }
     }
 
-    /// Notes that this call was refused.
+    /// Records a rejected call.
     pub(crate) fn refuse(&mut self, call: &str) {
         self.refused.insert(call.to_owned());
     }
 
-    /// How many fields there are.
     pub(crate) fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether nothing can be said of this field, because the call was refused, or because there was nothing in the place it stands in.
+    /// Whether this field is unknown, because the call was rejected or because its parent was
+    /// empty.
     fn cannot_tell(&self, field: &str) -> bool {
         let of_refused = |call: &String| field.starts_with(&format!("{call} "));
         self.refused.iter().any(of_refused)
@@ -103,14 +104,14 @@ impl Shape {
     }
 }
 
-/// What differs between a service and what stands in for it.
+/// The differences between the service and an emulator.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Fields that only the service has.
+    /// Fields of the service that the emulator lacks.
     pub(crate) missing: Vec<String>,
-    /// Fields that only the stand-in has.
+    /// Fields of the emulator that the service lacks.
     pub(crate) invented: Vec<String>,
-    /// Fields that both have, of different kinds.
+    /// Fields with different types.
     pub(crate) of_other_kinds: Vec<String>,
 }
 
@@ -120,7 +121,7 @@ impl Difference {
             let fields = one.fields.keys().filter(|field| {
                 !other.fields.contains_key(*field)
                     && !other.cannot_tell(field)
-                    // An empty list or object here, and a full one there.
+                    // An empty list or object on one side, and a non-empty one on the other.
                     && !other.has_below(field)
             });
             fields.cloned().collect()
@@ -141,7 +142,7 @@ impl Difference {
             };
             differ.then(|| {
                 let (theirs, ours) = (words(theirs).join(" or "), words(ours).join(" or "));
-                format!("{field}: {theirs} there, {ours} here")
+                format!("{field}: {theirs} in the service, {ours} in the emulator")
             })
         });
         Self {
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_one_shape_do_not_differ() {
+    fn responses_of_the_same_shape_do_not_differ() {
         let service =
             json!({"a": 1, "list": [{"b": "x"}, {"b": null}], "by_id": {"p-1": {"c": true}}});
         let stand_in = json!({"a": 0.5, "list": [{"b": "y"}], "by_id": {"p-2": {"c": false}}});
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_one_has_and_what_is_of_another_kind_is_named() {
+    fn missing_and_invented_fields_and_different_types_are_reported() {
         let difference = between(
             &json!({"a": 1, "b": {"new": 1}}),
             &json!({"a": "1", "b": {"old": 1}}),
@@ -186,12 +187,12 @@ mod tests {
         assert_eq!(difference.invented, ["GET /x .b .old"]);
         assert_eq!(
             difference.of_other_kinds,
-            ["GET /x .a: number there, text here"]
+            ["GET /x .a: number in the service, text in the emulator"]
         );
     }
 
     #[test]
-    fn of_what_is_empty_or_refused_nothing_is_said() {
+    fn empty_and_rejected_responses_do_not_differ() {
         for nothing in [json!([]), json!(null)] {
             let full = json!({"list": [{"a": 1}]});
             assert_eq!(

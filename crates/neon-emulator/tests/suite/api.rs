@@ -1,4 +1,4 @@
-//! The API against a real client and a real PostgreSQL.
+//! Tests the API with a real HTTP client and a real PostgreSQL.
 
 use crate::common::{World, connect, password, refused, uri};
 use local_servers::postgres::Server;
@@ -18,7 +18,7 @@ fn names(page: &ProjectPage) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
+async fn a_project_is_created_with_neons_defaults_and_can_be_read() {
     let world = World::start().await;
     let created = world.create("one").await;
     assert_eq!(created.project.pg_version, 17);
@@ -41,7 +41,7 @@ async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
             .operations
             .iter()
             .all(|operation| !operation.status.is_over()),
-        "under way in its answer"
+        "in progress in the response that schedules them"
     );
     for operation in world.finished(&created.operations).await {
         assert_eq!(operation.status, OperationStatus::Finished);
@@ -79,7 +79,7 @@ async fn a_project_is_made_with_the_defaults_of_the_service_and_found_again() {
     assert_eq!(
         roles["roles"][0].get("password"),
         None,
-        "a list of roles shows no passwords"
+        "a list of roles contains no passwords"
     );
     let revealed = world
         .get(&format!(
@@ -124,7 +124,7 @@ fn has(value: &Value, fields: &[&str]) {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_fields_that_the_api_document_requires() {
+async fn every_response_contains_the_fields_that_the_openapi_document_requires() {
     let world = World::start().await;
     let created = world.create("one").await;
     let id = &created.project.id;
@@ -225,7 +225,7 @@ async fn every_answer_carries_the_fields_that_the_api_document_requires() {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_refused_with_a_code_a_message_and_the_id_of_the_request() {
+async fn invalid_requests_are_rejected_with_a_code_a_message_and_the_request_id() {
     let world = World::start().await;
     let response = world
         .http
@@ -348,7 +348,7 @@ async fn a_project_is_locked_while_its_operations_run() {
 }
 
 #[tokio::test]
-async fn changes_are_kept_and_move_the_time_of_the_last_change() {
+async fn changes_are_stored_and_update_updated_at() {
     let world = World::start().await;
     let created = world.create("one").await;
     let path = format!("/projects/{}", created.project.id);
@@ -428,7 +428,7 @@ async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
 }
 
 #[tokio::test]
-async fn a_project_past_its_recovery_is_purged_with_its_database_and_role() {
+async fn an_unrecoverable_project_is_purged_with_its_database_and_role() {
     let world = World::start_with(|emulator| {
         emulator.limits(Limits {
             recoverable_seconds: 0,
@@ -449,7 +449,7 @@ async fn a_project_past_its_recovery_is_purged_with_its_database_and_role() {
         .expect("counts");
     assert_eq!(
         both, 2,
-        "a database and a role were made at the first connection"
+        "the first connection created a database and a role"
     );
     let path = format!("/projects/{}", created.project.id);
     assert_eq!(
@@ -526,7 +526,7 @@ async fn passwords_that_are_not_stored_are_not_revealed() {
 }
 
 #[tokio::test]
-async fn the_limit_of_projects_is_told_as_such() {
+async fn creating_a_project_above_the_limit_fails_with_its_own_code() {
     let world = World::start_with(|emulator| {
         emulator.limits(Limits {
             projects: Some(1),
@@ -551,7 +551,7 @@ async fn the_limit_of_projects_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_restart_forgets_nothing() {
+async fn a_restart_keeps_the_state() {
     let world = World::start_with(|emulator| {
         emulator.latency(Latency {
             apply_config_ms: 60_000,
@@ -573,7 +573,7 @@ async fn a_restart_forgets_nothing() {
     assert_eq!(
         world.emulator.ca_pem(),
         ca,
-        "clients need not learn another authority"
+        "clients do not have to trust another CA"
     );
     let mut after = world.get(&path).await;
     for moving in [
@@ -608,7 +608,7 @@ async fn a_restart_forgets_nothing() {
 }
 
 #[tokio::test]
-async fn ten_thousand_projects_are_listed_in_full_pages_without_a_gap() {
+async fn ten_thousand_projects_are_listed_in_pages_without_gaps() {
     let world = World::start().await;
     let names = (0..10_000).map(|number| format!("seed-{number:05}"));
     let seeded = world
@@ -660,7 +660,7 @@ async fn an_emulator_without_a_key_does_not_start() {
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as_before() {
+async fn calls_fail_with_a_retryable_error_while_postgres_is_down_and_succeed_afterwards() {
     let folder = crate::common::folder_for_all();
     let data = folder.path().join("pg");
     let postgres = Server::builder()
@@ -684,7 +684,7 @@ async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as
         .call(
             Method::POST,
             "/projects",
-            Some(json!({"project": {"name": "not made"}})),
+            Some(json!({"project": {"name": "not created"}})),
         )
         .await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
@@ -705,7 +705,7 @@ async fn while_postgres_is_away_calls_can_be_sent_again_and_afterwards_all_is_as
 }
 
 #[tokio::test]
-async fn a_clock_that_would_leave_the_calendar_stays_where_it_is() {
+async fn the_clock_cannot_be_advanced_beyond_the_maximum() {
     let world = World::start().await;
     let url = format!("{}/clock", world.emulator.own_url());
     let turn = |seconds: u64| {
@@ -719,7 +719,7 @@ async fn a_clock_that_would_leave_the_calendar_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_path_outside_the_api_says_where_the_api_is() {
+async fn the_response_for_an_unknown_path_names_the_api_prefix() {
     let world = World::start().await;
     let url = format!("{}nothing", world.emulator.page_url());
     let answer = world.http.get(url).send().await.expect("an answer");

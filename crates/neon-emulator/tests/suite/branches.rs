@@ -1,4 +1,5 @@
-//! Branches are real databases: copied with their data, apart from each other, and restored.
+//! Branches are physical databases: copied with their data, independent of each other, and
+//! restorable.
 
 use std::str::FromStr;
 use std::time::Instant;
@@ -36,12 +37,12 @@ const TABLE: &str =
                      INSERT INTO notes (text) VALUES ('of both')";
 
 #[tokio::test]
-async fn a_branch_has_its_parents_data_and_goes_its_own_way() {
+async fn a_branch_starts_with_its_parents_data_and_diverges() {
     let world = World::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     write(&uri(&created), TABLE).await;
-    // A connection that is open does not keep the branch from being made.
+    // An open connection does not prevent the creation of the branch.
     let _open = connect(&uri(&created)).await.expect("connects");
     let branches = neon.branches(&created.project.id);
     let made = branches
@@ -51,7 +52,7 @@ async fn a_branch_has_its_parents_data_and_goes_its_own_way() {
         .expect("creates");
     let own = made.connection_uris[0].connection_uri.expose_secret();
     assert_eq!(notes(own).await, ["of both"]);
-    // The owner of the copy is a role of its own, and may do there what it likes.
+    // The owner of the copy is a separate role with full privileges.
     write(
         own,
         "INSERT INTO notes (text) VALUES ('of the branch'); ALTER TABLE notes ADD more text",
@@ -74,7 +75,7 @@ async fn a_branch_has_its_parents_data_and_goes_its_own_way() {
     assert_eq!(
         notes(own).await,
         ["of both", "of main"],
-        "as its parent now"
+        "the same as its parent"
     );
     branches
         .delete(&made.branch.id)
@@ -86,7 +87,7 @@ async fn a_branch_has_its_parents_data_and_goes_its_own_way() {
 }
 
 #[tokio::test]
-async fn what_a_branch_held_before_it_was_restored_can_be_kept() {
+async fn the_state_before_a_restore_can_be_preserved() {
     let world = World::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
@@ -109,15 +110,15 @@ async fn what_a_branch_held_before_it_was_restored_can_be_kept() {
     let kept = all
         .iter()
         .find(|branch| branch.name == "before")
-        .expect("it is kept");
+        .expect("the preserved branch");
     let source = all
         .iter()
         .find(|branch| branch.name == "source")
-        .expect("it is there");
+        .expect("the source branch");
     assert_eq!(
         source.parent_id.as_ref(),
         Some(&kept.id),
-        "children stay with what is kept"
+        "children move to the preserved branch"
     );
     let compute = neon_client::model::CreateEndpoint::new(
         kept.id.clone(),
@@ -140,7 +141,7 @@ async fn what_a_branch_held_before_it_was_restored_can_be_kept() {
 }
 
 #[tokio::test]
-async fn a_branch_of_the_schema_alone_has_tables_and_no_rows() {
+async fn a_schema_only_branch_has_tables_without_rows() {
     let world = World::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
@@ -158,7 +159,7 @@ async fn a_branch_of_the_schema_alone_has_tables_and_no_rows() {
 }
 
 #[tokio::test]
-async fn a_past_that_cannot_be_had_is_refused_and_one_that_is_the_present_is_not() {
+async fn only_a_past_state_equal_to_the_present_can_be_restored() {
     let world = World::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
@@ -180,7 +181,7 @@ async fn a_past_that_cannot_be_had_is_refused_and_one_that_is_the_present_is_not
         .expect_err("refused");
     assert!(error.message().contains("keeps no history"), "{error}");
 
-    // Nobody was connected since.
+    // There were no connections since then.
     crate::common::until("the connection's end", || async {
         world.open_connections().await == 0
     })
@@ -198,7 +199,7 @@ async fn a_past_that_cannot_be_had_is_refused_and_one_that_is_the_present_is_not
 }
 
 #[tokio::test]
-async fn other_roles_may_do_in_the_copy_what_they_may_in_the_parent() {
+async fn other_roles_have_the_same_privileges_in_the_copy_as_in_the_parent() {
     let world = World::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
@@ -216,7 +217,7 @@ async fn other_roles_may_do_in_the_copy_what_they_may_in_the_parent() {
         .send()
         .await
         .expect("a URI");
-    // The role is known to PostgreSQL once it has connected; there it has a name of its own.
+    // The role exists in PostgreSQL, under its physical name, once it has connected.
     write(&uri(&created), TABLE).await;
     let mut connection = connect(reader.uri.expose_secret()).await.expect("connects");
     let real: String = sqlx::query_scalar("SELECT current_user::text")
@@ -261,7 +262,7 @@ async fn other_roles_may_do_in_the_copy_what_they_may_in_the_parent() {
 }
 
 #[tokio::test]
-async fn a_branch_whose_time_is_over_is_removed() {
+async fn an_expired_branch_is_deleted() {
     let world = World::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
@@ -294,17 +295,17 @@ async fn a_branch_whose_time_is_over_is_removed() {
     assert_eq!(
         gone.recovery
             .as_ref()
-            .expect("it says how long")
+            .expect("it is recoverable")
             .deletion_method,
         "ttl"
     );
 }
 
-/// Somebody waits for a lock on a row of the emulator's state.
+/// Sessions that wait for a row lock in the state database.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 #[tokio::test]
-async fn who_waits_for_a_project_that_is_changed_holds_nothing_of_it() {
+async fn a_connection_that_waits_for_a_locked_project_holds_no_row_locks() {
     let world = World::start().await;
     let created = world.create("one").await;
     connect(&uri(&created)).await.expect("connects");
@@ -327,11 +328,11 @@ async fn who_waits_for_a_project_that_is_changed_holds_nothing_of_it() {
         tx.commit().await.expect("commits");
     };
     let ((connected, _), ()) = tokio::join!(others, changes);
-    connected.expect("connects when the change is done");
+    connected.expect("connects after the change");
 }
 
 #[tokio::test]
-async fn who_connects_first_while_roles_and_databases_are_changed_holds_nothing_of_the_project() {
+async fn a_first_connection_during_a_change_of_databases_holds_no_row_locks() {
     let world = World::start().await;
     let created = world.create("one").await;
     let project = created.project.id.as_str();
@@ -340,7 +341,7 @@ async fn who_connects_first_while_roles_and_databases_are_changed_holds_nothing_
     let mut change = options.connect().await.expect("connects");
     let mut watch = options.connect().await.expect("connects");
 
-    // What a call holds that makes or changes a database; a foreign key makes it want the branch too.
+    // The locks of a call that creates or changes a database. Its foreign key locks the branch too.
     let mut tx = change.begin().await.expect("begins");
     for table in [
         "projects WHERE id",
@@ -358,7 +359,7 @@ async fn who_connects_first_while_roles_and_databases_are_changed_holds_nothing_
         tx.commit().await.expect("commits");
     };
     let (connected, ()) = tokio::join!(connect(&uri), changes);
-    connected.expect("connects when the change is done");
+    connected.expect("connects after the change");
 }
 
 async fn hold(tx: &mut PgConnection, rows: &str, project: &str) {
@@ -369,7 +370,7 @@ async fn hold(tx: &mut PgConnection, rows: &str, project: &str) {
         .expect("locks");
 }
 
-/// Holds a project's rows in this table, which nobody else may hold.
+/// Locks a project's rows in a table, which must not be locked by another session.
 async fn hold_at_once(tx: &mut PgConnection, table: &str, project: &str) {
     let rows = format!("SELECT FROM {table} WHERE project_id = $1 FOR UPDATE NOWAIT");
     sqlx::query(AssertSqlSafe(rows))
@@ -381,10 +382,10 @@ async fn hold_at_once(tx: &mut PgConnection, table: &str, project: &str) {
 
 #[expect(clippy::panic, reason = "the test ends here")]
 fn unexpected(table: &str, error: &sqlx::Error) -> sqlx::postgres::PgQueryResult {
-    panic!("rows of {table} are held: {error}")
+    panic!("rows of {table} are locked: {error}")
 }
 
-/// Waits until so many wait for rows of the emulator's state.
+/// Waits until `wanted` sessions wait for row locks in the state database.
 async fn waiting(watch: &mut PgConnection, wanted: i64) {
     let limit = Instant::now() + SOON;
     loop {
@@ -395,6 +396,6 @@ async fn waiting(watch: &mut PgConnection, wanted: i64) {
         if waiting >= wanted {
             return;
         }
-        assert!(Instant::now() < limit, "{waiting} wait");
+        assert!(Instant::now() < limit, "only {waiting} sessions are waiting");
     }
 }

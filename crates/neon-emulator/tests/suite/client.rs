@@ -1,5 +1,5 @@
-//! The typed client of this workspace against the emulator: both were written from the API's document, so what one says
-//! the other must understand.
+//! Tests the `neon-client` crate against the emulator. Both were written from Neon's OpenAPI
+//! document, so they must understand each other.
 
 use neon_client::model::{
     ComputeUnits, CreateProject, OperationStatus, UpdateEndpoint, UpdateProject,
@@ -31,7 +31,7 @@ fn arm(world: &World, spec: &str) {
 }
 
 #[tokio::test]
-async fn the_client_leads_a_project_through_its_whole_life() {
+async fn the_client_supports_the_whole_life_of_a_project() {
     let world = World::start().await;
     let neon = client(&world);
     let created = neon
@@ -96,7 +96,7 @@ async fn the_client_leads_a_project_through_its_whole_life() {
 }
 
 #[tokio::test]
-async fn the_client_reveals_resets_deletes_and_recovers() {
+async fn the_client_reveals_and_resets_passwords_and_deletes_and_recovers_projects() {
     let world = World::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
@@ -151,7 +151,7 @@ async fn the_client_reveals_resets_deletes_and_recovers() {
 }
 
 #[tokio::test]
-async fn the_client_reads_every_fault_as_what_it_is() {
+async fn the_client_classifies_every_fault() {
     let world = World::start_with(|emulator| {
         emulator.limits(Limits {
             projects: Some(2),
@@ -162,10 +162,10 @@ async fn the_client_reads_every_fault_as_what_it_is() {
     let neon = client(&world);
     let create = || neon.projects().create(CreateProject::named("one")).send();
 
-    // Safe to send again: the client does so by itself.
+    // These errors are safe to retry, and the client does so.
     arm(&world, "createProject:423:times=1");
     arm(&world, "createProject:503:times=1");
-    let created = create().await.expect("creates in the end");
+    let created = create().await.expect("creates after retries");
     assert_eq!(world.emulator.calls()["createProject"], 3);
 
     arm(&world, "createProject:answer-lost:times=1");
@@ -176,7 +176,7 @@ async fn the_client_reads_every_fault_as_what_it_is() {
     assert_eq!(
         world.project_names().await.len(),
         2,
-        "it had been made, and is not asked for again"
+        "the project was created, and the client does not retry"
     );
     assert_eq!(
         create().await.expect_err("too many").kind(),
@@ -201,7 +201,7 @@ async fn the_client_reads_every_fault_as_what_it_is() {
         listing
             .unavailable_project_ids
             .contains(&created.project.id),
-        "not gone, only not shown"
+        "unavailable, not deleted"
     );
     assert_eq!(listing.projects.len(), 1);
 

@@ -1,4 +1,5 @@
-//! What the tests of the emulator share: one PostgreSQL server for all, and an emulator with a state of its own for each.
+//! Shared by all tests: one PostgreSQL server for all of them, and an emulator with its own state
+//! for each.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,28 +17,28 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::OnceCell;
 
-/// How long anything may take that is waited for.
+/// Maximum time for anything that a test waits for.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
 
-/// The server of all tests. It ends with the test program.
+/// The server for all tests. It stops together with the test program.
 static POSTGRES: OnceCell<Server> = OnceCell::const_new();
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
-/// An emulator over the PostgreSQL server of all tests.
+/// A test's emulator on the shared PostgreSQL server.
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) http: reqwest::Client,
     pub(crate) postgres: &'static Server,
     pub(crate) control_database: String,
-    /// Fails the test if anything did not fit the API's document.
+    /// Fails the test if a call violated the OpenAPI document.
     pub(crate) _kept: Kept,
 }
 
-/// The API's document, read once for all tests.
 static DOCUMENT: OnceLock<Option<Arc<Document>>> = OnceLock::new();
 
-/// The document that every call of every test is held against. Without one, only the tests of `document` fail, and say how to get it.
+/// The document that all calls of all tests are checked against. Without it, only the tests in
+/// `openapi` fail, and their message explains how to get it.
 pub(crate) fn document() -> Option<Arc<Document>> {
     let read = || {
         let path = std::env::var_os(DOCUMENT_VARIABLE)?;
@@ -46,7 +47,7 @@ pub(crate) fn document() -> Option<Arc<Document>> {
     DOCUMENT.get_or_init(read).clone()
 }
 
-/// Whether every call so far kept to the API's document; asked when the test is over.
+/// Asserts at the end of a test that no call violated the OpenAPI document.
 pub(crate) struct Kept(Conformance);
 
 impl Drop for Kept {
@@ -55,7 +56,7 @@ impl Drop for Kept {
             assert_eq!(
                 self.0.found(),
                 Vec::<String>::new(),
-                "the document is not kept to"
+                "calls violate the OpenAPI document"
             );
         }
     }
@@ -90,7 +91,7 @@ impl World {
         }
     }
 
-    /// Stops the emulator and starts another over the same PostgreSQL.
+    /// Stops the emulator and starts another one with the same state.
     pub(crate) async fn restart(self) -> Self {
         self.emulator.shutdown().await;
         let emulator = Emulator::builder()
@@ -153,7 +154,7 @@ impl World {
         serde_json::from_value(body).expect("the answer to a creation")
     }
 
-    /// Waits until all operations are over, and returns them.
+    /// Waits until all operations have ended, and returns them.
     pub(crate) async fn finished(&self, operations: &[Operation]) -> Vec<Operation> {
         let mut over = Vec::new();
         for operation in operations {
@@ -169,7 +170,7 @@ impl World {
                     over.push(now.operation);
                     break;
                 }
-                assert!(Instant::now() < limit, "{} is not over", now.operation.id);
+                assert!(Instant::now() < limit, "{} has not ended", now.operation.id);
                 tokio::time::sleep(POLL).await;
             }
         }
@@ -206,7 +207,7 @@ pub(crate) async fn connect(uri: &str) -> Result<PgConnection, sqlx::Error> {
     PgConnection::connect(uri).await
 }
 
-/// The SQLSTATE that a connection is refused with.
+/// The SQLSTATE and the message of a rejected connection.
 pub(crate) async fn refused(uri: &str) -> (String, String) {
     match connect(uri).await {
         Ok(_) => ("connected".to_owned(), String::new()),
@@ -218,17 +219,17 @@ pub(crate) async fn refused(uri: &str) -> (String, String) {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let limit = Instant::now() + SOON;
     while !holds().await {
-        assert!(Instant::now() < limit, "{what} did not come");
+        assert!(Instant::now() < limit, "timed out waiting for {what}");
         tokio::time::sleep(POLL).await;
     }
 }
 
 impl World {
-    /// Connections that are open now, of all projects.
+    /// Number of open connections to all projects.
     pub(crate) async fn open_connections(&self) -> u64 {
         self.emulator
             .projects()
@@ -240,10 +241,11 @@ impl World {
     }
 }
 
-/// A folder that PostgreSQL can use, which may run as another user than the test.
+/// A folder that is writable for all users, because PostgreSQL may run as another user than the
+/// test.
 pub(crate) fn folder_for_all() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("may");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("sets permissions");
     folder
 }

@@ -1,4 +1,4 @@
-//! Computes that sleep and wake, who may come in, and quotas.
+//! Suspending and starting computes, allow lists, and quotas.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ async fn state(world: &World, created: &neon_client::model::CreatedProject) -> E
 }
 
 #[tokio::test]
-async fn a_compute_that_nobody_uses_sleeps_and_the_next_connection_waits_until_it_is_awake() {
+async fn an_unused_compute_is_suspended_and_the_next_connection_starts_it() {
     let world = World::start_with(|emulator| {
         emulator.latency(Latency {
             cold_start_ms: 300,
@@ -40,10 +40,10 @@ async fn a_compute_that_nobody_uses_sleeps_and_the_next_connection_waits_until_i
     assert_eq!(state(&world, &created).await, EndpointState::Idle);
     assert!(
         idle.ping().await.is_err(),
-        "an idle connection ends with its compute"
+        "an idle connection is closed with its compute"
     );
     let begun = world.emulator.now();
-    let connection = connect(&uri(&created)).await.expect("wakes it");
+    let connection = connect(&uri(&created)).await.expect("starts the compute");
     let waited = world.emulator.now().duration_since(begun);
     assert!(waited.as_millis() >= 300, "{waited}");
     assert_eq!(state(&world, &created).await, EndpointState::Active);
@@ -65,7 +65,7 @@ async fn a_compute_that_nobody_uses_sleeps_and_the_next_connection_waits_until_i
 }
 
 #[tokio::test]
-async fn a_statement_that_runs_and_a_transaction_that_is_open_keep_their_compute_awake() {
+async fn running_statements_and_open_transactions_keep_a_compute_active() {
     let world = World::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
@@ -75,12 +75,12 @@ async fn a_statement_that_runs_and_a_transaction_that_is_open_keep_their_compute
     sqlx::query("SELECT 1")
         .execute(&mut *transaction)
         .await
-        .expect("it goes on");
+        .expect("the transaction is still usable");
     transaction.commit().await.expect("commits");
 }
 
 #[tokio::test]
-async fn a_call_suspends_a_compute_with_its_connections_and_another_starts_it() {
+async fn a_compute_can_be_suspended_and_started_by_api_calls() {
     let world = World::start().await;
     let created = world.create("one").await;
     let endpoints = client(&world).endpoints(&created.project.id);
@@ -88,14 +88,14 @@ async fn a_call_suspends_a_compute_with_its_connections_and_another_starts_it() 
     let mut connection = connect(&uri(&created)).await.expect("connects");
     endpoints.suspend(endpoint).send().await.expect("suspends");
     assert_eq!(state(&world, &created).await, EndpointState::Idle);
-    assert!(connection.ping().await.is_err(), "its connections ended");
+    assert!(connection.ping().await.is_err(), "its connections were closed");
     endpoints.start(endpoint).send().await.expect("starts");
     assert_eq!(state(&world, &created).await, EndpointState::Active);
     connect(&uri(&created)).await.expect("connects");
 }
 
 #[tokio::test]
-async fn only_the_addresses_that_are_allowed_come_in() {
+async fn only_allowed_addresses_can_connect() {
     let world = World::start().await;
     let created = world.create("one").await;
     let allow = |ips: &[&str]| {
@@ -126,7 +126,7 @@ async fn only_the_addresses_that_are_allowed_come_in() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_used_up_suspends_the_compute_until_the_quota_changes_or_the_month_does() {
+async fn an_exhausted_quota_suspends_the_compute_until_the_quota_or_the_month_changes() {
     let world = World::start().await;
     let quota = |seconds| ProjectSettings {
         quota: Some(Quota {
@@ -139,7 +139,7 @@ async fn a_quota_that_is_used_up_suspends_the_compute_until_the_quota_changes_or
         .create_as(CreateProject::named("one").settings(quota(60)))
         .await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
-    // It is idle for two minutes, which is not long enough to fall asleep, but long enough to be used up.
+    // Two minutes of idleness are shorter than the suspend timeout, but exhaust the quota.
     world
         .emulator
         .turn_clock(Duration::from_mins(2))
@@ -147,7 +147,7 @@ async fn a_quota_that_is_used_up_suspends_the_compute_until_the_quota_changes_or
         .expect("turns");
     assert!(
         connection.ping().await.is_err(),
-        "its compute was suspended"
+        "the compute was suspended"
     );
     let (code, message) = refused(&uri(&created)).await;
     assert!(
@@ -197,7 +197,7 @@ async fn a_quota_that_is_used_up_suspends_the_compute_until_the_quota_changes_or
 }
 
 #[tokio::test]
-async fn bytes_are_counted_and_their_quota_too() {
+async fn transferred_bytes_are_counted_and_limited_by_the_quota() {
     let world = World::start().await;
     let settings = ProjectSettings {
         quota: Some(Quota {
@@ -216,7 +216,7 @@ async fn bytes_are_counted_and_their_quota_too() {
         .expect("reads");
     assert_eq!(text.len(), 200_000);
     let _ = connection.close().await;
-    until("the count", || async {
+    until("the transfer to be recorded", || async {
         refused(&uri(&created))
             .await
             .1
@@ -233,7 +233,7 @@ async fn bytes_are_counted_and_their_quota_too() {
 }
 
 #[tokio::test]
-async fn a_compute_that_does_not_wake_refuses_with_the_services_words() {
+async fn a_compute_that_does_not_start_fails_with_neons_message() {
     let world = World::start().await;
     let created = world.create("one").await;
     world
@@ -248,15 +248,15 @@ async fn a_compute_that_does_not_wake_refuses_with_the_services_words() {
     connect(&uri(&created)).await.expect("connects");
 }
 
-/// Somebody waits for a lock on a row of the emulator's state.
+/// Sessions that wait for a row lock in the state database.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 #[tokio::test]
-async fn however_many_look_a_suspension_is_one_operation() {
+async fn concurrent_checks_record_a_suspension_as_one_operation() {
     let world = World::start().await;
     let created = world.create("one").await;
     let _connection = connect(&uri(&created)).await.expect("connects");
-    // What went over the connection is written down, so that the looks below come to the compute at once.
+    // Records the bytes transferred so far, so that the checks below reach the compute immediately.
     world
         .emulator
         .turn_clock(Duration::ZERO)
@@ -282,7 +282,7 @@ async fn however_many_look_a_suspension_is_one_operation() {
             if waiting >= 2 {
                 break;
             }
-            assert!(Instant::now() < limit, "{waiting} look");
+            assert!(Instant::now() < limit, "only {waiting} checks are waiting");
         }
         held.commit().await.expect("commits");
     };

@@ -1,4 +1,5 @@
-//! Connection strings, used as they stand: by default they need no name service, so every client takes them on every machine.
+//! Uses connection strings as they are returned: by default they require no DNS, so every client
+//! can use them on every machine.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use crate::client::client;
 use crate::common::{World, connect, uri};
 use crate::tools::{TOOL_LIMIT, script, tools};
 
-/// Asks every client for the first value of a statement's answer.
+/// Runs a query with every client, and returns the first value of each.
 async fn asked(world: &World, folder: &Path, uri: &str, statement: &'static str) -> Vec<String> {
     let psql = std::env::var_os("PSQL").unwrap_or_else(|| "psql".into());
     let mut by_psql = Command::new(psql);
@@ -34,7 +35,8 @@ async fn asked(world: &World, folder: &Path, uri: &str, statement: &'static str)
     said
 }
 
-/// What a program says, which is told nothing but where the tools are and whom to trust.
+/// The output of a program that is configured only with the location of the tools and the CA
+/// certificate.
 async fn output(world: &World, folder: &Path, mut command: Command) -> String {
     let ca_file = folder.join("ca.pem");
     std::fs::write(&ca_file, world.emulator.ca_pem()).expect("writes");
@@ -46,12 +48,12 @@ async fn output(world: &World, folder: &Path, mut command: Command) -> String {
         .env("API_KEY", world.emulator.api_key())
         .env("NEON_TOOLS", tools())
         .env("PYTHONPATH", tools().join("python"))
-        // node-postgres takes `sslmode=require` for a wish to check the certificate.
+        // node-postgres verifies the certificate even with `sslmode=require`.
         .env("NODE_EXTRA_CA_CERTS", &ca_file)
         .env("HOME", folder)
         .kill_on_drop(true);
     let output = tokio::time::timeout(TOOL_LIMIT, command.output()).await;
-    let output = output.expect("it ends in time").expect("it can be run");
+    let output = output.expect("it exits in time").expect("it can be run");
     assert!(
         output.status.success(),
         "{:?} ended with {}: {}",
@@ -63,7 +65,7 @@ async fn output(world: &World, folder: &Path, mut command: Command) -> String {
 }
 
 #[tokio::test]
-async fn every_client_takes_them_for_a_project_and_for_a_branch_direct_and_pooled() {
+async fn every_client_connects_to_projects_and_branches_directly_and_pooled() {
     let world = World::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let created = world.create("one").await;
@@ -103,7 +105,7 @@ async fn every_client_takes_them_for_a_project_and_for_a_branch_direct_and_poole
 }
 
 #[tokio::test]
-async fn psycopg_prepares_and_pipelines_through_the_pooler_and_survives_a_refusal() {
+async fn psycopg_prepares_and_pipelines_through_the_pooler_and_survives_a_rejection() {
     let world = World::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let created = world.create("one").await;

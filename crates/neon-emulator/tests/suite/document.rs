@@ -1,4 +1,5 @@
-//! The emulator against the API's own document: every call of every test is held against it (see `common`); here is what that covers.
+//! Checks that the tests cover the OpenAPI document. The `common` module checks every call of every
+//! test against it.
 
 use std::collections::BTreeSet;
 
@@ -18,10 +19,10 @@ use crate::client::client;
 use crate::common::{World, document};
 
 const HOW_TO_GET_IT: &str =
-    "the API's document is missing: run `make test`, or `eval \"$(target/debug/xtask env)\"` first";
+    "the OpenAPI document is missing: run `make test`, or `eval \"$(target/debug/xtask env)\"` first";
 
 #[test]
-fn every_operation_that_the_emulator_has_is_described_as_it_is() {
+fn every_implemented_operation_is_in_the_openapi_document() {
     let described = document().expect(HOW_TO_GET_IT).operations();
     for (method, path, name) in OPERATIONS {
         assert!(
@@ -34,25 +35,25 @@ fn every_operation_that_the_emulator_has_is_described_as_it_is() {
 }
 
 #[test]
-fn the_readme_counts_the_operations_that_are_there() {
+fn the_readme_lists_the_implemented_operations() {
     let described = document().expect(HOW_TO_GET_IT).operations().len();
     let there = OPERATIONS.len();
     let sentence = format!(
-        "Of the {described} operations of the document, {there} are there; the other {} answer 501.",
+        "The emulator implements {there} of the {described} operations; the other {} return 501.",
         described - there
     );
     let readme = include_str!("../../README.md");
     assert!(
         readme.contains(&sentence),
-        "the README should say: {sentence}"
+        "the README must contain: {sentence}"
     );
     for (_, _, name) in OPERATIONS {
-        assert!(readme.contains(name), "the README does not name {name}");
+        assert!(readme.contains(name), "the README must contain {name}");
     }
 }
 
 #[tokio::test]
-async fn every_other_operation_answers_501_and_says_what_is_missing() {
+async fn every_other_operation_returns_501_with_its_name() {
     let world = World::start().await;
     for operation in document().expect(HOW_TO_GET_IT).operations() {
         if OPERATIONS
@@ -73,7 +74,7 @@ async fn every_other_operation_answers_501_and_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn every_call_that_the_emulator_has_succeeds_as_the_document_describes_it() {
+async fn every_implemented_operation_succeeds_and_matches_the_openapi_document() {
     let world = World::start().await;
     let neon = client(&world);
     let organization = account(&neon).await;
@@ -94,7 +95,7 @@ async fn every_call_that_the_emulator_has_succeeds_as_the_document_describes_it(
     neon.projects().delete(&id).send().await.expect("deletes");
     neon.projects().recover(&id).send().await.expect("recovers");
 
-    // What the client has no call for.
+    // Operations that the client does not support.
     for path in [
         "/projects/shared".to_owned(),
         "/auth".to_owned(),
@@ -124,7 +125,7 @@ async fn every_call_that_the_emulator_has_succeeds_as_the_document_describes_it(
         .iter()
         .map(|(_, _, name)| (*name).to_owned())
         .collect();
-    assert_eq!(called, there, "each was called");
+    assert_eq!(called, there, "every operation was called");
 }
 
 async fn account(neon: &Neon) -> neon_client::ids::OrgId {

@@ -1,4 +1,4 @@
-//! Faults against a real client: what is answered, what is done, and when.
+//! Tests faults with a real HTTP client: the response, the work that is done, and the timing.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ async fn create(world: &World) -> reqwest::Result<reqwest::Response> {
 }
 
 #[tokio::test]
-async fn statuses_are_answered_without_doing_the_work() {
+async fn status_faults_respond_without_processing_the_call() {
     let world = World::start().await;
     for (spec, status, retry_after) in [
         ("createProject:429:retry-after=3:times=1", 429, Some("3")),
@@ -70,7 +70,7 @@ async fn statuses_are_answered_without_doing_the_work() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_lost_after_the_work_was_done() {
+async fn a_response_can_be_lost_after_the_call_was_processed() {
     let world = World::start().await;
     world
         .emulator
@@ -79,13 +79,13 @@ async fn an_answer_can_be_lost_after_the_work_was_done() {
     let error = create(&world).await.expect_err("no answer");
     assert!(
         !error.is_timeout() && !error.is_connect(),
-        "cut after it was sent: {error:?}"
+        "dropped after the request was sent: {error:?}"
     );
     assert_eq!(world.project_names().await, ["one"]);
 }
 
 #[tokio::test]
-async fn work_can_be_done_after_the_answer_was_lost() {
+async fn a_call_can_be_processed_after_the_connection_was_dropped() {
     let world = World::start().await;
     world
         .emulator
@@ -93,7 +93,7 @@ async fn work_can_be_done_after_the_answer_was_lost() {
         .add(fault("createProject:work-late:ms=400:times=1"));
     let before = Instant::now();
     create(&world).await.expect_err("no answer");
-    assert!(before.elapsed() < Duration::from_millis(400), "cut at once");
+    assert!(before.elapsed() < Duration::from_millis(400), "dropped immediately");
     assert!(world.project_names().await.is_empty());
     until("the late work", || async {
         world.project_names().await == ["one"]
@@ -103,7 +103,7 @@ async fn work_can_be_done_after_the_answer_was_lost() {
 }
 
 #[tokio::test]
-async fn a_call_can_be_slow() {
+async fn a_call_can_be_delayed() {
     let world = World::start().await;
     world
         .emulator
@@ -115,7 +115,7 @@ async fn a_call_can_be_slow() {
 }
 
 #[tokio::test]
-async fn operations_can_fail_for_a_while_or_for_good() {
+async fn operations_can_fail_temporarily_or_permanently() {
     let world = World::start().await;
     world.emulator.faults().add(fault(
         "createProject:operation-fails:ms=60000:error=no room:times=1",
@@ -142,7 +142,7 @@ async fn operations_can_fail_for_a_while_or_for_good() {
     assert_eq!(
         world.call(Method::DELETE, &path, None).await.0,
         StatusCode::LOCKED,
-        "it will be tried again"
+        "the operation will be retried"
     );
 
     world
@@ -168,11 +168,11 @@ async fn operations_can_fail_for_a_while_or_for_good() {
             None,
         )
         .await;
-    assert_eq!(status, StatusCode::OK, "nothing runs any more");
+    assert_eq!(status, StatusCode::OK, "no operation is running");
 }
 
 #[tokio::test]
-async fn a_reset_whose_operation_ends_in_an_error_leaves_the_password_as_it_was() {
+async fn a_password_reset_whose_operation_fails_keeps_the_old_password() {
     let world = World::start().await;
     let created = world.create("one").await;
     world
@@ -189,11 +189,11 @@ async fn a_reset_whose_operation_ends_in_an_error_leaves_the_password_as_it_was(
     );
     crate::common::connect(&crate::common::uri(&created))
         .await
-        .expect("the password is the one before");
+        .expect("the old password is still valid");
 }
 
 #[tokio::test]
-async fn a_list_can_name_projects_as_unavailable() {
+async fn a_list_can_contain_unavailable_projects() {
     let world = World::start().await;
     let (one, two) = (world.create("one").await, world.create("two").await);
     world.emulator.faults().add(fault(&format!(
@@ -220,7 +220,7 @@ async fn a_list_can_name_projects_as_unavailable() {
 }
 
 #[tokio::test]
-async fn faults_are_armed_listed_and_taken_away_over_http() {
+async fn faults_can_be_armed_listed_and_removed_over_http() {
     let world = World::start().await;
     let url = format!("{}/faults", world.emulator.own_url());
     let ask = |method: Method, url: String, body: Option<Value>| {
@@ -237,7 +237,7 @@ async fn faults_are_armed_listed_and_taken_away_over_http() {
     assert_eq!(
         response.status(),
         StatusCode::UNAUTHORIZED,
-        "the key is needed here too"
+        "the API key is required"
     );
 
     let line = json!({"spec": "getProject:503"});
@@ -272,7 +272,7 @@ async fn faults_are_armed_listed_and_taken_away_over_http() {
         Some(2),
         "{listed}"
     );
-    assert_eq!(listed["faults"][1]["happened"], 1, "{listed}");
+    assert_eq!(listed["faults"][1]["triggered"], 1, "{listed}");
     let one = format!("{url}/{}", added["id"]);
     assert_eq!(
         ask(Method::DELETE, one.clone(), None).await.status(),

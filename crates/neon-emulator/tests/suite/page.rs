@@ -1,4 +1,4 @@
-//! The page at `/`: what people see, and who may see it.
+//! The dashboard at `/`: its contents and its access control.
 
 use std::net::Ipv4Addr;
 
@@ -25,17 +25,17 @@ async fn page(world: &World) -> String {
 }
 
 #[tokio::test]
-async fn an_empty_emulator_says_how_to_make_the_first_project() {
+async fn an_empty_emulator_shows_how_to_create_the_first_project() {
     let world = World::start().await;
     let page = page(&world).await;
     for words in [
-        "No project yet.",
+        "No projects yet.",
         &format!("{}/projects", world.emulator.api_url()),
         "$NEON_API_KEY",
-        "Nothing has been called yet.",
-        "None is armed.",
+        "No requests yet.",
+        "No faults are armed.",
     ] {
-        assert!(page.contains(words), "{words} is not on the page: {page}");
+        assert!(page.contains(words), "the page does not contain {words:?}: {page}");
     }
     assert!(!page.contains(world.emulator.api_key()));
 }
@@ -61,7 +61,7 @@ async fn projects_computes_operations_requests_and_faults_are_shown() {
         "fault 503",
         "getProject:503:times=1",
     ] {
-        assert!(page.contains(words), "{words} is not on the page: {page}");
+        assert!(page.contains(words), "the page does not contain {words:?}: {page}");
     }
     let parts = get(&world, "/_page/parts")
         .await
@@ -72,7 +72,7 @@ async fn projects_computes_operations_requests_and_faults_are_shown() {
 }
 
 #[tokio::test]
-async fn a_request_whose_connection_was_cut_is_shown_as_such() {
+async fn a_request_whose_connection_was_dropped_is_shown_as_such() {
     let world = World::start().await;
     let fault: Fault = "listProjects:answer-lost".parse().expect("a fault");
     world.emulator.faults().add(fault);
@@ -83,7 +83,7 @@ async fn a_request_whose_connection_was_cut_is_shown_as_such() {
             .is_err()
     );
     let page = page(&world).await;
-    assert!(page.contains(">cut</span>") && page.contains("fault answer-lost"));
+    assert!(page.contains(">dropped</span>") && page.contains("fault answer-lost"));
 }
 
 fn figure(page: &str, name: &str) -> String {
@@ -93,7 +93,7 @@ fn figure(page: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn figures_count_what_there_is_and_not_what_is_shown() {
+async fn totals_include_what_is_not_shown() {
     const PROJECTS: usize = 52;
     let latency = Latency {
         create_timeline_ms: 3_600_000,
@@ -111,16 +111,16 @@ async fn figures_count_what_there_is_and_not_what_is_shown() {
     let page = page(&world).await;
     assert_eq!(figure(&page, "Projects"), "63");
     assert_eq!(figure(&page, "Connections"), "1");
-    assert_eq!(figure(&page, "Operations running"), "22");
+    assert_eq!(figure(&page, "Running operations"), "22");
     assert!(
-        !figure(&page, "Computes awake, of those shown").is_empty(),
+        !figure(&page, "Active computes (shown)").is_empty(),
         "{page}"
     );
     drop(oldest);
 }
 
 #[tokio::test]
-async fn an_emulator_that_listens_everywhere_gives_an_address_that_leads_to_it() {
+async fn an_emulator_that_listens_on_all_addresses_reports_a_connectable_one() {
     let everywhere = (Ipv4Addr::UNSPECIFIED, 0).into();
     let world = World::start_with(|emulator| emulator.api_listen(everywhere)).await;
     assert!(
@@ -137,7 +137,7 @@ async fn an_emulator_that_listens_everywhere_gives_an_address_that_leads_to_it()
 }
 
 #[tokio::test]
-async fn what_others_named_is_text_and_never_markup() {
+async fn names_are_escaped() {
     let world = World::start().await;
     let name = "<script>alert('one')</script>\"'&";
     world.create(name).await;
@@ -147,7 +147,7 @@ async fn what_others_named_is_text_and_never_markup() {
 }
 
 #[tokio::test]
-async fn no_secret_stands_on_the_page() {
+async fn the_page_contains_no_secrets() {
     let world = World::start().await;
     let created = world.create("one").await;
     connect(&uri(&created)).await.expect("connects");
@@ -157,7 +157,7 @@ async fn no_secret_stands_on_the_page() {
     );
     world.get(&path).await;
     let secret = password(&created);
-    // Also not where a client put one by mistake.
+    // The same applies to secrets that a client sent by mistake.
     world
         .call(
             Method::GET,
@@ -179,7 +179,7 @@ async fn no_secret_stands_on_the_page() {
 }
 
 #[tokio::test]
-async fn under_a_name_that_anybody_could_give_it_the_page_needs_a_key() {
+async fn requests_for_a_foreign_host_name_require_a_key() {
     let world = World::start().await;
     world.create("hidden").await;
     let ask = |path: &str, key: Option<&str>| {
@@ -203,7 +203,7 @@ async fn under_a_name_that_anybody_could_give_it_the_page_needs_a_key() {
 }
 
 #[tokio::test]
-async fn a_browser_may_load_nothing_but_the_pages_own_files() {
+async fn the_content_security_policy_allows_only_the_pages_own_files() {
     let world = World::start().await;
     let response = get(&world, "/").await;
     let policy = response.headers()[CONTENT_SECURITY_POLICY]

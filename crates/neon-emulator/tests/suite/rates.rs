@@ -1,4 +1,4 @@
-//! The account's rate limit, and a storm that uses it up: every route is refused, and the typed client gets through.
+//! Rate limits: every operation is limited, and `neon-client` copes with it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use neon_emulator::{Limits, RateLimits};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-/// How long the impatient client tries, less than it is told to wait.
+/// The deadline of a client that gives up before the `Retry-After` time.
 const IMPATIENT: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -29,7 +29,7 @@ fn arm(world: &World, spec: &str) {
 }
 
 #[tokio::test]
-async fn in_a_storm_every_route_is_refused_with_the_time_to_wait() {
+async fn an_exhausted_account_limit_rejects_every_operation_with_retry_after() {
     let world = World::start().await;
     let created = world.create("one").await;
     let project = format!("/projects/{}", created.project.id);
@@ -59,7 +59,7 @@ async fn in_a_storm_every_route_is_refused_with_the_time_to_wait() {
         let wait: u32 = wait.parse().expect("seconds");
         assert!((3_000..=3_600).contains(&wait), "{wait}");
     }
-    assert_eq!(world.project_names().await, ["one"], "nothing was done");
+    assert_eq!(world.project_names().await, ["one"], "no call was processed");
     let neon = client(&world, IMPATIENT);
     let error = neon.users().me().send().await.expect_err("refused");
     assert!(
@@ -71,18 +71,18 @@ async fn in_a_storm_every_route_is_refused_with_the_time_to_wait() {
 }
 
 #[tokio::test]
-async fn the_client_waits_out_a_storm_that_ends() {
+async fn the_client_retries_until_the_limit_ends() {
     let world = World::start().await;
     arm(&world, "account:429:times=2:retry-after=0");
     let neon = client(&world, HOUR);
     let created = neon.projects().create(CreateProject::named("one")).send();
-    created.await.expect("created once there is room");
+    created.await.expect("created after retries");
     assert_eq!(world.project_names().await, ["one"]);
     assert_eq!(world.emulator.calls()["createProject"], 3);
 }
 
 #[tokio::test]
-async fn a_storm_can_leave_some_calls_a_minute() {
+async fn an_account_limit_can_allow_some_calls_per_minute() {
     let world = World::start().await;
     arm(&world, "account:429:per-minute=2");
     let list = || async { world.call(Method::GET, "/projects", None).await.0 };
@@ -101,7 +101,7 @@ async fn a_storm_can_leave_some_calls_a_minute() {
 }
 
 #[tokio::test]
-async fn the_rate_limits_of_the_service_can_be_set() {
+async fn neons_rate_limits_can_be_configured() {
     let world = World::start_with(|emulator| {
         emulator.limits(Limits {
             rate: RateLimits {
@@ -136,7 +136,7 @@ async fn the_rate_limits_of_the_service_can_be_set() {
 }
 
 #[tokio::test]
-async fn a_fault_that_an_account_cannot_have_is_refused() {
+async fn faults_that_are_invalid_for_the_account_route_are_rejected() {
     let world = World::start().await;
     for (body, status, words) in [
         (
@@ -147,27 +147,27 @@ async fn a_fault_that_an_account_cannot_have_is_refused() {
         (
             json!({"spec": "account:503"}),
             StatusCode::BAD_REQUEST,
-            "all that can happen to the account is 429",
+            "the only effect for the route account is 429",
         ),
         (
             json!({"route": "account", "effect": {"kind": "html524"}}),
             StatusCode::BAD_REQUEST,
-            "all that can happen to the account is 429",
+            "the only effect for the route account is 429",
         ),
         (
             json!({"route": "account", "effect": {"kind": "account-limited"}, "project": "still-lake-00000001"}),
             StatusCode::BAD_REQUEST,
-            "the account is limited for all projects",
+            "the route account applies to all projects",
         ),
         (
             json!({"route": "*", "effect": {"kind": "account-limited"}}),
             StatusCode::BAD_REQUEST,
-            "only the account can be limited",
+            "an account limit requires the route account",
         ),
         (
             json!({"route": "*", "effect": {"kind": "refuse-connections"}}),
             StatusCode::BAD_REQUEST,
-            "happens to connections: the route is data-plane",
+            "applies to connections and requires the route data-plane",
         ),
     ] {
         let url = format!("{}/faults", world.emulator.own_url());

@@ -1,4 +1,5 @@
-//! Neon's own tools, unmodified: given another base URL, they do with the emulator what they do with the service.
+//! Runs Neon's own tools unmodified: with another base URL, they work with the emulator as with the
+//! service.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -9,11 +10,11 @@ use tokio::process::Command;
 
 use crate::common::World;
 
-/// How long one tool may take for all it does.
+/// Maximum duration of one tool run.
 pub(crate) const TOOL_LIMIT: Duration = Duration::from_mins(2);
 const ORGANIZATION: &str = "org-emulator-00000001";
 
-/// The folder that the tools are installed in.
+/// The folder where the tools are installed.
 pub(crate) fn tools() -> PathBuf {
     std::env::var_os("NEON_TOOLS").map(PathBuf::from).expect(
         "Neon's tools are missing: run `make test`, or `eval \"$(target/debug/xtask env)\"` first",
@@ -30,7 +31,7 @@ async fn world() -> World {
     World::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await
 }
 
-/// Runs a command to its end, with what it needs to find the emulator.
+/// Runs a command with the environment that it needs to find the emulator.
 async fn run(world: &World, folder: &Path, mut command: Command) -> Output {
     let ca_file = folder.join("ca.pem");
     std::fs::write(&ca_file, world.emulator.ca_pem()).expect("writes");
@@ -50,7 +51,7 @@ async fn run(world: &World, folder: &Path, mut command: Command) -> Output {
         .env("NEON_TOOLS", tools())
         .kill_on_drop(true);
     let output = tokio::time::timeout(TOOL_LIMIT, command.output()).await;
-    output.expect("it ends in time").expect("it can be run")
+    output.expect("it exits in time").expect("it can be run")
 }
 
 async fn succeeds(world: &World, folder: &Path, command: Command) -> String {
@@ -66,7 +67,6 @@ async fn succeeds(world: &World, folder: &Path, command: Command) -> String {
     said
 }
 
-/// Neon's command line.
 struct Cli {
     world: World,
     folder: tempfile::TempDir,
@@ -88,7 +88,7 @@ impl Cli {
         serde_json::from_str(&said).unwrap_or_else(|error| unreadable(arguments, &said, &error))
     }
 
-    /// Runs a statement with psql, with the connection string as it stands.
+    /// Runs a statement with psql and the unmodified connection string.
     async fn psql(&self, uri: &str, statement: &str) -> String {
         let program = std::env::var_os("PSQL").unwrap_or_else(|| "psql".into());
         let mut command = Command::new(program);
@@ -101,7 +101,7 @@ impl Cli {
 
 #[expect(clippy::panic, reason = "the test ends here")]
 fn unreadable(arguments: &[&str], said: &str, error: &serde_json::Error) -> Value {
-    panic!("{arguments:?} said what is no JSON ({error}):\n{said}")
+    panic!("{arguments:?} did not print JSON ({error}):\n{said}")
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Changes of a branch that leave what it holds alone.
+//! Changes of a branch's properties.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A new branch: a copy of its parent, with computes of its own where they are asked for.
+//! Creates a branch: a copy of its parent, with computes if the request contains any.
 
 use std::sync::Arc;
 
@@ -35,12 +35,12 @@ pub(in crate::api) async fn create(
         INIT_SCHEMA_ONLY => What::SchemaOnly,
         other => {
             return Err(ApiError::bad_request(format!(
-                "there is no init_source {other:?}"
+                "unknown init_source {other:?}"
             )));
         }
     };
     let ids = names::new_branch_id().map_err(|error| {
-        tracing::error!(%error, "A new id was not one");
+        tracing::error!(%error, "generated an invalid ID");
         ApiError::internal()
     })?;
     let name = wanted.name.clone().unwrap_or_else(|| ids.to_string());
@@ -100,7 +100,7 @@ pub(in crate::api) async fn create(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// The branch that a new one is made from.
+/// The parent of a new branch: the requested one or the default branch.
 async fn parent(
     api: &Api,
     project: &ProjectId,
@@ -117,7 +117,7 @@ async fn parent(
         .branch_id()?)
 }
 
-/// The computes that are made with a branch.
+/// Creates the computes of a new branch.
 async fn computes(
     api: &Api,
     tx: &mut Tx,
@@ -151,7 +151,7 @@ async fn computes(
     Ok(rows)
 }
 
-/// Everything about a new branch but its operations.
+/// The response to a branch creation, without the operations.
 async fn answer(
     api: &Api,
     project: &ProjectRow,

@@ -1,4 +1,4 @@
-//! The end of a branch, and the way back for a while.
+//! Deletes, expires and recovers branches.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(in crate::api) async fn delete(
     Injected(verdict): Injected,
     Query(wanted): Query<Deleting>,
 ) -> Result<Response, ApiError> {
-    // What the branch used is told before it is forgotten.
+    // The response contains the branch's usage, which must be read before a hard delete removes it.
     let (used, size) = used_up(&api, &project, &branch).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
@@ -103,7 +103,7 @@ pub(in crate::api) async fn recover(
     ))
 }
 
-/// Whether a branch may go.
+/// Checks that a branch may be deleted.
 fn removable(rows: &[BranchRow], row: &BranchRow) -> Result<(), ApiError> {
     let refusal = if row.is_default {
         "the default branch cannot be deleted"
@@ -117,7 +117,7 @@ fn removable(rows: &[BranchRow], row: &BranchRow) -> Result<(), ApiError> {
     Err(ApiError::invalid(refusal))
 }
 
-/// Removes branches whose time is over, as the platform does.
+/// Deletes branches whose `expires_at` has passed.
 pub(crate) async fn expire(api: &Api, now: Micros) -> Result<(), ApiError> {
     while let Some((project, branch)) = api.store.expired_branch(now).await? {
         let project: ProjectId = project.parse().map_err(StoreError::corrupt)?;
@@ -127,7 +127,7 @@ pub(crate) async fn expire(api: &Api, now: Micros) -> Result<(), ApiError> {
         let rows = Store::lock_branches(&mut tx, &project).await?;
         let mut row = alive(&rows, &branch)?.clone();
         if removable(&rows, &row).is_err() {
-            // It became the default one, or has children: then it stays.
+            // The branch became the default branch or got children in the meantime, so it is kept.
             row.expires_at_us = None;
         } else {
             let plan = change::branch_end(api, &mut tx, &project, &branch, now).await?;

@@ -1,4 +1,4 @@
-//! The list of a project's branches.
+//! Lists and counts a project's branches.
 
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ use crate::api::error::ApiError;
 use crate::api::extract::{Path, Query, flag};
 use crate::store::{BranchRow, Deleted};
 
-/// Branches on a page at most.
 const LIMIT_MAX: usize = 10_000;
 
 #[derive(Debug, Deserialize)]
@@ -48,7 +47,7 @@ enum SortOrder {
     Desc,
 }
 
-/// A branch's place in the order that was asked for. Ids break ties.
+/// The sort key of a branch. IDs break ties.
 fn place(row: &BranchRow, by: SortBy) -> (String, String) {
     let key = match by {
         SortBy::Name => row.name.clone(),
@@ -91,11 +90,12 @@ pub(in crate::api) async fn list(
     if wanted.sort_order == SortOrder::Desc {
         rows.reverse();
     }
-    // The cursor is the last branch of the page before: one that was removed since ends the list too early, as lists may.
+    // The cursor is the ID of the last branch on the previous page. If that branch was hard-deleted
+    // in the meantime, the cursor is no longer valid.
     if let Some(cursor) = wanted.cursor.as_deref().filter(|cursor| !cursor.is_empty()) {
         let after = rows.iter().position(|row| row.id == cursor);
         let after = after.ok_or_else(|| {
-            ApiError::bad_request("the cursor is not one that this list gave out")
+            ApiError::bad_request("invalid cursor")
         })?;
         rows.drain(..=after);
     }

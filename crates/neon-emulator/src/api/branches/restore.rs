@@ -1,4 +1,4 @@
-//! Restores: a branch gets what another, or itself, held.
+//! Restores a branch to the state of another branch, or to its own earlier state.
 
 use std::sync::Arc;
 
@@ -31,18 +31,18 @@ pub(in crate::api) async fn restore(
         .filter(|name| !name.is_empty());
     if own_past && (request.source_timestamp.is_none() && request.source_lsn.is_none()) {
         return Err(ApiError::bad_request(
-            "source_timestamp or source_lsn is needed where a branch is its own source",
+            "source_timestamp or source_lsn is required when a branch is restored from itself",
         ));
     }
     if own_past && kept_name.is_none() {
         return Err(ApiError::bad_request(
-            "preserve_under_name is needed where a branch is its own source",
+            "preserve_under_name is required when a branch is restored from itself",
         ));
     }
     api.store.project(&project).await?;
     api.store.branch(&project, &source).await?;
     api.store.branch(&project, &branch).await?;
-    // Always in the same order, or two restores could wait for each other.
+    // The locks are always taken in the same order, so that two restores cannot deadlock.
     let first = api
         .sessions
         .close(source.as_str().min(branch.as_str()))
@@ -76,7 +76,7 @@ pub(in crate::api) async fn restore(
     )?;
     if has_children(&rows, &branch) && kept_name.is_none() {
         return Err(ApiError::bad_request(
-            "preserve_under_name is needed where a branch has children: they stay with what is kept",
+            "preserve_under_name is required when a branch has children: they become children of the preserved branch",
         ));
     }
     api.sessions.cut_branch(project.as_str(), branch.as_str());
@@ -108,7 +108,7 @@ pub(in crate::api) async fn restore(
     row.last_reset_us = Some(now);
     row.updated_at_us = now;
     Store::save_branch(&mut tx, &row).await?;
-    // Its computes begin anew with what it holds now.
+    // The branch's computes restart with the restored contents.
     let plan = change::with_computes(&api, OperationAction::CreateTimeline, &branch, &endpoints)?;
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
@@ -121,7 +121,7 @@ pub(in crate::api) async fn restore(
     }))
 }
 
-/// Puts what a branch held into a new one, which takes its children too.
+/// Moves a branch's contents and children to a new branch.
 async fn keep(
     api: &Api,
     tx: &mut Tx,

@@ -1,4 +1,4 @@
-//! Changes of a compute's settings.
+//! Changes the settings of a compute.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(in crate::api) async fn update(
         api.latency.apply_config_ms,
     )];
     if compute.is_idle() || disables {
-        // A compute that slept is woken for the change and goes back to sleep.
+        // An idle compute is started to apply the change, and suspended again.
         plan.push(step(
             OperationAction::SuspendCompute,
             api.latency.suspend_compute_ms,
@@ -99,7 +99,7 @@ fn apply(row: &mut EndpointRow, update: UpdateEndpoint) {
     }
 }
 
-/// Gives a compute to another branch of its project.
+/// Moves a compute to another branch of its project.
 async fn moved(
     api: &Api,
     tx: &mut Tx,

@@ -1,4 +1,4 @@
-//! A new compute.
+//! Creates computes.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(in crate::api) async fn create(
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-/// A new compute, started at a moment.
+/// A new compute that becomes ready at `ready_at`.
 pub(in crate::api) fn new_row(
     project: &ProjectRow,
     wanted: &CreateEndpoint,
@@ -75,11 +75,11 @@ pub(in crate::api) fn new_row(
         .is_some_and(|region| region.as_str() != project.region_id)
     {
         return Err(ApiError::invalid(
-            "a compute runs in the region of its project",
+            "the region of a compute must be the region of its project",
         ));
     }
     let id = names::new_endpoint_id().map_err(|error| {
-        tracing::error!(%error, "A new id was not one");
+        tracing::error!(%error, "generated an invalid ID");
         ApiError::internal()
     })?;
     let defaults = &project.default_endpoint_settings.0;

@@ -1,4 +1,4 @@
-//! Computes that are started, suspended and started again by a call.
+//! Starts, suspends and restarts computes.
 
 use std::sync::Arc;
 
@@ -39,7 +39,6 @@ pub(in crate::api) async fn restart(
     order(&api, ids, &verdict, Order::Restart).await
 }
 
-/// What a call asks of a compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Start,

@@ -16,7 +16,7 @@ fn defaults(min: u16, max: u16, suspend: i64) -> DefaultEndpointSettings {
 }
 
 #[test]
-fn an_empty_request_is_filled_with_the_defaults_of_the_service() {
+fn an_empty_request_gets_neons_defaults() {
     let shape = shape(&CreateProject::default()).unwrap();
     assert_eq!(shape.region_id.as_str(), "aws-us-east-2");
     assert_eq!(
@@ -31,7 +31,7 @@ fn an_empty_request_is_filled_with_the_defaults_of_the_service() {
 }
 
 #[test]
-fn the_owner_is_named_after_the_database_where_only_that_is_named() {
+fn the_owner_name_is_derived_from_the_database_name() {
     let request = CreateProject {
         branch: Some(neon_client::model::FirstBranch {
             database_name: Some("shop".parse().unwrap()),
@@ -43,7 +43,7 @@ fn the_owner_is_named_after_the_database_where_only_that_is_named() {
 }
 
 #[test]
-fn values_out_of_bounds_are_refused() {
+fn values_out_of_range_are_rejected() {
     assert_eq!(refusal(|r| r.name = Some(String::new())), Some(400));
     assert_eq!(refusal(|r| r.name = Some("x".repeat(257))), Some(400));
     assert_eq!(refusal(|r| r.pg_version = Some(13)), Some(400));
@@ -82,7 +82,7 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
-fn allow_lists_hold_addresses_networks_and_ranges() {
+fn allow_lists_accept_addresses_cidr_blocks_and_ranges() {
     let allowed = |text: &str| {
         refusal(|request| {
             let allowed_ips = Some(neon_client::model::AllowedIps {

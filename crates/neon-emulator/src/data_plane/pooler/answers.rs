@@ -1,4 +1,5 @@
-//! What PostgreSQL answers through the pooler: refusals are put into words, all else passes as it comes.
+//! The direction from PostgreSQL to a pooled client: translates the errors of rejected statements
+//! and relays everything else unchanged.
 
 use bytes::{Buf, BytesMut};
 
@@ -7,13 +8,16 @@ use super::requests::header;
 
 const ERROR: u8 = b'E';
 const PARAMETER_STATUS: u8 = b'S';
-/// The longest error or status that is read, in bytes; longer ones pass unread, and are no refusals.
+/// Maximum size of an error or status message that is inspected, in bytes. Longer messages are
+/// relayed without inspection; rejections are never that long.
 const READ_BYTES_MAX: usize = 16 * 1024;
-/// What PostgreSQL says when a backslash becomes an escape in every text, and when it is none any more.
+/// The reports of PostgreSQL when `standard_conforming_strings` is turned off, and when it is
+/// turned on again.
 const BACKSLASHES: &[u8] = b"standard_conforming_strings\0off\0";
 const NO_BACKSLASHES: &[u8] = b"standard_conforming_strings\0on\0";
 
-/// Whether backslashes are escapes in every text from here on, if this message of PostgreSQL says so or the contrary.
+/// Whether backslashes are escape characters in all strings from here on, if this message reports a
+/// change of the setting.
 pub(in crate::data_plane) fn backslashes(kind: u8, body: &[u8]) -> Option<bool> {
     match body {
         _ if kind != PARAMETER_STATUS => None,
@@ -23,11 +27,11 @@ pub(in crate::data_plane) fn backslashes(kind: u8, body: &[u8]) -> Option<bool> 
     }
 }
 
-/// Looks at what one client is answered.
+/// Inspects the messages to one client.
 #[derive(Debug)]
 pub(super) struct Answers {
     mark: Mark,
-    /// Bytes of a message under way that are still to pass.
+    /// Remaining bytes of a message that is relayed without inspection.
     passing_bytes: usize,
     backslashes: Option<bool>,
 }
@@ -41,12 +45,13 @@ impl Answers {
         }
     }
 
-    /// Whether backslashes are escapes in every text, if that was said since this was last asked.
+    /// The last change of `standard_conforming_strings` since the previous call.
     pub(super) fn take_backslashes(&mut self) -> Option<bool> {
         self.backslashes.take()
     }
 
-    /// Moves what is there from PostgreSQL to the client, except for the beginning of a message that must be whole.
+    /// Moves the available bytes from PostgreSQL to the client, except for an incomplete message
+    /// that must be inspected.
     pub(super) fn take(
         &mut self,
         from_backend: &mut BytesMut,
@@ -91,7 +96,7 @@ mod tests {
     use crate::data_plane::wire::put_message;
 
     #[test]
-    fn only_the_error_of_a_refusal_is_changed_however_the_answer_is_cut() {
+    fn only_the_error_of_a_rejection_is_translated_however_the_response_is_split() {
         let mark = Mark::random();
         let failing = mark.failing(&first_broken(b"LISTEN jobs", false).unwrap());
         let quoted = failing.split('\'').nth(1).unwrap();

@@ -1,7 +1,9 @@
-//! A refusal's way: into a statement that fails in PostgreSQL, and out of its error again.
+//! Rejects a statement by replacing it with one that fails in PostgreSQL, and translates the
+//! resulting error.
 //!
-//! The statement reads a text as a number; the error quotes the text, which holds a mark that nobody else knows and what was
-//! refused. So nothing has to be remembered between the two, however many statements a client sends ahead.
+//! The replacement casts a string to a number. PostgreSQL's error quotes the string, which contains
+//! a secret marker and the reason of the rejection. So no state is needed between the two, however
+//! many statements a client pipelines.
 
 use bytes::Bytes;
 use rand::distr::{Alphanumeric, SampleString};
@@ -9,15 +11,15 @@ use rand::distr::{Alphanumeric, SampleString};
 use super::statements::Breaks;
 use crate::data_plane::wire;
 
-/// Letters of a mark: as many as nobody guesses.
+/// Length of a marker: long enough that a client cannot guess it.
 const MARK_CHARACTERS: usize = 24;
-/// Between the mark and what was refused, and at the end.
+/// Terminates the marker and the reason.
 const END: char = '#';
-/// The feature is not supported.
+/// `feature_not_supported`
 const SQLSTATE: &str = "0A000";
 pub(in crate::data_plane) const HINT: &str = "Connect to the endpoint without \"-pooler\" in its host (or in the option \"endpoint\") for what needs a session.";
 
-/// What marks the refusals of one connection.
+/// The marker of the rejections of one connection.
 #[derive(Debug, Clone)]
 pub(super) struct Mark(String);
 
@@ -26,7 +28,7 @@ impl Mark {
         Self(Alphanumeric.sample_string(&mut rand::rng(), MARK_CHARACTERS))
     }
 
-    /// A statement that fails in its analysis, with the refusal in its error.
+    /// A statement whose analysis fails with an error that contains the rejection.
     pub(super) fn failing(&self, refused: &Breaks) -> String {
         format!(
             "SELECT '{}{END}{}{END}'::pg_catalog.int4",
@@ -35,7 +37,7 @@ impl Mark {
         )
     }
 
-    /// The error for the client, if this is the body of the error that such a statement gave.
+    /// The error for the client, if `error` is the body of an error that such a statement caused.
     pub(super) fn translated(&self, error: &[u8]) -> Option<Bytes> {
         let message = field(error, b'M')?;
         let (_, rest) = message.split_once(self.0.as_str())?;
@@ -55,7 +57,7 @@ impl Mark {
     }
 }
 
-/// A field of an error.
+/// A field of an ErrorResponse.
 fn field(error: &[u8], wanted: u8) -> Option<&str> {
     let value = error
         .split(|byte| *byte == 0)
@@ -69,7 +71,7 @@ mod tests {
     use crate::data_plane::pooler::statements::first_broken;
 
     #[test]
-    fn a_refusal_comes_back_out_of_the_error_that_it_caused() {
+    fn a_rejection_is_recovered_from_the_error_that_it_caused() {
         let (mark, other) = (Mark::random(), Mark::random());
         let refused = first_broken(b"SET app.tenant = 'x'", false).unwrap();
         let failing = mark.failing(&refused);

@@ -1,4 +1,4 @@
-//! Bytes between a client and PostgreSQL, with the pooler's look at them.
+//! Relays a pooled connection and inspects its messages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,12 +11,12 @@ use super::requests::Requests;
 use crate::data_plane::relay::{BUFFER_BYTES, Stream, Watched};
 use crate::data_plane::sign_in::Begun;
 
-/// The largest buffer that a connection keeps when it is empty, in bytes.
+/// Maximum capacity of an empty buffer that a connection keeps, in bytes.
 const BUFFER_BYTES_KEPT_MAX: usize = 4 * BUFFER_BYTES;
 
-/// How a connection ends before both sides do.
+/// Why the relay ends before both sides have closed the connection.
 enum End {
-    /// The client has sent as many messages as it may.
+    /// The client has sent the number of messages that a fault allows.
     Cut,
     Broken(io::Error),
 }
@@ -27,7 +27,8 @@ impl From<io::Error> for End {
     }
 }
 
-/// Passes on until one side ends, or until the client has sent so many messages and begins the next one.
+/// Relays until one side closes the connection, or until the client starts a message beyond
+/// `cut_after`.
 pub(in crate::data_plane) async fn relay(
     client: &mut impl Stream,
     backend: &mut impl Stream,
@@ -89,8 +90,8 @@ pub(in crate::data_plane) async fn relay(
     }
 }
 
-/// Moves what is left of a buffer to one of the usual size, if it held a long message before. What is split off a buffer leaves its
-/// memory with it, so its capacity does not tell.
+/// Replaces a buffer that held a long message by one of the usual size. The capacity cannot be used
+/// to decide this, because `split_to` removes the memory with the message.
 fn let_go(buffer: &mut BytesMut, held_bytes: usize) {
     if held_bytes > BUFFER_BYTES_KEPT_MAX && buffer.len() <= BUFFER_BYTES_KEPT_MAX {
         let mut usual = BytesMut::with_capacity(BUFFER_BYTES);
@@ -99,7 +100,7 @@ fn let_go(buffer: &mut BytesMut, held_bytes: usize) {
     }
 }
 
-/// Empties a buffer, and lets go of it if a long message made it large.
+/// Clears a buffer, and replaces it if a long message has made it large.
 fn empty(buffer: &mut BytesMut) {
     buffer.clear();
     if buffer.capacity() > BUFFER_BYTES_KEPT_MAX {
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_of_a_long_message_is_given_back_when_it_has_passed() {
+    fn the_memory_of_a_long_message_is_released_after_it_was_relayed() {
         let long = vec![b'x'; 64 * BUFFER_BYTES];
         for left in [&b""[..], b"begun"] {
             let mut read = BytesMut::from(&[&long[..], left].concat()[..]);

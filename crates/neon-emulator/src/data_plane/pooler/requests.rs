@@ -1,4 +1,5 @@
-//! What a client sends through the pooler: statements are looked at before they go on, all else passes as it comes.
+//! The direction from a pooled client to PostgreSQL: replaces rejected statements and relays
+//! everything else unchanged.
 
 use bytes::{Buf, BytesMut};
 
@@ -7,21 +8,22 @@ use super::refusal::Mark;
 use super::statements::first_broken;
 use crate::data_plane::wire::put_message;
 
-/// Messages that bring statements.
+/// Messages that contain statements.
 const QUERY: u8 = b'Q';
 const PARSE: u8 = b'P';
-/// The kind and the length of a message, in bytes.
+/// Size of a message's type and length fields, in bytes.
 const HEADER_BYTES: usize = 5;
-/// The longest message that brings statements, in bytes; it is held until it is whole.
+/// Maximum size of a message that contains statements, in bytes. Such a message is buffered until
+/// it is complete.
 const STATEMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Looks at what one client sends.
+/// Inspects the messages of one client.
 #[derive(Debug)]
 pub(super) struct Requests {
     mark: Mark,
-    /// Bytes of a message under way that are still to pass.
+    /// Remaining bytes of a message that is relayed without inspection.
     passing_bytes: usize,
-    /// Messages that get through before the connection is cut; without it, all.
+    /// Messages that are relayed before the connection is closed; `None` is unlimited.
     messages_left: Option<u64>,
 }
 
@@ -34,7 +36,7 @@ impl Requests {
         }
     }
 
-    /// Whether the next message is the end of the connection.
+    /// Whether the next message ends the connection.
     pub(super) fn is_last(&self) -> bool {
         self.messages_left == Some(0) && self.passing_bytes == 0
     }
@@ -43,8 +45,9 @@ impl Requests {
         self.messages_left = self.messages_left.map(|left| left.saturating_sub(1));
     }
 
-    /// Moves what is there from a client to PostgreSQL, except for the beginning of a message that must be whole. `backslashes` tells
-    /// whether they are escapes in every text.
+    /// Moves the available bytes from the client to PostgreSQL, except for an incomplete message
+    /// that must be inspected. `backslashes` is whether backslashes are escape characters in all
+    /// strings.
     pub(super) fn take(
         &mut self,
         from_client: &mut BytesMut,
@@ -71,7 +74,7 @@ impl Requests {
                 continue;
             }
             if length > STATEMENTS_BYTES_MAX {
-                return Err(malformed("a statement is longer than the pooler holds"));
+                return Err(malformed("a statement exceeds the size limit of the pooler"));
             }
             if from_client.len() < length {
                 return Ok(());
@@ -88,7 +91,7 @@ impl Requests {
                 Some(refused) => {
                     let failing = self.mark.failing(&refused);
                     if kind == PARSE {
-                        // The same name, and no types of parameters.
+                        // The same statement name, without parameter types.
                         let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
                         let parts: [&[u8]; 4] = [name, b"\0", failing.as_bytes(), b"\0\0\0"];
                         put_message(to_backend, kind, &parts);
@@ -101,14 +104,14 @@ impl Requests {
     }
 }
 
-/// The kind of the message that begins here, and its whole length in bytes, once they are known.
+/// The type and total size in bytes of the next message, if its header is complete.
 pub(super) fn header(buffer: &[u8]) -> std::io::Result<Option<(u8, usize)>> {
     let Some(&[kind, a, b, c, d]) = buffer.first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     if length < 4 {
-        return Err(malformed("a message has no sensible length"));
+        return Err(malformed("invalid message length"));
     }
     Ok(Some((kind, length + 1)))
 }
@@ -125,7 +128,7 @@ mod tests {
         buffer.to_vec()
     }
 
-    /// What arrives when these bytes are sent in pieces of one size.
+    /// The bytes that PostgreSQL receives when these bytes arrive in chunks of one size.
     fn sent(bytes: &[u8], piece: usize) -> Vec<u8> {
         let mut requests = Requests::new(Mark::random(), None);
         let (mut from, mut to) = (BytesMut::new(), BytesMut::new());
@@ -133,12 +136,12 @@ mod tests {
             from.extend_from_slice(piece);
             requests.take(&mut from, &mut to, false).unwrap();
         }
-        assert!(from.is_empty(), "whole messages leave nothing");
+        assert!(from.is_empty(), "complete messages are relayed completely");
         to.to_vec()
     }
 
     #[test]
-    fn a_refused_statement_is_replaced_and_its_neighbours_pass() {
+    fn a_rejected_statement_is_replaced_and_its_neighbours_pass() {
         let before = message(b'P', b"one\0SELECT 'LISTEN'\0\0\0");
         let data = message(b'd', b"LISTEN jobs; \0");
         let after = message(b'S', b"");
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_long_to_be_held_ends_the_connection() {
+    fn a_message_that_exceeds_the_size_limit_ends_the_connection() {
         let mut requests = Requests::new(Mark::random(), None);
         let mut from = BytesMut::from(&b"Q\x7f\xff\xff\xff"[..]);
         assert!(
@@ -175,11 +178,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_not_refused_arrives_as_it_was_sent_however_it_is_cut(
+        fn messages_that_are_not_rejected_arrive_unchanged_however_they_are_split(
             messages in prop::collection::vec((prop::sample::select(b"QPBDESCdcfX".to_vec()), prop::collection::vec(any::<u8>(), 0..40)), 0..8),
             piece in 1_usize..50,
         ) {
-            // One letter more, so that random bytes are no statement that is refused.
+            // The prefix ensures that random bytes do not form a rejected statement.
             let all: Vec<u8> = messages.iter().flat_map(|(kind, body)| message(*kind, &[b"0", &body[..]].concat())).collect();
             prop_assert_eq!(sent(&all, piece), all);
         }

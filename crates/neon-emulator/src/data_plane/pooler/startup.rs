@@ -1,16 +1,17 @@
-//! What a client may ask for when it signs in through the pooler: the settings that the pooler keeps for each client, and no others.
+//! Checks the startup parameters of pooled connections: only settings that the pooler tracks per
+//! client are supported.
 
 use super::statements::is_tracked;
 use crate::data_plane::wire::Startup;
 
-/// Parameters that are no settings.
+/// Startup parameters that are not settings.
 const OF_THE_CONNECTION: [&str; 3] = ["user", "database", "options"];
-/// Settings that the pooler takes and forgets, because clients send them unasked.
+/// Settings that the pooler accepts and ignores, because clients send them by default.
 const IGNORED: [&str; 1] = ["extra_float_digits"];
-/// What begins the name of an extension of the protocol, which PostgreSQL itself answers.
+/// The name prefix of protocol extensions, which PostgreSQL negotiates.
 const PROTOCOL_EXTENSION: &str = "_pq_.";
 
-/// What a pooler does not take, in its words.
+/// A startup parameter that the pooler does not support; the messages are PgBouncer's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::data_plane) enum UnsupportedParameter {
     #[error("unsupported startup parameter: {0}")]
@@ -23,7 +24,7 @@ pub(in crate::data_plane) enum UnsupportedParameter {
     Options,
 }
 
-/// Takes out what the pooler ignores; refuses what it does not take.
+/// Removes the parameters that the pooler ignores, and rejects those that it does not support.
 pub(in crate::data_plane) fn admit(
     startup: &mut Startup,
     options: Option<&str>,
@@ -49,7 +50,7 @@ pub(in crate::data_plane) fn admit(
         let Some((name, _)) = setting.and_then(|setting| setting.split_once('=')) else {
             return Err(UnsupportedParameter::Options);
         };
-        // As on PostgreSQL's command line, a dash stands for an underscore.
+        // As on PostgreSQL's command line, dashes are equivalent to underscores.
         let name = name.replace('-', "_");
         if !is_tracked(&name) && !is_ignored(&name) {
             return Err(UnsupportedParameter::InOptions(name));
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_pooler_keeps_is_taken_and_what_it_ignores_is_taken_out() {
+    fn tracked_settings_are_kept_and_ignored_ones_are_removed() {
         let mut startup = with(&[
             ("user", "neondb_owner"),
             ("database", "neondb"),
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn other_settings_are_refused_in_the_poolers_words() {
+    fn other_settings_are_rejected_with_pgbouncers_messages() {
         let said = |parameters: &[(&str, &str)], options| {
             admit(&mut with(parameters), options)
                 .unwrap_err()

@@ -1,12 +1,13 @@
-//! Which statements a pooler in transaction mode breaks: those that leave something behind in the session, which the next
-//! transaction would miss, or somebody else's would find.
+//! Detects statements that a pooler in transaction mode breaks: those that leave session state
+//! behind, which the next transaction would miss or another client would find.
 //!
-//! Only what the text itself says is judged. What a function does inside, a `DO` block, or a parameter of `set_config` is not looked
-//! into: there the emulator lets through what the service's pooler would break.
+//! Only the text of a statement is analyzed. What functions or `DO` blocks execute, and the value
+//! of a parameter of `set_config`, is unknown: there the emulator accepts statements that Neon's
+//! pooler would break.
 
 use super::tokens::{Token, Tokens};
 
-/// Settings that the pooler keeps for each client, so that they may be set like anywhere else.
+/// Settings that the pooler tracks per client, so that clients may set them.
 const TRACKED: [&str; 6] = [
     "application_name",
     "client_encoding",
@@ -15,7 +16,8 @@ const TRACKED: [&str; 6] = [
     "standard_conforming_strings",
     "timezone",
 ];
-/// Functions that take or give back a lock of the session. (`pg_advisory_unlock_all` is harmless where none can be taken.)
+/// Functions that acquire or release a session-level lock. `pg_advisory_unlock_all` is harmless
+/// when no such lock can be acquired.
 const SESSION_LOCKS: [&str; 6] = [
     "pg_advisory_lock",
     "pg_advisory_lock_shared",
@@ -25,7 +27,7 @@ const SESSION_LOCKS: [&str; 6] = [
     "pg_try_advisory_lock_shared",
 ];
 const SET_CONFIG: &str = "set_config";
-/// Before a name and a bracket, these say that it is no call.
+/// Keywords after which a name with a parenthesis is not a function call.
 const NO_CALL_AFTER: [&str; 8] = [
     "as",
     "function",
@@ -36,7 +38,7 @@ const NO_CALL_AFTER: [&str; 8] = [
     "table",
     "with",
 ];
-/// After `INTO temp`, these say that `temp` is a table's name.
+/// Keywords after `INTO temp` that show that `temp` is the name of a table.
 const AFTER_A_TABLE: [&str; 13] = [
     "except",
     "fetch",
@@ -52,17 +54,18 @@ const AFTER_A_TABLE: [&str; 13] = [
     "where",
     "window",
 ];
-/// The longest name that is told back, in bytes; PostgreSQL's own limit.
+/// Maximum length of a name in an error, in bytes (PostgreSQL's own limit).
 const NAME_BYTES_MAX: usize = 63;
 
-/// Whether the pooler keeps this setting for each client.
+/// Whether the pooler tracks this setting per client.
 pub(super) fn is_tracked(setting: &str) -> bool {
     TRACKED
         .iter()
         .any(|tracked| tracked.eq_ignore_ascii_case(setting))
 }
 
-/// What a statement does that needs a session, in words that fit before "needs a session". Letters, digits and a few signs only.
+/// Why a statement needs a session, as a phrase that precedes "needs a session". Contains only
+/// letters, digits and a few symbols, so it needs no quoting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Breaks(String);
 
@@ -76,7 +79,7 @@ impl Breaks {
     }
 }
 
-/// The first of the statements in this text that a pooler in transaction mode would break.
+/// The first statement in this text that a pooler in transaction mode would break.
 pub(super) fn first_broken(sql: &[u8], backslashes: bool) -> Option<Breaks> {
     let mut all = Tokens::new(sql, backslashes);
     while let Some(statement) = next_statement(&mut all) {
@@ -87,7 +90,8 @@ pub(super) fn first_broken(sql: &[u8], backslashes: bool) -> Option<Breaks> {
     None
 }
 
-/// The next statement: up to a semicolon that stands neither in brackets nor in a routine's body (`BEGIN ATOMIC ... END`).
+/// The next statement, up to a semicolon that is neither in parentheses nor in the body of a
+/// routine (`BEGIN ATOMIC ... END`).
 fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
     let whole = all.clone();
     let start = all.offset();
@@ -109,16 +113,15 @@ fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
     (end > start).then(|| whole.within(start..end))
 }
 
-/// Whether a statement makes a routine, and how deep in its body it is.
+/// Whether the statement creates a routine, and how deeply nested the current position in its body
+/// is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Body {
     #[default]
     Nothing,
-    /// `CREATE`, perhaps with `OR REPLACE`.
+    /// `CREATE`, optionally followed by `OR REPLACE`.
     Create,
-    /// It makes a routine.
     Routine { depth: usize },
-    /// It makes none.
     Other,
 }
 
@@ -153,7 +156,7 @@ fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
     };
     match keyword.as_str() {
         "listen" | "load" | "execute" => Some(Breaks(keyword.to_ascii_uppercase())),
-        // The other PREPARE is the first half of a commit in two phases.
+        // `PREPARE TRANSACTION` is the first phase of a two-phase commit.
         "prepare" => (!rest.next()?.is("transaction")).then(|| Breaks::new("PREPARE")),
         "deallocate" => {
             let first = rest.next()?;
@@ -193,7 +196,8 @@ fn set(mut rest: Tokens<'_>) -> Option<Breaks> {
             )));
         }
     }
-    // TRANSACTION and CONSTRAINTS hold for a transaction; the others are settings that are tracked, in words of their own.
+    // TRANSACTION and CONSTRAINTS apply to the transaction; TIME ZONE and NAMES set tracked
+    // settings.
     if name.is_any(&["transaction", "constraints", "time", "names"]) {
         return None;
     }
@@ -205,7 +209,7 @@ fn set(mut rest: Tokens<'_>) -> Option<Breaks> {
 
 fn reset(mut rest: Tokens<'_>) -> Option<Breaks> {
     let name = rest.next()?;
-    // RESET ALL finds nothing to reset but what is tracked.
+    // RESET ALL can only reset tracked settings.
     if name.is_any(&["all", "time"]) {
         return None;
     }
@@ -215,7 +219,7 @@ fn reset(mut rest: Tokens<'_>) -> Option<Breaks> {
     setting("RESET", name, rest)
 }
 
-/// A setting by its name, which may have a prefix, unless it is tracked.
+/// A setting, with an optional prefix, unless it is tracked.
 fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<Breaks> {
     let mut whole = shown(name);
     while rest.clone().next() == Some(Token::Symbol(b'.')) {
@@ -232,7 +236,7 @@ fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<Breaks> 
     }
 }
 
-/// A name as it is told back, if it is a plain one.
+/// The name as shown in an error, if it consists of plain characters.
 fn shown(name: Token<'_>) -> Option<String> {
     let (Token::Word(name) | Token::Quoted(name) | Token::Text(name)) = name else {
         return None;
@@ -269,13 +273,13 @@ fn create(mut rest: Tokens<'_>) -> Option<Breaks> {
     } else if marked {
         return Some(Breaks::new("CREATE TEMPORARY"));
     } else if !kind.is("materialized") {
-        // What other objects are made of is not run now.
+        // Queries in other objects are not executed by this statement.
         return None;
     }
     within_query(after_as(rest)?)
 }
 
-/// The query that a table is made of.
+/// The query that a table is created from.
 fn after_as(mut rest: Tokens<'_>) -> Option<Tokens<'_>> {
     let mut brackets = 0_usize;
     loop {
@@ -312,9 +316,10 @@ fn drops_on_commit(rest: Tokens<'_>) -> bool {
     false
 }
 
-/// What breaks in a query that is run: calls, and a temporary table that it selects into.
+/// Session dependencies of a query that is executed: function calls, and `SELECT INTO` a temporary
+/// table.
 fn within_query(mut tokens: Tokens<'_>) -> Option<Breaks> {
-    // The last tokens, newest first.
+    // The previous tokens, newest first.
     let mut before: [Option<Token<'_>>; 3] = [None; 3];
     while let Some(token) = tokens.next() {
         if token == Token::Symbol(b'(') && is_own(before) {
@@ -332,7 +337,7 @@ fn within_query(mut tokens: Tokens<'_>) -> Option<Breaks> {
     None
 }
 
-/// Whether the name before a bracket is called, and is PostgreSQL's own.
+/// Whether the name before a parenthesis is a call of a built-in function.
 fn is_own([_, second, third]: [Option<Token<'_>>; 3]) -> bool {
     match second {
         Some(Token::Symbol(b'.')) => third.is_some_and(|schema| schema.names("pg_catalog")),
@@ -341,7 +346,7 @@ fn is_own([_, second, third]: [Option<Token<'_>>; 3]) -> bool {
     }
 }
 
-/// A call of a function, up to whose bracket everything was read.
+/// A function call whose opening parenthesis has been consumed.
 fn call(function: Token<'_>, arguments: Tokens<'_>) -> Option<Breaks> {
     if let Some(lock) = SESSION_LOCKS.iter().find(|lock| function.names(lock)) {
         return Some(Breaks(format!("{lock}()")));
@@ -350,7 +355,7 @@ fn call(function: Token<'_>, arguments: Tokens<'_>) -> Option<Breaks> {
         return None;
     }
     let [name, _, is_local] = literals(arguments);
-    // `set_config('name', .., false)`; what is not written out is not known.
+    // `set_config('name', .., false)`. Other expressions than a literal are not evaluated.
     if !is_local.is_some_and(is_false) {
         return None;
     }
@@ -371,10 +376,11 @@ fn is_false(token: Token<'_>) -> bool {
     }
 }
 
-/// How far the arguments of a call are read. Calls in calls would otherwise be read over and over.
+/// Maximum number of tokens of the arguments of a call that are read. Without a limit, nested calls
+/// would take quadratic time.
 const ARGUMENT_TOKENS_MAX: usize = 64;
 
-/// The first three arguments of a call, each if it is one token, perhaps with a cast.
+/// The first three arguments of a call, each if it is a single token with an optional cast.
 fn literals(arguments: Tokens<'_>) -> [Option<Token<'_>>; 3] {
     let mut found = [None; 3];
     let (mut brackets, mut argument, mut tokens_in_it) = (0_usize, 0, 0);
@@ -404,7 +410,7 @@ fn literals(arguments: Tokens<'_>) -> [Option<Token<'_>>; 3] {
     found
 }
 
-/// Whether what follows `INTO` is a temporary table.
+/// Whether the target of `INTO` is a temporary table.
 fn is_temporary(mut rest: Tokens<'_>) -> bool {
     let mut next = rest.next();
     if next.is_some_and(|token| token.is_any(&["local", "global"])) {

@@ -1,4 +1,4 @@
-//! Words and numbers against what a schema says of them.
+//! Validates strings, numbers and sizes.
 
 use jiff::Timestamp;
 use regex_lite::Regex;
@@ -34,8 +34,8 @@ pub(super) fn check_text(
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         match Regex::new(pattern) {
             Ok(pattern) if pattern.is_match(text) => {}
-            Ok(_) => mistakes.add(at, format!("{text:?} does not fit {pattern}")),
-            Err(_) => mistakes.add(at, format!("the pattern {pattern} is not understood")),
+            Ok(_) => mistakes.add(at, format!("{text:?} does not match {pattern}")),
+            Err(_) => mistakes.add(at, format!("unsupported pattern {pattern}")),
         }
     }
     let fits = match schema.get("format").and_then(Value::as_str) {
@@ -46,7 +46,7 @@ pub(super) fn check_text(
         _ => true,
     };
     if !fits {
-        mistakes.add(at, format!("{text:?} is not of its format"));
+        mistakes.add(at, format!("{text:?} does not match its format"));
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn check_number(
     let too_small = limit("minimum").is_some_and(|least| value < least);
     let too_great = limit("maximum").is_some_and(|most| value > most);
     if too_small || too_great {
-        mistakes.add(at, format!("{number} is out of bounds"));
+        mistakes.add(at, format!("{number} is out of range"));
     }
     let fits = match schema.get("format").and_then(Value::as_str) {
         Some("int32") => number
@@ -72,7 +72,7 @@ pub(super) fn check_number(
         _ => true,
     };
     if !fits {
-        mistakes.add(at, format!("{number} is not of its format"));
+        mistakes.add(at, format!("{number} does not match its format"));
     }
 }
 
@@ -88,6 +88,6 @@ pub(super) fn bounds(
     if limit(least).is_some_and(|limit| count < limit)
         || limit(most).is_some_and(|limit| count > limit)
     {
-        mistakes.add(at, format!("it has {count}, which is out of bounds"));
+        mistakes.add(at, format!("size {count} is out of range"));
     }
 }
