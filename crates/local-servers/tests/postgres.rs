@@ -8,18 +8,19 @@ use std::time::{Duration, Instant};
 use local_servers::postgres::Server;
 use sqlx::{Connection, PgConnection};
 
-const GONE_WITHIN: Duration = Duration::from_secs(20);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A folder that is writable for all users, because PostgreSQL may run as another user than the
 /// test.
-fn folder_for_all() -> tempfile::TempDir {
+fn world_writable_folder() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("sets permissions");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))
+        .expect("sets permissions");
     folder
 }
 
-async fn one(uri: &str, sql: &'static str) -> String {
+async fn query_one(uri: &str, sql: &'static str) -> String {
     let mut connection = PgConnection::connect(uri).await.expect("connects");
     let value: String = sqlx::query_scalar(sql)
         .fetch_one(&mut connection)
@@ -31,7 +32,7 @@ async fn one(uri: &str, sql: &'static str) -> String {
 
 #[tokio::test]
 async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
-    let folder = folder_for_all();
+    let folder = world_writable_folder();
     let data = folder.path().join("pg");
     let first = Server::builder()
         .data_dir(&data)
@@ -57,7 +58,10 @@ async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
         .start()
         .await
         .expect("starts again");
-    assert_eq!(one(second.uri(), "SELECT value FROM kept").await, "yes");
+    assert_eq!(
+        query_one(second.uri(), "SELECT value FROM kept").await,
+        "yes"
+    );
     second.stop().await;
 }
 
@@ -65,8 +69,8 @@ async fn a_kept_data_folder_survives_a_restart_and_keeps_its_password() {
 async fn dropping_a_temporary_server_stops_it_and_removes_its_folder() {
     let server = Server::builder().start().await.expect("starts");
     let pid = server.pid().expect("a pid");
-    let data = one(server.uri(), "SHOW data_directory").await;
-    assert_eq!(one(server.uri(), "SHOW max_connections").await, "300");
+    let data = query_one(server.uri(), "SHOW data_directory").await;
+    assert_eq!(query_one(server.uri(), "SHOW max_connections").await, "300");
     drop(server);
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
     assert!(!Path::new(&data).exists(), "its folder is removed");
@@ -74,7 +78,7 @@ async fn dropping_a_temporary_server_stops_it_and_removes_its_folder() {
 
 #[tokio::test]
 async fn a_server_that_was_killed_can_be_started_again() {
-    let folder = folder_for_all();
+    let folder = world_writable_folder();
     let data = folder.path().join("pg");
     let first = Server::builder()
         .data_dir(&data)
@@ -89,9 +93,9 @@ async fn a_server_that_was_killed_can_be_started_again() {
             .expect("kill runs")
             .success()
     );
-    let limit = Instant::now() + GONE_WITHIN;
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     while Path::new(&format!("/proc/{pid}")).exists() {
-        assert!(Instant::now() < limit, "the process is still running");
+        assert!(Instant::now() < deadline, "the process is still running");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(first);
@@ -100,7 +104,7 @@ async fn a_server_that_was_killed_can_be_started_again() {
         .start()
         .await
         .expect("starts again");
-    assert_eq!(one(second.uri(), "SELECT 'alive'").await, "alive");
+    assert_eq!(query_one(second.uri(), "SELECT 'alive'").await, "alive");
 }
 
 #[tokio::test]

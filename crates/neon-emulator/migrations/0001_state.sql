@@ -71,7 +71,7 @@ CREATE TABLE roles (
     name text NOT NULL,
     password text NOT NULL,
     old_password text,
-    password_from_us bigint NOT NULL DEFAULT 0,
+    password_valid_from_us bigint NOT NULL DEFAULT 0,
     applied_password text,
     created_at_us bigint NOT NULL,
     updated_at_us bigint NOT NULL,
@@ -113,7 +113,7 @@ CREATE TABLE operations (
 CREATE INDEX operations_of_project ON operations (project_id, number DESC);
 
 -- Tests search for these passwords wherever no password may appear. The rows outlive the projects.
-CREATE TABLE passwords_given (
+CREATE TABLE issued_passwords (
     password text PRIMARY KEY,
-    given_at_us bigint NOT NULL
+    issued_at_us bigint NOT NULL
 );

@@ -14,19 +14,19 @@ ALTER TABLE branches
 CREATE INDEX branches_expiring ON branches (expires_at_us) WHERE expires_at_us IS NOT NULL AND deleted_at_us IS NULL;
 
 -- `suspended_at_us` is set by API calls, by exhausted quotas and by checks of idle computes. If it
--- is NULL, idleness is derived from the last use. The usage before `settled_us` has been recorded.
+-- is NULL, idleness is derived from the last use. The usage before `usage_recorded_us` has been recorded.
 ALTER TABLE endpoints
     ADD kind text NOT NULL DEFAULT 'read_write',
     ADD suspended_at_us bigint,
-    ADD settled_us bigint;
+    ADD usage_recorded_us bigint;
 
 -- Physical names, if they cannot be derived from the branch because the object was moved to another
 -- branch.
 ALTER TABLE roles
     ADD no_login boolean NOT NULL DEFAULT false,
-    ADD real_name text;
+    ADD physical_name text;
 ALTER TABLE databases
-    ADD real_name text;
+    ADD physical_name text;
 
 -- Usage per hour. The usage of a billing period is a sum of these rows.
 CREATE TABLE usage_hours (
@@ -42,7 +42,7 @@ CREATE TABLE usage_hours (
 
 -- Databases and roles that are no longer reachable. They are dropped after the change that
 -- discarded them, or by the next purge.
-CREATE TABLE doomed (
+CREATE TABLE garbage (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('database', 'role')),
     name text NOT NULL

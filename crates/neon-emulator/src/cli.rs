@@ -107,7 +107,7 @@ pub(crate) struct Serve {
     /// File to write the certificate of the data plane's authority to (PEM).
     #[arg(long, env = "NEON_EMULATOR_CA_FILE", value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// File to write once everything is served: JSON with `api_url`, `own_url`, `data_host`, `data_port`, `ca_file`, `pid`.
+    /// File to write once everything is served: JSON with `api_url`, `admin_url`, `data_host`, `data_port`, `ca_file`, `pid`.
     #[arg(long, env = "NEON_EMULATOR_READY_FILE", value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
 
@@ -196,7 +196,7 @@ pub(crate) struct Serve {
     pub(crate) spare_databases: u32,
 
     /// The API's own document (OpenAPI, YAML or JSON), to hold every call against; `GET /_emulator/violations` tells what did not fit.
-    #[arg(long, env = neon_emulator::document::DOCUMENT_VARIABLE, value_name = "FILE")]
+    #[arg(long, env = neon_emulator::openapi::DOCUMENT_VARIABLE, value_name = "FILE")]
     pub(crate) document: Option<PathBuf>,
 
     /// A fault, armed from the start: ROUTE:EFFECT[:KEY=VALUE]...; may be given several times.

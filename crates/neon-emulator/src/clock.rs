@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use tokio::sync::watch;
 
 /// Microseconds since the Unix epoch.
@@ -14,43 +15,47 @@ pub(crate) const MILLISECOND: Micros = 1_000;
 
 /// The maximum offset from the system clock. Larger offsets would soon leave the range of
 /// [`Timestamp`].
-pub(crate) const AHEAD_MAX: Micros = 100 * 365 * 24 * 3_600 * SECOND;
+pub(crate) const MAX_OFFSET: Micros = 100 * 365 * 24 * 3_600 * SECOND;
 
 /// The emulator's time source, and the only code that reads the system clock. Clones share the
 /// offset.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
     /// The offset from the system clock.
-    ahead: watch::Sender<Micros>,
+    offset: watch::Sender<Micros>,
 }
 
 impl Clock {
-    pub(crate) fn ahead_by(ahead: Micros) -> Self {
+    pub(crate) fn with_offset(offset: Micros) -> Self {
         Self {
-            ahead: watch::Sender::new(ahead),
+            offset: watch::Sender::new(offset),
         }
     }
 
     pub(crate) fn now(&self) -> Micros {
         Timestamp::now()
             .as_microsecond()
-            .saturating_add(*self.ahead.borrow())
+            .saturating_add(*self.offset.borrow())
     }
 
     /// Advances the clock and returns its new offset from the system clock, or `None` if that would
     /// exceed [`MAX_OFFSET`]. Wakes everything in [`Clock::sleep_until`] whose time has come.
-    pub(crate) fn turn(&self, by: Micros) -> Option<Micros> {
-        let may = |ahead: Micros| ahead.checked_add(by).filter(|ahead| *ahead <= AHEAD_MAX);
-        let turned = self.ahead.send_if_modified(|ahead| {
-            let then = may(*ahead);
-            *ahead = then.unwrap_or(*ahead);
+    pub(crate) fn advance(&self, by: Micros) -> Option<Micros> {
+        let allowed = |offset: Micros| {
+            offset
+                .checked_add(by)
+                .filter(|offset| *offset <= MAX_OFFSET)
+        };
+        let advanced = self.offset.send_if_modified(|offset| {
+            let then = allowed(*offset);
+            *offset = then.unwrap_or(*offset);
             then.is_some()
         });
-        turned.then(|| *self.ahead.borrow())
+        advanced.then(|| *self.offset.borrow())
     }
 
     pub(crate) async fn sleep_until(&self, at: Micros) {
-        let mut ahead = self.ahead.subscribe();
+        let mut offset = self.offset.subscribe();
         loop {
             let left = at.saturating_sub(self.now());
             if left <= 0 {
@@ -59,7 +64,7 @@ impl Clock {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_micros(left.unsigned_abs())) => {}
                 // The sender lives as long as this clock.
-                _ = ahead.changed() => {}
+                _ = offset.changed() => {}
             }
         }
     }
@@ -77,30 +82,58 @@ pub(crate) fn from_millis(milliseconds: u64) -> Micros {
         .saturating_mul(MILLISECOND)
 }
 
+/// The start of the billing period that contains a moment.
+pub(crate) fn period_start(now: Micros) -> Micros {
+    billing_period(timestamp(now)).0.as_microsecond()
+}
+
+/// The calendar month (UTC) that contains a moment.
+pub(crate) fn billing_period(now: Timestamp) -> (Timestamp, Timestamp) {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let at = |date: jiff::civil::Date| {
+        date.to_zoned(TimeZone::UTC)
+            .map_or(now, |zoned| zoned.timestamp())
+    };
+    let next = today
+        .first_of_month()
+        .checked_add(1.month())
+        .unwrap_or(today);
+    (at(today.first_of_month()), at(next))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn advancing_the_clock_wakes_sleepers() {
-        let clock = Clock::ahead_by(0);
+        let clock = Clock::with_offset(0);
         let year = 365 * 24 * 3_600 * SECOND;
         let at = clock.now() + year;
         let waits = clock.sleep_until(at);
-        let turns = async {
+        let advances = async {
             tokio::task::yield_now().await;
-            clock.turn(year)
+            clock.advance(year)
         };
-        let ((), ahead) = tokio::join!(waits, turns);
-        assert_eq!(ahead, Some(year));
+        let ((), offset) = tokio::join!(waits, advances);
+        assert_eq!(offset, Some(year));
         assert!(clock.now() >= at);
     }
 
     #[test]
     fn the_clock_cannot_be_advanced_beyond_the_maximum_offset() {
-        let clock = Clock::ahead_by(SECOND);
-        assert_eq!(clock.turn(AHEAD_MAX), None);
-        assert_eq!(clock.turn(Micros::MAX), None);
-        assert_eq!(clock.turn(AHEAD_MAX - SECOND), Some(AHEAD_MAX));
+        let clock = Clock::with_offset(SECOND);
+        assert_eq!(clock.advance(MAX_OFFSET), None);
+        assert_eq!(clock.advance(Micros::MAX), None);
+        assert_eq!(clock.advance(MAX_OFFSET - SECOND), Some(MAX_OFFSET));
+    }
+
+    #[test]
+    fn a_billing_period_is_the_calendar_month() {
+        let (start, end) = billing_period("2026-12-31T23:59:59Z".parse().unwrap());
+        assert_eq!(
+            (start.to_string().as_str(), end.to_string().as_str()),
+            ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z")
+        );
     }
 }

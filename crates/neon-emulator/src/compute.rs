@@ -4,34 +4,34 @@
 use neon_client::model::EndpointState;
 
 use crate::clock::{Micros, SECOND};
-use crate::data_plane::Sessions;
+use crate::sessions::Sessions;
 use crate::store::{EndpointRow, Store, StoreError, Tx};
 
 /// The suspend timeout that 0 stands for, in seconds.
-const SUSPEND_DEFAULT_SECONDS: i64 = 300;
+const DEFAULT_SUSPEND_SECONDS: i64 = 300;
 
 /// A compute's state, and when it is or was suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Compute {
-    pub(crate) state: EndpointStateNow,
+    pub(crate) state: ComputeState,
     /// When the compute was suspended, or will be if it is not used until then.
-    pub(crate) sleeps_at: Micros,
+    pub(crate) suspends_at: Micros,
 }
 
 /// The states that the emulator distinguishes; [`EndpointState`] has more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EndpointStateNow {
+pub(crate) enum ComputeState {
     Starting,
     Active,
     Idle,
 }
 
-impl From<EndpointStateNow> for EndpointState {
-    fn from(state: EndpointStateNow) -> Self {
+impl From<ComputeState> for EndpointState {
+    fn from(state: ComputeState) -> Self {
         match state {
-            EndpointStateNow::Starting => Self::Init,
-            EndpointStateNow::Active => Self::Active,
-            EndpointStateNow::Idle => Self::Idle,
+            ComputeState::Starting => Self::Init,
+            ComputeState::Active => Self::Active,
+            ComputeState::Idle => Self::Idle,
         }
     }
 }
@@ -39,24 +39,24 @@ impl From<EndpointStateNow> for EndpointState {
 impl Compute {
     /// The state of a compute at a moment.
     pub(crate) fn of(row: &EndpointRow, sessions: &Sessions, now: Micros) -> Self {
-        Self::used(row, sessions.last_use(row, now), now)
+        Self::with_last_use(row, sessions.last_use(row, now), now)
     }
 
     /// Like [`Compute::of`], given the last use by an open connection.
-    pub(crate) fn used(row: &EndpointRow, last_use: Option<Micros>, now: Micros) -> Self {
-        let sleeps_at = sleeps_at(row, last_use);
+    pub(crate) fn with_last_use(row: &EndpointRow, last_use: Option<Micros>, now: Micros) -> Self {
+        let suspends_at = suspends_at(row, last_use);
         let state = if now < row.ready_at_us {
-            EndpointStateNow::Starting
-        } else if now < sleeps_at {
-            EndpointStateNow::Active
+            ComputeState::Starting
+        } else if now < suspends_at {
+            ComputeState::Active
         } else {
-            EndpointStateNow::Idle
+            ComputeState::Idle
         };
-        Self { state, sleeps_at }
+        Self { state, suspends_at }
     }
 
     pub(crate) fn is_idle(self) -> bool {
-        self.state == EndpointStateNow::Idle
+        self.state == ComputeState::Idle
     }
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn suspend(
     now: Micros,
 ) -> Result<bool, StoreError> {
     let compute = Compute::of(row, sessions, now);
-    Store::settle(tx, row, compute.sleeps_at, now).await?;
+    Store::record_usage(tx, row, compute.suspends_at, now).await?;
     if compute.is_idle() {
         return Ok(false);
     }
@@ -83,17 +83,17 @@ pub(crate) async fn wake(
     tx: &mut Tx,
     row: &mut EndpointRow,
     sessions: &Sessions,
-    takes: Micros,
+    startup_time: Micros,
     now: Micros,
 ) -> Result<(), StoreError> {
     let compute = Compute::of(row, sessions, now);
-    Store::settle(tx, row, compute.sleeps_at, now).await?;
+    Store::record_usage(tx, row, compute.suspends_at, now).await?;
     row.suspended_at_us = None;
-    row.ready_at_us = now.saturating_add(takes);
+    row.ready_at_us = now.saturating_add(startup_time);
     Store::save_endpoint(tx, row).await
 }
 
-fn sleeps_at(row: &EndpointRow, last_use: Option<Micros>) -> Micros {
+fn suspends_at(row: &EndpointRow, last_use: Option<Micros>) -> Micros {
     if let Some(suspended) = row.suspended_at_us {
         return suspended;
     }
@@ -104,7 +104,7 @@ fn sleeps_at(row: &EndpointRow, last_use: Option<Micros>) -> Micros {
         return Micros::MAX;
     }
     let timeout = if row.suspend_timeout_seconds == 0 {
-        SUSPEND_DEFAULT_SECONDS
+        DEFAULT_SUSPEND_SECONDS
     } else {
         row.suspend_timeout_seconds
     };
@@ -120,32 +120,12 @@ fn sleeps_at(row: &EndpointRow, last_use: Option<Micros>) -> Micros {
 mod tests {
     use super::*;
 
-    fn row(suspend_timeout_seconds: i64) -> EndpointRow {
-        EndpointRow {
-            id: "ep-still-lake-00000001".into(),
-            project_id: "still-lake-00000001".into(),
-            branch_id: "br-still-lake-00000001".into(),
-            name: None,
-            kind: "read_write".into(),
-            min_cu: 0.25,
-            max_cu: 2.0,
-            suspend_timeout_seconds,
-            disabled: false,
-            passwordless_access: true,
-            settings: sqlx::types::Json(neon_client::model::EndpointSettings::default()),
-            ready_at_us: SECOND,
-            suspended_at_us: None,
-            settled_us: None,
-            last_active_us: None,
-            created_at_us: 0,
-            updated_at_us: 0,
-        }
-    }
-
     #[test]
     fn a_compute_starts_is_active_and_becomes_idle_after_the_suspend_timeout() {
-        use EndpointStateNow::{Active, Idle, Starting};
-        let state = |timeout, last_use, at| Compute::used(&row(timeout), last_use, at).state;
+        use ComputeState::{Active, Idle, Starting};
+        let state = |timeout, last_use, at| {
+            Compute::with_last_use(&EndpointRow::for_tests(timeout), last_use, at).state
+        };
         assert_eq!(state(60, None, 0), Starting);
         assert_eq!(state(60, None, SECOND), Active);
         assert_eq!(state(60, None, 61 * SECOND), Idle);
@@ -159,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_suspended_compute_stays_idle_until_it_is_started() {
-        let mut row = row(-1);
+        let mut row = EndpointRow::for_tests(-1);
         row.suspended_at_us = Some(5 * SECOND);
-        let compute = Compute::used(&row, Some(4 * SECOND), 6 * SECOND);
-        assert!(compute.is_idle() && compute.sleeps_at == 5 * SECOND);
+        let compute = Compute::with_last_use(&row, Some(4 * SECOND), 6 * SECOND);
+        assert!(compute.is_idle() && compute.suspends_at == 5 * SECOND);
     }
 }

@@ -7,15 +7,14 @@
 //! compute that is idle or starting waits until the compute is active.
 
 pub(crate) mod admission;
+mod authentication;
 mod connection;
-mod hello;
+mod error_response;
 mod pooler;
-mod prepare;
-mod refusal;
+mod preparation;
 mod relay;
 pub(crate) mod scram;
-mod sessions;
-mod sign_in;
+mod startup;
 mod suspension;
 mod target;
 mod waking;
@@ -31,16 +30,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::sessions::Sessions;
 use crate::clock::Clock;
 use crate::config::{Latency, Limits};
 use crate::faults::Faults;
 use crate::provision::Provisioner;
+use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::tls::Certificates;
 
 /// How long the listener pauses after an accept error, such as too many open files.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// The address of the PostgreSQL server.
 #[derive(Debug, Clone)]
@@ -75,7 +74,9 @@ pub(crate) struct DataPlane {
     pub(crate) limits: Limits,
     pub(crate) latency: Latency,
     pub(crate) clock: Clock,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) connection_permits: Arc<Semaphore>,
+    /// Held while the computes are checked.
+    pub(crate) compute_checks: tokio::sync::Mutex<()>,
 }
 
 impl DataPlane {
@@ -104,7 +105,7 @@ impl DataPlane {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "failed to accept a data plane connection");
-                    tokio::time::sleep(ACCEPT_REST).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }

@@ -1,8 +1,7 @@
-
 mod builder;
+mod maintenance;
 mod server;
 mod start;
-mod upkeep;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,17 +13,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::builder::Builder;
+use self::server::BackingServer;
 pub use self::server::POSTGRES_VARIABLE;
-use self::server::Under;
 pub use self::start::StartError;
-pub(crate) use self::upkeep::turn_clock;
-use crate::api::create::{SeededProject, seed};
-use crate::api::own::{ProjectSummary, summaries};
+use crate::api::admin::{self, ProjectSummary, summaries};
+use crate::api::projects::create::{SeededProject, seed};
 use crate::api::{Api, ApiError};
 use crate::clock::timestamp;
-use crate::document::Conformance;
 use crate::faults::Faults;
-use crate::hosts::reachable;
+use crate::hosts::connectable;
+use crate::openapi::Conformance;
 
 /// Maximum time that a shutdown waits for calls and connections to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,7 +54,7 @@ pub struct Emulator {
     servers: TaskTracker,
     /// The PostgreSQL server, if the emulator started it. It must be the last field, so that it is
     /// dropped last.
-    under: Under,
+    backing_server: BackingServer,
 }
 
 impl std::fmt::Debug for Emulator {
@@ -96,17 +94,17 @@ impl Emulator {
 
     /// The base URL of the API: `http://127.0.0.1:PORT/api/v2`.
     pub fn api_url(&self) -> String {
-        format!("http://{}/api/v2", reachable(self.api_address))
+        format!("http://{}/api/v2", connectable(self.api_address))
     }
 
     /// The base URL of the admin API: `http://127.0.0.1:PORT/_emulator`.
-    pub fn own_url(&self) -> String {
-        format!("http://{}/_emulator", reachable(self.api_address))
+    pub fn admin_url(&self) -> String {
+        format!("http://{}/_emulator", connectable(self.api_address))
     }
 
     /// The URL of the dashboard: `http://127.0.0.1:PORT/`.
     pub fn page_url(&self) -> String {
-        format!("http://{}/", reachable(self.api_address))
+        format!("http://{}/", connectable(self.api_address))
     }
 
     /// One of the accepted API keys.
@@ -147,7 +145,7 @@ impl Emulator {
     /// The violations of the OpenAPI document so far, if [one is configured](Builder::document):
     /// invalid responses of the emulator, and invalid requests that it accepted.
     pub fn violations(&self) -> Vec<String> {
-        self.api.conformance.found()
+        self.api.conformance.violations()
     }
 
     /// A handle to the violations that outlives the emulator.
@@ -157,10 +155,10 @@ impl Emulator {
 
     /// All passwords that were ever issued, including those issued by earlier emulators with the
     /// same state.
-    pub async fn passwords_ever_given(&self) -> Result<Vec<String>, EmulatorError> {
+    pub async fn issued_passwords(&self) -> Result<Vec<String>, EmulatorError> {
         self.api
             .store
-            .passwords_given()
+            .issued_passwords()
             .await
             .map_err(EmulatorError::new)
     }
@@ -188,8 +186,8 @@ impl Emulator {
     ///
     /// Fails if the clock would be more than 100 years ahead of the system clock, or if PostgreSQL
     /// is not available.
-    pub async fn turn_clock(&self, by: Duration) -> Result<(), EmulatorError> {
-        Ok(turn_clock(&self.api, by).await?)
+    pub async fn advance_clock(&self, by: Duration) -> Result<(), EmulatorError> {
+        Ok(admin::advance(&self.api, by).await?)
     }
 
     /// The current time of the emulator's clock.
@@ -218,8 +216,10 @@ impl Emulator {
         {
             tracing::warn!("shutdown timed out with calls in progress");
         }
-        let under = std::mem::take(&mut self.under);
-        under.leave(&self.api.provisioner, &self.api.store).await;
+        let backing_server = std::mem::take(&mut self.backing_server);
+        backing_server
+            .release(&self.api.provisioner, &self.api.store)
+            .await;
     }
 }
 

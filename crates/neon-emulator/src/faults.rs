@@ -6,17 +6,17 @@
 //! [`Faults::add`], the flag `--fault`, or `POST /_emulator/faults`.
 
 mod armed;
+mod injection;
 mod spec;
-mod verdict;
 
 use neon_client::ids::ProjectId;
 use serde::{Deserialize, Serialize};
 
-use crate::api::is_route;
+use crate::operations::OPERATIONS;
 
-pub use self::armed::{ArmedFault, FAULTS_MAX, Faults};
+pub use self::armed::{ArmedFault, Faults, MAX_FAULTS};
+pub(crate) use self::injection::{Injection, OperationFault};
 pub use self::spec::FaultSpecError;
-pub(crate) use self::verdict::{OperationFault, Verdict};
 
 /// The route of faults for database connections.
 pub const DATA_PLANE: &str = "data-plane";
@@ -53,23 +53,23 @@ pub struct Fault {
 /// Why a fault can never be triggered, or not as specified. Rejecting such a fault prevents tests
 /// that test nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Misfit {
+pub(crate) enum InvalidFault {
     #[error("unknown operation {0}")]
-    Route(String),
+    EndpointRoute(String),
     #[error("the probability must be between 0 and 1")]
     Probability,
     #[error("the only effect for the route account is 429; use the route * for every call")]
-    OnAccount,
+    AccountEffect,
     #[error("the route account applies to all projects and does not accept a project")]
-    AccountsProject,
+    AccountProject,
     #[error("an account limit requires the route account: account:429")]
-    NoAccount,
+    AccountLimitRoute,
     #[error("{0} applies to API calls, not to connections")]
-    OnDataPlane(String),
+    CallEffect(String),
     #[error("{0} applies to connections and requires the route data-plane")]
-    OnCalls(String),
+    ConnectionEffect(String),
     #[error("unavailable requires the route listProjects")]
-    NoList,
+    UnavailableRoute,
     #[error("the status must be between 400 and 599 (got {0})")]
     Status(u16),
 }
@@ -77,14 +77,20 @@ pub(crate) enum Misfit {
 /// Why a fault was not armed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArmError {
-    #[error("{FAULTS_MAX} faults are already armed; remove some first")]
+    #[error("{MAX_FAULTS} faults are already armed; remove some first")]
     TooMany,
     #[error("invalid fault {fault}: {reason}")]
-    NeverHappens {
+    Invalid {
         /// The fault in the syntax of the `--fault` flag.
         fault: String,
         reason: String,
     },
+}
+
+/// Whether calls or connections can match this route.
+fn is_route(name: &str) -> bool {
+    [EVERY_ROUTE, ACCOUNT, DATA_PLANE].contains(&name)
+        || OPERATIONS.iter().any(|(_, _, known)| *known == name)
 }
 
 fn always() -> f64 {
@@ -103,34 +109,34 @@ impl Fault {
     }
 
     /// Why the fault can never be triggered, or not as specified.
-    pub(crate) fn misfit(&self) -> Option<Misfit> {
+    pub(crate) fn validate(&self) -> Option<InvalidFault> {
         let is_account = self.route == ACCOUNT;
         let limits = matches!(self.effect, Effect::AccountLimited { .. });
         if !is_route(&self.route) {
-            return Some(Misfit::Route(self.route.clone()));
+            return Some(InvalidFault::EndpointRoute(self.route.clone()));
         }
         if !(0.0..=1.0).contains(&self.probability) {
-            return Some(Misfit::Probability);
+            return Some(InvalidFault::Probability);
         }
         match (&self.effect, self.route.as_str()) {
-            _ if is_account && !limits => Some(Misfit::OnAccount),
-            _ if is_account && self.project.is_some() => Some(Misfit::AccountsProject),
-            _ if limits && !is_account => Some(Misfit::NoAccount),
+            _ if is_account && !limits => Some(InvalidFault::AccountEffect),
+            _ if is_account && self.project.is_some() => Some(InvalidFault::AccountProject),
+            _ if limits && !is_account => Some(InvalidFault::AccountLimitRoute),
             (effect, DATA_PLANE)
-                if effect.is_of_calls() && !matches!(effect, Effect::Delay { .. }) =>
+                if effect.applies_to_calls() && !matches!(effect, Effect::Delay { .. }) =>
             {
-                Some(Misfit::OnDataPlane(effect.word()))
+                Some(InvalidFault::CallEffect(effect.keyword()))
             }
-            (effect, route) if effect.is_of_data_plane() && route != DATA_PLANE => {
-                Some(Misfit::OnCalls(effect.word()))
+            (effect, route) if effect.applies_to_connections() && route != DATA_PLANE => {
+                Some(InvalidFault::ConnectionEffect(effect.keyword()))
             }
             (Effect::Unavailable { .. }, route)
                 if ![LIST_PROJECTS, EVERY_ROUTE].contains(&route) =>
             {
-                Some(Misfit::NoList)
+                Some(InvalidFault::UnavailableRoute)
             }
             (Effect::Status { status, .. }, _) if !(400..600).contains(status) => {
-                Some(Misfit::Status(*status))
+                Some(InvalidFault::Status(*status))
             }
             _ => None,
         }
@@ -207,9 +213,7 @@ pub enum Effect {
     /// Respond with a gateway's HTML page with status 524, without processing the call.
     Html524,
     /// Delay the call. Other faults still apply to it.
-    Delay {
-        ms: u64,
-    },
+    Delay { ms: u64 },
     /// Process the call, then drop the connection without a response.
     AnswerLost,
     /// Drop the connection without a response, and process the call later.
@@ -252,7 +256,7 @@ pub enum Effect {
 
 impl Effect {
     /// The keyword in the syntax of the `--fault` flag.
-    pub(crate) fn word(&self) -> String {
+    pub(crate) fn keyword(&self) -> String {
         let word = match self {
             Self::Status { status, .. } => return status.to_string(),
             Self::AccountLimited { .. } => "429",
@@ -271,7 +275,7 @@ impl Effect {
     }
 
     /// Whether the effect applies to connections and not to calls.
-    fn is_of_data_plane(&self) -> bool {
+    fn applies_to_connections(&self) -> bool {
         matches!(
             self,
             Self::RefuseConnections | Self::DoesNotWake { .. } | Self::CutConnection { .. }
@@ -279,8 +283,8 @@ impl Effect {
     }
 
     /// Whether the effect applies to single calls.
-    fn is_of_calls(&self) -> bool {
-        !self.is_of_data_plane() && !matches!(self, Self::AccountLimited { .. })
+    fn applies_to_calls(&self) -> bool {
+        !self.applies_to_connections() && !matches!(self, Self::AccountLimited { .. })
     }
 }
 

@@ -29,7 +29,7 @@ pub struct HostTemplateError {
 
 /// The loopback address for an unspecified address (such as 0.0.0.0), to which clients cannot
 /// connect. Other addresses are returned unchanged.
-pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn connectable(address: SocketAddr) -> SocketAddr {
     let loopback = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -72,12 +72,12 @@ impl Hosts {
     }
 
     /// Whether each endpoint has its own host.
-    pub(crate) fn are_own(&self) -> bool {
+    pub(crate) fn is_per_endpoint(&self) -> bool {
         self.template.is_some()
     }
 
     pub(crate) fn host(&self, endpoint: &EndpointId, pooled: bool) -> String {
-        if self.are_own() {
+        if self.is_per_endpoint() {
             format!("{}.{}", label(endpoint, pooled), self.suffix())
         } else {
             SHARED_HOST.to_owned()
@@ -103,7 +103,7 @@ impl Hosts {
         uri.path_segments_mut()
             .map_err(|()| url::ParseError::RelativeUrlWithCannotBeABaseBase)?
             .push(database.as_str());
-        let query = if self.are_own() {
+        let query = if self.is_per_endpoint() {
             "sslmode=require".to_owned()
         } else {
             format!(

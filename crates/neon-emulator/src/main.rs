@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use neon_emulator::Emulator;
-use neon_emulator::document::Document;
+use neon_emulator::openapi::Document;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -18,21 +18,21 @@ use tracing_subscriber::EnvFilter;
 use self::cli::{Cli, Command, Serve};
 
 /// The names of all environment variables that are valid Unicode.
-fn names() -> impl Iterator<Item = String> {
+fn environment_names() -> impl Iterator<Item = String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
 
 /// The exit code for invalid settings (the same as clap's).
-const EXIT_SETTINGS: u8 = 2;
+const EXIT_INVALID_SETTINGS: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli {
         command: Command::Serve(serve),
     } = Cli::parse();
-    if let Err(problem) = serve.check(names()) {
+    if let Err(problem) = serve.check(environment_names()) {
         eprintln!("neon-emulator: {problem}");
-        return ExitCode::from(EXIT_SETTINGS);
+        return ExitCode::from(EXIT_INVALID_SETTINGS);
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -62,7 +62,7 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    announce(&serve, &emulator)?;
+    write_ready_file(&serve, &emulator)?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -98,34 +98,37 @@ async fn start(serve: &Serve) -> anyhow::Result<Emulator> {
         Some(uri) => builder.postgres(uri),
         None => builder.embedded(serve.server()),
     };
-    builder.start().await.context("failed to start the emulator")
+    builder
+        .start()
+        .await
+        .context("failed to start the emulator")
 }
 
 /// The contents of the ready file.
 #[derive(Serialize)]
 struct Ready<'a> {
     api_url: String,
-    own_url: String,
+    admin_url: String,
     data_host: String,
     data_port: u16,
     ca_file: Option<&'a Path>,
     pid: u32,
 }
 
-fn announce(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
+fn write_ready_file(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
     if let Some(path) = &serve.ca_file {
-        write_whole(path, emulator.ca_pem().as_bytes())?;
+        write_atomically(path, emulator.ca_pem().as_bytes())?;
     }
     if let Some(path) = &serve.ready_file {
         let ready = Ready {
             api_url: emulator.api_url(),
-            own_url: emulator.own_url(),
+            admin_url: emulator.admin_url(),
             data_host: emulator.data_addr().ip().to_string(),
             data_port: emulator.data_addr().port(),
             ca_file: serve.ca_file.as_deref(),
             pid: std::process::id(),
         };
-        write_whole(path, &serde_json::to_vec_pretty(&ready)?)?;
+        write_atomically(path, &serde_json::to_vec_pretty(&ready)?)?;
     }
     info!(
         "The API is at {}, the data plane at {}; what happens is shown at {}",
@@ -137,7 +140,7 @@ fn announce(serve: &Serve, emulator: &Emulator) -> anyhow::Result<()> {
 }
 
 /// Writes a file atomically, so that readers never see a partial file.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())

@@ -184,7 +184,7 @@ const NOUNS: &[&str] = &[
     "wood",
 ];
 
-fn words() -> String {
+fn random_name() -> String {
     let mut rng = rand::rng();
     let adjective = ADJECTIVES.choose(&mut rng).copied().unwrap_or("plain");
     let noun = NOUNS.choose(&mut rng).copied().unwrap_or("lake");
@@ -205,18 +205,18 @@ pub(crate) struct NewIds {
 /// Generates new IDs. A collision of random IDs is very unlikely.
 pub(crate) fn new_ids() -> Result<NewIds, ParseIdError> {
     Ok(NewIds {
-        project: words().parse()?,
+        project: random_name().parse()?,
         branch: new_branch_id()?,
         endpoint: new_endpoint_id()?,
     })
 }
 
 pub(crate) fn new_branch_id() -> Result<BranchId, ParseIdError> {
-    format!("br-{}", words()).parse()
+    format!("br-{}", random_name()).parse()
 }
 
 pub(crate) fn new_endpoint_id() -> Result<EndpointId, ParseIdError> {
-    format!("ep-{}", words()).parse()
+    format!("ep-{}", random_name()).parse()
 }
 
 /// Generates a password of letters, digits and `_`, so that it needs no escaping in a URI or a

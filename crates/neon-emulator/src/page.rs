@@ -4,7 +4,7 @@
 //! shows no secrets: API keys, passwords and connection strings are never passed to this module. It
 //! cannot change anything.
 
-mod door;
+mod auth;
 mod overview;
 mod view;
 
@@ -30,7 +30,7 @@ pub(crate) fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/_page/parts", get(parts))
         .route("/_page/style.css", get(style))
         .route("/_page/script.js", get(script))
-        .layer(from_fn_with_state(api.clone(), door::guard))
+        .layer(from_fn_with_state(api.clone(), auth::guard))
 }
 
 async fn page(State(api): State<Arc<Api>>) -> Markup {

@@ -6,8 +6,8 @@
 //! dropped. Every step is idempotent: objects created before a crash are found again.
 
 pub(crate) mod copy;
-mod doomed;
-mod spare;
+mod garbage;
+mod spare_pool;
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
 
-pub(crate) use self::doomed::drop_database;
+pub(crate) use self::garbage::drop_database;
 use crate::clock::{Clock, Micros};
 use crate::store::{DatabaseRow, OpenError, RoleRow, Store, StoreError, Tx, connect_options};
 
 /// Maximum number of databases that are created or dropped at the same time. Each takes a
 /// connection to the state database for as long.
-pub(crate) const PROVISIONING_MAX: u32 = 6;
+pub(crate) const MAX_PROVISIONING: u32 = 6;
 /// How long a connection waits for its database to be created.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
 /// The template database, used if owners of databases may not install `vector` themselves.
@@ -47,11 +47,12 @@ impl From<sqlx::Error> for ProvisionError {
 
 /// The physical names and the password for a connection to PostgreSQL.
 #[derive(Debug, Clone)]
-pub(crate) struct Real {
+pub(crate) struct BackendCredentials {
     pub(crate) database: String,
     pub(crate) role: String,
-    /// The role's current password.
+    /// The role's password as of `as_of`.
     pub(crate) password: SecretString,
+    pub(crate) as_of: Micros,
 }
 
 /// Creates and drops databases and roles.
@@ -88,13 +89,13 @@ impl Provisioner {
             if !exists {
                 execute(&mut connection, format!("CREATE DATABASE {TEMPLATE}")).await?;
             }
-            let mut inside = options.clone().database(TEMPLATE).connect().await?;
+            let mut in_template = options.clone().database(TEMPLATE).connect().await?;
             execute(
-                &mut inside,
+                &mut in_template,
                 "CREATE EXTENSION IF NOT EXISTS vector".to_owned(),
             )
             .await?;
-            inside.close().await?;
+            in_template.close().await?;
         }
         // Copying files requires a checkpoint. Without fsync, checkpoints are cheap, and copying
         // files takes half as long as writing every page to the WAL.
@@ -113,7 +114,7 @@ impl Provisioner {
             .acquire_timeout(QUEUE_TIMEOUT)
             // Waiting is normal when many projects are new, so it is not worth a warning.
             .acquire_slow_threshold(QUEUE_TIMEOUT)
-            .max_connections(PROVISIONING_MAX)
+            .max_connections(MAX_PROVISIONING)
             .connect_with(options.clone())
             .await?;
         Ok(Self {
@@ -137,7 +138,7 @@ impl Provisioner {
         role: &RoleName,
         database: &DatabaseName,
         clock: &Clock,
-    ) -> Result<Real, ProvisionError> {
+    ) -> Result<BackendCredentials, ProvisionError> {
         let now = clock.now();
         let found = find(
             &self.store.roles(branch).await?,
@@ -146,18 +147,18 @@ impl Provisioner {
             database,
         )?;
         if found.is_ready(now) {
-            return Ok(found.real(now));
+            return Ok(found.credentials(now));
         }
         // The admin connection is acquired before the transaction on the state database, so that
         // waiting here does not block connections that the API needs.
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
-        Store::hold_project_of(&mut tx, branch).await?;
+        Store::share_lock_project_of(&mut tx, branch).await?;
         sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
             .bind(branch.as_str())
             .execute(&mut *tx)
             .await?;
-        let roles = Store::roles_in(&mut tx, branch).await?;
+        let roles = Store::roles_in_transaction(&mut tx, branch).await?;
         let databases: Vec<DatabaseRow> =
             sqlx::query_as("SELECT * FROM databases WHERE branch_id = $1")
                 .bind(branch.as_str())
@@ -170,29 +171,30 @@ impl Provisioner {
             }
         }
         if found.database.provisioned_at_us.is_none() {
-            self.make_database(&mut admin, &mut tx, &found, now).await?;
+            self.create_database(&mut admin, &mut tx, &found, now)
+                .await?;
         }
         if found.role.number != found.owner.number {
-            let real = found.real(now);
+            let credentials = found.credentials(now);
             let grant = format!(
                 "GRANT CONNECT, TEMPORARY ON DATABASE \"{}\" TO \"{}\"",
-                real.database, real.role
+                credentials.database, credentials.role
             );
             execute(&mut admin, grant).await?;
         }
         tx.commit().await?;
-        Ok(found.real(now))
+        Ok(found.credentials(now))
     }
 
-    async fn make_database(
+    async fn create_database(
         &self,
         admin: &mut sqlx::PgConnection,
         tx: &mut Tx,
-        found: &Found,
+        found: &DatabaseAccess,
         now: Micros,
     ) -> Result<(), ProvisionError> {
-        let name = found.database.real_name();
-        let owner = found.owner.real_name();
+        let name = found.database.physical_name();
+        let owner = found.owner.physical_name();
         let exists: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
                 .bind(&name)
@@ -245,7 +247,7 @@ impl Provisioner {
     ) -> Result<(), ProvisionError> {
         let mut admin = self.admin.acquire().await?;
         let mut tx = self.store.begin().await?;
-        Store::hold_project_of(&mut tx, branch).await?;
+        Store::share_lock_project_of(&mut tx, branch).await?;
         sqlx::query("SELECT FROM branches WHERE id = $1 FOR UPDATE")
             .bind(branch.as_str())
             .execute(&mut *tx)
@@ -270,23 +272,24 @@ impl Provisioner {
     }
 }
 
-struct Found {
+struct DatabaseAccess {
     role: RoleRow,
     owner: RoleRow,
     database: DatabaseRow,
 }
 
-impl Found {
+impl DatabaseAccess {
     fn is_ready(&self, now: Micros) -> bool {
         let applied = |row: &RoleRow| row.applied_password.as_deref() == Some(row.password_at(now));
         self.database.provisioned_at_us.is_some() && applied(&self.owner) && applied(&self.role)
     }
 
-    fn real(&self, now: Micros) -> Real {
-        Real {
-            database: self.database.real_name(),
-            role: self.role.real_name(),
+    fn credentials(&self, now: Micros) -> BackendCredentials {
+        BackendCredentials {
+            database: self.database.physical_name(),
+            role: self.role.physical_name(),
             password: self.role.password_at(now).into(),
+            as_of: now,
         }
     }
 }
@@ -296,7 +299,7 @@ fn find(
     databases: &[DatabaseRow],
     role: &RoleName,
     database: &DatabaseName,
-) -> Result<Found, ProvisionError> {
+) -> Result<DatabaseAccess, ProvisionError> {
     let named = |name: &str| roles.iter().find(|row| row.name == name).cloned();
     let role = named(role.as_str()).ok_or(ProvisionError::NoRole)?;
     let database = databases
@@ -305,7 +308,7 @@ fn find(
         .cloned()
         .ok_or(ProvisionError::NoDatabase)?;
     let owner = named(&database.owner_name).ok_or(ProvisionError::NoRole)?;
-    Ok(Found {
+    Ok(DatabaseAccess {
         role,
         owner,
         database,
@@ -318,7 +321,7 @@ async fn apply_role(
     row: &RoleRow,
     now: Micros,
 ) -> Result<(), ProvisionError> {
-    let name = row.real_name();
+    let name = row.physical_name();
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
             .bind(&name)

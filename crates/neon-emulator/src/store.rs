@@ -21,22 +21,22 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
-pub(crate) use self::branch::{BranchRow, Deleted};
-pub(crate) use self::create::{NewProject, Shape};
+pub(crate) use self::branch::{BranchRow, DeletedBranches};
+pub(crate) use self::create::{NewProject, ProjectSpec};
 pub(crate) use self::database::DatabaseRow;
 pub(crate) use self::endpoint::EndpointRow;
-pub(crate) use self::operation::{OperationRow, Planned};
+pub(crate) use self::operation::{OperationRow, PlannedOperation};
 pub(crate) use self::overview::ProjectCounts;
 pub(crate) use self::project::{ProjectQuery, ProjectRow};
-pub(crate) use self::role::{RoleRow, Route};
-pub(crate) use self::usage::{Used, UsedHour};
+pub(crate) use self::role::{EndpointRoute, RoleRow};
+pub(crate) use self::usage::{HourlyUsage, Usage};
 
 /// Size of the connection pool for the state database.
-pub(crate) const CONTROL_CONNECTIONS_MAX: u32 = 24;
+pub(crate) const MAX_STATE_CONNECTIONS: u32 = 24;
 /// How long a call waits for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum length of a PostgreSQL name, in bytes.
-const NAMEDATA_MAX: usize = 63;
+const MAX_NAME_BYTES: usize = 63;
 /// The SQLSTATE for a database that already exists.
 const DUPLICATE_DATABASE: &str = "42P04";
 
@@ -79,7 +79,9 @@ pub enum OpenError {
     /// The URI is invalid, or the server does not respond.
     #[error("failed to connect to the PostgreSQL server")]
     Connect(#[from] sqlx::Error),
-    #[error("the name of the state database must consist of 1 to 63 of the characters a-z, 0-9 and _ (got {0:?})")]
+    #[error(
+        "the name of the state database must consist of 1 to 63 of the characters a-z, 0-9 and _ (got {0:?})"
+    )]
     DatabaseName(String),
     #[error("failed to migrate the state database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -102,7 +104,7 @@ impl Store {
     /// Opens the state in a database of this name, which is created if it does not exist.
     pub(crate) async fn open(uri: &str, database: &str) -> Result<Self, OpenError> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if database.is_empty() || database.len() > NAMEDATA_MAX || !database.bytes().all(plain) {
+        if database.is_empty() || database.len() > MAX_NAME_BYTES || !database.bytes().all(plain) {
             return Err(OpenError::DatabaseName(database.to_owned()));
         }
         let options = connect_options(uri)?;
@@ -125,7 +127,7 @@ impl Store {
         .await?;
         first.close().await?;
         let pool = PgPoolOptions::new()
-            .max_connections(CONTROL_CONNECTIONS_MAX)
+            .max_connections(MAX_STATE_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options.database(database))
             .await?;

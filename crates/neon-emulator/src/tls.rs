@@ -4,8 +4,9 @@
 //! `*.localhost`. A separate certificate is therefore issued when a client first requests a name.
 //! The CA is stored in the state and does not change.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Zoned;
 use rcgen::{
@@ -19,13 +20,13 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use crate::store::{Store, StoreError};
 
 /// The key of the CA in the state.
-pub(crate) const META_KEY: &str = "certificate_authority";
+pub(crate) const CA_META_KEY: &str = "certificate_authority";
 /// The ALPN protocol ID for direct TLS connections.
 pub(crate) const ALPN: &[u8] = b"postgresql";
 /// Subject alternative names of every certificate.
 const COMMON_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// Maximum number of cached certificates. When it is exceeded, the cache is cleared.
-const CERTIFICATES_MAX: usize = 4_096;
+const MAX_CERTIFICATES: usize = 4_096;
 /// Validity of a certificate, in years. Some clients reject longer validities.
 const VALID_YEARS: i32 = 2;
 const CERTIFICATE_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -71,11 +72,13 @@ impl Certificates {
     /// Loads the CA from the state, or creates it. `suffix` follows the endpoint ID in host names.
     pub(crate) async fn open(store: &Store, suffix: Option<&str>) -> Result<Arc<Self>, TlsError> {
         let new = new_authority()?;
-        let kept = store.meta(META_KEY, || new).await?;
-        let (key_pem, ca_pem) = kept
+        let stored = store.meta(CA_META_KEY, || new).await?;
+        let (key_pem, ca_pem) = stored
             .find(CERTIFICATE_BEGIN)
-            .map(|at| kept.split_at(at))
-            .ok_or_else(|| TlsError::State("the stored value contains no certificate".to_owned()))?;
+            .map(|at| stored.split_at(at))
+            .ok_or_else(|| {
+                TlsError::State("the stored value contains no certificate".to_owned())
+            })?;
         let issuer = Issuer::from_ca_cert_pem(ca_pem, KeyPair::from_pem(key_pem)?)?;
         let ca = rustls::pki_types::pem::PemObject::from_pem_slice(ca_pem.as_bytes())
             .map_err(|error| TlsError::State(format!("{error:?}")))?;
@@ -115,14 +118,14 @@ impl Certificates {
     /// The certificate for a client that requests this server name.
     pub(crate) fn end_entity(&self, name: Option<&str>) -> CertificateDer<'static> {
         let shown = name
-            .filter(|name| self.is_ours(name))
-            .and_then(|name| self.for_name(name))
+            .filter(|name| self.has_certificate(name))
+            .and_then(|name| self.certificate_for(name))
             .unwrap_or_else(|| self.common.clone());
         let first = shown.cert.first().cloned();
         first.unwrap_or_else(|| CertificateDer::from(Vec::new()))
     }
 
-    fn is_ours(&self, name: &str) -> bool {
+    fn has_certificate(&self, name: &str) -> bool {
         name.ends_with(".localhost")
             || self
                 .suffix
@@ -130,10 +133,10 @@ impl Certificates {
                 .is_some_and(|suffix| name.ends_with(suffix))
     }
 
-    fn for_name(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = by_name.get(name) {
-            return Some(kept.clone());
+    fn certificate_for(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let mut by_name = self.by_name.lock();
+        if let Some(stored) = by_name.get(name) {
+            return Some(stored.clone());
         }
         let made = sign(
             &self.issuer,
@@ -143,7 +146,7 @@ impl Certificates {
             Some(name),
         )
         .ok()?;
-        if by_name.len() >= CERTIFICATES_MAX {
+        if by_name.len() >= MAX_CERTIFICATES {
             by_name.clear();
         }
         by_name.insert(name.to_owned(), made.clone());
@@ -154,7 +157,7 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         match hello.server_name() {
-            Some(name) if self.is_ours(name) => self.for_name(name),
+            Some(name) if self.has_certificate(name) => self.certificate_for(name),
             _ => Some(self.common.clone()),
         }
     }

@@ -18,7 +18,7 @@ use crate::process::RunAs;
 
 /// Maximum time for removing a temporary folder.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
-const REMOVE_POLL: Duration = Duration::from_millis(10);
+const REMOVE_POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Length of the superuser's password, in characters.
 const PASSWORD_LENGTH: usize = 32;
 /// The first major version with `extension_control_path`.
@@ -46,11 +46,11 @@ impl Drop for Cluster {
         let Some(folder) = &self.temporary else {
             return;
         };
-        let limit = Instant::now() + REMOVE_TIMEOUT;
+        let deadline = Instant::now() + REMOVE_TIMEOUT;
         // The supervisor may remove the folder at the same time, so missing entries are not errors.
-        while folder.exists() && Instant::now() < limit {
+        while folder.exists() && Instant::now() < deadline {
             if fs::remove_dir_all(folder).is_err() {
-                std::thread::sleep(REMOVE_POLL);
+                std::thread::sleep(REMOVE_POLL_INTERVAL);
             }
         }
     }
@@ -78,7 +78,13 @@ pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Clust
             let temporary = tempfile::Builder::new()
                 .prefix("neon-emulator-")
                 .tempdir()
-                .map_err(|source| file("create a temporary folder in", &std::env::temp_dir(), source))?;
+                .map_err(|source| {
+                    file(
+                        "create a temporary folder in",
+                        &std::env::temp_dir(),
+                        source,
+                    )
+                })?;
             (temporary.path().to_owned(), Some(temporary))
         }
     };
@@ -88,14 +94,14 @@ pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Clust
         .canonicalize()
         .map_err(|source| file("resolve", &folder, source))?;
     let data = folder.join("cluster");
-    let run_as = user_for(&data)?;
+    let run_as = server_user(&data)?;
     if new_folder {
-        give_to(&folder, run_as)?;
+        change_owner(&folder, run_as)?;
     }
     let version = major_version(bin_dir, run_as)?;
     let password_file = folder.join("superuser-password");
     if !data.join("PG_VERSION").exists() {
-        initialise(
+        initialize(
             bin_dir,
             &folder,
             &data,
@@ -109,7 +115,7 @@ pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Clust
         .map_err(|source| file("read", &password_file, source))?
         .trim()
         .to_owned();
-    let extension_control = trusted_vector(bin_dir, &folder, run_as, version)?;
+    let extension_control = trust_vector(bin_dir, &folder, run_as, version)?;
     let log = folder.join("postgres.log");
     Ok(Cluster {
         bin_dir: bin_dir.to_owned(),
@@ -123,7 +129,7 @@ pub(super) fn prepare(bin_dir: &Path, data: Data, durable: bool) -> Result<Clust
     })
 }
 
-fn initialise(
+fn initialize(
     bin_dir: &Path,
     folder: &Path,
     data: &Path,
@@ -140,7 +146,7 @@ fn initialise(
         .mode(0o700)
         .create(&partial)
         .map_err(|source| file("create", &partial, source))?;
-    give_to(&partial, run_as)?;
+    change_owner(&partial, run_as)?;
     write_private(
         password_file,
         &Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH),
@@ -177,7 +183,7 @@ fn initialise(
 
 /// The user to run the server as: `None` for the current user. When the current user is root, this
 /// is the owner of the data folder, or `nobody` for a new one.
-fn user_for(data: &Path) -> Result<Option<RunAs>, PostgresError> {
+fn server_user(data: &Path) -> Result<Option<RunAs>, PostgresError> {
     let me = fs::metadata("/proc/self")
         .map_err(|source| file("read", Path::new("/proc/self"), source))?;
     if me.uid() != 0 {
@@ -225,7 +231,7 @@ fn major_version(bin_dir: &Path, run_as: Option<RunAs>) -> Result<u32, PostgresE
 /// On Neon the owner of a database may install `vector`. If the installed control file does not
 /// mark the extension as trusted, this function writes a copy that does and that PostgreSQL finds
 /// first.
-fn trusted_vector(
+fn trust_vector(
     bin_dir: &Path,
     folder: &Path,
     run_as: Option<RunAs>,
@@ -256,7 +262,7 @@ fn trusted_vector(
     );
     fs::write(&file_path, text).map_err(|source| file("write", &file_path, source))?;
     for path in [&own, &control, &file_path] {
-        give_to(path, run_as)?;
+        change_owner(path, run_as)?;
     }
     Ok(Some(own))
 }
@@ -312,10 +318,10 @@ fn write_private(path: &Path, text: &str, run_as: Option<RunAs>) -> Result<(), P
             writeln!(open, "{text}")
         })
         .map_err(|source| file("write", path, source))?;
-    give_to(path, run_as)
+    change_owner(path, run_as)
 }
 
-fn give_to(path: &Path, user: Option<RunAs>) -> Result<(), PostgresError> {
+fn change_owner(path: &Path, user: Option<RunAs>) -> Result<(), PostgresError> {
     match user {
         Some(user) => chown(path, Some(user.uid), Some(user.gid))
             .map_err(|source| file("change the owner of", path, source)),
@@ -323,9 +329,9 @@ fn give_to(path: &Path, user: Option<RunAs>) -> Result<(), PostgresError> {
     }
 }
 
-fn file(what: &'static str, path: &Path, source: std::io::Error) -> PostgresError {
+fn file(action: &'static str, path: &Path, source: std::io::Error) -> PostgresError {
     PostgresError::File {
-        what,
+        action,
         path: path.to_owned(),
         source,
     }

@@ -14,7 +14,7 @@ const DEBIAN_FOLDER: &str = "/usr/lib/postgresql";
 /// Finds the folder with `initdb` and `postgres`: [`BIN_DIR_VARIABLE`] first, then the output of
 /// `pg_config --bindir`, then PATH, then the newest version under `/usr/lib/postgresql`.
 pub fn find_bin_dir() -> Result<PathBuf, PostgresError> {
-    let mut looked_in = Vec::new();
+    let mut searched = Vec::new();
     if let Some(folder) = std::env::var_os(BIN_DIR_VARIABLE).filter(|value| !value.is_empty()) {
         // An explicitly named folder is not silently replaced by another version found elsewhere.
         let folder = PathBuf::from(folder);
@@ -22,17 +22,17 @@ pub fn find_bin_dir() -> Result<PathBuf, PostgresError> {
             return Ok(folder);
         }
         return Err(PostgresError::NotFound {
-            looked_in: format!("{} ({BIN_DIR_VARIABLE})", folder.display()),
+            searched: format!("{} ({BIN_DIR_VARIABLE})", folder.display()),
         });
     }
     for folder in candidates() {
         if has_programs(&folder) {
             return Ok(folder);
         }
-        looked_in.push(folder.display().to_string());
+        searched.push(folder.display().to_string());
     }
     Err(PostgresError::NotFound {
-        looked_in: looked_in.join(", "),
+        searched: searched.join(", "),
     })
 }
 

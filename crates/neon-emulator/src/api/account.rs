@@ -25,7 +25,7 @@ const PLAN: &str = "scale_v3";
 const NO_LIMIT: i64 = -1;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct OfOrganization {
+pub(super) struct RegionsParams {
     #[expect(
         dead_code,
         reason = "all organizations have the same regions; the ID is only validated"
@@ -33,12 +33,12 @@ pub(super) struct OfOrganization {
     org_id: Option<OrgId>,
 }
 
-pub(super) async fn regions(_: Query<OfOrganization>) -> Result<Json<RegionList>, ApiError> {
+pub(super) async fn regions(_: Query<RegionsParams>) -> Result<Json<RegionList>, ApiError> {
     let region = |(id, name, latitude, longitude): &(&str, &str, &str, &str)| {
         Ok(Region {
             region_id: id.parse().map_err(|_| ApiError::internal())?,
             name: (*name).to_owned(),
-            default: *id == validate::REGION_DEFAULT,
+            default: *id == validate::DEFAULT_REGION,
             geo_lat: (*latitude).to_owned(),
             geo_long: (*longitude).to_owned(),
         })
@@ -62,7 +62,7 @@ pub(super) async fn me(State(api): State<Arc<Api>>) -> Json<CurrentUser> {
         plan: PLAN.to_owned(),
         projects_limit: api.limits.projects.map_or(NO_LIMIT, i64::from),
         branches_limit: api.limits.branches_per_project.map_or(NO_LIMIT, i64::from),
-        max_autoscaling_limit: validate::AUTOSCALING_MAX_CU,
+        max_autoscaling_limit: validate::MAX_AUTOSCALING_CU,
         active_seconds_limit: NO_LIMIT,
         compute_seconds_limit: None,
         auth_accounts: Vec::new(),

@@ -1,10 +1,10 @@
 //! Branches: reading a branch, and what the other branch handlers share.
 
-mod change;
 mod create;
-mod end;
+mod delete;
 mod list;
 mod restore;
+mod update;
 
 use std::sync::Arc;
 
@@ -16,22 +16,22 @@ use neon_client::model::{Branch, Endpoint, EndpointList, Lsn};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub(super) use self::change::{set_as_default, update};
 pub(super) use self::create::create;
-pub(crate) use self::end::expire;
-pub(super) use self::end::{delete, recover};
+pub(crate) use self::delete::expire;
+pub(super) use self::delete::{delete, recover};
 pub(super) use self::list::{count, list};
 pub(super) use self::restore::restore;
+pub(super) use self::update::{set_as_default, update};
 use super::error::ApiError;
 use super::extract::Path;
 use super::{Api, view};
 use crate::clock::Micros;
-use crate::store::{BranchRow, EndpointRow, StoreError, Used};
+use crate::store::{BranchRow, EndpointRow, StoreError, Usage};
 
 /// `{"branch": ..., "annotation": ...}`. The emulator has no annotations, but the OpenAPI document
 /// requires the field.
 #[derive(Debug, Serialize)]
-pub(super) struct Annotated {
+pub(super) struct BranchWithAnnotation {
     branch: Branch,
     annotation: Value,
 }
@@ -39,11 +39,11 @@ pub(super) struct Annotated {
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     Path((project, branch)): Path<(ProjectId, BranchId)>,
-) -> Result<Json<Annotated>, ApiError> {
+) -> Result<Json<BranchWithAnnotation>, ApiError> {
     api.store.project(&project).await?;
     let row = api.store.branch(&project, &branch).await?;
-    Ok(Json(Annotated {
-        branch: one(&api, &row).await?,
+    Ok(Json(BranchWithAnnotation {
+        branch: load(&api, &row).await?,
         annotation: json!({"object": {"type": "console/branch", "id": branch}, "value": {}}),
     }))
 }
@@ -74,23 +74,23 @@ pub(super) async fn endpoints_of(
 }
 
 /// A branch with its usage.
-pub(super) async fn one(api: &Api, row: &BranchRow) -> Result<Branch, ApiError> {
+pub(super) async fn load(api: &Api, row: &BranchRow) -> Result<Branch, ApiError> {
     let project = row.project_id.parse().map_err(StoreError::corrupt)?;
-    let (used, size) = used_up(api, &project, &row.branch_id()?).await?;
+    let (used, size) = usage_and_size(api, &project, &row.branch_id()?).await?;
     Ok(view::branch(api, row, used, size)?)
 }
 
 /// A branch's usage in this billing period and its size in bytes. Must not be called while a
 /// transaction is open, because it takes database connections of its own.
-async fn used_up(
+async fn usage_and_size(
     api: &Api,
     project: &ProjectId,
     branch: &BranchId,
-) -> Result<(Used, i64), ApiError> {
-    let since = view::period_start(api.clock.now());
+) -> Result<(Usage, i64), ApiError> {
+    let since = crate::clock::period_start(api.clock.now());
     let used = api
         .store
-        .used(project.as_str(), Some(branch.as_str()), since)
+        .usage(project.as_str(), Some(branch.as_str()), since)
         .await?;
     let databases = api.store.databases(branch).await?;
     let size = api.provisioner.sizes(&databases).await?;
@@ -98,14 +98,14 @@ async fn used_up(
 }
 
 /// Finds a branch that is not deleted.
-fn alive<'a>(rows: &'a [BranchRow], id: &BranchId) -> Result<&'a BranchRow, ApiError> {
+fn find_active<'a>(rows: &'a [BranchRow], id: &BranchId) -> Result<&'a BranchRow, ApiError> {
     rows.iter()
         .find(|row| row.id == id.as_str() && row.deleted_at_us.is_none())
         .ok_or_else(|| ApiError::not_found("branch"))
 }
 
 /// Checks that no other branch of the project has this name.
-fn unused(rows: &[BranchRow], name: &str, but: &BranchId) -> Result<(), ApiError> {
+fn ensure_name_available(rows: &[BranchRow], name: &str, but: &BranchId) -> Result<(), ApiError> {
     let taken = rows
         .iter()
         .any(|row| row.name == name && row.deleted_at_us.is_none() && row.id != but.as_str());
@@ -127,7 +127,7 @@ fn has_children(rows: &[BranchRow], id: &BranchId) -> bool {
 /// Checks that the emulator can provide the branch as of a moment. PostgreSQL keeps no history, so
 /// this is possible only if there was no connection to the branch since then: its current contents
 /// are then the same.
-fn can_be_had(
+fn ensure_restorable(
     api: &Api,
     row: &BranchRow,
     endpoints: &[EndpointRow],

@@ -16,23 +16,22 @@ use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
-use super::view::period_start;
-use crate::clock::{SECOND, timestamp};
-use crate::store::{StoreError, UsedHour};
+use crate::clock::{SECOND, period_start, timestamp};
+use crate::store::{HourlyUsage, StoreError};
 
-const PROJECTS_DEFAULT: usize = 10;
-const PROJECTS_MAX: usize = 100;
-const BRANCHES_DEFAULT: usize = 100;
-const BRANCHES_MAX: usize = 1_000;
+const DEFAULT_PROJECTS: usize = 10;
+const MAX_PROJECTS: usize = 100;
+const DEFAULT_BRANCHES: usize = 100;
+const MAX_BRANCHES: usize = 1_000;
 /// Maximum number of IDs in a query parameter.
-const IDS_MAX: usize = 100;
+const MAX_IDS: usize = 100;
 const PLAN: &str = "scale_v3";
 /// Maximum number of timeframes in a response: all hours of a year.
-const TIMEFRAMES_MAX: usize = 24 * 31 * 12;
+const MAX_TIMEFRAMES: usize = 24 * 31 * 12;
 
 /// Query parameters. Lists are repeated parameters or comma-separated values.
 #[derive(Debug)]
-struct Wanted {
+struct ConsumptionParams {
     cursor: Option<String>,
     limit: usize,
     project_ids: Vec<ProjectId>,
@@ -44,8 +43,8 @@ struct Wanted {
     metrics: Vec<Metric>,
 }
 
-impl Wanted {
-    fn parse(query: Option<&str>, limit: usize, limit_max: usize) -> Result<Self, ApiError> {
+impl ConsumptionParams {
+    fn parse(query: Option<&str>, limit: usize, max_limit: usize) -> Result<Self, ApiError> {
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
@@ -82,16 +81,14 @@ impl Wanted {
             .iter()
             .find(|metric| matches!(metric, Metric::Unknown(_)))
         {
-            return Err(ApiError::bad_request(format!(
-                "unknown metric {word:?}"
-            )));
+            return Err(ApiError::bad_request(format!("unknown metric {word:?}")));
         }
         let limit = one("limit").map_or(Ok(limit), str::parse);
-        let limit = limit.ok().filter(|limit| (1..=limit_max).contains(limit));
-        let wanted = Self {
+        let limit = limit.ok().filter(|limit| (1..=max_limit).contains(limit));
+        let requested = Self {
             cursor: one("cursor").map(str::to_owned),
             limit: limit.ok_or_else(|| {
-                ApiError::bad_request(format!("limit must be between 1 and {limit_max}"))
+                ApiError::bad_request(format!("limit must be between 1 and {max_limit}"))
             })?,
             project_ids: ids(many("project_ids"), "project_ids")?,
             branch_ids: ids(many("branch_ids"), "branch_ids")?,
@@ -103,13 +100,17 @@ impl Wanted {
                 .map_err(|error| ApiError::bad_request(format!("{error}")))?,
             metrics,
         };
-        if wanted.to <= wanted.from {
+        if requested.to <= requested.from {
             return Err(ApiError::bad_request("to must be after from"));
         }
-        Ok(wanted)
+        Ok(requested)
     }
 
-    fn period(&self, now: Timestamp, hours: &[&UsedHour]) -> Result<ConsumptionPeriod, ApiError> {
+    fn period(
+        &self,
+        now: Timestamp,
+        hours: &[&HourlyUsage],
+    ) -> Result<ConsumptionPeriod, ApiError> {
         let mut frames: BTreeMap<Timestamp, Sums> = BTreeMap::new();
         for hour in hours {
             let frame = floor(timestamp(hour.hour_us), &self.granularity)?;
@@ -122,7 +123,7 @@ impl Wanted {
         let start = timestamp(period_start(now.as_microsecond()));
         let consumption = frames
             .into_iter()
-            .take(TIMEFRAMES_MAX)
+            .take(MAX_TIMEFRAMES)
             .map(|(begun, sums)| {
                 Ok(ConsumptionTimeframe {
                     timeframe_start: Some(begun),
@@ -167,9 +168,9 @@ impl Sums {
 }
 
 fn ids<T: TryFrom<String>>(texts: Vec<String>, name: &str) -> Result<Vec<T>, ApiError> {
-    if texts.len() > IDS_MAX {
+    if texts.len() > MAX_IDS {
         return Err(ApiError::bad_request(format!(
-            "{name} may hold at most {IDS_MAX} ids"
+            "{name} may hold at most {MAX_IDS} ids"
         )));
     }
     let ids = texts.into_iter().map(T::try_from).collect::<Result<_, _>>();
@@ -207,8 +208,11 @@ fn next(begun: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiErr
 }
 
 /// The requested projects of the organization, newest first.
-async fn chosen(api: &Api, wanted: &Wanted) -> Result<Vec<ProjectId>, ApiError> {
-    let known = api.store.projects_of(wanted.org_id.as_str()).await?;
+async fn chosen(api: &Api, requested: &ConsumptionParams) -> Result<Vec<ProjectId>, ApiError> {
+    let known = api
+        .store
+        .projects_in_organization(requested.org_id.as_str())
+        .await?;
     let ids: Vec<ProjectId> = known
         .into_iter()
         .map(|id| id.parse())
@@ -216,7 +220,7 @@ async fn chosen(api: &Api, wanted: &Wanted) -> Result<Vec<ProjectId>, ApiError> 
         .map_err(StoreError::corrupt)?;
     Ok(ids
         .into_iter()
-        .filter(|id| wanted.project_ids.is_empty() || wanted.project_ids.contains(id))
+        .filter(|id| requested.project_ids.is_empty() || requested.project_ids.contains(id))
         .collect())
 }
 
@@ -231,9 +235,7 @@ fn page<T: Clone>(
         None => 0,
         Some(cursor) => {
             let last = all.iter().position(|one| name(one) == cursor);
-            1 + last.ok_or_else(|| {
-                ApiError::bad_request("invalid cursor")
-            })?
+            1 + last.ok_or_else(|| ApiError::bad_request("invalid cursor"))?
         }
     };
     let page: Vec<T> = all.iter().skip(start).take(limit).cloned().collect();
@@ -245,17 +247,17 @@ pub(super) async fn projects(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ProjectConsumptionPage>, ApiError> {
-    let wanted = Wanted::parse(query.as_deref(), PROJECTS_DEFAULT, PROJECTS_MAX)?;
-    let all = chosen(&api, &wanted).await?;
-    let (ids, pagination) = page(&all, wanted.cursor.as_deref(), wanted.limit, |id| {
+    let requested = ConsumptionParams::parse(query.as_deref(), DEFAULT_PROJECTS, MAX_PROJECTS)?;
+    let all = chosen(&api, &requested).await?;
+    let (ids, pagination) = page(&all, requested.cursor.as_deref(), requested.limit, |id| {
         id.to_string()
     })?;
     let now = timestamp(api.clock.now());
     let mut projects = Vec::with_capacity(ids.len());
     for id in ids {
-        let hours = hours(&api, &wanted, &id).await?;
+        let hours = hours(&api, &requested, &id).await?;
         projects.push(ProjectConsumption {
-            periods: vec![wanted.period(now, &hours.iter().collect::<Vec<_>>())?],
+            periods: vec![requested.period(now, &hours.iter().collect::<Vec<_>>())?],
             project_id: id,
         });
     }
@@ -269,32 +271,35 @@ pub(super) async fn branches(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<BranchConsumptionPage>, ApiError> {
-    let wanted = Wanted::parse(query.as_deref(), BRANCHES_DEFAULT, BRANCHES_MAX)?;
-    if wanted.project_ids.is_empty() {
+    let requested = ConsumptionParams::parse(query.as_deref(), DEFAULT_BRANCHES, MAX_BRANCHES)?;
+    if requested.project_ids.is_empty() {
         return Err(ApiError::bad_request("project_ids is required"));
     }
     let mut all = Vec::new();
-    for project in chosen(&api, &wanted).await? {
+    for project in chosen(&api, &requested).await? {
         for branch in api.store.branches(&project).await? {
             let id = branch.branch_id()?;
-            if wanted.branch_ids.is_empty() || wanted.branch_ids.contains(&id) {
+            if requested.branch_ids.is_empty() || requested.branch_ids.contains(&id) {
                 all.push((project.clone(), id));
             }
         }
     }
-    let (chosen, pagination) = page(&all, wanted.cursor.as_deref(), wanted.limit, |(_, id)| {
-        id.to_string()
-    })?;
+    let (chosen, pagination) = page(
+        &all,
+        requested.cursor.as_deref(),
+        requested.limit,
+        |(_, id)| id.to_string(),
+    )?;
     let now = timestamp(api.clock.now());
     let mut branches = Vec::with_capacity(chosen.len());
     for (project_id, branch_id) in chosen {
-        let hours = hours(&api, &wanted, &project_id).await?;
+        let hours = hours(&api, &requested, &project_id).await?;
         let own: Vec<_> = hours
             .iter()
             .filter(|hour| hour.branch_id == branch_id.as_str())
             .collect();
         branches.push(BranchConsumption {
-            periods: vec![wanted.period(now, &own)?],
+            periods: vec![requested.period(now, &own)?],
             project_id,
             branch_id,
         });
@@ -305,8 +310,15 @@ pub(super) async fn branches(
     }))
 }
 
-async fn hours(api: &Api, wanted: &Wanted, project: &ProjectId) -> Result<Vec<UsedHour>, ApiError> {
-    api.settle(project).await?;
-    let (from, to) = (wanted.from.as_microsecond(), wanted.to.as_microsecond());
-    Ok(api.store.used_hours(project, from, to).await?)
+async fn hours(
+    api: &Api,
+    requested: &ConsumptionParams,
+    project: &ProjectId,
+) -> Result<Vec<HourlyUsage>, ApiError> {
+    api.record_usage(project).await?;
+    let (from, to) = (
+        requested.from.as_microsecond(),
+        requested.to.as_microsecond(),
+    );
+    Ok(api.store.hourly_usage(project, from, to).await?)
 }

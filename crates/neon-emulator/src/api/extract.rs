@@ -9,11 +9,11 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize as _, Deserializer};
 
 use super::error::ApiError;
-use crate::faults::Verdict;
+use crate::faults::Injection;
 
 /// Maximum size of a request body, in bytes. The largest bodies are seed requests with thousands of
 /// names.
-pub(super) const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Path parameters, validated by their types.
 #[derive(FromRequestParts)]
@@ -25,7 +25,7 @@ pub(super) struct Path<T>(pub(super) T);
 pub(super) struct Query<T>(pub(super) T);
 
 /// The faults that apply to this call.
-pub(super) struct Injected(pub(super) Arc<Verdict>);
+pub(super) struct Injected(pub(super) Arc<Injection>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Injected {
     type Rejection = ApiError;
@@ -33,7 +33,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Injected {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         Ok(Extension::from_request_parts(parts, state)
             .await
-            .map(|Extension(verdict)| Self(verdict))?)
+            .map(|Extension(injection)| Self(injection))?)
     }
 }
 
@@ -65,21 +65,20 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 }
 
 async fn read(request: Request) -> Result<bytes::Bytes, ApiError> {
-    axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX)
+    axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES)
         .await
         .map_err(|error| ApiError::bad_request(format!("failed to read the body: {error}")))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::bad_request(format!("invalid body: {error}"))
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::bad_request(format!("invalid body: {error}")))
 }
 
 /// Deserializes a boolean query parameter in any spelling that Neon accepts; some clients send
 /// `True`.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let text = String::deserialize(deserializer)?;
-    crate::document::flag(&text)
+    crate::openapi::flag(&text)
         .ok_or_else(|| D::Error::custom(format_args!("{text:?} is not a boolean")))
 }

@@ -1,7 +1,5 @@
 //! Converts stored rows to API resources, with all fields that the OpenAPI document requires.
 
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use neon_client::ids::{EndpointId, OrgId, RoleName};
 use neon_client::model::{
     Branch, BranchRecovery, BranchState, ComputeUnits, Database, Endpoint, EndpointState,
@@ -10,9 +8,9 @@ use neon_client::model::{
 use secrecy::SecretString;
 
 use super::Api;
-use crate::clock::{Micros, SECOND, timestamp};
+use crate::clock::{SECOND, billing_period, period_start, timestamp};
 use crate::compute::Compute;
-use crate::store::{BranchRow, DatabaseRow, EndpointRow, ProjectRow, RoleRow, StoreError, Used};
+use crate::store::{BranchRow, DatabaseRow, EndpointRow, ProjectRow, RoleRow, StoreError, Usage};
 
 const PLATFORM: &str = "aws";
 const CREATION_SOURCE: &str = "console";
@@ -30,19 +28,19 @@ enum Form {
 
 /// A project in a list.
 pub(super) fn listed(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
-    project(api, row, Form::Listed, Used::default())
+    project(api, row, Form::Listed, Usage::default())
 }
 
 /// A project in a single response, with its usage.
 pub(super) async fn single(api: &Api, row: &ProjectRow) -> Result<Project, StoreError> {
     let used = api
         .store
-        .used(&row.id, None, period_start(api.clock.now()))
+        .usage(&row.id, None, period_start(api.clock.now()))
         .await?;
     project(api, row, Form::Single, used)
 }
 
-fn project(api: &Api, row: &ProjectRow, form: Form, used: Used) -> Result<Project, StoreError> {
+fn project(api: &Api, row: &ProjectRow, form: Form, used: Usage) -> Result<Project, StoreError> {
     let single = |value: i64| (form == Form::Single).then_some(value);
     let now = timestamp(api.clock.now());
     let (period_start, period_end) = billing_period(now);
@@ -109,7 +107,7 @@ fn project(api: &Api, row: &ProjectRow, form: Form, used: Used) -> Result<Projec
 pub(super) fn branch(
     api: &Api,
     row: &BranchRow,
-    used: Used,
+    used: Usage,
     logical_size: i64,
 ) -> Result<Branch, StoreError> {
     let ready = api.clock.now() >= row.ready_at_us;
@@ -187,7 +185,7 @@ pub(super) fn endpoint(
         autoscaling_limit_max_cu: size(row.max_cu)?,
         suspend_timeout_seconds: row.suspend_timeout_seconds,
         pending_state: (now < row.ready_at_us).then_some(EndpointState::Active),
-        suspended_at: compute.is_idle().then(|| timestamp(compute.sleeps_at)),
+        suspended_at: compute.is_idle().then(|| timestamp(compute.suspends_at)),
         current_state: compute.state.into(),
         disabled: row.disabled,
         passwordless_access: row.passwordless_access,
@@ -226,36 +224,4 @@ pub(super) fn database(row: &DatabaseRow) -> Result<Database, StoreError> {
         created_at: timestamp(row.created_at_us),
         updated_at: timestamp(row.updated_at_us),
     })
-}
-
-pub(crate) fn period_start(now: Micros) -> Micros {
-    billing_period(timestamp(now)).0.as_microsecond()
-}
-
-/// The calendar month (UTC) that contains a moment.
-fn billing_period(now: Timestamp) -> (Timestamp, Timestamp) {
-    let today = now.to_zoned(TimeZone::UTC).date();
-    let at = |date: jiff::civil::Date| {
-        date.to_zoned(TimeZone::UTC)
-            .map_or(now, |zoned| zoned.timestamp())
-    };
-    let next = today
-        .first_of_month()
-        .checked_add(1.month())
-        .unwrap_or(today);
-    (at(today.first_of_month()), at(next))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_billing_period_is_the_calendar_month() {
-        let (start, end) = billing_period("2026-12-31T23:59:59Z".parse().unwrap());
-        assert_eq!(
-            (start.to_string().as_str(), end.to_string().as_str()),
-            ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z")
-        );
-    }
 }

@@ -6,20 +6,20 @@ use ipnet::IpNet;
 use neon_client::model::{AllowedIps, Quota};
 
 use crate::clock::SECOND;
-use crate::store::{Route, Used};
+use crate::store::{EndpointRoute, Usage};
 
-pub(super) fn may_enter(route: &Route, peer: IpAddr) -> bool {
+pub(super) fn is_address_allowed(route: &EndpointRoute, peer: IpAddr) -> bool {
     let Some(allowed) = &route.project_settings.allowed_ips else {
         return true;
     };
     if allowed.protected_branches_only == Some(true) && !route.branch_protected {
         return true;
     }
-    lets_in(allowed, peer)
+    allows(allowed, peer)
 }
 
 /// An empty list allows all addresses.
-fn lets_in(allowed: &AllowedIps, peer: IpAddr) -> bool {
+fn allows(allowed: &AllowedIps, peer: IpAddr) -> bool {
     let mut entries = allowed.ips.iter().flatten().peekable();
     entries.peek().is_none() || entries.any(|entry| covers(entry.trim(), peer.to_canonical()))
 }
@@ -74,7 +74,7 @@ impl Exhausted {
 }
 
 /// Whether a quota limits anything that the emulator measures.
-pub(crate) fn limits_anything(quota: &Quota) -> bool {
+pub(crate) fn has_limits(quota: &Quota) -> bool {
     [
         quota.active_time_seconds,
         quota.compute_time_seconds,
@@ -86,7 +86,7 @@ pub(crate) fn limits_anything(quota: &Quota) -> bool {
 }
 
 /// The first limit that the usage of this billing period has reached.
-pub(crate) fn exhausted(quota: &Quota, used: Used, logical_size_bytes: i64) -> Option<Exhausted> {
+pub(crate) fn exhausted(quota: &Quota, used: Usage, logical_size_bytes: i64) -> Option<Exhausted> {
     let reached = |limit: Option<u64>, used: i64| {
         limit.is_some_and(|limit| limit > 0 && used.unsigned_abs() >= limit)
     };
@@ -130,18 +130,18 @@ mod tests {
             "2001:db8::1",
             "::ffff:10.0.0.1",
         ] {
-            assert!(lets_in(&list, peer(inside)), "{inside}");
+            assert!(allows(&list, peer(inside)), "{inside}");
         }
         for outside in ["10.0.0.2", "192.169.0.1", "172.16.0.10", "2001:db9::1"] {
-            assert!(!lets_in(&list, peer(outside)), "{outside}");
+            assert!(!allows(&list, peer(outside)), "{outside}");
         }
-        assert!(lets_in(&allowed(&[]), peer("8.8.8.8")));
-        assert!(lets_in(&AllowedIps::default(), peer("8.8.8.8")));
+        assert!(allows(&allowed(&[]), peer("8.8.8.8")));
+        assert!(allows(&AllowedIps::default(), peer("8.8.8.8")));
     }
 
     #[test]
     fn a_quota_is_exhausted_when_its_limit_is_reached_and_zero_is_unlimited() {
-        let used = Used {
+        let used = Usage {
             active_us: 60 * SECOND,
             compute_us: 15 * SECOND,
             transferred_bytes: 100,

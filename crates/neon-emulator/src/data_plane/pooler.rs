@@ -10,17 +10,17 @@
 //! skips to the next `Sync` and reports its status, so this module does not have to track the state
 //! of the protocol.
 
-mod answers;
-mod refusal;
+mod rejection;
 mod relay;
 mod requests;
+mod responses;
 mod startup;
 mod statements;
 mod tokens;
 
-pub(super) use self::answers::backslashes;
-pub(super) use self::refusal::HINT;
+pub(super) use self::rejection::HINT;
 pub(super) use self::relay::relay;
+pub(super) use self::responses::backslash_escapes;
 pub(super) use self::startup::{UnsupportedParameter, admit};
 
 /// A violation of the protocol or of a size limit.

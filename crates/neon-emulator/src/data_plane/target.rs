@@ -17,9 +17,9 @@ pub(super) enum TargetError {
     )]
     Missing,
     #[error("the endpoint in the options and the one in the host name differ")]
-    Differ,
+    Mismatch,
     #[error("{0:?} is not the id of an endpoint")]
-    NotAnId(String),
+    InvalidId(String),
 }
 
 /// The endpoint, and the remaining options for PostgreSQL.
@@ -32,7 +32,7 @@ pub(super) struct Target {
 }
 
 /// Finds the endpoint in the TLS server name and the startup options.
-pub(super) fn find(
+pub(super) fn resolve(
     server_name: Option<&str>,
     options: Option<&str>,
 ) -> Result<Target, TargetError> {
@@ -45,7 +45,7 @@ pub(super) fn find(
     let from_options = named.as_deref().map(endpoint).transpose()?;
     let (endpoint, pooled) = match (from_name, from_options) {
         (Some((one, pooled)), Some((other, also))) if one == other => (one, pooled || also),
-        (Some(_), Some(_)) => return Err(TargetError::Differ),
+        (Some(_), Some(_)) => return Err(TargetError::Mismatch),
         (Some(named), None) | (None, Some(named)) => named,
         (None, None) => return Err(TargetError::Missing),
     };
@@ -61,7 +61,7 @@ fn endpoint(label: &str) -> Result<(EndpointId, bool), TargetError> {
     let pooled = label.strip_suffix(POOLER_SUFFIX);
     let id = pooled.unwrap_or(label).parse();
     id.map(|id| (id, pooled.is_some()))
-        .map_err(|_| TargetError::NotAnId(label.chars().take(80).collect()))
+        .map_err(|_| TargetError::InvalidId(label.chars().take(80).collect()))
 }
 
 /// Extracts the endpoint from the options, which are separated by spaces as on a command line:
@@ -105,7 +105,7 @@ mod tests {
     const ID: &str = "ep-still-lake-00000001";
 
     fn options(text: &str) -> Result<(String, Option<String>), TargetError> {
-        find(None, Some(text)).map(|target| (target.endpoint.to_string(), target.options))
+        resolve(None, Some(text)).map(|target| (target.endpoint.to_string(), target.options))
     }
 
     #[test]
@@ -135,15 +135,15 @@ mod tests {
             "ep-still-lake-00000001.localhost",
             "ep-still-lake-00000001-pooler.eu.example.test",
         ] {
-            assert_eq!(find(Some(name), None).unwrap().endpoint.as_str(), ID);
+            assert_eq!(resolve(Some(name), None).unwrap().endpoint.as_str(), ID);
         }
-        assert_eq!(find(Some("localhost"), None), Err(TargetError::Missing));
-        assert_eq!(find(None, None), Err(TargetError::Missing));
+        assert_eq!(resolve(Some("localhost"), None), Err(TargetError::Missing));
+        assert_eq!(resolve(None, None), Err(TargetError::Missing));
     }
 
     #[test]
     fn the_pooler_suffix_is_recognized_in_the_host_and_in_the_option() {
-        let is_pooled = |name, options| find(name, options).unwrap().pooled;
+        let is_pooled = |name, options| resolve(name, options).unwrap().pooled;
         let (direct, with_mark) = (
             "ep-still-lake-00000001.localhost",
             "ep-still-lake-00000001-pooler.localhost",
@@ -169,13 +169,13 @@ mod tests {
     fn two_different_endpoints_are_rejected() {
         let name = Some("ep-still-lake-00000001.localhost");
         assert_eq!(
-            find(name, Some("endpoint=ep-other-lake-00000002")),
-            Err(TargetError::Differ)
+            resolve(name, Some("endpoint=ep-other-lake-00000002")),
+            Err(TargetError::Mismatch)
         );
-        assert!(find(name, Some("endpoint=ep-still-lake-00000001-pooler")).is_ok());
+        assert!(resolve(name, Some("endpoint=ep-still-lake-00000001-pooler")).is_ok());
         assert_eq!(
-            find(None, Some("endpoint=A/B")),
-            Err(TargetError::NotAnId("A/B".into()))
+            resolve(None, Some("endpoint=A/B")),
+            Err(TargetError::InvalidId("A/B".into()))
         );
     }
 }

@@ -4,9 +4,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{self, AsyncRead, AsyncReadExt};
 
 /// Maximum size of the first packet, in bytes (PostgreSQL's own limit).
-const STARTUP_BYTES_MAX: usize = 10_000;
+const MAX_STARTUP_BYTES: usize = 10_000;
 /// Maximum size of a message before a client is authenticated, in bytes.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 const SSL_REQUEST: u32 = 80_877_103;
 const GSS_REQUEST: u32 = 80_877_104;
@@ -14,22 +14,22 @@ const CANCEL_REQUEST: u32 = 80_877_102;
 
 /// The first packet of a client.
 #[derive(Debug)]
-pub(super) enum First {
-    Tls,
-    Gss,
+pub(super) enum InitialPacket {
+    SslRequest,
+    GssEncRequest,
     /// The packet is forwarded unchanged.
-    Cancel(Bytes),
-    Startup(Startup),
+    CancelRequest(Bytes),
+    Startup(StartupMessage),
 }
 
 /// The startup message: the protocol version and the parameters, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Startup {
+pub(super) struct StartupMessage {
     pub(super) version: u32,
     pub(super) parameters: Vec<(String, String)>,
 }
 
-impl Startup {
+impl StartupMessage {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.parameters
             .iter()
@@ -75,9 +75,11 @@ impl Startup {
 }
 
 /// Reads the first packet of a client.
-pub(super) async fn read_first(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<First> {
+pub(super) async fn read_initial_packet(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<InitialPacket> {
     let length = stream.read_u32().await? as usize;
-    if !(8..=STARTUP_BYTES_MAX).contains(&length) {
+    if !(8..=MAX_STARTUP_BYTES).contains(&length) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "invalid length of the first packet",
@@ -87,22 +89,17 @@ pub(super) async fn read_first(stream: &mut (impl AsyncRead + Unpin)) -> io::Res
     stream.read_exact(&mut packet).await?;
     let mut body = packet.as_slice();
     match body.get_u32() {
-        SSL_REQUEST => Ok(First::Tls),
-        GSS_REQUEST => Ok(First::Gss),
+        SSL_REQUEST => Ok(InitialPacket::SslRequest),
+        GSS_REQUEST => Ok(InitialPacket::GssEncRequest),
         CANCEL_REQUEST => {
             let mut whole = BytesMut::new();
             whole.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
             whole.extend_from_slice(&packet);
-            Ok(First::Cancel(whole.freeze()))
+            Ok(InitialPacket::CancelRequest(whole.freeze()))
         }
-        version => Startup::decode(version, body)
-            .map(First::Startup)
-            .ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "malformed startup message",
-                )
-            }),
+        version => StartupMessage::decode(version, body)
+            .map(InitialPacket::Startup)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed startup message")),
     }
 }
 
@@ -116,12 +113,12 @@ pub(super) struct Message {
 impl Message {
     /// Removes a complete message from the front of a buffer, if there is one.
     pub(super) fn take(buffer: &mut BytesMut) -> io::Result<Option<Self>> {
-        Self::take_limited(buffer, MESSAGE_BYTES_MAX)
+        Self::take_limited(buffer, MAX_MESSAGE_BYTES)
     }
 
     pub(super) fn take_limited(
         buffer: &mut BytesMut,
-        bytes_max: usize,
+        max_bytes: usize,
     ) -> io::Result<Option<Self>> {
         let Some((&kind, rest)) = buffer.split_first() else {
             return Ok(None);
@@ -132,7 +129,7 @@ impl Message {
         else {
             return Ok(None);
         };
-        if !(4..=bytes_max).contains(&length) {
+        if !(4..=max_bytes).contains(&length) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "invalid message length",
@@ -154,7 +151,7 @@ impl Message {
     }
 
     /// Replaces names in the message, if it is of a type that contains names.
-    pub(super) fn with_names(self, names: &[(String, String)]) -> Self {
+    pub(super) fn with_replacements(self, replacements: &[(String, String)]) -> Self {
         const ERROR: u8 = b'E';
         const NOTICE: u8 = b'N';
         const PARAMETER_STATUS: u8 = b'S';
@@ -164,14 +161,19 @@ impl Message {
         let Ok(text) = std::str::from_utf8(&self.body) else {
             return self;
         };
-        if !names.iter().any(|(real, _)| text.contains(real.as_str())) {
+        if !replacements
+            .iter()
+            .any(|(real, _)| text.contains(real.as_str()))
+        {
             return self;
         }
         // Fields are zero-terminated and contain no lengths, so replacing text keeps the message
         // valid.
-        let text = names.iter().fold(text.to_owned(), |text, (real, own)| {
-            text.replace(real.as_str(), own)
-        });
+        let text = replacements
+            .iter()
+            .fold(text.to_owned(), |text, (real, own)| {
+                text.replace(real.as_str(), own)
+            });
         Self {
             kind: self.kind,
             body: Bytes::from(text.into_bytes()),
@@ -220,14 +222,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_startup_message_survives_a_round_trip() {
-        let startup = Startup {
+        let startup = StartupMessage {
             version: 196_608,
             parameters: vec![
                 ("user".into(), "neondb_owner".into()),
                 ("options".into(), String::new()),
             ],
         };
-        let First::Startup(read) = read_first(&mut startup.encode().as_ref()).await.unwrap() else {
+        let InitialPacket::Startup(read) = read_initial_packet(&mut startup.encode().as_ref())
+            .await
+            .unwrap()
+        else {
             panic!("not a startup message")
         };
         assert_eq!(read, startup);
@@ -240,7 +245,10 @@ mod tests {
             &[0, 0, 0, 12, 0, 3, 0, 0, b'u', 0, b'x', b'y'],
             &[0x7f, 0xff, 0xff, 0xff, 0],
         ] {
-            assert!(read_first(&mut &*bytes).await.is_err(), "{bytes:?}");
+            assert!(
+                read_initial_packet(&mut &*bytes).await.is_err(),
+                "{bytes:?}"
+            );
         }
     }
 
@@ -273,7 +281,7 @@ mod tests {
             )])[..],
         );
         let message = Message::take(&mut packet).unwrap().unwrap();
-        let shown = message.with_names(&[("role_br_1".into(), "neondb_owner".into())]);
+        let shown = message.with_replacements(&[("role_br_1".into(), "neondb_owner".into())]);
         let text = String::from_utf8_lossy(&shown.body);
         assert!(
             text.contains("user \"neondb_owner\"") && !text.contains("role_br_1"),

@@ -3,18 +3,18 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::server::Source;
+use super::server::ServerSource;
 use super::{Emulator, StartError, start};
 use crate::config::{DEFAULT_API_KEY, Latency, Limits};
-use crate::document::Document;
 use crate::faults::Fault;
+use crate::openapi::Document;
 use local_servers::postgres;
 
 /// Configures and starts an [`Emulator`]. Created by [`Emulator::builder`].
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
-    source: Source,
+    source: ServerSource,
     pub(super) settings: Settings,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Settings {
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
-            source: Source::Found,
+            source: ServerSource::Discover,
             settings: Settings {
                 control_database: None,
                 api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -61,14 +61,14 @@ impl Builder {
     /// [`Builder::control_database`] is set, and continues with that state when it is started
     /// again.
     pub fn postgres(mut self, uri: impl Into<String>) -> Self {
-        self.source = Source::Uri(uri.into());
+        self.source = ServerSource::Uri(uri.into());
         self
     }
 
     /// Starts a PostgreSQL server together with the emulator. The state is kept if the server has a
     /// [data folder](postgres::Builder::data_dir).
     pub fn embedded(mut self, server: postgres::Builder) -> Self {
-        self.source = Source::Own(Box::new(server));
+        self.source = ServerSource::Embedded(Box::new(server));
         self
     }
 

@@ -1,7 +1,8 @@
 //! Starts an emulator: creates its parts in the order of their dependencies.
 
+use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -12,16 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::builder::Settings;
-use super::server::{Source, Under};
-use super::{Emulator, upkeep};
-use crate::api::{self, Api, Calls, RateLimiter, Requests};
+use super::server::{BackingServer, ServerSource};
+use super::{Emulator, maintenance};
+use crate::api::{self, Api, CallCounter, RateLimiter, RequestLog};
 use crate::clock::{Clock, Micros};
 use crate::data_plane::scram::SaltedPasswords;
-use crate::data_plane::{Backend, DataPlane, Sessions};
-use crate::document::Conformance;
+use crate::data_plane::{Backend, DataPlane};
 use crate::faults::{ArmError, Faults};
 use crate::hosts::{HostTemplateError, Hosts};
+use crate::openapi::Conformance;
+use crate::page;
 use crate::provision::Provisioner;
+use crate::sessions::Sessions;
 use crate::store::{OpenError, Store, connect_options};
 use crate::tls::{Certificates, TlsError};
 use local_servers::postgres::PostgresError;
@@ -46,7 +49,7 @@ pub enum StartError {
     #[error(transparent)]
     Fault(#[from] ArmError),
     #[error("failed to create spare databases: {0}")]
-    Stock(String),
+    SpareDatabases(String),
     #[error("failed to listen on {address}")]
     Listen {
         address: SocketAddr,
@@ -55,18 +58,21 @@ pub enum StartError {
 }
 
 /// Starts an emulator. When this function returns, the API and the data plane accept connections.
-pub(super) async fn start(source: Source, mut settings: Settings) -> Result<Emulator, StartError> {
-    let reserved = Reserved::of(&mut settings).await?;
+pub(super) async fn start(
+    source: ServerSource,
+    mut settings: Settings,
+) -> Result<Emulator, StartError> {
+    let preflight = Preflight::run(&mut settings).await?;
     let control_database = settings.control_database.take();
-    let (under, control_database) = Under::find(source, control_database).await?;
-    reserved
-        .start_over(under, &control_database, settings)
+    let (backing_server, control_database) = BackingServer::find(source, control_database).await?;
+    preflight
+        .start_on(backing_server, &control_database, settings)
         .await
 }
 
-/// What can be checked and allocated without a PostgreSQL server, so that failures leave nothing
+/// CopyScope can be checked and allocated without a PostgreSQL server, so that failures leave nothing
 /// behind there.
-pub(super) struct Reserved {
+pub(super) struct Preflight {
     api_listener: TcpListener,
     data_listener: TcpListener,
     api_address: SocketAddr,
@@ -75,8 +81,8 @@ pub(super) struct Reserved {
     faults: Faults,
 }
 
-impl Reserved {
-    pub(super) async fn of(settings: &mut Settings) -> Result<Self, StartError> {
+impl Preflight {
+    pub(super) async fn run(settings: &mut Settings) -> Result<Self, StartError> {
         if settings.api_keys.iter().all(String::is_empty) {
             return Err(StartError::NoApiKey);
         }
@@ -97,9 +103,9 @@ impl Reserved {
     }
 
     /// Starts the emulator on a server. On failure, ephemeral state is removed.
-    pub(super) async fn start_over(
+    pub(super) async fn start_on(
         self,
-        under: Under,
+        backing_server: BackingServer,
         control_database: &str,
         settings: Settings,
     ) -> Result<Emulator, StartError> {
@@ -111,33 +117,33 @@ impl Reserved {
             hosts,
             faults,
         } = self;
-        let backend = Backend::of(&connect_options(under.uri()).map_err(OpenError::from)?);
+        let backend = Backend::of(&connect_options(backing_server.uri()).map_err(OpenError::from)?);
 
-        let (store, provisioner) = match open(under.uri(), control_database).await {
+        let (store, provisioner) = match open(backing_server.uri(), control_database).await {
             Ok(opened) => opened,
             Err(error) => {
-                under.leave_state(control_database).await;
+                backing_server.release_unopened(control_database).await;
                 return Err(error.into());
             }
         };
         tracing::debug!("opened the state database");
-        let suffix = hosts.are_own().then(|| hosts.suffix());
+        let suffix = hosts.is_per_endpoint().then(|| hosts.suffix());
         let prepared = prepare(&store, &provisioner, settings.spare_databases, suffix).await;
-        let Prepared {
+        let PreparedState {
             certificates,
             tls,
-            ahead,
+            offset,
         } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                under.leave(&provisioner, &store).await;
+                backing_server.release(&provisioner, &store).await;
                 return Err(error);
             }
         };
         tracing::debug!("prepared databases and certificates");
         let ca_pem = certificates.ca_pem().to_owned();
         let sessions = Sessions::default();
-        let clock = Clock::ahead_by(ahead);
+        let clock = Clock::with_offset(offset);
 
         let plane = Arc::new(DataPlane {
             store: store.clone(),
@@ -151,7 +157,8 @@ impl Reserved {
             limits: settings.limits,
             latency: settings.latency,
             clock: clock.clone(),
-            places: Arc::new(Semaphore::new(settings.limits.data_connections as usize)),
+            connection_permits: Arc::new(Semaphore::new(settings.limits.data_connections as usize)),
+            compute_checks: tokio::sync::Mutex::default(),
         });
         let api = Arc::new(Api {
             store,
@@ -163,7 +170,7 @@ impl Reserved {
             latency: settings.latency,
             limits: settings.limits,
             rate: RateLimiter::new(settings.limits.rate),
-            requests: Requests::default(),
+            request_log: RequestLog::default(),
             address: api_address,
             data_address,
             keys: settings
@@ -172,18 +179,18 @@ impl Reserved {
                 .filter(|key| !key.is_empty())
                 .collect(),
             clock,
-            calls: Calls::default(),
+            calls: CallCounter::default(),
             conformance: Conformance::new(settings.document),
             tasks: TaskTracker::new(),
-            dice: Mutex::new(StdRng::seed_from_u64(settings.seed)),
+            rng: Mutex::new(StdRng::seed_from_u64(settings.seed)),
         });
 
         let stop = CancellationToken::new();
         let servers = TaskTracker::new();
         servers.spawn(serve_api(api.clone(), api_listener, stop.clone()));
-        servers.spawn(upkeep::look_after(api.clone(), stop.clone()));
+        servers.spawn(maintenance::check_computes(api.clone(), stop.clone()));
         servers.spawn(plane.serve(data_listener, stop.clone()));
-        servers.spawn(upkeep::purge(api.clone(), stop.clone()));
+        servers.spawn(maintenance::purge(api.clone(), stop.clone()));
         Ok(Emulator {
             api,
             api_address,
@@ -191,7 +198,7 @@ impl Reserved {
             ca_pem,
             stop,
             servers,
-            under,
+            backing_server,
         })
     }
 }
@@ -207,12 +214,12 @@ async fn open(uri: &str, control_database: &str) -> Result<(Store, Provisioner),
     }
 }
 
-/// What is read from or written to the state before connections are accepted.
-struct Prepared {
+/// CopyScope is read from or written to the state before connections are accepted.
+struct PreparedState {
     certificates: Arc<Certificates>,
     tls: TlsAcceptor,
     /// The offset from the system clock.
-    ahead: Micros,
+    offset: Micros,
 }
 
 async fn prepare(
@@ -220,16 +227,16 @@ async fn prepare(
     provisioner: &Provisioner,
     spare_databases: u32,
     suffix: Option<&str>,
-) -> Result<Prepared, StartError> {
+) -> Result<PreparedState, StartError> {
     provisioner
-        .stock(spare_databases)
+        .fill_spare_pool(spare_databases)
         .await
-        .map_err(|error| StartError::Stock(error.to_string()))?;
+        .map_err(|error| StartError::SpareDatabases(error.to_string()))?;
     let certificates = Certificates::open(store, suffix).await?;
-    Ok(Prepared {
+    Ok(PreparedState {
         tls: TlsAcceptor::from(certificates.clone().server_config()?),
         certificates,
-        ahead: upkeep::ahead(store).await?,
+        offset: maintenance::offset(store).await?,
     })
 }
 
@@ -247,7 +254,8 @@ fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, Sta
 }
 
 async fn serve_api(api: Arc<Api>, listener: TcpListener, stop: CancellationToken) {
-    if let Err(error) = api::serve(api, listener, stop).await {
+    let routes = api::routes(&api).merge(page::routes(&api)).with_state(api);
+    if let Err(error) = api::serve(routes, listener, stop).await {
         tracing::error!(%error, "the API server failed");
     }
 }

@@ -11,8 +11,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ACCOUNT, Effect, Fault, Misfit};
-use crate::api::is_route;
+use super::{ACCOUNT, Effect, Fault, InvalidFault, is_route};
 
 /// The default duration of a failed operation, in milliseconds.
 const RETRIED_AFTER_MS: u64 = 1_000;
@@ -35,7 +34,7 @@ pub struct FaultSpecError {
 /// Formats the fault in the syntax that [`FromStr`] parses.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.route, self.effect.word())?;
+        write!(f, "{}:{}", self.route, self.effect.keyword())?;
         let (mut ms, mut error, mut first, mut after) = (None, None, None, None);
         let (mut retry_after, mut per_minute, mut for_ms) = (None, None, None);
         match &self.effect {
@@ -122,16 +121,19 @@ impl FromStr for Fault {
                 .ok_or_else(|| wrong(format!("invalid key or value {piece:?}")))?;
         }
         if route == ACCOUNT && effect != ACCOUNT_EFFECT {
-            return Err(wrong(Misfit::OnAccount.to_string()));
+            return Err(wrong(InvalidFault::AccountEffect.to_string()));
         }
         let word = effect;
         let effect = if route == ACCOUNT {
             keys.limit()
         } else {
-            keys.effect(word)
-                .ok_or_else(|| wrong(format!("unknown effect {word:?}, or a required key is missing")))?
+            keys.effect(word).ok_or_else(|| {
+                wrong(format!(
+                    "unknown effect {word:?}, or a required key is missing"
+                ))
+            })?
         };
-        if let Some(key) = keys.left() {
+        if let Some(key) = keys.unused() {
             return Err(wrong(format!("{route}:{word} does not accept {key}")));
         }
         let fault = Self {
@@ -142,8 +144,8 @@ impl FromStr for Fault {
             probability: keys.probability.unwrap_or(1.0),
             project: keys.project,
         };
-        match fault.misfit() {
-            Some(misfit) => Err(wrong(misfit.to_string())),
+        match fault.validate() {
+            Some(invalid) => Err(wrong(invalid.to_string())),
             None => Ok(fault),
         }
     }
@@ -169,8 +171,8 @@ impl Keys {
     }
 
     /// The name of a key that the effect did not use.
-    fn left(&self) -> Option<&'static str> {
-        let left = [
+    fn unused(&self) -> Option<&'static str> {
+        let unused = [
             ("retry-after", self.retry_after.is_some()),
             ("ms", self.ms.is_some()),
             ("error", self.error.is_some()),
@@ -179,7 +181,8 @@ impl Keys {
             ("per-minute", self.per_minute.is_some()),
             ("for", self.for_ms.is_some()),
         ];
-        left.into_iter()
+        unused
+            .into_iter()
             .find_map(|(key, is_left)| is_left.then_some(key))
     }
 

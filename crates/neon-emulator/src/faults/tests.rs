@@ -23,7 +23,7 @@ fn a_fault_applies_to_its_route_and_respects_skip_and_times() {
         [false, true, true, false, false]
     );
     let armed = &faults.list()[0];
-    assert_eq!((armed.seen, armed.happened), (3, 2));
+    assert_eq!((armed.matched, armed.triggered), (3, 2));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_account_limit_ends_and_reports_the_remaining_time() {
         None
     );
     let armed = &faults.list()[0];
-    assert_eq!((armed.seen, armed.happened), (3, 2));
+    assert_eq!((armed.matched, armed.triggered), (3, 2));
 }
 
 #[test]
@@ -188,7 +188,10 @@ fn a_fault_that_can_never_be_triggered_as_specified_is_rejected() {
             "does not accept retry-after",
         ),
         ("account:429:ms=5", "does not accept ms"),
-        ("listProjects:unavailable:first=1:after=2", "does not accept after"),
+        (
+            "listProjects:unavailable:first=1:after=2",
+            "does not accept after",
+        ),
     ] {
         let error = line.parse::<Fault>().expect_err(line).to_string();
         assert!(error.contains(words), "{error}");
@@ -208,6 +211,6 @@ fn a_fault_that_can_never_be_triggered_as_specified_is_rejected() {
 
 #[test]
 fn more_faults_than_the_maximum_are_rejected_at_startup() {
-    let many = vec![fault("*:500"); FAULTS_MAX + 1];
+    let many = vec![fault("*:500"); MAX_FAULTS + 1];
     assert_eq!(Faults::new(many, 0).unwrap_err(), ArmError::TooMany);
 }

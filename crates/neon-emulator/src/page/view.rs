@@ -5,9 +5,9 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 use neon_client::model::Operation;
 
-use super::overview::{ComputeLine, Overview, ProjectLine, State, look};
-use crate::api::Request;
-use crate::compute::EndpointStateNow;
+use super::overview::{ComputeLine, Overview, ProjectLine, StateOverview, status_style};
+use crate::api::LoggedRequest;
+use crate::compute::ComputeState;
 use crate::faults::ArmedFault;
 
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' \
@@ -69,18 +69,18 @@ pub(super) fn parts(overview: &Overview) -> Markup {
 }
 
 fn summary(overview: &Overview) -> Markup {
-    let figure = |name: &str, value: &str, look: &str| {
-        html! { div class=(look) { dt { (name) } dd { (value) } } }
+    let figure = |name: &str, value: &str, style: &str| {
+        html! { div class=(style) { dt { (name) } dd { (value) } } }
     };
     let state = overview.state.as_ref();
     let known = |value: Option<usize>| value.map_or("–".to_owned(), |value| value.to_string());
-    let alive = state.map_or("–".to_owned(), |state| state.counts.alive.to_string());
+    let active = state.map_or("–".to_owned(), |state| state.counts.active.to_string());
     let running = state.map_or("–".to_owned(), |state| state.running.to_string());
     html! {
         section #summary aria-label="Summary" {
             dl {
-                (figure("Projects", &alive, ""))
-                (figure("Active computes (shown)", &known(state.map(State::awake)), ""))
+                (figure("Projects", &active, ""))
+                (figure("Active computes (shown)", &known(state.map(StateOverview::active_computes)), ""))
                 (figure("Connections", &overview.connections.to_string(), ""))
                 (figure("Running operations", &running, ""))
                 (figure("Calls", &overview.calls.to_string(), ""))
@@ -113,7 +113,7 @@ fn faults(armed: &[ArmedFault]) -> Markup {
     }
 }
 
-fn projects(overview: &Overview, state: &State) -> Markup {
+fn projects(overview: &Overview, state: &StateOverview) -> Markup {
     html! {
         section #projects aria-labelledby="projects-title" {
             h2 #projects-title { "Projects and computes" }
@@ -132,15 +132,15 @@ fn projects(overview: &Overview, state: &State) -> Markup {
             } @else {
                 ul .projects { @for project in &state.projects { (one_project(project)) } }
             }
-            (left_out(state))
+            (omitted_projects(state))
         }
     }
 }
 
 /// Notes about projects that are not shown.
-fn left_out(state: &State) -> Markup {
+fn omitted_projects(state: &StateOverview) -> Markup {
     let shown = i64::try_from(state.projects.len()).unwrap_or(i64::MAX);
-    let older = state.counts.alive - shown;
+    let older = state.counts.active - shown;
     html! {
         @if older > 0 { p .none { (older) " older projects are not shown." } }
         @if state.counts.deleted > 0 { p .none { (state.counts.deleted) " deleted projects can be recovered." } }
@@ -168,20 +168,20 @@ fn one_project(project: &ProjectLine) -> Markup {
 }
 
 fn one_compute(compute: &ComputeLine) -> Markup {
-    let (look, word) = match compute.state {
+    let (style, word) = match compute.state {
         _ if compute.disabled => ("idle", "disabled"),
-        EndpointStateNow::Starting => ("busy", "starting"),
-        EndpointStateNow::Active => ("good", "active"),
-        EndpointStateNow::Idle => ("idle", "idle"),
+        ComputeState::Starting => ("busy", "starting"),
+        ComputeState::Active => ("good", "active"),
+        ComputeState::Idle => ("idle", "idle"),
     };
     html! {
         li {
-            span class={ "word " (look) } { (word) }
+            span class={ "word " (style) } { (word) }
             code { (compute.id) }
             span .facts {
-                (compute.branch) @if !compute.writes { " · read-only" }
+                (compute.branch) @if !compute.read_write { " · read-only" }
                 " · " (compute.min_cu) @if compute.max_cu > compute.min_cu { "–" (compute.max_cu) } " CU"
-                @if let Some(since) = compute.asleep_since { " · idle since " (clock(since)) }
+                @if let Some(since) = compute.idle_since { " · idle since " (clock(since)) }
             }
         }
     }
@@ -201,7 +201,7 @@ fn operations(operations: &[Operation]) -> Markup {
                             td { (clock(operation.created_at)) }
                             td { code { (operation.action.as_str()) } " " span .facts { (operation.project_id) } }
                             td {
-                                span class={ "word " (look(&operation.status)) } { (operation.status.as_str()) }
+                                span class={ "word " (status_style(&operation.status)) } { (operation.status.as_str()) }
                                 @if let Some(error) = &operation.error { " " span .facts { (error) } }
                             }
                         } } }
@@ -212,7 +212,7 @@ fn operations(operations: &[Operation]) -> Markup {
     }
 }
 
-fn requests(requests: &[Request]) -> Markup {
+fn requests(requests: &[LoggedRequest]) -> Markup {
     html! {
         section #requests aria-labelledby="requests-title" {
             h2 #requests-title { "Recent requests" }
@@ -232,8 +232,8 @@ fn requests(requests: &[Request]) -> Markup {
     }
 }
 
-fn one_request(request: &Request) -> Markup {
-    let (look, answer) = match request.status {
+fn one_request(request: &LoggedRequest) -> Markup {
+    let (style, answer) = match request.status {
         Some(status @ 200..300) => ("good", status.to_string()),
         Some(status) => ("bad", status.to_string()),
         None => ("bad", "dropped".to_owned()),
@@ -246,7 +246,7 @@ fn one_request(request: &Request) -> Markup {
                 @if let Some(project) = &request.project { " " span .facts { (project) } }
                 @for fault in &request.faults { " " span .fault { (fault) } }
             }
-            td { span class={ "word " (look) } { (answer) } }
+            td { span class={ "word " (style) } { (answer) } }
             td .number { (request.took_ms) }
         }
     }

@@ -16,16 +16,16 @@ use crate::store::{DatabaseRow, RoleRow, Store, Tx};
 /// The SQLSTATE for a database with open connections.
 const OBJECT_IN_USE: &str = "55006";
 /// Maximum number of attempts to copy a database while connections to it are being established.
-const COPY_TRIES_MAX: u32 = 5;
+const MAX_COPY_ATTEMPTS: u32 = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum CopyScope {
     SchemaAndData,
     SchemaOnly,
 }
 
 /// A role of the parent, and the corresponding role of the copy.
-type Pair = (RoleRow, RoleRow);
+type RolePair = (RoleRow, RoleRow);
 
 /// Truncates all tables.
 const TRUNCATE: &str = "DO $$ DECLARE tables text; BEGIN
@@ -56,7 +56,7 @@ impl Provisioner {
         project: &ProjectId,
         from: &BranchId,
         to: &BranchId,
-        what: What,
+        scope: CopyScope,
         now: Micros,
     ) -> Result<(), ProvisionError> {
         let mut pairs = Vec::new();
@@ -85,7 +85,7 @@ impl Provisioner {
                 .map_err(crate::store::StoreError::corrupt)?;
             let mut own = Store::insert_database(tx, project, to, &name, &owner, now).await?;
             if database.provisioned_at_us.is_some() {
-                self.copy_database(admin, tx, &pairs, &database, &own, what, now)
+                self.copy_database(admin, tx, &pairs, &database, &own, scope, now)
                     .await?;
                 own.provisioned_at_us = Some(now);
                 Store::save_database(tx, &own).await?;
@@ -102,23 +102,23 @@ impl Provisioner {
         &self,
         admin: &mut PgConnection,
         tx: &mut Tx,
-        pairs: &[Pair],
+        pairs: &[RolePair],
         from: &DatabaseRow,
         to: &DatabaseRow,
-        what: What,
+        scope: CopyScope,
         now: Micros,
     ) -> Result<(), ProvisionError> {
         for (_, own) in pairs {
             apply_role(admin, tx, own, now).await?;
         }
-        let (source, name) = (from.real_name(), to.real_name());
+        let (source, name) = (from.physical_name(), to.physical_name());
         // A crash may have left an incomplete copy.
         execute(admin, format!("DROP DATABASE IF EXISTS \"{name}\"")).await?;
         let copy = format!(
             "CREATE DATABASE \"{name}\" TEMPLATE \"{source}\"{}",
             self.strategy
         );
-        let mut tries_left = COPY_TRIES_MAX;
+        let mut attempts_left = MAX_COPY_ATTEMPTS;
         loop {
             sqlx::query(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1",
@@ -126,7 +126,7 @@ impl Provisioner {
             .bind(&source)
             .execute(&mut *admin)
             .await?;
-            tries_left -= 1;
+            attempts_left -= 1;
             match sqlx::raw_sql(AssertSqlSafe(copy.clone()))
                 .execute(&mut *admin)
                 .await
@@ -134,7 +134,7 @@ impl Provisioner {
                 Ok(_) => break,
                 // A connection that was being established was not visible yet.
                 Err(sqlx::Error::Database(error))
-                    if tries_left > 0 && error.code().as_deref() == Some(OBJECT_IN_USE) => {}
+                    if attempts_left > 0 && error.code().as_deref() == Some(OBJECT_IN_USE) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -143,18 +143,23 @@ impl Provisioner {
             format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC"),
         )
         .await?;
-        let mut inside = self.inside(&name).await?;
-        for (theirs, own) in pairs {
-            if theirs.applied_password.is_some() {
-                hand_over(&mut inside, &theirs.real_name(), &own.real_name()).await?;
+        let mut connection = self.connect_to(&name).await?;
+        for (source_role, own) in pairs {
+            if source_role.applied_password.is_some() {
+                transfer_ownership(
+                    &mut connection,
+                    &source_role.physical_name(),
+                    &own.physical_name(),
+                )
+                .await?;
             }
         }
-        if what == What::SchemaOnly {
-            execute(&mut inside, TRUNCATE.to_owned()).await?;
+        if scope == CopyScope::SchemaOnly {
+            execute(&mut connection, TRUNCATE.to_owned()).await?;
         }
-        sqlx::Connection::close(inside).await?;
+        sqlx::Connection::close(connection).await?;
         for (_, own) in pairs {
-            let real = own.real_name();
+            let real = own.physical_name();
             let right = if own.name == to.owner_name {
                 format!("ALTER DATABASE \"{name}\" OWNER TO \"{real}\"")
             } else {
@@ -178,7 +183,7 @@ impl Provisioner {
             return Ok(());
         }
         apply_role(admin, tx, owner, now).await?;
-        let (database, owner) = (database.real_name(), owner.real_name());
+        let (database, owner) = (database.physical_name(), owner.physical_name());
         execute(
             admin,
             format!("ALTER DATABASE \"{database}\" OWNER TO \"{owner}\""),
@@ -192,7 +197,7 @@ impl Provisioner {
         let names: Vec<String> = databases
             .iter()
             .filter(|row| row.provisioned_at_us.is_some())
-            .map(DatabaseRow::real_name)
+            .map(DatabaseRow::physical_name)
             .collect();
         if names.is_empty() {
             return Ok(0);
@@ -207,14 +212,18 @@ impl Provisioner {
         .await?)
     }
 
-    pub(super) async fn inside(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
+    pub(super) async fn connect_to(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
         self.options.clone().database(database).connect().await
     }
 }
 
 /// Replaces a role by another one in this database, as the owner of objects and as the grantee of
 /// privileges on tables, sequences, schemas and functions.
-async fn hand_over(inside: &mut PgConnection, from: &str, to: &str) -> Result<(), sqlx::Error> {
+async fn transfer_ownership(
+    connection: &mut PgConnection,
+    from: &str,
+    to: &str,
+) -> Result<(), sqlx::Error> {
     let grants: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(
         "WITH granted AS (
              SELECT CASE WHEN relkind = 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || oid::regclass AS object, (aclexplode(relacl)).*
@@ -226,10 +235,10 @@ async fn hand_over(inside: &mut PgConnection, from: &str, to: &str) -> Result<()
              CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
          FROM granted WHERE grantee = (SELECT oid FROM pg_roles WHERE rolname = '{from}') AND grantor <> grantee"
     )))
-    .fetch_all(&mut *inside)
+    .fetch_all(&mut *connection)
     .await?;
     for grant in grants {
-        execute(inside, grant).await?;
+        execute(connection, grant).await?;
     }
     // REASSIGN OWNED also changes the owner of databases, because they are shared objects. This
     // restores it.
@@ -238,11 +247,11 @@ async fn hand_over(inside: &mut PgConnection, from: &str, to: &str) -> Result<()
          WHERE datdba = (SELECT oid FROM pg_roles WHERE rolname = $1)",
     )
     .bind(from)
-    .fetch_all(&mut *inside)
+    .fetch_all(&mut *connection)
     .await?;
     let statements = std::iter::once(format!("REASSIGN OWNED BY \"{from}\" TO \"{to}\""))
         .chain(back)
         .collect::<Vec<_>>()
         .join("; ");
-    execute(inside, format!("BEGIN; {statements}; COMMIT")).await
+    execute(connection, format!("BEGIN; {statements}; COMMIT")).await
 }

@@ -34,27 +34,27 @@ impl BranchRow {
 
 /// Which deleted branches a query includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deleted {
-    Without,
+pub(crate) enum DeletedBranches {
+    Exclude,
     /// Include branches that were deleted at or after this moment.
-    Since(Micros),
+    IncludeSince(Micros),
 }
 
 impl Store {
     /// The branches of a project, the default branch first.
     pub(crate) async fn branches(&self, project: &ProjectId) -> Result<Vec<BranchRow>, StoreError> {
-        self.branches_with(project, Deleted::Without).await
+        self.branches_with(project, DeletedBranches::Exclude).await
     }
 
     /// The branches of a project, optionally including recoverable ones.
     pub(crate) async fn branches_with(
         &self,
         project: &ProjectId,
-        deleted: Deleted,
+        deleted: DeletedBranches,
     ) -> Result<Vec<BranchRow>, StoreError> {
         let since = match deleted {
-            Deleted::Without => Micros::MAX,
-            Deleted::Since(since) => since,
+            DeletedBranches::Exclude => Micros::MAX,
+            DeletedBranches::IncludeSince(since) => since,
         };
         Ok(sqlx::query_as(
             "SELECT * FROM branches WHERE project_id = $1 AND (deleted_at_us IS NULL OR deleted_at_us >= $2)
@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// The project and the ID of a branch whose `expires_at` has passed.
-    pub(crate) async fn expired_branch(
+    pub(crate) async fn next_expired_branch(
         &self,
         now: Micros,
     ) -> Result<Option<(String, String)>, StoreError> {
@@ -149,8 +149,8 @@ impl Store {
         to: &BranchId,
     ) -> Result<(), StoreError> {
         for sql in [
-            "UPDATE roles SET branch_id = $2, real_name = coalesce(real_name, 'role_' || branch_id || '_' || number) WHERE branch_id = $1",
-            "UPDATE databases SET branch_id = $2, real_name = coalesce(real_name, 'db_' || branch_id || '_' || number) WHERE branch_id = $1",
+            "UPDATE roles SET branch_id = $2, physical_name = coalesce(physical_name, 'role_' || branch_id || '_' || number) WHERE branch_id = $1",
+            "UPDATE databases SET branch_id = $2, physical_name = coalesce(physical_name, 'db_' || branch_id || '_' || number) WHERE branch_id = $1",
         ] {
             sqlx::query(sql)
                 .bind(from.as_str())
@@ -162,14 +162,14 @@ impl Store {
     }
 
     /// Deletes all roles and databases of a branch, and records the physical ones as garbage.
-    pub(crate) async fn doom_contents(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
+    pub(crate) async fn discard_contents(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
         for sql in [
-            "WITH gone AS (DELETE FROM databases WHERE branch_id = $1 RETURNING *)
-             INSERT INTO doomed (kind, name)
-             SELECT 'database', coalesce(real_name, 'db_' || branch_id || '_' || number) FROM gone WHERE provisioned_at_us IS NOT NULL",
-            "WITH gone AS (DELETE FROM roles WHERE branch_id = $1 RETURNING *)
-             INSERT INTO doomed (kind, name)
-             SELECT 'role', coalesce(real_name, 'role_' || branch_id || '_' || number) FROM gone WHERE applied_password IS NOT NULL",
+            "WITH deleted AS (DELETE FROM databases WHERE branch_id = $1 RETURNING *)
+             INSERT INTO garbage (kind, name)
+             SELECT 'database', coalesce(physical_name, 'db_' || branch_id || '_' || number) FROM deleted WHERE provisioned_at_us IS NOT NULL",
+            "WITH deleted AS (DELETE FROM roles WHERE branch_id = $1 RETURNING *)
+             INSERT INTO garbage (kind, name)
+             SELECT 'role', coalesce(physical_name, 'role_' || branch_id || '_' || number) FROM deleted WHERE applied_password IS NOT NULL",
         ] {
             sqlx::query(sql)
                 .bind(branch.as_str())
@@ -180,8 +180,8 @@ impl Store {
     }
 
     /// Deletes a branch with its computes, roles and databases.
-    pub(crate) async fn forget_branch(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
-        Self::doom_contents(tx, branch).await?;
+    pub(crate) async fn purge_branch(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
+        Self::discard_contents(tx, branch).await?;
         sqlx::query("DELETE FROM branches WHERE id = $1")
             .bind(branch.as_str())
             .execute(&mut **tx)

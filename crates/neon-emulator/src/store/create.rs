@@ -10,7 +10,7 @@ use crate::names::NewIds;
 
 /// The specification of new projects, with all defaults applied.
 #[derive(Debug, Clone)]
-pub(crate) struct Shape {
+pub(crate) struct ProjectSpec {
     pub(crate) org_id: Option<OrgId>,
     pub(crate) region_id: RegionId,
     pub(crate) pg_version: u16,
@@ -56,7 +56,7 @@ WITH given AS (
     INSERT INTO roles (project_id, branch_id, name, password, created_at_us, updated_at_us)
     SELECT project_id, branch_id, $22, password, $14, $14 FROM given
 ), new_passwords AS (
-    INSERT INTO passwords_given (password, given_at_us) SELECT password, $14 FROM given
+    INSERT INTO issued_passwords (password, issued_at_us) SELECT password, $14 FROM given
 )
 INSERT INTO databases (project_id, branch_id, name, owner_name, created_at_us, updated_at_us)
 SELECT project_id, branch_id, $23, $22, $14, $14 FROM given";
@@ -66,7 +66,7 @@ impl Store {
     /// `compute_ready`.
     pub(crate) async fn insert_projects(
         tx: &mut Tx,
-        shape: &Shape,
+        spec: &ProjectSpec,
         projects: &[NewProject],
         now: Micros,
         branch_ready: Micros,
@@ -74,7 +74,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let column = |of: fn(&NewProject) -> &str| projects.iter().map(of).collect::<Vec<_>>();
         let endpoint_settings = serde_json::json!({
-            "pg_settings": shape.default_endpoint_settings.pg_settings.clone().unwrap_or_default(),
+            "pg_settings": spec.default_endpoint_settings.pg_settings.clone().unwrap_or_default(),
         });
         sqlx::query(INSERT)
             .bind(column(|project| project.ids.project.as_str()))
@@ -82,24 +82,24 @@ impl Store {
             .bind(column(|project| project.ids.branch.as_str()))
             .bind(column(|project| project.ids.endpoint.as_str()))
             .bind(column(|project| &project.password))
-            .bind(shape.org_id.as_ref().map(OrgId::as_str))
-            .bind(shape.region_id.as_str())
-            .bind(i32::from(shape.pg_version))
-            .bind(&shape.provisioner)
-            .bind(shape.store_passwords)
-            .bind(i64::from(shape.history_retention_seconds))
-            .bind(Json(&shape.settings))
-            .bind(Json(&shape.default_endpoint_settings))
+            .bind(spec.org_id.as_ref().map(OrgId::as_str))
+            .bind(spec.region_id.as_str())
+            .bind(i32::from(spec.pg_version))
+            .bind(&spec.provisioner)
+            .bind(spec.store_passwords)
+            .bind(i64::from(spec.history_retention_seconds))
+            .bind(Json(&spec.settings))
+            .bind(Json(&spec.default_endpoint_settings))
             .bind(now)
-            .bind(&shape.branch_name)
+            .bind(&spec.branch_name)
             .bind(branch_ready)
-            .bind(shape.min_cu.as_f64())
-            .bind(shape.max_cu.as_f64())
-            .bind(shape.suspend_timeout_seconds)
+            .bind(spec.min_cu.as_f64())
+            .bind(spec.max_cu.as_f64())
+            .bind(spec.suspend_timeout_seconds)
             .bind(Json(endpoint_settings))
             .bind(compute_ready)
-            .bind(shape.role_name.as_str())
-            .bind(shape.database_name.as_str())
+            .bind(spec.role_name.as_str())
+            .bind(spec.database_name.as_str())
             .execute(&mut **tx)
             .await?;
         Ok(())

@@ -1,4 +1,3 @@
-
 use neon_client::ids::{BranchId, DatabaseName, ProjectId, RoleName};
 
 use super::{Store, StoreError, Tx};
@@ -11,15 +10,15 @@ pub(crate) struct DatabaseRow {
     pub(crate) name: String,
     pub(crate) owner_name: String,
     pub(crate) provisioned_at_us: Option<Micros>,
-    pub(crate) real_name: Option<String>,
+    pub(crate) physical_name: Option<String>,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
 }
 
 impl DatabaseRow {
     /// The physical name in PostgreSQL.
-    pub(crate) fn real_name(&self) -> String {
-        self.real_name
+    pub(crate) fn physical_name(&self) -> String {
+        self.physical_name
             .clone()
             .unwrap_or_else(|| format!("db_{}_{}", self.branch_id, self.number))
     }
@@ -101,20 +100,24 @@ impl Store {
     }
 
     /// Deletes a database, and records the physical one as garbage.
-    pub(crate) async fn doom_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
+    pub(crate) async fn discard_database(tx: &mut Tx, row: &DatabaseRow) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM databases WHERE number = $1")
             .bind(row.number)
             .execute(&mut **tx)
             .await?;
         if row.provisioned_at_us.is_some() {
-            Self::doom(tx, "database", &row.real_name()).await?;
+            Self::record_garbage(tx, "database", &row.physical_name()).await?;
         }
         Ok(())
     }
 
     /// Records a physical database or role that is to be dropped.
-    pub(crate) async fn doom(tx: &mut Tx, kind: &str, name: &str) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO doomed (kind, name) VALUES ($1, $2)")
+    pub(crate) async fn record_garbage(
+        tx: &mut Tx,
+        kind: &str,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO garbage (kind, name) VALUES ($1, $2)")
             .bind(kind)
             .bind(name)
             .execute(&mut **tx)

@@ -1,4 +1,3 @@
-
 use neon_client::ids::{EndpointId, ProjectId};
 use neon_client::model::EndpointSettings;
 use sqlx::types::Json;
@@ -21,10 +20,37 @@ pub(crate) struct EndpointRow {
     pub(crate) settings: Json<EndpointSettings>,
     pub(crate) ready_at_us: Micros,
     pub(crate) suspended_at_us: Option<Micros>,
-    pub(crate) settled_us: Option<Micros>,
+    pub(crate) usage_recorded_us: Option<Micros>,
     pub(crate) last_active_us: Option<Micros>,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
+}
+
+#[cfg(test)]
+impl EndpointRow {
+    /// A compute that becomes ready after one second.
+    pub(crate) fn for_tests(suspend_timeout_seconds: i64) -> Self {
+        use crate::clock::SECOND;
+        Self {
+            id: "ep-still-lake-00000001".into(),
+            project_id: "still-lake-00000001".into(),
+            branch_id: "br-still-lake-00000001".into(),
+            name: None,
+            kind: "read_write".into(),
+            min_cu: 0.25,
+            max_cu: 2.0,
+            suspend_timeout_seconds,
+            disabled: false,
+            passwordless_access: true,
+            settings: Json(EndpointSettings::default()),
+            ready_at_us: SECOND,
+            suspended_at_us: None,
+            usage_recorded_us: None,
+            last_active_us: None,
+            created_at_us: 0,
+            updated_at_us: 0,
+        }
+    }
 }
 
 impl Store {
@@ -60,7 +86,7 @@ impl Store {
         project: &ProjectId,
         id: &EndpointId,
     ) -> Result<EndpointRow, StoreError> {
-        Self::hold_project(tx, project).await?;
+        Self::share_lock_project(tx, project).await?;
         sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 AND id = $2
                  AND branch_id IN (SELECT id FROM branches WHERE project_id = $1 AND deleted_at_us IS NULL) FOR UPDATE")
             .bind(project.as_str())
@@ -75,7 +101,7 @@ impl Store {
         tx: &mut Tx,
         project: &ProjectId,
     ) -> Result<Vec<EndpointRow>, StoreError> {
-        Self::hold_project(tx, project).await?;
+        Self::share_lock_project(tx, project).await?;
         Ok(
             sqlx::query_as("SELECT * FROM endpoints WHERE project_id = $1 ORDER BY id FOR UPDATE")
                 .bind(project.as_str())
@@ -88,11 +114,11 @@ impl Store {
     pub(crate) async fn save_endpoint(tx: &mut Tx, row: &EndpointRow) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO endpoints (id, project_id, branch_id, name, kind, min_cu, max_cu, suspend_timeout_seconds, disabled,
-                 passwordless_access, settings, ready_at_us, suspended_at_us, settled_us, created_at_us, updated_at_us)
+                 passwordless_access, settings, ready_at_us, suspended_at_us, usage_recorded_us, created_at_us, updated_at_us)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
              ON CONFLICT (id) DO UPDATE SET branch_id = $3, name = $4, min_cu = $6, max_cu = $7, suspend_timeout_seconds = $8,
                  disabled = $9, passwordless_access = $10, settings = $11, ready_at_us = $12, suspended_at_us = $13,
-                 settled_us = $14, updated_at_us = $16",
+                 usage_recorded_us = $14, updated_at_us = $16",
         )
         .bind(&row.id)
         .bind(&row.project_id)
@@ -107,7 +133,7 @@ impl Store {
         .bind(&row.settings)
         .bind(row.ready_at_us)
         .bind(row.suspended_at_us)
-        .bind(row.settled_us)
+        .bind(row.usage_recorded_us)
         .bind(row.created_at_us)
         .bind(row.updated_at_us)
         .execute(&mut **tx)
@@ -115,7 +141,7 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) async fn forget_endpoint(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+    pub(crate) async fn delete_endpoint(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM endpoints WHERE id = $1")
             .bind(id)
             .execute(&mut **tx)

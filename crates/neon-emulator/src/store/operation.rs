@@ -11,11 +11,11 @@ use crate::faults::OperationFault;
 
 /// An operation that follows the ones planned before it.
 #[derive(Debug, Clone)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedOperation {
     pub(crate) action: OperationAction,
     pub(crate) branch: BranchId,
     pub(crate) endpoint: Option<EndpointId>,
-    pub(crate) takes: Micros,
+    pub(crate) duration: Micros,
 }
 
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -35,7 +35,12 @@ pub(crate) struct OperationRow {
 }
 
 impl OperationRow {
-    fn planned(project: &ProjectId, planned: &Planned, now: Micros, starts_at: Micros) -> Self {
+    fn planned(
+        project: &ProjectId,
+        planned: &PlannedOperation,
+        now: Micros,
+        starts_at: Micros,
+    ) -> Self {
         Self {
             number: 0,
             id: Uuid::new_v4(),
@@ -46,7 +51,7 @@ impl OperationRow {
             created_at_us: now,
             starts_at_us: starts_at,
             fails_at_us: None,
-            ends_at_us: starts_at.saturating_add(planned.takes),
+            ends_at_us: starts_at.saturating_add(planned.duration),
             fatal: false,
             error: None,
         }
@@ -75,7 +80,7 @@ impl OperationRow {
     }
 
     /// The operation in the response to the call that scheduled it, where it is never finished yet.
-    pub(crate) fn at_its_start(&self, is_first: bool) -> Result<Operation, StoreError> {
+    pub(crate) fn when_scheduled(&self, is_first: bool) -> Result<Operation, StoreError> {
         let status = if is_first {
             OperationStatus::Running
         } else {
@@ -131,7 +136,7 @@ impl Store {
         tx: &mut Tx,
         project: &ProjectId,
         now: Micros,
-        plan: &[Planned],
+        plan: &[PlannedOperation],
         fault: Option<&OperationFault>,
     ) -> Result<Vec<OperationRow>, StoreError> {
         let mut rows = Vec::with_capacity(plan.len());
@@ -163,11 +168,11 @@ impl Store {
 
     /// Records operations that the platform performs on its own initiative, without locking the
     /// project.
-    pub(crate) async fn note(
+    pub(crate) async fn record_operations(
         tx: &mut Tx,
         project: &ProjectId,
         now: Micros,
-        plan: &[Planned],
+        plan: &[PlannedOperation],
     ) -> Result<(), StoreError> {
         for planned in plan {
             insert(tx, &OperationRow::planned(project, planned, now, now)).await?;

@@ -6,7 +6,7 @@ use crate::clock::Micros;
 
 #[derive(Debug, Clone, Copy, Default, sqlx::FromRow)]
 pub(crate) struct ProjectCounts {
-    pub(crate) alive: i64,
+    pub(crate) active: i64,
     /// Deleted projects that can be recovered.
     pub(crate) deleted: i64,
 }
@@ -18,7 +18,7 @@ impl Store {
         deleted_since: Micros,
     ) -> Result<ProjectCounts, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT (SELECT count(*) FROM projects WHERE deleted_at_us IS NULL) AS alive,
+            "SELECT (SELECT count(*) FROM projects WHERE deleted_at_us IS NULL) AS active,
                  (SELECT count(*) FROM projects WHERE deleted_at_us >= $1) AS deleted",
         )
         .bind(deleted_since)

@@ -1,4 +1,3 @@
-
 use neon_client::ids::{BranchId, OrgId, ProjectId};
 use neon_client::model::{DefaultEndpointSettings, ProjectSettings};
 use sqlx::types::Json;
@@ -72,7 +71,7 @@ impl Store {
 
     /// Takes a shared lock on a project's row. Every change locks the project's row before any
     /// other row of the project; taking locks in different orders could deadlock.
-    pub(crate) async fn hold_project(tx: &mut Tx, id: &ProjectId) -> Result<(), StoreError> {
+    pub(crate) async fn share_lock_project(tx: &mut Tx, id: &ProjectId) -> Result<(), StoreError> {
         sqlx::query("SELECT FROM projects WHERE id = $1 FOR KEY SHARE")
             .bind(id.as_str())
             .execute(&mut **tx)
@@ -81,7 +80,10 @@ impl Store {
     }
 
     /// Like [`Store::share_lock_project`], given a branch of the project.
-    pub(crate) async fn hold_project_of(tx: &mut Tx, branch: &BranchId) -> Result<(), StoreError> {
+    pub(crate) async fn share_lock_project_of(
+        tx: &mut Tx,
+        branch: &BranchId,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "SELECT FROM projects WHERE id = (SELECT project_id FROM branches WHERE id = $1) FOR KEY SHARE",
         )
@@ -135,7 +137,10 @@ impl Store {
     }
 
     /// The projects of an organization, newest first.
-    pub(crate) async fn projects_of(&self, organization: &str) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn projects_in_organization(
+        &self,
+        organization: &str,
+    ) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT id FROM projects WHERE org_id = $1 AND deleted_at_us IS NULL ORDER BY number DESC",
         )
@@ -204,7 +209,7 @@ impl Store {
         .await?)
     }
 
-    pub(crate) async fn forget_project(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+    pub(crate) async fn purge_project(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM projects WHERE id = $1")
             .bind(id)
             .execute(&mut **tx)
@@ -220,8 +225,8 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         sqlx::query(
-            "WITH stock AS (DELETE FROM spare_databases RETURNING name)
-             INSERT INTO doomed (kind, name) SELECT 'database', name FROM stock",
+            "WITH spare AS (DELETE FROM spare_databases RETURNING name)
+             INSERT INTO garbage (kind, name) SELECT 'database', name FROM spare",
         )
         .execute(&mut *tx)
         .await?;
@@ -230,9 +235,9 @@ impl Store {
     }
 
     /// All passwords that were ever issued.
-    pub(crate) async fn passwords_given(&self) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn issued_passwords(&self) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT password FROM passwords_given ORDER BY given_at_us, password",
+            "SELECT password FROM issued_passwords ORDER BY issued_at_us, password",
         )
         .fetch_all(self.pool())
         .await?)

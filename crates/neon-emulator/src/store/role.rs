@@ -14,18 +14,18 @@ pub(crate) struct RoleRow {
     pub(crate) name: String,
     pub(crate) password: String,
     pub(crate) old_password: Option<String>,
-    pub(crate) password_from_us: Micros,
+    pub(crate) password_valid_from_us: Micros,
     pub(crate) applied_password: Option<String>,
     pub(crate) no_login: bool,
-    pub(crate) real_name: Option<String>,
+    pub(crate) physical_name: Option<String>,
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
 }
 
 impl RoleRow {
     /// The physical name in PostgreSQL.
-    pub(crate) fn real_name(&self) -> String {
-        self.real_name
+    pub(crate) fn physical_name(&self) -> String {
+        self.physical_name
             .clone()
             .unwrap_or_else(|| format!("role_{}_{}", self.branch_id, self.number))
     }
@@ -33,7 +33,7 @@ impl RoleRow {
     /// The valid password at a moment.
     pub(crate) fn password_at(&self, now: Micros) -> &str {
         match &self.old_password {
-            Some(old) if now < self.password_from_us => old,
+            Some(old) if now < self.password_valid_from_us => old,
             _ => &self.password,
         }
     }
@@ -41,7 +41,7 @@ impl RoleRow {
 
 /// What the data plane needs to know about an endpoint.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct Route {
+pub(crate) struct EndpointRoute {
     #[sqlx(flatten)]
     pub(crate) endpoint: EndpointRow,
     pub(crate) project_settings: Json<ProjectSettings>,
@@ -58,7 +58,7 @@ impl Store {
         )
     }
 
-    pub(crate) async fn roles_in(
+    pub(crate) async fn roles_in_transaction(
         tx: &mut Tx,
         branch: &BranchId,
     ) -> Result<Vec<RoleRow>, StoreError> {
@@ -119,13 +119,13 @@ impl Store {
     }
 
     /// Deletes a role, and records the physical one as garbage.
-    pub(crate) async fn doom_role(tx: &mut Tx, row: &RoleRow) -> Result<(), StoreError> {
+    pub(crate) async fn discard_role(tx: &mut Tx, row: &RoleRow) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM roles WHERE number = $1")
             .bind(row.number)
             .execute(&mut **tx)
             .await?;
         if row.applied_password.is_some() {
-            Self::doom(tx, "role", &row.real_name()).await?;
+            Self::record_garbage(tx, "role", &row.physical_name()).await?;
         }
         Ok(())
     }
@@ -137,15 +137,15 @@ impl Store {
         role: &RoleRow,
         password: &str,
         now: Micros,
-        holds_from: Micros,
+        valid_from: Micros,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE roles SET old_password = $2, password = $3, password_from_us = $4, updated_at_us = $5 WHERE number = $1",
+            "UPDATE roles SET old_password = $2, password = $3, password_valid_from_us = $4, updated_at_us = $5 WHERE number = $1",
         )
         .bind(role.number)
         .bind(role.password_at(now))
         .bind(password)
-        .bind(holds_from)
+        .bind(valid_from)
         .bind(now)
         .execute(&mut **tx)
         .await?;
@@ -154,12 +154,12 @@ impl Store {
 
     /// Records an issued password, so that tests can check that it does not appear where it must
     /// not.
-    pub(crate) async fn note_password(
+    pub(crate) async fn record_issued_password(
         tx: &mut Tx,
         password: &str,
         now: Micros,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO passwords_given (password, given_at_us) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        sqlx::query("INSERT INTO issued_passwords (password, issued_at_us) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(password)
             .bind(now)
             .execute(&mut **tx)
@@ -168,7 +168,10 @@ impl Store {
     }
 
     /// The route of an endpoint, unless its project or branch is deleted.
-    pub(crate) async fn route(&self, endpoint: &EndpointId) -> Result<Option<Route>, StoreError> {
+    pub(crate) async fn route(
+        &self,
+        endpoint: &EndpointId,
+    ) -> Result<Option<EndpointRoute>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT endpoint.*, project.settings AS project_settings, branch.protected AS branch_protected
              FROM endpoints AS endpoint JOIN projects AS project ON project.id = endpoint.project_id

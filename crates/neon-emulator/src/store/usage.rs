@@ -11,11 +11,11 @@ use crate::clock::{Micros, SECOND};
 
 pub(crate) const HOUR: Micros = 3_600 * SECOND;
 /// One compute unit, in thousandths.
-const MILLI: f64 = 1000.0;
+const MILLIS_PER_UNIT: f64 = 1000.0;
 
 /// The usage of a branch in one hour.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct UsedHour {
+pub(crate) struct HourlyUsage {
     pub(crate) branch_id: String,
     pub(crate) hour_us: Micros,
     /// Active time multiplied by the compute size.
@@ -25,7 +25,7 @@ pub(crate) struct UsedHour {
 
 /// Usage since some moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct Used {
+pub(crate) struct Usage {
     pub(crate) active_us: Micros,
     /// Active time multiplied by the compute size.
     pub(crate) compute_us: Micros,
@@ -34,21 +34,21 @@ pub(crate) struct Used {
 
 /// A period within one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stretch {
+struct HourSlice {
     hour: Micros,
-    lasted: Micros,
+    duration: Micros,
 }
 
 /// Splits a period at full hours.
-fn by_hour(from: Micros, to: Micros) -> Vec<Stretch> {
+fn by_hour(from: Micros, to: Micros) -> Vec<HourSlice> {
     let mut pieces = Vec::new();
     let mut at = from;
     while at < to {
         let hour = at - at.rem_euclid(HOUR);
         let end = to.min(hour + HOUR);
-        pieces.push(Stretch {
+        pieces.push(HourSlice {
             hour,
-            lasted: end - at,
+            duration: end - at,
         });
         at = end;
     }
@@ -57,35 +57,35 @@ fn by_hour(from: Micros, to: Micros) -> Vec<Stretch> {
 
 impl Store {
     /// Records the active time of a compute since the last recording, but not after `until`.
-    pub(crate) async fn settle(
+    pub(crate) async fn record_usage(
         tx: &mut Tx,
         row: &mut EndpointRow,
         until: Micros,
         now: Micros,
     ) -> Result<(), StoreError> {
         let from = row
-            .settled_us
+            .usage_recorded_us
             .unwrap_or(row.ready_at_us)
             .max(row.ready_at_us);
         #[expect(
             clippy::cast_possible_truncation,
             reason = "compute sizes are small numbers of quarters"
         )]
-        let milli_cu = (row.min_cu * MILLI).round() as i64;
+        let milli_cu = (row.min_cu * MILLIS_PER_UNIT).round() as i64;
         for piece in by_hour(from, until.min(now)) {
             Self::add_usage(
                 tx,
                 &row.project_id,
                 &row.branch_id,
                 piece.hour,
-                piece.lasted,
+                piece.duration,
                 milli_cu,
                 0,
             )
             .await?;
         }
-        row.settled_us = Some(now);
-        sqlx::query("UPDATE endpoints SET settled_us = $2 WHERE id = $1")
+        row.usage_recorded_us = Some(now);
+        sqlx::query("UPDATE endpoints SET usage_recorded_us = $2 WHERE id = $1")
             .bind(&row.id)
             .bind(now)
             .execute(&mut **tx)
@@ -140,12 +140,12 @@ impl Store {
     }
 
     /// The usage of a project, or of one of its branches, since a moment.
-    pub(crate) async fn used(
+    pub(crate) async fn usage(
         &self,
         project: &str,
         branch: Option<&str>,
         since: Micros,
-    ) -> Result<Used, StoreError> {
+    ) -> Result<Usage, StoreError> {
         Ok(sqlx::query_as(
             "SELECT coalesce(sum(active_us), 0)::bigint AS active_us,
                  coalesce(trunc(sum(compute_milli_us) / 1000), 0)::bigint AS compute_us,
@@ -160,12 +160,12 @@ impl Store {
     }
 
     /// The usage of a project per hour.
-    pub(crate) async fn used_hours(
+    pub(crate) async fn hourly_usage(
         &self,
         project: &ProjectId,
         from: Micros,
         to: Micros,
-    ) -> Result<Vec<UsedHour>, StoreError> {
+    ) -> Result<Vec<HourlyUsage>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT branch_id, hour_us, trunc(compute_milli_us / 1000)::bigint AS compute_us, transferred_bytes
              FROM usage_hours WHERE project_id = $1 AND hour_us >= $2 AND hour_us < $3 ORDER BY hour_us, branch_id",
@@ -188,14 +188,17 @@ mod tests {
         assert_eq!(
             by_hour(HOUR - 2, 2 * HOUR + 3),
             [
-                Stretch { hour: 0, lasted: 2 },
-                Stretch {
-                    hour: HOUR,
-                    lasted: HOUR
+                HourSlice {
+                    hour: 0,
+                    duration: 2
                 },
-                Stretch {
+                HourSlice {
+                    hour: HOUR,
+                    duration: HOUR
+                },
+                HourSlice {
                     hour: 2 * HOUR,
-                    lasted: 3
+                    duration: 3
                 }
             ]
         );

@@ -24,8 +24,8 @@ const SQL_DEADLINE: Duration = Duration::from_secs(30);
 const REMOVAL_DEADLINE: Duration = Duration::from_mins(2);
 /// How long after an ambiguous creation the project may still appear, and how often to search for
 /// it.
-const SETTLE: Duration = Duration::from_secs(30);
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const AMBIGUITY_WINDOW: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An API endpoint with its credentials.
 pub(crate) struct Service {
@@ -55,34 +55,39 @@ impl Service {
     /// returns.
     pub(crate) async fn shape(&self) -> Result<Shape> {
         let name = format!("{NAME_PREFIX}{}", Uuid::new_v4().simple());
-        let mut wish = CreateProject::named(&name);
-        wish.org_id.clone_from(&self.org_id);
-        let created = self.neon.projects().create(wish).send().await;
-        let lived = match &created {
-            Ok(created) => self.look(created).await,
+        let mut request = CreateProject::named(&name);
+        request.org_id.clone_from(&self.org_id);
+        let created = self.neon.projects().create(request).send().await;
+        let result = match &created {
+            Ok(created) => self.read(created).await,
             Err(error) => Err(error.clone()).context("failed to create the project"),
         };
-        let removed = match &created {
+        let deletion = match &created {
             // Deleted by ID, because a listing may be stale or incomplete.
             Ok(created) => self.delete(&created.project.id).await,
             Err(error) => {
-                self.remove_named(&name, error.kind() == ErrorKind::Ambiguous)
+                self.delete_by_name(&name, error.kind() == ErrorKind::Ambiguous)
                     .await
             }
         };
-        match (lived, removed) {
+        match (result, deletion) {
             (Ok(_), Err(error)) => Err(error.context(format!("search for {name} and delete it"))),
-            (Err(error), Err(other)) => {
-                Err(error.context(format!("failed to delete {name}, which may still exist: {other:#}")))
-            }
-            (lived, Ok(())) => lived,
+            (Err(error), Err(other)) => Err(error.context(format!(
+                "failed to delete {name}, which may still exist: {other:#}"
+            ))),
+            (result, Ok(())) => result,
         }
     }
 
     /// Deletes all projects with this name. If it is unknown whether the project exists, retries
     /// for a while.
-    async fn remove_named(&self, name: &str, unknown: bool) -> Result<()> {
-        let limit = Instant::now() + if unknown { SETTLE } else { Duration::ZERO };
+    async fn delete_by_name(&self, name: &str, unknown: bool) -> Result<()> {
+        let limit = Instant::now()
+            + if unknown {
+                AMBIGUITY_WINDOW
+            } else {
+                Duration::ZERO
+            };
         loop {
             let listing = self.neon.projects().list().search(name).all().await;
             let listing = listing.context("failed to list the projects")?;
@@ -97,7 +102,7 @@ impl Service {
             if !ids.is_empty() || Instant::now() >= limit {
                 return Ok(());
             }
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -108,13 +113,13 @@ impl Service {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let gone = self.neon.projects().get(id).send().await;
-        let gone = gone.is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        ensure!(gone, "{id} still exists after its deletion");
+        let deleted = self.neon.projects().get(id).send().await;
+        let deleted = deleted.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        ensure!(deleted, "{id} still exists after its deletion");
         Ok(())
     }
 
-    async fn look(&self, created: &CreatedProject) -> Result<Shape> {
+    async fn read(&self, created: &CreatedProject) -> Result<Shape> {
         let id = &created.project.id;
         let work = created.operations.iter().map(|operation| operation.id);
         let ready = self.neon.operations(id).wait(work).deadline(READY_DEADLINE);
@@ -122,7 +127,9 @@ impl Service {
             .done()
             .await
             .context("the project did not become ready")?;
-        self.change(created).await.context("failed to change the project")?;
+        self.change(created)
+            .await
+            .context("failed to change the project")?;
         self.read_all(created)
             .await
             .context("failed to read the project")?;
@@ -159,7 +166,10 @@ impl Service {
             .done()
             .await?;
         let now = projects.get(id).send().await?.history_retention_seconds;
-        ensure!(now == Some(retention), "the retention must be {retention} s (got {now:?})");
+        ensure!(
+            now == Some(retention),
+            "the retention must be {retention} s (got {now:?})"
+        );
         Ok(())
     }
 

@@ -15,7 +15,7 @@ mod life;
 mod shape;
 
 use neon_emulator::Emulator;
-use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
+use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
 
 use crate::life::{NAME_PREFIX, Service};
 use crate::shape::Difference;
@@ -25,10 +25,10 @@ const KEY_VARIABLE: &str = "NEON_API_KEY";
 const ORG_VARIABLE: &str = "NEON_ORG_ID";
 const BASE_URL_VARIABLE: &str = "NEON_BASE_URL";
 /// The minimum number of fields for a meaningful comparison.
-const FIELDS_MIN: usize = 200;
+const MIN_FIELDS: usize = 200;
 /// Parts of field names that appear only with time or use, or only in accounts with an
 /// organization.
-const COME_AND_GO: [&str; 4] = ["_at", "org_", "maintenance", "last_active"];
+const OPTIONAL_FIELD_PARTS: [&str; 4] = ["_at", "org_", "maintenance", "last_active"];
 
 /// An emulator with its own state, checked against the OpenAPI document if there is one.
 async fn emulator() -> Emulator {
@@ -45,22 +45,23 @@ fn service_of(emulator: &Emulator) -> Service {
 }
 
 /// Prints all differences, and returns those that fail the test.
-fn judge(difference: &Difference) -> Vec<&String> {
+fn report(difference: &Difference) -> Vec<&String> {
     for field in &difference.missing {
         eprintln!("only the service has {field}");
     }
     for field in &difference.invented {
         eprintln!("only the emulator has {field}");
     }
-    for field in &difference.of_other_kinds {
+    for field in &difference.different_types {
         eprintln!("differs: {field}");
     }
-    let comes_and_goes = |field: &&String| COME_AND_GO.iter().any(|part| field.contains(part));
+    let comes_and_goes =
+        |field: &&String| OPTIONAL_FIELD_PARTS.iter().any(|part| field.contains(part));
     let invented = difference
         .invented
         .iter()
         .filter(|field| !comes_and_goes(field));
-    invented.chain(&difference.of_other_kinds).collect()
+    invented.chain(&difference.different_types).collect()
 }
 
 #[tokio::test]
@@ -89,13 +90,13 @@ async fn the_service_returns_every_field_that_the_emulator_returns() {
         ours.len()
     );
     assert!(
-        theirs.len() >= FIELDS_MIN,
+        theirs.len() >= MIN_FIELDS,
         "only {} fields were compared; the key may not have the permission to read",
         theirs.len()
     );
     let difference = Difference::between(&theirs, &ours);
     assert_eq!(
-        judge(&difference),
+        report(&difference),
         Vec::<&String>::new(),
         "the emulator differs from the service"
     );
@@ -114,7 +115,7 @@ async fn two_emulators_do_not_differ_and_no_project_is_left() {
         .await
         .expect("a project's life there");
     assert!(
-        there.len() >= FIELDS_MIN,
+        there.len() >= MIN_FIELDS,
         "only {} fields were compared",
         there.len()
     );
@@ -155,6 +156,10 @@ async fn assert_removed(emulator: &Emulator, made: usize) {
     assert_eq!(projects.len(), made);
     for project in projects {
         assert!(project.name.starts_with(NAME_PREFIX), "{}", project.name);
-        assert!(project.deleted_at.is_some(), "{} was not deleted", project.id);
+        assert!(
+            project.deleted_at.is_some(),
+            "{} was not deleted",
+            project.id
+        );
     }
 }

@@ -11,7 +11,7 @@ const ID: &str = "{id}";
 
 /// A JSON type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum JsonType {
     Null,
     Boolean,
     Number,
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     Empty,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for JsonType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Null => "null",
@@ -34,7 +34,7 @@ impl fmt::Display for Kind {
 /// All fields of the responses, with their JSON types.
 #[derive(Debug, Default)]
 pub(crate) struct Shape {
-    fields: BTreeMap<String, BTreeSet<Kind>>,
+    fields: BTreeMap<String, BTreeSet<JsonType>>,
     /// Rejected calls, whose responses are unknown.
     refused: BTreeSet<String>,
 }
@@ -59,14 +59,17 @@ impl Shape {
                 }
             }
             leaf => {
-                let kind = match leaf {
-                    Value::Null => Kind::Null,
-                    Value::Bool(_) => Kind::Boolean,
-                    Value::Number(_) => Kind::Number,
-                    Value::String(_) => Kind::Text,
-                    Value::Object(_) | Value::Array(_) => Kind::Empty,
+                let json_type = match leaf {
+                    Value::Null => JsonType::Null,
+                    Value::Bool(_) => JsonType::Boolean,
+                    Value::Number(_) => JsonType::Number,
+                    Value::String(_) => JsonType::Text,
+                    Value::Object(_) | Value::Array(_) => JsonType::Empty,
                 };
-                self.fields.entry(call.to_owned()).or_default().insert(kind);
+                self.fields
+                    .entry(call.to_owned())
+                    .or_default()
+                    .insert(json_type);
             }
         }
     }
@@ -82,17 +85,17 @@ impl Shape {
 
     /// Whether this field is unknown, because the call was rejected or because its parent was
     /// empty.
-    fn cannot_tell(&self, field: &str) -> bool {
+    fn is_unknown(&self, field: &str) -> bool {
         let of_refused = |call: &String| field.starts_with(&format!("{call} "));
         self.refused.iter().any(of_refused)
-            || self.fields.iter().any(|(place, kinds)| {
+            || self.fields.iter().any(|(place, types)| {
                 let within = field.strip_prefix(place.as_str());
                 let below =
                     within.is_some_and(|rest| rest.starts_with(" .") || rest.starts_with("[]"));
                 below
-                    && kinds
+                    && types
                         .iter()
-                        .all(|kind| matches!(kind, Kind::Null | Kind::Empty))
+                        .all(|json_type| matches!(json_type, JsonType::Null | JsonType::Empty))
             })
     }
 
@@ -112,33 +115,33 @@ pub(crate) struct Difference {
     /// Fields of the emulator that the service lacks.
     pub(crate) invented: Vec<String>,
     /// Fields with different types.
-    pub(crate) of_other_kinds: Vec<String>,
+    pub(crate) different_types: Vec<String>,
 }
 
 impl Difference {
-    pub(crate) fn between(service: &Shape, stand_in: &Shape) -> Self {
+    pub(crate) fn between(service: &Shape, emulator: &Shape) -> Self {
         let only = |one: &Shape, other: &Shape| -> Vec<String> {
             let fields = one.fields.keys().filter(|field| {
                 !other.fields.contains_key(*field)
-                    && !other.cannot_tell(field)
+                    && !other.is_unknown(field)
                     // An empty list or object on one side, and a non-empty one on the other.
                     && !other.has_below(field)
             });
             fields.cloned().collect()
         };
-        let of_other_kinds = service.fields.iter().filter_map(|(field, theirs)| {
-            let ours = stand_in.fields.get(field)?;
-            let said = |kinds: &BTreeSet<Kind>| -> BTreeSet<Kind> {
-                kinds
+        let different_types = service.fields.iter().filter_map(|(field, theirs)| {
+            let ours = emulator.fields.get(field)?;
+            let said = |types: &BTreeSet<JsonType>| -> BTreeSet<JsonType> {
+                types
                     .iter()
                     .copied()
-                    .filter(|kind| *kind != Kind::Null)
+                    .filter(|json_type| *json_type != JsonType::Null)
                     .collect()
             };
             let (theirs, ours) = (said(theirs), said(ours));
             let differ = !theirs.is_empty() && !ours.is_empty() && theirs.is_disjoint(&ours);
-            let words = |kinds: BTreeSet<Kind>| -> Vec<String> {
-                kinds.iter().map(Kind::to_string).collect()
+            let words = |types: BTreeSet<JsonType>| -> Vec<String> {
+                types.iter().map(JsonType::to_string).collect()
             };
             differ.then(|| {
                 let (theirs, ours) = (words(theirs).join(" or "), words(ours).join(" or "));
@@ -146,9 +149,9 @@ impl Difference {
             })
         });
         Self {
-            missing: only(service, stand_in),
-            invented: only(stand_in, service),
-            of_other_kinds: of_other_kinds.collect(),
+            missing: only(service, emulator),
+            invented: only(emulator, service),
+            different_types: different_types.collect(),
         }
     }
 }
@@ -165,16 +168,16 @@ mod tests {
         shape
     }
 
-    fn between(service: &Value, stand_in: &Value) -> Difference {
-        Difference::between(&shape(service), &shape(stand_in))
+    fn between(service: &Value, emulator: &Value) -> Difference {
+        Difference::between(&shape(service), &shape(emulator))
     }
 
     #[test]
     fn responses_of_the_same_shape_do_not_differ() {
         let service =
             json!({"a": 1, "list": [{"b": "x"}, {"b": null}], "by_id": {"p-1": {"c": true}}});
-        let stand_in = json!({"a": 0.5, "list": [{"b": "y"}], "by_id": {"p-2": {"c": false}}});
-        assert_eq!(between(&service, &stand_in), Difference::default());
+        let emulator = json!({"a": 0.5, "list": [{"b": "y"}], "by_id": {"p-2": {"c": false}}});
+        assert_eq!(between(&service, &emulator), Difference::default());
     }
 
     #[test]
@@ -186,7 +189,7 @@ mod tests {
         assert_eq!(difference.missing, ["GET /x .b .new"]);
         assert_eq!(difference.invented, ["GET /x .b .old"]);
         assert_eq!(
-            difference.of_other_kinds,
+            difference.different_types,
             ["GET /x .a: number in the service, text in the emulator"]
         );
     }

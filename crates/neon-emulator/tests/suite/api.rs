@@ -1,6 +1,6 @@
 //! Tests the API with a real HTTP client and a real PostgreSQL.
 
-use crate::common::{World, connect, password, refused, uri};
+use crate::common::{TestEmulator, connect, connection_error, password, uri};
 use local_servers::postgres::Server;
 use neon_client::model::{
     CreateProject, OperationStatus, ProjectEnvelope, ProjectPage, RecoveredProject, RoleOperations,
@@ -19,7 +19,7 @@ fn names(page: &ProjectPage) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_project_is_created_with_neons_defaults_and_can_be_read() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     assert_eq!(created.project.pg_version, 17);
     assert_eq!(created.project.region_id.as_str(), "aws-us-east-2");
@@ -105,11 +105,7 @@ async fn a_project_is_created_with_neons_defaults_and_can_be_read() {
         (1, 1, 1)
     );
     assert_eq!(
-        world
-            .emulator
-            .passwords_ever_given()
-            .await
-            .expect("passwords"),
+        world.emulator.issued_passwords().await.expect("passwords"),
         [password(&created)]
     );
 }
@@ -125,7 +121,7 @@ fn has(value: &Value, fields: &[&str]) {
 
 #[tokio::test]
 async fn every_response_contains_the_fields_that_the_openapi_document_requires() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let id = &created.project.id;
     let project = &world.get(&format!("/projects/{id}")).await["project"];
@@ -226,7 +222,7 @@ async fn every_response_contains_the_fields_that_the_openapi_document_requires()
 
 #[tokio::test]
 async fn invalid_requests_are_rejected_with_a_code_a_message_and_the_request_id() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let response = world
         .http
         .get(format!("{}/projects", world.emulator.api_url()))
@@ -297,7 +293,7 @@ async fn invalid_requests_are_rejected_with_a_code_a_message_and_the_request_id(
 
 #[tokio::test]
 async fn a_project_is_locked_while_its_operations_run() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             start_compute_ms: 1_500,
             ..Latency::instant()
@@ -349,7 +345,7 @@ async fn a_project_is_locked_while_its_operations_run() {
 
 #[tokio::test]
 async fn changes_are_stored_and_update_updated_at() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let path = format!("/projects/{}", created.project.id);
     let settings =
@@ -389,7 +385,7 @@ async fn changes_are_stored_and_update_updated_at() {
 
 #[tokio::test]
 async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("gone").await;
     let path = format!("/projects/{}", created.project.id);
     assert_eq!(
@@ -429,7 +425,7 @@ async fn a_deleted_project_can_be_recovered_until_it_is_purged() {
 
 #[tokio::test]
 async fn an_unrecoverable_project_is_purged_with_its_database_and_role() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.limits(Limits {
             recoverable_seconds: 0,
             ..Limits::default()
@@ -472,18 +468,14 @@ async fn an_unrecoverable_project_is_purged_with_its_database_and_role() {
         StatusCode::NOT_FOUND
     );
     assert_eq!(
-        world
-            .emulator
-            .passwords_ever_given()
-            .await
-            .expect("passwords"),
+        world.emulator.issued_passwords().await.expect("passwords"),
         [password(&created)]
     );
 }
 
 #[tokio::test]
 async fn passwords_that_are_not_stored_are_not_revealed() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world
         .create_as(CreateProject {
             store_passwords: Some(false),
@@ -514,7 +506,7 @@ async fn passwords_that_are_not_stored_are_not_revealed() {
     assert_eq!(
         world
             .emulator
-            .passwords_ever_given()
+            .issued_passwords()
             .await
             .expect("passwords")
             .len(),
@@ -527,7 +519,7 @@ async fn passwords_that_are_not_stored_are_not_revealed() {
 
 #[tokio::test]
 async fn creating_a_project_above_the_limit_fails_with_its_own_code() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.limits(Limits {
             projects: Some(1),
             ..Limits::default()
@@ -552,7 +544,7 @@ async fn creating_a_project_above_the_limit_fails_with_its_own_code() {
 
 #[tokio::test]
 async fn a_restart_keeps_the_state() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             apply_config_ms: 60_000,
             ..Latency::instant()
@@ -609,7 +601,7 @@ async fn a_restart_keeps_the_state() {
 
 #[tokio::test]
 async fn ten_thousand_projects_are_listed_in_pages_without_gaps() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let names = (0..10_000).map(|number| format!("seed-{number:05}"));
     let seeded = world
         .emulator
@@ -651,7 +643,7 @@ async fn ten_thousand_projects_are_listed_in_pages_without_gaps() {
 
 #[tokio::test]
 async fn an_emulator_without_a_key_does_not_start() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let none: [String; 0] = [];
     let emulator = Emulator::builder()
         .postgres(world.postgres.uri())
@@ -669,13 +661,13 @@ async fn calls_fail_with_a_retryable_error_while_postgres_is_down_and_succeed_af
         .await
         .expect("starts");
     let port = postgres.port();
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let emulator = Emulator::builder()
         .postgres(postgres.uri())
         .start()
         .await
         .expect("starts");
-    let world = World { emulator, ..world };
+    let world = TestEmulator { emulator, ..world };
     let created = world.create("kept").await;
     connect(&uri(&created)).await.expect("connects");
 
@@ -692,7 +684,7 @@ async fn calls_fail_with_a_retryable_error_while_postgres_is_down_and_succeed_af
         world.call(Method::GET, "/projects", None).await.0,
         StatusCode::SERVICE_UNAVAILABLE
     );
-    assert_eq!(refused(&uri(&created)).await.0, "57P03");
+    assert_eq!(connection_error(&uri(&created)).await.0, "57P03");
 
     let _again = Server::builder()
         .data_dir(&data)
@@ -706,8 +698,8 @@ async fn calls_fail_with_a_retryable_error_while_postgres_is_down_and_succeed_af
 
 #[tokio::test]
 async fn the_clock_cannot_be_advanced_beyond_the_maximum() {
-    let world = World::start().await;
-    let url = format!("{}/clock", world.emulator.own_url());
+    let world = TestEmulator::start().await;
+    let url = format!("{}/clock", world.emulator.admin_url());
     let turn = |seconds: u64| {
         let request = world.http.post(&url).bearer_auth(world.emulator.api_key());
         let request = request.json(&json!({"advance_seconds": seconds}));
@@ -720,7 +712,7 @@ async fn the_clock_cannot_be_advanced_beyond_the_maximum() {
 
 #[tokio::test]
 async fn the_response_for_an_unknown_path_names_the_api_prefix() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let url = format!("{}nothing", world.emulator.page_url());
     let answer = world.http.get(url).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::client::client;
-use crate::common::{SOON, World, connect, uri};
+use crate::common::{TestEmulator, WAIT_TIMEOUT, connect, uri};
 
 async fn write(uri: &str, statements: &str) {
     let mut connection = connect(uri).await.expect("connects");
@@ -38,7 +38,7 @@ const TABLE: &str =
 
 #[tokio::test]
 async fn a_branch_starts_with_its_parents_data_and_diverges() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     write(&uri(&created), TABLE).await;
@@ -88,7 +88,7 @@ async fn a_branch_starts_with_its_parents_data_and_diverges() {
 
 #[tokio::test]
 async fn the_state_before_a_restore_can_be_preserved() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     write(&uri(&created), TABLE).await;
@@ -142,7 +142,7 @@ async fn the_state_before_a_restore_can_be_preserved() {
 
 #[tokio::test]
 async fn a_schema_only_branch_has_tables_without_rows() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     write(&uri(&created), TABLE).await;
@@ -160,14 +160,14 @@ async fn a_schema_only_branch_has_tables_without_rows() {
 
 #[tokio::test]
 async fn only_a_past_state_equal_to_the_present_can_be_restored() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     let branches = neon.branches(&created.project.id);
     let before = world.emulator.now();
     write(&uri(&created), TABLE).await;
     let early = CreateBranch::named("early").parent_timestamp(before);
-    let error = branches.create(early).send().await.expect_err("refused");
+    let error = branches.create(early).send().await.expect_err("rejected");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.message().contains("keeps no history"), "{error}");
     let lsn = RestoreBranch::from_lsn(
@@ -178,7 +178,7 @@ async fn only_a_past_state_equal_to_the_present_can_be_restored() {
         .restore(&created.branch.id, lsn.preserve_under_name("old"))
         .send()
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     assert!(error.message().contains("keeps no history"), "{error}");
 
     // There were no connections since then.
@@ -200,7 +200,7 @@ async fn only_a_past_state_equal_to_the_present_can_be_restored() {
 
 #[tokio::test]
 async fn other_roles_have_the_same_privileges_in_the_copy_as_in_the_parent() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     let (project, branch) = (&created.project.id, &created.branch.id);
@@ -250,20 +250,20 @@ async fn other_roles_have_the_same_privileges_in_the_copy_as_in_the_parent() {
         .create(CreateBranch::named("preview"))
         .send()
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     assert_eq!(error.kind(), ErrorKind::Conflict);
     let error = neon
         .branches(project)
         .delete(branch)
         .send()
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     assert!(error.message().contains("default branch"), "{error}");
 }
 
 #[tokio::test]
 async fn an_expired_branch_is_deleted() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     let hour = std::time::Duration::from_hours(1);
@@ -271,7 +271,7 @@ async fn an_expired_branch_is_deleted() {
     request.branch = request.branch.expires_at(world.emulator.now() + hour);
     let branches = neon.branches(&created.project.id);
     branches.create(request).send().await.expect("creates");
-    world.emulator.turn_clock(2 * hour).await.expect("turns");
+    world.emulator.advance_clock(2 * hour).await.expect("turns");
     let names = |branches: Vec<neon_client::model::Branch>| {
         branches
             .into_iter()
@@ -306,7 +306,7 @@ const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cur
 
 #[tokio::test]
 async fn a_connection_that_waits_for_a_locked_project_holds_no_row_locks() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     connect(&uri(&created)).await.expect("connects");
     let project = created.project.id.as_str();
@@ -316,14 +316,14 @@ async fn a_connection_that_waits_for_a_locked_project_holds_no_row_locks() {
     let mut watch = options.connect().await.expect("connects");
 
     let mut tx = change.begin().await.expect("begins");
-    hold(&mut tx, "projects WHERE id", project).await;
+    lock_rows(&mut tx, "projects WHERE id", project).await;
     let path = format!("/projects/{project}");
     let uri = uri(&created);
     let others = async { tokio::join!(connect(&uri), world.get(&path)) };
     let changes = async {
         waiting(&mut watch, 2).await;
         for table in ["endpoints", "usage_hours"] {
-            hold_at_once(&mut tx, table, project).await;
+            lock_rows_nowait(&mut tx, table, project).await;
         }
         tx.commit().await.expect("commits");
     };
@@ -333,7 +333,7 @@ async fn a_connection_that_waits_for_a_locked_project_holds_no_row_locks() {
 
 #[tokio::test]
 async fn a_first_connection_during_a_change_of_databases_holds_no_row_locks() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let project = created.project.id.as_str();
     let options = PgConnectOptions::from_str(world.postgres.uri()).expect("a URI");
@@ -348,13 +348,13 @@ async fn a_first_connection_during_a_change_of_databases_holds_no_row_locks() {
         "roles WHERE project_id",
         "databases WHERE project_id",
     ] {
-        hold(&mut tx, table, project).await;
+        lock_rows(&mut tx, table, project).await;
     }
     let uri = uri(&created);
     let changes = async {
         waiting(&mut watch, 1).await;
         for table in ["branches", "endpoints", "usage_hours"] {
-            hold_at_once(&mut tx, table, project).await;
+            lock_rows_nowait(&mut tx, table, project).await;
         }
         tx.commit().await.expect("commits");
     };
@@ -362,7 +362,7 @@ async fn a_first_connection_during_a_change_of_databases_holds_no_row_locks() {
     connected.expect("connects after the change");
 }
 
-async fn hold(tx: &mut PgConnection, rows: &str, project: &str) {
+async fn lock_rows(tx: &mut PgConnection, rows: &str, project: &str) {
     sqlx::query(AssertSqlSafe(format!("SELECT FROM {rows} = $1 FOR UPDATE")))
         .bind(project)
         .execute(tx)
@@ -371,7 +371,7 @@ async fn hold(tx: &mut PgConnection, rows: &str, project: &str) {
 }
 
 /// Locks a project's rows in a table, which must not be locked by another session.
-async fn hold_at_once(tx: &mut PgConnection, table: &str, project: &str) {
+async fn lock_rows_nowait(tx: &mut PgConnection, table: &str, project: &str) {
     let rows = format!("SELECT FROM {table} WHERE project_id = $1 FOR UPDATE NOWAIT");
     sqlx::query(AssertSqlSafe(rows))
         .bind(project)
@@ -387,7 +387,7 @@ fn unexpected(table: &str, error: &sqlx::Error) -> sqlx::postgres::PgQueryResult
 
 /// Waits until `wanted` sessions wait for row locks in the state database.
 async fn waiting(watch: &mut PgConnection, wanted: i64) {
-    let limit = Instant::now() + SOON;
+    let limit = Instant::now() + WAIT_TIMEOUT;
     loop {
         let waiting: i64 = sqlx::query_scalar(WAITING)
             .fetch_one(&mut *watch)
@@ -396,6 +396,9 @@ async fn waiting(watch: &mut PgConnection, wanted: i64) {
         if waiting >= wanted {
             return;
         }
-        assert!(Instant::now() < limit, "only {waiting} sessions are waiting");
+        assert!(
+            Instant::now() < limit,
+            "only {waiting} sessions are waiting"
+        );
     }
 }

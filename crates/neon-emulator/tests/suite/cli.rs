@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{SOON, folder_for_all};
+use crate::common::{WAIT_TIMEOUT, folder_for_all};
 
-const POLL: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 fn serve(folder: &Path, flags: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_neon-emulator"))
@@ -26,7 +26,7 @@ fn serve(folder: &Path, flags: &[&str]) -> Child {
 }
 
 async fn ready(folder: &Path, child: &mut Child) -> Value {
-    let limit = Instant::now() + SOON;
+    let limit = Instant::now() + WAIT_TIMEOUT;
     loop {
         // The file is written atomically, so it is complete if it exists.
         if let Ok(text) = std::fs::read(folder.join("ready.json")) {
@@ -37,15 +37,15 @@ async fn ready(folder: &Path, child: &mut Child) -> Value {
             "the emulator exited"
         );
         assert!(Instant::now() < limit, "the emulator did not become ready");
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn until_gone(path: &Path) {
-    let limit = Instant::now() + SOON;
+async fn wait_until_missing(path: &Path) {
+    let limit = Instant::now() + WAIT_TIMEOUT;
     while path.exists() {
         assert!(Instant::now() < limit, "{} still exists", path.display());
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -69,13 +69,13 @@ async fn sigterm_stops_the_emulator_and_everything_it_started() {
         folder.path(),
         &["--fault", "getProject:503:times=1", "--preset", "instant"],
     );
-    let told = ready(folder.path(), &mut child).await;
+    let ready_file = ready(folder.path(), &mut child).await;
     assert!(
         std::fs::read_to_string(folder.path().join("ca.crt"))
             .expect("reads")
             .contains("BEGIN CERTIFICATE")
     );
-    let url = told["api_url"].as_str().expect("text");
+    let url = ready_file["api_url"].as_str().expect("text");
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::new();
     let status = |path: String| {
@@ -117,8 +117,8 @@ async fn a_killed_emulator_leaves_no_postgres_process_and_no_data_behind() {
     assert!(Path::new("/proc").join(&pid).exists());
     child.kill().expect("SIGKILL");
     child.wait().expect("gone");
-    until_gone(&Path::new("/proc").join(&pid)).await;
-    until_gone(&data).await;
+    wait_until_missing(&Path::new("/proc").join(&pid)).await;
+    wait_until_missing(&data).await;
 }
 
 #[test]

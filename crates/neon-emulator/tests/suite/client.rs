@@ -9,13 +9,13 @@ use neon_emulator::Limits;
 use neon_emulator::faults::Fault;
 use secrecy::ExposeSecret;
 
-use crate::common::{World, connect, password, uri};
+use crate::common::{TestEmulator, connect, password, uri};
 
-pub(crate) fn client(world: &World) -> Neon {
+pub(crate) fn client(world: &TestEmulator) -> Neon {
     client_with(world, world.emulator.api_key())
 }
 
-fn client_with(world: &World, api_key: &str) -> Neon {
+fn client_with(world: &TestEmulator, api_key: &str) -> Neon {
     Neon::builder()
         .api_key(api_key.to_owned().into())
         .base_url(world.emulator.api_url().parse().expect("a URL"))
@@ -23,7 +23,7 @@ fn client_with(world: &World, api_key: &str) -> Neon {
         .expect("a client")
 }
 
-fn arm(world: &World, spec: &str) {
+fn arm(world: &TestEmulator, spec: &str) {
     world
         .emulator
         .faults()
@@ -32,7 +32,7 @@ fn arm(world: &World, spec: &str) {
 
 #[tokio::test]
 async fn the_client_supports_the_whole_life_of_a_project() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = neon
         .projects()
@@ -97,7 +97,7 @@ async fn the_client_supports_the_whole_life_of_a_project() {
 
 #[tokio::test]
 async fn the_client_reveals_and_resets_passwords_and_deletes_and_recovers_projects() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let created = world.create("one").await;
     let (project, role) = (&created.project.id, &created.roles[0].name);
@@ -152,7 +152,7 @@ async fn the_client_reveals_and_resets_passwords_and_deletes_and_recovers_projec
 
 #[tokio::test]
 async fn the_client_classifies_every_fault() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.limits(Limits {
             projects: Some(2),
             ..Limits::default()
@@ -212,7 +212,7 @@ async fn the_client_classifies_every_fault() {
             .list()
             .all()
             .await
-            .expect_err("refused")
+            .expect_err("rejected")
             .kind(),
         ErrorKind::Auth
     );

@@ -9,7 +9,7 @@ use local_servers::postgres::Server;
 use neon_client::model::{
     CreateProject, CreatedProject, Operation, OperationEnvelope, ProjectEnvelope,
 };
-use neon_emulator::document::{Conformance, DOCUMENT_VARIABLE, Document};
+use neon_emulator::openapi::{Conformance, DOCUMENT_VARIABLE, Document};
 use neon_emulator::{Builder, Emulator};
 use reqwest::{Method, Response, StatusCode};
 use secrecy::ExposeSecret;
@@ -18,21 +18,21 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::OnceCell;
 
 /// Maximum time for anything that a test waits for.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(10);
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The server for all tests. It stops together with the test program.
 static POSTGRES: OnceCell<Server> = OnceCell::const_new();
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
 /// A test's emulator on the shared PostgreSQL server.
-pub(crate) struct World {
+pub(crate) struct TestEmulator {
     pub(crate) emulator: Emulator,
     pub(crate) http: reqwest::Client,
     pub(crate) postgres: &'static Server,
     pub(crate) control_database: String,
     /// Fails the test if a call violated the OpenAPI document.
-    pub(crate) _kept: Kept,
+    pub(crate) _conformance: AssertConformance,
 }
 
 static DOCUMENT: OnceLock<Option<Arc<Document>>> = OnceLock::new();
@@ -48,13 +48,13 @@ pub(crate) fn document() -> Option<Arc<Document>> {
 }
 
 /// Asserts at the end of a test that no call violated the OpenAPI document.
-pub(crate) struct Kept(Conformance);
+pub(crate) struct AssertConformance(Conformance);
 
-impl Drop for Kept {
+impl Drop for AssertConformance {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(
-                self.0.found(),
+                self.0.violations(),
                 Vec::<String>::new(),
                 "calls violate the OpenAPI document"
             );
@@ -62,7 +62,7 @@ impl Drop for Kept {
     }
 }
 
-impl World {
+impl TestEmulator {
     pub(crate) async fn start() -> Self {
         Self::start_with(|emulator| emulator).await
     }
@@ -78,16 +78,16 @@ impl World {
             .document(document());
         let emulator = change(emulator).start().await.expect("the emulator starts");
         let http = reqwest::Client::builder()
-            .timeout(SOON)
+            .timeout(WAIT_TIMEOUT)
             .build()
             .expect("a client");
-        let kept = Kept(emulator.conformance());
+        let conformance = AssertConformance(emulator.conformance());
         Self {
             emulator,
             http,
             postgres,
             control_database,
-            _kept: kept,
+            _conformance: conformance,
         }
     }
 
@@ -101,10 +101,10 @@ impl World {
             .start()
             .await
             .expect("the emulator starts again");
-        let kept = Kept(emulator.conformance());
+        let conformance = AssertConformance(emulator.conformance());
         Self {
             emulator,
-            _kept: kept,
+            _conformance: conformance,
             ..self
         }
     }
@@ -162,7 +162,7 @@ impl World {
                 "/projects/{}/operations/{}",
                 operation.project_id, operation.id
             );
-            let limit = Instant::now() + SOON;
+            let limit = Instant::now() + WAIT_TIMEOUT;
             loop {
                 let now: OperationEnvelope =
                     serde_json::from_value(self.get(&path).await).expect("an operation");
@@ -171,7 +171,7 @@ impl World {
                     break;
                 }
                 assert!(Instant::now() < limit, "{} has not ended", now.operation.id);
-                tokio::time::sleep(POLL).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
         over
@@ -208,7 +208,7 @@ pub(crate) async fn connect(uri: &str) -> Result<PgConnection, sqlx::Error> {
 }
 
 /// The SQLSTATE and the message of a rejected connection.
-pub(crate) async fn refused(uri: &str) -> (String, String) {
+pub(crate) async fn connection_error(uri: &str) -> (String, String) {
     match connect(uri).await {
         Ok(_) => ("connected".to_owned(), String::new()),
         Err(sqlx::Error::Database(error)) => (
@@ -221,14 +221,14 @@ pub(crate) async fn refused(uri: &str) -> (String, String) {
 
 /// Waits until a condition holds.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let limit = Instant::now() + SOON;
+    let limit = Instant::now() + WAIT_TIMEOUT;
     while !holds().await {
         assert!(Instant::now() < limit, "timed out waiting for {what}");
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-impl World {
+impl TestEmulator {
     /// Number of open connections to all projects.
     pub(crate) async fn open_connections(&self) -> u64 {
         self.emulator
@@ -246,6 +246,7 @@ impl World {
 pub(crate) fn folder_for_all() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("sets permissions");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))
+        .expect("sets permissions");
     folder
 }

@@ -8,11 +8,16 @@ use sqlx::Connection as _;
 use tokio::process::Command;
 
 use crate::client::client;
-use crate::common::{World, connect, uri};
-use crate::tools::{TOOL_LIMIT, script, tools};
+use crate::common::{TestEmulator, connect, uri};
+use crate::tools::{TOOL_TIMEOUT, script, tools};
 
 /// Runs a query with every client, and returns the first value of each.
-async fn asked(world: &World, folder: &Path, uri: &str, statement: &'static str) -> Vec<String> {
+async fn query_with_all_clients(
+    world: &TestEmulator,
+    folder: &Path,
+    uri: &str,
+    statement: &'static str,
+) -> Vec<String> {
     let psql = std::env::var_os("PSQL").unwrap_or_else(|| "psql".into());
     let mut by_psql = Command::new(psql);
     by_psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--command"]);
@@ -37,7 +42,7 @@ async fn asked(world: &World, folder: &Path, uri: &str, statement: &'static str)
 
 /// The output of a program that is configured only with the location of the tools and the CA
 /// certificate.
-async fn output(world: &World, folder: &Path, mut command: Command) -> String {
+async fn output(world: &TestEmulator, folder: &Path, mut command: Command) -> String {
     let ca_file = folder.join("ca.pem");
     std::fs::write(&ca_file, world.emulator.ca_pem()).expect("writes");
     for name in ["PGHOST", "PGHOSTADDR", "PGPORT", "PGOPTIONS", "PGSSLMODE"] {
@@ -52,7 +57,7 @@ async fn output(world: &World, folder: &Path, mut command: Command) -> String {
         .env("NODE_EXTRA_CA_CERTS", &ca_file)
         .env("HOME", folder)
         .kill_on_drop(true);
-    let output = tokio::time::timeout(TOOL_LIMIT, command.output()).await;
+    let output = tokio::time::timeout(TOOL_TIMEOUT, command.output()).await;
     let output = output.expect("it exits in time").expect("it can be run");
     assert!(
         output.status.success(),
@@ -66,7 +71,7 @@ async fn output(world: &World, folder: &Path, mut command: Command) -> String {
 
 #[tokio::test]
 async fn every_client_connects_to_projects_and_branches_directly_and_pooled() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let created = world.create("one").await;
     let project = &created.project.id;
@@ -78,9 +83,14 @@ async fn every_client_connects_to_projects_and_branches_directly_and_pooled() {
         sqlx::query(sql).execute(&mut main).await.expect("makes");
     }
     main.close().await.expect("closes");
-    let wish = CreateBranch::named("preview").with_compute();
+    let request = CreateBranch::named("preview").with_compute();
     let branches = client(&world).branches(project);
-    let branch = branches.create(wish).send().await.expect("a branch").branch;
+    let branch = branches
+        .create(request)
+        .send()
+        .await
+        .expect("a branch")
+        .branch;
 
     for (branch, text) in [
         (&created.branch.id, "of main"),
@@ -98,15 +108,16 @@ async fn every_client_connects_to_projects_and_branches_directly_and_pooled() {
                 let change = "UPDATE notes SET text = 'of the branch'";
                 sqlx::query(change).execute(&mut own).await.expect("writes");
             }
-            let said = asked(&world, folder.path(), uri, "SELECT text FROM notes").await;
-            assert_eq!(said, [text; 4], "{uri}");
+            let values =
+                query_with_all_clients(&world, folder.path(), uri, "SELECT text FROM notes").await;
+            assert_eq!(values, [text; 4], "{uri}");
         }
     }
 }
 
 #[tokio::test]
 async fn psycopg_prepares_and_pipelines_through_the_pooler_and_survives_a_rejection() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let created = world.create("one").await;
     let endpoint = created.endpoints[0].id.as_str();

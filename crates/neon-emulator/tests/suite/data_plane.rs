@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::common::{World, connect, password, refused, until, uri};
+use crate::common::{TestEmulator, connect, connection_error, password, until, uri};
 use neon_client::model::RoleOperations;
 use neon_emulator::faults::Fault;
 use neon_emulator::{Latency, Limits};
@@ -24,7 +24,7 @@ async fn one(connection: &mut PgConnection, sql: &'static str) -> String {
 
 #[tokio::test]
 async fn a_client_with_the_endpoint_in_its_options_connects_to_its_database() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
     assert_eq!(one(&mut connection, "SELECT 'here'").await, "here");
@@ -52,7 +52,8 @@ async fn a_client_with_the_endpoint_in_its_options_connects_to_its_database() {
 
 #[tokio::test]
 async fn a_client_that_verifies_the_certificate_reaches_its_endpoint_by_host_name() {
-    let world = World::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await;
+    let world =
+        TestEmulator::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await;
     let created = world.create("one").await;
     let endpoint = created.endpoints[0].id.as_str();
     assert!(
@@ -79,7 +80,7 @@ async fn a_client_that_verifies_the_certificate_reaches_its_endpoint_by_host_nam
 
 #[tokio::test]
 async fn direct_tls_requires_the_postgresql_alpn_protocol() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let stream = TcpStream::connect(world.emulator.data_addr())
         .await
@@ -113,7 +114,7 @@ async fn direct_tls_requires_the_postgresql_alpn_protocol() {
 
 #[tokio::test]
 async fn the_certificate_is_valid_for_the_ip_address() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let folder = tempfile::tempdir().expect("a folder");
     let ca = folder.path().join("ca.crt");
@@ -128,15 +129,12 @@ async fn the_certificate_is_valid_for_the_ip_address() {
         .await
         .expect("the certificate is valid");
     assert_eq!(one(&mut connection, "SELECT 'here'").await, "here");
-    assert!(
-        options.connect().await.is_err(),
-        "the CA is required"
-    );
+    assert!(options.connect().await.is_err(), "the CA is required");
 }
 
 #[tokio::test]
 async fn projects_are_isolated_from_each_other() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let (one_, two) = (world.create("one").await, world.create("two").await);
     let mut first = connect(&uri(&one_)).await.expect("connects");
     first
@@ -150,7 +148,7 @@ async fn projects_are_isolated_from_each_other() {
     );
     // The password of one project is invalid for another.
     let crossed = uri(&two).replace(&password(&two), &password(&one_));
-    assert_eq!(refused(&crossed).await.0, "28P01");
+    assert_eq!(connection_error(&crossed).await.0, "28P01");
     // Connecting directly to PostgreSQL with the physical names is rejected too.
     let database = one(&mut first, "SELECT current_database()::text").await;
     let role = one(&mut second, "SELECT current_user::text").await;
@@ -184,39 +182,41 @@ async fn projects_are_isolated_from_each_other() {
 
 #[tokio::test]
 async fn errors_have_a_sqlstate_and_contain_the_names_that_the_client_knows() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let good = uri(&created);
     let wrong_password = good.replace(&password(&created), "npg_wrong");
-    let (code, message) = refused(&wrong_password).await;
+    let (code, message) = connection_error(&wrong_password).await;
     assert_eq!(code, "28P01");
     assert!(
         message.contains("'neondb_owner'") && !message.contains("role_br"),
         "{message}"
     );
-    let (code, message) = refused(&good.replace("neondb_owner", "nobody")).await;
+    let (code, message) = connection_error(&good.replace("neondb_owner", "nobody")).await;
     assert!(
         code == "28P01" && message.contains("'nobody'"),
         "{code} {message}"
     );
-    let (code, message) = refused(&good.replace("/neondb?", "/nothing?")).await;
+    let (code, message) = connection_error(&good.replace("/neondb?", "/nothing?")).await;
     assert!(
         code == "3D000" && message.contains("\"nothing\""),
         "{code} {message}"
     );
     let (code, message) =
-        refused(&good.replace(created.endpoints[0].id.as_str(), "ep-no-such-00000000")).await;
+        connection_error(&good.replace(created.endpoints[0].id.as_str(), "ep-no-such-00000000"))
+            .await;
     assert!(
         code == "XX000" && message.contains("requested endpoint could not be found"),
         "{code} {message}"
     );
     let without = good.split('?').next().expect("a URI");
-    let (code, message) = refused(&format!("{without}?sslmode=require")).await;
+    let (code, message) = connection_error(&format!("{without}?sslmode=require")).await;
     assert!(
         code == "XX000" && message.contains("Endpoint ID is not specified"),
         "{code} {message}"
     );
-    let (code, message) = refused(&good.replace("sslmode=require", "sslmode=disable")).await;
+    let (code, message) =
+        connection_error(&good.replace("sslmode=require", "sslmode=disable")).await;
     assert!(
         code == "XX000" && message.contains("insecure"),
         "{code} {message}"
@@ -225,7 +225,7 @@ async fn errors_have_a_sqlstate_and_contain_the_names_that_the_client_knows() {
 
 #[tokio::test]
 async fn deleting_a_project_closes_its_connections_and_rejects_new_ones() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
     connection
@@ -242,7 +242,7 @@ async fn deleting_a_project_closes_its_connections_and_rejects_new_ones() {
     })
     .await;
     assert!(connection.execute("SELECT 1").await.is_err());
-    assert_eq!(refused(&uri(&created)).await.0, "XX000");
+    assert_eq!(connection_error(&uri(&created)).await.0, "XX000");
     assert_eq!(
         world
             .call(Method::POST, &format!("{path}/recover"), None)
@@ -259,7 +259,7 @@ async fn deleting_a_project_closes_its_connections_and_rejects_new_ones() {
 
 #[tokio::test]
 async fn a_connection_waits_for_a_compute_that_is_starting() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             start_compute_ms: 700,
             ..Latency::instant()
@@ -275,7 +275,7 @@ async fn a_connection_waits_for_a_compute_that_is_starting() {
         before.elapsed()
     );
 
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator
             .latency(Latency {
                 start_compute_ms: 60_000,
@@ -288,12 +288,13 @@ async fn a_connection_waits_for_a_compute_that_is_starting() {
     })
     .await;
     let created = world.create("one").await;
-    assert_eq!(refused(&uri(&created)).await.0, "57P03");
+    assert_eq!(connection_error(&uri(&created)).await.0, "57P03");
 }
 
 #[tokio::test]
-async fn a_new_password_becomes_valid_when_the_operation_ends_and_the_old_one_is_valid_until_then() {
-    let world = World::start_with(|emulator| {
+async fn a_new_password_becomes_valid_when_the_operation_ends_and_the_old_one_is_valid_until_then()
+{
+    let world = TestEmulator::start_with(|emulator| {
         emulator.latency(Latency {
             apply_config_ms: 1_000,
             ..Latency::instant()
@@ -316,10 +317,10 @@ async fn a_new_password_becomes_valid_when_the_operation_ends_and_the_old_one_is
     connect(&uri(&created))
         .await
         .expect("the old password is still valid");
-    assert_eq!(refused(&new).await.0, "28P01");
+    assert_eq!(connection_error(&new).await.0, "28P01");
     world.finished(&reset.operations).await;
     connect(&new).await.expect("the new password is valid");
-    assert_eq!(refused(&uri(&created)).await.0, "28P01");
+    assert_eq!(connection_error(&uri(&created)).await.0, "28P01");
     until("the open connection to be closed", || async {
         world.open_connections().await == 0
     })
@@ -329,7 +330,7 @@ async fn a_new_password_becomes_valid_when_the_operation_ends_and_the_old_one_is
 
 #[tokio::test]
 async fn a_disabled_endpoint_rejects_connections() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let path = format!(
         "/projects/{}/endpoints/{}",
@@ -343,7 +344,7 @@ async fn a_disabled_endpoint_rejects_connections() {
         )
         .await;
     assert_eq!(status, StatusCode::OK);
-    let (code, message) = refused(&uri(&created)).await;
+    let (code, message) = connection_error(&uri(&created)).await;
     assert!(
         code == "XX000" && message.contains("disabled"),
         "{code} {message}"
@@ -352,7 +353,7 @@ async fn a_disabled_endpoint_rejects_connections() {
 
 #[tokio::test]
 async fn connections_are_counted_and_do_not_change_updated_at() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let (used, _idle) = (world.create("used").await, world.create("idle").await);
     let path = format!("/projects/{}", used.project.id);
     connect(&uri(&used))
@@ -361,7 +362,7 @@ async fn connections_are_counted_and_do_not_change_updated_at() {
         .close()
         .await
         .expect("closes");
-    refused(&uri(&used).replace(&password(&used), "npg_wrong")).await;
+    connection_error(&uri(&used).replace(&password(&used), "npg_wrong")).await;
     let projects = world.emulator.projects().await.expect("projects");
     assert_eq!(
         projects
@@ -380,7 +381,7 @@ async fn connections_are_counted_and_do_not_change_updated_at() {
 
 #[tokio::test]
 async fn a_cancel_request_with_a_wrong_key_is_ignored() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let stream = TcpStream::connect(world.emulator.data_addr())
         .await
@@ -408,7 +409,7 @@ async fn a_cancel_request_with_a_wrong_key_is_ignored() {
 
 #[tokio::test]
 async fn faults_reject_and_close_connections() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let (one_, two) = (world.create("one").await, world.create("two").await);
     let fault = |spec: &str| spec.parse::<Fault>().expect("a fault");
     let only = fault(&format!(
@@ -419,7 +420,7 @@ async fn faults_reject_and_close_connections() {
     connect(&uri(&two))
         .await
         .expect("another project is not affected");
-    assert_eq!(refused(&uri(&one_)).await.0, "57P03");
+    assert_eq!(connection_error(&uri(&one_)).await.0, "57P03");
     connect(&uri(&one_)).await.expect("the fault applied once");
 
     world.emulator.faults().clear();
@@ -440,7 +441,7 @@ async fn faults_reject_and_close_connections() {
 
 #[tokio::test]
 async fn spare_databases_are_used_first_and_behave_like_others() {
-    let world = World::start_with(|emulator| emulator.spare_databases(1)).await;
+    let world = TestEmulator::start_with(|emulator| emulator.spare_databases(1)).await;
     let stock = "SELECT count(*) FROM spare_databases";
     let mut state = PgConnectOptions::from_str(world.postgres.uri())
         .expect("a URI")
@@ -495,7 +496,7 @@ fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
 }
 
 async fn tls(
-    world: &World,
+    world: &TestEmulator,
     mut stream: TcpStream,
     name: &str,
     ask: bool,
@@ -515,7 +516,7 @@ async fn tls(
 }
 
 async fn tls_with(
-    world: &World,
+    world: &TestEmulator,
     stream: TcpStream,
     name: &str,
     alpn: &[&[u8]],

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{World, until};
+use crate::common::{TestEmulator, until};
 use neon_client::model::{CreatedProject, OperationStatus};
 use neon_emulator::faults::Fault;
 use reqwest::{Method, StatusCode};
@@ -12,7 +12,7 @@ fn fault(spec: &str) -> Fault {
     spec.parse().expect("a fault")
 }
 
-async fn create(world: &World) -> reqwest::Result<reqwest::Response> {
+async fn create(world: &TestEmulator) -> reqwest::Result<reqwest::Response> {
     world
         .try_call(
             Method::POST,
@@ -24,7 +24,7 @@ async fn create(world: &World) -> reqwest::Result<reqwest::Response> {
 
 #[tokio::test]
 async fn status_faults_respond_without_processing_the_call() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     for (spec, status, retry_after) in [
         ("createProject:429:retry-after=3:times=1", 429, Some("3")),
         ("createProject:429:times=1", 429, None),
@@ -71,7 +71,7 @@ async fn status_faults_respond_without_processing_the_call() {
 
 #[tokio::test]
 async fn a_response_can_be_lost_after_the_call_was_processed() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     world
         .emulator
         .faults()
@@ -86,14 +86,17 @@ async fn a_response_can_be_lost_after_the_call_was_processed() {
 
 #[tokio::test]
 async fn a_call_can_be_processed_after_the_connection_was_dropped() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     world
         .emulator
         .faults()
         .add(fault("createProject:work-late:ms=400:times=1"));
     let before = Instant::now();
     create(&world).await.expect_err("no answer");
-    assert!(before.elapsed() < Duration::from_millis(400), "dropped immediately");
+    assert!(
+        before.elapsed() < Duration::from_millis(400),
+        "dropped immediately"
+    );
     assert!(world.project_names().await.is_empty());
     until("the late work", || async {
         world.project_names().await == ["one"]
@@ -104,7 +107,7 @@ async fn a_call_can_be_processed_after_the_connection_was_dropped() {
 
 #[tokio::test]
 async fn a_call_can_be_delayed() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     world
         .emulator
         .faults()
@@ -116,7 +119,7 @@ async fn a_call_can_be_delayed() {
 
 #[tokio::test]
 async fn operations_can_fail_temporarily_or_permanently() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     world.emulator.faults().add(fault(
         "createProject:operation-fails:ms=60000:error=no room:times=1",
     ));
@@ -173,7 +176,7 @@ async fn operations_can_fail_temporarily_or_permanently() {
 
 #[tokio::test]
 async fn a_password_reset_whose_operation_fails_keeps_the_old_password() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     world
         .emulator
@@ -194,7 +197,7 @@ async fn a_password_reset_whose_operation_fails_keeps_the_old_password() {
 
 #[tokio::test]
 async fn a_list_can_contain_unavailable_projects() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let (one, two) = (world.create("one").await, world.create("two").await);
     world.emulator.faults().add(fault(&format!(
         "listProjects:unavailable:project={}:times=1",
@@ -221,8 +224,8 @@ async fn a_list_can_contain_unavailable_projects() {
 
 #[tokio::test]
 async fn faults_can_be_armed_listed_and_removed_over_http() {
-    let world = World::start().await;
-    let url = format!("{}/faults", world.emulator.own_url());
+    let world = TestEmulator::start().await;
+    let url = format!("{}/faults", world.emulator.admin_url());
     let ask = |method: Method, url: String, body: Option<Value>| {
         let mut request = world
             .http

@@ -8,9 +8,9 @@ use neon_emulator::faults::Fault;
 use reqwest::header::{CONTENT_SECURITY_POLICY, HOST};
 use reqwest::{Method, Response, StatusCode};
 
-use crate::common::{World, connect, password, uri};
+use crate::common::{TestEmulator, connect, password, uri};
 
-async fn get(world: &World, path: &str) -> Response {
+async fn get(world: &TestEmulator, path: &str) -> Response {
     let url = world.emulator.page_url();
     let request = world
         .http
@@ -18,7 +18,7 @@ async fn get(world: &World, path: &str) -> Response {
     request.send().await.expect("an answer")
 }
 
-async fn page(world: &World) -> String {
+async fn page(world: &TestEmulator) -> String {
     let response = get(world, "/").await;
     assert_eq!(response.status(), StatusCode::OK);
     response.text().await.expect("a page")
@@ -26,7 +26,7 @@ async fn page(world: &World) -> String {
 
 #[tokio::test]
 async fn an_empty_emulator_shows_how_to_create_the_first_project() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let page = page(&world).await;
     for words in [
         "No projects yet.",
@@ -35,14 +35,17 @@ async fn an_empty_emulator_shows_how_to_create_the_first_project() {
         "No requests yet.",
         "No faults are armed.",
     ] {
-        assert!(page.contains(words), "the page does not contain {words:?}: {page}");
+        assert!(
+            page.contains(words),
+            "the page does not contain {words:?}: {page}"
+        );
     }
     assert!(!page.contains(world.emulator.api_key()));
 }
 
 #[tokio::test]
 async fn projects_computes_operations_requests_and_faults_are_shown() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("shown here").await;
     let fault: Fault = "getProject:503:times=1".parse().expect("a fault");
     world.emulator.faults().add(fault);
@@ -61,7 +64,10 @@ async fn projects_computes_operations_requests_and_faults_are_shown() {
         "fault 503",
         "getProject:503:times=1",
     ] {
-        assert!(page.contains(words), "the page does not contain {words:?}: {page}");
+        assert!(
+            page.contains(words),
+            "the page does not contain {words:?}: {page}"
+        );
     }
     let parts = get(&world, "/_page/parts")
         .await
@@ -73,7 +79,7 @@ async fn projects_computes_operations_requests_and_faults_are_shown() {
 
 #[tokio::test]
 async fn a_request_whose_connection_was_dropped_is_shown_as_such() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let fault: Fault = "listProjects:answer-lost".parse().expect("a fault");
     world.emulator.faults().add(fault);
     assert!(
@@ -99,7 +105,7 @@ async fn totals_include_what_is_not_shown() {
         create_timeline_ms: 3_600_000,
         ..Latency::instant()
     };
-    let world = World::start_with(|emulator| emulator.latency(latency)).await;
+    let world = TestEmulator::start_with(|emulator| emulator.latency(latency)).await;
     let names = (0..PROJECTS).map(|number| format!("seeded {number}"));
     let template = CreateProject::default();
     let seeded = world.emulator.seed_projects(&template, names);
@@ -122,7 +128,7 @@ async fn totals_include_what_is_not_shown() {
 #[tokio::test]
 async fn an_emulator_that_listens_on_all_addresses_reports_a_connectable_one() {
     let everywhere = (Ipv4Addr::UNSPECIFIED, 0).into();
-    let world = World::start_with(|emulator| emulator.api_listen(everywhere)).await;
+    let world = TestEmulator::start_with(|emulator| emulator.api_listen(everywhere)).await;
     assert!(
         world.emulator.api_url().starts_with("http://127.0.0.1:"),
         "{}",
@@ -138,7 +144,7 @@ async fn an_emulator_that_listens_on_all_addresses_reports_a_connectable_one() {
 
 #[tokio::test]
 async fn names_are_escaped() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let name = "<script>alert('one')</script>\"'&";
     world.create(name).await;
     let page = page(&world).await;
@@ -148,7 +154,7 @@ async fn names_are_escaped() {
 
 #[tokio::test]
 async fn the_page_contains_no_secrets() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     connect(&uri(&created)).await.expect("connects");
     let path = format!(
@@ -180,7 +186,7 @@ async fn the_page_contains_no_secrets() {
 
 #[tokio::test]
 async fn requests_for_a_foreign_host_name_require_a_key() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     world.create("hidden").await;
     let ask = |path: &str, key: Option<&str>| {
         let url = format!("{}{path}", world.emulator.page_url());
@@ -204,7 +210,7 @@ async fn requests_for_a_foreign_host_name_require_a_key() {
 
 #[tokio::test]
 async fn the_content_security_policy_allows_only_the_pages_own_files() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let response = get(&world, "/").await;
     let policy = response.headers()[CONTENT_SECURITY_POLICY]
         .to_str()

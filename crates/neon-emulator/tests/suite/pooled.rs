@@ -7,7 +7,7 @@ use neon_client::model::CreatedProject;
 use sqlx::postgres::{PgConnectOptions, PgPoolCopyExt as _};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor, PgConnection, Row as _};
 
-use crate::common::{World, connect, refused, uri};
+use crate::common::{TestEmulator, connect, connection_error, uri};
 
 const SQLSTATE_NOT_SUPPORTED: &str = "0A000";
 const SQLSTATE_TRANSACTION_FAILED: &str = "25P02";
@@ -44,7 +44,7 @@ async fn pooled(created: &CreatedProject) -> PgConnection {
 }
 
 /// SQLSTATE, message and hint of an error.
-fn said<T>(result: Result<T, sqlx::Error>) -> (String, String, String) {
+fn db_error<T>(result: Result<T, sqlx::Error>) -> (String, String, String) {
     let error = result.err().expect("the statement is rejected");
     let error = error.as_database_error().expect("by the server");
     let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>();
@@ -57,14 +57,14 @@ fn said<T>(result: Result<T, sqlx::Error>) -> (String, String, String) {
 
 #[tokio::test]
 async fn statements_that_need_a_session_are_rejected_and_the_connection_stays_usable() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     for (sql, named) in SESSION_STATEMENTS {
         // With the simple and with the extended query protocol.
         let simple = connection.execute(sqlx::raw_sql(sql)).await;
         let extended = sqlx::query(sql).execute(&mut connection).await;
-        for refusal in [said(simple), said(extended)] {
+        for refusal in [db_error(simple), db_error(extended)] {
             let (code, message, hint) = refusal;
             assert_eq!(code, SQLSTATE_NOT_SUPPORTED, "{sql}: {message}");
             assert!(message.starts_with(named), "{sql}: {message}");
@@ -81,7 +81,7 @@ async fn statements_that_need_a_session_are_rejected_and_the_connection_stays_us
 
 #[tokio::test]
 async fn a_direct_connection_accepts_all_statements() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = connect(&uri(&created)).await.expect("connects");
     let needs_a_library = "LOAD 'auto_explain'";
@@ -101,7 +101,7 @@ fn refused_directly(sql: &str, error: &sqlx::Error) -> sqlx::postgres::PgQueryRe
 
 #[tokio::test]
 async fn a_rejection_fails_the_current_transaction() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     connection
@@ -119,13 +119,13 @@ async fn a_rejection_fails_the_current_transaction() {
         } else {
             transaction.execute(sqlx::raw_sql("LISTEN jobs")).await
         };
-        assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+        assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
         let next = sqlx::query("SELECT 1").execute(&mut *transaction).await;
-        assert_eq!(said(next).0, SQLSTATE_TRANSACTION_FAILED);
+        assert_eq!(db_error(next).0, SQLSTATE_TRANSACTION_FAILED);
         // In a failed transaction, a rejected statement gets PostgreSQL's own error, like any other
         // statement.
         let next = transaction.execute(sqlx::raw_sql("LISTEN jobs")).await;
-        assert_eq!(said(next).0, SQLSTATE_TRANSACTION_FAILED);
+        assert_eq!(db_error(next).0, SQLSTATE_TRANSACTION_FAILED);
         transaction.rollback().await.expect("rolls back");
         let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM kept")
             .fetch_one(&mut connection)
@@ -137,12 +137,12 @@ async fn a_rejection_fails_the_current_transaction() {
 
 #[tokio::test]
 async fn no_statement_of_a_message_with_a_rejected_statement_is_executed() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     let several = "CREATE TABLE made (id int); COMMIT; LISTEN jobs";
     let refusal = connection.execute(sqlx::raw_sql(several)).await;
-    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
     let made: bool = sqlx::query_scalar("SELECT to_regclass('made') IS NOT NULL")
         .fetch_one(&mut connection)
         .await
@@ -152,7 +152,7 @@ async fn no_statement_of_a_message_with_a_rejected_statement_is_executed() {
 
 #[tokio::test]
 async fn what_a_pooler_supports_works() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     for sql in [
@@ -189,13 +189,13 @@ async fn what_a_pooler_supports_works() {
 
 #[tokio::test]
 async fn strings_are_parsed_according_to_the_session_setting() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let mut connection = pooled(&created).await;
     // With backslash escapes, the string continues after the quote.
     let text = r"SELECT 'a\'; LISTEN jobs; --'";
     let refusal = connection.execute(sqlx::raw_sql(text)).await;
-    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
     connection
         .execute(sqlx::raw_sql("SET standard_conforming_strings = off"))
         .await
@@ -209,12 +209,12 @@ async fn strings_are_parsed_according_to_the_session_setting() {
         .await
         .expect("resets");
     let refusal = connection.execute(sqlx::raw_sql(text)).await;
-    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
 }
 
 #[tokio::test]
 async fn strings_are_parsed_according_to_startup_options_from_the_first_statement() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let endpoint = format!("{}-pooler", created.endpoints[0].id);
     let text = r"SELECT 'a\'; LISTEN jobs; --'";
@@ -230,7 +230,7 @@ async fn strings_are_parsed_according_to_startup_options_from_the_first_statemen
 
 #[tokio::test]
 async fn a_connection_with_a_cut_fault_is_still_inspected() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let fault = "data-plane:cut-connection:after=2"
         .parse()
@@ -243,7 +243,7 @@ async fn a_connection_with_a_cut_fault_is_still_inspected() {
         .await
         .expect("connects");
     let refusal = connection.execute(sqlx::raw_sql("LISTEN jobs")).await;
-    assert_eq!(said(refusal).0, SQLSTATE_NOT_SUPPORTED);
+    assert_eq!(db_error(refusal).0, SQLSTATE_NOT_SUPPORTED);
     let one = connection.execute(sqlx::raw_sql("SELECT 1")).await;
     one.expect("the second message is relayed");
     let cut = connection.execute(sqlx::raw_sql("SELECT 1")).await;
@@ -254,7 +254,7 @@ async fn a_connection_with_a_cut_fault_is_still_inspected() {
 #[tokio::test]
 async fn long_messages_are_relayed_completely_in_both_directions() {
     const ROWS: usize = 20_000;
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let pool = sqlx::PgPool::connect(&pooled_uri(&created))
         .await
@@ -295,14 +295,14 @@ async fn long_messages_are_relayed_completely_in_both_directions() {
 
 #[tokio::test]
 async fn unsupported_startup_parameters_are_rejected() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let with = |option: &str| {
         let endpoint = format!("{}-pooler", created.endpoints[0].id);
         pooled_uri(&created).replace(&endpoint, &format!("{endpoint}%20{option}"))
     };
     assert_eq!(
-        refused(&with("-c%20search_path%3Da")).await,
+        connection_error(&with("-c%20search_path%3Da")).await,
         (
             "08P01".to_owned(),
             "unsupported startup parameter in options: search_path".to_owned()
@@ -312,7 +312,9 @@ async fn unsupported_startup_parameters_are_rejected() {
         .await
         .expect("a tracked setting is accepted");
     let direct = with("-c%20search_path%3Da").replace("-pooler", "");
-    let mut direct = connect(&direct).await.expect("a direct connection accepts it");
+    let mut direct = connect(&direct)
+        .await
+        .expect("a direct connection accepts it");
     let path: String = sqlx::query_scalar("SHOW search_path")
         .fetch_one(&mut direct)
         .await

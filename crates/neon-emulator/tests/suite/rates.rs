@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::World;
+use crate::common::TestEmulator;
 use neon_client::model::CreateProject;
 use neon_client::{ErrorKind, Neon};
 use neon_emulator::faults::Fault;
@@ -14,7 +14,7 @@ use serde_json::json;
 const IMPATIENT: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_hours(1);
 
-fn client(world: &World, deadline: Duration) -> Neon {
+fn client(world: &TestEmulator, deadline: Duration) -> Neon {
     Neon::builder()
         .api_key(world.emulator.api_key().to_owned().into())
         .base_url(world.emulator.api_url().parse().expect("a URL"))
@@ -23,14 +23,14 @@ fn client(world: &World, deadline: Duration) -> Neon {
         .expect("a client")
 }
 
-fn arm(world: &World, spec: &str) {
+fn arm(world: &TestEmulator, spec: &str) {
     let fault: Fault = spec.parse().expect("a fault");
     world.emulator.faults().add(fault).expect("armed");
 }
 
 #[tokio::test]
 async fn an_exhausted_account_limit_rejects_every_operation_with_retry_after() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let created = world.create("one").await;
     let project = format!("/projects/{}", created.project.id);
     arm(&world, "account:429:for=3600000");
@@ -59,20 +59,24 @@ async fn an_exhausted_account_limit_rejects_every_operation_with_retry_after() {
         let wait: u32 = wait.parse().expect("seconds");
         assert!((3_000..=3_600).contains(&wait), "{wait}");
     }
-    assert_eq!(world.project_names().await, ["one"], "no call was processed");
+    assert_eq!(
+        world.project_names().await,
+        ["one"],
+        "no call was processed"
+    );
     let neon = client(&world, IMPATIENT);
-    let error = neon.users().me().send().await.expect_err("refused");
+    let error = neon.users().me().send().await.expect_err("rejected");
     assert!(
         matches!(error.kind(), ErrorKind::RateLimited { .. }),
         "{error:?}"
     );
-    world.emulator.turn_clock(HOUR).await.expect("turns");
+    world.emulator.advance_clock(HOUR).await.expect("turns");
     world.get("/projects").await;
 }
 
 #[tokio::test]
 async fn the_client_retries_until_the_limit_ends() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     arm(&world, "account:429:times=2:retry-after=0");
     let neon = client(&world, HOUR);
     let created = neon.projects().create(CreateProject::named("one")).send();
@@ -83,7 +87,7 @@ async fn the_client_retries_until_the_limit_ends() {
 
 #[tokio::test]
 async fn an_account_limit_can_allow_some_calls_per_minute() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     arm(&world, "account:429:per-minute=2");
     let list = || async { world.call(Method::GET, "/projects", None).await.0 };
     assert_eq!(list().await, StatusCode::OK);
@@ -94,7 +98,7 @@ async fn an_account_limit_can_allow_some_calls_per_minute() {
     assert_eq!(list().await, StatusCode::TOO_MANY_REQUESTS);
     world
         .emulator
-        .turn_clock(Duration::from_mins(1))
+        .advance_clock(Duration::from_mins(1))
         .await
         .expect("turns");
     assert_eq!(list().await, StatusCode::OK);
@@ -102,7 +106,7 @@ async fn an_account_limit_can_allow_some_calls_per_minute() {
 
 #[tokio::test]
 async fn neons_rate_limits_can_be_configured() {
-    let world = World::start_with(|emulator| {
+    let world = TestEmulator::start_with(|emulator| {
         emulator.limits(Limits {
             rate: RateLimits {
                 account_per_minute: Some(3),
@@ -122,14 +126,14 @@ async fn neons_rate_limits_can_be_configured() {
     let wait: u32 = wait.parse().expect("seconds");
     assert!((1..=60).contains(&wait), "{wait}");
     let neon = client(&world, IMPATIENT);
-    let error = neon.users().me().send().await.expect_err("refused");
+    let error = neon.users().me().send().await.expect_err("rejected");
     assert!(
         matches!(error.kind(), ErrorKind::RateLimited { .. }),
         "{error:?}"
     );
     world
         .emulator
-        .turn_clock(Duration::from_mins(1))
+        .advance_clock(Duration::from_mins(1))
         .await
         .expect("turns");
     world.get("/projects").await;
@@ -137,7 +141,7 @@ async fn neons_rate_limits_can_be_configured() {
 
 #[tokio::test]
 async fn faults_that_are_invalid_for_the_account_route_are_rejected() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     for (body, status, words) in [
         (
             json!({"spec": "account:429:times=1"}),
@@ -170,7 +174,7 @@ async fn faults_that_are_invalid_for_the_account_route_are_rejected() {
             "applies to connections and requires the route data-plane",
         ),
     ] {
-        let url = format!("{}/faults", world.emulator.own_url());
+        let url = format!("{}/faults", world.emulator.admin_url());
         let request = world.http.post(url).bearer_auth(world.emulator.api_key());
         let answer = request.json(&body).send().await.expect("an answer");
         assert_eq!(answer.status(), status, "{body}");

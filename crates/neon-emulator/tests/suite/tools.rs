@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::common::World;
+use crate::common::TestEmulator;
 
 /// Maximum duration of one tool run.
-pub(crate) const TOOL_LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const TOOL_TIMEOUT: Duration = Duration::from_mins(2);
 const ORGANIZATION: &str = "org-emulator-00000001";
 
 /// The folder where the tools are installed.
@@ -27,12 +27,12 @@ pub(crate) fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-async fn world() -> World {
-    World::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await
+async fn world() -> TestEmulator {
+    TestEmulator::start_with(|emulator| emulator.host_template("{endpoint}.localhost")).await
 }
 
 /// Runs a command with the environment that it needs to find the emulator.
-async fn run(world: &World, folder: &Path, mut command: Command) -> Output {
+async fn run(world: &TestEmulator, folder: &Path, mut command: Command) -> Output {
     let ca_file = folder.join("ca.pem");
     std::fs::write(&ca_file, world.emulator.ca_pem()).expect("writes");
     let port = world.emulator.data_addr().port().to_string();
@@ -50,11 +50,11 @@ async fn run(world: &World, folder: &Path, mut command: Command) -> Output {
         .env("PGPORT", &port)
         .env("NEON_TOOLS", tools())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(TOOL_LIMIT, command.output()).await;
+    let output = tokio::time::timeout(TOOL_TIMEOUT, command.output()).await;
     output.expect("it exits in time").expect("it can be run")
 }
 
-async fn succeeds(world: &World, folder: &Path, command: Command) -> String {
+async fn succeeds(world: &TestEmulator, folder: &Path, command: Command) -> String {
     let what = format!("{:?}", command.as_std());
     let output = run(world, folder, command).await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -68,7 +68,7 @@ async fn succeeds(world: &World, folder: &Path, command: Command) -> String {
 }
 
 struct Cli {
-    world: World,
+    world: TestEmulator,
     folder: tempfile::TempDir,
 }
 

@@ -13,26 +13,26 @@ use neon_client::model::{
     INIT_FROM_PARENT, INIT_SCHEMA_ONLY, OperationAction,
 };
 
-use super::{alive, can_be_had, one, unused};
+use super::{ensure_name_available, ensure_restorable, find_active, load};
 use crate::api::error::ApiError;
 use crate::api::extract::{Injected, OptionalBody, Path};
-use crate::api::{Api, change, endpoints, validate, view};
+use crate::api::{Api, endpoints, operation_plan, validate, view};
 use crate::clock::{Micros, from_millis};
 use crate::names;
-use crate::provision::copy::What;
+use crate::provision::copy::CopyScope;
 use crate::store::{BranchRow, EndpointRow, ProjectRow, Store, StoreError, Tx};
 
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     OptionalBody(request): OptionalBody<CreateBranch>,
 ) -> Result<Response, ApiError> {
-    let wanted = request.branch;
-    let source = wanted.init_source.as_deref().unwrap_or(INIT_FROM_PARENT);
-    let what = match source {
-        INIT_FROM_PARENT => What::SchemaAndData,
-        INIT_SCHEMA_ONLY => What::SchemaOnly,
+    let requested = request.branch;
+    let source = requested.init_source.as_deref().unwrap_or(INIT_FROM_PARENT);
+    let scope = match source {
+        INIT_FROM_PARENT => CopyScope::SchemaAndData,
+        INIT_SCHEMA_ONLY => CopyScope::SchemaOnly,
         other => {
             return Err(ApiError::bad_request(format!(
                 "unknown init_source {other:?}"
@@ -43,26 +43,33 @@ pub(in crate::api) async fn create(
         tracing::error!(%error, "generated an invalid ID");
         ApiError::internal()
     })?;
-    let name = wanted.name.clone().unwrap_or_else(|| ids.to_string());
+    let name = requested.name.clone().unwrap_or_else(|| ids.to_string());
     validate::branch_name(&name)?;
 
-    let parent = parent(&api, &project, wanted.parent_id.as_ref()).await?;
-    let _closed = api.sessions.close(parent.as_str()).await;
+    let parent = parent(&api, &project, requested.parent_id.as_ref()).await?;
+    let _branch_lock = api.sessions.lock_branch_exclusive(parent.as_str()).await;
     let mut admin = api.provisioner.acquire().await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     let project_row = Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_branches(&mut tx, &project).await?;
-    let parent_row = alive(&rows, &parent)?;
-    unused(&rows, &name, &ids)?;
-    api.branch_limit(&rows)?;
+    let parent_row = find_active(&rows, &parent)?;
+    ensure_name_available(&rows, &name, &ids)?;
+    api.check_branch_limit(&rows)?;
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
-    let moment = wanted.parent_timestamp.map(Timestamp::as_microsecond);
-    can_be_had(&api, parent_row, &endpoints, moment, wanted.parent_lsn, now)?;
-    let expires = wanted.expires_at.map(Timestamp::as_microsecond);
+    let moment = requested.parent_timestamp.map(Timestamp::as_microsecond);
+    ensure_restorable(
+        &api,
+        parent_row,
+        &endpoints,
+        moment,
+        requested.parent_lsn,
+        now,
+    )?;
+    let expires = requested.expires_at.map(Timestamp::as_microsecond);
 
     let timeline = from_millis(api.latency.create_timeline_ms);
-    let is_child = what == What::SchemaAndData;
+    let is_child = scope == CopyScope::SchemaAndData;
     let row = BranchRow {
         id: ids.to_string(),
         project_id: project.to_string(),
@@ -70,7 +77,7 @@ pub(in crate::api) async fn create(
         parent_at_us: is_child.then_some(moment.unwrap_or(now)),
         name,
         is_default: false,
-        protected: wanted.protected.unwrap_or(false),
+        protected: requested.protected.unwrap_or(false),
         init_source: source.to_owned(),
         expires_at_us: expires,
         expires_set_us: expires.map(|_| now),
@@ -82,21 +89,22 @@ pub(in crate::api) async fn create(
         deleted_at_us: None,
         deleted_by: None,
     };
-    validate::expiry(&row, false, expires, now)?;
+    validate::expiration(&row, false, expires, now)?;
     Store::save_branch(&mut tx, &row).await?;
     let computes = computes(&api, &mut tx, &project_row, &row, &request.endpoints, now).await?;
-    let plan = change::with_computes(&api, OperationAction::CreateBranch, &ids, &computes)?;
+    let plan = operation_plan::with_computes(&api, OperationAction::CreateBranch, &ids, &computes)?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
-    api.sessions.cut_branch(project.as_str(), parent.as_str());
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
+    api.sessions
+        .terminate_branch(project.as_str(), parent.as_str());
     api.provisioner
-        .copy(&mut admin, &mut tx, &project, &parent, &ids, what, now)
+        .copy(&mut admin, &mut tx, &project, &parent, &ids, scope, now)
         .await?;
     tx.commit().await?;
     drop(admin);
 
     let mut answer = answer(&api, &project_row, &row, &computes).await?;
-    answer.operations = change::started(&operations)?;
+    answer.operations = operation_plan::as_scheduled(&operations)?;
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
@@ -104,10 +112,10 @@ pub(in crate::api) async fn create(
 async fn parent(
     api: &Api,
     project: &ProjectId,
-    wanted: Option<&BranchId>,
+    requested: Option<&BranchId>,
 ) -> Result<BranchId, ApiError> {
     api.store.project(project).await?;
-    if let Some(id) = wanted {
+    if let Some(id) = requested {
         return Ok(api.store.branch(project, id).await?.branch_id()?);
     }
     let rows = api.store.branches(project).await?;
@@ -123,24 +131,24 @@ async fn computes(
     tx: &mut Tx,
     project: &ProjectRow,
     branch: &BranchRow,
-    wanted: &[BranchEndpoint],
+    requested: &[BranchEndpoint],
     now: Micros,
 ) -> Result<Vec<EndpointRow>, ApiError> {
     let mut rows: Vec<EndpointRow> = Vec::new();
-    for wanted in wanted {
-        if wanted.endpoint_type.as_str() == endpoints::READ_WRITE
+    for requested in requested {
+        if requested.endpoint_type.as_str() == endpoints::READ_WRITE
             && rows.iter().any(|row| row.kind == endpoints::READ_WRITE)
         {
-            return Err(endpoints::second_writer());
+            return Err(endpoints::read_write_exists());
         }
         let mut request = neon_client::model::CreateEndpoint::new(
             branch.branch_id()?,
-            wanted.endpoint_type.clone(),
+            requested.endpoint_type.clone(),
         );
-        request.settings.clone_from(&wanted.settings);
-        request.autoscaling_limit_min_cu = wanted.autoscaling_limit_min_cu;
-        request.autoscaling_limit_max_cu = wanted.autoscaling_limit_max_cu;
-        request.suspend_timeout_seconds = wanted.suspend_timeout_seconds;
+        request.settings.clone_from(&requested.settings);
+        request.autoscaling_limit_min_cu = requested.autoscaling_limit_min_cu;
+        request.autoscaling_limit_max_cu = requested.autoscaling_limit_max_cu;
+        request.suspend_timeout_seconds = requested.suspend_timeout_seconds;
         let starts = branch
             .ready_at_us
             .saturating_add(from_millis(api.latency.start_compute_ms));
@@ -163,7 +171,7 @@ async fn answer(
     let databases = api.store.databases(&branch).await?;
     let now = api.clock.now();
     let mut connection_uris = Vec::new();
-    if let Some(compute) = change::writer(computes, &branch)
+    if let Some(compute) = operation_plan::read_write_compute(computes, &branch)
         && project.store_passwords
     {
         let id: EndpointId = compute.id.parse().map_err(StoreError::corrupt)?;
@@ -192,7 +200,7 @@ async fn answer(
         }
     }
     Ok(CreatedBranch {
-        branch: one(api, row).await?,
+        branch: load(api, row).await?,
         endpoints: computes
             .iter()
             .map(|row| view::endpoint(api, project, row))

@@ -8,19 +8,19 @@ use jiff::Timestamp;
 use neon_client::ids::{BranchId, ProjectId};
 use neon_client::model::{BranchOperations, OperationAction, RestoreBranch};
 
-use super::{alive, can_be_had, has_children, one, unused};
+use super::{ensure_name_available, ensure_restorable, find_active, has_children, load};
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected, Path};
-use crate::api::{Api, change, validate};
+use crate::api::{Api, operation_plan, validate};
 use crate::clock::Micros;
 use crate::names;
-use crate::provision::copy::What;
+use crate::provision::copy::CopyScope;
 use crate::store::{BranchRow, Store, Tx};
 
 pub(in crate::api) async fn restore(
     State(api): State<Arc<Api>>,
     Path((project, branch)): Path<(ProjectId, BranchId)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     Body(request): Body<RestoreBranch>,
 ) -> Result<Json<BranchOperations>, ApiError> {
     let source = request.source_branch_id.clone();
@@ -45,14 +45,14 @@ pub(in crate::api) async fn restore(
     // The locks are always taken in the same order, so that two restores cannot deadlock.
     let first = api
         .sessions
-        .close(source.as_str().min(branch.as_str()))
+        .lock_branch_exclusive(source.as_str().min(branch.as_str()))
         .await;
     let second = if own_past {
         None
     } else {
         Some(
             api.sessions
-                .close(source.as_str().max(branch.as_str()))
+                .lock_branch_exclusive(source.as_str().max(branch.as_str()))
                 .await,
         )
     };
@@ -62,11 +62,11 @@ pub(in crate::api) async fn restore(
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_branches(&mut tx, &project).await?;
-    let source_row = alive(&rows, &source)?;
-    let mut row = alive(&rows, &branch)?.clone();
+    let source_row = find_active(&rows, &source)?;
+    let mut row = find_active(&rows, &branch)?.clone();
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
     let moment = request.source_timestamp.map(Timestamp::as_microsecond);
-    can_be_had(
+    ensure_restorable(
         &api,
         source_row,
         &endpoints,
@@ -79,8 +79,10 @@ pub(in crate::api) async fn restore(
             "preserve_under_name is required when a branch has children: they become children of the preserved branch",
         ));
     }
-    api.sessions.cut_branch(project.as_str(), branch.as_str());
-    api.sessions.cut_branch(project.as_str(), source.as_str());
+    api.sessions
+        .terminate_branch(project.as_str(), branch.as_str());
+    api.sessions
+        .terminate_branch(project.as_str(), source.as_str());
     let mut from = source.clone();
     if let Some(name) = kept_name {
         let kept = keep(&api, &mut tx, &rows, &row, name, now).await?;
@@ -88,7 +90,7 @@ pub(in crate::api) async fn restore(
             from = kept;
         }
     } else {
-        Store::doom_contents(&mut tx, &branch).await?;
+        Store::discard_contents(&mut tx, &branch).await?;
     }
     api.provisioner
         .copy(
@@ -97,7 +99,7 @@ pub(in crate::api) async fn restore(
             &project,
             &from,
             &branch,
-            What::SchemaAndData,
+            CopyScope::SchemaAndData,
             now,
         )
         .await?;
@@ -109,15 +111,16 @@ pub(in crate::api) async fn restore(
     row.updated_at_us = now;
     Store::save_branch(&mut tx, &row).await?;
     // The branch's computes restart with the restored contents.
-    let plan = change::with_computes(&api, OperationAction::CreateTimeline, &branch, &endpoints)?;
+    let plan =
+        operation_plan::with_computes(&api, OperationAction::CreateTimeline, &branch, &endpoints)?;
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
     drop((admin, first, second));
-    api.bury().await;
+    api.drop_garbage().await;
     Ok(Json(BranchOperations {
-        branch: one(&api, &row).await?,
-        operations: change::started(&operations)?,
+        branch: load(&api, &row).await?,
+        operations: operation_plan::as_scheduled(&operations)?,
     }))
 }
 
@@ -132,8 +135,8 @@ async fn keep(
 ) -> Result<BranchId, ApiError> {
     validate::branch_name(&name)?;
     let id = names::new_branch_id().map_err(|_| ApiError::internal())?;
-    unused(rows, &name, &id)?;
-    api.branch_limit(rows)?;
+    ensure_name_available(rows, &name, &id)?;
+    api.check_branch_limit(rows)?;
     let kept = BranchRow {
         id: id.to_string(),
         name,

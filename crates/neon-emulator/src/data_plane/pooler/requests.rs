@@ -4,8 +4,8 @@
 use bytes::{Buf, BytesMut};
 
 use super::malformed;
-use super::refusal::Mark;
-use super::statements::first_broken;
+use super::rejection::RejectionMarker;
+use super::statements::first_session_dependency;
 use crate::data_plane::wire::put_message;
 
 /// Messages that contain statements.
@@ -15,29 +15,29 @@ const PARSE: u8 = b'P';
 const HEADER_BYTES: usize = 5;
 /// Maximum size of a message that contains statements, in bytes. Such a message is buffered until
 /// it is complete.
-const STATEMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+const MAX_STATEMENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Inspects the messages of one client.
 #[derive(Debug)]
-pub(super) struct Requests {
-    mark: Mark,
+pub(super) struct RequestFilter {
+    marker: RejectionMarker,
     /// Remaining bytes of a message that is relayed without inspection.
     passing_bytes: usize,
     /// Messages that are relayed before the connection is closed; `None` is unlimited.
     messages_left: Option<u64>,
 }
 
-impl Requests {
-    pub(super) fn new(mark: Mark, cut_after: Option<u64>) -> Self {
+impl RequestFilter {
+    pub(super) fn new(marker: RejectionMarker, cut_after: Option<u64>) -> Self {
         Self {
-            mark,
+            marker,
             passing_bytes: 0,
             messages_left: cut_after,
         }
     }
 
     /// Whether the next message ends the connection.
-    pub(super) fn is_last(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.messages_left == Some(0) && self.passing_bytes == 0
     }
 
@@ -46,13 +46,13 @@ impl Requests {
     }
 
     /// Moves the available bytes from the client to PostgreSQL, except for an incomplete message
-    /// that must be inspected. `backslashes` is whether backslashes are escape characters in all
+    /// that must be inspected. `backslash_escapes` is whether backslashes are escape characters in all
     /// strings.
     pub(super) fn take(
         &mut self,
         from_client: &mut BytesMut,
         to_backend: &mut BytesMut,
-        backslashes: bool,
+        backslash_escapes: bool,
     ) -> std::io::Result<()> {
         loop {
             let passing = self.passing_bytes.min(from_client.len());
@@ -65,7 +65,7 @@ impl Requests {
             let Some((kind, length)) = header(from_client)? else {
                 return Ok(());
             };
-            if self.is_last() {
+            if self.is_finished() {
                 return Ok(());
             }
             if !matches!(kind, QUERY | PARSE) {
@@ -73,8 +73,10 @@ impl Requests {
                 self.count();
                 continue;
             }
-            if length > STATEMENTS_BYTES_MAX {
-                return Err(malformed("a statement exceeds the size limit of the pooler"));
+            if length > MAX_STATEMENT_BYTES {
+                return Err(malformed(
+                    "a statement exceeds the size limit of the pooler",
+                ));
             }
             if from_client.len() < length {
                 return Ok(());
@@ -86,17 +88,18 @@ impl Requests {
                 PARSE => body.split(|byte| *byte == 0).nth(1),
                 _ => body.split(|byte| *byte == 0).next(),
             };
-            match statement.and_then(|sql| first_broken(sql, backslashes)) {
+            match statement.and_then(|sql| first_session_dependency(sql, backslash_escapes)) {
                 None => to_backend.extend_from_slice(&whole),
-                Some(refused) => {
-                    let failing = self.mark.failing(&refused);
+                Some(dependency) => {
+                    let failing_statement = self.marker.failing_statement(&dependency);
                     if kind == PARSE {
                         // The same statement name, without parameter types.
                         let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
-                        let parts: [&[u8]; 4] = [name, b"\0", failing.as_bytes(), b"\0\0\0"];
+                        let parts: [&[u8]; 4] =
+                            [name, b"\0", failing_statement.as_bytes(), b"\0\0\0"];
                         put_message(to_backend, kind, &parts);
                     } else {
-                        put_message(to_backend, kind, &[failing.as_bytes(), b"\0"]);
+                        put_message(to_backend, kind, &[failing_statement.as_bytes(), b"\0"]);
                     }
                 }
             }
@@ -130,7 +133,7 @@ mod tests {
 
     /// The bytes that PostgreSQL receives when these bytes arrive in chunks of one size.
     fn sent(bytes: &[u8], piece: usize) -> Vec<u8> {
-        let mut requests = Requests::new(Mark::random(), None);
+        let mut requests = RequestFilter::new(RejectionMarker::random(), None);
         let (mut from, mut to) = (BytesMut::new(), BytesMut::new());
         for piece in bytes.chunks(piece) {
             from.extend_from_slice(piece);
@@ -145,8 +148,8 @@ mod tests {
         let before = message(b'P', b"one\0SELECT 'LISTEN'\0\0\0");
         let data = message(b'd', b"LISTEN jobs; \0");
         let after = message(b'S', b"");
-        let refused = message(b'P', b"two\0LISTEN jobs\0\0\x01\0\0\0\x17");
-        let all = [&before[..], &data, &refused, &after].concat();
+        let rejected = message(b'P', b"two\0LISTEN jobs\0\0\x01\0\0\0\x17");
+        let all = [&before[..], &data, &rejected, &after].concat();
         let arrived = sent(&all, 3);
         let middle = arrived
             .strip_prefix(&[&before[..], &data].concat()[..])
@@ -161,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_message_that_exceeds_the_size_limit_ends_the_connection() {
-        let mut requests = Requests::new(Mark::random(), None);
+        let mut requests = RequestFilter::new(RejectionMarker::random(), None);
         let mut from = BytesMut::from(&b"Q\x7f\xff\xff\xff"[..]);
         assert!(
             requests

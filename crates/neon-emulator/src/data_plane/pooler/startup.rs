@@ -2,12 +2,12 @@
 //! client are supported.
 
 use super::statements::is_tracked;
-use crate::data_plane::wire::Startup;
+use crate::data_plane::wire::StartupMessage;
 
 /// Startup parameters that are not settings.
-const OF_THE_CONNECTION: [&str; 3] = ["user", "database", "options"];
+const CONNECTION_PARAMETERS: [&str; 3] = ["user", "database", "options"];
 /// Settings that the pooler accepts and ignores, because clients send them by default.
-const IGNORED: [&str; 1] = ["extra_float_digits"];
+const IGNORED_SETTINGS: [&str; 1] = ["extra_float_digits"];
 /// The name prefix of protocol extensions, which PostgreSQL negotiates.
 const PROTOCOL_EXTENSION: &str = "_pq_.";
 
@@ -26,11 +26,11 @@ pub(in crate::data_plane) enum UnsupportedParameter {
 
 /// Removes the parameters that the pooler ignores, and rejects those that it does not support.
 pub(in crate::data_plane) fn admit(
-    startup: &mut Startup,
+    startup: &mut StartupMessage,
     options: Option<&str>,
 ) -> Result<(), UnsupportedParameter> {
     for (name, _) in &startup.parameters {
-        let known = OF_THE_CONNECTION.contains(&name.as_str())
+        let known = CONNECTION_PARAMETERS.contains(&name.as_str())
             || name.starts_with(PROTOCOL_EXTENSION)
             || is_tracked(name)
             || is_ignored(name);
@@ -61,7 +61,7 @@ pub(in crate::data_plane) fn admit(
 }
 
 fn is_ignored(name: &str) -> bool {
-    IGNORED
+    IGNORED_SETTINGS
         .iter()
         .any(|ignored| ignored.eq_ignore_ascii_case(name))
 }
@@ -70,9 +70,9 @@ fn is_ignored(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn with(parameters: &[(&str, &str)]) -> Startup {
+    fn with(parameters: &[(&str, &str)]) -> StartupMessage {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Startup {
+        StartupMessage {
             version: 196_608,
             parameters: parameters.iter().map(own).collect(),
         }

@@ -8,7 +8,7 @@
 use super::tokens::{Token, Tokens};
 
 /// Settings that the pooler tracks per client, so that clients may set them.
-const TRACKED: [&str; 6] = [
+const TRACKED_SETTINGS: [&str; 6] = [
     "application_name",
     "client_encoding",
     "datestyle",
@@ -28,7 +28,7 @@ const SESSION_LOCKS: [&str; 6] = [
 ];
 const SET_CONFIG: &str = "set_config";
 /// Keywords after which a name with a parenthesis is not a function call.
-const NO_CALL_AFTER: [&str; 8] = [
+const NOT_A_CALL_AFTER: [&str; 8] = [
     "as",
     "function",
     "into",
@@ -39,7 +39,7 @@ const NO_CALL_AFTER: [&str; 8] = [
     "with",
 ];
 /// Keywords after `INTO temp` that show that `temp` is the name of a table.
-const AFTER_A_TABLE: [&str; 13] = [
+const KEYWORDS_AFTER_TABLE: [&str; 13] = [
     "except",
     "fetch",
     "for",
@@ -55,11 +55,11 @@ const AFTER_A_TABLE: [&str; 13] = [
     "window",
 ];
 /// Maximum length of a name in an error, in bytes (PostgreSQL's own limit).
-const NAME_BYTES_MAX: usize = 63;
+const MAX_NAME_BYTES: usize = 63;
 
 /// Whether the pooler tracks this setting per client.
 pub(super) fn is_tracked(setting: &str) -> bool {
-    TRACKED
+    TRACKED_SETTINGS
         .iter()
         .any(|tracked| tracked.eq_ignore_ascii_case(setting))
 }
@@ -67,9 +67,9 @@ pub(super) fn is_tracked(setting: &str) -> bool {
 /// Why a statement needs a session, as a phrase that precedes "needs a session". Contains only
 /// letters, digits and a few symbols, so it needs no quoting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Breaks(String);
+pub(super) struct SessionDependency(String);
 
-impl Breaks {
+impl SessionDependency {
     fn new(what: &str) -> Self {
         Self(what.to_owned())
     }
@@ -80,11 +80,14 @@ impl Breaks {
 }
 
 /// The first statement in this text that a pooler in transaction mode would break.
-pub(super) fn first_broken(sql: &[u8], backslashes: bool) -> Option<Breaks> {
-    let mut all = Tokens::new(sql, backslashes);
+pub(super) fn first_session_dependency(
+    sql: &[u8],
+    backslash_escapes: bool,
+) -> Option<SessionDependency> {
+    let mut all = Tokens::new(sql, backslash_escapes);
     while let Some(statement) = next_statement(&mut all) {
-        if let Some(broken) = breaks(&statement) {
-            return Some(broken);
+        if let Some(dependency) = session_dependency(&statement) {
+            return Some(dependency);
         }
     }
     None
@@ -97,7 +100,7 @@ fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
     let start = all.offset();
     let mut end = start;
     let mut brackets = 0_usize;
-    let mut body = Body::default();
+    let mut body = RoutineBody::default();
     while let Some(token) = all.next() {
         match token {
             Token::Symbol(b';') if brackets == 0 && !body.is_open() => {
@@ -105,7 +108,7 @@ fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
             }
             Token::Symbol(b'(') => brackets += 1,
             Token::Symbol(b')') => brackets = brackets.saturating_sub(1),
-            _ if brackets == 0 => body.look_at(token),
+            _ if brackets == 0 => body.advance(token),
             _ => {}
         }
         end = all.offset();
@@ -116,22 +119,24 @@ fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
 /// Whether the statement creates a routine, and how deeply nested the current position in its body
 /// is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Body {
+enum RoutineBody {
     #[default]
-    Nothing,
+    Start,
     /// `CREATE`, optionally followed by `OR REPLACE`.
     Create,
-    Routine { depth: usize },
+    Routine {
+        depth: usize,
+    },
     Other,
 }
 
-impl Body {
-    fn look_at(&mut self, token: Token<'_>) {
+impl RoutineBody {
+    fn advance(&mut self, token: Token<'_>) {
         *self = match *self {
-            Self::Nothing if token.is("create") => Self::Create,
+            Self::Start if token.is("create") => Self::Create,
             Self::Create if token.is_any(&["or", "replace"]) => Self::Create,
             Self::Create if token.is_any(&["function", "procedure"]) => Self::Routine { depth: 0 },
-            Self::Nothing | Self::Create | Self::Other => Self::Other,
+            Self::Start | Self::Create | Self::Other => Self::Other,
             Self::Routine { depth } if token.is("begin") || (depth > 0 && token.is("case")) => {
                 Self::Routine { depth: depth + 1 }
             }
@@ -147,7 +152,7 @@ impl Body {
     }
 }
 
-fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
+fn session_dependency(statement: &Tokens<'_>) -> Option<SessionDependency> {
     let mut rest = statement.clone();
     let keyword = match rest.next()? {
         Token::Word(word) => String::from_utf8_lossy(word).to_ascii_lowercase(),
@@ -155,9 +160,9 @@ fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
         _ => return None,
     };
     match keyword.as_str() {
-        "listen" | "load" | "execute" => Some(Breaks(keyword.to_ascii_uppercase())),
+        "listen" | "load" | "execute" => Some(SessionDependency(keyword.to_ascii_uppercase())),
         // `PREPARE TRANSACTION` is the first phase of a two-phase commit.
-        "prepare" => (!rest.next()?.is("transaction")).then(|| Breaks::new("PREPARE")),
+        "prepare" => (!rest.next()?.is("transaction")).then(|| SessionDependency::new("PREPARE")),
         "deallocate" => {
             let first = rest.next()?;
             let which = if first.is("prepare") {
@@ -165,14 +170,14 @@ fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
             } else {
                 first
             };
-            (!which.is("all")).then(|| Breaks::new("DEALLOCATE"))
+            (!which.is("all")).then(|| SessionDependency::new("DEALLOCATE"))
         }
         "set" => set(rest),
         "reset" => reset(rest),
         "create" => create(rest),
         "declare" => {
             if holds(rest.clone()) {
-                return Some(Breaks::new("DECLARE ... WITH HOLD"));
+                return Some(SessionDependency::new("DECLARE ... WITH HOLD"));
             }
             within_query(rest)
         }
@@ -182,7 +187,7 @@ fn breaks(statement: &Tokens<'_>) -> Option<Breaks> {
     }
 }
 
-fn set(mut rest: Tokens<'_>) -> Option<Breaks> {
+fn set(mut rest: Tokens<'_>) -> Option<SessionDependency> {
     let mut name = rest.next()?;
     if name.is("local") {
         return None;
@@ -190,7 +195,7 @@ fn set(mut rest: Tokens<'_>) -> Option<Breaks> {
     if name.is("session") {
         name = rest.next()?;
         if name.is_any(&["characteristics", "authorization"]) {
-            return Some(Breaks(format!(
+            return Some(SessionDependency(format!(
                 "SET SESSION {}",
                 shown(name)?.to_uppercase()
             )));
@@ -202,25 +207,25 @@ fn set(mut rest: Tokens<'_>) -> Option<Breaks> {
         return None;
     }
     if name.is("schema") {
-        return Some(Breaks::new("SET search_path"));
+        return Some(SessionDependency::new("SET search_path"));
     }
     setting("SET", name, rest)
 }
 
-fn reset(mut rest: Tokens<'_>) -> Option<Breaks> {
+fn reset(mut rest: Tokens<'_>) -> Option<SessionDependency> {
     let name = rest.next()?;
     // RESET ALL can only reset tracked settings.
     if name.is_any(&["all", "time"]) {
         return None;
     }
     if name.is("session") {
-        return Some(Breaks::new("RESET SESSION AUTHORIZATION"));
+        return Some(SessionDependency::new("RESET SESSION AUTHORIZATION"));
     }
     setting("RESET", name, rest)
 }
 
 /// A setting, with an optional prefix, unless it is tracked.
-fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<Breaks> {
+fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<SessionDependency> {
     let mut whole = shown(name);
     while rest.clone().next() == Some(Token::Symbol(b'.')) {
         rest.next();
@@ -231,8 +236,8 @@ fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<Breaks> 
     }
     match whole {
         Some(name) if is_tracked(&name) => None,
-        Some(name) => Some(Breaks(format!("{verb} {name}"))),
-        None => Some(Breaks::new(verb)),
+        Some(name) => Some(SessionDependency(format!("{verb} {name}"))),
+        None => Some(SessionDependency::new(verb)),
     }
 }
 
@@ -242,7 +247,7 @@ fn shown(name: Token<'_>) -> Option<String> {
         return None;
     };
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-    let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(plain);
+    let fits = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.iter().all(plain);
     fits.then(|| String::from_utf8_lossy(name).into_owned())
 }
 
@@ -257,7 +262,7 @@ fn holds(declaration: Tokens<'_>) -> bool {
     next_is("with") && next_is("hold")
 }
 
-fn create(mut rest: Tokens<'_>) -> Option<Breaks> {
+fn create(mut rest: Tokens<'_>) -> Option<SessionDependency> {
     let mut kind = rest.next()?;
     while kind.is_any(&["or", "replace", "global", "local"]) {
         kind = rest.next()?;
@@ -268,10 +273,12 @@ fn create(mut rest: Tokens<'_>) -> Option<Breaks> {
     }
     if kind.is("table") {
         if (marked || names_temporary_schema(rest.clone())) && !drops_on_commit(rest.clone()) {
-            return Some(Breaks::new("CREATE TEMPORARY TABLE without ON COMMIT DROP"));
+            return Some(SessionDependency::new(
+                "CREATE TEMPORARY TABLE without ON COMMIT DROP",
+            ));
         }
     } else if marked {
-        return Some(Breaks::new("CREATE TEMPORARY"));
+        return Some(SessionDependency::new("CREATE TEMPORARY"));
     } else if !kind.is("materialized") {
         // Queries in other objects are not executed by this statement.
         return None;
@@ -318,19 +325,19 @@ fn drops_on_commit(rest: Tokens<'_>) -> bool {
 
 /// Session dependencies of a query that is executed: function calls, and `SELECT INTO` a temporary
 /// table.
-fn within_query(mut tokens: Tokens<'_>) -> Option<Breaks> {
+fn within_query(mut tokens: Tokens<'_>) -> Option<SessionDependency> {
     // The previous tokens, newest first.
     let mut before: [Option<Token<'_>>; 3] = [None; 3];
     while let Some(token) = tokens.next() {
         if token == Token::Symbol(b'(') && is_own(before) {
-            let broken = before[0].and_then(|name| call(name, tokens.clone()));
-            if broken.is_some() {
-                return broken;
+            let dependency = before[0].and_then(|name| call(name, tokens.clone()));
+            if dependency.is_some() {
+                return dependency;
             }
         }
         let inserts = before[0].is_some_and(|before| before.is_any(&["insert", "merge"]));
         if token.is("into") && !inserts && is_temporary(tokens.clone()) {
-            return Some(Breaks::new("SELECT INTO TEMPORARY"));
+            return Some(SessionDependency::new("SELECT INTO TEMPORARY"));
         }
         before = [Some(token), before[0], before[1]];
     }
@@ -341,15 +348,15 @@ fn within_query(mut tokens: Tokens<'_>) -> Option<Breaks> {
 fn is_own([_, second, third]: [Option<Token<'_>>; 3]) -> bool {
     match second {
         Some(Token::Symbol(b'.')) => third.is_some_and(|schema| schema.names("pg_catalog")),
-        Some(before) => !before.is_any(&NO_CALL_AFTER),
+        Some(before) => !before.is_any(&NOT_A_CALL_AFTER),
         None => true,
     }
 }
 
 /// A function call whose opening parenthesis has been consumed.
-fn call(function: Token<'_>, arguments: Tokens<'_>) -> Option<Breaks> {
+fn call(function: Token<'_>, arguments: Tokens<'_>) -> Option<SessionDependency> {
     if let Some(lock) = SESSION_LOCKS.iter().find(|lock| function.names(lock)) {
-        return Some(Breaks(format!("{lock}()")));
+        return Some(SessionDependency(format!("{lock}()")));
     }
     if !function.names(SET_CONFIG) {
         return None;
@@ -361,15 +368,15 @@ fn call(function: Token<'_>, arguments: Tokens<'_>) -> Option<Breaks> {
     }
     match name.and_then(shown) {
         Some(name) if is_tracked(&name) => None,
-        Some(name) => Some(Breaks(format!("set_config({name}, .., false)"))),
-        None => Some(Breaks(format!("{SET_CONFIG}(.., .., false)"))),
+        Some(name) => Some(SessionDependency(format!("set_config({name}, .., false)"))),
+        None => Some(SessionDependency(format!("{SET_CONFIG}(.., .., false)"))),
     }
 }
 
 fn is_false(token: Token<'_>) -> bool {
-    const WRITTEN: [&str; 8] = ["f", "fa", "fal", "fals", "false", "off", "no", "0"];
+    const FALSE_LITERALS: [&str; 8] = ["f", "fa", "fal", "fals", "false", "off", "no", "0"];
     match token {
-        Token::Text(text) => WRITTEN
+        Token::Text(text) => FALSE_LITERALS
             .iter()
             .any(|word| text.eq_ignore_ascii_case(word.as_bytes())),
         _ => token.is("false"),
@@ -378,14 +385,14 @@ fn is_false(token: Token<'_>) -> bool {
 
 /// Maximum number of tokens of the arguments of a call that are read. Without a limit, nested calls
 /// would take quadratic time.
-const ARGUMENT_TOKENS_MAX: usize = 64;
+const MAX_ARGUMENT_TOKENS: usize = 64;
 
 /// The first three arguments of a call, each if it is a single token with an optional cast.
 fn literals(arguments: Tokens<'_>) -> [Option<Token<'_>>; 3] {
     let mut found = [None; 3];
     let (mut brackets, mut argument, mut tokens_in_it) = (0_usize, 0, 0);
     let mut cast = false;
-    for token in arguments.take(ARGUMENT_TOKENS_MAX) {
+    for token in arguments.take(MAX_ARGUMENT_TOKENS) {
         match token {
             Token::Symbol(b'(') => brackets += 1,
             Token::Symbol(b')') if brackets == 0 => break,
@@ -419,7 +426,7 @@ fn is_temporary(mut rest: Tokens<'_>) -> bool {
     next.is_some_and(|token| token.is_any(&["temp", "temporary"]))
         && match rest.next() {
             Some(Token::Quoted(_)) => true,
-            Some(word @ Token::Word(_)) => !word.is_any(&AFTER_A_TABLE),
+            Some(word @ Token::Word(_)) => !word.is_any(&KEYWORDS_AFTER_TABLE),
             _ => false,
         }
 }

@@ -47,15 +47,15 @@ pub(super) struct Tokens<'a> {
     at: usize,
     /// Whether backslashes are escape characters in all strings, that is, whether
     /// `standard_conforming_strings` is off.
-    backslashes: bool,
+    backslash_escapes: bool,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(sql: &'a [u8], backslashes: bool) -> Self {
+    pub(super) fn new(sql: &'a [u8], backslash_escapes: bool) -> Self {
         Self {
             sql,
             at: 0,
-            backslashes,
+            backslash_escapes,
         }
     }
 
@@ -69,7 +69,7 @@ impl<'a> Tokens<'a> {
         Self {
             sql: self.sql.get(..part.end).unwrap_or(self.sql),
             at: part.start,
-            backslashes: self.backslashes,
+            backslash_escapes: self.backslash_escapes,
         }
     }
 
@@ -129,7 +129,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// The text between two quotes. A doubled quote does not end it.
-    fn quoted(&mut self, quote: u8, backslashes: bool) -> &'a [u8] {
+    fn quoted(&mut self, quote: u8, backslash_escapes: bool) -> &'a [u8] {
         self.at += 1;
         let start = self.at;
         while let Some(byte) = self.peek(0) {
@@ -139,7 +139,7 @@ impl<'a> Tokens<'a> {
                     return &self.sql[start..self.at - 1];
                 }
                 self.at += 2;
-            } else if byte == b'\\' && backslashes {
+            } else if byte == b'\\' && backslash_escapes {
                 self.at = (self.at + 2).min(self.sql.len());
             } else {
                 self.at += 1;
@@ -149,10 +149,10 @@ impl<'a> Tokens<'a> {
     }
 
     /// A string, including its continuations on further lines, which follow the same quoting rules.
-    fn text(&mut self, backslashes: bool) -> Token<'a> {
-        let mut whole = self.quoted(b'\'', backslashes);
+    fn text(&mut self, backslash_escapes: bool) -> Token<'a> {
+        let mut whole = self.quoted(b'\'', backslash_escapes);
         while self.continues() {
-            self.quoted(b'\'', backslashes);
+            self.quoted(b'\'', backslash_escapes);
             // The value of a multi-part string is never needed.
             whole = b"";
         }
@@ -206,7 +206,7 @@ impl<'a> Iterator for Tokens<'a> {
         self.skip_blanks();
         let byte = self.peek(0)?;
         Some(match byte {
-            b'\'' => self.text(self.backslashes),
+            b'\'' => self.text(self.backslash_escapes),
             b'"' => Token::Quoted(self.quoted(b'"', false)),
             b'$' if self.peek(1).is_some_and(|byte| byte.is_ascii_digit()) => {
                 self.at += 1;
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn backslashes_escape_when_strings_are_not_standard_conforming() {
         let sql = "a '\\' listen' b";
-        let count = |backslashes| Tokens::new(sql.as_bytes(), backslashes).count();
+        let count = |backslash_escapes| Tokens::new(sql.as_bytes(), backslash_escapes).count();
         assert_eq!(count(true), 3);
         assert!(words(sql).contains(&"listen".to_owned()));
     }

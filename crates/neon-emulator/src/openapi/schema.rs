@@ -52,18 +52,18 @@ const CHECKED: &[&str] = &[
 ];
 
 /// Maximum nesting of schemas, to stop at recursive references.
-const DEPTH_MAX: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
-pub(in crate::document) struct Checker<'a> {
-    pub(in crate::document) root: &'a Value,
+pub(in crate::openapi) struct Checker<'a> {
+    pub(in crate::openapi) root: &'a Value,
 }
 
 /// Violations, each with its location.
 #[derive(Debug, Default)]
-pub(in crate::document) struct Mistakes(pub(in crate::document) Vec<String>);
+pub(in crate::openapi) struct SchemaViolations(pub(in crate::openapi) Vec<String>);
 
-impl Mistakes {
+impl SchemaViolations {
     fn add(&mut self, at: &str, what: impl AsRef<str>) {
         self.0.push(format!("{at}: {}", what.as_ref()));
     }
@@ -71,8 +71,8 @@ impl Mistakes {
 
 impl<'a> Checker<'a> {
     /// Follows references. Other objects resolve to themselves.
-    pub(in crate::document) fn resolve(self, mut object: &'a Value) -> &'a Value {
-        for _ in 0..DEPTH_MAX {
+    pub(in crate::openapi) fn resolve(self, mut object: &'a Value) -> &'a Value {
+        for _ in 0..MAX_DEPTH {
             let Some(path) = object.get("$ref").and_then(Value::as_str) else {
                 return object;
             };
@@ -88,14 +88,14 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks the value at location `at`.
-    pub(in crate::document) fn check(
+    pub(in crate::openapi) fn check(
         self,
         schema: &'a Value,
         value: &Value,
         at: &str,
-        mistakes: &mut Mistakes,
+        violations: &mut SchemaViolations,
     ) {
-        self.check_within(schema, value, at, mistakes, true, DEPTH_MAX);
+        self.check_within(schema, value, at, violations, true, MAX_DEPTH);
     }
 
     fn check_within(
@@ -103,71 +103,74 @@ impl<'a> Checker<'a> {
         schema: &'a Value,
         value: &Value,
         at: &str,
-        mistakes: &mut Mistakes,
+        violations: &mut SchemaViolations,
         whole: bool,
         depth: usize,
     ) {
         let Some(schema) = self.resolve(schema).as_object() else {
-            return mistakes.add(at, "the document has no schema");
+            return violations.add(at, "the document has no schema");
         };
         let Some(depth) = depth.checked_sub(1) else {
-            return mistakes.add(at, "the schema is nested too deeply");
+            return violations.add(at, "the schema is nested too deeply");
         };
         for keyword in schema.keys() {
             let known = ANNOTATIONS.contains(&keyword.as_str())
                 || CHECKED.contains(&keyword.as_str())
                 || keyword.starts_with("x-");
             if !known {
-                mistakes.add(at, format!("unsupported keyword {keyword}"));
+                violations.add(at, format!("unsupported keyword {keyword}"));
             }
         }
         if value.is_null() {
             if schema.get("nullable") != Some(&Value::Bool(true)) {
-                mistakes.add(at, "must not be null");
+                violations.add(at, "must not be null");
             }
             return;
         }
         for part in list(schema, "allOf") {
-            self.check_within(part, value, at, mistakes, false, depth);
+            self.check_within(part, value, at, violations, false, depth);
         }
         for keyword in ["oneOf", "anyOf"] {
             let choices = list(schema, keyword);
             let fits = |choice: &'a Value| {
-                let mut tried = Mistakes::default();
+                let mut tried = SchemaViolations::default();
                 self.check_within(choice, value, at, &mut tried, true, depth);
                 tried.0.is_empty()
             };
             if !choices.is_empty() && !choices.iter().any(fits) {
-                mistakes.add(at, format!("matches none of {keyword}"));
+                violations.add(at, format!("matches none of {keyword}"));
             }
         }
-        if let Some(wanted) = schema.get("type").and_then(Value::as_str)
-            && !is_of_type(value, wanted)
+        if let Some(expected) = schema.get("type").and_then(Value::as_str)
+            && !is_of_type(value, expected)
         {
-            return mistakes.add(at, format!("must be of type {wanted}"));
+            return violations.add(at, format!("must be of type {expected}"));
         }
         if let Some(words) = schema.get("enum").and_then(Value::as_array)
             && !words.contains(value)
         {
-            mistakes.add(
-                at,
-                format!("{value} is not one of the allowed values"),
-            );
+            violations.add(at, format!("{value} is not one of the allowed values"));
         }
         match value {
-            Value::String(text) => check_text(schema, text, at, mistakes),
-            Value::Number(number) => check_number(schema, number, at, mistakes),
+            Value::String(text) => check_text(schema, text, at, violations),
+            Value::Number(number) => check_number(schema, number, at, violations),
             Value::Array(values) => {
-                bounds(schema, ["minItems", "maxItems"], values.len(), at, mistakes);
+                bounds(
+                    schema,
+                    ["minItems", "maxItems"],
+                    values.len(),
+                    at,
+                    violations,
+                );
                 if let Some(items) = schema.get("items") {
-                    for (place, value) in values.iter().enumerate() {
-                        let at = format!("{at}[{place}]");
-                        self.check_within(items, value, &at, mistakes, true, depth);
+                    for (index, value) in values.iter().enumerate() {
+                        let at = format!("{at}[{index}]");
+                        self.check_within(items, value, &at, violations, true, depth);
                     }
                 }
             }
             Value::Object(object) => {
-                self.check_object(schema, object, at, mistakes, whole, depth);
+                self.check_object(schema, object, at, violations, whole, depth);
             }
             _ => {}
         }
@@ -178,7 +181,7 @@ impl<'a> Checker<'a> {
         schema: &'a Map<String, Value>,
         object: &Map<String, Value>,
         at: &str,
-        mistakes: &mut Mistakes,
+        violations: &mut SchemaViolations,
         whole: bool,
         depth: usize,
     ) {
@@ -187,23 +190,23 @@ impl<'a> Checker<'a> {
             ["minProperties", "maxProperties"],
             object.len(),
             at,
-            mistakes,
+            violations,
         );
         for name in list(schema, "required").iter().filter_map(Value::as_str) {
             if !object.contains_key(name) {
-                mistakes.add(at, format!("property {name} is missing"));
+                violations.add(at, format!("property {name} is missing"));
             }
         }
         if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
             for (name, property) in properties {
                 if let Some(value) = object.get(name) {
                     let at = format!("{at}.{name}");
-                    self.check_within(property, value, &at, mistakes, true, depth);
+                    self.check_within(property, value, &at, violations, true, depth);
                 }
             }
         }
         // Only the schema that contains an `allOf` knows all allowed properties.
-        let mut known = Known::default();
+        let mut known = KnownProperties::default();
         if whole {
             self.names(schema, &mut known, depth);
         }
@@ -215,7 +218,7 @@ impl<'a> Checker<'a> {
             for (name, value) in object {
                 if named.is_none_or(|named| !named.contains_key(name)) {
                     let at = format!("{at}.{name}");
-                    self.check_within(rest, value, &at, mistakes, true, depth);
+                    self.check_within(rest, value, &at, violations, true, depth);
                 }
             }
         } else if whole && !known.open {
@@ -223,13 +226,13 @@ impl<'a> Checker<'a> {
                 .keys()
                 .filter(|name| !known.names.contains(name.as_str()))
             {
-                mistakes.add(at, format!("unknown property {name}"));
+                violations.add(at, format!("unknown property {name}"));
             }
         }
     }
 
     /// Collects the property names of a schema and its parts.
-    fn names(self, schema: &'a Map<String, Value>, known: &mut Known<'a>, depth: usize) {
+    fn names(self, schema: &'a Map<String, Value>, known: &mut KnownProperties<'a>, depth: usize) {
         let Some(depth) = depth.checked_sub(1) else {
             return;
         };
@@ -260,7 +263,7 @@ impl<'a> Checker<'a> {
 
 /// The properties that an object may have.
 #[derive(Default)]
-struct Known<'a> {
+struct KnownProperties<'a> {
     names: BTreeSet<&'a str>,
     /// Any property is allowed.
     open: bool,

@@ -11,23 +11,22 @@ use neon_client::model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::error::ApiError;
-use super::extract::{Body, Injected};
-
-use super::{Api, branches, change, validate, view};
+use crate::api::error::ApiError;
+use crate::api::extract::{Body, Injected};
+use crate::api::{Api, branches, operation_plan, validate, view};
 use crate::clock::from_millis;
 use crate::names::{new_ids, new_password};
-use crate::store::{NewProject, Planned, Shape, Store};
+use crate::store::{NewProject, PlannedOperation, ProjectSpec, Store};
 
 /// Number of projects per INSERT statement when seeding.
 const SEED_BATCH: usize = 1_000;
 
-pub(super) async fn create(
+pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     Body(ProjectEnvelope { project: request }): Body<ProjectEnvelope<CreateProject>>,
 ) -> Result<(StatusCode, Json<CreatedProject>), ApiError> {
-    let shape = validate::shape(&request)?;
+    let spec = validate::project_spec(&request)?;
     let new = new_project(request.name.clone())?;
     let mut tx = api.store.begin().await?;
     if let Some(limit) = api.limits.projects
@@ -42,7 +41,7 @@ pub(super) async fn create(
     let now = api.clock.now();
     let timeline = from_millis(api.latency.create_timeline_ms);
     let start = from_millis(api.latency.start_compute_ms);
-    let retry = verdict
+    let retry = injection
         .operation
         .as_ref()
         .and_then(|fault| fault.retried_after_ms)
@@ -50,15 +49,15 @@ pub(super) async fn create(
     let branch_ready = now.saturating_add(timeline);
     let compute_ready = branch_ready.saturating_add(start).saturating_add(retry);
     let projects = std::slice::from_ref(&new);
-    Store::insert_projects(&mut tx, &shape, projects, now, branch_ready, compute_ready).await?;
-    let step = |action, takes| Planned {
+    Store::insert_projects(&mut tx, &spec, projects, now, branch_ready, compute_ready).await?;
+    let step = |action, duration| PlannedOperation {
         action,
         branch: new.ids.branch.clone(),
         endpoint: Some(new.ids.endpoint.clone()),
-        takes,
+        duration,
     };
     let plan = [
-        Planned {
+        PlannedOperation {
             endpoint: None,
             ..step(OperationAction::CreateTimeline, timeline)
         },
@@ -69,13 +68,13 @@ pub(super) async fn create(
         &new.ids.project,
         now,
         &plan,
-        verdict.operation.as_ref(),
+        injection.operation.as_ref(),
     )
     .await?;
     tx.commit().await?;
 
-    let mut answer = answer(&api, &shape, &new).await?;
-    answer.operations = change::started(&operations)?;
+    let mut answer = answer(&api, &spec, &new).await?;
+    answer.operations = operation_plan::as_scheduled(&operations)?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -92,44 +91,52 @@ fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
 }
 
 /// The response to a project creation, without the operations.
-async fn answer(api: &Api, shape: &Shape, new: &NewProject) -> Result<CreatedProject, ApiError> {
+async fn answer(
+    api: &Api,
+    spec: &ProjectSpec,
+    new: &NewProject,
+) -> Result<CreatedProject, ApiError> {
     let project = api.store.project(&new.ids.project).await?;
     let branch = api.store.branch(&new.ids.project, &new.ids.branch).await?;
     let endpoint = api
         .store
         .endpoint(&new.ids.project, &new.ids.endpoint)
         .await?;
-    let role = api.store.role(&new.ids.branch, &shape.role_name).await?;
+    let role = api.store.role(&new.ids.branch, &spec.role_name).await?;
     let databases = api.store.databases(&new.ids.branch).await?;
     Ok(CreatedProject {
         project: view::single(api, &project).await?,
-        connection_uris: vec![connection(api, shape, new)?],
+        connection_uris: vec![connection(api, spec, new)?],
         roles: vec![view::role(&role, Some(&new.password))?],
         databases: databases
             .iter()
             .map(view::database)
             .collect::<Result<_, _>>()?,
         operations: Vec::new(),
-        branch: branches::one(api, &branch).await?,
+        branch: branches::load(api, &branch).await?,
         endpoints: vec![view::endpoint(api, &project, &endpoint)?],
     })
 }
 
-fn connection(api: &Api, shape: &Shape, new: &NewProject) -> Result<ConnectionDetails, ApiError> {
+fn connection(
+    api: &Api,
+    spec: &ProjectSpec,
+    new: &NewProject,
+) -> Result<ConnectionDetails, ApiError> {
     let endpoint = &new.ids.endpoint;
     let uri = api.hosts.uri(
         endpoint,
-        &shape.role_name,
+        &spec.role_name,
         Some(&new.password),
-        &shape.database_name,
+        &spec.database_name,
         false,
     )?;
     Ok(ConnectionDetails {
         connection_uri: uri.into(),
         connection_parameters: ConnectionParameters {
-            database: shape.database_name.clone(),
+            database: spec.database_name.clone(),
             password: new.password.clone().into(),
-            role: shape.role_name.clone(),
+            role: spec.role_name.clone(),
             host: api.hosts.host(endpoint, false),
             pooler_host: api.hosts.host(endpoint, true),
         },
@@ -175,7 +182,7 @@ pub(crate) async fn seed(
     template: &CreateProject,
     names: impl IntoIterator<Item = String>,
 ) -> Result<Vec<SeededProject>, ApiError> {
-    let shape = validate::shape(template)?;
+    let spec = validate::project_spec(template)?;
     let mut names = names.into_iter().peekable();
     let mut seeded = Vec::new();
     while names.peek().is_some() {
@@ -186,11 +193,11 @@ pub(crate) async fn seed(
             .collect::<Result<Vec<_>, _>>()?;
         let now = api.clock.now();
         let mut tx = api.store.begin().await?;
-        Store::insert_projects(&mut tx, &shape, &batch, now, now, now).await?;
+        Store::insert_projects(&mut tx, &spec, &batch, now, now, now).await?;
         tx.commit().await?;
         for new in batch {
             let uri = |pooled| {
-                let (role, database) = (&shape.role_name, &shape.database_name);
+                let (role, database) = (&spec.role_name, &spec.database_name);
                 api.hosts.uri(
                     &new.ids.endpoint,
                     role,
@@ -208,8 +215,8 @@ pub(crate) async fn seed(
                 name: new.name,
                 branch_id: new.ids.branch,
                 endpoint_id: new.ids.endpoint,
-                role: shape.role_name.clone(),
-                database: shape.database_name.clone(),
+                role: spec.role_name.clone(),
+                database: spec.database_name.clone(),
                 password: new.password,
                 updated_at: crate::clock::timestamp(now),
             });

@@ -2,14 +2,14 @@ use serde_json::json;
 
 use super::*;
 
-fn mistakes(schema: &Value, value: &Value) -> Vec<String> {
+fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let root = json!({
         "components": {"schemas": {"Id": {"type": "string", "pattern": "^[a-z]{1,3}$"}}},
         "schema": schema
     });
-    let mut mistakes = Mistakes::default();
-    Checker { root: &root }.check(&root["schema"], value, "it", &mut mistakes);
-    mistakes.0
+    let mut violations = SchemaViolations::default();
+    Checker { root: &root }.check(&root["schema"], value, "it", &mut violations);
+    violations.0
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn valid_values_have_no_violations() {
         json!({"id": "abc", "at": null, "n": 7}),
         json!({"id": "a", "at": "2026-01-02T03:04:05Z"}),
     ] {
-        assert_eq!(mistakes(&schema, &value), Vec::<String>::new(), "{value}");
+        assert_eq!(violations(&schema, &value), Vec::<String>::new(), "{value}");
     }
 }
 
@@ -97,6 +97,6 @@ fn every_kind_of_violation_is_reported() {
         ),
     ];
     for (schema, value, expected) in table {
-        assert_eq!(mistakes(&schema, &value), [expected]);
+        assert_eq!(violations(&schema, &value), [expected]);
     }
 }

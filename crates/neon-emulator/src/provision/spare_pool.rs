@@ -8,7 +8,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 use sqlx::AssertSqlSafe;
 
-use super::{PROVISIONING_MAX, ProvisionError, Provisioner, execute};
+use super::{MAX_PROVISIONING, ProvisionError, Provisioner, execute};
 use crate::store::Tx;
 
 /// The SQLSTATE for a database that does not exist.
@@ -16,19 +16,19 @@ const NO_SUCH_DATABASE: &str = "3D000";
 
 impl Provisioner {
     /// Creates spare databases until there are `target` of them.
-    pub(crate) async fn stock(&self, wanted: u32) -> Result<(), ProvisionError> {
-        let there: i64 = sqlx::query_scalar("SELECT count(*) FROM spare_databases")
+    pub(crate) async fn fill_spare_pool(&self, target: u32) -> Result<(), ProvisionError> {
+        let available: i64 = sqlx::query_scalar("SELECT count(*) FROM spare_databases")
             .fetch_one(self.store.pool())
             .await?;
-        let missing = u64::from(wanted).saturating_sub(there.unsigned_abs());
+        let missing = u64::from(target).saturating_sub(available.unsigned_abs());
         stream::iter(0..missing)
-            .map(|_| self.make_spare())
-            .buffer_unordered(PROVISIONING_MAX as usize)
+            .map(|_| self.create_spare())
+            .buffer_unordered(MAX_PROVISIONING as usize)
             .try_collect()
             .await
     }
 
-    async fn make_spare(&self) -> Result<(), ProvisionError> {
+    async fn create_spare(&self) -> Result<(), ProvisionError> {
         let name = format!("spare_{}", uuid::Uuid::new_v4().simple());
         let mut admin = self.admin.acquire().await?;
         execute(&mut admin, self.create_statement(&name, None)).await?;

@@ -9,7 +9,7 @@ const TOO_MANY_REQUESTS: u16 = 429;
 
 /// What the faults do to one call or connection.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Verdict {
+pub(crate) struct Injection {
     /// Delay before anything else, in milliseconds.
     pub(crate) delay_ms: u64,
     /// What happens instead of, or after, processing the call. The fault that was armed first takes
@@ -21,7 +21,7 @@ pub(crate) struct Verdict {
     pub(crate) unavailable_first: usize,
     pub(crate) unavailable: Vec<ProjectId>,
     /// Descriptions for the request log.
-    pub(crate) words: Vec<String>,
+    pub(crate) labels: Vec<String>,
 }
 
 /// What happens to the last operation that a call schedules.
@@ -32,7 +32,7 @@ pub(crate) struct OperationFault {
     pub(crate) retried_after_ms: Option<u64>,
 }
 
-impl Verdict {
+impl Injection {
     /// A call that exceeds a rate limit. `description` is for the request log.
     pub(crate) fn refused(retry_after_seconds: u32, word: &str) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Verdict {
                 status: TOO_MANY_REQUESTS,
                 retry_after_seconds: Some(retry_after_seconds),
             }),
-            words: vec![word.to_owned()],
+            labels: vec![word.to_owned()],
             ..Self::default()
         }
     }

@@ -28,28 +28,28 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
                       trusted-types parts";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// The prompt that the browser shows.
-const CHALLENGE: &str =
-    "Basic realm=\"neon-emulator: enter any user name, and an API key as the password\", charset=\"UTF-8\"";
-const STRANGE_NAME: &str =
+const CHALLENGE: &str = "Basic realm=\"neon-emulator: enter any user name, and an API key as the password\", charset=\"UTF-8\"";
+const FOREIGN_HOST: &str =
     "Open this page as 127.0.0.1 or localhost, or authenticate with an API key.\n";
-const NO_KEY: &str = "This page requires an API key, because the emulator does not listen on a loopback address.\n";
+const KEY_REQUIRED: &str =
+    "This page requires an API key, because the emulator does not listen on a loopback address.\n";
 
 /// The decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    Open,
-    AsksForKey,
+enum Access {
+    Granted,
+    KeyRequired,
     /// The browser is not prompted for a key, because it would send the key to the owner of the
     /// name.
-    TurnsAway,
+    Denied,
 }
 
-impl Door {
+impl Access {
     fn of(listens_on: IpAddr, host: Option<&str>, has_key: bool) -> Self {
-        match (has_key, listens_on.is_loopback(), is_own_name(host)) {
-            (true, _, _) | (false, true, true) => Self::Open,
-            (false, true, false) => Self::TurnsAway,
-            (false, false, _) => Self::AsksForKey,
+        match (has_key, listens_on.is_loopback(), is_local_name(host)) {
+            (true, _, _) | (false, true, true) => Self::Granted,
+            (false, true, false) => Self::Denied,
+            (false, false, _) => Self::KeyRequired,
         }
     }
 }
@@ -57,13 +57,13 @@ impl Door {
 /// Allows or rejects a request, and adds security headers to the response.
 pub(super) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let has_key = is_allowed(&api, request.headers()) || has_key(&api, request.headers());
-    let mut response = match Door::of(api.address.ip(), host(&request), has_key) {
-        Door::Open => next.run(request).await,
-        Door::AsksForKey => {
+    let mut response = match Access::of(api.address.ip(), host(&request), has_key) {
+        Access::Granted => next.run(request).await,
+        Access::KeyRequired => {
             let challenge = [(WWW_AUTHENTICATE, CHALLENGE)];
-            (StatusCode::UNAUTHORIZED, challenge, NO_KEY).into_response()
+            (StatusCode::UNAUTHORIZED, challenge, KEY_REQUIRED).into_response()
         }
-        Door::TurnsAway => (StatusCode::FORBIDDEN, STRANGE_NAME).into_response(),
+        Access::Denied => (StatusCode::FORBIDDEN, FOREIGN_HOST).into_response(),
     };
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -87,7 +87,7 @@ fn host(request: &Request) -> Option<&str> {
 }
 
 /// Whether a host is a loopback address or `localhost`, which other parties cannot point elsewhere.
-fn is_own_name(host: Option<&str>) -> bool {
+fn is_local_name(host: Option<&str>) -> bool {
     let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else {
         return false;
     };
@@ -128,9 +128,9 @@ mod tests {
             "[::1]:8080",
             "127.9.9.9",
         ] {
-            assert!(is_own_name(Some(own)), "{own}");
+            assert!(is_local_name(Some(own)), "{own}");
         }
-        for strange in [
+        for foreign in [
             "rebound.example.test:8080",
             "127.0.0.1.example.test",
             "localhost.example.test",
@@ -140,28 +140,28 @@ mod tests {
             "",
             "a b",
         ] {
-            assert!(!is_own_name(Some(strange)), "{strange}");
+            assert!(!is_local_name(Some(foreign)), "{foreign}");
         }
-        assert!(!is_own_name(None));
+        assert!(!is_local_name(None));
     }
 
     #[test]
     fn without_a_key_access_requires_a_loopback_address_and_a_local_name() {
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
         let everywhere: IpAddr = "0.0.0.0".parse().unwrap();
-        let (own, strange) = (Some("localhost:8080"), Some("rebound.example.test:8080"));
-        for (listens_on, host, has_key, door) in [
-            (loopback, own, false, Door::Open),
-            (loopback, strange, false, Door::TurnsAway),
-            (loopback, None, false, Door::TurnsAway),
-            (loopback, strange, true, Door::Open),
-            (everywhere, own, false, Door::AsksForKey),
-            (everywhere, strange, false, Door::AsksForKey),
-            (everywhere, strange, true, Door::Open),
+        let (own, foreign) = (Some("localhost:8080"), Some("rebound.example.test:8080"));
+        for (listens_on, host, has_key, access) in [
+            (loopback, own, false, Access::Granted),
+            (loopback, foreign, false, Access::Denied),
+            (loopback, None, false, Access::Denied),
+            (loopback, foreign, true, Access::Granted),
+            (everywhere, own, false, Access::KeyRequired),
+            (everywhere, foreign, false, Access::KeyRequired),
+            (everywhere, foreign, true, Access::Granted),
         ] {
             assert_eq!(
-                Door::of(listens_on, host, has_key),
-                door,
+                Access::of(listens_on, host, has_key),
+                access,
                 "{listens_on} {host:?} {has_key}"
             );
         }

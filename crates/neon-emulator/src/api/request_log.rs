@@ -1,8 +1,9 @@
 //! The most recent requests, for the dashboard: the operation and its outcome. It never contains
 //! keys, queries, bodies or paths chosen by a client.
 
+use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::Method;
 use jiff::Timestamp;
@@ -11,11 +12,11 @@ use neon_client::ids::ProjectId;
 use crate::clock::{Micros, timestamp};
 
 /// Maximum number of requests in the log.
-pub(crate) const REQUESTS_MAX: usize = 200;
+pub(crate) const MAX_REQUESTS: usize = 200;
 
 /// A request that was answered, or whose connection was dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct LoggedRequest {
     /// Arrival time, by the emulator's clock.
     pub(crate) at: Micros,
     pub(crate) method: Method,
@@ -31,28 +32,28 @@ pub(crate) struct Request {
     pub(crate) faults: Vec<String>,
 }
 
-impl Request {
+impl LoggedRequest {
     pub(crate) fn at(&self) -> Timestamp {
         timestamp(self.at)
     }
 }
 
-/// The most recent requests, at most [`REQUESTS_MAX`]. Clones share the log.
+/// The most recent requests, at most [`MAX_REQUESTS`]. Clones share the log.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Requests(Arc<Mutex<VecDeque<Request>>>);
+pub(crate) struct RequestLog(Arc<Mutex<VecDeque<LoggedRequest>>>);
 
-impl Requests {
-    pub(super) fn add(&self, request: Request) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REQUESTS_MAX {
+impl RequestLog {
+    pub(super) fn add(&self, request: LoggedRequest) {
+        let mut all = self.0.lock();
+        if all.len() >= MAX_REQUESTS {
             all.pop_front();
         }
         all.push_back(request);
     }
 
     /// The last `count` requests, newest first.
-    pub(crate) fn last(&self, count: usize) -> Vec<Request> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn last(&self, count: usize) -> Vec<LoggedRequest> {
+        let all = self.0.lock();
         all.iter().rev().take(count).cloned().collect()
     }
 }
@@ -63,9 +64,9 @@ mod tests {
 
     #[test]
     fn the_log_keeps_only_the_last_requests() {
-        let requests = Requests::default();
-        for at in 0..=REQUESTS_MAX {
-            requests.add(Request {
+        let requests = RequestLog::default();
+        for at in 0..=MAX_REQUESTS {
+            requests.add(LoggedRequest {
                 at: Micros::try_from(at).unwrap(),
                 method: Method::GET,
                 operation: "listProjects",
@@ -76,8 +77,8 @@ mod tests {
             });
         }
         let all = requests.last(usize::MAX);
-        assert_eq!(all.len(), REQUESTS_MAX);
-        assert_eq!((all[0].at, all[REQUESTS_MAX - 1].at), (200, 1));
+        assert_eq!(all.len(), MAX_REQUESTS);
+        assert_eq!((all[0].at, all[MAX_REQUESTS - 1].at), (200, 1));
         assert_eq!(requests.last(3).len(), 3);
     }
 }

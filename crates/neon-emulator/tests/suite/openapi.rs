@@ -16,10 +16,9 @@ use neon_emulator::OPERATIONS;
 use reqwest::{Method, StatusCode};
 
 use crate::client::client;
-use crate::common::{World, document};
+use crate::common::{TestEmulator, document};
 
-const HOW_TO_GET_IT: &str =
-    "the OpenAPI document is missing: run `make test`, or `eval \"$(target/debug/xtask env)\"` first";
+const HOW_TO_GET_IT: &str = "the OpenAPI document is missing: run `make test`, or `eval \"$(target/debug/xtask env)\"` first";
 
 #[test]
 fn every_implemented_operation_is_in_the_openapi_document() {
@@ -54,7 +53,7 @@ fn the_readme_lists_the_implemented_operations() {
 
 #[tokio::test]
 async fn every_other_operation_returns_501_with_its_name() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     for operation in document().expect(HOW_TO_GET_IT).operations() {
         if OPERATIONS
             .iter()
@@ -75,7 +74,7 @@ async fn every_other_operation_returns_501_with_its_name() {
 
 #[tokio::test]
 async fn every_implemented_operation_succeeds_and_matches_the_openapi_document() {
-    let world = World::start().await;
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let organization = account(&neon).await;
     let project = CreateProject::named("one").org_id(organization);

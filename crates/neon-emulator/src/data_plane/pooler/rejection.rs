@@ -8,11 +8,11 @@
 use bytes::Bytes;
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::statements::Breaks;
+use super::statements::SessionDependency;
 use crate::data_plane::wire;
 
 /// Length of a marker: long enough that a client cannot guess it.
-const MARK_CHARACTERS: usize = 24;
+const MARKER_CHARACTERS: usize = 24;
 /// Terminates the marker and the reason.
 const END: char = '#';
 /// `feature_not_supported`
@@ -21,24 +21,24 @@ pub(in crate::data_plane) const HINT: &str = "Connect to the endpoint without \"
 
 /// The marker of the rejections of one connection.
 #[derive(Debug, Clone)]
-pub(super) struct Mark(String);
+pub(super) struct RejectionMarker(String);
 
-impl Mark {
+impl RejectionMarker {
     pub(super) fn random() -> Self {
-        Self(Alphanumeric.sample_string(&mut rand::rng(), MARK_CHARACTERS))
+        Self(Alphanumeric.sample_string(&mut rand::rng(), MARKER_CHARACTERS))
     }
 
     /// A statement whose analysis fails with an error that contains the rejection.
-    pub(super) fn failing(&self, refused: &Breaks) -> String {
+    pub(super) fn failing_statement(&self, dependency: &SessionDependency) -> String {
         format!(
             "SELECT '{}{END}{}{END}'::pg_catalog.int4",
             self.0,
-            refused.as_str()
+            dependency.as_str()
         )
     }
 
     /// The error for the client, if `error` is the body of an error that such a statement caused.
-    pub(super) fn translated(&self, error: &[u8]) -> Option<Bytes> {
+    pub(super) fn translate_error(&self, error: &[u8]) -> Option<Bytes> {
         let message = field(error, b'M')?;
         let (_, rest) = message.split_once(self.0.as_str())?;
         let mut parts = rest.strip_prefix(END)?.split(END);
@@ -68,23 +68,24 @@ fn field(error: &[u8], wanted: u8) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_plane::pooler::statements::first_broken;
+    use crate::data_plane::pooler::statements::first_session_dependency;
 
     #[test]
     fn a_rejection_is_recovered_from_the_error_that_it_caused() {
-        let (mark, other) = (Mark::random(), Mark::random());
-        let refused = first_broken(b"SET app.tenant = 'x'", false).unwrap();
-        let failing = mark.failing(&refused);
-        let quoted = failing.split('\'').nth(1).unwrap();
+        let (marker, other) = (RejectionMarker::random(), RejectionMarker::random());
+        let dependency = first_session_dependency(b"SET app.tenant = 'x'", false).unwrap();
+        let failing_statement = marker.failing_statement(&dependency);
+        let quoted = failing_statement.split('\'').nth(1).unwrap();
         let error =
             format!("SERROR\0C22P02\0Minvalid input syntax for type integer: \"{quoted}\"\0P8\0\0");
-        let packet = mark.translated(error.as_bytes()).unwrap();
+        let packet = marker.translate_error(error.as_bytes()).unwrap();
         let text = String::from_utf8_lossy(&packet);
         assert!(text.contains("C0A000\0"), "{text}");
         assert!(text.contains("MSET app.tenant needs a session"), "{text}");
-        assert!(other.translated(error.as_bytes()).is_none());
+        assert!(other.translate_error(error.as_bytes()).is_none());
         assert!(
-            mark.translated(b"SERROR\0C22P02\0Manother error\0\0")
+            marker
+                .translate_error(b"SERROR\0C22P02\0Manother error\0\0")
                 .is_none()
         );
     }

@@ -15,13 +15,13 @@ const DEPENDENT_OBJECTS: &str = "2BP01";
 
 impl Provisioner {
     /// Drops the recorded objects. Databases come first, because roles own them.
-    pub(crate) async fn bury(&self) -> Result<(), ProvisionError> {
+    pub(crate) async fn drop_garbage(&self) -> Result<(), ProvisionError> {
         let mut admin = self.admin.acquire().await?;
-        let doomed: Vec<(i64, String, String)> =
-            sqlx::query_as("SELECT number, kind, name FROM doomed ORDER BY kind, number")
+        let garbage: Vec<(i64, String, String)> =
+            sqlx::query_as("SELECT number, kind, name FROM garbage ORDER BY kind, number")
                 .fetch_all(self.store.pool())
                 .await?;
-        for (number, kind, name) in doomed {
+        for (number, kind, name) in garbage {
             let statement = match kind.as_str() {
                 "database" => format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
                 _ => format!("DROP ROLE IF EXISTS \"{name}\""),
@@ -39,7 +39,7 @@ impl Provisioner {
                 }
                 Err(error) => return Err(error.into()),
             }
-            sqlx::query("DELETE FROM doomed WHERE number = $1")
+            sqlx::query("DELETE FROM garbage WHERE number = $1")
                 .bind(number)
                 .execute(self.store.pool())
                 .await?;
@@ -58,24 +58,24 @@ impl Provisioner {
             };
             let id = project.parse().map_err(crate::store::StoreError::corrupt)?;
             for branch in Store::lock_branches(&mut tx, &id).await? {
-                Store::forget_branch(&mut tx, &branch.branch_id()?).await?;
+                Store::purge_branch(&mut tx, &branch.branch_id()?).await?;
             }
-            Store::forget_project(&mut tx, &project).await?;
+            Store::purge_project(&mut tx, &project).await?;
             tx.commit().await?;
             purged += 1;
         }
         let mut tx = self.store.begin().await?;
         for branch in Store::unrecoverable_branches(&mut tx, deleted_before).await? {
             let branch = branch.parse().map_err(crate::store::StoreError::corrupt)?;
-            Store::forget_branch(&mut tx, &branch).await?;
+            Store::purge_branch(&mut tx, &branch).await?;
         }
         tx.commit().await?;
-        self.bury().await?;
+        self.drop_garbage().await?;
         Ok(purged)
     }
 
     /// Deletes all projects, and drops their databases and roles and the spare databases.
-    pub(crate) async fn erase(&self) -> Result<(), ProvisionError> {
+    pub(crate) async fn delete_all(&self) -> Result<(), ProvisionError> {
         self.store.delete_everything().await?;
         self.purge(Micros::MAX).await?;
         Ok(())
@@ -83,19 +83,19 @@ impl Provisioner {
 
     /// Removes all privileges and ownerships of a role in the databases of its branch, so that it
     /// can be dropped. Its objects are reassigned to the owner of each database.
-    pub(crate) async fn disown(
+    pub(crate) async fn revoke_ownership(
         &self,
         role: &str,
         databases: &[(String, String)],
     ) -> Result<(), ProvisionError> {
         for (database, owner) in databases {
-            let mut inside = self.inside(database).await?;
+            let mut connection = self.connect_to(database).await?;
             execute(
-                &mut inside,
+                &mut connection,
                 format!("REASSIGN OWNED BY \"{role}\" TO \"{owner}\"; DROP OWNED BY \"{role}\""),
             )
             .await?;
-            sqlx::Connection::close(inside).await?;
+            sqlx::Connection::close(connection).await?;
         }
         Ok(())
     }

@@ -6,14 +6,14 @@ use neon_client::model::{Operation, OperationAction};
 use super::{Api, ApiError};
 use crate::clock::{Micros, from_millis};
 use crate::compute;
-use crate::store::{EndpointRow, OperationRow, Planned, Store, StoreError, Tx};
+use crate::store::{EndpointRow, OperationRow, PlannedOperation, Store, StoreError, Tx};
 
 /// The operations as the response to the call that scheduled them shows them: in progress, however
 /// short they are.
-pub(super) fn started(rows: &[OperationRow]) -> Result<Vec<Operation>, StoreError> {
+pub(super) fn as_scheduled(rows: &[OperationRow]) -> Result<Vec<Operation>, StoreError> {
     rows.iter()
         .enumerate()
-        .map(|(place, row)| row.at_its_start(place == 0))
+        .map(|(place, row)| row.when_scheduled(place == 0))
         .collect()
 }
 
@@ -23,12 +23,12 @@ pub(super) fn step(
     branch: &BranchId,
     endpoint: Option<&EndpointId>,
     milliseconds: u64,
-) -> Planned {
-    Planned {
+) -> PlannedOperation {
+    PlannedOperation {
         action,
         branch: branch.clone(),
         endpoint: endpoint.cloned(),
-        takes: from_millis(milliseconds),
+        duration: from_millis(milliseconds),
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) fn with_computes(
     making: OperationAction,
     branch: &BranchId,
     endpoints: &[EndpointRow],
-) -> Result<Vec<Planned>, StoreError> {
+) -> Result<Vec<PlannedOperation>, StoreError> {
     let mut plan = vec![step(making, branch, None, api.latency.create_timeline_ms)];
     for row in endpoints {
         if row.branch_id == branch.as_str() {
@@ -55,7 +55,7 @@ pub(super) fn with_computes(
 }
 
 /// The branch's read-write compute, which applies changes to PostgreSQL.
-pub(super) fn writer<'a>(
+pub(super) fn read_write_compute<'a>(
     endpoints: &'a [EndpointRow],
     branch: &BranchId,
 ) -> Option<&'a EndpointRow> {
@@ -70,9 +70,9 @@ pub(super) async fn apply_config(
     api: &Api,
     project: &ProjectId,
     branch: &BranchId,
-) -> Result<Vec<Planned>, ApiError> {
+) -> Result<Vec<PlannedOperation>, ApiError> {
     let endpoints = api.store.endpoints(project).await?;
-    let Some(endpoint) = writer(&endpoints, branch) else {
+    let Some(endpoint) = read_write_compute(&endpoints, branch) else {
         return Ok(Vec::new());
     };
     let id = endpoint.id.parse().map_err(StoreError::corrupt)?;
@@ -86,13 +86,13 @@ pub(super) async fn apply_config(
 
 /// Suspends the computes of a branch that is being deleted, and plans the operations of the
 /// deletion.
-pub(super) async fn branch_end(
+pub(super) async fn branch_deletion(
     api: &Api,
     tx: &mut Tx,
     project: &ProjectId,
     branch: &BranchId,
     now: Micros,
-) -> Result<Vec<Planned>, ApiError> {
+) -> Result<Vec<PlannedOperation>, ApiError> {
     let mut plan = Vec::new();
     for mut row in Store::lock_endpoints(tx, project).await? {
         if row.branch_id != branch.as_str() {

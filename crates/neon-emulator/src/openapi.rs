@@ -7,18 +7,19 @@
 
 mod schema;
 
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use self::schema::{Checker, Mistakes};
+use self::schema::{Checker, SchemaViolations};
 
 /// The environment variable with the path of the document, for programs and tests.
 pub const DOCUMENT_VARIABLE: &str = "NEON_EMULATOR_DOCUMENT";
 /// Maximum number of recorded violations.
-const KEPT_MAX: usize = 200;
+const MAX_VIOLATIONS: usize = 200;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 #[derive(Debug, thiserror::Error)]
@@ -29,10 +30,7 @@ pub enum DocumentError {
         source: std::io::Error,
     },
     #[error("{path} is not an OpenAPI document: {problem}")]
-    Parse {
-        path: PathBuf,
-        problem: String,
-    },
+    Parse { path: PathBuf, problem: String },
 }
 
 /// Neon's OpenAPI document.
@@ -60,7 +58,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) query: &'a str,
     pub(crate) request: &'a [u8],
     pub(crate) status: StatusCode,
-    pub(crate) answer: &'a [u8],
+    pub(crate) response: &'a [u8],
 }
 
 impl Document {
@@ -70,13 +68,14 @@ impl Document {
             path: path.to_owned(),
             source,
         })?;
-        let wrong = |problem: String| DocumentError::Parse {
+        let parse_error = |problem: String| DocumentError::Parse {
             path: path.to_owned(),
             problem,
         };
-        let root: Value = serde_yaml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let root: Value =
+            serde_yaml::from_str(&text).map_err(|error| parse_error(error.to_string()))?;
         if !root["paths"].is_object() {
-            return Err(wrong("`paths` is missing".to_owned()));
+            return Err(parse_error("`paths` is missing".to_owned()));
         }
         Ok(Arc::new(Self { root }))
     }
@@ -110,61 +109,73 @@ impl Document {
                 exchange.method, exchange.template
             )];
         }
-        let mut mistakes = Mistakes::default();
-        self.check_answer(operation, exchange, &mut mistakes);
+        let mut violations = SchemaViolations::default();
+        self.check_response(operation, exchange, &mut violations);
         if exchange.status.is_success() {
-            self.check_query(item, operation, exchange.query, &mut mistakes);
-            self.check_body(operation, exchange.request, &mut mistakes);
+            self.check_query(item, operation, exchange.query, &mut violations);
+            self.check_body(operation, exchange.request, &mut violations);
         }
         let call = format!("{} {}", exchange.method, exchange.template);
-        let told = |mistake: String| format!("{call} ({}): {mistake}", exchange.status.as_u16());
-        mistakes.0.into_iter().map(told).collect()
+        let describe =
+            |violation: String| format!("{call} ({}): {violation}", exchange.status.as_u16());
+        violations.0.into_iter().map(describe).collect()
     }
 
     fn checker(&self) -> Checker<'_> {
         Checker { root: &self.root }
     }
 
-    fn check_answer(&self, operation: &Value, exchange: &Exchange<'_>, mistakes: &mut Mistakes) {
+    fn check_response(
+        &self,
+        operation: &Value,
+        exchange: &Exchange<'_>,
+        violations: &mut SchemaViolations,
+    ) {
         let checker = self.checker();
-        let answers = &operation["responses"];
+        let responses = &operation["responses"];
         let status = exchange.status.as_str();
-        let answer = answers.get(status).or_else(|| answers.get("default"));
-        let Some(answer) = answer else {
-            return mistakes
+        let response = responses.get(status).or_else(|| responses.get("default"));
+        let Some(response) = response else {
+            return violations
                 .0
                 .push(format!("the document has no response {status}"));
         };
-        let content = checker.resolve(answer).get("content");
+        let content = checker.resolve(response).get("content");
         let Some(schema) = content.map(|content| &content["application/json"]["schema"]) else {
-            if !exchange.answer.is_empty() {
-                mistakes.0.push("response: should be empty".to_owned());
+            if !exchange.response.is_empty() {
+                violations.0.push("response: should be empty".to_owned());
             }
             return;
         };
-        match serde_json::from_slice(exchange.answer) {
-            Ok(value) => checker.check(schema, &value, "response", mistakes),
-            Err(_) => mistakes.0.push("response: not JSON".to_owned()),
+        match serde_json::from_slice(exchange.response) {
+            Ok(value) => checker.check(schema, &value, "response", violations),
+            Err(_) => violations.0.push("response: not JSON".to_owned()),
         }
     }
 
-    fn check_body(&self, operation: &Value, body: &[u8], mistakes: &mut Mistakes) {
+    fn check_body(&self, operation: &Value, body: &[u8], violations: &mut SchemaViolations) {
         let checker = self.checker();
         let described = checker.resolve(&operation["requestBody"]);
         let schema = &described["content"]["application/json"]["schema"];
         if schema.is_null() || body.is_empty() {
             if described["required"] == Value::Bool(true) {
-                mistakes.0.push("request: the body is missing".to_owned());
+                violations.0.push("request: the body is missing".to_owned());
             }
             return;
         }
         match serde_json::from_slice(body) {
-            Ok(value) => checker.check(schema, &value, "request", mistakes),
-            Err(_) => mistakes.0.push("request: not JSON".to_owned()),
+            Ok(value) => checker.check(schema, &value, "request", violations),
+            Err(_) => violations.0.push("request: not JSON".to_owned()),
         }
     }
 
-    fn check_query(&self, item: &Value, operation: &Value, query: &str, mistakes: &mut Mistakes) {
+    fn check_query(
+        &self,
+        item: &Value,
+        operation: &Value,
+        query: &str,
+        violations: &mut SchemaViolations,
+    ) {
         let checker = self.checker();
         let given: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
             .into_owned()
@@ -186,20 +197,20 @@ impl Document {
                 .collect();
             if values.is_empty() {
                 if parameter["required"] == Value::Bool(true) {
-                    mistakes.0.push(format!("query: {name} is missing"));
+                    violations.0.push(format!("query: {name} is missing"));
                 }
                 continue;
             }
             let schema = checker.resolve(&parameter["schema"]);
             let value = query_value(checker, schema, &values);
-            checker.check(schema, &value, &format!("query.{name}"), mistakes);
+            checker.check(schema, &value, &format!("query.{name}"), violations);
         }
         for (name, _) in &given {
             if !described
                 .iter()
                 .any(|parameter| parameter["name"] == name.as_str())
             {
-                mistakes
+                violations
                     .0
                     .push(format!("query: unknown parameter {name}"));
             }
@@ -240,19 +251,19 @@ fn scalar(schema: &Value, text: &str) -> Value {
 #[derive(Debug, Clone, Default)]
 pub struct Conformance {
     document: Option<Arc<Document>>,
-    found: Arc<Mutex<Vec<String>>>,
+    recorded: Arc<Mutex<Vec<String>>>,
 }
 
 impl Conformance {
     pub(crate) fn new(document: Option<Arc<Document>>) -> Self {
         Self {
             document,
-            found: Arc::default(),
+            recorded: Arc::default(),
         }
     }
 
     /// Whether there is a document to check against.
-    pub fn is_checked(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         self.document.is_some()
     }
 
@@ -260,23 +271,23 @@ impl Conformance {
         let Some(document) = &self.document else {
             return;
         };
-        let mistakes = document.check(exchange);
-        if mistakes.is_empty() {
+        let violations = document.check(exchange);
+        if violations.is_empty() {
             return;
         }
-        for mistake in &mistakes {
-            tracing::error!(violation = mistake.as_str(), "call violates the OpenAPI document");
+        for violation in &violations {
+            tracing::error!(
+                violation = violation.as_str(),
+                "call violates the OpenAPI document"
+            );
         }
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT_MAX.saturating_sub(found.len());
-        found.extend(mistakes.into_iter().take(room));
+        let mut recorded = self.recorded.lock();
+        let room = MAX_VIOLATIONS.saturating_sub(recorded.len());
+        recorded.extend(violations.into_iter().take(room));
     }
 
     /// All violations so far.
-    pub fn found(&self) -> Vec<String> {
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn violations(&self) -> Vec<String> {
+        self.recorded.lock().clone()
     }
 }
