@@ -47,9 +47,9 @@ impl Clock {
                 .filter(|offset| *offset <= MAX_OFFSET)
         };
         let advanced = self.offset.send_if_modified(|offset| {
-            let then = allowed(*offset);
-            *offset = then.unwrap_or(*offset);
-            then.is_some()
+            let new_offset = allowed(*offset);
+            *offset = new_offset.unwrap_or(*offset);
+            new_offset.is_some()
         });
         advanced.then(|| *self.offset.borrow())
     }
@@ -57,12 +57,12 @@ impl Clock {
     pub(crate) async fn sleep_until(&self, at: Micros) {
         let mut offset = self.offset.subscribe();
         loop {
-            let left = at.saturating_sub(self.now());
-            if left <= 0 {
+            let remaining = at.saturating_sub(self.now());
+            if remaining <= 0 {
                 return;
             }
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_micros(left.unsigned_abs())) => {}
+                () = tokio::time::sleep(Duration::from_micros(remaining.unsigned_abs())) => {}
                 // The sender lives as long as this clock.
                 _ = offset.changed() => {}
             }

@@ -177,7 +177,7 @@ impl Document {
         violations: &mut SchemaViolations,
     ) {
         let checker = self.checker();
-        let given: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+        let parameters: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
             .into_owned()
             .collect();
         let lists = [&item["parameters"], &operation["parameters"]];
@@ -190,7 +190,7 @@ impl Document {
             .collect();
         for parameter in &described {
             let name = parameter["name"].as_str().unwrap_or_default();
-            let values: Vec<&str> = given
+            let values: Vec<&str> = parameters
                 .iter()
                 .filter(|(key, _)| key == name)
                 .map(|(_, value)| value.as_str())
@@ -205,7 +205,7 @@ impl Document {
             let value = query_value(checker, schema, &values);
             checker.check(schema, &value, &format!("query.{name}"), violations);
         }
-        for (name, _) in &given {
+        for (name, _) in &parameters {
             if !described
                 .iter()
                 .any(|parameter| parameter["name"] == name.as_str())

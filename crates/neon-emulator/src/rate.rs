@@ -169,9 +169,9 @@ mod tests {
             consumption_per_minute: Some(1),
             ..RateLimits::none()
         });
-        let asked = "getConsumptionHistoryPerProjectV2";
-        assert_eq!(limiter.admit(asked, 0), Ok(()));
-        assert_eq!(limiter.admit(asked, SECOND), Err(59 * SECOND));
+        let operation = "getConsumptionHistoryPerProjectV2";
+        assert_eq!(limiter.admit(operation, 0), Ok(()));
+        assert_eq!(limiter.admit(operation, SECOND), Err(59 * SECOND));
         assert_eq!(limiter.admit("listProjects", SECOND), Ok(()));
     }
 

@@ -117,11 +117,11 @@ impl Certificates {
 
     /// The certificate for a client that requests this server name.
     pub(crate) fn end_entity(&self, name: Option<&str>) -> CertificateDer<'static> {
-        let shown = name
+        let certificate = name
             .filter(|name| self.has_certificate(name))
             .and_then(|name| self.certificate_for(name))
             .unwrap_or_else(|| self.common.clone());
-        let first = shown.cert.first().cloned();
+        let first = certificate.cert.first().cloned();
         first.unwrap_or_else(|| CertificateDer::from(Vec::new()))
     }
 
@@ -138,7 +138,7 @@ impl Certificates {
         if let Some(stored) = by_name.get(name) {
             return Some(stored.clone());
         }
-        let made = sign(
+        let certificate = sign(
             &self.issuer,
             &self.ca,
             &self.key,
@@ -149,8 +149,8 @@ impl Certificates {
         if by_name.len() >= MAX_CERTIFICATES {
             by_name.clear();
         }
-        by_name.insert(name.to_owned(), made.clone());
-        Some(made)
+        by_name.insert(name.to_owned(), certificate.clone());
+        Some(certificate)
     }
 }
 

@@ -250,8 +250,8 @@ fn trust_vector(
     {
         return Ok(None);
     }
-    let own = folder.join("extensions");
-    let control = own.join("extension");
+    let extension_root = folder.join("extensions");
+    let control = extension_root.join("extension");
     fs::create_dir_all(&control).map_err(|source| file("create", &control, source))?;
     let file_path = control.join("vector.control");
     let scripts = share.join("extension");
@@ -261,17 +261,17 @@ fn trust_vector(
         scripts.display()
     );
     fs::write(&file_path, text).map_err(|source| file("write", &file_path, source))?;
-    for path in [&own, &control, &file_path] {
+    for path in [&extension_root, &control, &file_path] {
         change_owner(path, run_as)?;
     }
-    Ok(Some(own))
+    Ok(Some(extension_root))
 }
 
 fn share_dir(bin_dir: &Path) -> PathBuf {
-    let asked = Command::new(bin_dir.join("pg_config"))
+    let output = Command::new(bin_dir.join("pg_config"))
         .arg("--sharedir")
         .output();
-    match asked {
+    match output {
         Ok(output) if output.status.success() => {
             PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
         }

@@ -86,11 +86,11 @@ fn organization(id: OrgId) -> Organization {
 }
 
 /// The emulator's own organization and all organizations that projects were created in.
-async fn known(api: &Api) -> Result<Vec<OrgId>, ApiError> {
-    let own = ORGANIZATION.to_owned();
+async fn organization_ids(api: &Api) -> Result<Vec<OrgId>, ApiError> {
+    let default = ORGANIZATION.to_owned();
     let mut ids = api.store.organizations().await?;
-    ids.retain(|id| *id != own);
-    ids.insert(0, own);
+    ids.retain(|id| *id != default);
+    ids.insert(0, default);
     Ok(ids
         .iter()
         .map(|id| id.parse())
@@ -101,7 +101,11 @@ async fn known(api: &Api) -> Result<Vec<OrgId>, ApiError> {
 pub(super) async fn organizations(
     State(api): State<Arc<Api>>,
 ) -> Result<Json<OrganizationList>, ApiError> {
-    let organizations = known(&api).await?.into_iter().map(organization).collect();
+    let organizations = organization_ids(&api)
+        .await?
+        .into_iter()
+        .map(organization)
+        .collect();
     Ok(Json(OrganizationList { organizations }))
 }
 
@@ -109,7 +113,7 @@ pub(super) async fn get_organization(
     State(api): State<Arc<Api>>,
     Path(id): Path<OrgId>,
 ) -> Result<Json<Organization>, ApiError> {
-    if known(&api).await?.contains(&id) {
+    if organization_ids(&api).await?.contains(&id) {
         Ok(Json(organization(id)))
     } else {
         Err(ApiError::not_found("organization"))

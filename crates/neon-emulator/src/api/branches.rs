@@ -105,10 +105,14 @@ fn find_active<'a>(rows: &'a [BranchRow], id: &BranchId) -> Result<&'a BranchRow
 }
 
 /// Checks that no other branch of the project has this name.
-fn ensure_name_available(rows: &[BranchRow], name: &str, but: &BranchId) -> Result<(), ApiError> {
+fn ensure_name_available(
+    rows: &[BranchRow],
+    name: &str,
+    except: &BranchId,
+) -> Result<(), ApiError> {
     let taken = rows
         .iter()
-        .any(|row| row.name == name && row.deleted_at_us.is_none() && row.id != but.as_str());
+        .any(|row| row.name == name && row.deleted_at_us.is_none() && row.id != except.as_str());
     if taken {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -131,7 +135,7 @@ fn ensure_restorable(
     api: &Api,
     row: &BranchRow,
     endpoints: &[EndpointRow],
-    moment: Option<Micros>,
+    timestamp: Option<Micros>,
     lsn: Option<Lsn>,
     now: Micros,
 ) -> Result<(), ApiError> {
@@ -140,11 +144,13 @@ fn ensure_restorable(
             "the emulator keeps no history: only the head of a branch can be restored, not an LSN",
         ));
     }
-    let Some(moment) = moment else { return Ok(()) };
-    if moment > now {
+    let Some(timestamp) = timestamp else {
+        return Ok(());
+    };
+    if timestamp > now {
         return Err(ApiError::invalid("the timestamp is in the future"));
     }
-    if moment < row.created_at_us {
+    if timestamp < row.created_at_us {
         return Err(ApiError::invalid(
             "the timestamp is before the creation of the branch",
         ));
@@ -157,10 +163,10 @@ fn ensure_restorable(
             open.max(endpoint.last_active_us)
         })
         .max();
-    let restored = row.last_reset_us;
+    let last_reset = row.last_reset_us;
     if last_use
-        .max(restored)
-        .is_some_and(|changed| changed > moment)
+        .max(last_reset)
+        .is_some_and(|changed| changed > timestamp)
     {
         return Err(ApiError::invalid(
             "the emulator keeps no history: the branch was used after that timestamp, so only its current state can be restored",

@@ -49,53 +49,53 @@ impl ConsumptionParams {
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-        let one = |name: &str| {
+        let first = |name: &str| {
             let pair = pairs.iter().find(|(key, _)| key == name);
             pair.map(|(_, value)| value.as_str())
         };
-        let needed = |name: &str| {
-            one(name).ok_or_else(|| ApiError::bad_request(format!("{name} is required")))
+        let required = |name: &str| {
+            first(name).ok_or_else(|| ApiError::bad_request(format!("{name} is required")))
         };
-        let many = |name: &str| {
+        let list = |name: &str| {
             let given = pairs.iter().filter(|(key, _)| key == name);
             let each = given.flat_map(|(_, value)| value.split(','));
             each.filter(|value| !value.is_empty())
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
-        let moment = |name: &str| {
-            let at: Result<Timestamp, _> = needed(name)?.parse();
+        let timestamp_param = |name: &str| {
+            let at: Result<Timestamp, _> = required(name)?.parse();
             at.map_err(|_| ApiError::bad_request(format!("{name} must be a date and time")))
         };
-        let granularity = Granularity::from(needed("granularity")?);
-        if let Granularity::Unknown(word) = &granularity {
+        let granularity = Granularity::from(required("granularity")?);
+        if let Granularity::Unknown(value) = &granularity {
             return Err(ApiError::bad_request(format!(
-                "unknown granularity {word:?}"
+                "unknown granularity {value:?}"
             )));
         }
-        let metrics: Vec<Metric> = many("metrics").into_iter().map(Metric::from).collect();
+        let metrics: Vec<Metric> = list("metrics").into_iter().map(Metric::from).collect();
         if metrics.is_empty() {
             return Err(ApiError::bad_request("metrics is required"));
         }
-        if let Some(Metric::Unknown(word)) = metrics
+        if let Some(Metric::Unknown(value)) = metrics
             .iter()
             .find(|metric| matches!(metric, Metric::Unknown(_)))
         {
-            return Err(ApiError::bad_request(format!("unknown metric {word:?}")));
+            return Err(ApiError::bad_request(format!("unknown metric {value:?}")));
         }
-        let limit = one("limit").map_or(Ok(limit), str::parse);
+        let limit = first("limit").map_or(Ok(limit), str::parse);
         let limit = limit.ok().filter(|limit| (1..=max_limit).contains(limit));
         let requested = Self {
-            cursor: one("cursor").map(str::to_owned),
+            cursor: first("cursor").map(str::to_owned),
             limit: limit.ok_or_else(|| {
                 ApiError::bad_request(format!("limit must be between 1 and {max_limit}"))
             })?,
-            project_ids: ids(many("project_ids"), "project_ids")?,
-            branch_ids: ids(many("branch_ids"), "branch_ids")?,
-            from: floor(moment("from")?, &granularity)?,
-            to: moment("to")?,
+            project_ids: ids(list("project_ids"), "project_ids")?,
+            branch_ids: ids(list("branch_ids"), "branch_ids")?,
+            from: floor(timestamp_param("from")?, &granularity)?,
+            to: timestamp_param("to")?,
             granularity,
-            org_id: needed("org_id")?
+            org_id: required("org_id")?
                 .parse()
                 .map_err(|error| ApiError::bad_request(format!("{error}")))?,
             metrics,
@@ -124,10 +124,10 @@ impl ConsumptionParams {
         let consumption = frames
             .into_iter()
             .take(MAX_TIMEFRAMES)
-            .map(|(begun, sums)| {
+            .map(|(start, sums)| {
                 Ok(ConsumptionTimeframe {
-                    timeframe_start: Some(begun),
-                    timeframe_end: Some(next(begun, &self.granularity)?),
+                    timeframe_start: Some(start),
+                    timeframe_end: Some(next(start, &self.granularity)?),
                     metrics: self
                         .metrics
                         .iter()
@@ -180,7 +180,7 @@ fn ids<T: TryFrom<String>>(texts: Vec<String>, name: &str) -> Result<Vec<T>, Api
 /// The start of the timeframe that contains a moment.
 fn floor(at: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
     let zoned = at.to_zoned(TimeZone::UTC);
-    let begun = match granularity {
+    let start = match granularity {
         Granularity::Hourly => zoned.round(
             jiff::ZonedRound::new()
                 .smallest(Unit::Hour)
@@ -191,13 +191,13 @@ fn floor(at: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError
             .first_of_month()
             .and_then(|first| first.start_of_day()),
     };
-    begun
+    start
         .map(|zoned| zoned.timestamp())
         .map_err(|_| ApiError::bad_request("the timestamp is out of range"))
 }
 
-fn next(begun: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
-    let zoned = begun.to_zoned(TimeZone::UTC);
+fn next(start: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiError> {
+    let zoned = start.to_zoned(TimeZone::UTC);
     let end = match granularity {
         Granularity::Hourly => zoned.checked_add(1.hour()),
         Granularity::Daily => zoned.checked_add(1.day()),
@@ -208,12 +208,15 @@ fn next(begun: Timestamp, granularity: &Granularity) -> Result<Timestamp, ApiErr
 }
 
 /// The requested projects of the organization, newest first.
-async fn chosen(api: &Api, requested: &ConsumptionParams) -> Result<Vec<ProjectId>, ApiError> {
-    let known = api
+async fn selected_projects(
+    api: &Api,
+    requested: &ConsumptionParams,
+) -> Result<Vec<ProjectId>, ApiError> {
+    let all = api
         .store
         .projects_in_organization(requested.org_id.as_str())
         .await?;
-    let ids: Vec<ProjectId> = known
+    let ids: Vec<ProjectId> = all
         .into_iter()
         .map(|id| id.parse())
         .collect::<Result<_, _>>()
@@ -234,12 +237,14 @@ fn page<T: Clone>(
     let start = match cursor.filter(|cursor| !cursor.is_empty()) {
         None => 0,
         Some(cursor) => {
-            let last = all.iter().position(|one| name(one) == cursor);
+            let last = all.iter().position(|first| name(first) == cursor);
             1 + last.ok_or_else(|| ApiError::bad_request("invalid cursor"))?
         }
     };
     let page: Vec<T> = all.iter().skip(start).take(limit).cloned().collect();
-    let pagination = page.last().map(|one| Pagination { cursor: name(one) });
+    let pagination = page.last().map(|first| Pagination {
+        cursor: name(first),
+    });
     Ok((page, pagination))
 }
 
@@ -248,7 +253,7 @@ pub(super) async fn projects(
     RawQuery(query): RawQuery,
 ) -> Result<Json<ProjectConsumptionPage>, ApiError> {
     let requested = ConsumptionParams::parse(query.as_deref(), DEFAULT_PROJECTS, MAX_PROJECTS)?;
-    let all = chosen(&api, &requested).await?;
+    let all = selected_projects(&api, &requested).await?;
     let (ids, pagination) = page(&all, requested.cursor.as_deref(), requested.limit, |id| {
         id.to_string()
     })?;
@@ -276,7 +281,7 @@ pub(super) async fn branches(
         return Err(ApiError::bad_request("project_ids is required"));
     }
     let mut all = Vec::new();
-    for project in chosen(&api, &requested).await? {
+    for project in selected_projects(&api, &requested).await? {
         for branch in api.store.branches(&project).await? {
             let id = branch.branch_id()?;
             if requested.branch_ids.is_empty() || requested.branch_ids.contains(&id) {
@@ -284,22 +289,22 @@ pub(super) async fn branches(
             }
         }
     }
-    let (chosen, pagination) = page(
+    let (selected_projects, pagination) = page(
         &all,
         requested.cursor.as_deref(),
         requested.limit,
         |(_, id)| id.to_string(),
     )?;
     let now = timestamp(api.clock.now());
-    let mut branches = Vec::with_capacity(chosen.len());
-    for (project_id, branch_id) in chosen {
+    let mut branches = Vec::with_capacity(selected_projects.len());
+    for (project_id, branch_id) in selected_projects {
         let hours = hours(&api, &requested, &project_id).await?;
-        let own: Vec<_> = hours
+        let branch_hours: Vec<_> = hours
             .iter()
             .filter(|hour| hour.branch_id == branch_id.as_str())
             .collect();
         branches.push(BranchConsumption {
-            periods: vec![requested.period(now, &own)?],
+            periods: vec![requested.period(now, &branch_hours)?],
             project_id,
             branch_id,
         });

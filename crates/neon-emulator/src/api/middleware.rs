@@ -163,10 +163,10 @@ async fn process(
 fn decide(api: &Api, operation: &'static str, path: &str) -> Injection {
     let now = api.clock.now();
     if let Some(seconds) = api.faults.account_limited(now) {
-        return Injection::refused(seconds, ACCOUNT_FAULT);
+        return Injection::rate_limited(seconds, ACCOUNT_FAULT);
     }
     if let Err(wait) = api.rate.admit(operation, now) {
-        return Injection::refused(retry_after_seconds(wait), RATE_LIMIT);
+        return Injection::rate_limited(retry_after_seconds(wait), RATE_LIMIT);
     }
     api.faults.for_call(operation, project_of(path))
 }
@@ -261,7 +261,7 @@ pub(crate) fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .is_some_and(|(_, key)| api.keys.iter().any(|known| known == key.trim()))
+        .is_some_and(|(_, key)| api.keys.iter().any(|accepted| accepted == key.trim()))
 }
 
 fn unauthorized() -> ApiError {
@@ -274,12 +274,12 @@ fn unauthorized() -> ApiError {
 
 fn latency(api: &Api, injection: &Injection) -> Duration {
     let (least, most) = (api.latency.call_min_ms, api.latency.call_max_ms);
-    let own = if most > least {
+    let configured = if most > least {
         api.rng().random_range(least..=most)
     } else {
         least
     };
-    Duration::from_millis(own.saturating_add(injection.delay_ms))
+    Duration::from_millis(configured.saturating_add(injection.delay_ms))
 }
 
 /// The project ID in a path.

@@ -13,7 +13,7 @@ use crate::store::{EndpointRow, OperationRow, PlannedOperation, Store, StoreErro
 pub(super) fn as_scheduled(rows: &[OperationRow]) -> Result<Vec<Operation>, StoreError> {
     rows.iter()
         .enumerate()
-        .map(|(place, row)| row.when_scheduled(place == 0))
+        .map(|(index, row)| row.when_scheduled(index == 0))
         .collect()
 }
 
@@ -35,11 +35,11 @@ pub(super) fn step(
 /// An operation that creates a branch's contents, followed by the start of each of its computes.
 pub(super) fn with_computes(
     api: &Api,
-    making: OperationAction,
+    creation: OperationAction,
     branch: &BranchId,
     endpoints: &[EndpointRow],
 ) -> Result<Vec<PlannedOperation>, StoreError> {
-    let mut plan = vec![step(making, branch, None, api.latency.create_timeline_ms)];
+    let mut plan = vec![step(creation, branch, None, api.latency.create_timeline_ms)];
     for row in endpoints {
         if row.branch_id == branch.as_str() {
             let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;

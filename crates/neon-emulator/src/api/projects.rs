@@ -78,9 +78,9 @@ fn split_unavailable(
 ) -> Result<(Vec<Project>, Vec<ProjectId>), StoreError> {
     let mut projects = Vec::with_capacity(rows.len());
     let mut unavailable = Vec::new();
-    for (place, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let project = view::listed(api, row)?;
-        if place < injection.unavailable_first || injection.unavailable.contains(&project.id) {
+        if index < injection.unavailable_first || injection.unavailable.contains(&project.id) {
             unavailable.push(project.id);
         } else {
             projects.push(project);
@@ -167,12 +167,15 @@ fn apply(row: &mut ProjectRow, update: UpdateProject) {
 
 fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
     if let Some(quota) = changes.quota {
-        let kept: &mut Quota = settings.quota.get_or_insert_default();
-        replace(&mut kept.active_time_seconds, quota.active_time_seconds);
-        replace(&mut kept.compute_time_seconds, quota.compute_time_seconds);
-        replace(&mut kept.written_data_bytes, quota.written_data_bytes);
-        replace(&mut kept.data_transfer_bytes, quota.data_transfer_bytes);
-        replace(&mut kept.logical_size_bytes, quota.logical_size_bytes);
+        let current: &mut Quota = settings.quota.get_or_insert_default();
+        replace(&mut current.active_time_seconds, quota.active_time_seconds);
+        replace(
+            &mut current.compute_time_seconds,
+            quota.compute_time_seconds,
+        );
+        replace(&mut current.written_data_bytes, quota.written_data_bytes);
+        replace(&mut current.data_transfer_bytes, quota.data_transfer_bytes);
+        replace(&mut current.logical_size_bytes, quota.logical_size_bytes);
     }
     replace(&mut settings.allowed_ips, changes.allowed_ips);
     replace(
@@ -193,9 +196,9 @@ fn merge_settings(settings: &mut ProjectSettings, changes: ProjectSettings) {
     replace(&mut settings.preload_libraries, changes.preload_libraries);
 }
 
-fn replace<T>(kept: &mut Option<T>, change: Option<T>) {
+fn replace<T>(current: &mut Option<T>, change: Option<T>) {
     if change.is_some() {
-        *kept = change;
+        *current = change;
     }
 }
 

@@ -250,10 +250,10 @@ pub(super) fn with_default_sizes(
 fn region(requested: Option<&RegionId>) -> Result<RegionId, ApiError> {
     let name = requested.map_or(DEFAULT_REGION, RegionId::as_str);
     if !REGIONS.iter().any(|(id, ..)| *id == name) {
-        let known: Vec<_> = REGIONS.iter().map(|(id, ..)| *id).collect();
+        let regions: Vec<_> = REGIONS.iter().map(|(id, ..)| *id).collect();
         return Err(ApiError::invalid(format!(
             "unknown region {name:?}; the regions are {}",
-            known.join(", ")
+            regions.join(", ")
         )));
     }
     name.parse().map_err(|_| ApiError::internal())
@@ -369,8 +369,8 @@ fn project_settings(settings: &ProjectSettings) -> Result<(), ApiError> {
         )));
     }
     match ips.iter().find(|text| !is_network(text.trim())) {
-        Some(wrong) => Err(ApiError::invalid(format!(
-            "{wrong:?} is not an IP address, a CIDR block, or an address range"
+        Some(invalid) => Err(ApiError::invalid(format!(
+            "{invalid:?} is not an IP address, a CIDR block, or an address range"
         ))),
         None => Ok(()),
     }

@@ -78,7 +78,7 @@ pub(super) async fn authenticate(
     if first.kind == AUTHENTICATION && first.body.starts_with(&SASL) {
         match handshake.negotiate_mechanism(binding).await? {
             AuthOutcome::Authenticated(_) => {}
-            refused => return Ok(refused),
+            outcome => return Ok(outcome),
         }
     } else {
         let mut packet = BytesMut::new();
@@ -171,8 +171,8 @@ impl<C: ByteStream, B: ByteStream> Handshake<'_, C, B> {
         &mut self,
         binding: &ChannelBinding<'_>,
     ) -> io::Result<AuthOutcome> {
-        let own = scram::Client::begin();
-        let first = own.first();
+        let scram_client = scram::Client::begin();
+        let first = scram_client.first();
         let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
         let mechanism = format!("{SCRAM_SHA_256}\0");
         let initial: [&[u8]; 3] = [mechanism.as_bytes(), &length, first.as_bytes()];
@@ -185,7 +185,7 @@ impl<C: ByteStream, B: ByteStream> Handshake<'_, C, B> {
             .strip_prefix(&SASL_CONTINUE)
             .ok_or(ScramError::Malformed)
             .map_err(malformed)?;
-        let last = own
+        let last = scram_client
             .finish(text(server_first)?, binding.password, binding.passwords)
             .map_err(malformed)?;
         send(self.backend, SASL_RESPONSE, &[last.as_bytes()]).await?;
@@ -291,8 +291,8 @@ mod tests {
             async {
                 // After this message was relayed, the pipelined bytes have been available for
                 // reading.
-                let mut told = [0; 9];
-                seen_by_client.read_exact(&mut told).await.unwrap();
+                let mut message = [0; 9];
+                seen_by_client.read_exact(&mut message).await.unwrap();
                 postgres.write_all(ready).await.unwrap();
             }
         );

@@ -125,9 +125,9 @@ impl DataPlane {
             Some(Effect::CutConnection { after_messages }) => Some(after_messages),
             _ => None,
         };
-        let ended = if is_available {
+        let result = if is_available {
             tokio::select! {
-                ended = relay_session(client, &mut backend, monitor, start, prepared.pooled, cut_after) => ended,
+                result = relay_session(client, &mut backend, monitor, start, prepared.pooled, cut_after) => result,
                 () = session.terminated() => reject(client, &ErrorResponse::stopped()).await,
             }
         } else {
@@ -139,7 +139,7 @@ impl DataPlane {
         self.touch(&prepared.route, false).await;
         drop(session);
         self.count(&prepared.route, transferred).await;
-        ended
+        result
     }
 
     /// Records that a client connected or disconnected. Returns `false` if the project was deleted.

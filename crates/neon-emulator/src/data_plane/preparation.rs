@@ -51,7 +51,7 @@ impl DataPlane {
         let target = target::resolve(client.get_ref().1.server_name(), startup.get("options"))?;
         let user = startup.get("user").unwrap_or_default().to_owned();
         // As in PostgreSQL, the database name defaults to the user name.
-        let wanted = startup
+        let database_name = startup
             .get("database")
             .filter(|name| !name.is_empty())
             .unwrap_or(&user)
@@ -79,7 +79,7 @@ impl DataPlane {
         let no_role = || ErrorResponse::password(&user);
         let no_database = || ErrorResponse {
             code: "3D000",
-            message: format!("database \"{wanted}\" does not exist"),
+            message: format!("database \"{database_name}\" does not exist"),
             hint: None,
         };
         let branch: BranchId = route
@@ -88,7 +88,7 @@ impl DataPlane {
             .parse()
             .map_err(StoreError::corrupt)?;
         let role: RoleName = user.parse().map_err(|_| no_role())?;
-        let database: DatabaseName = wanted.parse().map_err(|_| no_database())?;
+        let database: DatabaseName = database_name.parse().map_err(|_| no_database())?;
         let credentials = self
             .provisioner
             .ensure(&branch, &role, &database, &self.clock)
@@ -108,7 +108,7 @@ impl DataPlane {
             injection,
             password: credentials.password.clone(),
             password_as_of: credentials.as_of,
-            replacements: replacements(credentials, user.clone(), wanted),
+            replacements: replacements(credentials, user.clone(), database_name),
             user,
             pooled: target.pooled,
         })

@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_client_with_another_certificate_or_another_password_is_rejected() {
         let (passwords, password) = (SaltedPasswords::default(), SecretString::from("npg_x"));
-        let sign_in = |certificate: &[u8], own: &SecretString| {
+        let authenticate = |certificate: &[u8], client_password: &SecretString| {
             let server = Server::begin(
                 "p=tls-server-end-point,,n=,r=abc",
                 b"cert",
@@ -265,13 +265,19 @@ mod tests {
             );
             let salt = BASE64.decode(attribute(server.first(), "s")?).unwrap();
             let auth_message = format!("n=,r=abc,{},{without_proof}", server.first());
-            let salted = passwords.get(own, &salt, ITERATIONS);
+            let salted = passwords.get(client_password, &salt, ITERATIONS);
             let proof = Proofs::of(salted, &auth_message).client_proof();
             server.finish(&format!("{without_proof},p={}", BASE64.encode(proof)))
         };
-        assert!(sign_in(b"cert", &password).unwrap().starts_with("v="));
-        assert_eq!(sign_in(b"other", &password), Err(ScramError::Malformed));
+        assert!(authenticate(b"cert", &password).unwrap().starts_with("v="));
+        assert_eq!(
+            authenticate(b"other", &password),
+            Err(ScramError::Malformed)
+        );
         let wrong = SecretString::from("npg_y");
-        assert_eq!(sign_in(b"cert", &wrong), Err(ScramError::WrongPassword));
+        assert_eq!(
+            authenticate(b"cert", &wrong),
+            Err(ScramError::WrongPassword)
+        );
     }
 }

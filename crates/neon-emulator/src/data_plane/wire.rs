@@ -163,7 +163,7 @@ impl Message {
         };
         if !replacements
             .iter()
-            .any(|(real, _)| text.contains(real.as_str()))
+            .any(|(physical, _)| text.contains(physical.as_str()))
         {
             return self;
         }
@@ -171,8 +171,8 @@ impl Message {
         // valid.
         let text = replacements
             .iter()
-            .fold(text.to_owned(), |text, (real, own)| {
-                text.replace(real.as_str(), own)
+            .fold(text.to_owned(), |text, (physical, name)| {
+                text.replace(physical.as_str(), name)
             });
         Self {
             kind: self.kind,

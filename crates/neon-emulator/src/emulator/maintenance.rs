@@ -16,11 +16,11 @@ const COMPUTE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The clock's offset, as stored by earlier emulators.
 pub(super) async fn offset(store: &Store) -> Result<Micros, StartError> {
-    let kept = store
+    let stored = store
         .read_meta(CLOCK_OFFSET_KEY)
         .await
         .map_err(|error| StartError::State(error.to_string()))?;
-    Ok(kept.and_then(|text| text.parse().ok()).unwrap_or(0))
+    Ok(stored.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
 /// Periodically suspends idle computes and those of projects with an exhausted quota, and deletes

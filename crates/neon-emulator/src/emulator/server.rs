@@ -186,8 +186,8 @@ mod tests {
                 .unwrap();
             count
         };
-        let one = Emulator::builder().postgres(server.uri()).start().await;
-        one.unwrap().shutdown().await;
+        let first = Emulator::builder().postgres(server.uri()).start().await;
+        first.unwrap().shutdown().await;
         let before = object_count().await;
         for corruption in [
             // An invalid certificate authority, which is detected after databases were created.
@@ -218,19 +218,20 @@ mod tests {
 
     #[tokio::test]
     async fn emulators_without_a_configured_server_share_one_and_are_isolated() {
-        let (one, other) = tokio::join!(Emulator::start(), Emulator::start());
-        let (one, other) = (one.unwrap(), other.unwrap());
-        one.seed_projects(&CreateProject::default(), ["mine".to_owned()])
+        let (first, second) = tokio::join!(Emulator::start(), Emulator::start());
+        let (first, second) = (first.unwrap(), second.unwrap());
+        first
+            .seed_projects(&CreateProject::default(), ["mine".to_owned()])
             .await
             .unwrap();
-        assert_eq!(one.projects().await.unwrap().len(), 1);
-        assert_eq!(other.projects().await.unwrap().len(), 0);
-        one.shutdown().await;
+        assert_eq!(first.projects().await.unwrap().len(), 1);
+        assert_eq!(second.projects().await.unwrap().len(), 0);
+        first.shutdown().await;
         assert_eq!(
-            other.projects().await.unwrap().len(),
+            second.projects().await.unwrap().len(),
             0,
             "the other emulator still works"
         );
-        other.shutdown().await;
+        second.shutdown().await;
     }
 }

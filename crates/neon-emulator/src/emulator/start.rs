@@ -246,9 +246,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
         .map_err(|source| StartError::Listen { address, source })
 }
 
-fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
+fn address(listener: &TcpListener, configured: SocketAddr) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|source| StartError::Listen {
-        address: wanted,
+        address: configured,
         source,
     })
 }

@@ -26,9 +26,9 @@ async fn call(emulator: &Emulator, method: Method, path: &str, body: Value) -> (
         .request(method, url)
         .bearer_auth(emulator.api_key())
         .json(&body);
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    (status, answer.json().await.unwrap_or_default())
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    (status, response.json().await.unwrap_or_default())
 }
 
 async fn start() -> (Server, Emulator) {
@@ -59,14 +59,17 @@ async fn seeded(emulator: &Emulator) -> SeededProject {
 async fn no_call_acquires_a_second_state_connection_while_it_holds_one() {
     let (_server, emulator) = start().await;
     let project = seeded(&emulator).await.id;
-    let mut held = Vec::new();
+    let mut held_connections = Vec::new();
     for _ in 1..MAX_STATE_CONNECTIONS {
-        held.push(emulator.api.store.begin().await.unwrap());
+        held_connections.push(emulator.api.store.begin().await.unwrap());
     }
     let branches = format!("/projects/{project}/branches");
-    let (status, made) = call(&emulator, Method::POST, &branches, json!({})).await;
-    assert_eq!(status, StatusCode::CREATED, "{made}");
-    let branch = format!("{branches}/{}", made["branch"]["id"].as_str().unwrap());
+    let (status, branch_body) = call(&emulator, Method::POST, &branches, json!({})).await;
+    assert_eq!(status, StatusCode::CREATED, "{branch_body}");
+    let branch = format!(
+        "{branches}/{}",
+        branch_body["branch"]["id"].as_str().unwrap()
+    );
     for (method, path, body, expected) in [
         (
             Method::POST,
@@ -108,11 +111,11 @@ async fn no_call_acquires_a_second_state_connection_while_it_holds_one() {
         (Method::DELETE, "", json!({}), StatusCode::OK),
         (Method::POST, "/recover", json!({}), StatusCode::OK),
     ] {
-        let (status, answer) =
+        let (status, response) =
             call(&emulator, method.clone(), &format!("{branch}{path}"), body).await;
-        assert_eq!(status, expected, "{method} {path}: {answer}");
+        assert_eq!(status, expected, "{method} {path}: {response}");
     }
-    drop(held);
+    drop(held_connections);
     emulator.shutdown().await;
 }
 
@@ -121,17 +124,18 @@ async fn reading_a_branch_does_not_wait_for_databases_being_created() {
     let (_server, emulator) = start().await;
     let seeded = seeded(&emulator).await;
     PgConnection::connect(&seeded.uri).await.unwrap();
-    let mut held = Vec::new();
+    let mut held_connections = Vec::new();
     for _ in 0..crate::provision::MAX_PROVISIONING {
-        held.push(emulator.api.provisioner.acquire().await.unwrap());
+        held_connections.push(emulator.api.provisioner.acquire().await.unwrap());
     }
     let path = format!("/projects/{}/branches", seeded.id);
-    let (status, answer) = call(&emulator, Method::GET, &path, json!(null)).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    let id = answer["branches"][0]["id"].as_str().unwrap();
-    let (status, answer) = call(&emulator, Method::GET, &format!("{path}/{id}"), json!(null)).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    drop(held);
+    let (status, response) = call(&emulator, Method::GET, &path, json!(null)).await;
+    assert_eq!(status, StatusCode::OK, "{response}");
+    let id = response["branches"][0]["id"].as_str().unwrap();
+    let (status, response) =
+        call(&emulator, Method::GET, &format!("{path}/{id}"), json!(null)).await;
+    assert_eq!(status, StatusCode::OK, "{response}");
+    drop(held_connections);
     emulator.shutdown().await;
 }
 
@@ -145,8 +149,8 @@ async fn a_connection_that_is_being_established_keeps_an_idle_compute_active() {
         project.id, project.branch_id
     );
     let body = json!({"database": {"name": "second", "owner_name": project.role}});
-    let (status, answer) = call(&emulator, Method::POST, &databases, body).await;
-    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let (status, response) = call(&emulator, Method::POST, &databases, body).await;
+    assert_eq!(status, StatusCode::CREATED, "{response}");
     // The connection waits for its database to be created, because all admin connections are used.
     let mut admins = Vec::new();
     for _ in 0..crate::provision::MAX_PROVISIONING {
@@ -209,9 +213,9 @@ async fn a_password_reset_keeps_connections_that_use_the_new_password() {
         "/projects/{}/branches/{branch}/roles/{}/reset_password",
         project.id, project.role
     );
-    let (status, answer) = call(&emulator, Method::POST, &path, json!({})).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    let password = answer["role"]["password"].as_str().unwrap();
+    let (status, response) = call(&emulator, Method::POST, &path, json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{response}");
+    let password = response["role"]["password"].as_str().unwrap();
     // A new connection can apply the password before the task does.
     let role = &emulator.api.store.roles(&project.branch_id).await.unwrap()[0];
     let sql = format!(

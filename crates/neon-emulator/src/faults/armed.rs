@@ -33,7 +33,7 @@ pub struct ArmedFault {
 
 impl ArmedFault {
     /// Whether the fault can still be triggered.
-    fn is_remaining(&self) -> bool {
+    fn can_trigger(&self) -> bool {
         self.fault.times.is_none_or(|times| self.triggered < times)
     }
 
@@ -77,8 +77,8 @@ impl ArmedEntry {
             return None;
         };
         let since = *self.since.get_or_insert(now);
-        let left = for_ms.map(|ms| since.saturating_add(from_millis(ms)).saturating_sub(now));
-        if left.is_some_and(|left| left <= 0) {
+        let remaining = for_ms.map(|ms| since.saturating_add(from_millis(ms)).saturating_sub(now));
+        if remaining.is_some_and(|remaining| remaining <= 0) {
             return None;
         }
         let wait = match per_minute {
@@ -91,9 +91,9 @@ impl ArmedEntry {
                     window.record(now);
                     return None;
                 }
-                Some(left.map_or(wait, |left| left.min(wait)))
+                Some(remaining.map_or(wait, |remaining| remaining.min(wait)))
             }
-            None => left,
+            None => remaining,
         };
         Some(retry_after.unwrap_or_else(|| wait.map_or(RETRY_AFTER_SECONDS, retry_after_seconds)))
     }
@@ -174,7 +174,7 @@ impl Faults {
         let ArmedFaults { armed, rng, .. } = &mut *state;
         let limits = armed
             .iter_mut()
-            .filter(|armed| armed.fault.fault.route == ACCOUNT && armed.fault.is_remaining());
+            .filter(|armed| armed.fault.fault.route == ACCOUNT && armed.fault.can_trigger());
         for armed in limits {
             if !armed.fault.is_due(rng) {
                 continue;
@@ -271,8 +271,8 @@ impl ArmedFaults {
                 || fault
                     .project
                     .as_ref()
-                    .is_none_or(|wanted| Some(wanted.as_str()) == project);
-            if !of_route || !of_project || !armed.is_remaining() {
+                    .is_none_or(|expected| Some(expected.as_str()) == project);
+            if !of_route || !of_project || !armed.can_trigger() {
                 continue;
             }
             if armed.is_due(&mut self.rng) && apply(&armed.fault) {

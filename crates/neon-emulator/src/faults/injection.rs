@@ -34,13 +34,13 @@ pub(crate) struct OperationFault {
 
 impl Injection {
     /// A call that exceeds a rate limit. `description` is for the request log.
-    pub(crate) fn refused(retry_after_seconds: u32, word: &str) -> Self {
+    pub(crate) fn rate_limited(retry_after_seconds: u32, description: &str) -> Self {
         Self {
             outcome: Some(Effect::Status {
                 status: TOO_MANY_REQUESTS,
                 retry_after_seconds: Some(retry_after_seconds),
             }),
-            labels: vec![word.to_owned()],
+            labels: vec![description.to_owned()],
             ..Self::default()
         }
     }

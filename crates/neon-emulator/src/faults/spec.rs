@@ -97,44 +97,44 @@ impl FromStr for Fault {
     type Err = FaultSpecError;
 
     fn from_str(spec: &str) -> Result<Self, FaultSpecError> {
-        let wrong = |problem: String| FaultSpecError {
+        let error = |problem: String| FaultSpecError {
             spec: spec.to_owned(),
             problem,
         };
-        let mut pieces = spec.split(':');
-        let route = pieces
+        let mut parts = spec.split(':');
+        let route = parts
             .next()
             .filter(|route| !route.is_empty())
-            .ok_or_else(|| wrong("the route is missing".into()))?;
+            .ok_or_else(|| error("the route is missing".into()))?;
         if !is_route(route) {
-            return Err(wrong(format!("unknown operation {route}")));
+            return Err(error(format!("unknown operation {route}")));
         }
-        let effect = pieces
+        let effect = parts
             .next()
-            .ok_or_else(|| wrong("the effect is missing".into()))?;
+            .ok_or_else(|| error("the effect is missing".into()))?;
         let mut keys = Keys::default();
-        for piece in pieces {
-            let (key, value) = piece
+        for part in parts {
+            let (key, value) = part
                 .split_once('=')
-                .ok_or_else(|| wrong(format!("{piece:?} has no =")))?;
+                .ok_or_else(|| error(format!("{part:?} has no =")))?;
             keys.set(key, value)
-                .ok_or_else(|| wrong(format!("invalid key or value {piece:?}")))?;
+                .ok_or_else(|| error(format!("invalid key or value {part:?}")))?;
         }
         if route == ACCOUNT && effect != ACCOUNT_EFFECT {
-            return Err(wrong(InvalidFault::AccountEffect.to_string()));
+            return Err(error(InvalidFault::AccountEffect.to_string()));
         }
-        let word = effect;
+        let keyword = effect;
         let effect = if route == ACCOUNT {
             keys.limit()
         } else {
-            keys.effect(word).ok_or_else(|| {
-                wrong(format!(
-                    "unknown effect {word:?}, or a required key is missing"
+            keys.effect(keyword).ok_or_else(|| {
+                error(format!(
+                    "unknown effect {keyword:?}, or a required key is missing"
                 ))
             })?
         };
         if let Some(key) = keys.unused() {
-            return Err(wrong(format!("{route}:{word} does not accept {key}")));
+            return Err(error(format!("{route}:{keyword} does not accept {key}")));
         }
         let fault = Self {
             route: route.to_owned(),
@@ -145,7 +145,7 @@ impl FromStr for Fault {
             project: keys.project,
         };
         match fault.validate() {
-            Some(invalid) => Err(wrong(invalid.to_string())),
+            Some(invalid) => Err(error(invalid.to_string())),
             None => Ok(fault),
         }
     }
@@ -194,9 +194,9 @@ impl Keys {
         }
     }
 
-    fn effect(&mut self, word: &str) -> Option<Effect> {
+    fn effect(&mut self, keyword: &str) -> Option<Effect> {
         let error = || ERROR.to_owned();
-        Some(match word {
+        Some(match keyword {
             "524-html" => Effect::Html524,
             "delay" => Effect::Delay {
                 ms: self.ms.take()?,

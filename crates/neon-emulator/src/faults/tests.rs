@@ -78,7 +78,7 @@ fn every_effect_can_be_parsed() {
 
 #[test]
 fn an_invalid_fault_is_rejected_with_the_reason() {
-    for (line, word) in [
+    for (line, expected) in [
         ("", "route"),
         ("createProject", "effect is missing"),
         ("createProject:oops", "oops"),
@@ -88,7 +88,7 @@ fn an_invalid_fault_is_rejected_with_the_reason() {
         ("createProject:delay", "delay"),
     ] {
         let error = line.parse::<Fault>().expect_err(line).to_string();
-        assert!(error.contains(word), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
@@ -130,12 +130,12 @@ fn an_account_limit_ends_and_reports_the_remaining_time() {
 fn an_account_limit_supports_calls_per_minute_times_and_skip() {
     use crate::clock::SECOND;
     let faults = armed(vec![fault("account:429:per-minute=2")], 0);
-    let told = [0, 1, 2, 59, 60].map(|second| faults.account_limited(second * SECOND));
-    assert_eq!(told, [None, None, Some(58), Some(1), None]);
+    let retry_after = [0, 1, 2, 59, 60].map(|second| faults.account_limited(second * SECOND));
+    assert_eq!(retry_after, [None, None, Some(58), Some(1), None]);
 
     let faults = armed(vec![fault("account:429:times=2:skip=1")], 0);
-    let told = [(); 4].map(|()| faults.account_limited(0));
-    assert_eq!(told, [None, Some(1), Some(1), None]);
+    let retry_after = [(); 4].map(|()| faults.account_limited(0));
+    assert_eq!(retry_after, [None, Some(1), Some(1), None]);
 }
 
 #[test]

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn only_loopback_addresses_and_localhost_are_local_names() {
-        for own in [
+        for local in [
             "127.0.0.1",
             "127.0.0.1:8080",
             "localhost:1",
@@ -128,7 +128,7 @@ mod tests {
             "[::1]:8080",
             "127.9.9.9",
         ] {
-            assert!(is_local_name(Some(own)), "{own}");
+            assert!(is_local_name(Some(local)), "{local}");
         }
         for foreign in [
             "rebound.example.test:8080",
@@ -149,13 +149,13 @@ mod tests {
     fn without_a_key_access_requires_a_loopback_address_and_a_local_name() {
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
         let everywhere: IpAddr = "0.0.0.0".parse().unwrap();
-        let (own, foreign) = (Some("localhost:8080"), Some("rebound.example.test:8080"));
+        let (local, foreign) = (Some("localhost:8080"), Some("rebound.example.test:8080"));
         for (listens_on, host, has_key, access) in [
-            (loopback, own, false, Access::Granted),
+            (loopback, local, false, Access::Granted),
             (loopback, foreign, false, Access::Denied),
             (loopback, None, false, Access::Denied),
             (loopback, foreign, true, Access::Granted),
-            (everywhere, own, false, Access::KeyRequired),
+            (everywhere, local, false, Access::KeyRequired),
             (everywhere, foreign, false, Access::KeyRequired),
             (everywhere, foreign, true, Access::Granted),
         ] {

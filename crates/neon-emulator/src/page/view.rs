@@ -73,21 +73,21 @@ fn summary(overview: &Overview) -> Markup {
         html! { div class=(style) { dt { (name) } dd { (value) } } }
     };
     let state = overview.state.as_ref();
-    let known = |value: Option<usize>| value.map_or("–".to_owned(), |value| value.to_string());
+    let or_dash = |value: Option<usize>| value.map_or("–".to_owned(), |value| value.to_string());
     let active = state.map_or("–".to_owned(), |state| state.counts.active.to_string());
     let running = state.map_or("–".to_owned(), |state| state.running.to_string());
     html! {
         section #summary aria-label="Summary" {
             dl {
                 (figure("Projects", &active, ""))
-                (figure("Active computes (shown)", &known(state.map(StateOverview::active_computes)), ""))
+                (figure("Active computes (shown)", &or_dash(state.map(StateOverview::active_computes)), ""))
                 (figure("Connections", &overview.connections.to_string(), ""))
                 (figure("Running operations", &running, ""))
                 (figure("Calls", &overview.calls.to_string(), ""))
                 @if let Some(violations) = overview.violations {
                     (figure("Violations", &violations.to_string(), if violations == 0 { "" } else { "bad" }))
                 }
-                div .clock { dt { "Emulator clock" } dd { (moment(overview.now)) } }
+                div .clock { dt { "Emulator clock" } dd { (date_time(overview.now)) } }
             }
         }
     }
@@ -130,7 +130,7 @@ fn projects(overview: &Overview, state: &StateOverview) -> Markup {
                     } }
                 }
             } @else {
-                ul .projects { @for project in &state.projects { (one_project(project)) } }
+                ul .projects { @for project in &state.projects { (project_item(project)) } }
             }
             (omitted_projects(state))
         }
@@ -147,28 +147,28 @@ fn omitted_projects(state: &StateOverview) -> Markup {
     }
 }
 
-fn one_project(project: &ProjectLine) -> Markup {
+fn project_item(project: &ProjectLine) -> Markup {
     html! {
         li {
             div .project {
                 h3 { (project.name) }
                 code { (project.id) }
                 span .facts {
-                    (project.region) " · PostgreSQL " (project.pg_version) " · created " (moment(project.created_at))
-                    @if project.connections > 0 { " · " (counted(project.connections, "connection")) }
+                    (project.region) " · PostgreSQL " (project.pg_version) " · created " (date_time(project.created_at))
+                    @if project.connections > 0 { " · " (pluralize(project.connections, "connection")) }
                 }
             }
             @if project.computes.is_empty() {
                 p .none { "No computes." }
             } @else {
-                ul .computes { @for compute in &project.computes { (one_compute(compute)) } }
+                ul .computes { @for compute in &project.computes { (compute_item(compute)) } }
             }
         }
     }
 }
 
-fn one_compute(compute: &ComputeLine) -> Markup {
-    let (style, word) = match compute.state {
+fn compute_item(compute: &ComputeLine) -> Markup {
+    let (style, label) = match compute.state {
         _ if compute.disabled => ("idle", "disabled"),
         ComputeState::Starting => ("busy", "starting"),
         ComputeState::Active => ("good", "active"),
@@ -176,12 +176,12 @@ fn one_compute(compute: &ComputeLine) -> Markup {
     };
     html! {
         li {
-            span class={ "word " (style) } { (word) }
+            span class={ "word " (style) } { (label) }
             code { (compute.id) }
             span .facts {
                 (compute.branch) @if !compute.read_write { " · read-only" }
                 " · " (compute.min_cu) @if compute.max_cu > compute.min_cu { "–" (compute.max_cu) } " CU"
-                @if let Some(since) = compute.idle_since { " · idle since " (clock(since)) }
+                @if let Some(since) = compute.idle_since { " · idle since " (time_of_day(since)) }
             }
         }
     }
@@ -198,7 +198,7 @@ fn operations(operations: &[Operation]) -> Markup {
                     table {
                         thead { tr { th scope="col" { "Created" } th scope="col" { "Operation" } th scope="col" { "Status" } } }
                         tbody { @for operation in operations { tr {
-                            td { (clock(operation.created_at)) }
+                            td { (time_of_day(operation.created_at)) }
                             td { code { (operation.action.as_str()) } " " span .facts { (operation.project_id) } }
                             td {
                                 span class={ "word " (status_style(&operation.status)) } { (operation.status.as_str()) }
@@ -224,7 +224,7 @@ fn requests(requests: &[LoggedRequest]) -> Markup {
                         thead { tr {
                             th scope="col" { "Time" } th scope="col" { "Operation" } th scope="col" { "Status" } th scope="col" .number { "ms" }
                         } }
-                        tbody { @for request in requests { (one_request(request)) } }
+                        tbody { @for request in requests { (request_row(request)) } }
                     }
                 }
             }
@@ -232,7 +232,7 @@ fn requests(requests: &[LoggedRequest]) -> Markup {
     }
 }
 
-fn one_request(request: &LoggedRequest) -> Markup {
+fn request_row(request: &LoggedRequest) -> Markup {
     let (style, answer) = match request.status {
         Some(status @ 200..300) => ("good", status.to_string()),
         Some(status) => ("bad", status.to_string()),
@@ -240,7 +240,7 @@ fn one_request(request: &LoggedRequest) -> Markup {
     };
     html! {
         tr {
-            td { (clock(request.at())) }
+            td { (time_of_day(request.at())) }
             td {
                 span .method { (request.method) } " " code { (request.operation) }
                 @if let Some(project) = &request.project { " " span .facts { (project) } }
@@ -252,18 +252,18 @@ fn one_request(request: &LoggedRequest) -> Markup {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
+fn pluralize(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A date and time in UTC.
-fn moment(at: Timestamp) -> Markup {
+fn date_time(at: Timestamp) -> Markup {
     let zoned = at.to_zoned(TimeZone::UTC);
     html! { time datetime=(at) { (zoned.strftime("%Y-%m-%d %H:%M:%S UTC")) } }
 }
 
 /// A time of day in UTC.
-fn clock(at: Timestamp) -> Markup {
+fn time_of_day(at: Timestamp) -> Markup {
     let zoned = at.to_zoned(TimeZone::UTC);
     html! { time datetime=(at) { (zoned.strftime("%H:%M:%S")) } }
 }

@@ -71,8 +71,8 @@ impl Provisioner {
                 .parse()
                 .map_err(crate::store::StoreError::corrupt)?;
             let password = (!role.no_login).then(|| role.password_at(now).to_owned());
-            let own = Store::insert_role(tx, project, to, &name, password.as_deref(), now).await?;
-            pairs.push((role, own));
+            let copy = Store::insert_role(tx, project, to, &name, password.as_deref(), now).await?;
+            pairs.push((role, copy));
         }
         for database in Store::lock_databases(tx, from).await? {
             let name = database
@@ -83,12 +83,12 @@ impl Provisioner {
                 .owner_name
                 .parse()
                 .map_err(crate::store::StoreError::corrupt)?;
-            let mut own = Store::insert_database(tx, project, to, &name, &owner, now).await?;
+            let mut copy = Store::insert_database(tx, project, to, &name, &owner, now).await?;
             if database.provisioned_at_us.is_some() {
-                self.copy_database(admin, tx, &pairs, &database, &own, scope, now)
+                self.copy_database(admin, tx, &pairs, &database, &copy, scope, now)
                     .await?;
-                own.provisioned_at_us = Some(now);
-                Store::save_database(tx, &own).await?;
+                copy.provisioned_at_us = Some(now);
+                Store::save_database(tx, &copy).await?;
             }
         }
         Ok(())
@@ -108,8 +108,8 @@ impl Provisioner {
         scope: CopyScope,
         now: Micros,
     ) -> Result<(), ProvisionError> {
-        for (_, own) in pairs {
-            apply_role(admin, tx, own, now).await?;
+        for (_, copy) in pairs {
+            apply_role(admin, tx, copy, now).await?;
         }
         let (source, name) = (from.physical_name(), to.physical_name());
         // A crash may have left an incomplete copy.
@@ -144,12 +144,12 @@ impl Provisioner {
         )
         .await?;
         let mut connection = self.connect_to(&name).await?;
-        for (source_role, own) in pairs {
+        for (source_role, copy) in pairs {
             if source_role.applied_password.is_some() {
                 transfer_ownership(
                     &mut connection,
                     &source_role.physical_name(),
-                    &own.physical_name(),
+                    &copy.physical_name(),
                 )
                 .await?;
             }
@@ -158,9 +158,9 @@ impl Provisioner {
             execute(&mut connection, TRUNCATE.to_owned()).await?;
         }
         sqlx::Connection::close(connection).await?;
-        for (_, own) in pairs {
-            let real = own.physical_name();
-            let right = if own.name == to.owner_name {
+        for (_, copy) in pairs {
+            let real = copy.physical_name();
+            let right = if copy.name == to.owner_name {
                 format!("ALTER DATABASE \"{name}\" OWNER TO \"{real}\"")
             } else {
                 format!("GRANT CONNECT, TEMPORARY ON DATABASE \"{name}\" TO \"{real}\"")

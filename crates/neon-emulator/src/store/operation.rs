@@ -141,9 +141,9 @@ impl Store {
     ) -> Result<Vec<OperationRow>, StoreError> {
         let mut rows = Vec::with_capacity(plan.len());
         let mut at = now;
-        for (place, planned) in plan.iter().enumerate() {
+        for (index, planned) in plan.iter().enumerate() {
             let mut row = OperationRow::planned(project, planned, now, at);
-            if let Some(fault) = fault.filter(|_| place + 1 == plan.len()) {
+            if let Some(fault) = fault.filter(|_| index + 1 == plan.len()) {
                 row.fails_at_us = Some(row.ends_at_us);
                 row.ends_at_us = row
                     .ends_at_us

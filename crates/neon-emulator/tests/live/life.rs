@@ -91,11 +91,11 @@ impl Service {
         loop {
             let listing = self.neon.projects().list().search(name).all().await;
             let listing = listing.context("failed to list the projects")?;
-            let ours = listing
+            let matching = listing
                 .projects
                 .values()
                 .filter(|project| project.name == name);
-            let ids: Vec<ProjectId> = ours.map(|project| project.id.clone()).collect();
+            let ids: Vec<ProjectId> = matching.map(|project| project.id.clone()).collect();
             for id in &ids {
                 self.delete(id).await?;
             }
@@ -205,22 +205,22 @@ impl Service {
         let projects = self.neon.projects();
         let call = projects.connection_uri(&created.project.id, &database.name, &role.name);
         let uri = call.send().await?.uri;
-        let asked = async {
+        let query = async {
             let mut connection = PgConnection::connect(uri.expose_secret()).await?;
             // Writing and reading in separate statements proves that the database works and that
             // its owner may create tables.
             sqlx::query("create table conformance as select 41 as answer")
                 .execute(&mut connection)
                 .await?;
-            let answer: i32 = sqlx::query_scalar("select answer + 1 from conformance")
+            let response: i32 = sqlx::query_scalar("select answer + 1 from conformance")
                 .fetch_one(&mut connection)
                 .await?;
             connection.close().await?;
-            Ok::<_, sqlx::Error>(answer)
+            Ok::<_, sqlx::Error>(response)
         };
-        let answer = timeout(SQL_DEADLINE, asked).await;
+        let response = timeout(SQL_DEADLINE, query).await;
         ensure!(
-            answer.context("no response in time")?? == 42,
+            response.context("no response in time")?? == 42,
             "the value that was read is not the one that was written"
         );
         Ok(())
@@ -234,7 +234,7 @@ impl Service {
         let call = format!("GET {template}");
         match response.status().as_u16() {
             200 => shape.add(&call, &response.json::<Value>().await?, &ids.all()),
-            400..=499 => shape.refuse(&call),
+            400..=499 => shape.record_rejection(&call),
             status => bail!("status {status}"),
         }
         Ok(())

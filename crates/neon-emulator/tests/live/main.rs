@@ -76,25 +76,25 @@ async fn the_service_returns_every_field_that_the_emulator_returns() {
     let url = std::env::var(BASE_URL_VARIABLE).unwrap_or_else(|_| neon_client::BASE_URL.to_owned());
     let service = Service::new(&url, &key, org_id).expect("a client");
 
-    let ours = service_of(&emulator)
+    let emulator_shape = service_of(&emulator)
         .shape()
         .await
         .expect("a project's life at the emulator");
-    let theirs = service
+    let service_shape = service
         .shape()
         .await
         .expect("a project's life at the service");
     eprintln!(
         "{url}: {} fields, the emulator: {}",
-        theirs.len(),
-        ours.len()
+        service_shape.len(),
+        emulator_shape.len()
     );
     assert!(
-        theirs.len() >= MIN_FIELDS,
+        service_shape.len() >= MIN_FIELDS,
         "only {} fields were compared; the key may not have the permission to read",
-        theirs.len()
+        service_shape.len()
     );
-    let difference = Difference::between(&theirs, &ours);
+    let difference = Difference::between(&service_shape, &emulator_shape);
     assert_eq!(
         report(&difference),
         Vec::<&String>::new(),
@@ -105,22 +105,25 @@ async fn the_service_returns_every_field_that_the_emulator_returns() {
 
 #[tokio::test]
 async fn two_emulators_do_not_differ_and_no_project_is_left() {
-    let (ours, theirs) = (emulator().await, emulator().await);
-    let here = service_of(&ours)
+    let (emulator_shape, service_shape) = (emulator().await, emulator().await);
+    let first_shape = service_of(&emulator_shape)
         .shape()
         .await
         .expect("a project's life here");
-    let there = service_of(&theirs)
+    let second_shape = service_of(&service_shape)
         .shape()
         .await
         .expect("a project's life there");
     assert!(
-        there.len() >= MIN_FIELDS,
+        second_shape.len() >= MIN_FIELDS,
         "only {} fields were compared",
-        there.len()
+        second_shape.len()
     );
-    assert_eq!(Difference::between(&there, &here), Difference::default());
-    for emulator in [ours, theirs] {
+    assert_eq!(
+        Difference::between(&second_shape, &first_shape),
+        Difference::default()
+    );
+    for emulator in [emulator_shape, service_shape] {
         assert_removed(&emulator, 1).await;
         emulator.shutdown().await;
     }
@@ -137,23 +140,23 @@ async fn the_project_is_deleted_even_after_a_failure() {
         "data-plane:refuse-connections:times=1",
         "listProjects:503",
     ];
-    for (made, fault) in faults.iter().enumerate() {
+    for (count, fault) in faults.iter().enumerate() {
         emulator.faults().clear();
         emulator.faults().add(fault.parse().expect("a fault"));
         let service = service_of(&emulator);
         let error = service.shape().await.expect_err(fault);
         eprintln!("{fault}: {error:#}");
-        assert_removed(&emulator, made + 1).await;
+        assert_removed(&emulator, count + 1).await;
     }
     emulator.shutdown().await;
 }
 
 /// Asserts that this many projects were created, all of them were deleted, and no call violated the
 /// OpenAPI document.
-async fn assert_removed(emulator: &Emulator, made: usize) {
+async fn assert_removed(emulator: &Emulator, count: usize) {
     assert_eq!(emulator.violations(), Vec::<String>::new());
     let projects = emulator.projects().await.expect("projects");
-    assert_eq!(projects.len(), made);
+    assert_eq!(projects.len(), count);
     for project in projects {
         assert!(project.name.starts_with(NAME_PREFIX), "{}", project.name);
         assert!(

@@ -36,7 +36,7 @@ impl fmt::Display for JsonType {
 pub(crate) struct Shape {
     fields: BTreeMap<String, BTreeSet<JsonType>>,
     /// Rejected calls, whose responses are unknown.
-    refused: BTreeSet<String>,
+    rejected: BTreeSet<String>,
 }
 
 impl Shape {
@@ -75,8 +75,8 @@ impl Shape {
     }
 
     /// Records a rejected call.
-    pub(crate) fn refuse(&mut self, call: &str) {
-        self.refused.insert(call.to_owned());
+    pub(crate) fn record_rejection(&mut self, call: &str) {
+        self.rejected.insert(call.to_owned());
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -86,10 +86,10 @@ impl Shape {
     /// Whether this field is unknown, because the call was rejected or because its parent was
     /// empty.
     fn is_unknown(&self, field: &str) -> bool {
-        let of_refused = |call: &String| field.starts_with(&format!("{call} "));
-        self.refused.iter().any(of_refused)
-            || self.fields.iter().any(|(place, types)| {
-                let within = field.strip_prefix(place.as_str());
+        let is_rejected = |call: &String| field.starts_with(&format!("{call} "));
+        self.rejected.iter().any(is_rejected)
+            || self.fields.iter().any(|(parent, types)| {
+                let within = field.strip_prefix(parent.as_str());
                 let below =
                     within.is_some_and(|rest| rest.starts_with(" .") || rest.starts_with("[]"));
                 below
@@ -99,9 +99,9 @@ impl Shape {
             })
     }
 
-    fn has_below(&self, place: &str) -> bool {
+    fn has_below(&self, parent: &str) -> bool {
         self.fields.keys().any(|field| {
-            let within = field.strip_prefix(place);
+            let within = field.strip_prefix(parent);
             within.is_some_and(|rest| rest.starts_with(" .") || rest.starts_with("[]"))
         })
     }
@@ -129,23 +129,29 @@ impl Difference {
             });
             fields.cloned().collect()
         };
-        let different_types = service.fields.iter().filter_map(|(field, theirs)| {
-            let ours = emulator.fields.get(field)?;
-            let said = |types: &BTreeSet<JsonType>| -> BTreeSet<JsonType> {
+        let different_types = service.fields.iter().filter_map(|(field, service_types)| {
+            let emulator_types = emulator.fields.get(field)?;
+            let without_null = |types: &BTreeSet<JsonType>| -> BTreeSet<JsonType> {
                 types
                     .iter()
                     .copied()
                     .filter(|json_type| *json_type != JsonType::Null)
                     .collect()
             };
-            let (theirs, ours) = (said(theirs), said(ours));
-            let differ = !theirs.is_empty() && !ours.is_empty() && theirs.is_disjoint(&ours);
-            let words = |types: BTreeSet<JsonType>| -> Vec<String> {
+            let (service_types, emulator_types) =
+                (without_null(service_types), without_null(emulator_types));
+            let differ = !service_types.is_empty()
+                && !emulator_types.is_empty()
+                && service_types.is_disjoint(&emulator_types);
+            let names = |types: BTreeSet<JsonType>| -> Vec<String> {
                 types.iter().map(JsonType::to_string).collect()
             };
             differ.then(|| {
-                let (theirs, ours) = (words(theirs).join(" or "), words(ours).join(" or "));
-                format!("{field}: {theirs} in the service, {ours} in the emulator")
+                let (service_types, emulator_types) = (
+                    names(service_types).join(" or "),
+                    names(emulator_types).join(" or "),
+                );
+                format!("{field}: {service_types} in the service, {emulator_types} in the emulator")
             })
         });
         Self {
@@ -207,9 +213,9 @@ mod tests {
                 Difference::default()
             );
         }
-        let mut refused = Shape::default();
-        refused.refuse("GET /x");
+        let mut rejected = Shape::default();
+        rejected.record_rejection("GET /x");
         let full = shape(&json!({"a": 1}));
-        assert_eq!(Difference::between(&refused, &full), Difference::default());
+        assert_eq!(Difference::between(&rejected, &full), Difference::default());
     }
 }

@@ -45,16 +45,18 @@ async fn a_branch_starts_with_its_parents_data_and_diverges() {
     // An open connection does not prevent the creation of the branch.
     let _open = connect(&uri(&created)).await.expect("connects");
     let branches = neon.branches(&created.project.id);
-    let made = branches
+    let created_branch = branches
         .create(CreateBranch::named("preview").with_compute())
         .send()
         .await
         .expect("creates");
-    let own = made.connection_uris[0].connection_uri.expose_secret();
-    assert_eq!(notes(own).await, ["of both"]);
+    let branch_uri = created_branch.connection_uris[0]
+        .connection_uri
+        .expose_secret();
+    assert_eq!(notes(branch_uri).await, ["of both"]);
     // The owner of the copy is a separate role with full privileges.
     write(
-        own,
+        branch_uri,
         "INSERT INTO notes (text) VALUES ('of the branch'); ALTER TABLE notes ADD more text",
     )
     .await;
@@ -63,26 +65,26 @@ async fn a_branch_starts_with_its_parents_data_and_diverges() {
         "INSERT INTO notes (text) VALUES ('of main')",
     )
     .await;
-    assert_eq!(notes(own).await, ["of both", "of the branch"]);
+    assert_eq!(notes(branch_uri).await, ["of both", "of the branch"]);
     assert_eq!(notes(&uri(&created)).await, ["of both", "of main"]);
 
     let reset = RestoreBranch::from_head(created.branch.id.clone());
     branches
-        .restore(&made.branch.id, reset)
+        .restore(&created_branch.branch.id, reset)
         .send()
         .await
         .expect("restores");
     assert_eq!(
-        notes(own).await,
+        notes(branch_uri).await,
         ["of both", "of main"],
         "the same as its parent"
     );
     branches
-        .delete(&made.branch.id)
+        .delete(&created_branch.branch.id)
         .send()
         .await
         .expect("deletes");
-    assert!(connect(own).await.is_err());
+    assert!(connect(branch_uri).await.is_err());
     assert_eq!(notes(&uri(&created)).await, ["of both", "of main"]);
 }
 
@@ -93,13 +95,14 @@ async fn the_state_before_a_restore_can_be_preserved() {
     let created = world.create("one").await;
     write(&uri(&created), TABLE).await;
     let branches = neon.branches(&created.project.id);
-    let made = branches
+    let created_branch = branches
         .create(CreateBranch::named("source"))
         .send()
         .await
         .expect("creates");
     write(&uri(&created), "INSERT INTO notes (text) VALUES ('later')").await;
-    let restore = RestoreBranch::from_head(made.branch.id.clone()).preserve_under_name("before");
+    let restore =
+        RestoreBranch::from_head(created_branch.branch.id.clone()).preserve_under_name("before");
     branches
         .restore(&created.branch.id, restore)
         .send()
@@ -107,7 +110,7 @@ async fn the_state_before_a_restore_can_be_preserved() {
         .expect("restores");
     assert_eq!(notes(&uri(&created)).await, ["of both"]);
     let all = branches.list().all().await.expect("a list");
-    let kept = all
+    let preserved = all
         .iter()
         .find(|branch| branch.name == "before")
         .expect("the preserved branch");
@@ -117,11 +120,11 @@ async fn the_state_before_a_restore_can_be_preserved() {
         .expect("the source branch");
     assert_eq!(
         source.parent_id.as_ref(),
-        Some(&kept.id),
+        Some(&preserved.id),
         "children move to the preserved branch"
     );
     let compute = neon_client::model::CreateEndpoint::new(
-        kept.id.clone(),
+        preserved.id.clone(),
         neon_client::model::EndpointType::ReadWrite,
     );
     neon.endpoints(&created.project.id)
@@ -133,7 +136,7 @@ async fn the_state_before_a_restore_can_be_preserved() {
     let old = neon
         .projects()
         .connection_uri(&created.project.id, database, role)
-        .branch(&kept.id)
+        .branch(&preserved.id)
         .send()
         .await
         .expect("a URI");
@@ -152,10 +155,12 @@ async fn a_schema_only_branch_has_tables_without_rows() {
         ..request.branch
     };
     let branches = neon.branches(&created.project.id);
-    let made = branches.create(request).send().await.expect("creates");
-    assert_eq!(made.branch.parent_id, None);
-    let own = made.connection_uris[0].connection_uri.expose_secret();
-    assert_eq!(notes(own).await, [""; 0]);
+    let created_branch = branches.create(request).send().await.expect("creates");
+    assert_eq!(created_branch.branch.parent_id, None);
+    let branch_uri = created_branch.connection_uris[0]
+        .connection_uri
+        .expose_secret();
+    assert_eq!(notes(branch_uri).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -190,10 +195,15 @@ async fn only_a_past_state_equal_to_the_present_can_be_restored() {
     let late = CreateBranch::named("late")
         .parent_timestamp(after)
         .with_compute();
-    let made = branches.create(late).send().await.expect("creates");
-    assert_eq!(made.branch.parent_timestamp, Some(after));
+    let created_branch = branches.create(late).send().await.expect("creates");
+    assert_eq!(created_branch.branch.parent_timestamp, Some(after));
     assert_eq!(
-        notes(made.connection_uris[0].connection_uri.expose_secret()).await,
+        notes(
+            created_branch.connection_uris[0]
+                .connection_uri
+                .expose_secret()
+        )
+        .await,
         ["of both"]
     );
 }
@@ -220,31 +230,31 @@ async fn other_roles_have_the_same_privileges_in_the_copy_as_in_the_parent() {
     // The role exists in PostgreSQL, under its physical name, once it has connected.
     write(&uri(&created), TABLE).await;
     let mut connection = connect(reader.uri.expose_secret()).await.expect("connects");
-    let real: String = sqlx::query_scalar("SELECT current_user::text")
+    let role_name: String = sqlx::query_scalar("SELECT current_user::text")
         .fetch_one(&mut connection)
         .await
         .expect("a name");
     connection.close().await.expect("closes");
     write(
         &uri(&created),
-        &format!("GRANT SELECT ON notes TO \"{real}\""),
+        &format!("GRANT SELECT ON notes TO \"{role_name}\""),
     )
     .await;
 
-    let made = neon
+    let created_branch = neon
         .branches(project)
         .create(CreateBranch::named("preview").with_compute())
         .send()
         .await;
-    let made = made.expect("creates");
-    let own = neon
+    let created_branch = created_branch.expect("creates");
+    let branch_uri = neon
         .projects()
         .connection_uri(project, database, &role)
-        .branch(&made.branch.id)
+        .branch(&created_branch.branch.id)
         .send()
         .await
         .expect("a URI");
-    assert_eq!(notes(own.uri.expose_secret()).await, ["of both"]);
+    assert_eq!(notes(branch_uri.uri.expose_secret()).await, ["of both"]);
     let error = neon
         .branches(project)
         .create(CreateBranch::named("preview"))
@@ -288,12 +298,13 @@ async fn an_expired_branch_is_deleted() {
         .all()
         .await
         .expect("a list");
-    let gone = deleted
+    let expired = deleted
         .iter()
         .find(|branch| branch.name == "short")
         .expect("it can be recovered");
     assert_eq!(
-        gone.recovery
+        expired
+            .recovery
             .as_ref()
             .expect("it is recoverable")
             .deletion_method,
@@ -386,14 +397,14 @@ fn unexpected(table: &str, error: &sqlx::Error) -> sqlx::postgres::PgQueryResult
 }
 
 /// Waits until `wanted` sessions wait for row locks in the state database.
-async fn waiting(watch: &mut PgConnection, wanted: i64) {
+async fn waiting(watch: &mut PgConnection, count: i64) {
     let limit = Instant::now() + WAIT_TIMEOUT;
     loop {
         let waiting: i64 = sqlx::query_scalar(WAITING)
             .fetch_one(&mut *watch)
             .await
             .expect("counts");
-        if waiting >= wanted {
+        if waiting >= count {
             return;
         }
         assert!(

@@ -26,9 +26,9 @@ async fn query_with_all_clients(
     by_node.arg(script("query.mjs")).args([uri, statement]);
     let mut by_psycopg = Command::new("python3");
     by_psycopg.arg(script("query.py")).args([uri, statement]);
-    let mut said = Vec::new();
+    let mut values = Vec::new();
     for command in [by_psql, by_node, by_psycopg] {
-        said.push(output(world, folder, command).await);
+        values.push(output(world, folder, command).await);
     }
     let mut by_sqlx = connect(uri).await.expect("sqlx connects");
     let value: String = sqlx::query_scalar(statement)
@@ -36,8 +36,8 @@ async fn query_with_all_clients(
         .await
         .expect("answers");
     by_sqlx.close().await.expect("closes");
-    said.push(value);
-    said
+    values.push(value);
+    values
 }
 
 /// The output of a program that is configured only with the location of the tools and the CA
@@ -104,9 +104,12 @@ async fn every_client_connects_to_projects_and_branches_directly_and_pooled() {
             let uri = answer["uri"].as_str().expect("a URI");
             assert_eq!(uri.contains("-pooler"), pooled, "{uri}");
             if text == "of the branch" && !pooled {
-                let mut own = connect(uri).await.expect("connects");
+                let mut connection = connect(uri).await.expect("connects");
                 let change = "UPDATE notes SET text = 'of the branch'";
-                sqlx::query(change).execute(&mut own).await.expect("writes");
+                sqlx::query(change)
+                    .execute(&mut connection)
+                    .await
+                    .expect("writes");
             }
             let values =
                 query_with_all_clients(&world, folder.path(), uri, "SELECT text FROM notes").await;

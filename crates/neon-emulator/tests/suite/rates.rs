@@ -48,14 +48,14 @@ async fn an_exhausted_account_limit_rejects_every_operation_with_retry_after() {
         (Method::GET, "/api_keys".to_owned()),
     ] {
         let body = (method == Method::POST).then(|| json!({"project": {}}));
-        let answer = world.try_call(method.clone(), &path, body).await;
-        let answer = answer.expect("an answer");
+        let response = world.try_call(method.clone(), &path, body).await;
+        let response = response.expect("an answer");
         assert_eq!(
-            answer.status(),
+            response.status(),
             StatusCode::TOO_MANY_REQUESTS,
             "{method} {path}"
         );
-        let wait = answer.headers()["retry-after"].to_str().expect("text");
+        let wait = response.headers()["retry-after"].to_str().expect("text");
         let wait: u32 = wait.parse().expect("seconds");
         assert!((3_000..=3_600).contains(&wait), "{wait}");
     }
@@ -119,10 +119,10 @@ async fn neons_rate_limits_can_be_configured() {
     for _ in 0..3 {
         world.get("/projects").await;
     }
-    let answer = world.try_call(Method::GET, "/users/me", None).await;
-    let answer = answer.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    let wait = answer.headers()["retry-after"].to_str().expect("text");
+    let response = world.try_call(Method::GET, "/users/me", None).await;
+    let response = response.expect("an answer");
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait = response.headers()["retry-after"].to_str().expect("text");
     let wait: u32 = wait.parse().expect("seconds");
     assert!((1..=60).contains(&wait), "{wait}");
     let neon = client(&world, IMPATIENT);
@@ -176,9 +176,9 @@ async fn faults_that_are_invalid_for_the_account_route_are_rejected() {
     ] {
         let url = format!("{}/faults", world.emulator.admin_url());
         let request = world.http.post(url).bearer_auth(world.emulator.api_key());
-        let answer = request.json(&body).send().await.expect("an answer");
-        assert_eq!(answer.status(), status, "{body}");
-        let said = answer.text().await.expect("text");
-        assert!(said.contains(words), "{body}: {said}");
+        let response = request.json(&body).send().await.expect("an answer");
+        assert_eq!(response.status(), status, "{body}");
+        let text = response.text().await.expect("text");
+        assert!(text.contains(words), "{body}: {text}");
     }
 }

@@ -57,14 +57,14 @@ async fn run(world: &TestEmulator, folder: &Path, mut command: Command) -> Outpu
 async fn succeeds(world: &TestEmulator, folder: &Path, command: Command) -> String {
     let what = format!("{:?}", command.as_std());
     let output = run(world, folder, command).await;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
-        "{what} ended with {}:\n{said}\n{}",
+        "{what} ended with {}:\n{stdout}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    said
+    stdout
 }
 
 struct Cli {
@@ -84,8 +84,8 @@ impl Cli {
     }
 
     async fn json(&self, arguments: &[&str]) -> Value {
-        let said = self.neon(arguments).await;
-        serde_json::from_str(&said).unwrap_or_else(|error| unreadable(arguments, &said, &error))
+        let stdout = self.neon(arguments).await;
+        serde_json::from_str(&stdout).unwrap_or_else(|error| unreadable(arguments, &stdout, &error))
     }
 
     /// Runs a statement with psql and the unmodified connection string.
@@ -100,8 +100,8 @@ impl Cli {
 }
 
 #[expect(clippy::panic, reason = "the test ends here")]
-fn unreadable(arguments: &[&str], said: &str, error: &serde_json::Error) -> Value {
-    panic!("{arguments:?} did not print JSON ({error}):\n{said}")
+fn unreadable(arguments: &[&str], stdout: &str, error: &serde_json::Error) -> Value {
+    panic!("{arguments:?} did not print JSON ({error}):\n{stdout}")
 }
 
 #[tokio::test]
@@ -126,10 +126,10 @@ async fn the_command_line_creates_lists_gets_branches_connects_resets_and_delete
         .await;
     assert!(listed.to_string().contains(id), "{listed}");
     assert_eq!(cli.json(&["projects", "get", id]).await["name"], "by-cli");
-    let main = cli
+    let main_uri = cli
         .neon(&["connection-string", "main", "--project-id", id])
         .await;
-    cli.psql(&main, "CREATE TABLE notes AS SELECT 'of main' AS text")
+    cli.psql(&main_uri, "CREATE TABLE notes AS SELECT 'of main' AS text")
         .await;
 
     let of_project = ["--project-id", id];
@@ -141,13 +141,19 @@ async fn the_command_line_creates_lists_gets_branches_connects_resets_and_delete
         .concat(),
     )
     .await;
-    let own = cli
+    let branch_uri = cli
         .neon(&[&["connection-string", "preview"][..], &of_project].concat())
         .await;
-    assert!(own.contains("channel_binding=require"), "{own}");
-    cli.psql(&own, "UPDATE notes SET text = 'of the branch'")
+    assert!(
+        branch_uri.contains("channel_binding=require"),
+        "{branch_uri}"
+    );
+    cli.psql(&branch_uri, "UPDATE notes SET text = 'of the branch'")
         .await;
-    assert_eq!(cli.psql(&main, "SELECT text FROM notes").await, "of main\n");
+    assert_eq!(
+        cli.psql(&main_uri, "SELECT text FROM notes").await,
+        "of main\n"
+    );
     cli.json(
         &[
             &["branches", "reset", "preview", "--parent"][..],
@@ -156,7 +162,10 @@ async fn the_command_line_creates_lists_gets_branches_connects_resets_and_delete
         .concat(),
     )
     .await;
-    assert_eq!(cli.psql(&own, "SELECT text FROM notes").await, "of main\n");
+    assert_eq!(
+        cli.psql(&branch_uri, "SELECT text FROM notes").await,
+        "of main\n"
+    );
     let roles = cli
         .json(&[&["roles", "list", "--branch", "preview"][..], &of_project].concat())
         .await;

@@ -39,11 +39,14 @@ pub(in crate::api) async fn create(
             )));
         }
     };
-    let ids = names::new_branch_id().map_err(|error| {
+    let branch_id = names::new_branch_id().map_err(|error| {
         tracing::error!(%error, "generated an invalid ID");
         ApiError::internal()
     })?;
-    let name = requested.name.clone().unwrap_or_else(|| ids.to_string());
+    let name = requested
+        .name
+        .clone()
+        .unwrap_or_else(|| branch_id.to_string());
     validate::branch_name(&name)?;
 
     let parent = parent(&api, &project, requested.parent_id.as_ref()).await?;
@@ -54,15 +57,15 @@ pub(in crate::api) async fn create(
     let project_row = Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_branches(&mut tx, &project).await?;
     let parent_row = find_active(&rows, &parent)?;
-    ensure_name_available(&rows, &name, &ids)?;
+    ensure_name_available(&rows, &name, &branch_id)?;
     api.check_branch_limit(&rows)?;
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
-    let moment = requested.parent_timestamp.map(Timestamp::as_microsecond);
+    let timestamp = requested.parent_timestamp.map(Timestamp::as_microsecond);
     ensure_restorable(
         &api,
         parent_row,
         &endpoints,
-        moment,
+        timestamp,
         requested.parent_lsn,
         now,
     )?;
@@ -71,10 +74,10 @@ pub(in crate::api) async fn create(
     let timeline = from_millis(api.latency.create_timeline_ms);
     let is_child = scope == CopyScope::SchemaAndData;
     let row = BranchRow {
-        id: ids.to_string(),
+        id: branch_id.to_string(),
         project_id: project.to_string(),
         parent_id: is_child.then(|| parent.to_string()),
-        parent_at_us: is_child.then_some(moment.unwrap_or(now)),
+        parent_at_us: is_child.then_some(timestamp.unwrap_or(now)),
         name,
         is_default: false,
         protected: requested.protected.unwrap_or(false),
@@ -92,13 +95,16 @@ pub(in crate::api) async fn create(
     validate::expiration(&row, false, expires, now)?;
     Store::save_branch(&mut tx, &row).await?;
     let computes = computes(&api, &mut tx, &project_row, &row, &request.endpoints, now).await?;
-    let plan = operation_plan::with_computes(&api, OperationAction::CreateBranch, &ids, &computes)?;
+    let plan =
+        operation_plan::with_computes(&api, OperationAction::CreateBranch, &branch_id, &computes)?;
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     api.sessions
         .terminate_branch(project.as_str(), parent.as_str());
     api.provisioner
-        .copy(&mut admin, &mut tx, &project, &parent, &ids, scope, now)
+        .copy(
+            &mut admin, &mut tx, &project, &parent, &branch_id, scope, now,
+        )
         .await?;
     tx.commit().await?;
     drop(admin);

@@ -39,14 +39,14 @@ pub(in crate::api) async fn delete(
     let Some(row) = rows.iter().find(|row| row.id == branch.as_str()) else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let again = row.deleted_at_us.is_some();
-    if again && !requested.hard_delete {
+    let was_deleted = row.deleted_at_us.is_some();
+    if was_deleted && !requested.hard_delete {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     ensure_deletable(&rows, row)?;
     let mut row = row.clone();
-    let mut told = view::branch(&api, &row, used, size)?;
-    let plan = if again {
+    let mut deleted_branch = view::branch(&api, &row, used, size)?;
+    let plan = if was_deleted {
         Vec::new()
     } else {
         operation_plan::branch_deletion(&api, &mut tx, &project, &branch, now).await?
@@ -65,9 +65,9 @@ pub(in crate::api) async fn delete(
     api.sessions
         .terminate_branch(project.as_str(), branch.as_str());
     api.drop_garbage().await;
-    told.updated_at = crate::clock::timestamp(now);
+    deleted_branch.updated_at = crate::clock::timestamp(now);
     let answer = BranchOperations {
-        branch: told,
+        branch: deleted_branch,
         operations: operation_plan::as_scheduled(&operations)?,
     };
     Ok(Json(answer).into_response())

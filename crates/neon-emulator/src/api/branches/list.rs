@@ -104,14 +104,14 @@ pub(in crate::api) async fn list(
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| row.id.clone());
-    let word = |value: Value| value.as_str().map(str::to_owned);
+    let as_text = |value: Value| value.as_str().map(str::to_owned);
     Ok(Json(BranchPage {
         branches: views(&api, &rows).await?,
         annotations: Some(Map::new()),
         pagination: Some(CursorPagination {
             next,
-            sort_by: word(json!(requested.sort_by)),
-            sort_order: word(
+            sort_by: as_text(json!(requested.sort_by)),
+            sort_order: as_text(
                 json!(requested.sort_order)
                     .as_str()
                     .unwrap_or_default()

@@ -24,17 +24,17 @@ pub(in crate::api) async fn restore(
     Body(request): Body<RestoreBranch>,
 ) -> Result<Json<BranchOperations>, ApiError> {
     let source = request.source_branch_id.clone();
-    let own_past = source == branch;
-    let kept_name = request
+    let restores_itself = source == branch;
+    let preserve_under_name = request
         .preserve_under_name
         .clone()
         .filter(|name| !name.is_empty());
-    if own_past && (request.source_timestamp.is_none() && request.source_lsn.is_none()) {
+    if restores_itself && (request.source_timestamp.is_none() && request.source_lsn.is_none()) {
         return Err(ApiError::bad_request(
             "source_timestamp or source_lsn is required when a branch is restored from itself",
         ));
     }
-    if own_past && kept_name.is_none() {
+    if restores_itself && preserve_under_name.is_none() {
         return Err(ApiError::bad_request(
             "preserve_under_name is required when a branch is restored from itself",
         ));
@@ -47,7 +47,7 @@ pub(in crate::api) async fn restore(
         .sessions
         .lock_branch_exclusive(source.as_str().min(branch.as_str()))
         .await;
-    let second = if own_past {
+    let second = if restores_itself {
         None
     } else {
         Some(
@@ -65,16 +65,16 @@ pub(in crate::api) async fn restore(
     let source_row = find_active(&rows, &source)?;
     let mut row = find_active(&rows, &branch)?.clone();
     let endpoints = Store::lock_endpoints(&mut tx, &project).await?;
-    let moment = request.source_timestamp.map(Timestamp::as_microsecond);
+    let timestamp = request.source_timestamp.map(Timestamp::as_microsecond);
     ensure_restorable(
         &api,
         source_row,
         &endpoints,
-        moment,
+        timestamp,
         request.source_lsn,
         now,
     )?;
-    if has_children(&rows, &branch) && kept_name.is_none() {
+    if has_children(&rows, &branch) && preserve_under_name.is_none() {
         return Err(ApiError::bad_request(
             "preserve_under_name is required when a branch has children: they become children of the preserved branch",
         ));
@@ -83,11 +83,11 @@ pub(in crate::api) async fn restore(
         .terminate_branch(project.as_str(), branch.as_str());
     api.sessions
         .terminate_branch(project.as_str(), source.as_str());
-    let mut from = source.clone();
-    if let Some(name) = kept_name {
-        let kept = keep(&api, &mut tx, &rows, &row, name, now).await?;
-        if own_past {
-            from = kept;
+    let mut copy_from = source.clone();
+    if let Some(name) = preserve_under_name {
+        let preserved = preserve(&api, &mut tx, &rows, &row, name, now).await?;
+        if restores_itself {
+            copy_from = preserved;
         }
     } else {
         Store::discard_contents(&mut tx, &branch).await?;
@@ -97,14 +97,14 @@ pub(in crate::api) async fn restore(
             &mut admin,
             &mut tx,
             &project,
-            &from,
+            &copy_from,
             &branch,
             CopyScope::SchemaAndData,
             now,
         )
         .await?;
     if row.parent_id.as_deref() == Some(source.as_str()) {
-        row.parent_at_us = Some(moment.unwrap_or(now));
+        row.parent_at_us = Some(timestamp.unwrap_or(now));
     }
     row.restored_from = Some(source.to_string());
     row.last_reset_us = Some(now);
@@ -125,7 +125,7 @@ pub(in crate::api) async fn restore(
 }
 
 /// Moves a branch's contents and children to a new branch.
-async fn keep(
+async fn preserve(
     api: &Api,
     tx: &mut Tx,
     rows: &[BranchRow],
@@ -137,7 +137,7 @@ async fn keep(
     let id = names::new_branch_id().map_err(|_| ApiError::internal())?;
     ensure_name_available(rows, &name, &id)?;
     api.check_branch_limit(rows)?;
-    let kept = BranchRow {
+    let preserved = BranchRow {
         id: id.to_string(),
         name,
         is_default: false,
@@ -148,7 +148,7 @@ async fn keep(
         updated_at_us: now,
         ..row.clone()
     };
-    Store::save_branch(tx, &kept).await?;
+    Store::save_branch(tx, &preserved).await?;
     Store::move_contents(tx, &row.branch_id()?, &id).await?;
     for child in rows {
         if child.parent_id.as_deref() == Some(&row.id) {

@@ -89,15 +89,15 @@ fn apply(row: &mut EndpointRow, update: UpdateEndpoint) {
         row.name = update.name;
     }
     if let Some(settings) = update.settings {
-        let kept = &mut row.settings.0;
+        let current = &mut row.settings.0;
         if settings.pg_settings.is_some() {
-            kept.pg_settings = settings.pg_settings;
+            current.pg_settings = settings.pg_settings;
         }
         if settings.pgbouncer_settings.is_some() {
-            kept.pgbouncer_settings = settings.pgbouncer_settings;
+            current.pgbouncer_settings = settings.pgbouncer_settings;
         }
         if settings.preload_libraries.is_some() {
-            kept.preload_libraries = settings.preload_libraries;
+            current.preload_libraries = settings.preload_libraries;
         }
     }
 }

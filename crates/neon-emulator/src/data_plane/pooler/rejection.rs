@@ -58,10 +58,10 @@ impl RejectionMarker {
 }
 
 /// A field of an ErrorResponse.
-fn field(error: &[u8], wanted: u8) -> Option<&str> {
+fn field(error: &[u8], kind: u8) -> Option<&str> {
     let value = error
         .split(|byte| *byte == 0)
-        .find_map(|field| field.strip_prefix(&[wanted]))?;
+        .find_map(|field| field.strip_prefix(&[kind]))?;
     std::str::from_utf8(value).ok()
 }
 

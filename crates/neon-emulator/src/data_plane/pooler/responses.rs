@@ -75,8 +75,8 @@ impl ResponseFilter {
             if from_backend.len() < length {
                 return Ok(());
             }
-            let whole = from_backend.split_to(length);
-            let body = &whole[5..];
+            let message = from_backend.split_to(length);
+            let body = &message[5..];
             if kind == ERROR
                 && let Some(translated) = self.marker.translate_error(body)
             {
@@ -84,7 +84,7 @@ impl ResponseFilter {
                 continue;
             }
             self.backslash_escapes = backslash_escapes(kind, body).or(self.backslash_escapes);
-            to_client.extend_from_slice(&whole);
+            to_client.extend_from_slice(&message);
         }
     }
 }

@@ -30,11 +30,11 @@ pub(in crate::data_plane) fn admit(
     options: Option<&str>,
 ) -> Result<(), UnsupportedParameter> {
     for (name, _) in &startup.parameters {
-        let known = CONNECTION_PARAMETERS.contains(&name.as_str())
+        let is_supported = CONNECTION_PARAMETERS.contains(&name.as_str())
             || name.starts_with(PROTOCOL_EXTENSION)
             || is_tracked(name)
             || is_ignored(name);
-        if !known {
+        if !is_supported {
             return Err(UnsupportedParameter::Named(name.clone()));
         }
     }
@@ -71,10 +71,11 @@ mod tests {
     use super::*;
 
     fn with(parameters: &[(&str, &str)]) -> StartupMessage {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let to_owned_pair =
+            |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         StartupMessage {
             version: 196_608,
-            parameters: parameters.iter().map(own).collect(),
+            parameters: parameters.iter().map(to_owned_pair).collect(),
         }
     }
 
@@ -99,24 +100,24 @@ mod tests {
 
     #[test]
     fn other_settings_are_rejected_with_pgbouncers_messages() {
-        let said = |parameters: &[(&str, &str)], options| {
+        let rejection = |parameters: &[(&str, &str)], options| {
             admit(&mut with(parameters), options)
                 .unwrap_err()
                 .to_string()
         };
         assert_eq!(
-            said(&[("statement_timeout", "5s")], None),
+            rejection(&[("statement_timeout", "5s")], None),
             "unsupported startup parameter: statement_timeout"
         );
         for options in ["-c search_path=a", "-csearch_path=a", "--search-path=a"] {
             assert_eq!(
-                said(&[], Some(options)),
+                rejection(&[], Some(options)),
                 "unsupported startup parameter in options: search_path"
             );
         }
         for options in ["-B 16", "search_path=a", "-c"] {
             assert!(
-                said(&[], Some(options)).contains("only '-c config=val'"),
+                rejection(&[], Some(options)).contains("only '-c config=val'"),
                 "{options}"
             );
         }

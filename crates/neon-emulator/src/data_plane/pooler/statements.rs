@@ -96,7 +96,7 @@ pub(super) fn first_session_dependency(
 /// The next statement, up to a semicolon that is neither in parentheses nor in the body of a
 /// routine (`BEGIN ATOMIC ... END`).
 fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
-    let whole = all.clone();
+    let name_so_far = all.clone();
     let start = all.offset();
     let mut end = start;
     let mut brackets = 0_usize;
@@ -104,7 +104,7 @@ fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
     while let Some(token) = all.next() {
         match token {
             Token::Symbol(b';') if brackets == 0 && !body.is_open() => {
-                return Some(whole.within(start..end));
+                return Some(name_so_far.within(start..end));
             }
             Token::Symbol(b'(') => brackets += 1,
             Token::Symbol(b')') => brackets = brackets.saturating_sub(1),
@@ -113,7 +113,7 @@ fn next_statement<'a>(all: &mut Tokens<'a>) -> Option<Tokens<'a>> {
         }
         end = all.offset();
     }
-    (end > start).then(|| whole.within(start..end))
+    (end > start).then(|| name_so_far.within(start..end))
 }
 
 /// Whether the statement creates a routine, and how deeply nested the current position in its body
@@ -197,7 +197,7 @@ fn set(mut rest: Tokens<'_>) -> Option<SessionDependency> {
         if name.is_any(&["characteristics", "authorization"]) {
             return Some(SessionDependency(format!(
                 "SET SESSION {}",
-                shown(name)?.to_uppercase()
+                plain_name(name)?.to_uppercase()
             )));
         }
     }
@@ -226,15 +226,15 @@ fn reset(mut rest: Tokens<'_>) -> Option<SessionDependency> {
 
 /// A setting, with an optional prefix, unless it is tracked.
 fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<SessionDependency> {
-    let mut whole = shown(name);
+    let mut name_so_far = plain_name(name);
     while rest.clone().next() == Some(Token::Symbol(b'.')) {
         rest.next();
-        let part = rest.next().and_then(shown);
-        whole = whole
+        let part = rest.next().and_then(plain_name);
+        name_so_far = name_so_far
             .zip(part)
-            .map(|(whole, part)| format!("{whole}.{part}"));
+            .map(|(name_so_far, part)| format!("{name_so_far}.{part}"));
     }
-    match whole {
+    match name_so_far {
         Some(name) if is_tracked(&name) => None,
         Some(name) => Some(SessionDependency(format!("{verb} {name}"))),
         None => Some(SessionDependency::new(verb)),
@@ -242,7 +242,7 @@ fn setting(verb: &str, name: Token<'_>, mut rest: Tokens<'_>) -> Option<SessionD
 }
 
 /// The name as shown in an error, if it consists of plain characters.
-fn shown(name: Token<'_>) -> Option<String> {
+fn plain_name(name: Token<'_>) -> Option<String> {
     let (Token::Word(name) | Token::Quoted(name) | Token::Text(name)) = name else {
         return None;
     };
@@ -308,15 +308,15 @@ fn names_temporary_schema(mut rest: Tokens<'_>) -> bool {
 }
 
 fn drops_on_commit(rest: Tokens<'_>) -> bool {
-    let wanted = ["on", "commit", "drop"];
+    let keywords = ["on", "commit", "drop"];
     let mut found = 0;
     for token in rest {
-        found = if token.is(wanted[found]) {
+        found = if token.is(keywords[found]) {
             found + 1
         } else {
-            usize::from(token.is(wanted[0]))
+            usize::from(token.is(keywords[0]))
         };
-        if found == wanted.len() {
+        if found == keywords.len() {
             return true;
         }
     }
@@ -366,7 +366,7 @@ fn call(function: Token<'_>, arguments: Tokens<'_>) -> Option<SessionDependency>
     if !is_local.is_some_and(is_false) {
         return None;
     }
-    match name.and_then(shown) {
+    match name.and_then(plain_name) {
         Some(name) if is_tracked(&name) => None,
         Some(name) => Some(SessionDependency(format!("set_config({name}, .., false)"))),
         None => Some(SessionDependency(format!("{SET_CONFIG}(.., .., false)"))),
@@ -403,15 +403,15 @@ fn literals(arguments: Tokens<'_>) -> [Option<Token<'_>>; 3] {
             }
             _ => {}
         }
-        let Some(place) = found.get_mut(argument) else {
+        let Some(slot) = found.get_mut(argument) else {
             break;
         };
         tokens_in_it += 1;
         cast |= tokens_in_it == 2 && token == Token::Symbol(b':');
         if tokens_in_it == 1 {
-            *place = Some(token);
+            *slot = Some(token);
         } else if !cast {
-            *place = None;
+            *slot = None;
         }
     }
     found

@@ -257,8 +257,8 @@ fn continues_word(byte: u8) -> bool {
 }
 
 /// The first position of `wanted`, which must not be empty.
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let first = *wanted.first()?;
+fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
+    let first = *pattern.first()?;
     let mut from = 0;
     while let Some(at) = text
         .get(from..)?
@@ -266,7 +266,7 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|&byte| byte == first)
         .map(|at| from + at)
     {
-        if text[at..].starts_with(wanted) {
+        if text[at..].starts_with(pattern) {
             return Some(at);
         }
         from = at + 1;
