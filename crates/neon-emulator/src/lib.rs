@@ -42,8 +42,10 @@ mod tls;
 // The life cycle of computes.
 mod compute;
 
-// The persistent state, and the open connections.
+// The open connections.
 mod sessions;
+
+// The persistent state.
 mod store;
 
 // Fault injection.
