@@ -101,7 +101,7 @@ fn a_child_ends_when_its_owner_is_killed() {
     let mut owner = Command::new(std::env::current_exe().expect("this binary"))
         .args([
             "--exact",
-            "process::owner_that_waits_to_be_killed",
+            "owner_that_waits_to_be_killed",
             "--ignored",
             "--nocapture",
         ])

@@ -39,7 +39,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::branches::expire;
-pub(crate) use self::endpoints::READ_WRITE;
 pub(crate) use self::error::ApiError;
 use self::listener::{DisconnectHandle, DisconnectableListener};
 pub(crate) use self::middleware::CallCounter;

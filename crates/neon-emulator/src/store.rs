@@ -21,10 +21,10 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
-pub(crate) use self::branch::{BranchRow, DeletedBranches};
+pub(crate) use self::branch::{BranchRow, DeletedBranches, DeletionMethod};
 pub(crate) use self::create::{NewProject, ProjectSpec};
-pub(crate) use self::database::DatabaseRow;
-pub(crate) use self::endpoint::EndpointRow;
+pub(crate) use self::database::{DatabaseRow, GarbageKind};
+pub(crate) use self::endpoint::{EndpointKind, EndpointRow};
 pub(crate) use self::operation::{OperationRow, PlannedOperation};
 pub(crate) use self::overview::ProjectCounts;
 pub(crate) use self::project::{ProjectQuery, ProjectRow};

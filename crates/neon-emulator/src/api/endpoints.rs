@@ -22,9 +22,6 @@ use super::{Api, operation_plan, view};
 use crate::compute;
 use crate::store::{Store, StoreError};
 
-/// The endpoint type that a branch can have at most one of.
-pub(crate) const READ_WRITE: &str = "read_write";
-
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Path(project): Path<ProjectId>,
@@ -84,6 +81,7 @@ pub(super) async fn delete(
     Ok(Json(answer).into_response())
 }
 
+/// A branch has at most one read-write compute.
 pub(super) fn read_write_exists() -> ApiError {
     ApiError::new(
         StatusCode::CONFLICT,

@@ -6,7 +6,9 @@ use neon_client::model::{Operation, OperationAction};
 use super::{Api, ApiError};
 use crate::clock::{Micros, from_millis};
 use crate::compute;
-use crate::store::{EndpointRow, OperationRow, PlannedOperation, Store, StoreError, Tx};
+use crate::store::{
+    EndpointKind, EndpointRow, OperationRow, PlannedOperation, Store, StoreError, Tx,
+};
 
 /// The operations as the response to the call that scheduled them shows them: in progress, however
 /// short they are.
@@ -61,7 +63,7 @@ pub(super) fn read_write_compute<'a>(
 ) -> Option<&'a EndpointRow> {
     endpoints
         .iter()
-        .find(|row| row.branch_id == branch.as_str() && row.kind == super::endpoints::READ_WRITE)
+        .find(|row| row.branch_id == branch.as_str() && row.kind == EndpointKind::ReadWrite)
 }
 
 /// The operation that applies a change of roles or databases to a branch's compute. Empty if the

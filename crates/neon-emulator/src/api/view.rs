@@ -3,7 +3,7 @@
 use neon_client::ids::{EndpointId, OrgId, RoleName};
 use neon_client::model::{
     Branch, BranchRecovery, BranchState, ComputeUnits, Database, Endpoint, EndpointState,
-    EndpointType, PoolerMode, Project, ProjectOwner, Role,
+    PoolerMode, Project, ProjectOwner, Role,
 };
 use secrecy::SecretString;
 
@@ -158,7 +158,9 @@ pub(super) fn branch(
         recovery: row.deleted_at_us.map(|at| BranchRecovery {
             deleted_at: timestamp(at),
             recoverable_until: timestamp(at.saturating_add(recoverable)),
-            deletion_method: row.deleted_by.clone().unwrap_or_default(),
+            deletion_method: row
+                .deleted_by
+                .map_or_else(String::new, |method| method.as_str().to_owned()),
         }),
     })
 }
@@ -180,7 +182,7 @@ pub(super) fn endpoint(
         region_id: Some(project.region_id.parse().map_err(StoreError::corrupt)?),
         host: api.hosts.host(&id, false),
         proxy_host: api.hosts.suffix().to_owned(),
-        endpoint_type: EndpointType::from(row.kind.as_str()),
+        endpoint_type: row.kind.into(),
         autoscaling_limit_min_cu: size(row.min_cu)?,
         autoscaling_limit_max_cu: size(row.max_cu)?,
         suspend_timeout_seconds: row.suspend_timeout_seconds,

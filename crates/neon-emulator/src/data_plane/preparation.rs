@@ -19,10 +19,7 @@ use crate::clock::{Micros, period_start};
 use crate::compute::Compute;
 use crate::faults::{Effect, Injection};
 use crate::provision::{BackendCredentials, ProvisionError};
-use crate::store::{EndpointRoute, EndpointRow, Store, StoreError};
-
-/// The endpoint type that only accepts reads.
-const READ_ONLY: &str = "read_only";
+use crate::store::{EndpointKind, EndpointRoute, EndpointRow, Store, StoreError};
 
 /// A client that may be connected to PostgreSQL.
 pub(super) struct PreparedConnection {
@@ -197,7 +194,7 @@ fn replacements(
 
 /// The options of the session. A session of a read-only compute is read-only by default.
 fn options(given: Option<String>, endpoint: &EndpointRow) -> Option<String> {
-    if endpoint.kind != READ_ONLY {
+    if endpoint.kind != EndpointKind::ReadOnly {
         return given;
     }
     let given = given.unwrap_or_default();

@@ -12,7 +12,9 @@ use crate::clock::timestamp;
 use crate::compute::{Compute, ComputeState};
 use crate::faults::ArmedFault;
 use crate::hosts::connectable;
-use crate::store::{EndpointRow, OperationRow, ProjectCounts, ProjectRow, StoreError};
+use crate::store::{
+    EndpointKind, EndpointRow, OperationRow, ProjectCounts, ProjectRow, StoreError,
+};
 
 /// Maximum number of projects on the page.
 const MAX_PROJECTS: i64 = 50;
@@ -148,7 +150,7 @@ impl ComputeLine {
         Self {
             id: row.id.clone(),
             branch,
-            read_write: row.kind == crate::api::READ_WRITE,
+            read_write: row.kind == EndpointKind::ReadWrite,
             state: compute.state,
             disabled: row.disabled,
             min_cu: row.min_cu,

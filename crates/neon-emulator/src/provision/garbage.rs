@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::{ProvisionError, Provisioner, execute};
 use crate::clock::Micros;
-use crate::store::{Store, connect_options};
+use crate::store::{GarbageKind, Store, connect_options};
 
 /// The SQLSTATE for a role that other objects depend on.
 const DEPENDENT_OBJECTS: &str = "2BP01";
@@ -17,14 +17,14 @@ impl Provisioner {
     /// Drops the recorded objects. Databases come first, because roles own them.
     pub(crate) async fn drop_garbage(&self) -> Result<(), ProvisionError> {
         let mut admin = self.admin.acquire().await?;
-        let garbage: Vec<(i64, String, String)> =
+        let garbage: Vec<(i64, GarbageKind, String)> =
             sqlx::query_as("SELECT number, kind, name FROM garbage ORDER BY kind, number")
                 .fetch_all(self.store.pool())
                 .await?;
         for (number, kind, name) in garbage {
-            let statement = match kind.as_str() {
-                "database" => format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
-                _ => format!("DROP ROLE IF EXISTS \"{name}\""),
+            let statement = match kind {
+                GarbageKind::Database => format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
+                GarbageKind::Role => format!("DROP ROLE IF EXISTS \"{name}\""),
             };
             match sqlx::raw_sql(AssertSqlSafe(statement))
                 .execute(&mut *admin)

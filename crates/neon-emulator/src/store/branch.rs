@@ -23,12 +23,30 @@ pub(crate) struct BranchRow {
     pub(crate) created_at_us: Micros,
     pub(crate) updated_at_us: Micros,
     pub(crate) deleted_at_us: Option<Micros>,
-    pub(crate) deleted_by: Option<String>,
+    pub(crate) deleted_by: Option<DeletionMethod>,
 }
 
 impl BranchRow {
     pub(crate) fn branch_id(&self) -> Result<BranchId, StoreError> {
         self.id.parse().map_err(StoreError::corrupt)
+    }
+}
+
+/// How a branch was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum DeletionMethod {
+    User,
+    Ttl,
+}
+
+impl DeletionMethod {
+    /// The value of `deletion_method` in the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Ttl => "ttl",
+        }
     }
 }
 
@@ -120,7 +138,7 @@ impl Store {
         .bind(row.created_at_us)
         .bind(row.updated_at_us)
         .bind(row.deleted_at_us)
-        .bind(&row.deleted_by)
+        .bind(row.deleted_by)
         .execute(&mut **tx)
         .await?;
         Ok(())

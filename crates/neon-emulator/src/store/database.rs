@@ -15,6 +15,14 @@ pub(crate) struct DatabaseRow {
     pub(crate) updated_at_us: Micros,
 }
 
+/// A physical object that is to be dropped. Databases come before the roles that own them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum GarbageKind {
+    Database,
+    Role,
+}
+
 impl DatabaseRow {
     /// The physical name in PostgreSQL.
     pub(crate) fn physical_name(&self) -> String {
@@ -106,7 +114,7 @@ impl Store {
             .execute(&mut **tx)
             .await?;
         if row.provisioned_at_us.is_some() {
-            Self::record_garbage(tx, "database", &row.physical_name()).await?;
+            Self::record_garbage(tx, GarbageKind::Database, &row.physical_name()).await?;
         }
         Ok(())
     }
@@ -114,7 +122,7 @@ impl Store {
     /// Records a physical database or role that is to be dropped.
     pub(crate) async fn record_garbage(
         tx: &mut Tx,
-        kind: &str,
+        kind: GarbageKind,
         name: &str,
     ) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO garbage (kind, name) VALUES ($1, $2)")

@@ -1,9 +1,25 @@
 use neon_client::ids::{EndpointId, ProjectId};
-use neon_client::model::EndpointSettings;
+use neon_client::model::{EndpointSettings, EndpointType};
 use sqlx::types::Json;
 
 use super::{Store, StoreError, Tx};
 use crate::clock::Micros;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum EndpointKind {
+    ReadWrite,
+    ReadOnly,
+}
+
+impl From<EndpointKind> for EndpointType {
+    fn from(kind: EndpointKind) -> Self {
+        match kind {
+            EndpointKind::ReadWrite => Self::ReadWrite,
+            EndpointKind::ReadOnly => Self::ReadOnly,
+        }
+    }
+}
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct EndpointRow {
@@ -11,7 +27,7 @@ pub(crate) struct EndpointRow {
     pub(crate) project_id: String,
     pub(crate) branch_id: String,
     pub(crate) name: Option<String>,
-    pub(crate) kind: String,
+    pub(crate) kind: EndpointKind,
     pub(crate) min_cu: f64,
     pub(crate) max_cu: f64,
     pub(crate) suspend_timeout_seconds: i64,
@@ -36,7 +52,7 @@ impl EndpointRow {
             project_id: "still-lake-00000001".into(),
             branch_id: "br-still-lake-00000001".into(),
             name: None,
-            kind: "read_write".into(),
+            kind: EndpointKind::ReadWrite,
             min_cu: 0.25,
             max_cu: 2.0,
             suspend_timeout_seconds,
@@ -124,7 +140,7 @@ impl Store {
         .bind(&row.project_id)
         .bind(&row.branch_id)
         .bind(&row.name)
-        .bind(&row.kind)
+        .bind(row.kind)
         .bind(row.min_cu)
         .bind(row.max_cu)
         .bind(row.suspend_timeout_seconds)

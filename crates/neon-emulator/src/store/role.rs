@@ -4,7 +4,7 @@ use neon_client::ids::{BranchId, EndpointId, ProjectId, RoleName};
 use neon_client::model::ProjectSettings;
 use sqlx::types::Json;
 
-use super::{EndpointRow, Store, StoreError, Tx};
+use super::{EndpointRow, GarbageKind, Store, StoreError, Tx};
 use crate::clock::Micros;
 
 #[derive(Clone, sqlx::FromRow)]
@@ -125,7 +125,7 @@ impl Store {
             .execute(&mut **tx)
             .await?;
         if row.applied_password.is_some() {
-            Self::record_garbage(tx, "role", &row.physical_name()).await?;
+            Self::record_garbage(tx, GarbageKind::Role, &row.physical_name()).await?;
         }
         Ok(())
     }

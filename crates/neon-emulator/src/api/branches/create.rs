@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use neon_client::ids::{BranchId, EndpointId, ProjectId};
 use neon_client::model::{
     BranchEndpoint, ConnectionDetails, ConnectionParameters, CreateBranch, CreatedBranch,
-    INIT_FROM_PARENT, INIT_SCHEMA_ONLY, OperationAction,
+    EndpointType, INIT_FROM_PARENT, INIT_SCHEMA_ONLY, OperationAction,
 };
 
 use super::{ensure_name_available, ensure_restorable, find_active, load};
@@ -20,7 +20,7 @@ use crate::api::{Api, endpoints, operation_plan, validate, view};
 use crate::clock::{Micros, from_millis};
 use crate::names;
 use crate::provision::copy::CopyScope;
-use crate::store::{BranchRow, EndpointRow, ProjectRow, Store, StoreError, Tx};
+use crate::store::{BranchRow, EndpointKind, EndpointRow, ProjectRow, Store, StoreError, Tx};
 
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
@@ -142,8 +142,8 @@ async fn computes(
 ) -> Result<Vec<EndpointRow>, ApiError> {
     let mut rows: Vec<EndpointRow> = Vec::new();
     for requested in requested {
-        if requested.endpoint_type.as_str() == endpoints::READ_WRITE
-            && rows.iter().any(|row| row.kind == endpoints::READ_WRITE)
+        if requested.endpoint_type == EndpointType::ReadWrite
+            && rows.iter().any(|row| row.kind == EndpointKind::ReadWrite)
         {
             return Err(endpoints::read_write_exists());
         }

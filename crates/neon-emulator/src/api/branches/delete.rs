@@ -16,7 +16,7 @@ use crate::api::error::ApiError;
 use crate::api::extract::{Injected, Path, Query, flag};
 use crate::api::{Api, operation_plan, view};
 use crate::clock::Micros;
-use crate::store::{BranchRow, Store, StoreError};
+use crate::store::{BranchRow, DeletionMethod, Store, StoreError};
 
 #[derive(Debug, Deserialize)]
 pub(in crate::api) struct DeleteBranchParams {
@@ -58,7 +58,7 @@ pub(in crate::api) async fn delete(
         Store::purge_branch(&mut tx, &branch).await?;
     } else {
         row.deleted_at_us = Some(now);
-        row.deleted_by = Some("user".to_owned());
+        row.deleted_by = Some(DeletionMethod::User);
         Store::save_branch(&mut tx, &row).await?;
     }
     tx.commit().await?;
@@ -135,7 +135,7 @@ pub(crate) async fn expire(api: &Api, now: Micros) -> Result<(), ApiError> {
                 operation_plan::branch_deletion(api, &mut tx, &project, &branch, now).await?;
             Store::schedule(&mut tx, &project, now, &plan, None).await?;
             row.deleted_at_us = Some(now);
-            row.deleted_by = Some("ttl".to_owned());
+            row.deleted_by = Some(DeletionMethod::Ttl);
         }
         Store::save_branch(&mut tx, &row).await?;
         tx.commit().await?;

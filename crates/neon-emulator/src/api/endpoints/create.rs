@@ -10,13 +10,13 @@ use neon_client::model::{
     CreateEndpoint, EndpointEnvelope, EndpointOperations, EndpointType, OperationAction,
 };
 
-use super::{READ_WRITE, read_write_exists};
+use super::read_write_exists;
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected, Path};
 use crate::api::{Api, operation_plan, validate, view};
 use crate::clock::{Micros, from_millis};
 use crate::names;
-use crate::store::{EndpointRow, ProjectRow, Store, StoreError};
+use crate::store::{EndpointKind, EndpointRow, ProjectRow, Store, StoreError};
 
 pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
@@ -35,7 +35,9 @@ pub(in crate::api) async fn create(
     let others = Store::lock_endpoints(&mut tx, &project).await?;
     let starts = now.saturating_add(from_millis(api.latency.start_compute_ms));
     let row = new_row(&project_row, &requested, starts, now)?;
-    if row.kind == READ_WRITE && operation_plan::read_write_compute(&others, &branch).is_some() {
+    if row.kind == EndpointKind::ReadWrite
+        && operation_plan::read_write_compute(&others, &branch).is_some()
+    {
         return Err(read_write_exists());
     }
     Store::save_endpoint(&mut tx, &row).await?;
@@ -63,14 +65,15 @@ pub(in crate::api) fn new_row(
     ready_at: Micros,
     now: Micros,
 ) -> Result<EndpointRow, ApiError> {
-    if !matches!(
-        requested.endpoint_type,
-        EndpointType::ReadWrite | EndpointType::ReadOnly
-    ) {
-        return Err(ApiError::bad_request(
-            "endpoint.type must be read_write or read_only",
-        ));
-    }
+    let kind = match requested.endpoint_type {
+        EndpointType::ReadWrite => EndpointKind::ReadWrite,
+        EndpointType::ReadOnly => EndpointKind::ReadOnly,
+        _ => {
+            return Err(ApiError::bad_request(
+                "endpoint.type must be read_write or read_only",
+            ));
+        }
+    };
     if requested
         .region_id
         .as_ref()
@@ -111,7 +114,7 @@ pub(in crate::api) fn new_row(
         project_id: project.id.clone(),
         branch_id: requested.branch_id.to_string(),
         name: requested.name.clone(),
-        kind: requested.endpoint_type.as_str().to_owned(),
+        kind,
         min_cu: min_cu.as_f64(),
         max_cu: max_cu.as_f64(),
         suspend_timeout_seconds: timeout,

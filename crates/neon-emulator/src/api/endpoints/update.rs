@@ -9,12 +9,12 @@ use neon_client::model::{
     ComputeUnits, EndpointEnvelope, EndpointOperations, OperationAction, UpdateEndpoint,
 };
 
-use super::{READ_WRITE, read_write_exists};
+use super::read_write_exists;
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected, Path};
 use crate::api::{Api, operation_plan, validate, view};
 use crate::compute::Compute;
-use crate::store::{EndpointRow, Store, StoreError, Tx};
+use crate::store::{EndpointKind, EndpointRow, Store, StoreError, Tx};
 
 pub(in crate::api) async fn update(
     State(api): State<Arc<Api>>,
@@ -115,7 +115,9 @@ async fn move_to_branch(
     }
     api.store.branch(project, branch).await?;
     let others = Store::lock_endpoints(tx, project).await?;
-    if row.kind == READ_WRITE && operation_plan::read_write_compute(&others, branch).is_some() {
+    if row.kind == EndpointKind::ReadWrite
+        && operation_plan::read_write_compute(&others, branch).is_some()
+    {
         return Err(read_write_exists());
     }
     api.sessions.terminate_endpoint(project.as_str(), &row.id);
