@@ -79,7 +79,7 @@ impl Activity {
         !state.terminated
     }
 
-    /// Records bytes to the client; `idle` is whether they end with an idle ReadyForQuery.
+    /// Records bytes to the client; `idle` is whether they end with an idle `ReadyForQuery`.
     pub(crate) fn server_sent(&self, bytes: usize, idle: bool, now: Micros) {
         let mut state = self.0.lock();
         state.last_us = now;

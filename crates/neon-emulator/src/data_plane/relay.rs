@@ -32,7 +32,7 @@ impl SessionMonitor {
     /// session.
     pub(super) async fn client_sent(&self) {
         if !self.activity.client_sent(self.clock.now()) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -42,7 +42,7 @@ impl SessionMonitor {
     }
 }
 
-/// Whether bytes for the client end with ReadyForQuery outside a transaction.
+/// Whether bytes for the client end with `ReadyForQuery` outside a transaction.
 fn ends_idle(bytes: &[u8]) -> bool {
     bytes.ends_with(&[READY_FOR_QUERY, 0, 0, 0, 5, b'I'])
 }

@@ -127,7 +127,7 @@ fn nonce() -> String {
 pub(super) struct Server {
     /// The client's first message without the GS2 header, and the response to it.
     client_first_bare: String,
-    server_first: String,
+    response: String,
     nonce: String,
     binding: Vec<u8>,
     salted: Hash,
@@ -149,7 +149,7 @@ impl Server {
         let salt = sha256(&sha256(password.expose_secret().as_bytes()));
         let binding = [CHANNEL_BINDING_HEADER.as_bytes(), &sha256(certificate)].concat();
         Ok(Self {
-            server_first: format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(&salt[..16])),
+            response: format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(&salt[..16])),
             client_first_bare: client_first.to_owned(),
             nonce,
             binding,
@@ -158,7 +158,7 @@ impl Server {
     }
 
     pub(super) fn first(&self) -> &str {
-        &self.server_first
+        &self.response
     }
 
     /// Verifies the client's final message and returns the server's.
@@ -174,7 +174,7 @@ impl Server {
         }
         let auth_message = format!(
             "{},{},{without_proof}",
-            self.client_first_bare, self.server_first
+            self.client_first_bare, self.response
         );
         let proofs = Proofs::of(self.salted, &auth_message);
         let proof = BASE64.decode(proof).map_err(|_| ScramError::Malformed)?;

@@ -191,7 +191,7 @@ pub(super) fn put_message(buffer: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
     }
 }
 
-/// An ErrorResponse with these fields.
+/// An `ErrorResponse` message with these fields.
 pub(super) fn error(fields: &[(u8, &str)]) -> Bytes {
     let mut body = BytesMut::new();
     for (kind, value) in fields {

@@ -70,7 +70,7 @@ pub(super) async fn start(
         .await
 }
 
-/// CopyScope can be checked and allocated without a PostgreSQL server, so that failures leave nothing
+/// What can be checked and allocated without a PostgreSQL server, so that failures leave nothing
 /// behind there.
 pub(super) struct Preflight {
     api_listener: TcpListener,
@@ -214,7 +214,7 @@ async fn open(uri: &str, control_database: &str) -> Result<(Store, Provisioner),
     }
 }
 
-/// CopyScope is read from or written to the state before connections are accepted.
+/// What is read from or written to the state before connections are accepted.
 struct PreparedState {
     certificates: Arc<Certificates>,
     tls: TlsAcceptor,

@@ -215,7 +215,7 @@ impl Faults {
                     match &fault.project {
                         Some(project) => injection.unavailable.push(project.clone()),
                         None => {
-                            injection.unavailable_first = injection.unavailable_first.max(*first)
+                            injection.unavailable_first = injection.unavailable_first.max(*first);
                         }
                     }
                     true

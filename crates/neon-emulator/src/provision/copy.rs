@@ -159,13 +159,13 @@ impl Provisioner {
         }
         sqlx::Connection::close(connection).await?;
         for (_, copy) in pairs {
-            let real = copy.physical_name();
-            let right = if copy.name == to.owner_name {
-                format!("ALTER DATABASE \"{name}\" OWNER TO \"{real}\"")
+            let role = copy.physical_name();
+            let statement = if copy.name == to.owner_name {
+                format!("ALTER DATABASE \"{name}\" OWNER TO \"{role}\"")
             } else {
-                format!("GRANT CONNECT, TEMPORARY ON DATABASE \"{name}\" TO \"{real}\"")
+                format!("GRANT CONNECT, TEMPORARY ON DATABASE \"{name}\" TO \"{role}\"")
             };
-            execute(admin, right).await?;
+            execute(admin, statement).await?;
         }
         Ok(())
     }

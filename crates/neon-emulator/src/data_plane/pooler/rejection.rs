@@ -57,7 +57,7 @@ impl RejectionMarker {
     }
 }
 
-/// A field of an ErrorResponse.
+/// A field of an `ErrorResponse` message.
 fn field(error: &[u8], kind: u8) -> Option<&str> {
     let value = error
         .split(|byte| *byte == 0)
