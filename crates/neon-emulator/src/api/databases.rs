@@ -71,11 +71,11 @@ pub(super) async fn create(
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    let answer = DatabaseOperations {
+    let response = DatabaseOperations {
         database: view::database(&row)?,
         operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 fn taken(name: &DatabaseName) -> ApiError {
@@ -157,9 +157,9 @@ pub(super) async fn delete(
         Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
     api.drop_garbage().await;
-    let answer = DatabaseOperations {
+    let response = DatabaseOperations {
         database: view::database(row)?,
         operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok(Json(answer).into_response())
+    Ok(Json(response).into_response())
 }

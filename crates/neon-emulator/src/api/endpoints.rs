@@ -74,11 +74,11 @@ pub(super) async fn delete(
     tx.commit().await?;
     api.sessions
         .terminate_endpoint(project.as_str(), endpoint.as_str());
-    let answer = EndpointOperations {
+    let response = EndpointOperations {
         endpoint: view::endpoint(&api, &project_row, &row)?,
         operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok(Json(answer).into_response())
+    Ok(Json(response).into_response())
 }
 
 /// A branch has at most one read-write compute.

@@ -83,11 +83,11 @@ pub(super) async fn create(
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    let answer = RoleOperations {
+    let response = RoleOperations {
         role: view::role(&row, password.as_deref())?,
         operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 pub(super) async fn delete(
@@ -134,11 +134,11 @@ pub(super) async fn delete(
     api.sessions
         .terminate_branch(project.as_str(), branch.as_str());
     api.drop_garbage().await;
-    let answer = RoleOperations {
+    let response = RoleOperations {
         role: view::role(row, None)?,
         operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok(Json(answer).into_response())
+    Ok(Json(response).into_response())
 }
 
 pub(super) async fn reveal_password(

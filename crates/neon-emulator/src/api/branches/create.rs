@@ -109,9 +109,9 @@ pub(in crate::api) async fn create(
     tx.commit().await?;
     drop(admin);
 
-    let mut answer = answer(&api, &project_row, &row, &computes).await?;
-    answer.operations = operation_plan::as_scheduled(&operations)?;
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    let mut response = response(&api, &project_row, &row, &computes).await?;
+    response.operations = operation_plan::as_scheduled(&operations)?;
+    Ok((StatusCode::CREATED, Json(response)).into_response())
 }
 
 /// The parent of a new branch: the requested one or the default branch.
@@ -166,7 +166,7 @@ async fn computes(
 }
 
 /// The response to a branch creation, without the operations.
-async fn answer(
+async fn response(
     api: &Api,
     project: &ProjectRow,
     row: &BranchRow,

@@ -66,11 +66,11 @@ pub(in crate::api) async fn delete(
         .terminate_branch(project.as_str(), branch.as_str());
     api.drop_garbage().await;
     deleted_branch.updated_at = crate::clock::timestamp(now);
-    let answer = BranchOperations {
+    let response = BranchOperations {
         branch: deleted_branch,
         operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok(Json(answer).into_response())
+    Ok(Json(response).into_response())
 }
 
 pub(in crate::api) async fn recover(

@@ -51,11 +51,11 @@ pub(in crate::api) async fn create(
     let operations =
         Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    let answer = EndpointOperations {
+    let response = EndpointOperations {
         endpoint: view::endpoint(&api, &project_row, &row)?,
         operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 /// A new compute that becomes ready at `ready_at`.

@@ -73,9 +73,9 @@ pub(in crate::api) async fn create(
     .await?;
     tx.commit().await?;
 
-    let mut answer = answer(&api, &spec, &new).await?;
-    answer.operations = operation_plan::as_scheduled(&operations)?;
-    Ok((StatusCode::CREATED, Json(answer)))
+    let mut response = response(&api, &spec, &new).await?;
+    response.operations = operation_plan::as_scheduled(&operations)?;
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
@@ -91,7 +91,7 @@ fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
 }
 
 /// The response to a project creation, without the operations.
-async fn answer(
+async fn response(
     api: &Api,
     spec: &ProjectSpec,
     new: &NewProject,
