@@ -363,7 +363,7 @@ mod tests {
         ];
         let told = Cli::try_parse_from(flags).expect_err("refused").to_string();
         assert!(
-            told.contains("there is no operation createProjct"),
+            told.contains("unknown operation createProjct"),
             "{told}"
         );
     }
