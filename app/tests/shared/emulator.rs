@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use neon_emulator::Emulator;
-use neon_emulator::document::{DOCUMENT_VARIABLE, Document};
+use neon_emulator::openapi::{DOCUMENT_VARIABLE, Document};
 
 /// Fails its test at the end, if an answer or a request that it accepted did not fit the document.
 pub(crate) struct Emulated(Emulator);

@@ -1,7 +1,9 @@
-//! Values against schemas of OpenAPI 3.0: the part of JSON Schema that the API's document is written in.
+//! Validates values against OpenAPI 3.0 schemas, for the subset of JSON Schema that the document
+//! uses.
 //!
-//! It is stricter than the standard in two ways. A property that no schema of an object names is a mistake, because the document is to
-//! describe all there is. And a keyword that is not known here is one too, so that nothing goes unchecked when the document learns a new one.
+//! The validation is stricter than the standard in two ways. A property that no schema of an object
+//! names is a violation, because the document should be complete. An unknown keyword is a violation
+//! too, so that nothing goes unchecked when the document starts to use a new one.
 
 mod values;
 
@@ -11,7 +13,7 @@ use serde_json::{Map, Value};
 
 use self::values::{bounds, check_number, check_text, is_of_type};
 
-/// Keywords that say nothing about values.
+/// Keywords that do not restrict values.
 const ANNOTATIONS: &[&str] = &[
     "default",
     "deprecated",
@@ -25,7 +27,6 @@ const ANNOTATIONS: &[&str] = &[
     "writeOnly",
 ];
 
-/// Keywords that are checked.
 const CHECKED: &[&str] = &[
     "$ref",
     "additionalProperties",
@@ -50,29 +51,28 @@ const CHECKED: &[&str] = &[
     "type",
 ];
 
-/// Schemas within schemas at most: a document that leads back to itself must end.
-const DEPTH_MAX: usize = 64;
+/// Maximum nesting of schemas, to stop at recursive references.
+const MAX_DEPTH: usize = 64;
 
-/// Checks values against the schemas of one document.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::document) struct Checker<'a> {
-    pub(in crate::document) root: &'a Value,
+pub(in crate::openapi) struct Checker<'a> {
+    pub(in crate::openapi) root: &'a Value,
 }
 
-/// What is wrong, and where.
+/// Violations, each with its location.
 #[derive(Debug, Default)]
-pub(in crate::document) struct Mistakes(pub(in crate::document) Vec<String>);
+pub(in crate::openapi) struct SchemaViolations(pub(in crate::openapi) Vec<String>);
 
-impl Mistakes {
+impl SchemaViolations {
     fn add(&mut self, at: &str, what: impl AsRef<str>) {
         self.0.push(format!("{at}: {}", what.as_ref()));
     }
 }
 
 impl<'a> Checker<'a> {
-    /// What a reference leads to; other objects are themselves.
-    pub(in crate::document) fn resolve(self, mut object: &'a Value) -> &'a Value {
-        for _ in 0..DEPTH_MAX {
+    /// Follows references. Other objects resolve to themselves.
+    pub(in crate::openapi) fn resolve(self, mut object: &'a Value) -> &'a Value {
+        for _ in 0..MAX_DEPTH {
             let Some(path) = object.get("$ref").and_then(Value::as_str) else {
                 return object;
             };
@@ -87,15 +87,15 @@ impl<'a> Checker<'a> {
         &Value::Null
     }
 
-    /// Checks a value that stands at `at`.
-    pub(in crate::document) fn check(
+    /// Checks the value at location `at`.
+    pub(in crate::openapi) fn check(
         self,
         schema: &'a Value,
         value: &Value,
         at: &str,
-        mistakes: &mut Mistakes,
+        violations: &mut SchemaViolations,
     ) {
-        self.check_within(schema, value, at, mistakes, true, DEPTH_MAX);
+        self.check_within(schema, value, at, violations, true, MAX_DEPTH);
     }
 
     fn check_within(
@@ -103,71 +103,74 @@ impl<'a> Checker<'a> {
         schema: &'a Value,
         value: &Value,
         at: &str,
-        mistakes: &mut Mistakes,
+        violations: &mut SchemaViolations,
         whole: bool,
         depth: usize,
     ) {
         let Some(schema) = self.resolve(schema).as_object() else {
-            return mistakes.add(at, "the document has no schema for it");
+            return violations.add(at, "the document has no schema");
         };
         let Some(depth) = depth.checked_sub(1) else {
-            return mistakes.add(at, "the document nests too deeply");
+            return violations.add(at, "the schema is nested too deeply");
         };
         for keyword in schema.keys() {
             let known = ANNOTATIONS.contains(&keyword.as_str())
                 || CHECKED.contains(&keyword.as_str())
                 || keyword.starts_with("x-");
             if !known {
-                mistakes.add(at, format!("the keyword {keyword} is not understood"));
+                violations.add(at, format!("unsupported keyword {keyword}"));
             }
         }
         if value.is_null() {
             if schema.get("nullable") != Some(&Value::Bool(true)) {
-                mistakes.add(at, "it is null");
+                violations.add(at, "must not be null");
             }
             return;
         }
         for part in list(schema, "allOf") {
-            self.check_within(part, value, at, mistakes, false, depth);
+            self.check_within(part, value, at, violations, false, depth);
         }
         for keyword in ["oneOf", "anyOf"] {
             let choices = list(schema, keyword);
             let fits = |choice: &'a Value| {
-                let mut tried = Mistakes::default();
+                let mut tried = SchemaViolations::default();
                 self.check_within(choice, value, at, &mut tried, true, depth);
                 tried.0.is_empty()
             };
             if !choices.is_empty() && !choices.iter().any(fits) {
-                mistakes.add(at, format!("it fits none of {keyword}"));
+                violations.add(at, format!("matches none of {keyword}"));
             }
         }
-        if let Some(wanted) = schema.get("type").and_then(Value::as_str)
-            && !is_of_type(value, wanted)
+        if let Some(expected) = schema.get("type").and_then(Value::as_str)
+            && !is_of_type(value, expected)
         {
-            return mistakes.add(at, format!("it is not of type {wanted}"));
+            return violations.add(at, format!("must be of type {expected}"));
         }
         if let Some(words) = schema.get("enum").and_then(Value::as_array)
             && !words.contains(value)
         {
-            mistakes.add(
-                at,
-                format!("{value} is none of the words that the document has"),
-            );
+            violations.add(at, format!("{value} is not one of the allowed values"));
         }
         match value {
-            Value::String(text) => check_text(schema, text, at, mistakes),
-            Value::Number(number) => check_number(schema, number, at, mistakes),
+            Value::String(text) => check_text(schema, text, at, violations),
+            Value::Number(number) => check_number(schema, number, at, violations),
             Value::Array(values) => {
-                bounds(schema, ["minItems", "maxItems"], values.len(), at, mistakes);
+                bounds(
+                    schema,
+                    ["minItems", "maxItems"],
+                    values.len(),
+                    at,
+                    violations,
+                );
                 if let Some(items) = schema.get("items") {
-                    for (place, value) in values.iter().enumerate() {
-                        let at = format!("{at}[{place}]");
-                        self.check_within(items, value, &at, mistakes, true, depth);
+                    for (index, value) in values.iter().enumerate() {
+                        let at = format!("{at}[{index}]");
+                        self.check_within(items, value, &at, violations, true, depth);
                     }
                 }
             }
             Value::Object(object) => {
-                self.check_object(schema, object, at, mistakes, whole, depth);
+                self.check_object(schema, object, at, violations, whole, depth);
             }
             _ => {}
         }
@@ -178,7 +181,7 @@ impl<'a> Checker<'a> {
         schema: &'a Map<String, Value>,
         object: &Map<String, Value>,
         at: &str,
-        mistakes: &mut Mistakes,
+        violations: &mut SchemaViolations,
         whole: bool,
         depth: usize,
     ) {
@@ -187,23 +190,23 @@ impl<'a> Checker<'a> {
             ["minProperties", "maxProperties"],
             object.len(),
             at,
-            mistakes,
+            violations,
         );
         for name in list(schema, "required").iter().filter_map(Value::as_str) {
             if !object.contains_key(name) {
-                mistakes.add(at, format!("{name} is missing"));
+                violations.add(at, format!("property {name} is missing"));
             }
         }
         if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
             for (name, property) in properties {
                 if let Some(value) = object.get(name) {
                     let at = format!("{at}.{name}");
-                    self.check_within(property, value, &at, mistakes, true, depth);
+                    self.check_within(property, value, &at, violations, true, depth);
                 }
             }
         }
-        // Only the whole of an `allOf` knows all the names that an object may have.
-        let mut known = Known::default();
+        // Only the schema that contains an `allOf` knows all allowed properties.
+        let mut known = KnownProperties::default();
         if whole {
             self.names(schema, &mut known, depth);
         }
@@ -215,7 +218,7 @@ impl<'a> Checker<'a> {
             for (name, value) in object {
                 if named.is_none_or(|named| !named.contains_key(name)) {
                     let at = format!("{at}.{name}");
-                    self.check_within(rest, value, &at, mistakes, true, depth);
+                    self.check_within(rest, value, &at, violations, true, depth);
                 }
             }
         } else if whole && !known.open {
@@ -223,13 +226,13 @@ impl<'a> Checker<'a> {
                 .keys()
                 .filter(|name| !known.names.contains(name.as_str()))
             {
-                mistakes.add(at, format!("the document knows no property {name}"));
+                violations.add(at, format!("unknown property {name}"));
             }
         }
     }
 
-    /// The names of properties that a schema has, with those of its parts.
-    fn names(self, schema: &'a Map<String, Value>, known: &mut Known<'a>, depth: usize) {
+    /// Collects the property names of a schema and its parts.
+    fn names(self, schema: &'a Map<String, Value>, known: &mut KnownProperties<'a>, depth: usize) {
         let Some(depth) = depth.checked_sub(1) else {
             return;
         };
@@ -247,7 +250,7 @@ impl<'a> Checker<'a> {
         known.open |= match schema.get("additionalProperties") {
             Some(Value::Bool(open)) => *open,
             Some(_) => true,
-            // An object of which nothing is said may hold anything.
+            // An object schema without any restriction allows all properties.
             None => properties.is_none() && parts.is_empty(),
         };
         for part in parts {
@@ -258,11 +261,11 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The names that an object may have.
+/// The properties that an object may have.
 #[derive(Default)]
-struct Known<'a> {
+struct KnownProperties<'a> {
     names: BTreeSet<&'a str>,
-    /// Any name will do.
+    /// Any property is allowed.
     open: bool,
 }
 

@@ -1,33 +1,34 @@
-//! Databases made in advance.
+//! A pool of spare databases.
 //!
-//! Making a database copies some 300 files, which costs the server far more than everything else a new project does. A
-//! benchmark of what stands before the emulator would measure that. With databases in stock a first connection only
-//! renames one. A stock is not refilled: that would be the same work at the wrong time.
+//! Creating a database copies about 300 files, which takes PostgreSQL far longer than everything
+//! else that a new project requires. A benchmark of the emulator's clients would measure mostly
+//! that. With spare databases, a first connection only has to rename one. The pool is not refilled,
+//! because that would cause the same load during the benchmark.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use sqlx::AssertSqlSafe;
 
-use super::{PROVISIONING_MAX, ProvisionError, Provisioner, execute};
+use super::{MAX_PROVISIONING, ProvisionError, Provisioner, execute};
 use crate::store::Tx;
 
-/// PostgreSQL's word for a database that does not exist.
+/// The SQLSTATE for a database that does not exist.
 const NO_SUCH_DATABASE: &str = "3D000";
 
 impl Provisioner {
-    /// Makes databases until so many are in stock.
-    pub(crate) async fn stock(&self, wanted: u32) -> Result<(), ProvisionError> {
-        let there: i64 = sqlx::query_scalar("SELECT count(*) FROM spare_databases")
+    /// Creates spare databases until there are `target` of them.
+    pub(crate) async fn fill_spare_pool(&self, target: u32) -> Result<(), ProvisionError> {
+        let available: i64 = sqlx::query_scalar("SELECT count(*) FROM spare_databases")
             .fetch_one(self.store.pool())
             .await?;
-        let missing = u64::from(wanted).saturating_sub(there.unsigned_abs());
+        let missing = u64::from(target).saturating_sub(available.unsigned_abs());
         stream::iter(0..missing)
-            .map(|_| self.make_spare())
-            .buffer_unordered(PROVISIONING_MAX as usize)
+            .map(|_| self.create_spare())
+            .buffer_unordered(MAX_PROVISIONING as usize)
             .try_collect()
             .await
     }
 
-    async fn make_spare(&self) -> Result<(), ProvisionError> {
+    async fn create_spare(&self) -> Result<(), ProvisionError> {
         let name = format!("spare_{}", uuid::Uuid::new_v4().simple());
         let mut admin = self.admin.acquire().await?;
         execute(&mut admin, self.create_statement(&name, None)).await?;
@@ -38,7 +39,7 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Turns a database in stock into this one. Whether there was one.
+    /// Turns a spare database into the database `name`. Returns `false` if there is none.
     pub(super) async fn take_spare(
         &self,
         admin: &mut sqlx::PgConnection,
@@ -61,7 +62,8 @@ impl Provisioner {
                 .await
             {
                 Ok(_) => {}
-                // It was renamed before, and the note of that was lost in a crash.
+                // The database was renamed, but the transaction that recorded this was lost in a
+                // crash.
                 Err(sqlx::Error::Database(error))
                     if error.code().as_deref() == Some(NO_SUCH_DATABASE) =>
                 {

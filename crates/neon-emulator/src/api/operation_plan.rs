@@ -1,4 +1,4 @@
-//! What changes have in common: the operations they plan, and the answers that name them.
+//! Plans the operations of a change, and builds the responses that list them.
 
 use neon_client::ids::{BranchId, EndpointId, ProjectId};
 use neon_client::model::{Operation, OperationAction};
@@ -6,39 +6,42 @@ use neon_client::model::{Operation, OperationAction};
 use super::{Api, ApiError};
 use crate::clock::{Micros, from_millis};
 use crate::compute;
-use crate::store::{EndpointRow, OperationRow, Planned, Store, StoreError, Tx};
+use crate::store::{
+    EndpointKind, EndpointRow, OperationRow, PlannedOperation, Store, StoreError, Tx,
+};
 
-/// The operations as the answer to their call names them: under way, however short they are.
-pub(super) fn started(rows: &[OperationRow]) -> Result<Vec<Operation>, StoreError> {
+/// The operations as the response to the call that scheduled them shows them: in progress, however
+/// short they are.
+pub(super) fn as_scheduled(rows: &[OperationRow]) -> Result<Vec<Operation>, StoreError> {
     rows.iter()
         .enumerate()
-        .map(|(place, row)| row.at_its_start(place == 0))
+        .map(|(index, row)| row.when_scheduled(index == 0))
         .collect()
 }
 
-/// One step on a branch, and on a compute of it where one is named.
+/// One operation on a branch and, optionally, on one of its computes.
 pub(super) fn step(
     action: OperationAction,
     branch: &BranchId,
     endpoint: Option<&EndpointId>,
     milliseconds: u64,
-) -> Planned {
-    Planned {
+) -> PlannedOperation {
+    PlannedOperation {
         action,
         branch: branch.clone(),
         endpoint: endpoint.cloned(),
-        takes: from_millis(milliseconds),
+        duration: from_millis(milliseconds),
     }
 }
 
-/// A step that makes what a branch holds, and then the start of each of its computes.
+/// An operation that creates a branch's contents, followed by the start of each of its computes.
 pub(super) fn with_computes(
     api: &Api,
-    making: OperationAction,
+    creation: OperationAction,
     branch: &BranchId,
     endpoints: &[EndpointRow],
-) -> Result<Vec<Planned>, StoreError> {
-    let mut plan = vec![step(making, branch, None, api.latency.create_timeline_ms)];
+) -> Result<Vec<PlannedOperation>, StoreError> {
+    let mut plan = vec![step(creation, branch, None, api.latency.create_timeline_ms)];
     for row in endpoints {
         if row.branch_id == branch.as_str() {
             let id: EndpointId = row.id.parse().map_err(StoreError::corrupt)?;
@@ -53,24 +56,25 @@ pub(super) fn with_computes(
     Ok(plan)
 }
 
-/// The compute that brings changes of a branch into PostgreSQL: the one that reads and writes, if there is one.
-pub(super) fn writer<'a>(
+/// The branch's read-write compute, which applies changes to PostgreSQL.
+pub(super) fn read_write_compute<'a>(
     endpoints: &'a [EndpointRow],
     branch: &BranchId,
 ) -> Option<&'a EndpointRow> {
     endpoints
         .iter()
-        .find(|row| row.branch_id == branch.as_str() && row.kind == super::endpoints::READ_WRITE)
+        .find(|row| row.branch_id == branch.as_str() && row.kind == EndpointKind::ReadWrite)
 }
 
-/// The step that brings a change of roles or databases into a branch's compute; a branch without one has nothing to be brought into.
+/// The operation that applies a change of roles or databases to a branch's compute. Empty if the
+/// branch has no read-write compute.
 pub(super) async fn apply_config(
     api: &Api,
     project: &ProjectId,
     branch: &BranchId,
-) -> Result<Vec<Planned>, ApiError> {
+) -> Result<Vec<PlannedOperation>, ApiError> {
     let endpoints = api.store.endpoints(project).await?;
-    let Some(endpoint) = writer(&endpoints, branch) else {
+    let Some(endpoint) = read_write_compute(&endpoints, branch) else {
         return Ok(Vec::new());
     };
     let id = endpoint.id.parse().map_err(StoreError::corrupt)?;
@@ -82,14 +86,15 @@ pub(super) async fn apply_config(
     )])
 }
 
-/// Suspends the computes of a branch that goes, and plans what its end takes.
-pub(super) async fn branch_end(
+/// Suspends the computes of a branch that is being deleted, and plans the operations of the
+/// deletion.
+pub(super) async fn branch_deletion(
     api: &Api,
     tx: &mut Tx,
     project: &ProjectId,
     branch: &BranchId,
     now: Micros,
-) -> Result<Vec<Planned>, ApiError> {
+) -> Result<Vec<PlannedOperation>, ApiError> {
     let mut plan = Vec::new();
     for mut row in Store::lock_endpoints(tx, project).await? {
         if row.branch_id != branch.as_str() {

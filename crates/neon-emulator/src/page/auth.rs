@@ -1,7 +1,9 @@
-//! Who may see the page.
+//! Access control for the dashboard.
 //!
-//! Whoever has the API key, as a bearer or as the password that a browser asks for. Without it, only where the API listens on loopback,
-//! and only under a name of loopback: a web page elsewhere that makes a name of its own lead here is turned away by the name.
+//! A request with an API key is allowed; the key is a bearer token or the password of HTTP basic
+//! authentication. A request without a key is allowed only if the API listens on a loopback
+//! address, and only if its `Host` is a loopback name. Checking the name prevents DNS rebinding,
+//! where another web page makes a name of its own resolve to this machine.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,47 +22,48 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::api::{Api, is_allowed};
 
-/// Nothing but the page's own two files, and nobody may frame it.
+/// Only the page's own script and style may be loaded, and the page must not be framed.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types parts";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-/// What the browser shows when it asks for the key.
-const CHALLENGE: &str =
-    "Basic realm=\"neon-emulator: any name, and an API key as the password\", charset=\"UTF-8\"";
-const STRANGE_NAME: &str =
-    "This page is only shown under a name of this machine, such as 127.0.0.1 or localhost.\n";
-const NO_KEY: &str = "This page needs an API key of the emulator, because the emulator does not listen on loopback only.\n";
+/// The prompt that the browser shows.
+const CHALLENGE: &str = "Basic realm=\"neon-emulator: enter any user name, and an API key as the password\", charset=\"UTF-8\"";
+const FOREIGN_HOST: &str =
+    "Open this page as 127.0.0.1 or localhost, or authenticate with an API key.\n";
+const KEY_REQUIRED: &str =
+    "This page requires an API key, because the emulator does not listen on a loopback address.\n";
 
-/// What becomes of somebody who wants to see the page.
+/// The decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    Open,
-    AsksForKey,
-    /// Not even asked for a key: it would be given to whoever made up the name.
-    TurnsAway,
+enum Access {
+    Granted,
+    KeyRequired,
+    /// The browser is not prompted for a key, because it would send the key to the owner of the
+    /// name.
+    Denied,
 }
 
-impl Door {
+impl Access {
     fn of(listens_on: IpAddr, host: Option<&str>, has_key: bool) -> Self {
-        match (has_key, listens_on.is_loopback(), is_own_name(host)) {
-            (true, _, _) | (false, true, true) => Self::Open,
-            (false, true, false) => Self::TurnsAway,
-            (false, false, _) => Self::AsksForKey,
+        match (has_key, listens_on.is_loopback(), is_local_name(host)) {
+            (true, _, _) | (false, true, true) => Self::Granted,
+            (false, true, false) => Self::Denied,
+            (false, false, _) => Self::KeyRequired,
         }
     }
 }
 
-/// Lets a request in or refuses it, and says with every answer what a browser may do with it.
+/// Allows or rejects a request, and adds security headers to the response.
 pub(super) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let has_key = is_allowed(&api, request.headers()) || has_key(&api, request.headers());
-    let mut response = match Door::of(api.address.ip(), host(&request), has_key) {
-        Door::Open => next.run(request).await,
-        Door::AsksForKey => {
+    let mut response = match Access::of(api.address.ip(), host(&request), has_key) {
+        Access::Granted => next.run(request).await,
+        Access::KeyRequired => {
             let challenge = [(WWW_AUTHENTICATE, CHALLENGE)];
-            (StatusCode::UNAUTHORIZED, challenge, NO_KEY).into_response()
+            (StatusCode::UNAUTHORIZED, challenge, KEY_REQUIRED).into_response()
         }
-        Door::TurnsAway => (StatusCode::FORBIDDEN, STRANGE_NAME).into_response(),
+        Access::Denied => (StatusCode::FORBIDDEN, FOREIGN_HOST).into_response(),
     };
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -83,8 +86,8 @@ fn host(request: &Request) -> Option<&str> {
     }
 }
 
-/// Whether a host is this machine under a name that nobody else can give it.
-fn is_own_name(host: Option<&str>) -> bool {
+/// Whether a host is a loopback address or `localhost`, which other parties cannot point elsewhere.
+fn is_local_name(host: Option<&str>) -> bool {
     let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else {
         return false;
     };
@@ -96,7 +99,7 @@ fn is_own_name(host: Option<&str>) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// A key as a browser sends it: the password of a sign-in, under any name.
+/// Whether the request has an API key as the password of basic authentication, with any user name.
 fn has_key(api: &Api, headers: &HeaderMap) -> bool {
     let password = || {
         let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
@@ -116,8 +119,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_nobody_else_can_give_are_names_of_this_machine() {
-        for own in [
+    fn only_loopback_addresses_and_localhost_are_local_names() {
+        for local in [
             "127.0.0.1",
             "127.0.0.1:8080",
             "localhost:1",
@@ -125,9 +128,9 @@ mod tests {
             "[::1]:8080",
             "127.9.9.9",
         ] {
-            assert!(is_own_name(Some(own)), "{own}");
+            assert!(is_local_name(Some(local)), "{local}");
         }
-        for strange in [
+        for foreign in [
             "rebound.example.test:8080",
             "127.0.0.1.example.test",
             "localhost.example.test",
@@ -137,28 +140,28 @@ mod tests {
             "",
             "a b",
         ] {
-            assert!(!is_own_name(Some(strange)), "{strange}");
+            assert!(!is_local_name(Some(foreign)), "{foreign}");
         }
-        assert!(!is_own_name(None));
+        assert!(!is_local_name(None));
     }
 
     #[test]
-    fn without_a_key_the_page_is_shown_on_loopback_only_and_under_its_own_name_only() {
+    fn without_a_key_access_requires_a_loopback_address_and_a_local_name() {
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
         let everywhere: IpAddr = "0.0.0.0".parse().unwrap();
-        let (own, strange) = (Some("localhost:8080"), Some("rebound.example.test:8080"));
-        for (listens_on, host, has_key, door) in [
-            (loopback, own, false, Door::Open),
-            (loopback, strange, false, Door::TurnsAway),
-            (loopback, None, false, Door::TurnsAway),
-            (loopback, strange, true, Door::Open),
-            (everywhere, own, false, Door::AsksForKey),
-            (everywhere, strange, false, Door::AsksForKey),
-            (everywhere, strange, true, Door::Open),
+        let (local, foreign) = (Some("localhost:8080"), Some("rebound.example.test:8080"));
+        for (listens_on, host, has_key, access) in [
+            (loopback, local, false, Access::Granted),
+            (loopback, foreign, false, Access::Denied),
+            (loopback, None, false, Access::Denied),
+            (loopback, foreign, true, Access::Granted),
+            (everywhere, local, false, Access::KeyRequired),
+            (everywhere, foreign, false, Access::KeyRequired),
+            (everywhere, foreign, true, Access::Granted),
         ] {
             assert_eq!(
-                Door::of(listens_on, host, has_key),
-                door,
+                Access::of(listens_on, host, has_key),
+                access,
                 "{listens_on} {host:?} {has_key}"
             );
         }

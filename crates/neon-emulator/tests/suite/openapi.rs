@@ -1,4 +1,5 @@
-//! The emulator against the API's own document: every call of every test is held against it (see `common`); here is what that covers.
+//! Checks that the tests cover the OpenAPI document. The `common` module checks every call of every
+//! test against it.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +16,12 @@ use neon_emulator::OPERATIONS;
 use reqwest::{Method, StatusCode};
 
 use crate::client::client;
-use crate::common::{World, document};
+use crate::common::{TestEmulator, document};
 
-const HOW_TO_GET_IT: &str =
-    "the API's document is missing: run `make test`, or `eval \"$(target/debug/xtask env)\"` first";
+const HOW_TO_GET_IT: &str = "the OpenAPI document is missing: run `make test`, or `eval \"$(target/debug/xtask env)\"` first";
 
 #[test]
-fn every_operation_that_the_emulator_has_is_described_as_it_is() {
+fn every_implemented_operation_is_in_the_openapi_document() {
     let described = document().expect(HOW_TO_GET_IT).operations();
     for (method, path, name) in OPERATIONS {
         assert!(
@@ -34,26 +34,26 @@ fn every_operation_that_the_emulator_has_is_described_as_it_is() {
 }
 
 #[test]
-fn the_readme_counts_the_operations_that_are_there() {
+fn the_readme_lists_the_implemented_operations() {
     let described = document().expect(HOW_TO_GET_IT).operations().len();
-    let there = OPERATIONS.len();
+    let implemented = OPERATIONS.len();
     let sentence = format!(
-        "Of the {described} operations of the document, {there} are there; the other {} answer 501.",
-        described - there
+        "The emulator implements {implemented} of the {described} operations; the other {} return 501.",
+        described - implemented
     );
     let readme = include_str!("../../README.md");
     assert!(
         readme.contains(&sentence),
-        "the README should say: {sentence}"
+        "the README must contain: {sentence}"
     );
     for (_, _, name) in OPERATIONS {
-        assert!(readme.contains(name), "the README does not name {name}");
+        assert!(readme.contains(name), "the README must contain {name}");
     }
 }
 
 #[tokio::test]
-async fn every_other_operation_answers_501_and_says_what_is_missing() {
-    let world = World::start().await;
+async fn every_other_operation_returns_501_with_its_name() {
+    let world = TestEmulator::start().await;
     for operation in document().expect(HOW_TO_GET_IT).operations() {
         if OPERATIONS
             .iter()
@@ -73,8 +73,8 @@ async fn every_other_operation_answers_501_and_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn every_call_that_the_emulator_has_succeeds_as_the_document_describes_it() {
-    let world = World::start().await;
+async fn every_implemented_operation_succeeds_and_matches_the_openapi_document() {
+    let world = TestEmulator::start().await;
     let neon = client(&world);
     let organization = account(&neon).await;
     let project = CreateProject::named("one").org_id(organization);
@@ -94,7 +94,7 @@ async fn every_call_that_the_emulator_has_succeeds_as_the_document_describes_it(
     neon.projects().delete(&id).send().await.expect("deletes");
     neon.projects().recover(&id).send().await.expect("recovers");
 
-    // What the client has no call for.
+    // Operations that the client does not support.
     for path in [
         "/projects/shared".to_owned(),
         "/auth".to_owned(),
@@ -102,29 +102,29 @@ async fn every_call_that_the_emulator_has_succeeds_as_the_document_describes_it(
     ] {
         world.get(&path).await;
     }
-    let gone = neon
+    let deleted = neon
         .branches(&id)
         .create(CreateBranch::default())
         .send()
         .await;
-    let gone = gone.expect("creates").branch.id;
+    let deleted = deleted.expect("creates").branch.id;
     neon.branches(&id)
-        .delete(&gone)
+        .delete(&deleted)
         .send()
         .await
         .expect("deletes");
-    let path = format!("/projects/{id}/branches/{gone}/recover");
+    let path = format!("/projects/{id}/branches/{deleted}/recover");
     assert_eq!(
         world.call(Method::POST, &path, None).await.0,
         StatusCode::OK
     );
 
     let called: BTreeSet<String> = world.emulator.calls().into_keys().collect();
-    let there: BTreeSet<String> = OPERATIONS
+    let implemented: BTreeSet<String> = OPERATIONS
         .iter()
         .map(|(_, _, name)| (*name).to_owned())
         .collect();
-    assert_eq!(called, there, "each was called");
+    assert_eq!(called, implemented, "every operation was called");
 }
 
 async fn account(neon: &Neon) -> neon_client::ids::OrgId {
@@ -196,12 +196,12 @@ async fn computes(neon: &Neon, id: &ProjectId, endpoint: &EndpointId, main: &Bra
         .await
         .expect("a list");
     assert_eq!(of_branch.len(), 2);
-    let gone = endpoints
+    let deleted = endpoints
         .delete(&reader.endpoint.id)
         .send()
         .await
         .expect("deletes");
-    assert!(gone.is_some());
+    assert!(deleted.is_some());
     let again = endpoints
         .delete(&reader.endpoint.id)
         .send()
@@ -213,11 +213,11 @@ async fn computes(neon: &Neon, id: &ProjectId, endpoint: &EndpointId, main: &Bra
 async fn databases_and_roles(neon: &Neon, id: &ProjectId, main: &BranchId) {
     let (databases, roles) = (neon.databases(id, main), neon.roles(id, main));
     let role = "reader".parse().expect("a name");
-    let made = roles
+    let created = roles
         .create(CreateRole::new("reader".parse().expect("a name")))
         .send()
         .await;
-    assert!(made.expect("creates").role.password.is_some());
+    assert!(created.expect("creates").role.password.is_some());
     roles.get(&role).send().await.expect("one");
     assert_eq!(roles.list().send().await.expect("a list").len(), 2);
     roles.reset_password(&role).send().await.expect("resets");
@@ -260,21 +260,21 @@ async fn databases_and_roles(neon: &Neon, id: &ProjectId, main: &BranchId) {
 async fn branches(neon: &Neon, id: &ProjectId, main: &BranchId) {
     let branches = neon.branches(id);
     let compute = BranchEndpoint::new(EndpointType::ReadWrite).suspend_timeout_seconds(60);
-    let made = branches
+    let created = branches
         .create(CreateBranch::named("preview").endpoint(compute))
         .send()
         .await;
-    let made = made.expect("creates");
-    assert_eq!(made.branch.parent_id.as_ref(), Some(main));
+    let created = created.expect("creates");
+    assert_eq!(created.branch.parent_id.as_ref(), Some(main));
     assert_eq!(
         (
-            made.roles.len(),
-            made.databases.len(),
-            made.connection_uris.len()
+            created.roles.len(),
+            created.databases.len(),
+            created.connection_uris.len()
         ),
         (1, 1, 1)
     );
-    let preview = made.branch.id;
+    let preview = created.branch.id;
     branches.get(&preview).send().await.expect("one");
     branches
         .update(

@@ -1,4 +1,5 @@
-//! Calls about the emulator itself, under `/_emulator`: what tests want to know and do. They need the API key too.
+//! The admin API under `/_emulator`, which tests use to inspect and control the emulator. It
+//! requires the API key too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,35 +12,32 @@ use neon_client::model::CreateProject;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::create::{SeededProject, seed};
 use super::error::ApiError;
 use super::extract::{Body, Path};
-use crate::clock::timestamp;
+use super::projects::create::{SeededProject, seed};
+use crate::clock::{Micros, timestamp};
 use crate::faults::{ArmError, ArmedFault, Fault};
 use crate::store::StoreError;
 
-/// A project as the emulator sees it, deleted ones included.
+/// The key of the clock's offset in the state.
+pub(crate) const CLOCK_OFFSET_KEY: &str = "clock_offset_us";
+
+/// A project, including deleted ones, as the emulator stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectSummary {
-    /// Its identifier.
     pub id: neon_client::ids::ProjectId,
-    /// Its name.
     pub name: String,
-    /// The organization it belongs to.
     pub org_id: Option<neon_client::ids::OrgId>,
-    /// When it was made.
     pub created_at: jiff::Timestamp,
-    /// When it last changed.
     pub updated_at: jiff::Timestamp,
-    /// When it was deleted; it can be recovered for a while.
+    /// When the project was deleted. A deleted project can be recovered for some time.
     pub deleted_at: Option<jiff::Timestamp>,
-    /// Connections to its databases that were ever signed in.
+    /// Number of connections that were ever authenticated.
     pub connections_opened: u64,
-    /// Connections to its databases that are open now.
+    /// Number of connections that are open now.
     pub connections_open: u64,
 }
 
-/// Every project, deleted ones included.
 pub(crate) async fn summaries(api: &Api) -> Result<Vec<ProjectSummary>, StoreError> {
     let rows = api.store.all_projects().await?;
     rows.into_iter()
@@ -64,35 +62,39 @@ pub(crate) async fn summaries(api: &Api) -> Result<Vec<ProjectSummary>, StoreErr
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Projects {
+pub(super) struct ProjectsResponse {
     projects: Vec<ProjectSummary>,
 }
 
-pub(super) async fn projects(State(api): State<Arc<Api>>) -> Result<Json<Projects>, ApiError> {
-    Ok(Json(Projects {
+pub(super) async fn projects(
+    State(api): State<Arc<Api>>,
+) -> Result<Json<ProjectsResponse>, ApiError> {
+    Ok(Json(ProjectsResponse {
         projects: summaries(&api).await?,
     }))
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Passwords {
+pub(super) struct PasswordsResponse {
     passwords: Vec<String>,
 }
 
-pub(super) async fn passwords(State(api): State<Arc<Api>>) -> Result<Json<Passwords>, ApiError> {
-    Ok(Json(Passwords {
-        passwords: api.store.passwords_given().await?,
+pub(super) async fn passwords(
+    State(api): State<Arc<Api>>,
+) -> Result<Json<PasswordsResponse>, ApiError> {
+    Ok(Json(PasswordsResponse {
+        passwords: api.store.issued_passwords().await?,
     }))
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Counted {
+pub(super) struct CallsResponse {
     calls: BTreeMap<String, u64>,
-    /// Connections that were ever signed in, by project; only projects that had any.
+    /// Number of authenticated connections by project. Projects without any are omitted.
     connections: BTreeMap<String, u64>,
 }
 
-pub(super) async fn calls(State(api): State<Arc<Api>>) -> Result<Json<Counted>, ApiError> {
+pub(super) async fn calls(State(api): State<Arc<Api>>) -> Result<Json<CallsResponse>, ApiError> {
     let connections = summaries(&api)
         .await?
         .into_iter()
@@ -100,7 +102,7 @@ pub(super) async fn calls(State(api): State<Arc<Api>>) -> Result<Json<Counted>, 
     let connections = connections
         .map(|project| (project.id.to_string(), project.connections_opened))
         .collect();
-    Ok(Json(Counted {
+    Ok(Json(CallsResponse {
         calls: api.calls.counts(),
         connections,
     }))
@@ -112,17 +114,17 @@ pub(super) async fn reset_calls(State(api): State<Arc<Api>>) -> StatusCode {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct FaultList {
+pub(super) struct FaultsResponse {
     faults: Vec<ArmedFault>,
 }
 
-pub(super) async fn list_faults(State(api): State<Arc<Api>>) -> Json<FaultList> {
-    Json(FaultList {
+pub(super) async fn list_faults(State(api): State<Arc<Api>>) -> Json<FaultsResponse> {
+    Json(FaultsResponse {
         faults: api.faults.list(),
     })
 }
 
-/// A fault as an object, or as the line that the flag takes.
+/// A fault as an object or in the syntax of the `--fault` flag.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum NewFault {
@@ -131,14 +133,14 @@ pub(super) enum NewFault {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Armed {
+pub(super) struct FaultCreated {
     id: u64,
 }
 
 pub(super) async fn add_fault(
     State(api): State<Arc<Api>>,
     Body(new): Body<NewFault>,
-) -> Result<(StatusCode, Json<Armed>), ApiError> {
+) -> Result<(StatusCode, Json<FaultCreated>), ApiError> {
     let fault = match new {
         NewFault::Object(fault) => fault,
         NewFault::Line { spec } => spec
@@ -146,8 +148,8 @@ pub(super) async fn add_fault(
             .map_err(|error| ApiError::bad_request(format!("{error}")))?,
     };
     match api.faults.arm(fault) {
-        Ok(id) => Ok((StatusCode::CREATED, Json(Armed { id }))),
-        Err(error @ ArmError::NeverHappens { .. }) => Err(ApiError::bad_request(error.to_string())),
+        Ok(id) => Ok((StatusCode::CREATED, Json(FaultCreated { id }))),
+        Err(error @ ArmError::Invalid { .. }) => Err(ApiError::bad_request(error.to_string())),
         Err(error @ ArmError::TooMany) => Err(ApiError::invalid(error.to_string())),
     }
 }
@@ -169,75 +171,90 @@ pub(super) async fn remove_fault(
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Seed {
+pub(super) struct SeedRequest {
     names: Vec<String>,
     #[serde(default)]
     project: CreateProject,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Seeded {
+pub(super) struct SeedResponse {
     projects: Vec<SeededProject>,
 }
 
 pub(super) async fn seed_projects(
     State(api): State<Arc<Api>>,
-    Body(wanted): Body<Seed>,
-) -> Result<(StatusCode, Json<Seeded>), ApiError> {
-    let projects = seed(&api, &wanted.project, wanted.names).await?;
-    Ok((StatusCode::CREATED, Json(Seeded { projects })))
+    Body(requested): Body<SeedRequest>,
+) -> Result<(StatusCode, Json<SeedResponse>), ApiError> {
+    let projects = seed(&api, &requested.project, requested.names).await?;
+    Ok((StatusCode::CREATED, Json(SeedResponse { projects })))
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Purged {
+pub(super) struct PurgeResponse {
     purged: u64,
 }
 
-pub(super) async fn purge(State(api): State<Arc<Api>>) -> Result<Json<Purged>, ApiError> {
+pub(super) async fn purge(State(api): State<Arc<Api>>) -> Result<Json<PurgeResponse>, ApiError> {
     match api.provisioner.purge(api.recoverable_since()).await {
-        Ok(purged) => Ok(Json(Purged { purged })),
+        Ok(purged) => Ok(Json(PurgeResponse { purged })),
         Err(error) => {
-            tracing::error!(%error, "Deleted projects could not be purged");
+            tracing::error!(%error, "failed to purge deleted projects");
             Err(ApiError::internal())
         }
     }
 }
 
-/// What time it is here.
 #[derive(Debug, Serialize)]
-pub(super) struct Time {
+pub(super) struct ClockResponse {
     now: jiff::Timestamp,
 }
 
-pub(super) async fn clock(State(api): State<Arc<Api>>) -> Json<Time> {
+pub(super) async fn clock(State(api): State<Arc<Api>>) -> Json<ClockResponse> {
     let now = timestamp(api.clock.now());
-    Json(Time { now })
+    Json(ClockResponse { now })
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Turn {
+pub(super) struct AdvanceClockRequest {
     advance_seconds: u64,
 }
 
-pub(super) async fn turn_clock(
+pub(super) async fn advance_clock(
     State(api): State<Arc<Api>>,
-    Body(turn): Body<Turn>,
-) -> Result<Json<Time>, ApiError> {
-    crate::emulator::turn_clock(&api, Duration::from_secs(turn.advance_seconds)).await?;
+    Body(request): Body<AdvanceClockRequest>,
+) -> Result<Json<ClockResponse>, ApiError> {
+    advance(&api, Duration::from_secs(request.advance_seconds)).await?;
     Ok(clock(State(api)).await)
 }
 
-/// What did not fit the API's document.
+/// Deviations from the OpenAPI document.
 #[derive(Debug, Serialize)]
-pub(super) struct Violations {
-    /// Whether there is a document to hold calls against.
+pub(super) struct ViolationsResponse {
+    /// Whether calls are checked against a document.
     checked: bool,
     violations: Vec<String>,
 }
 
-pub(super) async fn violations(State(api): State<Arc<Api>>) -> Json<Violations> {
-    Json(Violations {
-        checked: api.conformance.is_checked(),
-        violations: api.conformance.found(),
+pub(super) async fn violations(State(api): State<Arc<Api>>) -> Json<ViolationsResponse> {
+    Json(ViolationsResponse {
+        checked: api.conformance.is_enabled(),
+        violations: api.conformance.violations(),
     })
+}
+
+/// Advances the clock, and processes everything that becomes due.
+pub(crate) async fn advance(api: &Api, by: Duration) -> Result<(), ApiError> {
+    let by = Micros::try_from(by.as_micros()).unwrap_or(Micros::MAX);
+    let offset = api.clock.advance(by).ok_or_else(|| {
+        ApiError::invalid("the clock cannot be more than 100 years ahead of the system's")
+    })?;
+    api.store
+        .write_meta(CLOCK_OFFSET_KEY, &offset.to_string())
+        .await?;
+    api.plane.check_computes().await?;
+    if let Err(error) = super::expire(api, api.clock.now()).await {
+        tracing::warn!(error = error.message, "failed to delete expired branches");
+    }
+    Ok(())
 }

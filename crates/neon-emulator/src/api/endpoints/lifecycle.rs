@@ -1,4 +1,4 @@
-//! Computes that are started, suspended and started again by a call.
+//! Starts, suspends and restarts computes.
 
 use std::sync::Arc;
 
@@ -9,85 +9,89 @@ use neon_client::model::{EndpointOperations, OperationAction};
 
 use crate::api::error::ApiError;
 use crate::api::extract::{Injected, Path};
-use crate::api::{Api, change, view};
+use crate::api::{Api, operation_plan, view};
 use crate::clock::{Micros, from_millis};
 use crate::compute::{self, Compute};
-use crate::faults::Verdict;
+use crate::faults::Injection;
 use crate::store::{Store, StoreError};
 
 pub(in crate::api) async fn start(
     State(api): State<Arc<Api>>,
     Path(ids): Path<(ProjectId, EndpointId)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
 ) -> Result<Json<EndpointOperations>, ApiError> {
-    order(&api, ids, &verdict, Order::Start).await
+    apply_action(&api, ids, &injection, LifecycleAction::Start).await
 }
 
 pub(in crate::api) async fn suspend(
     State(api): State<Arc<Api>>,
     Path(ids): Path<(ProjectId, EndpointId)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
 ) -> Result<Json<EndpointOperations>, ApiError> {
-    order(&api, ids, &verdict, Order::Suspend).await
+    apply_action(&api, ids, &injection, LifecycleAction::Suspend).await
 }
 
 pub(in crate::api) async fn restart(
     State(api): State<Arc<Api>>,
     Path(ids): Path<(ProjectId, EndpointId)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
 ) -> Result<Json<EndpointOperations>, ApiError> {
-    order(&api, ids, &verdict, Order::Restart).await
+    apply_action(&api, ids, &injection, LifecycleAction::Restart).await
 }
 
-/// What a call asks of a compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum LifecycleAction {
     Start,
     Suspend,
     Restart,
 }
 
-async fn order(
+async fn apply_action(
     api: &Api,
     (project, endpoint): (ProjectId, EndpointId),
-    verdict: &Verdict,
-    order: Order,
+    injection: &Injection,
+    action: LifecycleAction,
 ) -> Result<Json<EndpointOperations>, ApiError> {
+    let branch = api.store.endpoint(&project, &endpoint).await?.branch_id;
+    let _branch_lock = api.sessions.lock_branch_exclusive(&branch).await;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     let project_row = Store::lock_project(&mut tx, &project, now).await?;
     let mut row = Store::lock_endpoint(&mut tx, &project, &endpoint).await?;
-    if row.disabled && order != Order::Suspend {
+    if row.disabled && action != LifecycleAction::Suspend {
         return Err(ApiError::invalid("the compute is disabled"));
     }
     let branch: BranchId = row.branch_id.parse().map_err(StoreError::corrupt)?;
-    let step = |action, milliseconds| change::step(action, &branch, Some(&endpoint), milliseconds);
+    let step =
+        |action, milliseconds| operation_plan::step(action, &branch, Some(&endpoint), milliseconds);
     let mut plan = Vec::new();
     let was_active = !Compute::of(&row, &api.sessions, now).is_idle();
-    if order != Order::Start && compute::suspend(&mut tx, &mut row, &api.sessions, now).await? {
+    if action != LifecycleAction::Start
+        && compute::suspend(&mut tx, &mut row, &api.sessions, now).await?
+    {
         plan.push(step(
             OperationAction::SuspendCompute,
             api.latency.suspend_compute_ms,
         ));
     }
-    if order == Order::Restart || (order == Order::Start && !was_active) {
-        let before = plan.iter().map(|step| step.takes).sum::<Micros>();
-        let takes = before.saturating_add(from_millis(api.latency.start_compute_ms));
-        compute::wake(&mut tx, &mut row, &api.sessions, takes, now).await?;
+    if action == LifecycleAction::Restart || (action == LifecycleAction::Start && !was_active) {
+        let before = plan.iter().map(|step| step.duration).sum::<Micros>();
+        let duration = before.saturating_add(from_millis(api.latency.start_compute_ms));
+        compute::wake(&mut tx, &mut row, &api.sessions, duration, now).await?;
         plan.push(step(
             OperationAction::StartCompute,
             api.latency.start_compute_ms,
         ));
     }
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
-    if order != Order::Start {
+    if action != LifecycleAction::Start {
         api.sessions
-            .cut_endpoint(project.as_str(), endpoint.as_str());
+            .terminate_endpoint(project.as_str(), endpoint.as_str());
     }
     Ok(Json(EndpointOperations {
         endpoint: view::endpoint(api, &project_row, &row)?,
-        operations: change::started(&operations)?,
+        operations: operation_plan::as_scheduled(&operations)?,
     }))
 }

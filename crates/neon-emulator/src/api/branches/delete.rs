@@ -1,4 +1,4 @@
-//! The end of a branch, and the way back for a while.
+//! Deletes, expires and recovers branches.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use neon_client::model::BranchOperations;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{alive, endpoints_of, has_children, one, unused, used_up};
+use super::{endpoints_of, ensure_name_available, find_active, has_children, load, usage_and_size};
 use crate::api::error::ApiError;
 use crate::api::extract::{Injected, Path, Query, flag};
-use crate::api::{Api, change, view};
+use crate::api::{Api, operation_plan, view};
 use crate::clock::Micros;
-use crate::store::{BranchRow, Store, StoreError};
+use crate::store::{BranchRow, DeletionMethod, Store, StoreError};
 
 #[derive(Debug, Deserialize)]
-pub(in crate::api) struct Deleting {
+pub(in crate::api) struct DeleteBranchParams {
     #[serde(default, deserialize_with = "flag")]
     hard_delete: bool,
 }
@@ -27,11 +27,11 @@ pub(in crate::api) struct Deleting {
 pub(in crate::api) async fn delete(
     State(api): State<Arc<Api>>,
     Path((project, branch)): Path<(ProjectId, BranchId)>,
-    Injected(verdict): Injected,
-    Query(wanted): Query<Deleting>,
+    Injected(injection): Injected,
+    Query(requested): Query<DeleteBranchParams>,
 ) -> Result<Response, ApiError> {
-    // What the branch used is told before it is forgotten.
-    let (used, size) = used_up(&api, &project, &branch).await?;
+    // The response contains the branch's usage, which must be read before a hard delete removes it.
+    let (used, size) = usage_and_size(&api, &project, &branch).await?;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
@@ -39,37 +39,38 @@ pub(in crate::api) async fn delete(
     let Some(row) = rows.iter().find(|row| row.id == branch.as_str()) else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let again = row.deleted_at_us.is_some();
-    if again && !wanted.hard_delete {
+    let was_deleted = row.deleted_at_us.is_some();
+    if was_deleted && !requested.hard_delete {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    removable(&rows, row)?;
+    ensure_deletable(&rows, row)?;
     let mut row = row.clone();
-    let mut told = view::branch(&api, &row, used, size)?;
-    let plan = if again {
+    let mut deleted_branch = view::branch(&api, &row, used, size)?;
+    let plan = if was_deleted {
         Vec::new()
     } else {
-        change::branch_end(&api, &mut tx, &project, &branch, now).await?
+        operation_plan::branch_deletion(&api, &mut tx, &project, &branch, now).await?
     };
     let operations =
-        Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+        Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     row.updated_at_us = now;
-    if wanted.hard_delete {
-        Store::forget_branch(&mut tx, &branch).await?;
+    if requested.hard_delete {
+        Store::purge_branch(&mut tx, &branch).await?;
     } else {
         row.deleted_at_us = Some(now);
-        row.deleted_by = Some("user".to_owned());
+        row.deleted_by = Some(DeletionMethod::User);
         Store::save_branch(&mut tx, &row).await?;
     }
     tx.commit().await?;
-    api.sessions.cut_branch(project.as_str(), branch.as_str());
-    api.bury().await;
-    told.updated_at = crate::clock::timestamp(now);
-    let answer = BranchOperations {
-        branch: told,
-        operations: change::started(&operations)?,
+    api.sessions
+        .terminate_branch(project.as_str(), branch.as_str());
+    api.drop_garbage().await;
+    deleted_branch.updated_at = crate::clock::timestamp(now);
+    let response = BranchOperations {
+        branch: deleted_branch,
+        operations: operation_plan::as_scheduled(&operations)?,
     };
-    Ok(Json(answer).into_response())
+    Ok(Json(response).into_response())
 }
 
 pub(in crate::api) async fn recover(
@@ -90,7 +91,7 @@ pub(in crate::api) async fn recover(
         })
         .ok_or(StoreError::NotFound("deleted branch"))?
         .clone();
-    unused(&rows, &row.name, &branch)?;
+    ensure_name_available(&rows, &row.name, &branch)?;
     row.deleted_at_us = None;
     row.deleted_by = None;
     row.expires_at_us = None;
@@ -99,12 +100,12 @@ pub(in crate::api) async fn recover(
     tx.commit().await?;
     let endpoints = endpoints_of(&api, &project, &branch).await?;
     Ok(Json(
-        json!({"branch": one(&api, &row).await?, "endpoints": endpoints}),
+        json!({"branch": load(&api, &row).await?, "endpoints": endpoints}),
     ))
 }
 
-/// Whether a branch may go.
-fn removable(rows: &[BranchRow], row: &BranchRow) -> Result<(), ApiError> {
+/// Checks that a branch may be deleted.
+fn ensure_deletable(rows: &[BranchRow], row: &BranchRow) -> Result<(), ApiError> {
     let refusal = if row.is_default {
         "the default branch cannot be deleted"
     } else if row.protected {
@@ -117,27 +118,29 @@ fn removable(rows: &[BranchRow], row: &BranchRow) -> Result<(), ApiError> {
     Err(ApiError::invalid(refusal))
 }
 
-/// Removes branches whose time is over, as the platform does.
+/// Deletes branches whose `expires_at` has passed.
 pub(crate) async fn expire(api: &Api, now: Micros) -> Result<(), ApiError> {
-    while let Some((project, branch)) = api.store.expired_branch(now).await? {
+    while let Some((project, branch)) = api.store.next_expired_branch(now).await? {
         let project: ProjectId = project.parse().map_err(StoreError::corrupt)?;
         let branch: BranchId = branch.parse().map_err(StoreError::corrupt)?;
         let mut tx = api.store.begin().await?;
         Store::lock_project(&mut tx, &project, now).await?;
         let rows = Store::lock_branches(&mut tx, &project).await?;
-        let mut row = alive(&rows, &branch)?.clone();
-        if removable(&rows, &row).is_err() {
-            // It became the default one, or has children: then it stays.
+        let mut row = find_active(&rows, &branch)?.clone();
+        if ensure_deletable(&rows, &row).is_err() {
+            // The branch became the default branch or got children in the meantime, so it is kept.
             row.expires_at_us = None;
         } else {
-            let plan = change::branch_end(api, &mut tx, &project, &branch, now).await?;
+            let plan =
+                operation_plan::branch_deletion(api, &mut tx, &project, &branch, now).await?;
             Store::schedule(&mut tx, &project, now, &plan, None).await?;
             row.deleted_at_us = Some(now);
-            row.deleted_by = Some("ttl".to_owned());
+            row.deleted_by = Some(DeletionMethod::Ttl);
         }
         Store::save_branch(&mut tx, &row).await?;
         tx.commit().await?;
-        api.sessions.cut_branch(project.as_str(), branch.as_str());
+        api.sessions
+            .terminate_branch(project.as_str(), branch.as_str());
     }
     Ok(())
 }

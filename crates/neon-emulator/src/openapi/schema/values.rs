@@ -1,13 +1,13 @@
-//! Words and numbers against what a schema says of them.
+//! Validates strings, numbers and sizes.
 
 use jiff::Timestamp;
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
-use super::Mistakes;
+use super::SchemaViolations;
 
-pub(super) fn is_of_type(value: &Value, wanted: &str) -> bool {
-    match wanted {
+pub(super) fn is_of_type(value: &Value, expected: &str) -> bool {
+    match expected {
         "string" => value.is_string(),
         "integer" => value.is_i64() || value.is_u64(),
         "number" => value.is_number(),
@@ -22,20 +22,20 @@ pub(super) fn check_text(
     schema: &Map<String, Value>,
     text: &str,
     at: &str,
-    mistakes: &mut Mistakes,
+    violations: &mut SchemaViolations,
 ) {
     bounds(
         schema,
         ["minLength", "maxLength"],
         text.chars().count(),
         at,
-        mistakes,
+        violations,
     );
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         match Regex::new(pattern) {
             Ok(pattern) if pattern.is_match(text) => {}
-            Ok(_) => mistakes.add(at, format!("{text:?} does not fit {pattern}")),
-            Err(_) => mistakes.add(at, format!("the pattern {pattern} is not understood")),
+            Ok(_) => violations.add(at, format!("{text:?} does not match {pattern}")),
+            Err(_) => violations.add(at, format!("unsupported pattern {pattern}")),
         }
     }
     let fits = match schema.get("format").and_then(Value::as_str) {
@@ -46,7 +46,7 @@ pub(super) fn check_text(
         _ => true,
     };
     if !fits {
-        mistakes.add(at, format!("{text:?} is not of its format"));
+        violations.add(at, format!("{text:?} does not match its format"));
     }
 }
 
@@ -54,14 +54,14 @@ pub(super) fn check_number(
     schema: &Map<String, Value>,
     number: &serde_json::Number,
     at: &str,
-    mistakes: &mut Mistakes,
+    violations: &mut SchemaViolations,
 ) {
     let value = number.as_f64().unwrap_or(f64::NAN);
     let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
     let too_small = limit("minimum").is_some_and(|least| value < least);
     let too_great = limit("maximum").is_some_and(|most| value > most);
     if too_small || too_great {
-        mistakes.add(at, format!("{number} is out of bounds"));
+        violations.add(at, format!("{number} is out of range"));
     }
     let fits = match schema.get("format").and_then(Value::as_str) {
         Some("int32") => number
@@ -72,7 +72,7 @@ pub(super) fn check_number(
         _ => true,
     };
     if !fits {
-        mistakes.add(at, format!("{number} is not of its format"));
+        violations.add(at, format!("{number} does not match its format"));
     }
 }
 
@@ -81,13 +81,13 @@ pub(super) fn bounds(
     [least, most]: [&str; 2],
     count: usize,
     at: &str,
-    mistakes: &mut Mistakes,
+    violations: &mut SchemaViolations,
 ) {
     let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_u64);
     let count = count as u64;
     if limit(least).is_some_and(|limit| count < limit)
         || limit(most).is_some_and(|limit| count > limit)
     {
-        mistakes.add(at, format!("it has {count}, which is out of bounds"));
+        violations.add(at, format!("size {count} is out of range"));
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of a branch that leave what it holds alone.
+//! Changes of a branch's properties.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use neon_client::ids::{BranchId, ProjectId};
 use neon_client::model::{BranchEnvelope, BranchOperations, UpdateBranch};
 
-use super::{alive, has_children, one, unused};
+use super::{ensure_name_available, find_active, has_children, load};
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Path};
 use crate::api::{Api, validate};
@@ -23,10 +23,10 @@ pub(in crate::api) async fn update(
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
     let rows = Store::lock_branches(&mut tx, &project).await?;
-    let mut row = alive(&rows, &branch)?.clone();
+    let mut row = find_active(&rows, &branch)?.clone();
     if let Some(name) = changes.name {
         validate::branch_name(&name)?;
-        unused(&rows, &name, &branch)?;
+        ensure_name_available(&rows, &name, &branch)?;
         row.name = name;
     }
     if let Some(protected) = changes.protected {
@@ -34,7 +34,7 @@ pub(in crate::api) async fn update(
     }
     if let Some(expires_at) = changes.expires_at {
         let at = expires_at.map(Timestamp::as_microsecond);
-        validate::expiry(&row, has_children(&rows, &branch), at, now)?;
+        validate::expiration(&row, has_children(&rows, &branch), at, now)?;
         row.expires_at_us = at;
         row.expires_set_us = at.map(|_| now);
     }
@@ -42,7 +42,7 @@ pub(in crate::api) async fn update(
     Store::save_branch(&mut tx, &row).await?;
     tx.commit().await?;
     Ok(Json(BranchOperations {
-        branch: one(&api, &row).await?,
+        branch: load(&api, &row).await?,
         operations: Vec::new(),
     }))
 }
@@ -55,7 +55,7 @@ pub(in crate::api) async fn set_as_default(
     let now = api.clock.now();
     Store::lock_project(&mut tx, &project, now).await?;
     let mut rows = Store::lock_branches(&mut tx, &project).await?;
-    if alive(&rows, &branch)?.expires_at_us.is_some() {
+    if find_active(&rows, &branch)?.expires_at_us.is_some() {
         return Err(ApiError::invalid(
             "a branch that expires cannot be the default branch",
         ));
@@ -71,7 +71,7 @@ pub(in crate::api) async fn set_as_default(
     tx.commit().await?;
     let row = api.store.branch(&project, &branch).await?;
     Ok(Json(BranchOperations {
-        branch: one(&api, &row).await?,
+        branch: load(&api, &row).await?,
         operations: Vec::new(),
     }))
 }

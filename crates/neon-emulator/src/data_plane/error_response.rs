@@ -1,23 +1,22 @@
-//! What a client is told that is not let in.
+//! Errors that the proxy itself sends to clients.
 
 use tokio::io::{self, AsyncWriteExt as _};
 
 use super::pooler::{self, UnsupportedParameter};
-use super::relay::Stream;
+use super::relay::ByteStream;
 use super::target::TargetError;
 use super::wire;
 use crate::store::StoreError;
 
-/// A refusal, in the words that the client gets.
-pub(super) struct Refusal {
+/// A fatal error, as the client receives it.
+pub(super) struct ErrorResponse {
     pub(super) code: &'static str,
     pub(super) message: String,
-    /// What to do about it.
     pub(super) hint: Option<&'static str>,
 }
 
-impl Refusal {
-    /// What the proxy itself refuses; the real service uses this class for all of it.
+impl ErrorResponse {
+    /// An error of the proxy. Neon uses this SQLSTATE for all of them.
     pub(super) fn proxy(message: impl Into<String>) -> Self {
         Self {
             code: "XX000",
@@ -51,20 +50,20 @@ impl Refusal {
     }
 }
 
-impl From<TargetError> for Refusal {
+impl From<TargetError> for ErrorResponse {
     fn from(error: TargetError) -> Self {
         Self::proxy(error.to_string())
     }
 }
 
-impl From<StoreError> for Refusal {
+impl From<StoreError> for ErrorResponse {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(error = %error, "A connection could not be led to its database");
+        tracing::warn!(error = %error, "failed to route a connection to its database");
         Self::unavailable("the control plane did not answer; try again")
     }
 }
 
-impl From<UnsupportedParameter> for Refusal {
+impl From<UnsupportedParameter> for ErrorResponse {
     fn from(error: UnsupportedParameter) -> Self {
         Self {
             code: "08P01",
@@ -74,15 +73,18 @@ impl From<UnsupportedParameter> for Refusal {
     }
 }
 
-/// Says so, and ends the connection.
-pub(super) async fn refuse(client: &mut impl Stream, refusal: &Refusal) -> io::Result<()> {
+/// Sends the error and closes the connection.
+pub(super) async fn reject(
+    client: &mut impl ByteStream,
+    response: &ErrorResponse,
+) -> io::Result<()> {
     let mut fields = vec![
         (b'S', "FATAL"),
         (b'V', "FATAL"),
-        (b'C', refusal.code),
-        (b'M', refusal.message.as_str()),
+        (b'C', response.code),
+        (b'M', response.message.as_str()),
     ];
-    fields.extend(refusal.hint.map(|hint| (b'H', hint)));
+    fields.extend(response.hint.map(|hint| (b'H', hint)));
     client.write_all(&wire::error(&fields)).await?;
     client.flush().await?;
     client.shutdown().await

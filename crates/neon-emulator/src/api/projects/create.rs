@@ -1,4 +1,4 @@
-//! Making projects: one by the API, or thousands at once for benchmarks.
+//! Creates projects: one per API call, or thousands in a batch for benchmarks.
 
 use std::sync::Arc;
 
@@ -11,23 +11,22 @@ use neon_client::model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::error::ApiError;
-use super::extract::{Body, Injected};
-
-use super::{Api, branches, change, validate, view};
+use crate::api::error::ApiError;
+use crate::api::extract::{Body, Injected};
+use crate::api::{Api, branches, operation_plan, validate, view};
 use crate::clock::from_millis;
 use crate::names::{new_ids, new_password};
-use crate::store::{NewProject, Planned, Shape, Store};
+use crate::store::{NewProject, PlannedOperation, ProjectSpec, Store};
 
-/// Projects in one statement of a seed.
+/// Number of projects per INSERT statement when seeding.
 const SEED_BATCH: usize = 1_000;
 
-pub(super) async fn create(
+pub(in crate::api) async fn create(
     State(api): State<Arc<Api>>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     Body(ProjectEnvelope { project: request }): Body<ProjectEnvelope<CreateProject>>,
 ) -> Result<(StatusCode, Json<CreatedProject>), ApiError> {
-    let shape = validate::shape(&request)?;
+    let spec = validate::project_spec(&request)?;
     let new = new_project(request.name.clone())?;
     let mut tx = api.store.begin().await?;
     if let Some(limit) = api.limits.projects
@@ -42,7 +41,7 @@ pub(super) async fn create(
     let now = api.clock.now();
     let timeline = from_millis(api.latency.create_timeline_ms);
     let start = from_millis(api.latency.start_compute_ms);
-    let retry = verdict
+    let retry = injection
         .operation
         .as_ref()
         .and_then(|fault| fault.retried_after_ms)
@@ -50,15 +49,15 @@ pub(super) async fn create(
     let branch_ready = now.saturating_add(timeline);
     let compute_ready = branch_ready.saturating_add(start).saturating_add(retry);
     let projects = std::slice::from_ref(&new);
-    Store::insert_projects(&mut tx, &shape, projects, now, branch_ready, compute_ready).await?;
-    let step = |action, takes| Planned {
+    Store::insert_projects(&mut tx, &spec, projects, now, branch_ready, compute_ready).await?;
+    let step = |action, duration| PlannedOperation {
         action,
         branch: new.ids.branch.clone(),
         endpoint: Some(new.ids.endpoint.clone()),
-        takes,
+        duration,
     };
     let plan = [
-        Planned {
+        PlannedOperation {
             endpoint: None,
             ..step(OperationAction::CreateTimeline, timeline)
         },
@@ -69,19 +68,19 @@ pub(super) async fn create(
         &new.ids.project,
         now,
         &plan,
-        verdict.operation.as_ref(),
+        injection.operation.as_ref(),
     )
     .await?;
     tx.commit().await?;
 
-    let mut answer = answer(&api, &shape, &new).await?;
-    answer.operations = change::started(&operations)?;
-    Ok((StatusCode::CREATED, Json(answer)))
+    let mut response = response(&api, &spec, &new).await?;
+    response.operations = operation_plan::as_scheduled(&operations)?;
+    Ok((StatusCode::CREATED, Json(response)))
 }
 
 fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
     let ids = new_ids().map_err(|error| {
-        tracing::error!(%error, "A new id was not one");
+        tracing::error!(%error, "generated an invalid ID");
         ApiError::internal()
     })?;
     Ok(NewProject {
@@ -91,83 +90,85 @@ fn new_project(name: Option<String>) -> Result<NewProject, ApiError> {
     })
 }
 
-/// Everything about a new project but its operations, as it is at this moment.
-async fn answer(api: &Api, shape: &Shape, new: &NewProject) -> Result<CreatedProject, ApiError> {
+/// The response to a project creation, without the operations.
+async fn response(
+    api: &Api,
+    spec: &ProjectSpec,
+    new: &NewProject,
+) -> Result<CreatedProject, ApiError> {
     let project = api.store.project(&new.ids.project).await?;
     let branch = api.store.branch(&new.ids.project, &new.ids.branch).await?;
     let endpoint = api
         .store
         .endpoint(&new.ids.project, &new.ids.endpoint)
         .await?;
-    let role = api.store.role(&new.ids.branch, &shape.role_name).await?;
+    let role = api.store.role(&new.ids.branch, &spec.role_name).await?;
     let databases = api.store.databases(&new.ids.branch).await?;
     Ok(CreatedProject {
         project: view::single(api, &project).await?,
-        connection_uris: vec![connection(api, shape, new)?],
+        connection_uris: vec![connection(api, spec, new)?],
         roles: vec![view::role(&role, Some(&new.password))?],
         databases: databases
             .iter()
             .map(view::database)
             .collect::<Result<_, _>>()?,
         operations: Vec::new(),
-        branch: branches::one(api, &branch).await?,
+        branch: branches::load(api, &branch).await?,
         endpoints: vec![view::endpoint(api, &project, &endpoint)?],
     })
 }
 
-fn connection(api: &Api, shape: &Shape, new: &NewProject) -> Result<ConnectionDetails, ApiError> {
+fn connection(
+    api: &Api,
+    spec: &ProjectSpec,
+    new: &NewProject,
+) -> Result<ConnectionDetails, ApiError> {
     let endpoint = &new.ids.endpoint;
     let uri = api.hosts.uri(
         endpoint,
-        &shape.role_name,
+        &spec.role_name,
         Some(&new.password),
-        &shape.database_name,
+        &spec.database_name,
         false,
     )?;
     Ok(ConnectionDetails {
         connection_uri: uri.into(),
         connection_parameters: ConnectionParameters {
-            database: shape.database_name.clone(),
+            database: spec.database_name.clone(),
             password: new.password.clone().into(),
-            role: shape.role_name.clone(),
+            role: spec.role_name.clone(),
             host: api.hosts.host(endpoint, false),
             pooler_host: api.hosts.host(endpoint, true),
         },
     })
 }
 
-/// A project that was seeded, with all that is needed to use it. It is ready, and has no database yet.
+/// A seeded project with everything needed to connect to it. It is ready; its database is created
+/// on the first connection.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct SeededProject {
-    /// The project.
     pub id: neon_client::ids::ProjectId,
-    /// Its name.
     pub name: String,
-    /// Its branch.
     pub branch_id: neon_client::ids::BranchId,
-    /// Its compute.
     pub endpoint_id: neon_client::ids::EndpointId,
-    /// Its role.
     pub role: neon_client::ids::RoleName,
-    /// Its database.
     pub database: neon_client::ids::DatabaseName,
-    /// The role's password.
     pub password: String,
-    /// The host of its compute.
+    /// The host of the compute.
     pub host: String,
-    /// The host of its pooler.
+    /// The host of the pooled compute.
     pub pooled_host: String,
-    /// Its connection URI, password included.
+    /// The connection URI, including the password.
     pub uri: String,
-    /// Its pooled connection URI, password included.
+    /// The pooled connection URI, including the password.
     pub pooled_uri: String,
-    /// When it was made, and last changed.
+    /// The time of the creation and of the last update.
     pub updated_at: jiff::Timestamp,
 }
 
 impl std::fmt::Debug for SeededProject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the password, nor the URIs that hold it.
+        // The password and the URIs that contain it are omitted.
         f.debug_struct("SeededProject")
             .field("id", &self.id)
             .field("name", &self.name)
@@ -175,13 +176,13 @@ impl std::fmt::Debug for SeededProject {
     }
 }
 
-/// Makes many ready projects of one shape.
+/// Creates many projects from one template. They are ready immediately.
 pub(crate) async fn seed(
     api: &Api,
     template: &CreateProject,
     names: impl IntoIterator<Item = String>,
 ) -> Result<Vec<SeededProject>, ApiError> {
-    let shape = validate::shape(template)?;
+    let spec = validate::project_spec(template)?;
     let mut names = names.into_iter().peekable();
     let mut seeded = Vec::new();
     while names.peek().is_some() {
@@ -192,11 +193,11 @@ pub(crate) async fn seed(
             .collect::<Result<Vec<_>, _>>()?;
         let now = api.clock.now();
         let mut tx = api.store.begin().await?;
-        Store::insert_projects(&mut tx, &shape, &batch, now, now, now).await?;
+        Store::insert_projects(&mut tx, &spec, &batch, now, now, now).await?;
         tx.commit().await?;
         for new in batch {
             let uri = |pooled| {
-                let (role, database) = (&shape.role_name, &shape.database_name);
+                let (role, database) = (&spec.role_name, &spec.database_name);
                 api.hosts.uri(
                     &new.ids.endpoint,
                     role,
@@ -214,8 +215,8 @@ pub(crate) async fn seed(
                 name: new.name,
                 branch_id: new.ids.branch,
                 endpoint_id: new.ids.endpoint,
-                role: shape.role_name.clone(),
-                database: shape.database_name.clone(),
+                role: spec.role_name.clone(),
+                database: spec.database_name.clone(),
                 password: new.password,
                 updated_at: crate::clock::timestamp(now),
             });

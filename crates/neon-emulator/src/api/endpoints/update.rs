@@ -1,4 +1,4 @@
-//! Changes of a compute's settings.
+//! Changes the settings of a compute.
 
 use std::sync::Arc;
 
@@ -9,60 +9,63 @@ use neon_client::model::{
     ComputeUnits, EndpointEnvelope, EndpointOperations, OperationAction, UpdateEndpoint,
 };
 
-use super::{READ_WRITE, second_writer};
+use super::read_write_exists;
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Injected, Path};
-use crate::api::{Api, change, validate, view};
+use crate::api::{Api, operation_plan, validate, view};
 use crate::compute::Compute;
-use crate::store::{EndpointRow, Store, StoreError, Tx};
+use crate::store::{EndpointKind, EndpointRow, Store, StoreError, Tx};
 
 pub(in crate::api) async fn update(
     State(api): State<Arc<Api>>,
     Path((project, endpoint)): Path<(ProjectId, EndpointId)>,
-    Injected(verdict): Injected,
+    Injected(injection): Injected,
     Body(EndpointEnvelope { endpoint: update }): Body<EndpointEnvelope<UpdateEndpoint>>,
 ) -> Result<Json<EndpointOperations>, ApiError> {
     validate::endpoint_update(&update)?;
+    let branch = api.store.endpoint(&project, &endpoint).await?.branch_id;
+    let _branch_lock = api.sessions.lock_branch_exclusive(&branch).await;
     let mut tx = api.store.begin().await?;
     let now = api.clock.now();
     let mut project_row = Store::lock_project(&mut tx, &project, now).await?;
     let mut row = Store::lock_endpoint(&mut tx, &project, &endpoint).await?;
     let compute = Compute::of(&row, &api.sessions, now);
-    Store::settle(&mut tx, &mut row, compute.sleeps_at, now).await?;
+    Store::record_usage(&mut tx, &mut row, compute.suspends_at, now).await?;
     if let Some(branch) = &update.branch_id {
-        moved(&api, &mut tx, &project, &mut row, branch).await?;
+        move_to_branch(&api, &mut tx, &project, &mut row, branch).await?;
     }
     let disables = update.disabled == Some(true) && !row.disabled;
     apply(&mut row, update);
     let size = |units: f64| ComputeUnits::new(units).map_err(StoreError::corrupt);
-    validate::sizes(size(row.min_cu)?, size(row.max_cu)?)?;
+    validate::compute_sizes(size(row.min_cu)?, size(row.max_cu)?)?;
     row.updated_at_us = now;
     project_row.updated_at_us = now;
     Store::save_endpoint(&mut tx, &row).await?;
     Store::save_project(&mut tx, &project_row).await?;
 
     let branch: BranchId = row.branch_id.parse().map_err(StoreError::corrupt)?;
-    let step = |action, milliseconds| change::step(action, &branch, Some(&endpoint), milliseconds);
+    let step =
+        |action, milliseconds| operation_plan::step(action, &branch, Some(&endpoint), milliseconds);
     let mut plan = vec![step(
         OperationAction::ApplyConfig,
         api.latency.apply_config_ms,
     )];
     if compute.is_idle() || disables {
-        // A compute that slept is woken for the change and goes back to sleep.
+        // An idle compute is started to apply the change, and suspended again.
         plan.push(step(
             OperationAction::SuspendCompute,
             api.latency.suspend_compute_ms,
         ));
     }
-    let rows = Store::schedule(&mut tx, &project, now, &plan, verdict.operation.as_ref()).await?;
+    let rows = Store::schedule(&mut tx, &project, now, &plan, injection.operation.as_ref()).await?;
     tx.commit().await?;
     if disables {
         api.sessions
-            .cut_endpoint(project.as_str(), endpoint.as_str());
+            .terminate_endpoint(project.as_str(), endpoint.as_str());
     }
     Ok(Json(EndpointOperations {
         endpoint: view::endpoint(&api, &project_row, &row)?,
-        operations: change::started(&rows)?,
+        operations: operation_plan::as_scheduled(&rows)?,
     }))
 }
 
@@ -86,21 +89,21 @@ fn apply(row: &mut EndpointRow, update: UpdateEndpoint) {
         row.name = update.name;
     }
     if let Some(settings) = update.settings {
-        let kept = &mut row.settings.0;
+        let current = &mut row.settings.0;
         if settings.pg_settings.is_some() {
-            kept.pg_settings = settings.pg_settings;
+            current.pg_settings = settings.pg_settings;
         }
         if settings.pgbouncer_settings.is_some() {
-            kept.pgbouncer_settings = settings.pgbouncer_settings;
+            current.pgbouncer_settings = settings.pgbouncer_settings;
         }
         if settings.preload_libraries.is_some() {
-            kept.preload_libraries = settings.preload_libraries;
+            current.preload_libraries = settings.preload_libraries;
         }
     }
 }
 
-/// Gives a compute to another branch of its project.
-async fn moved(
+/// Moves a compute to another branch of its project.
+async fn move_to_branch(
     api: &Api,
     tx: &mut Tx,
     project: &ProjectId,
@@ -112,10 +115,12 @@ async fn moved(
     }
     api.store.branch(project, branch).await?;
     let others = Store::lock_endpoints(tx, project).await?;
-    if row.kind == READ_WRITE && change::writer(&others, branch).is_some() {
-        return Err(second_writer());
+    if row.kind == EndpointKind::ReadWrite
+        && operation_plan::read_write_compute(&others, branch).is_some()
+    {
+        return Err(read_write_exists());
     }
-    api.sessions.cut_endpoint(project.as_str(), &row.id);
+    api.sessions.terminate_endpoint(project.as_str(), &row.id);
     branch.as_str().clone_into(&mut row.branch_id);
     Ok(())
 }

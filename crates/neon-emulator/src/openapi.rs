@@ -1,94 +1,86 @@
-//! The API's own document, and what goes over the wire checked against it.
+//! Checks calls against Neon's OpenAPI document.
 //!
-//! The document is not part of this project: whoever wants to check gets it (`make test` does, from the package registry) and names the
-//! file. Then every answer that the emulator gives, and every request that it accepts, is held against it, and what does not fit is kept
-//! to be asked for. A request that is refused may be wrong; one that is accepted must be one that the service would accept.
+//! The document is not part of this project. Download it (`make test` gets it from the package
+//! registry) and configure its path. Every response of the emulator, and every request that it
+//! accepts, is then checked against the document, and deviations are recorded. Rejected requests
+//! may be invalid; accepted requests must be requests that Neon would accept.
 
 mod schema;
 
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use self::schema::{Checker, Mistakes};
+use self::schema::{Checker, SchemaViolations};
 
-/// The variable that names the document's file, for programs and tests.
+/// The environment variable with the path of the document, for programs and tests.
 pub const DOCUMENT_VARIABLE: &str = "NEON_EMULATOR_DOCUMENT";
-/// Exchanges with mistakes that are kept.
-const KEPT_MAX: usize = 200;
+/// Maximum number of recorded violations.
+const MAX_VIOLATIONS: usize = 200;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// Why there is no document.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// The file cannot be read.
-    #[error("cannot read {path}")]
+    #[error("failed to read {path}")]
     Read {
-        /// The file.
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
-    /// It is no document of an API.
-    #[error("{path} is no OpenAPI document: {problem}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
+    #[error("{path} is not an OpenAPI document: {problem}")]
+    Parse { path: PathBuf, problem: String },
 }
 
-/// The API's document.
+/// Neon's OpenAPI document.
 #[derive(Debug)]
 pub struct Document {
     root: Value,
 }
 
-/// An operation that the document describes.
+/// An operation of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Its HTTP method.
     pub method: Method,
-    /// Its path below the base URL, with parameters in braces.
+    /// The path below the base URL, with parameters in braces.
     pub path: String,
-    /// Its name: `createProject`.
+    /// The operation ID, such as `createProject`.
     pub name: String,
 }
 
-/// One call and its answer.
+/// A call and its response.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) method: &'a Method,
-    /// The path below the base URL, as the document writes it.
+    /// The path below the base URL, as the document contains it.
     pub(crate) template: &'a str,
     pub(crate) query: &'a str,
     pub(crate) request: &'a [u8],
     pub(crate) status: StatusCode,
-    pub(crate) answer: &'a [u8],
+    pub(crate) response: &'a [u8],
 }
 
 impl Document {
-    /// Reads a document, in YAML or JSON.
+    /// Reads a document in YAML or JSON format.
     pub fn read(path: &Path) -> Result<Arc<Self>, DocumentError> {
         let text = std::fs::read_to_string(path).map_err(|source| DocumentError::Read {
             path: path.to_owned(),
             source,
         })?;
-        let wrong = |problem: String| DocumentError::Parse {
+        let parse_error = |problem: String| DocumentError::Parse {
             path: path.to_owned(),
             problem,
         };
-        let root: Value = serde_yaml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let root: Value =
+            serde_yaml::from_str(&text).map_err(|error| parse_error(error.to_string()))?;
         if !root["paths"].is_object() {
-            return Err(wrong("it has no paths".to_owned()));
+            return Err(parse_error("`paths` is missing".to_owned()));
         }
         Ok(Arc::new(Self { root }))
     }
 
-    /// The operations that it describes.
+    /// All operations of the document.
     pub fn operations(&self) -> Vec<Operation> {
         let mut operations = Vec::new();
         for (path, item) in self.root["paths"].as_object().into_iter().flatten() {
@@ -106,74 +98,86 @@ impl Document {
         operations
     }
 
-    /// What of a call and its answer does not fit.
+    /// Returns the violations of a call and its response.
     pub(crate) fn check(&self, exchange: &Exchange<'_>) -> Vec<String> {
         let method = exchange.method.as_str().to_lowercase();
         let item = &self.root["paths"][exchange.template];
         let operation = &item[method.as_str()];
         if operation.is_null() {
             return vec![format!(
-                "{} {}: the document does not have it",
+                "{} {}: not in the document",
                 exchange.method, exchange.template
             )];
         }
-        let mut mistakes = Mistakes::default();
-        self.check_answer(operation, exchange, &mut mistakes);
+        let mut violations = SchemaViolations::default();
+        self.check_response(operation, exchange, &mut violations);
         if exchange.status.is_success() {
-            self.check_query(item, operation, exchange.query, &mut mistakes);
-            self.check_body(operation, exchange.request, &mut mistakes);
+            self.check_query(item, operation, exchange.query, &mut violations);
+            self.check_body(operation, exchange.request, &mut violations);
         }
         let call = format!("{} {}", exchange.method, exchange.template);
-        let told = |mistake: String| format!("{call} ({}): {mistake}", exchange.status.as_u16());
-        mistakes.0.into_iter().map(told).collect()
+        let describe =
+            |violation: String| format!("{call} ({}): {violation}", exchange.status.as_u16());
+        violations.0.into_iter().map(describe).collect()
     }
 
     fn checker(&self) -> Checker<'_> {
         Checker { root: &self.root }
     }
 
-    fn check_answer(&self, operation: &Value, exchange: &Exchange<'_>, mistakes: &mut Mistakes) {
+    fn check_response(
+        &self,
+        operation: &Value,
+        exchange: &Exchange<'_>,
+        violations: &mut SchemaViolations,
+    ) {
         let checker = self.checker();
-        let answers = &operation["responses"];
+        let responses = &operation["responses"];
         let status = exchange.status.as_str();
-        let answer = answers.get(status).or_else(|| answers.get("default"));
-        let Some(answer) = answer else {
-            return mistakes
+        let response = responses.get(status).or_else(|| responses.get("default"));
+        let Some(response) = response else {
+            return violations
                 .0
-                .push(format!("the document has no answer {status}"));
+                .push(format!("the document has no response {status}"));
         };
-        let content = checker.resolve(answer).get("content");
+        let content = checker.resolve(response).get("content");
         let Some(schema) = content.map(|content| &content["application/json"]["schema"]) else {
-            if !exchange.answer.is_empty() {
-                mistakes.0.push("answer: it should be empty".to_owned());
+            if !exchange.response.is_empty() {
+                violations.0.push("response: should be empty".to_owned());
             }
             return;
         };
-        match serde_json::from_slice(exchange.answer) {
-            Ok(value) => checker.check(schema, &value, "answer", mistakes),
-            Err(_) => mistakes.0.push("answer: it is no JSON".to_owned()),
+        match serde_json::from_slice(exchange.response) {
+            Ok(value) => checker.check(schema, &value, "response", violations),
+            Err(_) => violations.0.push("response: not JSON".to_owned()),
         }
     }
 
-    fn check_body(&self, operation: &Value, body: &[u8], mistakes: &mut Mistakes) {
+    fn check_body(&self, operation: &Value, body: &[u8], violations: &mut SchemaViolations) {
         let checker = self.checker();
         let described = checker.resolve(&operation["requestBody"]);
         let schema = &described["content"]["application/json"]["schema"];
         if schema.is_null() || body.is_empty() {
             if described["required"] == Value::Bool(true) {
-                mistakes.0.push("request: its body is missing".to_owned());
+                violations.0.push("request: the body is missing".to_owned());
             }
             return;
         }
         match serde_json::from_slice(body) {
-            Ok(value) => checker.check(schema, &value, "request", mistakes),
-            Err(_) => mistakes.0.push("request: it is no JSON".to_owned()),
+            Ok(value) => checker.check(schema, &value, "request", violations),
+            Err(_) => violations.0.push("request: not JSON".to_owned()),
         }
     }
 
-    fn check_query(&self, item: &Value, operation: &Value, query: &str, mistakes: &mut Mistakes) {
+    fn check_query(
+        &self,
+        item: &Value,
+        operation: &Value,
+        query: &str,
+        violations: &mut SchemaViolations,
+    ) {
         let checker = self.checker();
-        let given: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+        let parameters: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
             .into_owned()
             .collect();
         let lists = [&item["parameters"], &operation["parameters"]];
@@ -186,35 +190,35 @@ impl Document {
             .collect();
         for parameter in &described {
             let name = parameter["name"].as_str().unwrap_or_default();
-            let values: Vec<&str> = given
+            let values: Vec<&str> = parameters
                 .iter()
                 .filter(|(key, _)| key == name)
                 .map(|(_, value)| value.as_str())
                 .collect();
             if values.is_empty() {
                 if parameter["required"] == Value::Bool(true) {
-                    mistakes.0.push(format!("query: {name} is missing"));
+                    violations.0.push(format!("query: {name} is missing"));
                 }
                 continue;
             }
             let schema = checker.resolve(&parameter["schema"]);
             let value = query_value(checker, schema, &values);
-            checker.check(schema, &value, &format!("query.{name}"), mistakes);
+            checker.check(schema, &value, &format!("query.{name}"), violations);
         }
-        for (name, _) in &given {
+        for (name, _) in &parameters {
             if !described
                 .iter()
                 .any(|parameter| parameter["name"] == name.as_str())
             {
-                mistakes
+                violations
                     .0
-                    .push(format!("query: the document knows no {name}"));
+                    .push(format!("query: unknown parameter {name}"));
             }
         }
     }
 }
 
-/// What a flag in a query means, in the spellings that the service takes.
+/// Parses a boolean query parameter in any spelling that Neon accepts.
 pub(crate) fn flag(text: &str) -> Option<bool> {
     match text {
         "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(true),
@@ -223,7 +227,7 @@ pub(crate) fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// What stands in a query, as the value that its schema means.
+/// The value of a query parameter, according to its schema.
 fn query_value(checker: Checker<'_>, schema: &Value, values: &[&str]) -> Value {
     if schema["type"] == "array" {
         let item = checker.resolve(&schema["items"]);
@@ -243,23 +247,23 @@ fn scalar(schema: &Value, text: &str) -> Value {
     }
 }
 
-/// The document that exchanges are held against, and what did not fit. Clones share it.
+/// The document that calls are checked against, and the violations so far. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Conformance {
     document: Option<Arc<Document>>,
-    found: Arc<Mutex<Vec<String>>>,
+    recorded: Arc<Mutex<Vec<String>>>,
 }
 
 impl Conformance {
     pub(crate) fn new(document: Option<Arc<Document>>) -> Self {
         Self {
             document,
-            found: Arc::default(),
+            recorded: Arc::default(),
         }
     }
 
-    /// Whether there is anything to hold exchanges against.
-    pub fn is_checked(&self) -> bool {
+    /// Whether there is a document to check against.
+    pub fn is_enabled(&self) -> bool {
         self.document.is_some()
     }
 
@@ -267,23 +271,23 @@ impl Conformance {
         let Some(document) = &self.document else {
             return;
         };
-        let mistakes = document.check(exchange);
-        if mistakes.is_empty() {
+        let violations = document.check(exchange);
+        if violations.is_empty() {
             return;
         }
-        for mistake in &mistakes {
-            tracing::error!("The API's document is not kept to: {mistake}");
+        for violation in &violations {
+            tracing::error!(
+                violation = violation.as_str(),
+                "call violates the OpenAPI document"
+            );
         }
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT_MAX.saturating_sub(found.len());
-        found.extend(mistakes.into_iter().take(room));
+        let mut recorded = self.recorded.lock();
+        let room = MAX_VIOLATIONS.saturating_sub(recorded.len());
+        recorded.extend(violations.into_iter().take(room));
     }
 
-    /// What did not fit so far.
-    pub fn found(&self) -> Vec<String> {
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// All violations so far.
+    pub fn violations(&self) -> Vec<String> {
+        self.recorded.lock().clone()
     }
 }

@@ -1,8 +1,9 @@
-//! What every call passes before its handler: counting, the API key, latency and faults. And after it: the request's id and
-//! the body of a refusal.
+//! Middleware for all calls: counts them, checks the API key, applies latency, rate limits and
+//! faults, and adds the request ID and error body to the response.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -17,35 +18,36 @@ use neon_client::model::ErrorBody;
 use rand::RngExt;
 use uuid::Uuid;
 
+use super::Api;
 use super::error::ApiError;
-use super::extract::BODY_BYTES_MAX;
-use super::listener::Cut;
-use super::requests::Request as Seen;
-use super::{Api, operations};
-use crate::document::Exchange;
-use crate::faults::{Effect, Verdict};
+use super::extract::MAX_BODY_BYTES;
+use super::listener::DisconnectHandle;
+use super::request_log::LoggedRequest;
+use crate::faults::{Effect, Injection};
+use crate::openapi::Exchange;
+use crate::operations;
 use crate::rate::retry_after_seconds;
 
-/// The header with the request's id.
+/// The header that carries the request ID.
 const REQUEST_ID: &str = "x-request-id";
-/// The longest request id of a client's own that is taken over, in bytes.
-const REQUEST_MAX_ID_BYTES: usize = 128;
-/// What a gateway says when the service behind it took too long.
+/// Maximum length of a client's request ID, in bytes. Longer IDs are replaced.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+/// The page that a gateway returns when the service behind it timed out.
 const TIMEOUT_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>524: A timeout occurred</title></head>\
                             <body><h1>A timeout occurred</h1></body></html>\n";
 const TIMEOUT_STATUS: u16 = 524;
-/// What is told of a request that a fault of the whole account refused.
+/// Shown in the request log for a request that an account-wide fault rejected.
 const ACCOUNT_FAULT: &str = "fault account:429";
-/// What is told of one that was too many.
+/// Shown in the request log for a request that the rate limiter rejected.
 const RATE_LIMIT: &str = "rate limit";
 
-/// How often each operation of the API was called. Clones share the counts.
+/// Counts the calls of each operation. Clones share the counts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Calls(Arc<Mutex<BTreeMap<String, u64>>>);
+pub(crate) struct CallCounter(Arc<Mutex<BTreeMap<String, u64>>>);
 
-impl Calls {
+impl CallCounter {
     fn count(&self, operation: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         match counts.get_mut(operation) {
             Some(count) => *count += 1,
             None => {
@@ -55,33 +57,27 @@ impl Calls {
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().clone()
     }
 
     pub(crate) fn reset(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.0.lock().clear();
     }
 }
 
-/// The gate of the API's own calls.
+/// Middleware for the Neon API.
 pub(super) async fn api(
     State(api): State<Arc<Api>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    ConnectInfo(connection): ConnectInfo<DisconnectHandle>,
     request: Request,
     next: Next,
 ) -> Response {
-    let came = Instant::now();
+    let arrived = Instant::now();
     let path = request
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
-    let mut seen = Seen {
+    let mut entry = LoggedRequest {
         at: api.clock.now(),
         operation: operations::name(request.method(), path.as_deref().unwrap_or_default()),
         method: request.method().clone(),
@@ -90,39 +86,39 @@ pub(super) async fn api(
         took_ms: 0,
         faults: Vec::new(),
     };
-    api.calls.count(seen.operation);
-    let response = pass(&api, &cut, request, next, path, &mut seen).await;
-    seen.took_ms = u64::try_from(came.elapsed().as_millis()).unwrap_or(u64::MAX);
-    seen.status = (!cut.is_cut()).then_some(response.status().as_u16());
-    api.requests.add(seen);
+    api.calls.count(entry.operation);
+    let response = process(&api, &connection, request, next, path, &mut entry).await;
+    entry.took_ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
+    entry.status = (!connection.is_disconnected()).then_some(response.status().as_u16());
+    api.request_log.add(entry);
     response
 }
 
-/// The gate itself: the key, the limits, latency and faults; then the handler.
-async fn pass(
+/// Checks the key, applies rate limits, latency and faults, and then calls the handler.
+async fn process(
     api: &Arc<Api>,
-    cut: &Cut,
+    connection: &DisconnectHandle,
     mut request: Request,
     next: Next,
     path: Option<String>,
-    seen: &mut Seen,
+    entry: &mut LoggedRequest,
 ) -> Response {
     let request_id = request_id(request.headers());
     if !is_allowed(api, request.headers()) {
         return finish(unauthorized().into_response(), &request_id);
     }
-    let verdict = Arc::new(verdict(api, seen.operation, request.uri().path()));
-    seen.faults.clone_from(&verdict.words);
-    tokio::time::sleep(latency(api, &verdict)).await;
-    request.extensions_mut().insert(verdict.clone());
-    let heard = match hear(api, request, path).await {
-        Ok((heard, whole)) => {
+    let injection = Arc::new(decide(api, entry.operation, request.uri().path()));
+    entry.faults.clone_from(&injection.labels);
+    tokio::time::sleep(latency(api, &injection)).await;
+    request.extensions_mut().insert(injection.clone());
+    let recorded = match record(api, request, path).await {
+        Ok((recorded, whole)) => {
             request = whole;
-            heard
+            recorded
         }
         Err(error) => return finish(error.into_response(), &request_id),
     };
-    let response = match &verdict.outcome {
+    let response = match &injection.outcome {
         Some(Effect::Status {
             status,
             retry_after_seconds,
@@ -134,13 +130,13 @@ async fn pass(
         }
         Some(Effect::AnswerLost) => {
             let response = next.run(request).await;
-            cut.now();
+            connection.disconnect();
             response
         }
         Some(Effect::WorkLate { ms }) => {
             let delay = Duration::from_millis(*ms);
             match work_late(api, request, next, delay).await {
-                Ok(()) => cut.now(),
+                Ok(()) => connection.disconnect(),
                 Err(error) => return finish(error.into_response(), &request_id),
             }
             StatusCode::NO_CONTENT.into_response()
@@ -148,73 +144,74 @@ async fn pass(
         _ => next.run(request).await,
     };
     let response = finish(response, &request_id);
-    match heard {
-        // A page of a gateway is none of the API's answers, and one that comes later is not known yet.
-        Some(heard)
+    match recorded {
+        // A gateway's page is not a response of the API, and the response of late work is not
+        // available yet.
+        Some(recorded)
             if !matches!(
-                verdict.outcome,
+                injection.outcome,
                 Some(Effect::Html524 | Effect::WorkLate { .. })
             ) =>
         {
-            heard.check(api, response).await
+            recorded.check(api, response).await
         }
         _ => response,
     }
 }
 
-/// What becomes of a call: the limits of the account come before what happens to single calls.
-fn verdict(api: &Api, operation: &'static str, path: &str) -> Verdict {
+/// Decides what happens to a call. Account-wide limits take precedence over faults of single calls.
+fn decide(api: &Api, operation: &'static str, path: &str) -> Injection {
     let now = api.clock.now();
     if let Some(seconds) = api.faults.account_limited(now) {
-        return Verdict::refused(seconds, ACCOUNT_FAULT);
+        return Injection::rate_limited(seconds, ACCOUNT_FAULT);
     }
     if let Err(wait) = api.rate.admit(operation, now) {
-        return Verdict::refused(retry_after_seconds(wait), RATE_LIMIT);
+        return Injection::rate_limited(retry_after_seconds(wait), RATE_LIMIT);
     }
     api.faults.for_call(operation, project_of(path))
 }
 
-/// A request, as it is held against the document once its answer is known.
-struct Heard {
+/// A copy of a request, to be checked against the OpenAPI document together with its response.
+struct RecordedRequest {
     method: Method,
     template: String,
     query: String,
     body: Bytes,
 }
 
-/// Keeps a copy of a request, if it will be held against the document.
-async fn hear(
+/// Copies a request, if it is to be checked against the OpenAPI document.
+async fn record(
     api: &Api,
     request: Request,
     path: Option<String>,
-) -> Result<(Option<Heard>, Request), ApiError> {
+) -> Result<(Option<RecordedRequest>, Request), ApiError> {
     let template = path
         .as_deref()
         .and_then(|path| path.strip_prefix(operations::PREFIX))
         .map(|path| path.strip_suffix('/').unwrap_or(path).to_owned());
-    let (true, Some(template)) = (api.conformance.is_checked(), template) else {
+    let (true, Some(template)) = (api.conformance.is_enabled(), template) else {
         return Ok((None, request));
     };
     if operations::name(request.method(), &template) == operations::UNKNOWN {
         return Ok((None, request));
     }
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
+    let body = axum::body::to_bytes(body, MAX_BODY_BYTES)
         .await
-        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
-    let heard = Heard {
+        .map_err(|error| ApiError::bad_request(format!("failed to read the body: {error}")))?;
+    let recorded = RecordedRequest {
         method: parts.method.clone(),
         template,
         query: parts.uri.query().unwrap_or_default().to_owned(),
         body: body.clone(),
     };
-    Ok((Some(heard), Request::from_parts(parts, Body::from(body))))
+    Ok((Some(recorded), Request::from_parts(parts, Body::from(body))))
 }
 
-impl Heard {
+impl RecordedRequest {
     async fn check(self, api: &Api, response: Response) -> Response {
         let (parts, body) = response.into_parts();
-        let Ok(answer) = axum::body::to_bytes(body, usize::MAX).await else {
+        let Ok(response_body) = axum::body::to_bytes(body, usize::MAX).await else {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
         api.conformance.check(&Exchange {
@@ -223,14 +220,14 @@ impl Heard {
             query: &self.query,
             request: &self.body,
             status: parts.status,
-            answer: &answer,
+            response: &response_body,
         });
-        Response::from_parts(parts, Body::from(answer))
+        Response::from_parts(parts, Body::from(response_body))
     }
 }
 
-/// The gate of the calls about the emulator itself: only the key.
-pub(super) async fn own(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+/// Middleware for the admin API, which only checks the key.
+pub(super) async fn admin(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let request_id = request_id(request.headers());
     let response = if is_allowed(&api, request.headers()) {
         next.run(request).await
@@ -247,13 +244,13 @@ async fn work_late(
     delay: Duration,
 ) -> Result<(), ApiError> {
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, BODY_BYTES_MAX)
+    let body = axum::body::to_bytes(body, MAX_BODY_BYTES)
         .await
-        .map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
+        .map_err(|error| ApiError::bad_request(format!("failed to read the body: {error}")))?;
     api.tasks.spawn(async move {
         tokio::time::sleep(delay).await;
         let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-        tracing::debug!(status = %response.status(), "A call whose answer was lost has been done late");
+        tracing::debug!(status = %response.status(), "finished the work of a call whose response was dropped");
     });
     Ok(())
 }
@@ -264,28 +261,28 @@ pub(crate) fn is_allowed(api: &Api, headers: &HeaderMap) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .is_some_and(|(_, key)| api.keys.iter().any(|known| known == key.trim()))
+        .is_some_and(|(_, key)| api.keys.iter().any(|accepted| accepted == key.trim()))
 }
 
 fn unauthorized() -> ApiError {
     ApiError::new(
         StatusCode::UNAUTHORIZED,
         "UNAUTHORIZED",
-        "the API key is missing or is not one of this account",
+        "the API key is missing or invalid",
     )
 }
 
-fn latency(api: &Api, verdict: &Verdict) -> Duration {
+fn latency(api: &Api, injection: &Injection) -> Duration {
     let (least, most) = (api.latency.call_min_ms, api.latency.call_max_ms);
-    let own = if most > least {
-        api.dice().random_range(least..=most)
+    let configured = if most > least {
+        api.rng().random_range(least..=most)
     } else {
         least
     };
-    Duration::from_millis(own.saturating_add(verdict.delay_ms))
+    Duration::from_millis(configured.saturating_add(injection.delay_ms))
 }
 
-/// The project that a path is about.
+/// The project ID in a path.
 fn project_of(path: &str) -> Option<&str> {
     let mut segments = path
         .split('/')
@@ -298,7 +295,7 @@ fn request_id(headers: &HeaderMap) -> String {
     headers
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
-        .filter(|value| !value.is_empty() && value.len() <= REQUEST_MAX_ID_BYTES)
+        .filter(|value| !value.is_empty() && value.len() <= MAX_REQUEST_ID_BYTES)
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
@@ -316,7 +313,7 @@ fn finish(mut response: Response, request_id: &str) -> Response {
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
     } else if !response.status().is_success() && !response.headers().contains_key(CONTENT_TYPE) {
-        // The router's own refusals, such as a method that a path does not have.
+        // Rejections of the router itself, such as an unsupported method.
         let status = response.status();
         let message = status
             .canonical_reason()
@@ -340,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_project_of_a_call_is_read_off_its_path() {
+    fn the_project_of_a_call_is_taken_from_its_path() {
         assert_eq!(
             project_of("/api/v2/projects/still-lake-1/operations"),
             Some("still-lake-1")
