@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::ids::MessageId;
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, TenantDatabase, Unavailable};
-use crate::workspaces::Workspace;
+use crate::domain::Workspace;
 use claim::Claim;
 pub use follow::Followed;
 use live::Live;
@@ -207,7 +207,7 @@ impl Ask {
 
     /// What went wrong with a query: told to the pools, and made an error to show.
     pub async fn failed(&self, workspace: &Workspace, error: sqlx::Error) -> AskError {
-        if self.0.pools.failed(workspace, &error).await {
+        if self.0.pools.report_error(workspace, &error).await {
             let retry_after = Duration::from_secs(3);
             return AskError::Unavailable(Unavailable::Unreachable { retry_after });
         }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::config;
-use crate::ingestion::queue::{self, QueueError};
+use crate::jobs::{self, QueueError};
 
 /// The advisory lock that one migrating process holds; a number of the app's own.
 pub const MIGRATION_LOCK: i64 = 0x6368_6174_2d61_7070;
@@ -143,7 +143,7 @@ async fn run(
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect_lazy_with(options);
-    let queued = queue::migrate(&pool).await;
+    let queued = jobs::migrate(&pool).await;
     pool.close().await;
     queued?;
     info!("The main database has this version's schema");

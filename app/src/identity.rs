@@ -4,6 +4,7 @@
 
 pub mod local;
 pub mod oidc;
+pub mod return_to;
 pub mod sessions;
 pub mod token;
 pub mod users;

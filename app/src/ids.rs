@@ -131,7 +131,7 @@ uuid_id!(
 );
 uuid_id!(
     /// The taking away of a workspace or an account.
-    RemovalId
+    DeletionId
 );
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ mod claim;
 mod embed;
 mod extract;
 mod ingest;
-pub mod queue;
 mod reembed;
 mod remove;
 mod rename;
@@ -42,8 +41,8 @@ use crate::config;
 pub fn jobs(
     workshop: &Workshop,
     sessions: config::Sessions,
-    registry: queue::Registry,
-) -> queue::Registry {
+    registry: jobs::Registry,
+) -> jobs::Registry {
     let sweep = SweepState {
         workshop: workshop.clone(),
         sessions,

@@ -123,7 +123,7 @@ async fn live(
     let filling = (app.tenants.clone(), health.clone());
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
         let (tenants, health) = filling;
-        tenants.filled().await;
+        tenants.wait_until_synced().await;
         health.set(State::Ready);
     }));
     if does_jobs {

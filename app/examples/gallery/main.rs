@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use anyhow::Context as _;
-use app::web::assets;
+use app::web::shared::assets;
 
 mod samples;
 

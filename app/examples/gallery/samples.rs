@@ -1,7 +1,7 @@
 //! Every page with values to look at: ordinary ones, long ones, and such as somebody hostile would choose.
 
 use app::ids::WorkspaceId;
-use app::pages::{Chrome, PersonView, Role, Theme, WorkspaceLink};
+use app::web::shared::pages::{Chrome, PersonView, Role, Theme, WorkspaceLink};
 use jiff::{SignedDuration, Timestamp};
 use maud::Markup;
 use uuid::Uuid;

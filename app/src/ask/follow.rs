@@ -14,7 +14,7 @@ use super::threads::{self, Message, MessageState};
 use super::{ANSWER_LIMIT, Ask, AskError};
 use crate::ids::{MessageId, ThreadId};
 use crate::tenants::TenantDatabase;
-use crate::workspaces::Workspace;
+use crate::domain::Workspace;
 
 /// Text is shown no more often than this: each time all of it is sent.
 const SHOW_INTERVAL: Duration = Duration::from_millis(60);

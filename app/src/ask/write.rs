@@ -20,7 +20,7 @@ use super::{ANSWER_LIMIT, ANSWER_TOKENS_MAX, Failure, Inner};
 use crate::ids::DocumentId;
 use crate::telemetry::Voice;
 use crate::tenants::TenantDatabase;
-use crate::workspaces::Workspace;
+use crate::domain::Workspace;
 
 /// What was written is saved so often; who reads along in another process sees it so late.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -169,7 +169,7 @@ async fn within_limits(
         match answer(ask, workspace, database, claim, writing).await {
             Ok(end) => end,
             Err(error) => {
-                ask.pools.failed(workspace, &error).await;
+                ask.pools.report_error(workspace, &error).await;
                 warn!(error = %error, "An answer failed in the workspace's database");
                 End::Failed(Failure::Database)
             }

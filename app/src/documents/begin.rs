@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use sqlx::{PgPool, Row as _};
 
-use super::{Failure, FileName, MEDIA_TYPE, row::note_event};
+use super::{Failure, FileName, MEDIA_TYPE};
+use super::row::note_event;
 use crate::config::Plan;
 use crate::ids::{DocumentId, UserId};
 use crate::objects::{Objects, ObjectsError, PresignedPut, PutTerms, Sha256Digest};
-use crate::workspaces::Workspace;
+use crate::domain::Workspace;
 
 /// How long the URL is good. An upload that began in time may take longer.
 pub const UPLOAD_URL_TTL: Duration = Duration::from_mins(10);

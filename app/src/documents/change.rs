@@ -5,7 +5,8 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use super::row::note_event;
 use super::{Failure, OwnFailure, Title};
 use crate::ids::{DocumentId, WorkspaceId};
-use crate::ingestion::{Ingest, RemoveDocument, RenameDocument, queue};
+use crate::ingestion::{Ingest, RemoveDocument, RenameDocument};
+use crate::jobs;
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +22,7 @@ pub enum ChangeError {
     Database(#[from] sqlx::Error),
     /// The job could not be added.
     #[error("the change could not be queued")]
-    Queue(#[from] queue::QueueError),
+    Queue(#[from] jobs::QueueError),
 }
 
 /// Stops what is under way. An upload is given up, and its row goes; a reading stops, and the file stays: what was read before still
@@ -50,7 +51,7 @@ pub async fn cancel(
             .bind(failure)
             .execute(&mut *transaction)
             .await?;
-            queue::cancel(&mut *transaction, &Ingest::key_of(document)).await?;
+            jobs::cancel(&mut *transaction, &Ingest::key_of(document)).await?;
         }
         _ => return Ok(()),
     }
@@ -89,7 +90,7 @@ pub async fn retry(
     .fetch_one(&mut *transaction)
     .await?;
     let job = Ingest::of(&mut transaction, workspace, document, reading).await?;
-    queue::add(&mut *transaction, &job).await?;
+    jobs::add(&mut *transaction, &job).await?;
     note_event(&mut *transaction, workspace, document).await?;
     transaction.commit().await?;
     Ok(())
@@ -119,7 +120,7 @@ pub async fn rename(
         workspace: workspace.clone(),
         document,
     };
-    queue::add(&mut *transaction, &job).await?;
+    jobs::add(&mut *transaction, &job).await?;
     note_event(&mut *transaction, workspace, document).await?;
     transaction.commit().await?;
     Ok(())
@@ -155,12 +156,12 @@ async fn begin_removal(
     .bind(document.0)
     .execute(&mut *transaction)
     .await?;
-    queue::cancel(&mut *transaction, &Ingest::key_of(document)).await?;
+    jobs::cancel(&mut *transaction, &Ingest::key_of(document)).await?;
     let job = RemoveDocument {
         workspace: workspace.clone(),
         document,
     };
-    queue::add(&mut *transaction, &job).await?;
+    jobs::add(&mut *transaction, &job).await?;
     Ok(())
 }
 

@@ -10,9 +10,10 @@ use tokio::io::AsyncReadExt as _;
 use super::row::note_event;
 use super::{Document, Failure, OwnFailure, State, find};
 use crate::ids::{DocumentId, WorkspaceId};
-use crate::ingestion::{Ingest, queue};
+use crate::ingestion::Ingest;
+use crate::jobs;
 use crate::objects::{Objects, ObjectsError, Place, Sha256Digest, Stored};
-use crate::workspaces::Workspace;
+use crate::domain::Workspace;
 use pdf_text::Refusal;
 
 /// Within so many bytes from its beginning a PDF has to say that it is one.
@@ -48,7 +49,7 @@ pub enum CompleteError {
     Database(#[from] sqlx::Error),
     /// The job could not be added.
     #[error("the document could not be queued")]
-    Queue(#[from] queue::QueueError),
+    Queue(#[from] jobs::QueueError),
 }
 
 /// Looks at the file, and has it read if it is what was announced. May be repeated.
@@ -149,7 +150,7 @@ async fn accept(
     // None: somebody else completed or removed it meanwhile, and saw to the rest.
     if let Some(reading) = reading {
         let job = Ingest::of(&mut transaction, workspace, document, reading).await?;
-        queue::add(&mut *transaction, &job).await?;
+        jobs::add(&mut *transaction, &job).await?;
         note_event(&mut *transaction, workspace, document).await?;
     }
     transaction.commit().await?;

@@ -7,8 +7,8 @@ use sqlx::{FromRow, PgExecutor, Row as _};
 use super::{Failure, Trouble};
 use crate::ids::{DocumentId, UserId, WorkspaceId};
 use crate::objects::Sha256Digest;
-use crate::web::events::{self, Event};
-use crate::workspaces::store::{moment, optional_moment};
+use crate::events::{self, Event};
+use crate::rows::{moment, optional_moment};
 
 /// A document, as its row has it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,9 +23,8 @@ use url::Url;
 
 use super::Token;
 use super::users::Claims;
-use crate::config;
-use crate::config::PublicUrl;
-use crate::web::return_to::ReturnTo;
+use crate::config::{self, PublicUrl};
+use super::return_to::ReturnTo;
 
 pub use http::FetchError;
 use provider::Provider;

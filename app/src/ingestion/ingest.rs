@@ -9,7 +9,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 use super::claim::{Claim, Claimed, Counts, Meter};
 use super::extract::{chunk, extract, fetch};
-use super::queue::{self, Job, Setback, Turn, backoff};
+use crate::jobs::{self, Job, Setback, Turn, backoff};
 use super::reembed::Reembed;
 use super::store::{Reading, store};
 use super::vectors::Embeds;
@@ -18,7 +18,8 @@ use super::workshop::{Checkpoint, Workshop};
 use crate::documents::{Failure, Step, Trouble};
 use crate::ids::{DocumentId, WorkspaceId};
 use crate::tenants::Unavailable;
-use crate::workspaces::{self, Workspace, WorkspaceState};
+use crate::workspaces;
+use crate::domain::{Workspace, WorkspaceState};
 
 /// Beginnings of one reading at most, after which a trouble that stays becomes a failure: with the queue's waits, almost two hours.
 pub const ATTEMPTS_MAX: u32 = 60;
@@ -156,7 +157,7 @@ async fn ingest(job: &Ingest, workshop: &Workshop, turn: Turn) -> Result<(), Set
     let workspace = workspaces::store::find(database, &job.workspace)
         .await
         .map_err(main_away)?;
-    let Some(workspace) = workspace.filter(|found| found.state != WorkspaceState::Removing) else {
+    let Some(workspace) = workspace.filter(|found| found.state != WorkspaceState::Deleting) else {
         return Ok(());
     };
     let Some((claim, row)) = Claim::take(database, job).await.map_err(main_away)? else {
@@ -324,10 +325,10 @@ pub(super) async fn open(
         let trouble = match reason {
             Unavailable::Provisioning(_)
             | Unavailable::Stalled(_)
-            | Unavailable::SchemaBehind { .. } => Trouble::DatabaseNotReady,
-            Unavailable::Gone
-            | Unavailable::NotOurs
-            | Unavailable::Busy
+            | Unavailable::SchemaOutdated { .. } => Trouble::DatabaseNotReady,
+            Unavailable::Deleted
+            | Unavailable::NotOwned
+            | Unavailable::PoolsExhausted
             | Unavailable::Unreachable { .. } => Trouble::Database,
         };
         StepError::trouble(trouble, &reason)
@@ -399,7 +400,7 @@ async fn finish(
                     model: wanted,
                 };
                 // Also if one runs: it may have looked for the last time, or be of another model. This one then comes behind it.
-                queue::add(&mut *transaction, &job)
+                jobs::add(&mut *transaction, &job)
                     .await
                     .map_err(of_queue)?;
             }
@@ -415,9 +416,9 @@ async fn finish(
     transaction.commit().await.map_err(StepError::Main)
 }
 
-fn of_queue(error: queue::QueueError) -> StepError {
+fn of_queue(error: jobs::QueueError) -> StepError {
     StepError::Main(match error {
-        queue::QueueError::Database(error) => error,
+        jobs::QueueError::Database(error) => error,
         error => sqlx::Error::Encode(Box::new(error)),
     })
 }

@@ -12,14 +12,15 @@ use sqlx::{PgPool, Row as _};
 use tracing::info;
 use uuid::Uuid;
 
-use super::queue::{self, Job, Setback, Turn, backoff};
+use crate::jobs::{self, Job, Setback, Turn, backoff};
 use super::vectors::{Embeds, VectorsError};
 use super::wanted_model;
 use super::workshop::Workshop;
 use crate::ids::WorkspaceId;
 use crate::tenants::Unavailable;
-use crate::web::events::{self, Event};
-use crate::workspaces::{self, Workspace, WorkspaceState};
+use crate::events::{self, Event};
+use crate::workspaces;
+use crate::domain::{Workspace, WorkspaceState};
 
 /// How long the old vectors stay after the new ones serve. Whoever looks on at an answer keeps the workspace as it was then, for up to
 /// four minutes, and an answer taken up at the end of that may wait two more for its turn before it searches.
@@ -90,7 +91,7 @@ impl Job for Reembed {
                 workspace: self.workspace,
                 model: wanted,
             };
-            return queue::add(&tools.database, &job)
+            return jobs::add(&tools.database, &job)
                 .await
                 .map_err(|error| Setback::backoff(turn, error));
         }
@@ -103,13 +104,13 @@ impl Job for Reembed {
         let workspace = workspaces::store::find(&tools.database, &self.workspace)
             .await
             .map_err(|error| Setback::backoff(turn, error))?;
-        let Some(workspace) = workspace.filter(|found| found.state != WorkspaceState::Removing)
+        let Some(workspace) = workspace.filter(|found| found.state != WorkspaceState::Deleting)
         else {
             return Ok(());
         };
         let lease = match tools.tenants.open(&workspace).await {
             Ok(lease) => lease,
-            Err(Unavailable::Gone | Unavailable::NotOurs) => return Ok(()),
+            Err(Unavailable::Deleted | Unavailable::NotOwned) => return Ok(()),
             Err(reason) => return Err(Setback::backoff(turn, reason)),
         };
         match advance(&workshop, &workspace, lease.pool(), &*model).await {
@@ -242,7 +243,7 @@ async fn complete(
     // By the row and not by how this job came here: it may have been begun anew by whoever, right after the change.
     let database = &workshop.tools().database;
     let kept =
-        workspaces::store::vectors_kept_for(database, &workspace.id, VECTORS_KEPT_AFTER_FLIP);
+        workspaces::store::old_vectors_kept_for(database, &workspace.id, VECTORS_KEPT_AFTER_FLIP);
     if let Some(after) = kept.await.map_err(Trouble::Main)? {
         return Ok(Some(after));
     }

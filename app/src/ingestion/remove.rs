@@ -9,13 +9,14 @@ use tracing::info;
 
 use super::embed::lock;
 use super::ingest::lane;
-use super::queue::{self, Job, Setback, Turn};
+use crate::jobs::{self, Job, Setback, Turn};
 use super::workshop::{Checkpoint, Workshop};
 use crate::ask::threads;
 use crate::documents::{self, State};
 use crate::ids::{DocumentId, WorkspaceId};
 use crate::tenants::Unavailable;
-use crate::workspaces::{self, Workspace, WorkspaceState};
+use crate::workspaces;
+use crate::domain::{Workspace, WorkspaceState};
 
 /// Takes a document away whose row says `removing`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ impl Job for RemoveDocument {
         let Some(row) = row.filter(|row| row.state == State::Removing) else {
             return Ok(());
         };
-        if workspace.state == WorkspaceState::Removing {
+        if workspace.state == WorkspaceState::Deleting {
             // All of it goes, and this with it.
             return Ok(());
         }
@@ -83,7 +84,7 @@ impl RemoveDocument {
         database: &PgPool,
         region: Option<String>,
         upload_deadline: jiff::Timestamp,
-    ) -> Result<(), queue::QueueError> {
+    ) -> Result<(), jobs::QueueError> {
         let mut transaction = database.begin().await?;
         sqlx::query(
             "DELETE FROM documents WHERE workspace_id = $1 AND id = $2 AND state = 'removing'",
@@ -102,7 +103,7 @@ impl RemoveDocument {
                 document: self.document,
                 region,
             };
-            queue::add_after(&mut *transaction, &job, rest).await?;
+            jobs::add_after(&mut *transaction, &job, rest).await?;
         }
         documents::note_event(&mut *transaction, &self.workspace, self.document).await?;
         transaction.commit().await?;
@@ -119,7 +120,7 @@ async fn remove_rows(
     let lease = match workshop.tools().tenants.open(workspace).await {
         Ok(lease) => lease,
         // With the database, its rows are gone.
-        Err(Unavailable::Gone | Unavailable::NotOurs) => return Ok(()),
+        Err(Unavailable::Deleted | Unavailable::NotOwned) => return Ok(()),
         // One that never was there has none.
         Err(_) if workspace.available_at.is_none() => return Ok(()),
         Err(reason) => return Err(Setback::backoff(turn, reason)),

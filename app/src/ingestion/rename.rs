@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::embed::lock;
 use super::ingest::lane;
-use super::queue::{Job, Setback, Turn};
+use crate::jobs::{Job, Setback, Turn};
 use super::workshop::Workshop;
 use crate::documents;
 use crate::ids::{DocumentId, WorkspaceId};
@@ -44,7 +44,7 @@ impl Job for RenameDocument {
         let lease = match workshop.tools().tenants.open(&workspace).await {
             Ok(lease) => lease,
             // There is nothing to rename in: whatever is stored later is stored with the title as it is then.
-            Err(Unavailable::Gone | Unavailable::NotOurs) => return Ok(()),
+            Err(Unavailable::Deleted | Unavailable::NotOwned) => return Ok(()),
             Err(reason) => return Err(Setback::backoff(turn, reason)),
         };
         let renamed = async {

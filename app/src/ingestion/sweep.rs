@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, Row as _};
 use tracing::{info, warn};
 
-use super::queue::{self, Job, QueueError, Setback, Turn};
+use crate::jobs::{self, Job, QueueError, Setback, Turn};
 use super::reembed::Reembed;
 use super::wanted_model;
 use super::workshop::Workshop;
@@ -72,7 +72,7 @@ impl Job for Sweep {
         if let Err(error) = sessions::sweep(database, lifetimes).await {
             failed("sessions", &error);
         }
-        if let Err(error) = queue::collect_garbage(database).await {
+        if let Err(error) = jobs::collect_garbage(database).await {
             failed("the queue", &error);
         }
         Ok(())
@@ -118,7 +118,7 @@ async fn documents_without_jobs(database: &PgPool) -> Result<(), QueueError> {
         let reading: i32 = row.try_get("reading")?;
         if state == "removing" {
             warn!(document.id = %document, "A removal was given up or lost; it is begun again");
-            queue::add(
+            jobs::add(
                 database,
                 &RemoveDocument {
                     workspace,
@@ -157,7 +157,7 @@ async fn add_again(
     .await?;
     if waits.is_some() {
         let job = Ingest::of(&mut transaction, workspace, document, reading).await?;
-        queue::add(&mut *transaction, &job).await?;
+        jobs::add(&mut *transaction, &job).await?;
     }
     transaction.commit().await?;
     Ok(())
@@ -206,7 +206,7 @@ async fn other_models(database: &PgPool, own: &str) -> Result<(), QueueError> {
                 workspace,
                 model: model.clone(),
             };
-            queue::add(database, &job).await?;
+            jobs::add(database, &job).await?;
         }
     }
     Ok(())

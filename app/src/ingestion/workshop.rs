@@ -12,7 +12,7 @@ use crate::documents::Step;
 use crate::objects::Objects;
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, TenantDatabase, Unavailable};
-use crate::workspaces::Workspace;
+use crate::domain::Workspace;
 
 /// The tools of ingestion; clones share them.
 #[derive(Clone)]

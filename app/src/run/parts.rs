@@ -16,19 +16,19 @@ use crate::ask::Ask;
 use crate::config::{Config, SignIn};
 use crate::database;
 use crate::identity::oidc::{FetchError, Oidc};
-use crate::ingestion::queue::{Registry, Times, Worker, WorkerSettings, backlog};
+use crate::jobs::{Registry, Times, Worker, WorkerSettings, backlog};
 use crate::ingestion::{self, Workshop};
 use crate::objects::{self, Objects};
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, Tenants, connect};
-use crate::web::App;
-use crate::web::events::Events;
-use crate::web::limits::Limits;
-use crate::web::security::Headers;
-use crate::web::state::Parts;
-use crate::web::streams::Streams;
-use crate::workspaces::apply;
-use crate::workspaces::removal::{self, Remover};
+use crate::web::shared::App;
+use crate::events::Events;
+use crate::web::shared::rate_limit::Limits;
+use crate::web::shared::security::Headers;
+use crate::web::shared::app::Parts;
+use crate::web::shared::streams::Streams;
+use crate::workspaces::reconcile;
+use crate::workspaces::deletion::{self, DeletionWorker};
 
 /// How often the queue is counted for the metrics.
 const BACKLOG_INTERVAL: Duration = Duration::from_secs(15);
@@ -120,14 +120,14 @@ pub(super) fn work(
     let origin = app.config.http.public_url.origin().to_owned();
     let opened = app.objects.clone().open_to_uploads_from(origin);
     tasks.spawn(stop.clone().run_until_cancelled_owned(opened));
-    let remover = Remover {
+    let remover = DeletionWorker {
         database: app.database.clone(),
         tenants: app.tenants.clone(),
         pools: app.pools.clone(),
         files: app.objects.clone(),
     };
     let registry = ingestion::jobs(&workshop, app.config.sessions, Registry::new());
-    let registry = removal::jobs(&remover, registry);
+    let registry = deletion::register_jobs(&remover, registry);
     let settings = WorkerSettings {
         concurrency: NonZeroUsize::new(app.config.workers).unwrap_or(NonZeroUsize::MIN),
         times: Times {
@@ -136,7 +136,7 @@ pub(super) fn work(
         },
     };
     tasks.spawn(Worker::new(&app.database, registry, settings).run(stop.clone()));
-    tasks.spawn(apply::recover(
+    tasks.spawn(reconcile::run(
         app.database.clone(),
         app.tenants.clone(),
         stop.clone(),
@@ -147,7 +147,7 @@ pub(super) fn work(
     let database = app.database.clone();
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
         loop {
-            if let Err(error) = removal::resume(&database).await {
+            if let Err(error) = deletion::resume(&database).await {
                 warn!(error = %service_kit::error_chain(&error), "Removals without a job could not be looked for");
             }
             sleep(RESUME_INTERVAL).await;
@@ -160,8 +160,8 @@ pub(super) fn work(
 pub(super) fn observe(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     let (tenants, pools, limits) = (app.tenants.clone(), app.pools.clone(), app.limits.clone());
     app.metrics.before_read(move |metrics| {
-        let state = tenants.watch_state();
-        metrics.set_tenants(state.tenants, state.interrupted_since.is_some());
+        let state = tenants.watch_status();
+        metrics.set_tenants(state.tenants, state.disconnected_since.is_some());
         let counts = pools.counts();
         metrics.set_pools(counts.open, counts.connections);
         metrics.set_redis_failures(limits.redis_failures());

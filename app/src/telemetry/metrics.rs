@@ -17,7 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use service_kit::telemetry::Process;
 
-use crate::web::limits::Budget;
+use crate::domain::RateLimitClass;
 pub use answers::{Answers, Asking, Voice};
 
 /// What every name starts with.
@@ -238,7 +238,7 @@ impl Metrics {
     }
 
     /// The guard let a request not through.
-    pub fn refused(&self, why: Refusal, budget: Budget) {
+    pub fn refused(&self, why: Refusal, budget: RateLimitClass) {
         let budget = budget.as_str();
         self.refused.get_or_create(&Refused { why, budget }).inc();
     }
@@ -327,7 +327,7 @@ mod tests {
     fn after_everything() -> Metrics {
         let metrics = Metrics::new();
         metrics.answered("GET", "/w/{workspace}", 200, Duration::from_millis(7));
-        metrics.refused(Refusal::Limit, Budget::Questions);
+        metrics.refused(Refusal::Limit, RateLimitClass::Questions);
         metrics.panicked();
         metrics.before_read(|metrics| metrics.set_pools(2, 5));
         metrics.set_tenants(3, true);

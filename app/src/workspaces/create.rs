@@ -1,19 +1,20 @@
 //! How a workspace comes to be: rows first, then the Tenant.
 //!
-//! [`reserve`] writes the rows in one transaction that holds the user's row, so a form that is sent twice, from two tabs or two
+//! [`create`] writes the rows in one transaction that holds the user's row, so a form that is sent twice, from two tabs or two
 //! replicas, makes one workspace, and the limit holds. Applying the Tenant can be repeated until its uid stands in the row;
-//! [`super::apply::recover`] repeats it where a process died before that.
+//! [`super::reconcile::run`] repeats it where a process died before that.
 
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{Workspace, WorkspaceName, ownership, store};
+use crate::domain::{Workspace, WorkspaceName};
+use super::{ownership, store};
 use crate::config::{Choice, Config};
 use crate::ids::{UserId, WorkspaceId};
 
 /// What may be chosen and had, from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct WorkspaceLimits {
     /// Names of a `TenantClass` that a workspace may have; the first is taken when none is asked for.
     pub classes: Vec<String>,
     /// Regions that may be chosen. Empty: there is nothing to choose, the class's default stands.
@@ -24,7 +25,7 @@ pub struct Offer {
     pub members_max: u32,
 }
 
-impl From<&Config> for Offer {
+impl From<&Config> for WorkspaceLimits {
     fn from(config: &Config) -> Self {
         let names = |choices: &[Choice]| choices.iter().map(|choice| choice.name.clone()).collect();
         Self {
@@ -36,11 +37,11 @@ impl From<&Config> for Offer {
     }
 }
 
-/// What somebody wishes for.
+/// What somebody requests for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWorkspace {
     /// The form's own key: sending the form again finds what it made.
-    pub request: Uuid,
+    pub request_id: Uuid,
     /// Its name.
     pub name: WorkspaceName,
     /// One of the offered classes; `None`: the first of them.
@@ -56,53 +57,53 @@ pub struct NewWorkspace {
 pub enum CreateError {
     /// The class or the region is none of those offered.
     #[error("this choice is not offered")]
-    NotOffered,
+    InvalidChoice,
     /// The user owns as many as they may.
     #[error("a person may own {limit} workspaces at most")]
-    TooMany {
+    TooManyWorkspaces {
         /// How many that is.
         limit: u32,
     },
     /// The user's account is gone or being removed.
     #[error("the account is being removed")]
-    AccountGone,
+    AccountDeleted,
     /// The main database did not do it.
     #[error("the workspace could not be written down")]
     Database(#[from] sqlx::Error),
 }
 
 /// Writes the rows, or finds those of the same request (or the personal workspace that is already there).
-pub async fn reserve(
+pub async fn create(
     database: &PgPool,
-    offer: &Offer,
+    limits: &WorkspaceLimits,
     user: UserId,
-    wish: &NewWorkspace,
+    request: &NewWorkspace,
 ) -> Result<Workspace, CreateError> {
     let mut transaction = database.begin().await?;
-    let workspace = reserve_in(&mut transaction, offer, user, wish).await?;
+    let workspace = create_in(&mut transaction, limits, user, request).await?;
     transaction.commit().await?;
     Ok(workspace)
 }
 
-/// As [`reserve`], within the caller's transaction: a first sign-in makes the user and their workspace at once.
-pub async fn reserve_in(
+/// As [`create`], within the caller's transaction: a first sign-in makes the user and their workspace at once.
+pub async fn create_in(
     transaction: &mut PgConnection,
-    offer: &Offer,
+    limits: &WorkspaceLimits,
     user: UserId,
-    wish: &NewWorkspace,
+    request: &NewWorkspace,
 ) -> Result<Workspace, CreateError> {
     // Whoever else makes a workspace for this user waits here, so that counting and writing are one.
-    if !ownership::hold(transaction, user).await? {
-        return Err(CreateError::AccountGone);
+    if !ownership::lock_user(transaction, user).await? {
+        return Err(CreateError::AccountDeleted);
     }
-    if let Some(made) = already_made(transaction, user, wish).await? {
+    if let Some(made) = find_existing(transaction, user, request).await? {
         return Ok(made);
     }
-    let class_name = choose_class(offer, wish.class_name.as_deref())?;
-    let region = choose_region(offer, wish.region.as_deref())?;
-    if !ownership::has_room(transaction, user, offer.workspaces_per_user_max).await? {
-        return Err(CreateError::TooMany {
-            limit: offer.workspaces_per_user_max,
+    let class_name = choose_class(limits, request.class_name.as_deref())?;
+    let region = choose_region(limits, request.region.as_deref())?;
+    if !ownership::is_below_limit(transaction, user, limits.workspaces_per_user_max).await? {
+        return Err(CreateError::TooManyWorkspaces {
+            limit: limits.workspaces_per_user_max,
         });
     }
     let id = WorkspaceId::random();
@@ -111,9 +112,9 @@ pub async fn reserve_in(
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(id.as_str())
-    .bind(wish.name.as_str())
-    .bind(wish.is_personal.then_some(user.0))
-    .bind(wish.request)
+    .bind(request.name.as_str())
+    .bind(request.is_personal.then_some(user.0))
+    .bind(request.request_id)
     .bind(class_name)
     .bind(region)
     .bind(user.0)
@@ -130,10 +131,10 @@ pub async fn reserve_in(
 }
 
 /// What this request, or the user's first sign-in, has made before.
-async fn already_made(
+async fn find_existing(
     transaction: &mut PgConnection,
     user: UserId,
-    wish: &NewWorkspace,
+    request: &NewWorkspace,
 ) -> Result<Option<Workspace>, CreateError> {
     let row = sqlx::query(
         "SELECT id FROM workspaces
@@ -141,8 +142,8 @@ async fn already_made(
          ORDER BY request_id = $2 DESC LIMIT 1",
     )
     .bind(user.0)
-    .bind(wish.request)
-    .bind(wish.is_personal)
+    .bind(request.request_id)
+    .bind(request.is_personal)
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(row) = row else { return Ok(None) };
@@ -153,23 +154,23 @@ async fn already_made(
     }
 }
 
-fn choose_class<'a>(offer: &'a Offer, wish: Option<&str>) -> Result<&'a str, CreateError> {
-    let found = match wish {
-        None => offer.classes.first(),
-        Some(wish) => offer.classes.iter().find(|class| *class == wish),
+fn choose_class<'a>(limits: &'a WorkspaceLimits, request: Option<&str>) -> Result<&'a str, CreateError> {
+    let found = match request {
+        None => limits.classes.first(),
+        Some(request) => limits.classes.iter().find(|class| *class == request),
     };
-    found.map(String::as_str).ok_or(CreateError::NotOffered)
+    found.map(String::as_str).ok_or(CreateError::InvalidChoice)
 }
 
-fn choose_region<'a>(offer: &'a Offer, wish: Option<&str>) -> Result<Option<&'a str>, CreateError> {
-    match wish {
+fn choose_region<'a>(limits: &'a WorkspaceLimits, request: Option<&str>) -> Result<Option<&'a str>, CreateError> {
+    match request {
         None => Ok(None),
-        Some(wish) => offer
+        Some(request) => limits
             .regions
             .iter()
-            .find(|region| *region == wish)
+            .find(|region| *region == request)
             .map(|region| Some(region.as_str()))
-            .ok_or(CreateError::NotOffered),
+            .ok_or(CreateError::InvalidChoice),
     }
 }
 
@@ -177,8 +178,8 @@ fn choose_region<'a>(offer: &'a Offer, wish: Option<&str>) -> Result<Option<&'a 
 mod tests {
     use super::*;
 
-    fn offer() -> Offer {
-        Offer {
+    fn limits() -> WorkspaceLimits {
+        WorkspaceLimits {
             classes: vec!["default".to_owned(), "large".to_owned()],
             regions: vec!["aws-eu-central-1".to_owned()],
             workspaces_per_user_max: 3,
@@ -188,14 +189,14 @@ mod tests {
 
     #[test]
     fn only_what_is_offered_can_be_chosen() {
-        assert_eq!(choose_class(&offer(), None).ok(), Some("default"));
-        assert_eq!(choose_class(&offer(), Some("large")).ok(), Some("large"));
-        assert!(choose_class(&offer(), Some("other")).is_err());
-        assert_eq!(choose_region(&offer(), None).ok(), Some(None));
+        assert_eq!(choose_class(&limits(), None).ok(), Some("default"));
+        assert_eq!(choose_class(&limits(), Some("large")).ok(), Some("large"));
+        assert!(choose_class(&limits(), Some("other")).is_err());
+        assert_eq!(choose_region(&limits(), None).ok(), Some(None));
         assert_eq!(
-            choose_region(&offer(), Some("aws-eu-central-1")).ok(),
+            choose_region(&limits(), Some("aws-eu-central-1")).ok(),
             Some(Some("aws-eu-central-1"))
         );
-        assert!(choose_region(&offer(), Some("aws-us-east-1")).is_err());
+        assert!(choose_region(&limits(), Some("aws-us-east-1")).is_err());
     }
 }

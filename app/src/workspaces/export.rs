@@ -5,8 +5,8 @@
 
 mod archive;
 mod names;
-mod outlet;
-mod places;
+mod block_channel;
+mod permits;
 mod text;
 
 use std::io;
@@ -20,18 +20,18 @@ use sqlx::{PgPool, Row as _};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::Workspace;
+use crate::domain::Workspace;
 use crate::documents::Failure;
 use crate::ids::{DocumentId, UserId};
 use crate::objects::{Objects, ObjectsError};
 use crate::tenants::{TenantDatabase, Unavailable};
-use archive::{Archive, ArchiveError, Entry};
-use places::Place;
+use archive::{Archive, ArchiveError, ArchiveEntry};
+use permits::ExportPermit;
 
 /// Archives that one process writes at once, each for another person. One costs some blocks of memory and a tenant's pool.
-pub const AT_ONCE: usize = 16;
-/// Limit on writing one: a reader that hardly reads does not hold its place for ever.
-pub const WRITING_TAKES_MAX: Duration = Duration::from_hours(1);
+pub const MAX_CONCURRENT_EXPORTS: usize = 16;
+/// Limit on writing one: a reader that hardly reads does not hold its permit for ever.
+pub const EXPORT_TIMEOUT: Duration = Duration::from_hours(1);
 /// Version of the manifest's form.
 const MANIFEST_VERSION: u32 = 1;
 
@@ -39,7 +39,7 @@ const MANIFEST_VERSION: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// So many are being written already, or one for this person.
-    #[error("{AT_ONCE} archives are being written already, or one for this person")]
+    #[error("{MAX_CONCURRENT_EXPORTS} archives are being written already, or one for this person")]
     Busy,
     /// The workspace's database cannot be used now.
     #[error(transparent)]
@@ -53,12 +53,12 @@ pub enum ExportError {
     /// A file is not what it was when it came.
     #[error("a file is not what it was when it was uploaded")]
     Changed,
-    /// Nobody reads it any more, or it could not be written.
+    /// Nobody reads it any more, or it could not be buffer.
     #[error("the archive could not be written")]
     Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It took longer than [`WRITING_TAKES_MAX`].
+    /// It took longer than [`EXPORT_TIMEOUT`].
     #[error("the archive was not read in time")]
-    TooSlow,
+    Timeout,
 }
 
 impl From<ArchiveError> for ExportError {
@@ -69,7 +69,7 @@ impl From<ArchiveError> for ExportError {
 
 /// Where everything is that goes into the archive.
 #[derive(Debug, Clone)]
-pub struct Sources {
+pub struct ExportSources {
     /// The main database.
     pub database: PgPool,
     /// The workspace's own.
@@ -80,20 +80,20 @@ pub struct Sources {
 
 /// Begins to write the workspace's archive for a member, and returns it as it comes.
 pub async fn export(
-    sources: Sources,
+    sources: ExportSources,
     workspace: Workspace,
     user: UserId,
 ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, ExportError> {
-    let place = Place::take(user).ok_or(ExportError::Busy)?;
+    let permit = ExportPermit::try_acquire(user).ok_or(ExportError::Busy)?;
     let documents = documents(&sources.database, &workspace).await?;
-    let (outlet, pieces) = outlet::outlet();
-    tokio::spawn(write(sources, workspace, documents, outlet, place));
-    Ok(pieces)
+    let (sender, blocks) = block_channel::block_channel();
+    tokio::spawn(write(sources, workspace, documents, sender, permit));
+    Ok(blocks)
 }
 
 /// A document, as the manifest has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Document {
+struct ExportedDocument {
     id: DocumentId,
     file_name: String,
     title: String,
@@ -113,7 +113,7 @@ struct Manifest<'a> {
     documents: Vec<DocumentEntry>,
     threads: Vec<ThreadEntry>,
     /// Every file of the archive but this one.
-    entries: &'a [Entry],
+    entries: &'a [ArchiveEntry],
 }
 
 #[derive(Serialize)]
@@ -137,7 +137,7 @@ struct ThreadEntry {
 }
 
 /// Those whose upload has ended, well or not, the oldest first.
-async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Document>, ExportError> {
+async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<ExportedDocument>, ExportError> {
     let rows = sqlx::query(
         "SELECT id, file_name, title, byte_count, encode(content_sha256, 'hex') AS sha256, state::text AS state, failure, page_count
          FROM documents
@@ -150,7 +150,7 @@ async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Docum
     rows.iter()
         .map(|row| {
             let failure: Option<String> = row.try_get("failure")?;
-            Ok(Document {
+            Ok(ExportedDocument {
                 has_file: failure.is_none_or(|text| Failure::from_column(&text).has_file()),
                 id: DocumentId(row.try_get("id")?),
                 file_name: row.try_get("file_name")?,
@@ -164,23 +164,23 @@ async fn documents(database: &PgPool, workspace: &Workspace) -> Result<Vec<Docum
         .collect()
 }
 
-/// Writes it all. The place is held until then.
+/// Writes it all. The permit is held until then.
 async fn write(
-    sources: Sources,
+    sources: ExportSources,
     workspace: Workspace,
-    documents: Vec<Document>,
-    outlet: outlet::Outlet,
-    _place: Place,
+    documents: Vec<ExportedDocument>,
+    sender: block_channel::BlockSender,
+    _permit: ExportPermit,
 ) {
     let exported_at = Timestamp::now();
-    let archive = Archive::new(outlet, exported_at);
+    let archive = Archive::new(sender, exported_at);
     let writing = Box::pin(fill(archive, &sources, &workspace, documents, exported_at));
-    let written = tokio::time::timeout(WRITING_TAKES_MAX, writing)
+    let written = tokio::time::timeout(EXPORT_TIMEOUT, writing)
         .await
-        .unwrap_or(Err(ExportError::TooSlow));
+        .unwrap_or(Err(ExportError::Timeout));
     match written {
         Ok(()) => info!(workspace.id = %workspace.id, "The workspace was exported"),
-        // The outlet is dropped unfinished: whoever reads learns of it.
+        // The sender is dropped unfinished: whoever reads learns of it.
         Err(error) => warn!(
             workspace.id = %workspace.id,
             error = &error as &dyn std::error::Error,
@@ -191,9 +191,9 @@ async fn write(
 
 async fn fill(
     mut archive: Archive,
-    sources: &Sources,
+    sources: &ExportSources,
     workspace: &Workspace,
-    documents: Vec<Document>,
+    documents: Vec<ExportedDocument>,
     exported_at: Timestamp,
 ) -> Result<(), ExportError> {
     let prefix = sources
@@ -205,10 +205,10 @@ async fn fill(
             match sources.objects.read(&prefix.document(document.id)).await {
                 Ok(file) => Some(file),
                 Err(ObjectsError::Missing) => {
-                    match without_file(sources, workspace, &document).await? {
-                        WithoutFile::Listed => None,
-                        WithoutFile::LeftOut => continue,
-                        WithoutFile::Lost => return Err(ObjectsError::Missing.into()),
+                    match classify_missing_file(sources, workspace, &document).await? {
+                        MissingFile::Listed => None,
+                        MissingFile::Skipped => continue,
+                        MissingFile::Lost => return Err(ObjectsError::Missing.into()),
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -285,20 +285,20 @@ async fn threads(archive: &mut Archive, tenant: &PgPool) -> Result<Vec<ThreadEnt
 }
 
 /// What becomes of a document whose file turns out not to be there.
-enum WithoutFile {
+enum MissingFile {
     /// It has failed, and its row says so: the manifest does too.
     Listed,
     /// Somebody removed it since we began, or brings it anew.
-    LeftOut,
+    Skipped,
     /// It should be there.
     Lost,
 }
 
-async fn without_file(
-    sources: &Sources,
+async fn classify_missing_file(
+    sources: &ExportSources,
     workspace: &Workspace,
     document: &Document,
-) -> Result<WithoutFile, ExportError> {
+) -> Result<MissingFile, ExportError> {
     let state: Option<String> =
         sqlx::query_scalar("SELECT state::text FROM documents WHERE workspace_id = $1 AND id = $2")
             .bind(workspace.id.as_str())
@@ -306,9 +306,9 @@ async fn without_file(
             .fetch_optional(&sources.database)
             .await?;
     Ok(match state.as_deref() {
-        None | Some("uploading" | "removing") => WithoutFile::LeftOut,
-        _ if document.state == "failed" => WithoutFile::Listed,
-        Some("failed") => WithoutFile::Listed,
-        Some(_) => WithoutFile::Lost,
+        None | Some("uploading" | "removing") => MissingFile::Skipped,
+        _ if document.state == "failed" => MissingFile::Listed,
+        Some("failed") => MissingFile::Listed,
+        Some(_) => MissingFile::Lost,
     })
 }

@@ -5,17 +5,18 @@
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool, Row as _};
 
-use super::members::{self, Added, MemberError};
-use super::store::moment;
-use super::{Role, Workspace, ownership, store};
+use super::members::{self, JoinOutcome, MemberError};
+use crate::rows::moment;
+use crate::domain::{Role, Workspace};
+use super::{ownership, store};
 use crate::config::Plan;
 use crate::identity::token::Token;
 use crate::ids::{InvitationId, UserId, WorkspaceId};
 
 /// How long a link is good, in hours.
-pub const VALID_HOURS: u8 = 7 * 24;
+pub const VALIDITY_HOURS: u8 = 7 * 24;
 /// Links of one workspace that are open at once.
-pub const OPEN_MAX: u32 = 50;
+pub const MAX_OPEN_INVITATIONS: u32 = 50;
 
 /// A link that is open, as the members page shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct Invitation {
 
 /// What somebody who opens a link sees before they accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offered {
+pub struct InvitationPreview {
     /// Where it leads.
     pub workspace: Workspace,
     /// As what.
@@ -50,10 +51,10 @@ pub struct Offered {
 pub enum InvitationError {
     /// It was never made, was used, was revoked or ran out: nobody needs to know which.
     #[error("this invitation is not good any more")]
-    NotGood,
+    Invalid,
     /// So many are open already.
-    #[error("a workspace may have {OPEN_MAX} open invitations at most")]
-    TooMany,
+    #[error("a workspace may have {MAX_OPEN_INVITATIONS} open invitations at most")]
+    TooManyOpen,
     /// The members stay as they are.
     #[error(transparent)]
     Members(#[from] MemberError),
@@ -74,13 +75,13 @@ pub async fn create(
 ) -> Result<(InvitationId, Token), InvitationError> {
     let (id, token) = (InvitationId::random(), Token::random());
     let mut transaction = database.begin().await?;
-    members::hold(&mut transaction, workspace).await?;
+    members::lock_workspace(&mut transaction, workspace).await?;
     // Looked at again under the lock: whoever was taken out in the meantime makes no way back for themselves.
     if !members::role_of(&mut transaction, workspace, by)
         .await?
         .is_owner()
     {
-        return Err(InvitationError::NotGood);
+        return Err(InvitationError::Invalid);
     }
     // What ran out goes when somebody comes by. What was used stays as long as the membership: it is that person's way back.
     sqlx::query(
@@ -98,8 +99,8 @@ pub async fn create(
     .bind(workspace.as_str())
     .fetch_one(&mut *transaction)
     .await?;
-    if open >= i64::from(OPEN_MAX) {
-        return Err(InvitationError::TooMany);
+    if open >= i64::from(MAX_OPEN_INVITATIONS) {
+        return Err(InvitationError::TooManyOpen);
     }
     sqlx::query(
         "INSERT INTO invitations (id, workspace_id, token_sha256, role, created_by, expires_at)
@@ -110,7 +111,7 @@ pub async fn create(
     .bind(token.hash().as_bytes())
     .bind(role)
     .bind(by.0)
-    .bind(i32::from(VALID_HOURS))
+    .bind(i32::from(VALIDITY_HOURS))
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
@@ -118,7 +119,7 @@ pub async fn create(
 }
 
 /// Those that are open, the newest first.
-pub async fn open(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Invitation>> {
+pub async fn list_open(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Invitation>> {
     let rows = sqlx::query(
         "SELECT i.id, i.role, u.display_name,
                 (extract(epoch FROM i.created_at) * 1000000)::bigint AS created_us,
@@ -176,7 +177,7 @@ pub async fn revoke(
 }
 
 /// Where a link leads, for the page that asks whether to accept. Looking does not use it up.
-pub async fn look(database: &PgPool, token: &Token) -> Result<Offered, InvitationError> {
+pub async fn preview(database: &PgPool, token: &Token) -> Result<InvitationPreview, InvitationError> {
     let row = sqlx::query(
         "SELECT i.workspace_id, i.role, u.display_name,
                 (extract(epoch FROM i.expires_at) * 1000000)::bigint AS expires_us
@@ -188,13 +189,13 @@ pub async fn look(database: &PgPool, token: &Token) -> Result<Offered, Invitatio
     .bind(token.hash().as_bytes())
     .fetch_optional(database)
     .await?
-    .ok_or(InvitationError::NotGood)?;
+    .ok_or(InvitationError::Invalid)?;
     let id: String = row.try_get("workspace_id")?;
-    let id: WorkspaceId = id.parse().map_err(|_| InvitationError::NotGood)?;
-    Ok(Offered {
+    let id: WorkspaceId = id.parse().map_err(|_| InvitationError::Invalid)?;
+    Ok(InvitationPreview {
         workspace: store::find(database, &id)
             .await?
-            .ok_or(InvitationError::NotGood)?,
+            .ok_or(InvitationError::Invalid)?,
         role: row.try_get("role")?,
         created_by: row.try_get("display_name")?,
         expires_at: moment(&row, "expires_us")?,
@@ -202,7 +203,7 @@ pub async fn look(database: &PgPool, token: &Token) -> Result<Offered, Invitatio
 }
 
 /// Where the link led that this very user took, while they are a member there: whoever opens it again wants to come back.
-pub async fn taken_by(
+pub async fn accepted_by(
     database: &PgPool,
     token: &Token,
     user: UserId,
@@ -236,17 +237,17 @@ pub async fn accept(
     .bind(user.0)
     .fetch_optional(&mut *transaction)
     .await?
-    .ok_or(InvitationError::NotGood)?;
-    let workspace: WorkspaceId = workspace.parse().map_err(|_| InvitationError::NotGood)?;
+    .ok_or(InvitationError::Invalid)?;
+    let workspace: WorkspaceId = workspace.parse().map_err(|_| InvitationError::Invalid)?;
     // The person, the workspace, the link, in this order, as everywhere: whoever takes two of them the other way round would wait for us
     // while we wait for them.
-    if role.is_owner() && !ownership::hold(&mut transaction, user).await? {
-        return Err(InvitationError::NotGood);
+    if role.is_owner() && !ownership::lock_user(&mut transaction, user).await? {
+        return Err(InvitationError::Invalid);
     }
-    members::hold(&mut transaction, &workspace)
+    members::lock_workspace(&mut transaction, &workspace)
         .await
         .map_err(|error| match error {
-            MemberError::WorkspaceGone => InvitationError::NotGood,
+            MemberError::WorkspaceDeleted => InvitationError::Invalid,
             error => error.into(),
         })?;
     // The same person clicked twice, or is in already.
@@ -261,7 +262,7 @@ pub async fn accept(
         return Ok(workspace);
     }
     if role.is_owner() {
-        members::need_room(&mut transaction, user, plan).await?;
+        members::ensure_below_limit(&mut transaction, user, plan).await?;
     }
     let role: Option<Role> = sqlx::query_scalar(
         "UPDATE invitations SET accepted_by = $2, accepted_at = now()
@@ -273,9 +274,9 @@ pub async fn accept(
     .fetch_optional(&mut *transaction)
     .await?;
     // Somebody else was faster.
-    let role = role.ok_or(InvitationError::NotGood)?;
+    let role = role.ok_or(InvitationError::Invalid)?;
     match members::add(&mut transaction, &workspace, user, role, plan.members_max).await? {
-        Added::Joined | Added::WasThere => transaction.commit().await?,
+        JoinOutcome::Joined | JoinOutcome::AlreadyMember => transaction.commit().await?,
     }
     Ok(workspace)
 }

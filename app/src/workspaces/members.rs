@@ -5,8 +5,9 @@
 
 use sqlx::{PgConnection, PgPool, Row as _};
 
-use super::store::moment;
-use super::{Role, WorkspaceState, invitations, ownership};
+use crate::rows::moment;
+use crate::domain::{Role, WorkspaceState};
+use super::{invitations, ownership};
 use crate::config::Plan;
 use crate::ids::{UserId, WorkspaceId};
 use jiff::Timestamp;
@@ -33,7 +34,7 @@ pub struct Member {
 pub enum MemberError {
     /// The workspace is gone or going.
     #[error("the workspace is gone")]
-    WorkspaceGone,
+    WorkspaceDeleted,
     /// That person is no member.
     #[error("this person is not a member")]
     NotAMember,
@@ -42,13 +43,13 @@ pub enum MemberError {
     LastOwner,
     /// There are as many as there may be.
     #[error("a workspace may have {limit} members at most")]
-    Full {
+    TooManyMembers {
         /// How many that is.
         limit: u32,
     },
     /// The person who would become an owner owns as many workspaces as they may.
     #[error("a person may own {limit} workspaces at most")]
-    OwnsTooMany {
+    TooManyWorkspaces {
         /// How many that is.
         limit: u32,
     },
@@ -92,19 +93,19 @@ pub async fn change_role(
     plan: &Plan,
 ) -> Result<(), MemberError> {
     let mut transaction = database.begin().await?;
-    if role.is_owner() && !ownership::hold(&mut transaction, user).await? {
+    if role.is_owner() && !ownership::lock_user(&mut transaction, user).await? {
         return Err(MemberError::NotAMember);
     }
-    hold(&mut transaction, workspace).await?;
+    lock_workspace(&mut transaction, workspace).await?;
     let before = role_of(&mut transaction, workspace, user).await?;
     if before == role {
         return Ok(());
     }
     if before.is_owner() {
-        spare_owner(&mut transaction, workspace).await?;
+        ensure_other_owner(&mut transaction, workspace).await?;
     }
     if role.is_owner() {
-        need_room(&mut transaction, user, plan).await?;
+        ensure_below_limit(&mut transaction, user, plan).await?;
     }
     sqlx::query("UPDATE members SET role = $3 WHERE workspace_id = $1 AND user_id = $2")
         .bind(workspace.as_str())
@@ -126,9 +127,9 @@ pub async fn remove(
     user: UserId,
 ) -> Result<(), MemberError> {
     let mut transaction = database.begin().await?;
-    hold(&mut transaction, workspace).await?;
+    lock_workspace(&mut transaction, workspace).await?;
     if role_of(&mut transaction, workspace, user).await?.is_owner() {
-        spare_owner(&mut transaction, workspace).await?;
+        ensure_other_owner(&mut transaction, workspace).await?;
     }
     sqlx::query("DELETE FROM members WHERE workspace_id = $1 AND user_id = $2")
         .bind(workspace.as_str())
@@ -147,8 +148,8 @@ pub(super) async fn add(
     workspace: &WorkspaceId,
     user: UserId,
     role: Role,
-    members_max: u32,
-) -> Result<Added, MemberError> {
+    max_members: u32,
+) -> Result<JoinOutcome, MemberError> {
     let rows: (i64, bool) = sqlx::query_as(
         "SELECT count(*), coalesce(bool_or(user_id = $2), false) FROM members WHERE workspace_id = $1",
     )
@@ -158,10 +159,10 @@ pub(super) async fn add(
     .await?;
     let (count, is_member) = rows;
     if is_member {
-        return Ok(Added::WasThere);
+        return Ok(JoinOutcome::AlreadyMember);
     }
-    if count >= i64::from(members_max) {
-        return Err(MemberError::Full { limit: members_max });
+    if count >= i64::from(max_members) {
+        return Err(MemberError::TooManyMembers { limit: max_members });
     }
     sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)")
         .bind(workspace.as_str())
@@ -169,18 +170,18 @@ pub(super) async fn add(
         .bind(role)
         .execute(&mut *transaction)
         .await?;
-    Ok(Added::Joined)
+    Ok(JoinOutcome::Joined)
 }
 
 /// What [`add`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Added {
+pub(super) enum JoinOutcome {
     Joined,
-    WasThere,
+    AlreadyMember,
 }
 
 /// Takes the workspace's row, so that nobody else changes its members until the transaction ends.
-pub(super) async fn hold(
+pub(super) async fn lock_workspace(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
 ) -> Result<(), MemberError> {
@@ -190,7 +191,7 @@ pub(super) async fn hold(
             .fetch_optional(transaction)
             .await?;
     match state {
-        None | Some(WorkspaceState::Removing) => Err(MemberError::WorkspaceGone),
+        None | Some(WorkspaceState::Deleting) => Err(MemberError::WorkspaceDeleted),
         Some(WorkspaceState::Creating | WorkspaceState::Active) => Ok(()),
     }
 }
@@ -209,21 +210,21 @@ pub(super) async fn role_of(
 }
 
 /// Refuses when the user, whose row is held, owns as many workspaces as they may.
-pub(super) async fn need_room(
+pub(super) async fn ensure_below_limit(
     transaction: &mut PgConnection,
     user: UserId,
     plan: &Plan,
 ) -> Result<(), MemberError> {
     let limit = plan.workspaces_per_user_max;
-    if ownership::has_room(transaction, user, limit).await? {
+    if ownership::is_below_limit(transaction, user, limit).await? {
         Ok(())
     } else {
-        Err(MemberError::OwnsTooMany { limit })
+        Err(MemberError::TooManyWorkspaces { limit })
     }
 }
 
 /// Refuses when there is one owner only.
-async fn spare_owner(
+async fn ensure_other_owner(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
 ) -> Result<(), MemberError> {

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use crate::ids::UserId;
 
 /// Takes the person's row until the transaction ends. False when the account is gone or going.
-pub(super) async fn hold(transaction: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
+pub(super) async fn lock_user(transaction: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
     let found: Option<i32> = sqlx::query_scalar(
         "SELECT 1 FROM users WHERE id = $1 AND removing_since IS NULL FOR NO KEY UPDATE",
     )
@@ -22,15 +22,15 @@ pub(super) async fn hold(transaction: &mut PgConnection, user: UserId) -> sqlx::
 }
 
 /// Whether the person, whose row is held, may own one more. Those on their way out count until they are gone.
-pub(super) async fn has_room(
+pub(super) async fn is_below_limit(
     transaction: &mut PgConnection,
     user: UserId,
-    workspaces_max: u32,
+    max_workspaces: u32,
 ) -> sqlx::Result<bool> {
     let owned: i64 =
         sqlx::query_scalar("SELECT count(*) FROM members WHERE user_id = $1 AND role = 'owner'")
             .bind(user.0)
             .fetch_one(transaction)
             .await?;
-    Ok(owned < i64::from(workspaces_max))
+    Ok(owned < i64::from(max_workspaces))
 }

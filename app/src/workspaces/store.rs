@@ -2,32 +2,15 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row as _};
 
-use super::{Role, Workspace, WorkspaceName};
+use crate::domain::{Role, Workspace, WorkspaceName};
 use crate::ids::{UserId, WorkspaceId};
+use crate::rows::{moment, optional_moment};
 
 /// A member's `last_seen_at` is written again after so many seconds, so that reading a page does not write a row.
-const SEEN_AGAIN_SECONDS: i32 = 60;
-
-/// A moment of a row, as the queries here select it: microseconds since 1970.
-pub(crate) fn moment(row: &PgRow, column: &str) -> sqlx::Result<Timestamp> {
-    let microseconds: i64 = row.try_get(column)?;
-    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: Box::new(error),
-    })
-}
-
-/// As [`moment`], where there may be none.
-pub(crate) fn optional_moment(row: &PgRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
-    match row.try_get::<Option<i64>, _>(column)? {
-        Some(_) => moment(row, column).map(Some),
-        None => Ok(None),
-    }
-}
+const LAST_SEEN_RESOLUTION_SECONDS: i32 = 60;
 
 impl FromRow<'_, PgRow> for Workspace {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
@@ -124,20 +107,20 @@ pub async fn find(
 }
 
 /// Notes that the member was here, so that the switcher and the landing page lead to the newest first.
-pub async fn seen(database: &PgPool, user: UserId, workspace: &WorkspaceId) -> sqlx::Result<()> {
+pub async fn touch_last_seen(database: &PgPool, user: UserId, workspace: &WorkspaceId) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE members SET last_seen_at = now()
          WHERE workspace_id = $1 AND user_id = $2 AND last_seen_at < now() - make_interval(secs => $3)",
     )
     .bind(workspace.as_str())
     .bind(user.0)
-    .bind(SEEN_AGAIN_SECONDS)
+    .bind(LAST_SEEN_RESOLUTION_SECONDS)
     .execute(database)
     .await?;
     Ok(())
 }
 
-/// Gives it another name, which its Tenant gets by [`super::apply::recover`]. False when it is not there any more.
+/// Gives it another name, which its Tenant gets by [`super::reconcile::run`]. False when it is not there any more.
 pub async fn rename(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -182,7 +165,7 @@ pub async fn serve_embedding_model(
 }
 
 /// How much longer the vectors of the model before are kept, if they stay for `kept` after another began to serve.
-pub async fn vectors_kept_for(
+pub async fn old_vectors_kept_for(
     executor: impl PgExecutor<'_>,
     workspace: &WorkspaceId,
     kept: Duration,
@@ -199,7 +182,7 @@ pub async fn vectors_kept_for(
 }
 
 /// Workspaces whose Tenant may not have been applied, and then those whose Tenant has another name: the oldest first, `limit` at most.
-pub async fn unapplied(database: &PgPool, limit: i64) -> sqlx::Result<Vec<Workspace>> {
+pub async fn pending(database: &PgPool, limit: i64) -> sqlx::Result<Vec<Workspace>> {
     sqlx::query_as(
         "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
                 (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,

@@ -10,9 +10,10 @@ use app::config;
 use app::ids::{DocumentId, ThreadId};
 use app::run::compose;
 use app::telemetry::Metrics;
-use app::web::App;
+use app::web::shared::App;
 use app::web::router::router;
-use app::workspaces::{Workspace, store};
+use app::domain::Workspace;
+use app::workspaces::store;
 use axum::http::StatusCode;
 use openai_stub::{Fault, Route, Stub};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -66,7 +67,7 @@ impl Desk {
         )
         .await
         .expect("parts");
-        app.tenants.filled().await;
+        app.tenants.wait_until_synced().await;
         let mut ada = Browser::new(router(&app));
         ada.sign_in("Ada").await;
         let workspace = first_workspace(&app).await;

@@ -9,7 +9,7 @@ use app::ask::{Ask, AskError, Followed};
 use app::ids::{DocumentId, UserId};
 use app::telemetry::Metrics;
 use app::tenants::{PoolLimits, Pools, TenantDatabase, Tenants};
-use app::workspaces::Workspace;
+use app::domain::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use futures::{Stream, StreamExt as _};
 use llm::{EmbeddingModel, EndpointConfig, Models, ModelsConfig, Quota};

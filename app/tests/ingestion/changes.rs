@@ -1,7 +1,7 @@
 //! What people do to documents that are there: cancel, rename, read again, search.
 
 use app::documents::{self, Failure, OwnFailure, State, Title};
-use app::ingestion::queue::{Job as _, Turn};
+use app::jobs::{Job as _, Turn};
 use app::ingestion::{Checkpoint, RenameDocument};
 
 use crate::crashes::StopAt;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use app::documents::{self, State, Step};
 use app::ids::DocumentId;
-use app::ingestion::queue::{Job as _, Turn};
+use app::jobs::{Job as _, Turn};
 use app::ingestion::{Checkpoint, Checkpoints, RemoveDocument};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use app::documents::{Failure, OwnFailure, State};
-use app::ingestion::queue::{self, Job, Registry, Setback, Times, Turn, Worker, WorkerSettings};
+use app::jobs::{self, Job, Registry, Setback, Times, Turn, Worker, WorkerSettings};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -79,7 +79,7 @@ async fn world_with(numbers: std::ops::Range<u32>, setbacks: u32) -> World {
     let world = World::start().await;
     for number in numbers {
         let job = Count { number, setbacks };
-        queue::add(&world.database, &job).await.unwrap();
+        jobs::add(&world.database, &job).await.unwrap();
     }
     world
 }
@@ -150,12 +150,12 @@ async fn a_job_comes_with_its_transaction_or_not_at_all() {
         number: 1,
         setbacks: 0,
     };
-    queue::add(&mut *transaction, &job).await.unwrap();
+    jobs::add(&mut *transaction, &job).await.unwrap();
     transaction.rollback().await.unwrap();
     assert_eq!(world.jobs().await, Vec::<String>::new());
     // Twice the same key is one job.
     for _ in 0..2 {
-        queue::add(&world.database, &job).await.unwrap();
+        jobs::add(&world.database, &job).await.unwrap();
     }
     let worker = counts(&world, &tally);
     done(&tally, 1).await;
@@ -193,7 +193,7 @@ async fn a_setback_does_not_take_the_place_of_a_job_that_was_added_meanwhile() {
         number: 1,
         setbacks: 0,
     };
-    queue::add(&world.database, &newer).await.unwrap();
+    jobs::add(&world.database, &newer).await.unwrap();
     tally.gate.as_ref().unwrap().notify_one();
     tally.begins.notified().await;
     tally.gate.as_ref().unwrap().notify_one();
@@ -213,10 +213,10 @@ async fn a_job_that_was_cancelled_while_it_ran_does_not_come_back_by_its_setback
     let tally = Tally::stuck();
     let worker = counts(&world, &tally);
     tally.begins.notified().await;
-    queue::cancel(&world.database, "count:1").await.unwrap();
+    jobs::cancel(&world.database, "count:1").await.unwrap();
     tally.gate.as_ref().unwrap().notify_one();
     until("nothing runs or waits", || async {
-        queue::backlog(&world.database)
+        jobs::backlog(&world.database)
             .await
             .unwrap()
             .is_empty()
@@ -272,7 +272,7 @@ async fn a_worker_that_is_stopped_gives_its_jobs_back_at_once() {
     let stops = counts(&world, &stuck);
     stuck.begins.notified().await;
     stops.stop().await;
-    let backlog = queue::backlog(&world.database).await.unwrap();
+    let backlog = jobs::backlog(&world.database).await.unwrap();
     assert_eq!(backlog.len(), 1);
     assert_eq!(
         (backlog[0].due, backlog[0].running, backlog[0].dead),

@@ -2,7 +2,7 @@
 
 use app::documents::State;
 use app::ingestion::Reembed;
-use app::ingestion::queue::{self, Job as _, Turn};
+use app::jobs::{self, Job as _, Turn};
 use app::ingestion::wanted_model::{note, wanted};
 use app::ingestion::{Sweep, SweepState};
 
@@ -161,7 +161,7 @@ async fn two_processes_with_two_models_do_not_take_turns() {
             model: "first".to_owned(),
         };
         earlier.run(world.workshop.clone(), turn).await.unwrap();
-        queue::cancel(&world.database, &key).await.unwrap();
+        jobs::cancel(&world.database, &key).await.unwrap();
         served.push(serving(&world).await.unwrap());
     }
     assert_eq!(served, ["first", "second", "second", "second", "second"]);

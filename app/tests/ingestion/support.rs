@@ -10,10 +10,10 @@ use std::time::Duration;
 use app::config;
 use app::documents::{self, Begun, Document, FileName, NewUpload, State};
 use app::ids::{DocumentId, UserId};
-use app::ingestion::queue::{self, Job, Setback, Turn};
+use app::jobs::{self, Job, Setback, Turn};
 use app::ingestion::{Ingest, Workshop};
 use app::objects::Objects;
-use app::workspaces::Workspace;
+use app::domain::Workspace;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ impl World {
         let s3 = S3::start(folder.path()).await.unwrap();
         make_bucket(&s3.client()).await;
         let database = database(postgres.uri(), "main", "migrations").await;
-        queue::migrate(&database).await.unwrap();
+        jobs::migrate(&database).await.unwrap();
         let tenant = database_of_tenant(postgres.uri(), "tenant").await;
         let objects = Objects::with_keys(&objects_config(&s3), s3.keys().0, s3.keys().1)
             .await

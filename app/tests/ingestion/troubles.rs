@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use app::documents::{Failure, OwnFailure, State, Trouble};
 use app::ingestion::ATTEMPTS_MAX;
-use app::ingestion::queue::{Job as _, Turn};
+use app::jobs::{Job as _, Turn};
 
 use crate::support::{World, pdf};
 

@@ -1,16 +1,13 @@
 //! What handlers stream and swap: that it lands where the page expects it.
 
 use app::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
-use app::pages::chat::{self, AnswerState, AnswerView, Author, ChatPlace};
-use app::pages::documents::{
-    self, DocumentState, DocumentView, DocumentsView, Place, ReadingStep, UnreadablePages,
-    UploadLimits,
-};
-use app::pages::landing;
-use app::pages::problem::{self, Lead, ProblemView};
-use app::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
-use app::pages::receipt::{self, ReceiptView, Subject};
-use app::pages::{Chrome, Notice, PersonView, Role, Theme, WorkspaceLink};
+use app::web::chat::pages::{self, AnswerState, AnswerView, Author, ChatPlace};
+use app::web::documents::pages::{self, DocumentState, DocumentView, DocumentsView, Place, ReadingStep, UnreadablePages, UploadLimits};
+use app::web::home::pages;
+use app::web::shared::pages::problem::{self, Lead, ProblemView};
+use app::web::workspaces::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
+use app::web::workspaces::pages::receipt::{self, ReceiptView, Subject};
+use app::web::shared::pages::{Chrome, Notice, PersonView, Role, Theme, WorkspaceLink};
 use jiff::Timestamp;
 
 use crate::elements::{Tag, tags};

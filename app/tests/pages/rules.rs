@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use app::web::assets;
+use app::web::shared::assets;
 
 use crate::elements::{Tag, tags};
 use crate::samples::{self, HOSTILE};

@@ -125,7 +125,7 @@ async fn a_database_that_can_be_used_is_not_spoken_of_above_the_documents() {
     site.cluster.make_available(
         &Site::tenant_name(&workspace.id),
         "secret",
-        app::tenants::SCHEMA_NEEDED,
+        app::tenants::MIN_SCHEMA_VERSION,
     );
     site.until_database(&workspace, Result::is_ok).await;
     let after = ada.get(&path).await;

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use app::ids::{DocumentId, WorkspaceId};
-use app::web::events::{Event, Events, Signal};
+use app::events::{Event, Events, Signal};
 use futures::{Stream, StreamExt as _};
 use sqlx::PgPool;
 use tokio::time::timeout;

@@ -1,6 +1,6 @@
 //! Links into a workspace, as browsers follow them.
 
-use app::workspaces::Role;
+use app::domain::Role;
 use app::workspaces::invitations;
 use axum::http::StatusCode;
 

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use app::config;
-use app::web::limits::{Budget, Limits, Subject};
+use app::domain::RateLimitClass;
+use app::web::shared::rate_limit::{Limits, Subject};
 use axum::http::StatusCode;
 use tempfile::TempDir;
 use xtask::redis::Redis;
@@ -31,7 +32,7 @@ async fn answers_tell_of_the_budget_and_429_when_to_come_back() {
         StatusCode::TOO_MANY_REQUESTS,
         "unknown paths cost too"
     );
-    let script = app::web::assets::APP_JS;
+    let script = app::web::shared::assets::APP_JS;
     assert_eq!(
         browser.get(script).await.status,
         StatusCode::OK,
@@ -114,19 +115,19 @@ async fn replicas_count_together_in_redis_and_each_for_itself_while_it_is_away()
     let two = Limits::start(&settings).unwrap();
     let ada = Subject::User(app::ids::UserId::random());
     for (limits, left) in [(&one, 2), (&two, 1), (&one, 0)] {
-        let verdict = limits.take(Budget::Questions, ada).await;
+        let verdict = limits.take(RateLimitClass::Questions, ada).await;
         assert!(verdict.allowed);
         assert_eq!(verdict.remaining, left);
     }
-    let refused = two.take(Budget::Questions, ada).await;
+    let refused = two.take(RateLimitClass::Questions, ada).await;
     assert!(!refused.allowed);
     assert!((1..=20).contains(&refused.retry_after_seconds()));
     let address = Subject::Address(IpAddr::from([192, 0, 2, 1]));
-    assert!(two.take(Budget::Questions, address).await.allowed);
+    assert!(two.take(RateLimitClass::Questions, address).await.allowed);
     assert_eq!((one.redis_failures(), two.redis_failures()), (0, 0));
 
     redis.stop().await;
-    let verdict = one.take(Budget::Questions, ada).await;
+    let verdict = one.take(RateLimitClass::Questions, ada).await;
     assert!(verdict.allowed, "nobody is refused because Redis is away");
     assert_eq!(verdict.remaining, 2, "but everybody is still counted");
     assert!(one.redis_failures() > 0);
@@ -137,8 +138,8 @@ async fn without_redis_a_process_counts_for_itself() {
     let limits = Limits::start(&limits(None)).unwrap();
     let ada = Subject::User(app::ids::UserId::random());
     for _ in 0..3 {
-        assert!(limits.take(Budget::Questions, ada).await.allowed);
+        assert!(limits.take(RateLimitClass::Questions, ada).await.allowed);
     }
-    assert!(!limits.take(Budget::Questions, ada).await.allowed);
-    assert!(limits.take(Budget::Uploads, ada).await.allowed);
+    assert!(!limits.take(RateLimitClass::Questions, ada).await.allowed);
+    assert!(limits.take(RateLimitClass::Uploads, ada).await.allowed);
 }

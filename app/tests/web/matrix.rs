@@ -4,9 +4,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use app::ids::{DocumentId, InvitationId, MessageId, ThreadId, UserId, WorkspaceId};
-use app::tenants::SCHEMA_NEEDED;
-use app::web::router::{Access, Pace, Route, table};
-use app::workspaces::{Role, Workspace};
+use app::tenants::MIN_SCHEMA_VERSION;
+use app::web::shared::route::{Access, ResponseKind, Route};
+use app::web::router::table;
+use app::domain::{Role, Workspace};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use crds::{Connection, ConnectionDetails, SSL_MODE};
@@ -187,7 +188,7 @@ async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) 
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
     );
     let tenant = Site::tenant_name(&workspace.id);
-    site.cluster.make_available(&tenant, &secret, SCHEMA_NEEDED);
+    site.cluster.make_available(&tenant, &secret, MIN_SCHEMA_VERSION);
     site.until_database(workspace, Result::is_ok).await;
     let database = site.app.pools.get(workspace).await.expect("a database");
     migrate(database.pool()).await;
@@ -336,7 +337,7 @@ async fn owners_routes_are_refused_to_members_and_members_routes_are_not() {
     let (mut owners, mut members) = (0, 0);
     for route in in_workspaces() {
         let path = matrix.path(&route, &matrix.a.id);
-        if route.rules.pace == Pace::Events {
+        if route.policy.response_kind == ResponseKind::EventStream {
             // It answers a member as long as they listen.
             let request = Request::get(&path).body(Body::empty()).unwrap();
             let status = matrix.bob.clone().send(request).await.status();
@@ -344,7 +345,7 @@ async fn owners_routes_are_refused_to_members_and_members_routes_are_not() {
             continue;
         }
         let answer = send(&matrix.bob, &route, &path).await;
-        if route.rules.access == Access::Owner {
+        if route.policy.access == Access::Owner {
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{route:?}");
             assert!(answer.text.contains("Only an owner"), "{route:?}");
             owners += 1;
@@ -367,7 +368,7 @@ async fn whoever_is_not_signed_in_gets_no_further_than_the_sign_in_page() {
     let visitor = matrix.site.browser();
     let script = visitor.clone().with("accept", "application/json");
     for route in table() {
-        if route.rules.access == Access::Public {
+        if route.policy.access == Access::Public {
             continue;
         }
         let path = fill(route.path, |name| match name {
@@ -446,7 +447,7 @@ async fn every_answer_bears_the_headers_that_keep_browsers_safe_and_tell_of_budg
 fn the_table_says_what_its_paths_say() {
     for route in table() {
         let in_workspace = parameters(&route).any(|name| name == "workspace");
-        let for_members = matches!(route.rules.access, Access::Member | Access::Owner);
+        let for_members = matches!(route.policy.access, Access::Member | Access::Owner);
         assert_eq!(in_workspace, for_members, "{route:?}");
         assert_eq!(in_workspace, route.path.starts_with("/w/"), "{route:?}");
     }

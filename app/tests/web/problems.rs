@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use app::web::App;
-use app::web::router::{Access, Route};
+use app::web::shared::App;
+use app::web::shared::route::{Access, Route};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode, header};
@@ -105,7 +105,7 @@ async fn hangs() -> &'static str {
     std::future::pending().await
 }
 
-async fn reads_the_database(State(app): State<App>) -> Result<String, app::web::Problem> {
+async fn reads_the_database(State(app): State<App>) -> Result<String, app::web::shared::Problem> {
     let one: i32 = sqlx::query_scalar("SELECT 1")
         .fetch_one(&app.database)
         .await?;

@@ -1,7 +1,7 @@
 //! Removals as browsers see them: asked for twice, and followed to their end.
 
-use app::ids::RemovalId;
-use app::web::events;
+use app::ids::DeletionId;
+use app::events;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
 use futures::StreamExt as _;
@@ -114,7 +114,7 @@ async fn a_receipt_follows_its_removal_to_the_end_without_anybody_signed_in() {
         ),
     ] {
         site.execute(change).await;
-        events::notify_removal(&site.app.database, RemovalId(id))
+        events::notify_deletion(&site.app.database, DeletionId(id))
             .await
             .unwrap();
         until(&mut stream, &mut told, part).await;

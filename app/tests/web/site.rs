@@ -12,9 +12,11 @@ use app::ids::{UserId, WorkspaceId};
 use app::run::compose;
 use app::telemetry::Metrics;
 use app::tenants::{TenantName, TenantView, Unavailable};
-use app::web::App;
-use app::web::router::{Route, router, router_of};
-use app::workspaces::{Role, Workspace, store};
+use app::web::shared::App;
+use app::web::shared::route::Route;
+use app::web::router::{router, router_of};
+use app::domain::{Role, Workspace};
+use app::workspaces::store;
 use axum::Router;
 use futures::StreamExt as _;
 use local_servers::postgres::Server;
@@ -128,7 +130,7 @@ impl Site {
         )
         .await
         .expect("parts");
-        app.tenants.filled().await;
+        app.tenants.wait_until_synced().await;
         Self {
             router: match routes {
                 Some(routes) => router_of(&app, routes),

@@ -13,6 +13,6 @@ mod create;
 mod emulator;
 mod members;
 mod pools;
-mod removal;
+mod deletion;
 mod watch;
 mod world;

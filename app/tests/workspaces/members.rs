@@ -2,13 +2,14 @@
 
 use app::identity::Token;
 use app::ids::WorkspaceId;
-use app::workspaces::create::{CreateError, reserve};
+use app::workspaces::create::{CreateError, create};
 use app::workspaces::invitations::{self, InvitationError};
 use app::workspaces::members::{self, MemberError};
-use app::workspaces::{Role, store};
+use app::domain::Role;
+use app::workspaces::store;
 use futures::future::join_all;
 
-use crate::world::{World, wish};
+use crate::world::{World, request};
 
 #[tokio::test]
 async fn owners_who_all_leave_at_once_leave_one_behind() {
@@ -75,7 +76,7 @@ async fn a_link_lets_one_person_in_however_many_come_at_once() {
     )
     .await;
     assert_eq!(came.iter().filter(|came| came.is_ok()).count(), 1);
-    let is_not_good = |came: &&Result<_, _>| matches!(came, Err(InvitationError::NotGood));
+    let is_not_good = |came: &&Result<_, _>| matches!(came, Err(InvitationError::Invalid));
     assert_eq!(came.iter().filter(is_not_good).count(), 5);
     let at = came.iter().position(Result::is_ok).unwrap();
     let again = invitations::accept(&world.database, &token, people[at], &plan).await;
@@ -99,7 +100,7 @@ async fn many_links_at_once_do_not_get_past_the_limit_of_members() {
             .unwrap();
         guests.push((world.user("somebody").await, token));
     }
-    let plan = world.plan(world.offer.members_max);
+    let plan = world.plan(world.limits.members_max);
     let came = join_all(
         guests
             .iter()
@@ -137,16 +138,16 @@ async fn links_that_ran_out_were_revoked_or_never_made_are_told_alike() {
             .unwrap()
     );
     for token in [old, revoked, Token::random()] {
-        let looked = invitations::look(&world.database, &token).await;
+        let looked = invitations::preview(&world.database, &token).await;
         assert!(
-            matches!(looked, Err(InvitationError::NotGood)),
+            matches!(looked, Err(InvitationError::Invalid)),
             "{looked:?}"
         );
         let came = invitations::accept(&world.database, &token, guest, &plan).await;
-        assert!(matches!(came, Err(InvitationError::NotGood)), "{came:?}");
+        assert!(matches!(came, Err(InvitationError::Invalid)), "{came:?}");
     }
     assert!(
-        invitations::open(&world.database, &workspace.id)
+        invitations::list_open(&world.database, &workspace.id)
             .await
             .unwrap()
             .is_empty()
@@ -167,7 +168,7 @@ async fn another_workspace_s_owner_cannot_revoke_a_link() {
             .await
             .unwrap()
     );
-    let offered = invitations::look(&world.database, &token).await.unwrap();
+    let offered = invitations::preview(&world.database, &token).await.unwrap();
     assert_eq!(offered.workspace.id, workspace.id);
     assert_eq!(offered.role, Role::Owner);
 }
@@ -196,7 +197,7 @@ async fn an_owner_who_is_taken_out_or_made_a_member_keeps_no_link_and_makes_none
                 .unwrap();
         }
         assert!(make(second, Role::Owner).await.is_err());
-        assert!(invitations::look(&world.database, &kept).await.is_err());
+        assert!(invitations::preview(&world.database, &kept).await.is_err());
         let guest = world.user("Cleo").await;
         assert!(
             invitations::accept(&world.database, &kept, guest, &plan)
@@ -229,7 +230,7 @@ async fn strangers_and_workspaces_on_their_way_out_look_the_same() {
     );
     let refused =
         members::change_role(&world.database, &workspace.id, owner, Role::Member, &plan).await;
-    assert!(matches!(refused, Err(MemberError::WorkspaceGone)));
+    assert!(matches!(refused, Err(MemberError::WorkspaceDeleted)));
 }
 
 #[tokio::test]
@@ -237,7 +238,7 @@ async fn handing_workspaces_on_frees_no_more_than_others_have_room_for() {
     let world = World::start().await;
     let plan = world.plan(10);
     let (ada, bea) = (world.user("Ada").await, world.user("Bea").await);
-    let make = async || reserve(&world.database, &world.offer, ada, &wish("Acme")).await;
+    let make = async || create(&world.database, &world.limits, ada, &request("Acme")).await;
     let hand_on = async |workspace: &WorkspaceId| {
         sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'member')")
             .bind(workspace.as_str())
@@ -257,17 +258,17 @@ async fn handing_workspaces_on_frees_no_more_than_others_have_room_for() {
         let own = make().await.unwrap();
         let refused = hand_on(&own.id).await;
         assert!(
-            matches!(refused, Err(MemberError::OwnsTooMany { limit: 3 })),
+            matches!(refused, Err(MemberError::TooManyWorkspaces { limit: 3 })),
             "{refused:?}"
         );
     }
     assert!(matches!(
         make().await,
-        Err(CreateError::TooMany { limit: 3 })
+        Err(CreateError::TooManyWorkspaces { limit: 3 })
     ));
-    let theirs = reserve(&world.database, &world.offer, bea, &wish("Hers")).await;
+    let theirs = create(&world.database, &world.limits, bea, &request("Hers")).await;
     assert!(
-        matches!(theirs, Err(CreateError::TooMany { limit: 3 })),
+        matches!(theirs, Err(CreateError::TooManyWorkspaces { limit: 3 })),
         "{theirs:?}"
     );
 }
@@ -295,7 +296,7 @@ async fn whoever_becomes_an_owner_in_many_places_at_once_stays_within_the_limit(
         .filter(|at| {
             matches!(
                 came[*at],
-                Err(InvitationError::Members(MemberError::OwnsTooMany {
+                Err(InvitationError::Members(MemberError::TooManyWorkspaces {
                     limit: 3
                 }))
             )

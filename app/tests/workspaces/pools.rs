@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use app::tenants::{PoolLimits, TenantDatabase, Unavailable};
-use app::workspaces::Workspace;
+use app::domain::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use neon_client::model::{CreateProject, CreatedProject, ProjectEnvelope};
 use secrecy::ExposeSecret as _;
@@ -124,10 +124,10 @@ async fn ask(database: &TenantDatabase) -> i32 {
         .expect("an answer")
 }
 
-fn few(pools_max: usize) -> PoolLimits {
+fn few(max_pools: usize) -> PoolLimits {
     PoolLimits {
-        pools_max,
-        room_timeout: Duration::from_millis(200),
+        max_pools,
+        slot_timeout: Duration::from_millis(200),
         ..PoolLimits::default()
     }
 }
@@ -162,13 +162,13 @@ async fn the_pool_that_was_idle_longest_gives_way_and_those_in_use_do_not() {
     assert_eq!(ask(&held).await, 42, "the one in use was left alone");
     assert_eq!(pools.counts().open, 2);
     let refused = pools.get(&second).await.map(|_| ());
-    assert_eq!(refused, Err(Unavailable::Busy), "both are in use");
+    assert_eq!(refused, Err(Unavailable::PoolsExhausted), "both are in use");
     let waiting = tokio::spawn({
         let (pools, second) = (pools.clone(), second.clone());
         async move {
             loop {
                 match pools.get(&second).await {
-                    Err(Unavailable::Busy) => {}
+                    Err(Unavailable::PoolsExhausted) => {}
                     other => return other,
                 }
             }

@@ -21,7 +21,7 @@ async fn a_page_that_follows_a_tenant_sees_it_come_up_and_go() {
             break view;
         }
     };
-    assert_eq!(view.took.ready_ms, Some(900));
+    assert_eq!(view.timings.ready_ms, Some(900));
     assert!(world.tenants.available(&workspace).is_ok());
     world.cluster.take("tenants", name.as_str());
     let last = timeout(SOON, changes.next()).await.expect("in time");
@@ -39,10 +39,10 @@ async fn while_the_api_server_is_away_what_was_known_still_serves_and_readiness_
             view.is_some_and(|view| view.is_available)
         })
         .await;
-    assert_eq!(world.tenants.watch_state().interrupted_since, None);
+    assert_eq!(world.tenants.watch_status().disconnected_since, None);
     world.cluster.goes_away();
     until("the interruption", || async {
-        world.tenants.watch_state().interrupted_since.is_some()
+        world.tenants.watch_status().disconnected_since.is_some()
     })
     .await;
     assert!(world.tenants.available(&workspace).is_ok());
@@ -51,7 +51,7 @@ async fn while_the_api_server_is_away_what_was_known_still_serves_and_readiness_
     world.cluster.comes_back();
     world.until_seen(&workspace.id, |view| view.is_none()).await;
     until("good news", || async {
-        world.tenants.watch_state().interrupted_since.is_none()
+        world.tenants.watch_status().disconnected_since.is_none()
     })
     .await;
 }
@@ -69,7 +69,7 @@ async fn an_old_schema_is_waited_for() {
         .await;
     assert_eq!(
         world.tenants.available(&workspace).map(|_| ()),
-        Err(Unavailable::SchemaBehind {
+        Err(Unavailable::SchemaOutdated {
             has: Some(1),
             needs: 2
         })
@@ -90,7 +90,7 @@ async fn the_controller_is_asked_to_look_once_a_minute_and_not_for_another_tenan
     let view = world.tenants.view(&name).unwrap();
     let before = world.cluster.requests("PATCH tenants/");
     for _ in 0..5 {
-        world.tenants.ask_for_reconcile(&view).await;
+        world.tenants.request_reconcile(&view).await;
     }
     assert_eq!(world.cluster.requests("PATCH tenants/"), before + 1);
     let tenant = world.cluster.tenant(name.as_str()).unwrap();

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use app::config::Plan;
 use app::ids::{UserId, WorkspaceId};
-use app::ingestion::queue;
+use app::jobs;
 use app::tenants::{PoolLimits, Pools, TenantName, Tenants};
-use app::workspaces::create::{NewWorkspace, Offer, reserve};
-use app::workspaces::{Role, Workspace, apply};
+use app::workspaces::create::{NewWorkspace, WorkspaceLimits, create};
+use app::domain::{Role, Workspace};
+use app::workspaces::reconcile;
 use local_servers::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
@@ -42,7 +43,7 @@ pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) tenants: Tenants,
     pub(crate) pools: Pools,
-    pub(crate) offer: Offer,
+    pub(crate) limits: WorkspaceLimits,
     _stop: DropGuard,
 }
 
@@ -56,14 +57,14 @@ impl World {
         let cluster = Cluster::new();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let tenants = Tenants::start(cluster.client(), NAMESPACE, &tasks, &stop);
-        tenants.filled().await;
+        tenants.wait_until_synced().await;
         let pools = Pools::start(tenants.clone(), limits, &tasks, &stop);
         Self {
             database,
             cluster,
             tenants,
             pools,
-            offer: Offer {
+            limits: WorkspaceLimits {
                 classes: vec!["default".to_owned()],
                 regions: vec!["aws-eu-central-1".to_owned()],
                 workspaces_per_user_max: 3,
@@ -86,10 +87,10 @@ impl World {
 
     /// A workspace with its Tenant applied.
     pub(crate) async fn workspace(&self, owner: UserId) -> Workspace {
-        let made = reserve(&self.database, &self.offer, owner, &wish("Acme"))
+        let made = create(&self.database, &self.limits, owner, &request("Acme"))
             .await
             .expect("rows");
-        apply::ensure_tenant(&self.database, &self.tenants, &made.id)
+        reconcile::ensure_tenant(&self.database, &self.tenants, &made.id)
             .await
             .expect("applied")
             .expect("there")
@@ -100,7 +101,7 @@ impl World {
         Plan {
             upload_bytes_max: 1_000_000,
             documents_max: 20,
-            workspaces_per_user_max: self.offer.workspaces_per_user_max,
+            workspaces_per_user_max: self.limits.workspaces_per_user_max,
             members_max,
         }
     }
@@ -139,9 +140,9 @@ impl World {
     }
 }
 
-pub(crate) fn wish(name: &str) -> NewWorkspace {
+pub(crate) fn request(name: &str) -> NewWorkspace {
     NewWorkspace {
-        request: Uuid::new_v4(),
+        request_id: Uuid::new_v4(),
         name: name.parse().expect("a name"),
         class_name: None,
         region: None,
@@ -171,7 +172,7 @@ async fn database() -> PgPool {
         .run(&database)
         .await
         .expect("tables");
-    queue::migrate(&database).await.expect("the queue's tables");
+    jobs::migrate(&database).await.expect("the queue's tables");
     database
 }
 

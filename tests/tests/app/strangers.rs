@@ -1,7 +1,8 @@
 //! What strangers get: nothing, and always the same.
 
 use anyhow::{Context as _, Result, ensure};
-use app::web::router::{self, Access};
+use app::web::router;
+use app::web::shared::route::Access;
 use reqwest::{Method, StatusCode};
 use tests::{Site, files, limits};
 

@@ -1,10 +1,7 @@
 //! Conversations.
 
 use app::ids::{DocumentId, MessageId, ThreadId};
-use app::pages::chat::{
-    self, AnswerState, AnswerView, Author, ChatPage, ChatPlace, Citation, DocumentChoice,
-    MessageView, QuestionView, Scope, ThreadLink, ThreadView,
-};
+use app::web::chat::pages::{self, AnswerState, AnswerView, Author, ChatPage, ChatPlace, Citation, DocumentChoice, MessageView, QuestionView, Scope, ThreadLink, ThreadView};
 use maud::Markup;
 
 use super::{HOSTILE, ago, hostile_inside, inside, now, uuid, workspace};

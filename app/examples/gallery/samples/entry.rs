@@ -1,6 +1,9 @@
 //! Coming in: the front page, signing in, a new workspace, an invitation.
 
-use app::pages::{Choice, Role, invitation, landing, new_workspace, sign_in};
+use app::web::shared::pages::{Choice, Role};
+use app::web::workspaces::pages::{invitation, new_workspace};
+use app::web::home::pages;
+use app::web::identity::pages::sign_in;
 use maud::Markup;
 
 use super::{HOSTILE, ahead, signed_in, stranger, uuid, workspace};

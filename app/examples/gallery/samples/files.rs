@@ -1,12 +1,9 @@
 //! Documents.
 
 use app::ids::DocumentId;
-use app::pages::document::{self, DocumentPage, PassageView};
-use app::pages::documents::{
-    self, DatabaseNote, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, Place,
-    ReadingStep, SearchView, Trouble, UnreadablePages, UploadLimits,
-};
-use app::pages::{Chrome, Notice};
+use app::web::documents::pages::document::{self, DocumentPage, PassageView};
+use app::web::documents::pages::{self, DatabaseNote, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, Place, ReadingStep, SearchView, Trouble, UnreadablePages, UploadLimits};
+use app::web::shared::pages::{Chrome, Notice};
 use maud::Markup;
 
 use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, uuid, workspace};

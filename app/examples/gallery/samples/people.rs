@@ -1,7 +1,9 @@
 //! Members, settings, the account.
 
 use app::ids::{InvitationId, SessionId, UserId};
-use app::pages::{Chrome, Notice, Role, account, members, settings};
+use app::web::shared::pages::{Chrome, Notice, Role};
+use app::web::identity::pages::account;
+use app::web::workspaces::pages::{members, settings};
 use maud::Markup;
 
 use super::{HOSTILE, ago, ahead, hostile_inside, inside, link, signed_in, uuid, workspace};

@@ -1,6 +1,7 @@
 //! A database that comes up, a removal, and what goes wrong.
 
-use app::pages::{problem, provisioning, receipt};
+use app::web::shared::pages::problem;
+use app::web::workspaces::pages::{provisioning, receipt};
 use maud::Markup;
 
 use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, signed_in, stranger, workspace};
@@ -103,7 +104,7 @@ pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
             amount: amount.to_owned(),
         })
         .to_vec(),
-        databases: vec![receipt::RemovedDatabase {
+        databases: vec![receipt::DeletedDatabase {
             tenant: "ws-k3v9x2m7q0za".to_owned(),
             region: Some("aws-eu-central-1".to_owned()),
             removed_at: now(),
@@ -221,7 +222,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         ),
         (
             "problem-fragment",
-            app::pages::layout(
+            app::web::shared::pages::layout(
                 &inside(),
                 "A problem at the top",
                 &maud::html! { h1 { "A problem at the top" } (problem::fragment(&view(409, "This document is being read already", "Wait until it is done.", "busy"))) },

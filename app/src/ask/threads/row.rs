@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Author, Citation, Message, MessageState, Thread};
 use crate::ask::Failure;
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
-use crate::workspaces::store::moment;
+use crate::rows::moment;
 
 /// What a [`Message`] is read from, of the table `messages` as `m`.
 pub(super) const MESSAGE_COLUMNS: &str = "m.id, m.thread_id, m.ordinal, m.author, m.state, m.text, m.citations, m.model, m.failure, m.created_by, \

@@ -15,14 +15,14 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::outlet::Outlet;
+use super::block_channel::BlockSender;
 
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 32 * 1024;
 /// Bytes that are handed over at once, or a little more.
 const BLOCK_BYTES: usize = 64 * 1024;
 /// An entry of so many bytes needs 64-bit lengths.
-const LONG_ENTRY_BYTES: u64 = u32::MAX as u64;
+const ZIP64_THRESHOLD_BYTES: u64 = u32::MAX as u64;
 
 /// An archive cannot be written (further).
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +33,9 @@ pub(super) enum ArchiveError {
     Io(#[from] io::Error),
 }
 
-/// What was written.
+/// What was buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Entry {
+pub(super) struct ArchiveEntry {
     /// Its name in the archive.
     pub(super) path: String,
     /// Its length.
@@ -46,15 +46,15 @@ pub(super) struct Entry {
 
 /// An archive under way.
 pub(super) struct Archive {
-    zip: ZipWriter<StreamWriter<Written>>,
-    written: Written,
-    outlet: Outlet,
+    zip: ZipWriter<StreamWriter<SharedBuffer>>,
+    buffer: SharedBuffer,
+    sender: BlockSender,
     made_at: DateTime,
-    entries: Vec<Entry>,
+    entries: Vec<ArchiveEntry>,
 }
 
 /// An entry under way.
-pub(super) struct Writing<'a> {
+pub(super) struct EntryWriter<'a> {
     archive: &'a mut Archive,
     path: String,
     bytes: u64,
@@ -63,32 +63,32 @@ pub(super) struct Writing<'a> {
 
 impl Archive {
     /// Its entries bear the time at which it was made, in UTC.
-    pub(super) fn new(outlet: Outlet, made_at: Timestamp) -> Self {
-        let written = Written::default();
+    pub(super) fn new(sender: BlockSender, made_at: Timestamp) -> Self {
+        let written = SharedBuffer::default();
         Self {
-            zip: ZipWriter::new_stream(written.clone()),
-            written,
-            outlet,
+            zip: ZipWriter::new_stream(buffer.clone()),
+            buffer,
+            sender,
             made_at: date_time(made_at),
             entries: Vec::new(),
         }
     }
 
-    /// Begins an entry. `expected_bytes` is its length where that is known; one of 4 GiB that did not say so beforehand cannot be written.
+    /// Begins an entry. `expected_bytes` is its length where that is known; one of 4 GiB that did not say so beforehand cannot be buffer.
     /// It is kept as it is: PDFs are compressed already.
     pub(super) fn entry(
         &mut self,
         path: String,
         expected_bytes: Option<u64>,
-    ) -> Result<Writing<'_>, ArchiveError> {
+    ) -> Result<EntryWriter<'_>, ArchiveError> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
-            .large_file(expected_bytes.is_some_and(|bytes| bytes >= LONG_ENTRY_BYTES))
+            .large_file(expected_bytes.is_some_and(|bytes| bytes >= ZIP64_THRESHOLD_BYTES))
             .last_modified_time(self.made_at)
             // Readable files, and no folders: whoever unpacks it can read what they got.
             .unix_permissions(0o644);
         self.zip.start_file(path.as_str(), options)?;
-        Ok(Writing {
+        Ok(EntryWriter {
             archive: self,
             path,
             bytes: 0,
@@ -97,25 +97,25 @@ impl Archive {
     }
 
     /// What was written so far.
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[ArchiveEntry] {
         &self.entries
     }
 
     /// Writes the archive's own list and says that this was all.
     pub(super) async fn finish(self) -> Result<(), ArchiveError> {
         self.zip.finish()?;
-        self.outlet.send(self.written.take()).await?;
-        Ok(self.outlet.finish().await?)
+        self.sender.send(self.buffer.take()).await?;
+        Ok(self.sender.finish().await?)
     }
 }
 
-impl Writing<'_> {
+impl EntryWriter<'_> {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         let archive = &mut *self.archive;
-        for piece in bytes.chunks(COPY_BYTES) {
-            archive.zip.write_all(piece)?;
-            if archive.written.len() >= BLOCK_BYTES {
-                archive.outlet.send(archive.written.take()).await?;
+        for block in bytes.chunks(COPY_BYTES) {
+            archive.zip.write_all(block)?;
+            if archive.buffer.len() >= BLOCK_BYTES {
+                archive.sender.send(archive.buffer.take()).await?;
             }
         }
         self.sha256.update(bytes);
@@ -139,8 +139,8 @@ impl Writing<'_> {
     }
 
     /// Ends the entry; the zip writes its end with the next one, or with its list.
-    pub(super) fn close(self) -> Entry {
-        let entry = Entry {
+    pub(super) fn close(self) -> ArchiveEntry {
+        let entry = ArchiveEntry {
             path: self.path,
             bytes: self.bytes,
             sha256: hex::encode(self.sha256.finalize()),
@@ -152,9 +152,9 @@ impl Writing<'_> {
 
 /// What the zip has written and nobody was given yet.
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<BytesMut>>);
+struct SharedBuffer(Arc<Mutex<BytesMut>>);
 
-impl Written {
+impl SharedBuffer {
     fn len(&self) -> usize {
         self.lock().len()
     }
@@ -169,7 +169,7 @@ impl Written {
     }
 }
 
-impl io::Write for Written {
+impl io::Write for SharedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.lock().extend_from_slice(bytes);
         Ok(bytes.len())

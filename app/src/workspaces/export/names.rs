@@ -1,7 +1,7 @@
 //! Names of entries: what people called a document, made harmless for every file system, and never two alike.
 
 /// Characters of a title that a name keeps.
-const TITLE_CHARS_MAX: usize = 80;
+const MAX_TITLE_CHARS: usize = 80;
 
 /// `documents/003 Annual report.pdf`: the number keeps names apart and in order.
 pub(super) fn entry(folder: &str, number: usize, title: &str, extension: &str) -> String {
@@ -21,7 +21,7 @@ fn harmless(title: &str) -> String {
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => ' ',
             letter => letter,
         })
-        .take(TITLE_CHARS_MAX)
+        .take(MAX_TITLE_CHARS)
         .collect();
     let words: Vec<&str> = kept.split_whitespace().collect();
     words.join(" ").trim_matches(['.', ' ']).to_owned()

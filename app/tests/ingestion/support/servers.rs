@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use app::config;
 use app::ids::{UserId, WorkspaceId};
-use app::workspaces::{self, Workspace};
+use app::workspaces;
+use app::domain::Workspace;
 use pdf_text::{Extractor, ExtractorConfig, Limits};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use app::ingestion::{Embedders, Embeds, Lease, TenantDatabases, VectorsError};
 use app::tenants::Unavailable;
-use app::workspaces::Workspace;
+use app::domain::Workspace;
 use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt as _;
 use zip::ZipArchive;
 
-use super::super::outlet::outlet;
+use crate::workspaces::export::sender::sender;
 use super::*;
 
 const MADE_AT: Timestamp = Timestamp::constant(1_790_000_000, 0);
@@ -24,10 +24,10 @@ async fn add(archive: &mut Archive, path: &str, expected_bytes: Option<u64>, con
 }
 
 /// The archive of these entries, each with the length that is said beforehand, and what it says of them.
-async fn archive_of(contents: Vec<(&'static str, Option<u64>, Vec<u8>)>) -> (Vec<u8>, Vec<Entry>) {
-    let (outlet, pieces) = outlet();
+async fn archive_of(contents: Vec<(&'static str, Option<u64>, Vec<u8>)>) -> (Vec<u8>, Vec<ArchiveEntry>) {
+    let (sender, blocks) = block_channel();
     let writing = tokio::spawn(async move {
-        let mut archive = Archive::new(outlet, MADE_AT);
+        let mut archive = Archive::new(sender, MADE_AT);
         for (path, expected_bytes, content) in &contents {
             add(&mut archive, path, *expected_bytes, content).await;
         }
@@ -35,7 +35,7 @@ async fn archive_of(contents: Vec<(&'static str, Option<u64>, Vec<u8>)>) -> (Vec
         archive.finish().await.expect("finishes");
         entries
     });
-    let blocks: Vec<Bytes> = pieces.try_collect().await.expect("whole");
+    let blocks: Vec<Bytes> = blocks.try_collect().await.expect("whole");
     (blocks.concat(), writing.await.expect("no panic"))
 }
 
@@ -130,16 +130,16 @@ fn crc_of(bytes: &[u8]) -> u32 {
 }
 
 /// Writes what comes into the file, and leaves out what is zeros: more than the disk has room for fits in.
-async fn keep_sparsely(pieces: impl Stream<Item = io::Result<Bytes>>, file: &mut File) -> u64 {
-    let mut pieces = std::pin::pin!(pieces);
+async fn keep_sparsely(blocks: impl Stream<Item = io::Result<Bytes>>, file: &mut File) -> u64 {
+    let mut blocks = std::pin::pin!(blocks);
     let mut total = 0;
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.expect("whole");
-        total += piece.len() as u64;
-        if piece.iter().all(|byte| *byte == 0) {
+    while let Some(block) = blocks.next().await {
+        let block = block.expect("whole");
+        total += block.len() as u64;
+        if block.iter().all(|byte| *byte == 0) {
             file.seek(SeekFrom::Start(total)).expect("seeks");
         } else {
-            file.write_all(&piece).expect("writes");
+            file.write_all(&block).expect("writes");
         }
     }
     file.set_len(total).expect("a length");
@@ -151,9 +151,9 @@ async fn keep_sparsely(pieces: impl Stream<Item = io::Result<Bytes>>, file: &mut
 async fn more_than_4_gib_are_read_by_other_programs() {
     const LONG_BYTES: u64 = (4 << 30) + 17;
     const MANY_BYTES: u64 = 512 << 20;
-    let (outlet, pieces) = outlet();
+    let (sender, blocks) = block_channel();
     let writing = tokio::spawn(async move {
-        let mut archive = Archive::new(outlet, MADE_AT);
+        let mut archive = Archive::new(sender, MADE_AT);
         for (path, bytes) in [("long", LONG_BYTES), ("after it", MANY_BYTES)] {
             let mut entry = archive
                 .entry(path.to_owned(), Some(bytes))
@@ -166,7 +166,7 @@ async fn more_than_4_gib_are_read_by_other_programs() {
         archive.finish().await.expect("finishes");
     });
     let mut file = NamedTempFile::new().expect("a file");
-    let total = keep_sparsely(pieces, file.as_file_mut()).await;
+    let total = keep_sparsely(blocks, file.as_file_mut()).await;
     writing.await.expect("no panic");
     assert!(total > LONG_BYTES + MANY_BYTES);
     let mut reader = ZipArchive::new(file.reopen().expect("the file")).expect("a zip");
@@ -194,11 +194,11 @@ async fn more_than_4_gib_are_read_by_other_programs() {
 
 #[tokio::test]
 async fn an_archive_that_nobody_finished_is_none() {
-    let (outlet, pieces) = outlet();
-    let mut archive = Archive::new(outlet, MADE_AT);
+    let (sender, blocks) = block_channel();
+    let mut archive = Archive::new(sender, MADE_AT);
     let mut entry = archive.entry("a".to_owned(), None).expect("an entry");
     entry.write(b"half").await.expect("writes");
     drop(archive);
-    let read: io::Result<Vec<Bytes>> = pieces.try_collect().await;
+    let read: io::Result<Vec<Bytes>> = blocks.try_collect().await;
     assert!(read.is_err());
 }

@@ -1,0 +1,51 @@
+//! What waits, what runs and what was given up, for the metrics; and the sweeping of what nobody needs.
+
+use sqlx::{PgExecutor, PgPool};
+
+use super::{QueueError, SCHEMA};
+
+/// The queue at a glance, for each kind of job that has any.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Backlog {
+    /// The jobs' [`super::Job::NAME`].
+    pub kind: String,
+    /// Could begin now.
+    pub due: i64,
+    /// Wait for their time.
+    pub later: i64,
+    /// Are being done.
+    pub running: i64,
+    /// Were given up: dead letters.
+    pub dead: i64,
+}
+
+/// Counts the jobs.
+pub async fn backlog(executor: impl PgExecutor<'_>) -> Result<Vec<Backlog>, QueueError> {
+    Ok(sqlx::query_as(
+        "SELECT tasks.identifier AS kind,
+                count(*) FILTER (WHERE jobs.is_available AND jobs.run_at <= now()) AS due,
+                count(*) FILTER (WHERE jobs.is_available AND jobs.run_at > now()) AS later,
+                count(*) FILTER (WHERE jobs.locked_at IS NOT NULL) AS running,
+                count(*) FILTER (WHERE jobs.key IS NOT NULL AND jobs.locked_at IS NULL
+                                   AND NOT jobs.is_available) AS dead
+           FROM graphile_worker._private_jobs AS jobs
+           JOIN graphile_worker._private_tasks AS tasks ON tasks.id = jobs.task_id
+          GROUP BY tasks.identifier ORDER BY tasks.identifier",
+    )
+    .fetch_all(executor)
+    .await?)
+}
+
+/// Removes rows that nothing will ever ask for: jobs whose place another has taken, and lanes without jobs.
+pub(crate) async fn collect_garbage(database: &PgPool) -> Result<(), QueueError> {
+    sqlx::query(
+        "DELETE FROM graphile_worker._private_jobs
+          WHERE key IS NULL AND locked_at IS NULL AND NOT is_available",
+    )
+    .execute(database)
+    .await?;
+    graphile_worker::WorkerUtils::new(database.clone(), SCHEMA)
+        .cleanup(&[graphile_worker::worker_utils::types::CleanupTask::GcJobQueues])
+        .await
+        .map_err(|error| QueueError::Cleanup(Box::new(error)))
+}

@@ -1,0 +1,143 @@
+//! What each way of not working means for whoever asked.
+
+use axum::http::StatusCode;
+
+use crate::documents::{BeginError, ChangeError, CompleteError, Failure};
+use crate::jobs::QueueError;
+use crate::objects::ObjectsError;
+use crate::tenants::Unavailable;
+use crate::web::shared::Problem;
+
+const MEGABYTE: u64 = 1_000_000;
+
+pub(super) fn begin(error: BeginError) -> Problem {
+    let refusal = |code, title: String, what_to_do: &'static str| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, what_to_do)
+    };
+    match error {
+        BeginError::Empty => refusal(
+            "empty",
+            "The file is empty".to_owned(),
+            "Check that its export or download was complete.",
+        ),
+        BeginError::TooLarge { byte_count_max } => refusal(
+            "too_large",
+            format!("A file may have {}", size(byte_count_max)),
+            "Split it, or save it with smaller pictures.",
+        ),
+        BeginError::NotPdf => refusal(
+            "not_pdf",
+            "Only PDF files can be read".to_owned(),
+            "Save or print it as a PDF, and bring that.",
+        ),
+        BeginError::TooMany { documents_max } => refusal(
+            "too_many",
+            format!("This workspace holds its {documents_max} documents"),
+            "Remove one to bring another.",
+        ),
+        BeginError::Duplicate { title, .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "duplicate",
+            format!("This file is here already, as \u{201c}{title}\u{201d}"),
+            "There is no need to bring it again.",
+        ),
+        BeginError::WorkspaceGone => Problem::not_found(),
+        BeginError::Objects(error) => objects(error),
+        BeginError::Database(error) => error.into(),
+    }
+}
+
+pub(super) fn complete(error: CompleteError) -> Problem {
+    match error {
+        CompleteError::NotFound => Problem::not_found(),
+        CompleteError::NotArrived => Problem::new(
+            StatusCode::CONFLICT,
+            "not_arrived",
+            "The file has not arrived",
+            "Choose it again.",
+        ),
+        CompleteError::Objects(error) => objects(error),
+        CompleteError::Database(error) => error.into(),
+        CompleteError::Queue(error) => queue(error),
+    }
+}
+
+/// The file was looked at and is not what it should be.
+pub(super) fn refused(failure: &Failure) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        failure.code(),
+        failure.reason(),
+        failure.what_to_do(),
+    )
+}
+
+pub(super) fn change(error: ChangeError) -> Problem {
+    match error {
+        ChangeError::NotFound => Problem::not_found(),
+        ChangeError::NoFile => no_file(),
+        ChangeError::Database(error) => error.into(),
+        ChangeError::Queue(error) => queue(error),
+    }
+}
+
+pub(super) fn no_file() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "no_file",
+        "The file of this document is not here",
+        "Bring it again, or remove the document.",
+    )
+}
+
+fn queue(error: QueueError) -> Problem {
+    match error {
+        QueueError::Database(error) => error.into(),
+        error @ (QueueError::Payload(_)
+        | QueueError::Migrate(_)
+        | QueueError::Cleanup(_)
+        | QueueError::TakenOver) => Problem::defect(&error),
+    }
+}
+
+pub(super) fn objects(error: ObjectsError) -> Problem {
+    match error {
+        ObjectsError::Missing => no_file(),
+        ObjectsError::Away(_) => Problem::unavailable(
+            "The file store is away for a moment. Nothing is lost; try again soon.",
+        ),
+        error @ (ObjectsError::Refused { .. } | ObjectsError::Unmade) => Problem::defect(&error),
+    }
+}
+
+/// Why the workspace's database is not there, and what to do.
+pub(super) fn database_words(reason: &Unavailable) -> &'static str {
+    match reason {
+        Unavailable::Provisioning(_) | Unavailable::SchemaOutdated { .. } => {
+            "This workspace's database is being made ready. Try again in a moment."
+        }
+        Unavailable::Stalled(_) => {
+            "This workspace's database waits for whoever runs this site. Its page says what it waits for."
+        }
+        Unavailable::Deleted | Unavailable::NotOwned => {
+            "This workspace's database is gone. Its page says what can be done."
+        }
+        Unavailable::PoolsExhausted => "Too many databases are in use right now. Try again in a moment.",
+        Unavailable::Unreachable { .. } => {
+            "This workspace's database does not answer; it may be waking up. Try again in a moment."
+        }
+    }
+}
+
+/// Whether the database ended a statement for its length.
+pub(super) fn took_too_long(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("57014"))
+}
+
+fn size(byte_count: u64) -> String {
+    if byte_count >= MEGABYTE {
+        format!("{} MB at most", byte_count / MEGABYTE)
+    } else {
+        format!("{byte_count} bytes at most")
+    }
+}

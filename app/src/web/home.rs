@@ -1,0 +1,40 @@
+//! The front page, and the files that pages are made with.
+
+pub mod pages;
+mod static_files;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::identity::Session;
+use crate::web::shared::pages::Chrome;
+use crate::domain::RateLimitClass;
+use crate::web::shared::route::{Access, Route};
+use crate::web::shared::{App, Problem};
+use crate::workspaces::store;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/", Access::Public, front),
+        Route::get("/assets/{file}", Access::Public, static_files::serve).rate_limit_class(RateLimitClass::Assets),
+    ]
+}
+
+/// Visitors see what this is; whoever is signed in goes on where they were last.
+async fn front(
+    State(app): State<App>,
+    session: Option<Session>,
+    chrome: Chrome,
+) -> Result<Response, Problem> {
+    let Some(session) = session else {
+        // A single region is no choice.
+        let chooses_region = app.config.tenants.regions.len() > 1;
+        return Ok(pages::page(&chrome, chooses_region).into_response());
+    };
+    let workspaces = store::of_user(&app.database, session.user.id).await?;
+    let target = workspaces.first().map_or_else(
+        || "/workspaces/new".to_owned(),
+        |(workspace, _)| format!("/w/{}", workspace.id),
+    );
+    Ok(Redirect::to(&target).into_response())
+}

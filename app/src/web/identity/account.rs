@@ -1,0 +1,114 @@
+//! The person's account: who they are, where they are signed in, and ending that.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::Markup;
+use serde::Deserialize;
+
+use crate::identity::{Session, sessions, users};
+use crate::ids::SessionId;
+use super::pages::account::{AccountPage, IdentityView, SessionView};
+use super::pages;
+use crate::web::shared::pages::{Chrome, Notice};
+use crate::web::shared::extract::{Path, link};
+use crate::web::shared::route::{Access, Route};
+use crate::web::shared::{App, Problem, cookies};
+use crate::workspaces::store;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/account", Access::SignedIn, show),
+        Route::post(
+            "/account/sessions/{session}/end",
+            Access::SignedIn,
+            end_session,
+        ),
+        Route::post("/sign-out", Access::SignedIn, sign_out),
+        Route::post(
+            "/sign-out/everywhere",
+            Access::SignedIn,
+            sign_out_everywhere,
+        ),
+    ]
+}
+
+async fn show(State(app): State<App>, session: Session, chrome: Chrome) -> Result<Markup, Problem> {
+    let view = view(&app, &session, None).await?;
+    Ok(pages::account::page(&chrome, &view))
+}
+
+/// What the account page shows; `trouble` is what went wrong with removing it.
+pub(super) async fn view(
+    app: &App,
+    session: &Session,
+    trouble: Option<String>,
+) -> Result<AccountPage, Problem> {
+    let user = &session.user;
+    let facts = users::facts(&app.database, user.id).await?;
+    let mut sessions = sessions::of_user(&app.database, user.id, app.config.sessions).await?;
+    sessions.sort_by_key(|row| row.id != session.id);
+    let owned_alone = store::owned_alone(&app.database, user.id).await?;
+    Ok(AccountPage {
+        name: user.display_name.clone(),
+        email: user.email.clone(),
+        email_verified: user.email_verified,
+        identities: facts
+            .identities
+            .into_iter()
+            .map(|(issuer, subject)| IdentityView { issuer, subject })
+            .collect(),
+        created_at: facts.created_at,
+        sessions: sessions
+            .into_iter()
+            .map(|row| SessionView {
+                id: row.id,
+                browser: row.user_agent,
+                created_at: row.created_at,
+                last_seen_at: row.last_seen_at,
+                current: row.id == session.id,
+            })
+            .collect(),
+        owned_alone: owned_alone
+            .iter()
+            .map(|workspace| link(workspace, crate::domain::Role::Owner))
+            .collect(),
+        remove_trouble: trouble,
+    })
+}
+
+#[derive(Deserialize)]
+struct SessionPath {
+    session: SessionId,
+}
+
+async fn end_session(
+    State(app): State<App>,
+    own: Session,
+    Path(SessionPath { session }): Path<SessionPath>,
+) -> Result<Redirect, Problem> {
+    if sessions::end_one(&app.database, own.user.id, session).await? {
+        let (parameter, key) = (Notice::PARAMETER, Notice::SessionEnded.key());
+        Ok(Redirect::to(&format!("/account?{parameter}={key}")))
+    } else {
+        Err(Problem::not_found())
+    }
+}
+
+async fn sign_out(State(app): State<App>, session: Session) -> Result<Response, Problem> {
+    sessions::end_one(&app.database, session.user.id, session.id).await?;
+    Ok(signed_out(&app))
+}
+
+async fn sign_out_everywhere(
+    State(app): State<App>,
+    session: Session,
+) -> Result<Response, Problem> {
+    sessions::end_all(&app.database, session.user.id).await?;
+    Ok(signed_out(&app))
+}
+
+/// The front page, with the browser's cookie forgotten.
+fn signed_out(app: &App) -> Response {
+    let cookie = cookies::forget(cookies::Kind::Session, &app.config.http.public_url);
+    ([cookie], Redirect::to("/")).into_response()
+}

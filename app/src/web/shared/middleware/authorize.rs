@@ -1,0 +1,198 @@
+//! What every request has to pass before its handler sees it, by its route's row in the table: budgets, session, CSRF, access, limits on
+//! body and time. A handler that asks for nothing is guarded all the same.
+
+use std::net::IpAddr;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+use tracing::Span;
+
+use crate::web::shared::error::{Frame, Wants};
+use crate::web::shared::extract::{self, Around, OwnerAccess, WorkspaceAccess};
+use crate::web::shared::receipts::Late;
+use crate::domain::RateLimitClass;
+use crate::web::shared::rate_limit::{Subject, Verdict};
+use crate::web::shared::route::{Access, ResponseKind, RoutePolicy};
+use crate::web::shared::streams::Listener;
+use crate::web::shared::{App, Problem, security, streams};
+use super::csrf;
+use crate::identity::Session;
+use crate::web::shared::client_address::ClientAddress;
+use crate::telemetry::Refusal;
+
+/// Before the handler of a route.
+pub(in crate::web) async fn authorize(
+    State((app, policy)): State<(App, RoutePolicy)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let page_headers = page_headers(&request);
+    let mut known = Known {
+        verdict: None,
+        around: Around {
+            theme: extract::theme(request.headers()),
+            session: None,
+            access: None,
+        },
+    };
+    let late = policy
+        .redirects_to_receipt
+        .then(|| Late::of(&app, &request))
+        .flatten();
+    let mut response = match (pass(&app, &policy, request, next, &mut known).await, late) {
+        (Ok(response), _) => response,
+        (Err(problem), Some(late)) => late.receipt_or(&app, problem).await,
+        (Err(problem), None) => problem.into_response(),
+    };
+    if let Some(verdict) = known.verdict {
+        verdict.add_to(response.headers_mut());
+    }
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        match problem.code {
+            "too_many_requests" => app.metrics.refused(Refusal::Limit, policy.rate_limit_class),
+            "csrf" | "cross_site" => app.metrics.refused(Refusal::Forged, policy.rate_limit_class),
+            _ => {}
+        }
+    }
+    if let Some(headers) = page_headers
+        && let Some(problem) = response.extensions().get::<Problem>()
+    {
+        if known.around.session.is_none() && is_about_the_path(problem) {
+            known.around = Around::of_cookies(&app, &headers).await;
+        }
+        // A problem inside a workspace keeps the workspace around it; if even that cannot be had, it is shown without.
+        frame(&app, known.around, &mut response).await;
+    }
+    response
+}
+
+/// What the guard found out on its way, and is needed after the handler too.
+struct Known {
+    verdict: Option<Verdict>,
+    around: Around,
+}
+
+/// The headers of a request for a whole page, kept for the frame of what may go wrong with it.
+fn page_headers(request: &Request) -> Option<HeaderMap> {
+    (Wants::of(request.headers()) == Wants::Page).then(|| request.headers().clone())
+}
+
+/// Whether it is worth finding out who asked where the route did not need to know: not for those who ask too much, and not while
+/// something is away.
+fn is_about_the_path(problem: &Problem) -> bool {
+    [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&problem.status)
+}
+
+async fn frame(app: &App, around: Around, response: &mut Response) {
+    if let Ok(chrome) = around.chrome(app).await {
+        response.extensions_mut().insert(Frame(Box::new(chrome)));
+    }
+}
+
+/// Before there is a route: paths that mean nothing cost their budget too.
+pub(in crate::web) async fn unknown_path(State(app): State<App>, request: Request) -> Response {
+    let page_headers = page_headers(&request);
+    let mut told = None;
+    let refused = take(&app, RateLimitClass::Reads, address_of(&request), &mut told).await;
+    let problem = refused.err().unwrap_or_else(Problem::not_found);
+    let around = match page_headers.filter(|_| is_about_the_path(&problem)) {
+        Some(headers) => Some(Around::of_cookies(&app, &headers).await),
+        None => None,
+    };
+    let mut response = problem.into_response();
+    if let Some(around) = around {
+        frame(&app, around, &mut response).await;
+    }
+    if let Some(verdict) = told {
+        verdict.add_to(response.headers_mut());
+    }
+    response
+}
+
+async fn pass(
+    app: &App,
+    policy: &RoutePolicy,
+    request: Request,
+    next: Next,
+    known: &mut Known,
+) -> Result<Response, Problem> {
+    take(app, policy.rate_limit_class, address_of(&request), &mut known.verdict).await?;
+    let changes = security::changes(request.method());
+    if changes {
+        security::check_origin(request.headers(), &app.config.http.public_url)?;
+    }
+    let (mut parts, body) = request.into_parts();
+    if policy.access != Access::Public || changes {
+        let session =
+            <Session as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
+        if let Some(session) = session {
+            Span::current().record("user.id", tracing::field::display(session.user.id));
+            let subject = Subject::User(session.user.id);
+            known.around.session = Some(session);
+            take(app, policy.rate_limit_class, subject, &mut known.verdict).await?;
+        }
+    }
+    if policy.access != Access::Public {
+        // Before the body is read: strangers need not send theirs.
+        <Session as FromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
+    }
+    let body = csrf::limited(&parts.headers, body, policy.max_body_bytes)?;
+    let body = if changes {
+        csrf::check_token(app, &mut parts, body).await?
+    } else {
+        body
+    };
+    if matches!(policy.access, Access::Member | Access::Owner) {
+        let access = WorkspaceAccess::from_request_parts(&mut parts, app).await?;
+        Span::current().record("workspace.id", access.workspace.id.as_str());
+        known.around.access = Some(access);
+    }
+    if policy.access == Access::Owner {
+        OwnerAccess::from_request_parts(&mut parts, app).await?;
+    }
+    let answer = next.run(Request::from_parts(parts, body));
+    match policy.response_kind {
+        ResponseKind::Immediate => timeout(app.config.http.request_timeout, answer)
+            .await
+            .map_err(|_| Problem::too_slow()),
+        ResponseKind::Download => Ok(answer.await),
+        ResponseKind::EventStream => {
+            let place = known
+                .around
+                .session
+                .as_ref()
+                .map(|session| app.streams.enter(Listener::User(session.user.id)))
+                .transpose()?;
+            Ok(streams::ending(answer.await, &app.stop, place))
+        }
+    }
+}
+
+fn address_of(request: &Request) -> Subject {
+    let address = request
+        .extensions()
+        .get()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |ClientAddress(address)| {
+            *address
+        });
+    Subject::Address(address)
+}
+
+/// Takes one of the budget, and remembers the verdict that binds first.
+async fn take(
+    app: &App,
+    budget: RateLimitClass,
+    subject: Subject,
+    told: &mut Option<Verdict>,
+) -> Result<(), Problem> {
+    let verdict = app.limits.take(budget, subject).await;
+    *told = Some(told.map_or(verdict, |before| before.tighter(verdict)));
+    if verdict.allowed {
+        Ok(())
+    } else {
+        Err(Problem::too_many(verdict.retry_after_seconds()))
+    }
+}

@@ -1,0 +1,128 @@
+//! How people get about: the bar or column around a page, the switch between workspaces, the menu of the person.
+
+use maud::{Markup, html};
+
+use crate::web::shared::pages::parts::button_form;
+use crate::web::shared::pages::{PRODUCT, icons};
+use super::{Chrome, Section, Theme};
+use crate::web::shared::assets;
+
+/// The bar above pages that nobody is signed in for.
+pub(in crate::web) fn bar(chrome: &Chrome) -> Markup {
+    html! {
+        header.bar {
+            (brand())
+            div.bar-end {
+                (theme_switch(chrome.theme))
+                a.button.quiet href="/sign-in" { "Sign in" }
+            }
+        }
+    }
+}
+
+fn brand() -> Markup {
+    html! { a.brand href="/" { (icons::LOGO) span { (PRODUCT) } } }
+}
+
+/// Where everything is found once somebody is signed in: a column on wide screens; on a phone a bar above and tabs below.
+pub(in crate::web) fn sidebar(chrome: &Chrome, section: Option<Section>) -> Markup {
+    html! {
+        header.sidebar {
+            div.sidebar-top {
+                (brand())
+                (workspace_switch(chrome))
+            }
+            @if let Some(workspace) = &chrome.workspace {
+                nav.sections aria-label="Workspace" {
+                    @for entry in Section::ALL {
+                        @let (path, label, icon) = entry.shown();
+                        a href={ "/w/" (workspace.id) "/" (path) } aria-current=[(section == Some(entry)).then_some("page")] {
+                            (icon) span { (label) }
+                        }
+                    }
+                }
+            }
+            div.sidebar-end { (person_menu(chrome)) }
+        }
+    }
+}
+
+fn workspace_switch(chrome: &Chrome) -> Markup {
+    let current = chrome.workspace.as_ref();
+    html! {
+        details.menu.workspace-switch data-menu {
+            summary {
+                span.workspace-mark aria-hidden="true" { (initial(current.map_or("+", |workspace| &workspace.name))) }
+                span.workspace-name {
+                    span.visually-hidden { "Workspace: " }
+                    (current.map_or("Workspaces", |workspace| &workspace.name))
+                }
+                (icons::SWITCH)
+            }
+            div.menu-items {
+                p.menu-label { "Workspaces" }
+                @for workspace in &chrome.workspaces {
+                    a.menu-item href={ "/w/" (workspace.id) } aria-current=[(current.map(|at| &at.id) == Some(&workspace.id)).then_some("true")] {
+                        span.workspace-mark aria-hidden="true" { (initial(&workspace.name)) }
+                        span.grow { (workspace.name) small { (workspace.role.label()) } }
+                    }
+                }
+                a.menu-item.separate href="/workspaces/new" { (icons::PLUS) span { "New workspace" } }
+            }
+        }
+    }
+}
+
+/// The first letter of a name, as a mark.
+pub(in crate::web) fn initial(name: &str) -> String {
+    name.trim()
+        .chars()
+        .next()
+        .map_or_else(|| "?".to_owned(), |letter| letter.to_uppercase().collect())
+}
+
+fn person_menu(chrome: &Chrome) -> Markup {
+    html! {
+        @if let Some(user) = &chrome.user {
+            details.menu.person-menu data-menu {
+                summary {
+                    span.avatar aria-hidden="true" { (initial(&user.name)) }
+                    span.person-name { span.visually-hidden { "Account of " } (user.name) }
+                }
+                div.menu-items {
+                    div.menu-person {
+                        strong { (user.name) }
+                        @if let Some(email) = &user.email { small { (email) } }
+                    }
+                    a.menu-item href="/account" { (icons::USER) span { "Account" } }
+                    (theme_switch(chrome.theme))
+                    (button_form("/sign-out", &chrome.csrf, "menu-item separate", html! { (icons::OUT) span { "Sign out" } }))
+                }
+            }
+        }
+    }
+}
+
+/// Three buttons; the script shows them, since they do nothing without it.
+fn theme_switch(theme: Theme) -> Markup {
+    html! {
+        div.theme-switch role="group" aria-label="Theme" data-theme-switch hidden {
+            @for (value, of, label, icon) in [
+                ("light", Theme::Light, "Light", icons::SUN),
+                ("device", Theme::Device, "As the device", icons::DISPLAY),
+                ("dark", Theme::Dark, "Dark", icons::MOON),
+            ] {
+                button type="button" value=(value) aria-pressed=(if theme == of { "true" } else { "false" }) aria-label=(label) title=(label) { (icon) }
+            }
+        }
+    }
+}
+
+pub(in crate::web) fn footer() -> Markup {
+    html! {
+        footer.footer {
+            p { (PRODUCT) " keeps each workspace in a database of its own." }
+            p { a href=(assets::LICENCES_TXT) { "Licences" } }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Counters in this process, bounded in number.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::gcra;
+use super::{Key, Verdict};
+use crate::config::Rate;
+
+/// Keys that are kept at most: some 10 MiB.
+const KEYS_MAX: usize = 100_000;
+/// Share of the keys that must be free after a sweep, as a divisor: sweeps stay rare.
+const FREED_DIVISOR: usize = 8;
+
+/// When which budget is whole again; what is not there is whole.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    whole_at: Mutex<HashMap<Key, Duration>>,
+}
+
+impl Memory {
+    /// Takes one at `now`, the time since these counters began.
+    pub(super) fn take(&self, key: Key, rate: Rate, now: Duration) -> Verdict {
+        let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if whole_at.len() >= KEYS_MAX && !whole_at.contains_key(&key) {
+            sweep(&mut whole_at, now);
+        }
+        let before = whole_at.get(&key).copied().unwrap_or_default();
+        let (verdict, after) = gcra::take(rate, before, now);
+        whole_at.insert(key, after);
+        verdict
+    }
+}
+
+/// Forgets budgets that are whole; if that is not enough, those that soonest will be. Whoever floods with new keys only makes
+/// budgets be forgotten that were nearly whole.
+fn sweep(whole_at: &mut HashMap<Key, Duration>, now: Duration) {
+    whole_at.retain(|_, at| *at > now);
+    let kept_max = KEYS_MAX - KEYS_MAX / FREED_DIVISOR;
+    if whole_at.len() > kept_max {
+        let surplus = whole_at.len() - kept_max;
+        let mut moments: Vec<Duration> = whole_at.values().copied().collect();
+        let (_, soonest, _) = moments.select_nth_unstable(surplus);
+        let bound = *soonest;
+        whole_at.retain(|_, at| *at > bound);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use crate::domain::RateLimitClass;
+    use crate::web::shared::rate_limit::Subject;
+    use super::*;
+
+    fn key(number: u32) -> Key {
+        let address = IpAddr::from(number.to_be_bytes());
+        Key::new(RateLimitClass::Reads, Subject::Address(address))
+    }
+
+    #[test]
+    fn keys_are_counted_each_for_itself() {
+        let (memory, rate) = (Memory::default(), "1/1m".parse().expect("a rate"));
+        assert!(memory.take(key(1), rate, Duration::ZERO).allowed);
+        assert!(!memory.take(key(1), rate, Duration::ZERO).allowed);
+        assert!(memory.take(key(2), rate, Duration::ZERO).allowed);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_bounded_room_and_frees_nobody_who_was_refused() {
+        let (memory, rate) = (Memory::default(), "10/1m".parse().expect("a rate"));
+        let guilty = key(u32::MAX);
+        while memory.take(guilty, rate, Duration::ZERO).allowed {}
+        for number in 0..u32::try_from(KEYS_MAX).expect("fits") * 2 {
+            memory.take(key(number), rate, Duration::from_millis(1));
+        }
+        assert!(memory.whole_at.lock().expect("lock").len() <= KEYS_MAX);
+        assert!(!memory.take(guilty, rate, Duration::from_millis(2)).allowed);
+    }
+}

@@ -1,0 +1,64 @@
+//! Deletes a workspace.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+
+use super::pages;
+use super::pages::settings::SettingsPage;
+use super::settings;
+use crate::domain::RateLimitClass;
+use crate::identity::Token;
+use crate::web::shared::extract::{Form, OwnerAccess};
+use crate::web::shared::pages::Chrome;
+use crate::web::shared::receipts::{is_receipt, problem, receipt_token, to_receipt};
+use crate::web::shared::route::{Access, Route};
+use crate::web::shared::{App, Problem};
+use crate::workspaces::deletion::begin;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post(
+            "/w/{workspace}/settings/remove",
+            Access::Owner,
+            delete_workspace,
+        )
+        .rate_limit_class(RateLimitClass::Expensive)
+        .redirects_to_receipt(),
+    ]
+}
+
+#[derive(Deserialize)]
+struct ConfirmForm {
+    confirm: String,
+}
+
+async fn delete_workspace(
+    State(app): State<App>,
+    OwnerAccess(access): OwnerAccess,
+    chrome: Chrome,
+    headers: HeaderMap,
+    Form(form): Form<ConfirmForm>,
+) -> Result<Response, Problem> {
+    if form.confirm.trim() != access.workspace.name.trim() {
+        let view = SettingsPage {
+            remove_trouble: Some(
+                "That is not the workspace\u{2019}s name. Nothing was removed.".to_owned(),
+            ),
+            ..settings::settings_page(&app, &access)
+        };
+        return Ok(pages::settings::page(&chrome, &view).into_response());
+    }
+    let id = &access.workspace.id;
+    let token = receipt_token(&app, &headers, id.as_str()).unwrap_or_else(Token::random);
+    let begun = begin::workspace(&app.database, id, &token)
+        .await
+        .map_err(problem)?;
+    if begun.is_none() && !is_receipt(&app, &token).await? {
+        return Err(Problem::not_found());
+    }
+    app.pools.close(id);
+    Ok(to_receipt(&token))
+}
+

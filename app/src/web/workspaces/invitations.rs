@@ -1,0 +1,139 @@
+//! An invitation's link: what it offers, and taking it.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+
+use crate::identity::{Session, Token};
+use crate::ids::WorkspaceId;
+use super::pages::invitation::{InvitationPage, InvitationState};
+use crate::web::shared::pages::{self, Chrome, Notice};
+use crate::web::shared::extract::Path;
+use crate::web::shared::route::{Access, Route};
+use crate::web::shared::{App, Problem};
+use crate::workspaces::invitations::{self, InvitationError};
+use crate::workspaces::members::MemberError;
+use crate::workspaces::store;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/invitations/{token}", Access::Public, show),
+        Route::post("/invitations/{token}", Access::SignedIn, accept),
+    ]
+}
+
+#[derive(Deserialize)]
+struct InvitationPath {
+    token: String,
+}
+
+async fn show(
+    State(app): State<App>,
+    session: Option<Session>,
+    chrome: Chrome,
+    Path(path): Path<InvitationPath>,
+) -> Result<Response, Problem> {
+    let state = match path.token.parse::<Token>() {
+        Ok(token) => state(&app, session.as_ref(), &token).await?,
+        Err(_) => InvitationState::Closed,
+    };
+    Ok(answer(&chrome, path.token, state))
+}
+
+async fn state(
+    app: &App,
+    session: Option<&Session>,
+    token: &Token,
+) -> Result<InvitationState, Problem> {
+    let offered = match invitations::preview(&app.database, token).await {
+        Ok(offered) => offered,
+        Err(InvitationError::Members(MemberError::Database(error))) => return Err(error.into()),
+        Err(_) => return closed(app, session, token).await,
+    };
+    if let Some(session) = session
+        && let Some(member) = member_of(app, session, &offered.workspace.id, false).await?
+    {
+        return Ok(member);
+    }
+    Ok(InvitationState::Open {
+        workspace: offered.workspace.name,
+        invited_by: offered.created_by,
+        role: RoleView::from(offered.role),
+        expires_at: offered.expires_at,
+    })
+}
+
+/// For whoever took it, it is still the way to the workspace.
+async fn closed(
+    app: &App,
+    session: Option<&Session>,
+    token: &Token,
+) -> Result<InvitationState, Problem> {
+    let Some(session) = session else {
+        return Ok(InvitationState::Closed);
+    };
+    let workspace = invitations::accepted_by(&app.database, token, session.user.id).await?;
+    let member = match workspace {
+        Some(workspace) => member_of(app, session, &workspace, true).await?,
+        None => None,
+    };
+    Ok(member.unwrap_or(InvitationState::Closed))
+}
+
+async fn member_of(
+    app: &App,
+    session: &Session,
+    workspace: &WorkspaceId,
+    is_used: bool,
+) -> Result<Option<InvitationState>, Problem> {
+    let found = store::for_member(&app.database, session.user.id, workspace).await?;
+    Ok(found.map(|(workspace, _)| InvitationState::AlreadyMember {
+        workspace: workspace.id,
+        name: workspace.name,
+        is_used,
+    }))
+}
+
+fn answer(chrome: &Chrome, token: String, state: InvitationState) -> Response {
+    let status = if state == InvitationState::Closed {
+        StatusCode::NOT_FOUND
+    } else {
+        StatusCode::OK
+    };
+    let page = pages::invitation::page(chrome, &InvitationPage { token, state });
+    (status, page).into_response()
+}
+
+async fn accept(
+    State(app): State<App>,
+    session: Session,
+    chrome: Chrome,
+    Path(path): Path<InvitationPath>,
+) -> Result<Response, Problem> {
+    let Ok(token) = path.token.parse::<Token>() else {
+        return Ok(answer(&chrome, path.token, InvitationState::Closed));
+    };
+    let plan = &app.config.plan;
+    let accepted = invitations::accept(&app.database, &token, session.user.id, plan).await;
+    match accepted {
+        Ok(workspace) => {
+            let (parameter, key) = (Notice::PARAMETER, Notice::Joined.key());
+            let target = format!("/w/{workspace}/documents?{parameter}={key}");
+            Ok(Redirect::to(&target).into_response())
+        }
+        Err(InvitationError::Invalid) => Ok(answer(&chrome, path.token, InvitationState::Closed)),
+        // Given only where a link is made.
+        Err(error @ InvitationError::TooManyOpen) => Err(Problem::defect(&error)),
+        // The link stays good.
+        Err(InvitationError::Members(MemberError::TooManyWorkspaces { limit })) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "owner_of_too_many",
+            "You own as many workspaces as one person may",
+            format!(
+                "That is {limit}. Remove one of yours and open this link again, or ask to be invited as a member."
+            ),
+        )),
+        Err(InvitationError::Members(error)) => Err(crate::web::workspaces::members::problem(error)),
+    }
+}

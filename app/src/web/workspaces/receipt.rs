@@ -1,0 +1,328 @@
+//! The page of a removal: its steps while they are taken, then what was removed.
+
+mod events;
+
+use axum::extract::State;
+use maud::Markup;
+use serde::Deserialize;
+
+use crate::identity::Token;
+use crate::ids::DeletionId;
+use super::pages::receipt::{ReceiptView, RemovalStep, DeletedDatabase, RemovedItem, StepState, Subject};
+use super::pages;
+use crate::web::shared::pages::{Chrome, format};
+use crate::web::shared::extract::Path;
+use crate::web::shared::route::{Access, Route};
+use crate::web::shared::{App, Problem};
+use crate::workspaces::deletion::{self, Conversations, DeletionTarget, Progress, Removal, Step};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/receipts/{token}", Access::Public, show),
+        Route::get("/receipts/{token}/events", Access::Public, events::events).event_stream(),
+    ]
+}
+
+/// The path of a receipt.
+#[derive(Clone, Deserialize)]
+pub(super) struct ReceiptPath {
+    token: String,
+}
+
+async fn show(
+    State(app): State<App>,
+    chrome: Chrome,
+    Path(path): Path<ReceiptPath>,
+) -> Result<Markup, Problem> {
+    let (_, view) = find(&app, path).await?;
+    Ok(pages::receipt::page(&chrome, &view))
+}
+
+/// The removal whose receipt it is, as it is now.
+pub(super) async fn find(
+    app: &App,
+    path: ReceiptPath,
+) -> Result<(DeletionId, ReceiptView), Problem> {
+    let token: Token = path.token.parse().map_err(|_| Problem::not_found())?;
+    let removal = deletion::by_token(&app.database, &token)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    let parts = match removal.kind {
+        DeletionTarget::Account => deletion::workspaces_of(&app.database, removal.id).await?,
+        DeletionTarget::Workspace => Vec::new(),
+    };
+    let view = view(path.token, &removal, &parts);
+    Ok((removal.id, view))
+}
+
+fn view(token: String, removal: &Removal, parts: &[Removal]) -> ReceiptView {
+    let all: Vec<&Progress> = std::iter::once(removal)
+        .chain(parts)
+        .map(|removal| &removal.progress)
+        .collect();
+    let (subject, steps) = match removal.kind {
+        DeletionTarget::Workspace => (
+            Subject::Workspace {
+                id: removal.subject.clone(),
+            },
+            workspace_steps(removal),
+        ),
+        DeletionTarget::Account => (Subject::Account, account_steps(removal, parts)),
+    };
+    ReceiptView {
+        token,
+        subject,
+        requested_at: removal.requested_at,
+        finished_at: removal.finished_at,
+        steps,
+        removed: removed(removal.kind, parts.len(), &all),
+        databases: all
+            .iter()
+            .filter_map(|progress| progress.database.as_ref())
+            .filter_map(|database| {
+                Some(DeletedDatabase {
+                    tenant: database.tenant.clone(),
+                    region: database.region.clone(),
+                    removed_at: database.gone_at?,
+                    recoverable_until: database.recoverable_until(),
+                })
+            })
+            .collect(),
+    }
+}
+
+/// Where a step stands that is taken at `at`.
+fn stand(removal: &Removal, at: Step) -> StepState {
+    let progress = &removal.progress;
+    if removal.finished_at.is_some() || progress.step > at {
+        StepState::Done
+    } else if progress.step < at {
+        StepState::Waiting
+    } else if progress.held.is_some() {
+        StepState::Held
+    } else {
+        StepState::Now
+    }
+}
+
+fn workspace_steps(removal: &Removal) -> Vec<RemovalStep> {
+    let progress = &removal.progress;
+    let labels = [
+        (Step::Files, "Files"),
+        (Step::Database, "Database"),
+        (Step::Rows, "Everything else"),
+    ];
+    labels
+        .into_iter()
+        .map(|(step, label)| {
+            let state = stand(removal, step);
+            let note = match (state, step) {
+                (StepState::Held | StepState::Now, _) => progress.held.clone(),
+                (StepState::Done, Step::Files) => Some(files(progress.files, progress.file_bytes)),
+                _ => None,
+            };
+            RemovalStep {
+                label: label.to_owned(),
+                state,
+                note,
+            }
+        })
+        .collect()
+}
+
+fn account_steps(removal: &Removal, parts: &[Removal]) -> Vec<RemovalStep> {
+    let done = parts
+        .iter()
+        .filter(|part| part.finished_at.is_some())
+        .count();
+    let note = match &removal.progress.held {
+        Some(held) => Some(held.clone()),
+        None if parts.is_empty() => None,
+        None => Some(format!("{done} of {} are gone.", parts.len())),
+    };
+    vec![
+        RemovalStep {
+            label: "Workspaces that nobody else owns".to_owned(),
+            state: stand(removal, Step::Workspaces),
+            note,
+        },
+        RemovalStep {
+            label: "Your account".to_owned(),
+            state: stand(removal, Step::Rows),
+            note: None,
+        },
+    ]
+}
+
+fn removed(kind: Kind, workspaces: usize, all: &[&Progress]) -> Vec<RemovedItem> {
+    let sum = |count: fn(&Progress) -> u64| all.iter().map(|progress| count(progress)).sum();
+    let item = |label: &str, amount: String| RemovedItem {
+        label: label.to_owned(),
+        amount,
+    };
+    let mut items = Vec::new();
+    if kind == DeletionTarget::Account {
+        items.push(item("Workspaces", workspaces.to_string()));
+        let left: u64 = sum(|progress| progress.left);
+        items.push(item("Workspaces left to their owners", left.to_string()));
+    } else {
+        let members: u64 = sum(|progress| progress.members);
+        items.push(item("Memberships", members.to_string()));
+    }
+    let documents: u64 = sum(|progress| progress.documents);
+    items.push(item("Documents", documents.to_string()));
+    let passages: u64 = sum(|progress| progress.passages);
+    items.push(item("Passages", passages.to_string()));
+    let told = conversations(all.iter().map(|progress| progress.conversations));
+    items.extend(told.map(|amount| item("Conversations", amount)));
+    items.push(item(
+        "Files",
+        files(
+            sum(|progress| progress.files),
+            sum(|progress| progress.file_bytes),
+        ),
+    ));
+    let projects: Vec<&str> = all
+        .iter()
+        .filter_map(|progress| progress.database.as_ref()?.project.as_deref())
+        .collect();
+    if !projects.is_empty() {
+        items.push(item("Neon projects", projects.join(", ")));
+    }
+    items
+}
+
+/// What of the conversations was counted, in words; `None` where nobody looked.
+fn conversations(all: impl Iterator<Item = Conversations>) -> Option<String> {
+    let (mut threads, mut messages, mut counted, mut unknown) = (0, 0, 0_u64, 0);
+    for one in all {
+        match one {
+            Conversations::NotCounted => {}
+            Conversations::Unknown => unknown += 1,
+            Conversations::Counted {
+                threads: of_one,
+                messages: in_them,
+            } => {
+                counted += 1;
+                threads += of_one;
+                messages += in_them;
+            }
+        }
+    }
+    let told = format!(
+        "{threads}, with {}",
+        format::count(messages, "message", "messages")
+    );
+    match (counted, unknown) {
+        (0, 0) => None,
+        (0, _) => Some("not counted: the database could not be read".to_owned()),
+        (_, 0) => Some(told),
+        (_, unknown) => Some(format!(
+            "{told}; those of {} could not be read",
+            format::count(unknown, "database", "databases")
+        )),
+    }
+}
+
+fn files(count: u64, bytes: u64) -> String {
+    format!(
+        "{}, {}",
+        format::count(count, "file", "files"),
+        format::bytes(bytes)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    fn removal(kind: Kind, progress: Progress, is_done: bool) -> Removal {
+        Removal {
+            id: DeletionId::random(),
+            kind,
+            subject: "abcdefghijkl".to_owned(),
+            progress,
+            requested_at: Timestamp::UNIX_EPOCH,
+            finished_at: is_done.then_some(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    fn states(view: &ReceiptView) -> Vec<StepState> {
+        view.steps.iter().map(|step| step.state).collect()
+    }
+
+    #[test]
+    fn a_step_that_is_held_up_says_why() {
+        let progress = Progress {
+            step: Step::Database,
+            held: Some("It waits.".to_owned()),
+            files: 2,
+            file_bytes: 3_000,
+            ..Progress::default()
+        };
+        let view = view(
+            "token".to_owned(),
+            &removal(DeletionTarget::Workspace, progress, false),
+            &[],
+        );
+        assert_eq!(
+            states(&view),
+            [StepState::Done, StepState::Held, StepState::Waiting]
+        );
+        assert_eq!(view.steps[1].note.as_deref(), Some("It waits."));
+    }
+
+    #[test]
+    fn an_account_s_receipt_adds_up_its_workspaces() {
+        let part = Progress {
+            step: Step::Nothing,
+            documents: 3,
+            files: 3,
+            ..Progress::default()
+        };
+        let parts = [
+            removal(DeletionTarget::Workspace, part.clone(), true),
+            removal(DeletionTarget::Workspace, part, true),
+        ];
+        let own = Progress {
+            step: Step::Nothing,
+            ..Progress::default()
+        };
+        let view = view(
+            "token".to_owned(),
+            &removal(DeletionTarget::Account, own, true),
+            &parts,
+        );
+        assert_eq!(states(&view), [StepState::Done, StepState::Done]);
+        let amount = |label: &str| {
+            view.removed
+                .iter()
+                .find(|item| item.label == label)
+                .map(|item| item.amount.as_str())
+        };
+        assert_eq!(amount("Documents"), Some("6"));
+        assert_eq!(amount("Workspaces"), Some("2"));
+    }
+    #[test]
+    fn conversations_are_told_as_far_as_they_were_counted() {
+        let counted = |threads, messages| Conversations::Counted { threads, messages };
+        for (all, words) in [
+            (vec![Conversations::NotCounted], None),
+            (
+                vec![Conversations::Unknown],
+                Some("not counted: the database could not be read"),
+            ),
+            (
+                vec![counted(2, 5), Conversations::NotCounted, counted(1, 2)],
+                Some("3, with 7 messages"),
+            ),
+            (
+                vec![counted(1, 1), Conversations::Unknown],
+                Some("1, with 1 message; those of 1 database could not be read"),
+            ),
+        ] {
+            assert_eq!(conversations(all.into_iter()).as_deref(), words);
+        }
+    }
+}
