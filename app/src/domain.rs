@@ -4,4 +4,7 @@ mod rate_limit_class;
 mod workspace;
 
 pub use rate_limit_class::RateLimitClass;
-pub use workspace::{NAME_CHARS_MAX, NotAName, NotARole, Role, Workspace, WorkspaceName, WorkspaceState};
+pub use workspace::{
+    InvalidRole, InvalidWorkspaceName, MAX_NAME_CHARS, Role, Workspace, WorkspaceName,
+    WorkspaceState,
+};

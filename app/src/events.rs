@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::ids::{DocumentId, DeletionId, WorkspaceId};
+use crate::ids::{DeletionId, DocumentId, WorkspaceId};
 
 /// The channel in PostgreSQL.
 const CHANNEL: &str = "workspace_events";

@@ -1,11 +1,14 @@
-//! The durable queue: jobs in the app's main database, added in the transaction that makes them necessary.
+//! The durable job queue: jobs in the app's main database, enqueued in the transaction that makes
+//! them necessary.
 //!
-//! A [`Job`] is a small value (ids, never content) with a key: adding one whose key waits already replaces it, so that a
-//! double click is one job, and adding one whose key runs already puts a new one behind it. Jobs of one lane run one after
-//! another, whichever process they run in. A job that meets trouble says when it wants to go on ([`Setback`]) and is put back
-//! for then, unless a newer job has taken its key or it was cancelled meanwhile. A worker that dies is noticed by its heartbeat, and its jobs begin again elsewhere within seconds
-//! ([`Times`]); a job that takes its worker with it every time is given up after [`Job::STARTS_MAX`] and stays in the
-//! table as a dead letter ([`backlog()`]). The queue runs a job at least once: what it does must bear a repetition.
+//! A [`Job`] is a small value (ids, never content) with a key. Enqueuing a job whose key is already
+//! waiting replaces it, so a double click results in one job; enqueuing one whose key is running
+//! adds another behind it. Jobs with the same queue name run one after another, across all
+//! processes. A job that returns a [`JobError`] is rescheduled, unless a newer job has taken its
+//! key or it was cancelled in the meantime. A worker that dies is noticed by its missing heartbeat,
+//! and its jobs restart elsewhere within seconds ([`WorkerTimings`]). A job that crashes its worker
+//! repeatedly is given up after [`Job::MAX_STARTS`] and stays in the table as a dead letter
+//! ([`backlog()`]). Delivery is at least once, so jobs must be idempotent.
 
 mod backlog;
 mod registry;
@@ -19,95 +22,102 @@ use serde::de::DeserializeOwned;
 use sqlx::{PgExecutor, PgPool};
 
 pub use backlog::{Backlog, backlog};
-pub use registry::Registry;
-pub use worker::{Times, Worker, WorkerSettings};
+pub use registry::JobRegistry;
+pub use worker::{Worker, WorkerConfig, WorkerTimings};
 
 pub(crate) use backlog::collect_garbage;
-use registry::Envelope;
+use registry::JobPayload;
 
 /// The schema of the queue's tables in the main database.
 pub const SCHEMA: &str = "graphile_worker";
-/// How often a job may be begun that never comes to an end by itself, unless the job says otherwise.
-pub const STARTS_MAX: i16 = 25;
-/// How long one turn of a job may take, unless the job says otherwise: far longer than the longest document needs.
-pub const LIMIT: Duration = Duration::from_mins(30);
+/// Default of [`Job::MAX_STARTS`].
+pub const DEFAULT_MAX_STARTS: i16 = 25;
+/// Default of [`JobHandler::TIMEOUT`]: far longer than the longest document takes.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
-/// Something to be done later, and for certain.
+/// A unit of durable background work.
 pub trait Job: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    /// What the job needs to be done with.
-    type State: Clone + Send + Sync + 'static;
-    /// Its name in the queue's tables, in `snake_case`. Never changed once jobs of it may be waiting.
+    /// The name in the queue's tables, in `snake_case`. Must not change while jobs of this type may
+    /// be waiting.
     const NAME: &'static str;
-    /// How often it may be begun without coming to an end (a panic, or its process killed) before it is given up.
-    const STARTS_MAX: i16 = STARTS_MAX;
-    /// How long one turn may take before it is dropped and begun anew later. A connection that is lost without a word is waited on for
-    /// ever, while the worker's heartbeats go by another one: without this limit the job would keep its lane until the process ends.
-    const LIMIT: Duration = LIMIT;
+    /// How often the job may be started without finishing (because of a panic or a killed process)
+    /// before it is given up.
+    const MAX_STARTS: i16 = DEFAULT_MAX_STARTS;
 
-    /// One job of a key waits at a time.
+    /// At most one job per key is waiting.
     fn key(&self) -> String;
 
-    /// Jobs of one lane never run at the same time.
-    fn lane(&self) -> Option<String> {
+    /// Jobs with the same queue name never run at the same time.
+    fn queue_name(&self) -> Option<String> {
         None
     }
 
-    /// Lower goes first.
+    /// Lower runs first.
     fn priority(&self) -> i16 {
         0
     }
+}
 
-    /// Does it. It may be dropped at any await (shutdown, [`Job::LIMIT`]) and is then begun anew.
+/// How a worker runs a type of job.
+pub trait JobHandler: Job {
+    /// Shared dependencies of all jobs of this type.
+    type Context: Clone + Send + Sync + 'static;
+    /// How long one attempt may take before it is dropped and retried. Without this limit, a job
+    /// that waits forever on a dead connection would block its queue until the process ends,
+    /// because the worker's heartbeats use another connection.
+    const TIMEOUT: Duration = DEFAULT_TIMEOUT;
+
+    /// Runs the job. The future may be dropped at any await point (at shutdown or after
+    /// [`JobHandler::TIMEOUT`]); the job is then restarted.
     fn run(
         self,
-        state: Self::State,
-        turn: Turn,
-    ) -> impl Future<Output = Result<(), Setback>> + Send;
+        context: Self::Context,
+        attempt: Attempt,
+    ) -> impl Future<Output = Result<(), JobError>> + Send;
 }
 
-/// One beginning of a job.
+/// One execution of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
-    /// 1 for the first; one more after each [`Setback`].
-    pub attempt: u32,
+pub struct Attempt {
+    /// Starts at 1 and grows with each [`JobError`]. Restarts after a crash do not count.
+    pub number: u32,
 }
 
-/// Something is in the way; the job wants to go on later.
+/// A transient error: the job is retried later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}; it goes on in {} ms", after.as_millis())]
-pub struct Setback {
-    /// How long to wait.
-    pub after: Duration,
-    /// For the log: never content.
-    pub why: String,
+#[error("{reason}; retrying in {} ms", retry_after.as_millis())]
+pub struct JobError {
+    pub retry_after: Duration,
+    /// For the log; never contains document content.
+    pub reason: String,
 }
 
-impl Setback {
-    /// To go on after [`backoff`].
+impl JobError {
+    /// Retries after [`backoff`].
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "so that errors can be handed over as they come"
+        reason = "lets callers pass errors by value"
     )]
-    pub fn backoff(turn: Turn, why: impl ToString) -> Self {
+    pub fn with_backoff(attempt: Attempt, reason: impl ToString) -> Self {
         Self {
-            after: backoff(turn.attempt),
-            why: why.to_string(),
+            retry_after: backoff(attempt.number),
+            reason: reason.to_string(),
         }
     }
 }
 
-/// The first wait after trouble; each further one is twice as long.
-pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
-/// The longest.
-pub const BACKOFF_MAX: Duration = Duration::from_mins(2);
+/// The wait after the first failed attempt; it doubles with each further one.
+pub const MIN_BACKOFF: Duration = Duration::from_secs(1);
+pub const MAX_BACKOFF: Duration = Duration::from_mins(2);
 
-/// How long to wait after the attempt of this number (from 1) met trouble.
+/// How long to wait after the given attempt (from 1) failed.
 pub fn backoff(attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
-    BACKOFF_MIN.saturating_mul(1 << doublings).min(BACKOFF_MAX)
+    MIN_BACKOFF.saturating_mul(1 << doublings).min(MAX_BACKOFF)
 }
 
-/// Makes the queue's tables and functions in the main database, or brings them up to date. Whoever adds jobs needs them.
+/// Creates or updates the queue's tables and functions in the main database. Required before jobs
+/// can be added.
 pub async fn migrate(database: &PgPool) -> Result<(), QueueError> {
     graphile_worker::WorkerUtils::new(database.clone(), SCHEMA)
         .migrate()
@@ -115,22 +125,22 @@ pub async fn migrate(database: &PgPool) -> Result<(), QueueError> {
         .map_err(|error| QueueError::Migrate(Box::new(error)))
 }
 
-/// Adds a job, to be begun as soon as a worker is free: with the caller's transaction or not at all.
+/// Enqueues a job as part of the caller's transaction. It starts as soon as a worker is free.
 pub async fn add<J: Job>(executor: impl PgExecutor<'_>, job: &J) -> Result<(), QueueError> {
-    put(executor, job, 1, Duration::ZERO, trace::current()).await
+    insert(executor, job, 1, Duration::ZERO, trace::current()).await
 }
 
-/// Adds a job that begins after `delay`.
+/// Enqueues a job that starts after `delay`.
 pub async fn add_after<J: Job>(
     executor: impl PgExecutor<'_>,
     job: &J,
     delay: Duration,
 ) -> Result<(), QueueError> {
-    put(executor, job, 1, delay, trace::current()).await
+    insert(executor, job, 1, delay, trace::current()).await
 }
 
-/// Takes a waiting job of this key away. One that runs is not begun again, but stops only when it looks whether it is still
-/// wanted.
+/// Removes the waiting job with this key. A running job is not interrupted: it has to check whether
+/// it is still needed, and is not rescheduled.
 pub async fn cancel(executor: impl PgExecutor<'_>, key: &str) -> Result<(), QueueError> {
     sqlx::query("SELECT graphile_worker.remove_job($1)")
         .bind(key)
@@ -139,14 +149,14 @@ pub async fn cancel(executor: impl PgExecutor<'_>, key: &str) -> Result<(), Queu
     Ok(())
 }
 
-async fn put<J: Job>(
+async fn insert<J: Job>(
     executor: impl PgExecutor<'_>,
     job: &J,
     attempt: u32,
     delay: Duration,
     trace: Option<String>,
 ) -> Result<(), QueueError> {
-    let payload = serde_json::to_value(Envelope {
+    let payload = serde_json::to_value(JobPayload {
         job: job.clone(),
         attempt,
         trace,
@@ -161,8 +171,8 @@ async fn put<J: Job>(
     )
     .bind(J::NAME)
     .bind(payload)
-    .bind(job.lane())
-    .bind(i32::from(J::STARTS_MAX))
+    .bind(job.queue_name())
+    .bind(i32::from(J::MAX_STARTS))
     .bind(job.key())
     .bind(i32::from(job.priority()))
     .bind(delay_ms)
@@ -171,23 +181,18 @@ async fn put<J: Job>(
     Ok(())
 }
 
-/// The queue's tables could not be reached or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// The statement failed; the caller's transaction with it.
-    #[error("the queue in the main database did not answer")]
+    #[error("query on the job queue failed")]
     Database(#[from] sqlx::Error),
-    /// A job cannot be written as JSON.
-    #[error("the job cannot be written down")]
+    #[error("failed to serialize the job")]
     Payload(#[source] serde_json::Error),
-    /// The tables could not be made.
-    #[error("the queue's tables could not be made")]
+    #[error("failed to migrate the job queue's tables")]
     Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Lanes without jobs could not be removed.
-    #[error("the queue's tables could not be swept")]
+    #[error("failed to clean up the job queue's tables")]
     Cleanup(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Another worker took the job for a dead one's.
-    #[error("another worker has the job")]
+    /// Another worker took the job over because this one was declared dead.
+    #[error("another worker has taken over the job")]
     TakenOver,
 }
 
@@ -196,10 +201,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_and_end_at_the_longest() {
-        let waits: Vec<u64> = (1..=10).map(|attempt| backoff(attempt).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]);
-        assert_eq!(backoff(u32::MAX), BACKOFF_MAX);
-        assert_eq!(backoff(0), BACKOFF_MIN);
+    fn backoff_doubles_up_to_the_maximum() {
+        let seconds: Vec<u64> = (1..=10).map(|attempt| backoff(attempt).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]);
+        assert_eq!(backoff(u32::MAX), MAX_BACKOFF);
+        assert_eq!(backoff(0), MIN_BACKOFF);
     }
 }

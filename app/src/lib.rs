@@ -9,24 +9,24 @@
 //! 5. [`web`]: pages and API, one folder per area of the product.
 //! 6. [`run`]: composes all of it into a process.
 
-pub mod ids;
 pub mod domain;
+pub mod ids;
 pub mod rows;
 
-pub mod telemetry;
 pub mod events;
 pub mod jobs;
+pub mod telemetry;
 
-pub mod tenants;
 pub mod config;
 pub mod database;
 pub mod objects;
+pub mod tenants;
 
-pub mod identity;
-pub mod documents;
-pub mod workspaces;
 pub mod ask;
+pub mod documents;
+pub mod identity;
 pub mod ingestion;
+pub mod workspaces;
 
-pub mod web;
 pub mod run;
+pub mod web;

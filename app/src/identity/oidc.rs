@@ -22,9 +22,9 @@ use sqlx::PgPool;
 use url::Url;
 
 use super::Token;
+use super::return_to::ReturnTo;
 use super::users::Claims;
 use crate::config::{self, PublicUrl};
-use super::return_to::ReturnTo;
 
 pub use http::FetchError;
 use provider::Provider;

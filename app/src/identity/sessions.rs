@@ -89,7 +89,7 @@ pub async fn find(
                 s.last_seen_at < now() - make_interval(secs => $3) AS unrecorded
          FROM sessions s JOIN users u ON u.id = s.user_id
          WHERE s.token_sha256 = $1 AND s.expires_at > now()
-           AND s.last_seen_at > now() - make_interval(secs => $2) AND u.removing_since IS NULL",
+           AND s.last_seen_at > now() - make_interval(secs => $2) AND u.deleting_since IS NULL",
     )
     .bind(token.hash().as_bytes())
     .bind(lifetimes.idle.as_secs_f64())

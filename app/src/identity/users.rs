@@ -112,7 +112,7 @@ pub async fn arrive(
         "INSERT INTO users (id, display_name, email, email_verified) VALUES ($1, $2, $3, $4)
          ON CONFLICT (id) DO UPDATE SET display_name = EXCLUDED.display_name, email = EXCLUDED.email,
              email_verified = EXCLUDED.email_verified
-         RETURNING removing_since IS NOT NULL",
+         RETURNING deleting_since IS NOT NULL",
     )
     .bind(user.id.0)
     .bind(&user.display_name)

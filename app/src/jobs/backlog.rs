@@ -1,30 +1,29 @@
-//! What waits, what runs and what was given up, for the metrics; and the sweeping of what nobody needs.
+//! Counts of waiting, running and dead jobs for the metrics, and cleanup of the queue's tables.
 
 use sqlx::{PgExecutor, PgPool};
 
 use super::{QueueError, SCHEMA};
 
-/// The queue at a glance, for each kind of job that has any.
+/// The jobs of one type.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Backlog {
     /// The jobs' [`super::Job::NAME`].
     pub kind: String,
-    /// Could begin now.
-    pub due: i64,
-    /// Wait for their time.
-    pub later: i64,
-    /// Are being done.
+    /// Ready to start now.
+    pub ready: i64,
+    /// Waiting for their start time.
+    pub scheduled: i64,
     pub running: i64,
-    /// Were given up: dead letters.
+    /// Given up; kept as dead letters.
     pub dead: i64,
 }
 
-/// Counts the jobs.
+/// Counts the jobs by type.
 pub async fn backlog(executor: impl PgExecutor<'_>) -> Result<Vec<Backlog>, QueueError> {
     Ok(sqlx::query_as(
         "SELECT tasks.identifier AS kind,
-                count(*) FILTER (WHERE jobs.is_available AND jobs.run_at <= now()) AS due,
-                count(*) FILTER (WHERE jobs.is_available AND jobs.run_at > now()) AS later,
+                count(*) FILTER (WHERE jobs.is_available AND jobs.run_at <= now()) AS ready,
+                count(*) FILTER (WHERE jobs.is_available AND jobs.run_at > now()) AS scheduled,
                 count(*) FILTER (WHERE jobs.locked_at IS NOT NULL) AS running,
                 count(*) FILTER (WHERE jobs.key IS NOT NULL AND jobs.locked_at IS NULL
                                    AND NOT jobs.is_available) AS dead
@@ -36,7 +35,7 @@ pub async fn backlog(executor: impl PgExecutor<'_>) -> Result<Vec<Backlog>, Queu
     .await?)
 }
 
-/// Removes rows that nothing will ever ask for: jobs whose place another has taken, and lanes without jobs.
+/// Deletes replaced jobs, and queue names without jobs.
 pub(crate) async fn collect_garbage(database: &PgPool) -> Result<(), QueueError> {
     sqlx::query(
         "DELETE FROM graphile_worker._private_jobs

@@ -1,4 +1,4 @@
-//! Which jobs a worker can do, and what it does them with.
+//! The types of jobs that a worker runs, each with its dependencies.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,91 +12,95 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tracing::{Instrument as _, info, info_span, warn};
 
-use super::{Job, QueueError, Setback, Turn, put, trace};
+use super::{Attempt, Job, JobError, JobHandler, QueueError, insert, trace};
 
-/// The kinds of jobs, each with what it needs. Every part of the app adds its own.
+/// Every module registers its own jobs.
 #[derive(Default)]
-pub struct Registry {
+pub struct JobRegistry {
     definitions: Vec<JobDefinition>,
     crontabs: Vec<Crontab>,
-    states: Vec<HandOver>,
+    contexts: Vec<InstallContext>,
 }
 
-type HandOver = Box<dyn Fn(WorkerOptions) -> WorkerOptions + Send + Sync>;
+/// Adds a context to the queue's worker.
+type InstallContext = Box<dyn Fn(WorkerOptions) -> WorkerOptions + Send + Sync>;
 
-impl Registry {
-    /// No jobs yet.
+impl JobRegistry {
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Can also do jobs of this kind, with this state. Jobs of one type of state share the last of it.
+    /// Registers a job type. If several job types share a context type, the last registered context
+    /// applies to all of them.
     #[must_use]
-    pub fn with<J: Job>(mut self, state: J::State) -> Self {
+    pub fn with<J: JobHandler>(mut self, context: J::Context) -> Self {
         self.definitions.push(JobDefinition::of::<Task<J>>());
-        self.states.push(Box::new(move |options| {
-            options.add_extension(Held(state.clone()))
+        self.contexts.push(Box::new(move |options| {
+            options.add_extension(JobContext(context.clone()))
         }));
         self
     }
 
-    /// As [`Registry::with`]; and one of them, of the key `key`, is added every minute, however many workers there are.
+    /// Like [`JobRegistry::with`], and additionally enqueues one job under `key` every minute,
+    /// independently of the number of workers.
     #[must_use]
-    pub fn with_every_minute<J: Job>(mut self, state: J::State, key: &str) -> Self {
+    pub fn with_every_minute<J: JobHandler>(mut self, context: J::Context, key: &str) -> Self {
         self.crontabs.push(
             Cron::every_minute::<Task<J>>()
-                // A job without fields is an empty object; without a payload the queue would hand over `null`.
+                // A job without fields is an empty object; without a payload the queue passes
+                // `null`.
                 .payload_value(serde_json::json!({}))
                 .job_key(key)
                 .job_key_mode(CronJobKeyMode::Replace)
                 .build(),
         );
-        self.with::<J>(state)
+        self.with::<J>(context)
     }
 
     pub(super) fn options(&self) -> WorkerOptions {
         let options = WorkerOptions::default()
             .define_jobs(self.definitions.iter().cloned())
             .with_crons(self.crontabs.iter().cloned());
-        self.states
+        self.contexts
             .iter()
-            .fold(options, |options, hand_over| hand_over(options))
+            .fold(options, |options, install| install(options))
     }
 }
 
-impl fmt::Debug for Registry {
+impl fmt::Debug for JobRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self
             .definitions
             .iter()
             .map(JobDefinition::identifier)
             .collect();
-        f.debug_struct("Registry")
+        f.debug_struct("JobRegistry")
             .field("jobs", &names)
             .finish_non_exhaustive()
     }
 }
 
-/// The state as the queue keeps it: it asks for `Debug`, which states full of secrets had better not have.
+/// The queue requires `Debug` of its extensions; this wrapper keeps contexts, which contain
+/// secrets, out of logs.
 #[derive(Clone)]
-struct Held<S>(S);
+struct JobContext<S>(S);
 
-impl<S> fmt::Debug for Held<S> {
+impl<S> fmt::Debug for JobContext<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Held")
+        f.write_str("JobContext")
     }
 }
 
-/// A job as it stands in the table.
+/// A job as stored in the table.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "J: Job")]
-pub(super) struct Envelope<J> {
+pub(super) struct JobPayload<J> {
     #[serde(flatten)]
     pub(super) job: J,
-    /// Jobs that are added by the clock have none.
+    /// Missing in jobs that the schedule adds.
     #[serde(default = "first")]
     pub(super) attempt: u32,
-    /// The `traceparent` of whoever added it.
+    /// The `traceparent` of the code that enqueued the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) trace: Option<String>,
 }
@@ -105,92 +109,95 @@ fn first() -> u32 {
     1
 }
 
-/// What the queue calls: unpacks the job, does it, and puts it back if there was trouble.
+/// The handler that the queue calls: decodes the job, runs it, and reschedules it after an error.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "J: Job")]
 struct Task<J> {
     #[serde(flatten)]
-    envelope: Envelope<J>,
+    payload: JobPayload<J>,
     #[serde(skip)]
     kind: PhantomData<J>,
 }
 
-impl<J: Job> TaskHandler for Task<J> {
+impl<J: JobHandler> TaskHandler for Task<J> {
     const IDENTIFIER: &'static str = J::NAME;
 
-    async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
-        let Envelope {
+    async fn run(self, worker: WorkerContext) -> impl IntoTaskHandlerResult {
+        let JobPayload {
             job,
-            attempt,
+            attempt: number,
             trace,
-        } = self.envelope;
-        let span = info_span!("job", job.kind = J::NAME, job.attempt = attempt);
+        } = self.payload;
+        let span = info_span!("job", job.kind = J::NAME, job.attempt = number);
         trace::continue_in(&span, trace.as_deref());
-        let Some(Held(state)) = context.get_ext::<Held<J::State>>().cloned() else {
-            return Err("the worker was started without this job's state".to_owned());
+        let Some(JobContext(context)) = worker.get_ext::<JobContext<J::Context>>().cloned() else {
+            return Err("the worker has no context for this type of job".to_owned());
         };
-        let turn = Turn { attempt };
-        let done = job.clone().run(state, turn).instrument(span);
-        let done = tokio::time::timeout(J::LIMIT, done)
+        let attempt = Attempt { number };
+        let result = job.clone().run(context, attempt).instrument(span);
+        let result = tokio::time::timeout(J::TIMEOUT, result)
             .await
             .unwrap_or_else(|_| {
-                let limit = J::LIMIT.as_secs();
-                Err(Setback::backoff(
-                    turn,
-                    format!("it was not done after {limit} s"),
+                let timeout = J::TIMEOUT.as_secs();
+                Err(JobError::with_backoff(
+                    attempt,
+                    format!("timed out after {timeout} s"),
                 ))
             });
-        let Err(setback) = done else {
+        let Err(error) = result else {
             return Ok(());
         };
-        let Some(database) = context.try_pg_pool() else {
-            return Err("the worker has no pool".to_owned());
+        let Some(database) = worker.try_pg_pool() else {
+            return Err("the worker has no connection pool".to_owned());
         };
-        if setback.after.is_zero() {
+        if error.retry_after.is_zero() {
             info!(
                 job.kind = J::NAME,
-                job.attempt = attempt,
-                "Job goes on at once: {}",
-                setback.why
+                job.attempt = number,
+                reason = error.reason,
+                "job continues"
             );
         } else {
             warn!(
                 job.kind = J::NAME,
-                job.attempt = attempt,
-                "Job waits: {setback}"
+                job.attempt = number,
+                retry_after_ms = error.retry_after.as_millis(),
+                error = error.reason,
+                "job failed, retrying"
             );
         }
         let row = Row {
-            id: *context.job().id(),
-            worker: context.worker_id(),
+            id: *worker.job().id(),
+            worker: worker.worker_id(),
         };
-        let attempt = attempt.saturating_add(1);
-        put_back(database, row, &job, attempt, setback.after, trace)
+        let next = number.saturating_add(1);
+        reschedule(database, row, &job, next, error.retry_after, trace)
             .await
             .map_err(|error| error.to_string())
     }
 }
 
-/// The row of a job that runs, and who runs it.
+/// A running job's row.
 #[derive(Clone, Copy)]
 struct Row<'a> {
     id: i64,
     worker: &'a str,
 }
 
-/// Puts the job back for later, if nobody added one of its key, took it away or took it over since it began: a newer job of the key
-/// knows more than this one, and one that was cancelled is not wanted any more.
-async fn put_back<J: Job>(
+/// Reschedules the job, unless its key was enqueued again, or it was cancelled or taken over by
+/// another worker since it started.
+async fn reschedule<J: Job>(
     database: &PgPool,
     row: Row<'_>,
     job: &J,
     attempt: u32,
-    after: Duration,
+    retry_after: Duration,
     trace: Option<String>,
 ) -> Result<(), QueueError> {
     let mut transaction = database.begin().await?;
-    // The key's lock before rows, as adding takes them: the other way round the two would wait for each other. Whoever adds one of the key
-    // comes before this or after it; one that is cancelled at this very moment may come back, and finds itself unwanted.
+    // Lock the key before the row, in the same order as adding a job does; the opposite order could
+    // deadlock. An add with this key happens entirely before or after this. A job cancelled at this
+    // moment may be rescheduled once more; it then finds out that it is no longer needed.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext($1))")
         .bind(job.key())
         .execute(&mut *transaction)
@@ -202,7 +209,8 @@ async fn put_back<J: Job>(
     .fetch_optional(&mut *transaction)
     .await?;
     match found {
-        // To end well would take the other worker's job away: the queue removes it by its number alone.
+        // Returning `Ok` would delete the other worker's job, because the queue deletes jobs by id
+        // alone.
         Some((_, holder)) if holder.as_deref() != Some(row.worker) => {
             return Err(QueueError::TakenOver);
         }
@@ -210,14 +218,14 @@ async fn put_back<J: Job>(
         _ => {
             info!(
                 job.kind = J::NAME,
-                "The job is not put back: another has taken its place, or nobody wants it any more"
+                "job not rescheduled: it was replaced or cancelled"
             );
             return Ok(());
         }
     }
-    // A new row takes the key; this one is done. If the process ends between the two, this one is without a key and
-    // without further attempts, and is swept away.
-    put(&mut *transaction, job, attempt, after, trace).await?;
+    // The new row takes the key and this row is done. If the process ends in between, this row has
+    // no key and no attempts left, and is garbage collected.
+    insert(&mut *transaction, job, attempt, retry_after, trace).await?;
     transaction.commit().await?;
     Ok(())
 }

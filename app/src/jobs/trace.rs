@@ -1,4 +1,5 @@
-//! The trace of whoever adds a job goes with it, so that a click and what became of it are one trace.
+//! Propagates the trace of the enqueuing code to the job, so that a click and the work it caused
+//! form one trace.
 
 use opentelemetry::Context;
 use opentelemetry::trace::{
@@ -7,7 +8,7 @@ use opentelemetry::trace::{
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// Of the current span, as a W3C `traceparent`; `None` where nothing is traced.
+/// The current span as a W3C `traceparent`; `None` if tracing is off.
 pub(super) fn current() -> Option<String> {
     let context = Span::current().context();
     let span = context.span();
@@ -22,10 +23,10 @@ pub(super) fn current() -> Option<String> {
     })
 }
 
-/// Makes `span` a child of what `traceparent` names.
+/// Makes `span` a child of the span that `traceparent` identifies.
 pub(super) fn continue_in(span: &Span, traceparent: Option<&str>) {
     if let Some(parent) = traceparent.and_then(parse) {
-        // Fails only where nothing is traced.
+        // Fails only if tracing is off.
         let _ = span.set_parent(Context::new().with_remote_span_context(parent));
     }
 }
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_is_read_and_anything_else_is_none() {
+    fn only_a_valid_traceparent_is_parsed() {
         let parent = parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
         assert!(parent.is_sampled() && parent.is_remote());
         for wrong in [

@@ -1,4 +1,4 @@
-//! A worker: takes jobs as they come, and begins again by itself when the main database was away.
+//! The queue's worker: runs jobs, and restarts after errors such as an unavailable main database.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,121 +12,120 @@ use sqlx::postgres::PgPoolOptions;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Registry, SCHEMA};
+use super::{JobRegistry, SCHEMA};
 
-/// How soon things are noticed.
+/// Intervals and timeouts of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// How often a worker says that it lives.
-    pub heartbeat: Duration,
-    /// How often each worker looks for dead ones.
-    pub look_for_dead: Duration,
-    /// How long without a heartbeat is dead. A worker that was only slow does no harm: what it still
-    /// writes is refused by the documents' claims, and it puts nothing back.
-    pub dead_after: Duration,
-    /// How often to look for jobs without having been told of any: jobs whose time has come.
-    pub poll: Duration,
-    /// How long running jobs may go on after a shutdown was asked for. Then they are given back and begin elsewhere at once.
-    pub grace: Duration,
+pub struct WorkerTimings {
+    /// How often the worker writes its heartbeat.
+    pub heartbeat_interval: Duration,
+    /// How often each worker looks for dead workers.
+    pub reap_interval: Duration,
+    /// How long after its last heartbeat a worker counts as dead. A worker that was only slow does
+    /// no harm: claims fence its writes to documents, and it does not reschedule its jobs.
+    pub worker_timeout: Duration,
+    /// How often the worker polls for jobs; new jobs that are ready also arrive by notification.
+    pub poll_interval: Duration,
+    /// How long running jobs may continue after a shutdown request. The queue then returns them,
+    /// and they restart elsewhere immediately.
+    pub shutdown_grace: Duration,
 }
 
-impl Default for Times {
+impl Default for WorkerTimings {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_secs(2),
-            look_for_dead: Duration::from_secs(3),
-            dead_after: Duration::from_secs(12),
-            poll: Duration::from_secs(1),
-            grace: Duration::from_secs(5),
+            heartbeat_interval: Duration::from_secs(2),
+            reap_interval: Duration::from_secs(3),
+            worker_timeout: Duration::from_secs(12),
+            poll_interval: Duration::from_secs(1),
+            shutdown_grace: Duration::from_secs(5),
         }
     }
 }
 
-/// How a worker works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkerSettings {
-    /// How many jobs run at once.
+pub struct WorkerConfig {
+    /// How many jobs run at the same time.
     pub concurrency: NonZeroUsize,
-    /// How soon things are noticed.
-    pub times: Times,
+    pub timings: WorkerTimings,
 }
 
-/// The queue's own connections to the main database beside one for each job: heartbeats and takeovers must not wait
-/// behind pages, nor behind the jobs.
-const CONNECTIONS_SPARE: u32 = 4;
-/// How long such a connection is waited for.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long to wait before a worker that fell over is started again, at first and at most.
-const RESTART_WAIT_MIN: Duration = Duration::from_millis(500);
-const RESTART_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Connections to the main database in addition to one per job, so that heartbeats and recovery
+/// wait neither for page requests nor for jobs.
+const EXTRA_CONNECTIONS: u32 = 4;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Backoff between restarts of a failed worker.
+const MIN_RESTART_DELAY: Duration = Duration::from_millis(500);
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(10);
 
-/// Takes jobs from the queue until it is told to stop.
+/// Runs jobs until shutdown.
 #[derive(Debug)]
 pub struct Worker {
     database: PgPool,
-    registry: Registry,
-    settings: WorkerSettings,
+    registry: JobRegistry,
+    config: WorkerConfig,
 }
 
 impl Worker {
-    /// A worker over the main database. It connects with connections of its own, when it runs.
-    pub fn new(database: &PgPool, registry: Registry, settings: WorkerSettings) -> Self {
-        let jobs = u32::try_from(settings.concurrency.get()).unwrap_or(u32::MAX);
+    /// Creates a worker with a connection pool of its own, which connects lazily.
+    pub fn new(database: &PgPool, registry: JobRegistry, settings: WorkerConfig) -> Self {
+        let jobs = u32::try_from(config.concurrency.get()).unwrap_or(u32::MAX);
         let options = (*database.connect_options()).clone();
         Self {
             database: PgPoolOptions::new()
-                .max_connections(jobs.saturating_add(CONNECTIONS_SPARE))
-                .acquire_timeout(CONNECT_LIMIT)
+                .max_connections(jobs.saturating_add(EXTRA_CONNECTIONS))
+                .acquire_timeout(CONNECT_TIMEOUT)
                 .connect_lazy_with(options),
             registry,
-            settings,
+            config,
         }
     }
 
-    /// Works until `shutdown`, then gives back what it cannot finish within the grace period. Whatever ends it
-    /// before is logged, and it begins again.
+    /// Runs until `shutdown`, then returns the jobs that do not finish within the grace period.
+    /// Logs errors and restarts after them.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut wait = RESTART_WAIT_MIN;
+        let mut delay = MIN_RESTART_DELAY;
         while !shutdown.is_cancelled() {
-            match self.turn(&shutdown).await {
-                Ok(()) => wait = RESTART_WAIT_MIN,
+            match self.run_once(&shutdown).await {
+                Ok(()) => delay = MIN_RESTART_DELAY,
                 Err(error) => {
                     warn!(
-                        error = &error as &dyn std::error::Error,
-                        "The queue's worker stopped; it starts again in {} ms",
-                        wait.as_millis()
+                        error = %service_kit::error_chain(&error),
+                        restart_after_ms = delay.as_millis(),
+                        "job worker failed, restarting"
                     );
                     tokio::select! {
                         () = shutdown.cancelled() => {}
-                        () = tokio::time::sleep(wait) => {}
+                        () = tokio::time::sleep(delay) => {}
                     }
-                    wait = wait.saturating_mul(2).min(RESTART_WAIT_MAX);
+                    delay = delay.saturating_mul(2).min(MAX_RESTART_DELAY);
                 }
             }
         }
         self.database.close().await;
-        info!("The queue's worker has stopped");
+        info!("job worker stopped");
     }
 
-    async fn turn(&self, shutdown: &CancellationToken) -> Result<(), WorkerError> {
-        let times = self.settings.times;
+    async fn run_once(&self, shutdown: &CancellationToken) -> Result<(), WorkerError> {
+        let timings = self.config.timings;
         let stop = shutdown.clone().cancelled_owned();
         let worker = self
             .registry
             .options()
             .pg_pool(self.database.clone())
             .schema(SCHEMA)
-            .concurrency(self.settings.concurrency.get())
-            .poll_interval(times.poll)
+            .concurrency(self.config.concurrency.get())
+            .poll_interval(timings.poll_interval)
             .worker_recovery(
                 WorkerRecoveryConfig::default()
-                    .heartbeat_interval(times.heartbeat)
-                    .sweep_interval(times.look_for_dead)
-                    .sweep_threshold(times.dead_after)
+                    .heartbeat_interval(timings.heartbeat_interval)
+                    .sweep_interval(timings.reap_interval)
+                    .sweep_threshold(timings.worker_timeout)
                     .recovery_delay(Duration::ZERO),
             )
-            // A job whose worker died may have killed it: it comes back with the backoff of a failure and counts as a start,
-            // so that it is given up in the end. One that was only shut down comes back at once and costs nothing.
+            // A job may have caused its worker's crash: it is retried with backoff and counted as a
+            // start, so that it is given up eventually. A job interrupted by a shutdown restarts
+            // immediately and is not counted.
             .on(JobRecovery, |context| async move {
                 match context.reason {
                     FailureReason::WorkerCrashed => JobRecoveryResult::FailWithBackoff,
@@ -136,7 +135,7 @@ impl Worker {
             .worker_shutdown(
                 WorkerShutdownConfig::default()
                     .listen_os_shutdown_signals(false)
-                    .grace_period(times.grace)
+                    .grace_period(timings.shutdown_grace)
                     .interrupted_job_retry_delay(Duration::ZERO)
                     .shutdown_signal(stop),
             )
@@ -146,7 +145,7 @@ impl Worker {
         info!(
             worker.id = worker.worker_id(),
             worker.concurrency = worker.concurrency(),
-            "The queue's worker takes jobs"
+            "job worker started"
         );
         worker
             .run()
@@ -155,11 +154,10 @@ impl Worker {
     }
 }
 
-/// Why a worker stopped before it was asked to.
 #[derive(Debug, thiserror::Error)]
 enum WorkerError {
-    #[error("it could not start")]
+    #[error("failed to start the job worker")]
     Start(#[source] WorkerBuildError),
-    #[error("it could not go on")]
+    #[error("job worker failed")]
     Run(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

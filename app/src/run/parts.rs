@@ -12,23 +12,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::ask::Ask;
+use crate::ask::AnswerService;
 use crate::config::{Config, SignIn};
 use crate::database;
+use crate::events::Events;
 use crate::identity::oidc::{FetchError, Oidc};
-use crate::jobs::{Registry, Times, Worker, WorkerSettings, backlog};
-use crate::ingestion::{self, Workshop};
-use crate::objects::{self, Objects};
+use crate::ingestion::{self, IngestContext};
+use crate::jobs::{JobRegistry, WorkerTimings, Worker, WorkerConfig, backlog};
+use crate::objects::{self, ObjectStore};
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, Tenants, connect};
 use crate::web::shared::App;
-use crate::events::Events;
+use crate::web::shared::app::Parts;
 use crate::web::shared::rate_limit::Limits;
 use crate::web::shared::security::Headers;
-use crate::web::shared::app::Parts;
 use crate::web::shared::streams::Streams;
-use crate::workspaces::reconcile;
 use crate::workspaces::deletion::{self, DeletionWorker};
+use crate::workspaces::reconcile;
 
 /// How often the queue is counted for the metrics.
 const BACKLOG_INTERVAL: Duration = Duration::from_secs(15);
@@ -46,7 +46,7 @@ pub enum StartError {
     Cluster(#[from] connect::ConnectError),
     /// The store of files.
     #[error("the store of files cannot be used")]
-    Objects(#[from] objects::StartError),
+    Objects(#[from] objects::MissingCredentials),
     /// The models.
     #[error("the models cannot be used")]
     Models(#[from] llm::ConfigError),
@@ -78,8 +78,8 @@ pub async fn compose(
     };
     let models = Arc::new(Models::start(config.models.clone())?);
     Ok(App::new(Parts {
-        objects: Objects::start(&config.objects).await?,
-        ask: Ask::start(
+        objects: ObjectStore::start(&config.objects).await?,
+        ask: AnswerService::start(
             pools.clone(),
             Arc::clone(&models),
             Arc::clone(&metrics),
@@ -109,16 +109,16 @@ pub(super) fn work(
 ) -> Result<(), StartError> {
     let reader =
         ExtractorConfig::of_this_program(ReadingLimits::default()).map_err(StartError::Program)?;
-    let workshop = Workshop::new(
+    let context = IngestContext::new(
         app.database.clone(),
         app.objects.clone(),
         Arc::new(app.pools.clone()),
         Extractor::new(reader),
         Arc::clone(&app.models) as Arc<_>,
     )
-    .counted_by(Arc::clone(&app.metrics));
+    .with_metrics(Arc::clone(&app.metrics));
     let origin = app.config.http.public_url.origin().to_owned();
-    let opened = app.objects.clone().open_to_uploads_from(origin);
+    let opened = app.objects.clone().configure_cors(origin);
     tasks.spawn(stop.clone().run_until_cancelled_owned(opened));
     let remover = DeletionWorker {
         database: app.database.clone(),
@@ -126,13 +126,13 @@ pub(super) fn work(
         pools: app.pools.clone(),
         files: app.objects.clone(),
     };
-    let registry = ingestion::jobs(&workshop, app.config.sessions, Registry::new());
+    let registry = ingestion::jobs(&context, app.config.sessions, JobRegistry::new());
     let registry = deletion::register_jobs(&remover, registry);
-    let settings = WorkerSettings {
+    let settings = WorkerConfig {
         concurrency: NonZeroUsize::new(app.config.workers).unwrap_or(NonZeroUsize::MIN),
-        times: Times {
-            grace: app.config.shutdown_grace,
-            ..Times::default()
+        timings: WorkerTimings {
+            shutdown_grace: app.config.shutdown_grace,
+            ..WorkerTimings::default()
         },
     };
     tasks.spawn(Worker::new(&app.database, registry, settings).run(stop.clone()));
@@ -142,7 +142,7 @@ pub(super) fn work(
         stop.clone(),
     ));
     let noting =
-        ingestion::wanted_model::keep_noting(app.database.clone(), workshop.embedding_model());
+        ingestion::target_model::heartbeat_loop(app.database.clone(), context.embedding_model());
     tasks.spawn(stop.clone().run_until_cancelled_owned(noting));
     let database = app.database.clone();
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
@@ -172,7 +172,7 @@ pub(super) fn observe(app: &App, tasks: &TaskTracker, stop: &CancellationToken) 
             // While the database is away the last counts stand; others tell that it is.
             if let Ok(kinds) = backlog(&database).await {
                 for kind in kinds {
-                    let waiting = kind.due + kind.later + kind.running;
+                    let waiting = kind.ready + kind.scheduled + kind.running;
                     metrics.set_jobs(&kind.kind, waiting, kind.dead);
                 }
             }

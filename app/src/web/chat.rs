@@ -11,19 +11,19 @@ use jiff::Timestamp;
 use maud::Markup;
 use serde::Deserialize;
 
-use crate::web::shared::unavailable;
-use crate::ask::threads::{self, Asked, Place};
-use crate::ask::{ANSWERS_PER_WORKSPACE_MAX, AskError, NotAQuestion, QUESTION_CHARS_MAX, Question};
+use crate::ask::threads::{self, AskedQuestion, QuestionTarget};
+use crate::ask::{MAX_ANSWERS_PER_WORKSPACE, AskError, InvalidQuestion, MAX_QUESTION_CHARS, Question};
+use crate::domain::RateLimitClass;
 use crate::ids::{DocumentId, MessageId, ThreadId};
-use pages::{ChatPage, ChatPlace};
-use crate::web::shared::pages::{Chrome, Notice};
 use crate::telemetry::Asking;
 use crate::web::shared::error::Wants;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::domain::RateLimitClass;
+use crate::web::shared::pages::{Chrome, Notice};
 use crate::web::shared::route::{Access, Route};
+use crate::web::shared::unavailable;
 use crate::web::shared::{App, Problem};
 use crate::workspaces::members;
+use pages::{ChatPage, ChatPlace};
 
 /// When to ask again while too many answers are being written.
 const ANSWERS_RETRY_SECONDS: u64 = 10;
@@ -79,14 +79,14 @@ fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {
     match error {
         AskError::Unavailable(reason) => unavailable::problem(&reason, &access.workspace.id),
         AskError::Database(error) => Problem::defect(&error),
-        AskError::NoSuchThread => Problem::not_found(),
-        AskError::NoSuchDocument => no_such_document(),
+        AskError::ThreadNotFound => Problem::not_found(),
+        AskError::DocumentNotFound => no_such_document(),
         AskError::TooManyAnswers => Problem {
             retry_after_seconds: Some(ANSWERS_RETRY_SECONDS),
             ..Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "answers_under_way",
-                format!("{ANSWERS_PER_WORKSPACE_MAX} answers are being written in this workspace"),
+                format!("{MAX_ANSWERS_PER_WORKSPACE} answers are being written in this workspace"),
                 "Wait until one of them is done, or stop one.",
             )
         },
@@ -97,11 +97,11 @@ fn no_such_document() -> Problem {
     Problem::wrong_input("This document cannot be asked (any more)")
 }
 
-fn words(refused: NotAQuestion) -> String {
+fn words(refused: InvalidQuestion) -> String {
     match refused {
-        NotAQuestion::Empty => "Type a question first.".to_owned(),
-        NotAQuestion::TooLong => {
-            format!("A question has at most {QUESTION_CHARS_MAX} characters. Make it shorter.")
+        InvalidQuestion::Empty => "Type a question first.".to_owned(),
+        InvalidQuestion::TooLong => {
+            format!("A question has at most {MAX_QUESTION_CHARS} characters. Make it shorter.")
         }
     }
 }
@@ -122,11 +122,7 @@ async fn begin(
         chosen: beginning.document,
         ..page(&app, &access, None).await?
     };
-    Ok(pages::page(
-        &chrome,
-        place(&access, chrome.now),
-        &view,
-    ))
+    Ok(pages::page(&chrome, place(&access, chrome.now), &view))
 }
 
 async fn show(
@@ -136,11 +132,7 @@ async fn show(
     Path(ThreadPath { thread }): Path<ThreadPath>,
 ) -> Result<Markup, Problem> {
     let view = page(&app, &access, Some(thread)).await?;
-    Ok(pages::page(
-        &chrome,
-        place(&access, chrome.now),
-        &view,
-    ))
+    Ok(pages::page(&chrome, place(&access, chrome.now), &view))
 }
 
 /// All that the page shows, from the tenant's database and the members' names.
@@ -180,7 +172,7 @@ async fn page(
         thread: thread.map(|(thread, messages)| views::thread(thread, messages, &members)),
         documents: documents.into_iter().map(views::choice).collect(),
         chosen: None,
-        extracts_only: app.ask.extracts_only(),
+        extracts_only: app.ask.is_extractive(),
         draft: String::new(),
         trouble: None,
     })
@@ -204,13 +196,13 @@ impl QuestionForm {
         match (optional(&self.thread), optional(&self.document)) {
             (Some(thread), _) => thread
                 .parse()
-                .map(Place::Thread)
+                .map(QuestionTarget::Thread)
                 .map_err(|_| Problem::not_found()),
             (None, Some(document)) => document
                 .parse()
-                .map(|document| Place::New(Some(document)))
+                .map(|document| QuestionTarget::NewThread(Some(document)))
                 .map_err(|_| no_such_document()),
-            (None, None) => Ok(Place::New(None)),
+            (None, None) => Ok(QuestionTarget::NewThread(None)),
         }
     }
 }
@@ -236,10 +228,10 @@ async fn ask(
     };
     let asked = write_down(&app, &access, &question, asked_in).await?;
     // The page that follows opens the answer's stream, which takes the answer up if this could not.
-    if let Err(error) = app.ask.take_up(&access.workspace, asked.answer.id).await {
+    if let Err(error) = app.ask.start_answer(&access.workspace, asked.answer.id).await {
         tracing::debug!(%error, "An answer is left to be begun by its stream");
     }
-    if !is_fragment || matches!(asked_in, Place::New(_)) {
+    if !is_fragment || matches!(asked_in, QuestionTarget::NewThread(_)) {
         let path = format!("/w/{}/chat/{}", access.workspace.id, asked.thread);
         return Ok(Redirect::to(&path).into_response());
     }
@@ -258,7 +250,7 @@ async fn write_down(
     access: &WorkspaceAccess,
     question: &Question,
     asked_in: Place,
-) -> Result<Asked, Problem> {
+) -> Result<AskedQuestion, Problem> {
     let model = app.models.answerer().map(llm::Answerer::name);
     let asking = async {
         let database = app.ask.database(&access.workspace).await?;
@@ -268,7 +260,7 @@ async fn write_down(
     app.metrics.answers.question(match &asked {
         Ok(_) => Asking::Asked,
         Err(AskError::Unavailable(_) | AskError::Database(_)) => Asking::Unavailable,
-        Err(AskError::NoSuchThread | AskError::NoSuchDocument) => Asking::Invalid,
+        Err(AskError::ThreadNotFound | AskError::DocumentNotFound) => Asking::Invalid,
         Err(AskError::TooManyAnswers) => Asking::TooMany,
     });
     match asked {
@@ -285,11 +277,11 @@ async fn ask_better(
     chrome: &Chrome,
     asked_in: Place,
     form: QuestionForm,
-    refused: NotAQuestion,
+    refused: InvalidQuestion,
 ) -> Result<Response, Problem> {
     let (open, chosen) = match asked_in {
-        Place::Thread(thread) => (Some(thread), None),
-        Place::New(document) => (None, document),
+        QuestionTarget::Thread(thread) => (Some(thread), None),
+        QuestionTarget::NewThread(document) => (None, document),
     };
     let view = ChatPage {
         chosen,
@@ -311,7 +303,7 @@ async fn remove(
         .database(&access.workspace)
         .await
         .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
-    match threads::remove(&database, thread).await {
+    match threads::delete(&database, thread).await {
         Ok(true) => {
             let (parameter, key) = (Notice::PARAMETER, Notice::ThreadRemoved.key());
             let path = format!("/w/{}/chat?{parameter}={key}", access.workspace.id);

@@ -2,8 +2,8 @@
 //!
 //! The list and a document's page come from the main database alone, so that they are there also while the tenant's database is not.
 
-mod events;
 mod errors;
+mod events;
 pub mod pages;
 mod upload;
 mod views;
@@ -17,18 +17,18 @@ use jiff::Timestamp;
 use maud::Markup;
 use serde::Deserialize;
 
-use crate::documents::{self, Document, PASSAGES_A_PAGE, SearchQuery, Title};
+use crate::documents::{self, Document, PASSAGES_PER_PAGE, SearchQuery, Title};
+use crate::domain::RateLimitClass;
 use crate::ids::DocumentId;
 use crate::objects::Disposition;
-use pages::document::{DocumentPage, PassageView};
-use pages::{DatabaseNote, DocumentsView, Place, SearchView, UploadLimits};
-use crate::web::shared::pages::{Chrome, Notice, format};
 use crate::tenants::Unavailable;
 use crate::web::shared::error::Wants;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::domain::RateLimitClass;
+use crate::web::shared::pages::{Chrome, Notice, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
+use pages::document::{DocumentPage, PassageView};
+use pages::{DatabaseNote, DocumentsView, Place, SearchView, UploadLimits};
 
 /// How long the URL is good that a PDF is read with.
 const FILE_URL_TTL: Duration = Duration::from_mins(5);
@@ -37,9 +37,11 @@ pub(super) fn routes() -> Vec<Route> {
     let member = Access::Member;
     vec![
         Route::get("/w/{workspace}/documents", member, list),
-        Route::post("/w/{workspace}/documents", member, upload::begin).rate_limit_class(RateLimitClass::Uploads),
+        Route::post("/w/{workspace}/documents", member, upload::begin)
+            .rate_limit_class(RateLimitClass::Uploads),
         Route::get("/w/{workspace}/documents/events", member, events::events).event_stream(),
-        Route::get("/w/{workspace}/documents/search", member, search).rate_limit_class(RateLimitClass::Searches),
+        Route::get("/w/{workspace}/documents/search", member, search)
+            .rate_limit_class(RateLimitClass::Searches),
         Route::get("/w/{workspace}/documents/{document}", member, show),
         Route::post(
             "/w/{workspace}/documents/{document}/complete",
@@ -146,8 +148,8 @@ async fn look_for(app: &App, access: &WorkspaceAccess, text: &str) -> Result<Sea
     };
     let query: SearchQuery = match text.parse() {
         Ok(query) => query,
-        Err(documents::SearchError::Empty) => return Ok(nothing(None)),
-        Err(error @ documents::SearchError::TooLong) => {
+        Err(documents::InvalidSearchQuery::Empty) => return Ok(nothing(None)),
+        Err(error @ documents::InvalidSearchQuery::TooLong) => {
             return Ok(nothing(Some(format!(
                 "{} Look for fewer words.",
                 format::sentence(&error)
@@ -166,7 +168,8 @@ async fn look_for(app: &App, access: &WorkspaceAccess, text: &str) -> Result<Sea
             trouble: None,
         }),
         Err(error) => {
-            if app.pools.report_error(&access.workspace, &error).await || errors::took_too_long(&error)
+            if app.pools.report_error(&access.workspace, &error).await
+                || errors::took_too_long(&error)
             {
                 Ok(nothing(Some(
                     "The search did not come to its end. Try again, or look for a rarer word."
@@ -257,7 +260,7 @@ async fn page_view(
             "/w/{}/documents/{}?from={}",
             access.workspace.id,
             document.id,
-            from.saturating_add(PASSAGES_A_PAGE)
+            from.saturating_add(PASSAGES_PER_PAGE)
         )
     });
     Ok(view)
@@ -291,7 +294,7 @@ async fn rename(
 ) -> Result<Redirect, Problem> {
     let title: Title = title
         .parse()
-        .map_err(|error: documents::NotATitle| Problem::wrong_input(format::sentence(&error)))?;
+        .map_err(|error: documents::InvalidTitle| Problem::wrong_input(format::sentence(&error)))?;
     documents::rename(&app.database, &access.workspace.id, path.document, &title)
         .await
         .map_err(errors::change)?;
@@ -314,7 +317,7 @@ async fn remove(
     access: WorkspaceAccess,
     Path(path): Path<DocumentPath>,
 ) -> Result<Redirect, Problem> {
-    documents::remove(&app.database, &access.workspace.id, path.document)
+    documents::delete(&app.database, &access.workspace.id, path.document)
         .await
         .map_err(errors::change)?;
     Ok(to_list(&access, Some(Notice::DocumentRemoved)))

@@ -6,9 +6,9 @@ mod static_files;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::domain::RateLimitClass;
 use crate::identity::Session;
 use crate::web::shared::pages::Chrome;
-use crate::domain::RateLimitClass;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
@@ -16,7 +16,8 @@ use crate::workspaces::store;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/", Access::Public, front),
-        Route::get("/assets/{file}", Access::Public, static_files::serve).rate_limit_class(RateLimitClass::Assets),
+        Route::get("/assets/{file}", Access::Public, static_files::serve)
+            .rate_limit_class(RateLimitClass::Assets),
     ]
 }
 

@@ -6,9 +6,9 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
+use super::shared::App;
 use super::shared::middleware::{self, authorize};
 use super::shared::route::Route;
-use super::shared::App;
 use super::{chat, documents, home, identity, workspaces};
 
 /// Every route of the app, by area.

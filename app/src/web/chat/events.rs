@@ -10,10 +10,10 @@ use futures::stream::{self, Stream, StreamExt as _};
 use jiff::Timestamp;
 use maud::Markup;
 
-use super::{MessagePath, failed, place, views};
-use crate::ask::{Author, Followed, Message, Progress, threads};
-use crate::ids::ThreadId;
 use super::pages::{self, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
+use super::{MessagePath, failed, place, views};
+use crate::ask::{Author, AnswerUpdate, Message, AnswerProgress, threads};
+use crate::ids::ThreadId;
 use crate::web::shared::extract::{Path, Standing, WorkspaceAccess};
 use crate::web::shared::{App, Problem};
 
@@ -28,8 +28,8 @@ struct Watch {
     thread: ThreadId,
     /// The question, for the answer's last form.
     asked: String,
-    news: Pin<Box<dyn Stream<Item = Followed> + Send>>,
-    last_progress: Option<Progress>,
+    news: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
+    last_progress: Option<AnswerProgress>,
     standing: Standing,
 }
 
@@ -83,32 +83,29 @@ impl Watch {
                 return None;
             }
             match followed {
-                Followed::Progress(progress) if self.last_progress == Some(progress) => {}
-                Followed::Progress(progress) => {
+                AnswerUpdate::Progress(progress) if self.last_progress == Some(progress) => {}
+                AnswerUpdate::Progress(progress) => {
                     self.last_progress = Some(progress);
                     let words = pages::answer_status(match progress {
-                        Progress::Searching => pages::Progress::Searching,
-                        Progress::Reading(passages) => pages::Progress::Reading { passages },
-                        Progress::Writing => pages::Progress::Writing,
+                        AnswerProgress::Searching => pages::AnswerProgress::Searching,
+                        AnswerProgress::Reading(passages) => pages::AnswerProgress::Reading { passages },
+                        AnswerProgress::Writing => pages::AnswerProgress::Writing,
                     });
                     return Some(event(EVENT_STATUS, words));
                 }
-                Followed::Text(message) => {
+                AnswerUpdate::Text(message) => {
                     let view = views::answer(*message, String::new());
                     let text = pages::answer_text(self.place(), &view);
                     return Some(event(EVENT_TEXT, text));
                 }
-                Followed::Ended(message) => return Some(self.ended(*message)),
+                AnswerUpdate::Ended(message) => return Some(self.ended(*message)),
             }
         }
     }
 
     fn ended(&self, message: Message) -> Event {
         let view = views::answer(message, self.asked.clone());
-        event(
-            EVENT_DONE,
-            pages::answer(self.place(), self.thread, &view),
-        )
+        event(EVENT_DONE, pages::answer(self.place(), self.thread, &view))
     }
 
     fn place(&self) -> pages::ChatPlace<'_> {

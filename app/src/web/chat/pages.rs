@@ -16,10 +16,10 @@ pub use answer::{
     AnswerState, AnswerView, Author, Citation, Progress, answer, answer_status, answer_text,
 };
 
+use crate::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
 use crate::web::shared::pages::layout::{Chrome, Frame, Section};
 use crate::web::shared::pages::parts::{self, csrf, form_trouble};
 use crate::web::shared::pages::{format, icons};
-use crate::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
 
 /// The event that says what is being done before there is text.
 pub const EVENT_STATUS: &str = "status";
@@ -28,7 +28,7 @@ pub const EVENT_TEXT: &str = "text";
 /// The event that carries the whole answer and ends the stream.
 pub const EVENT_DONE: &str = "done";
 /// The longest question, in characters.
-pub use crate::ask::QUESTION_CHARS_MAX;
+pub use crate::ask::MAX_QUESTION_CHARS;
 
 /// Where messages stand.
 #[derive(Debug, Clone, Copy)]
@@ -265,7 +265,7 @@ fn composer(place: ChatPlace<'_>, view: &ChatPage, base: &str) -> Markup {
                 @if let Some(thread) = thread { input type="hidden" name="thread" value=(thread.id); }
                 (form_trouble(view.trouble.as_deref()))
                 label.visually-hidden for="question" { "Your question" }
-                textarea #question name="question" rows="2" required maxlength=(QUESTION_CHARS_MAX) placeholder="Ask your documents\u{2026}"
+                textarea #question name="question" rows="2" required maxlength=(MAX_QUESTION_CHARS) placeholder="Ask your documents\u{2026}"
                     aria-describedby="composer-hint" enterkeyhint="send" data-submit-on-enter { (view.draft) }
                 div.composer-foot {
                     @if thread.is_none() { (scope_choice(view)) }

@@ -1,8 +1,8 @@
 //! Rows of conversations as pages show them.
 
-use crate::ask::{Author, Citation, Failure, Message, MessageState, Thread};
+use super::pages;
+use crate::ask::{Author, Citation, AnswerFailure, Message, MessageState, Thread};
 use crate::ids::{DocumentId, UserId};
-use super::pages as pages;
 use crate::workspaces::members::Member;
 
 pub(super) fn link(thread: Thread) -> pages::ThreadLink {
@@ -93,7 +93,7 @@ pub(super) fn answer(message: Message, asked: String) -> pages::AnswerView {
 fn citation(citation: Citation) -> pages::Citation {
     pages::Citation {
         number: citation.number,
-        document: (!citation.is_gone).then_some(citation.document),
+        document: (!citation.document_removed).then_some(citation.document),
         title: citation.title,
         page: citation.page,
         page_from: citation.page_from,
@@ -104,33 +104,33 @@ fn citation(citation: Citation) -> pages::Citation {
 }
 
 /// What happened, and what to do.
-fn words(failure: Failure) -> (&'static str, &'static str) {
+fn words(failure: AnswerFailure) -> (&'static str, &'static str) {
     match failure {
-        Failure::ModelBusy => (
+        AnswerFailure::ModelBusy => (
             "The model did not answer",
             "It is away or has too much to do. Ask again in a minute.",
         ),
-        Failure::ModelAccount => (
+        AnswerFailure::ModelQuotaExhausted => (
             "The model\u{2019}s account is used up",
             "Whoever runs this site has to look at its plan and billing. Until then, search the documents.",
         ),
-        Failure::ModelRefused => (
+        AnswerFailure::ModelRejected => (
             "The model refused the question",
             "Its settings or its key are not right. Whoever runs this site has to look at them.",
         ),
-        Failure::BrokenOff => (
+        AnswerFailure::Interrupted => (
             "The answer broke off",
             "What was written is above. Ask again, or ask for less at once.",
         ),
-        Failure::TooSlow => (
+        AnswerFailure::Timeout => (
             "The answer took too long",
             "What was written is above. Ask again, or ask for less at once.",
         ),
-        Failure::Database => (
+        AnswerFailure::Database => (
             "Your database did not answer",
             "It may have been waking up. Ask again in a moment.",
         ),
-        Failure::Abandoned => (
+        AnswerFailure::Abandoned => (
             "The answer could not be finished",
             "It was begun several times and never came to its end. Ask again.",
         ),

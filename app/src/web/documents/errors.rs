@@ -2,80 +2,80 @@
 
 use axum::http::StatusCode;
 
-use crate::documents::{BeginError, ChangeError, CompleteError, Failure};
+use crate::documents::{CreateUploadError, ChangeError, CompleteUploadError, IngestError};
 use crate::jobs::QueueError;
-use crate::objects::ObjectsError;
+use crate::objects::ObjectStoreError;
 use crate::tenants::Unavailable;
 use crate::web::shared::Problem;
 
 const MEGABYTE: u64 = 1_000_000;
 
-pub(super) fn begin(error: BeginError) -> Problem {
+pub(super) fn begin(error: CreateUploadError) -> Problem {
     let refusal = |code, title: String, what_to_do: &'static str| {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, what_to_do)
     };
     match error {
-        BeginError::Empty => refusal(
+        CreateUploadError::Empty => refusal(
             "empty",
             "The file is empty".to_owned(),
             "Check that its export or download was complete.",
         ),
-        BeginError::TooLarge { byte_count_max } => refusal(
+        CreateUploadError::TooLarge { max_bytes } => refusal(
             "too_large",
-            format!("A file may have {}", size(byte_count_max)),
+            format!("A file may have {}", size(max_bytes)),
             "Split it, or save it with smaller pictures.",
         ),
-        BeginError::NotPdf => refusal(
+        CreateUploadError::NotPdf => refusal(
             "not_pdf",
             "Only PDF files can be read".to_owned(),
             "Save or print it as a PDF, and bring that.",
         ),
-        BeginError::TooMany { documents_max } => refusal(
+        CreateUploadError::TooMany { max_documents } => refusal(
             "too_many",
-            format!("This workspace holds its {documents_max} documents"),
+            format!("This workspace holds its {max_documents} documents"),
             "Remove one to bring another.",
         ),
-        BeginError::Duplicate { title, .. } => Problem::new(
+        CreateUploadError::Duplicate { title, .. } => Problem::new(
             StatusCode::CONFLICT,
             "duplicate",
             format!("This file is here already, as \u{201c}{title}\u{201d}"),
             "There is no need to bring it again.",
         ),
-        BeginError::WorkspaceGone => Problem::not_found(),
-        BeginError::Objects(error) => objects(error),
-        BeginError::Database(error) => error.into(),
+        CreateUploadError::WorkspaceDeleted => Problem::not_found(),
+        CreateUploadError::Objects(error) => objects(error),
+        CreateUploadError::Database(error) => error.into(),
     }
 }
 
-pub(super) fn complete(error: CompleteError) -> Problem {
+pub(super) fn complete(error: CompleteUploadError) -> Problem {
     match error {
-        CompleteError::NotFound => Problem::not_found(),
-        CompleteError::NotArrived => Problem::new(
+        CompleteUploadError::NotFound => Problem::not_found(),
+        CompleteUploadError::NotArrived => Problem::new(
             StatusCode::CONFLICT,
             "not_arrived",
             "The file has not arrived",
             "Choose it again.",
         ),
-        CompleteError::Objects(error) => objects(error),
-        CompleteError::Database(error) => error.into(),
-        CompleteError::Queue(error) => queue(error),
+        CompleteUploadError::Objects(error) => objects(error),
+        CompleteUploadError::Database(error) => error.into(),
+        CompleteUploadError::Queue(error) => queue(error),
     }
 }
 
 /// The file was looked at and is not what it should be.
-pub(super) fn refused(failure: &Failure) -> Problem {
+pub(super) fn refused(failure: &IngestError) -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         failure.code(),
-        failure.reason(),
-        failure.what_to_do(),
+        failure.message(),
+        failure.hint(),
     )
 }
 
 pub(super) fn change(error: ChangeError) -> Problem {
     match error {
         ChangeError::NotFound => Problem::not_found(),
-        ChangeError::NoFile => no_file(),
+        ChangeError::FileMissing => no_file(),
         ChangeError::Database(error) => error.into(),
         ChangeError::Queue(error) => queue(error),
     }
@@ -100,13 +100,13 @@ fn queue(error: QueueError) -> Problem {
     }
 }
 
-pub(super) fn objects(error: ObjectsError) -> Problem {
+pub(super) fn objects(error: ObjectStoreError) -> Problem {
     match error {
-        ObjectsError::Missing => no_file(),
-        ObjectsError::Away(_) => Problem::unavailable(
+        ObjectStoreError::NotFound => no_file(),
+        ObjectStoreError::Unavailable(_) => Problem::unavailable(
             "The file store is away for a moment. Nothing is lost; try again soon.",
         ),
-        error @ (ObjectsError::Refused { .. } | ObjectsError::Unmade) => Problem::defect(&error),
+        error @ (ObjectStoreError::Rejected { .. } | ObjectStoreError::InvalidRequest) => Problem::defect(&error),
     }
 }
 
@@ -122,7 +122,9 @@ pub(super) fn database_words(reason: &Unavailable) -> &'static str {
         Unavailable::Deleted | Unavailable::NotOwned => {
             "This workspace's database is gone. Its page says what can be done."
         }
-        Unavailable::PoolsExhausted => "Too many databases are in use right now. Try again in a moment.",
+        Unavailable::PoolsExhausted => {
+            "Too many databases are in use right now. Try again in a moment."
+        }
         Unavailable::Unreachable { .. } => {
             "This workspace's database does not answer; it may be waking up. Try again in a moment."
         }

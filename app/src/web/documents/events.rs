@@ -15,13 +15,13 @@ use jiff::Timestamp;
 use maud::Markup;
 use tokio::time::{Instant, timeout_at};
 
+use super::pages::{self, EVENT_DOCUMENT, EVENT_LIST};
 use super::{list_view, place, views};
 use crate::documents;
+use crate::events::{Signal, What};
 use crate::ids::DocumentId;
-use super::pages::{self, EVENT_DOCUMENT, EVENT_LIST};
 use crate::web::shared::App;
 use crate::web::shared::Problem;
-use crate::events::{Signal, What};
 use crate::web::shared::extract::{Standing, WorkspaceAccess};
 
 /// After so long the browser has to ask anew, with its session looked at again.
@@ -106,10 +106,7 @@ impl Watch {
         let view = list_view(&self.app, &self.access).await?;
         self.shown = view.documents.iter().map(|document| document.id).collect();
         let here = place(&self.access, Timestamp::now());
-        Ok(event(
-            EVENT_LIST,
-            pages::list_update(here, &view),
-        ))
+        Ok(event(EVENT_LIST, pages::list_update(here, &view)))
     }
 }
 

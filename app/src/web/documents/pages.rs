@@ -18,11 +18,11 @@ pub use row::{row, row_update};
 pub(super) use row::{state_badge, state_line, warning};
 pub use search::{Hit, Piece, SearchView, search_results};
 
+use crate::ids::{DocumentId, WorkspaceId};
+use crate::web::shared::assets;
 use crate::web::shared::pages::layout::{Chrome, Frame, Section};
 use crate::web::shared::pages::parts::{self, csrf, heading};
 use crate::web::shared::pages::{format, icons};
-use crate::ids::{DocumentId, WorkspaceId};
-use crate::web::shared::assets;
 
 /// The event that carries the whole list.
 pub const EVENT_LIST: &str = "documents";
@@ -115,7 +115,7 @@ pub enum DocumentState {
         retry: bool,
     },
     /// It is on its way out.
-    Removing,
+    Deleting,
 }
 
 /// A passing trouble.

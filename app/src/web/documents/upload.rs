@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::{DocumentPath, errors};
-use crate::documents::{self, Completed, FileName, NewUpload};
+use crate::documents::{self, UploadOutcome, FileName, NewUpload};
 use crate::ids::DocumentId;
 use crate::web::shared::extract::{Json, Path, WorkspaceAccess};
 use crate::web::shared::{App, Problem};
@@ -46,7 +46,7 @@ pub(super) async fn begin(
         media_type: wish.media_type,
         sha256,
     };
-    let begun = documents::begin(
+    let begun = documents::create_upload(
         &app.database,
         &app.objects,
         &app.config.plan,
@@ -73,7 +73,7 @@ pub(super) async fn complete(
     access: WorkspaceAccess,
     Path(path): Path<DocumentPath>,
 ) -> Result<axum::Json<Accepted>, Problem> {
-    let completed = documents::complete(
+    let completed = documents::complete_upload(
         &app.database,
         &app.objects,
         &access.workspace,
@@ -82,9 +82,9 @@ pub(super) async fn complete(
     .await
     .map_err(errors::complete)?;
     match completed {
-        Completed::Accepted => Ok(axum::Json(Accepted {
+        UploadOutcome::Accepted => Ok(axum::Json(Accepted {
             document: path.document,
         })),
-        Completed::Refused(failure) => Err(errors::refused(&failure)),
+        UploadOutcome::Rejected(failure) => Err(errors::refused(&failure)),
     }
 }

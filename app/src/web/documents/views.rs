@@ -2,8 +2,8 @@
 
 use pdf_text::Extraction;
 
-use crate::documents::{Document, Hit, State, Step};
-use super::pages as pages;
+use super::pages;
+use crate::documents::{Document, Hit, DocumentStatus, IngestStep};
 
 pub(super) fn document(row: &Document) -> pages::DocumentView {
     pages::DocumentView {
@@ -35,35 +35,35 @@ fn unreadable(row: &Document) -> Option<pages::UnreadablePages> {
     })
 }
 
-fn state(state: &State) -> pages::DocumentState {
+fn state(state: &DocumentStatus) -> pages::DocumentState {
     match state {
-        State::Uploading => pages::DocumentState::Uploading,
-        State::Queued => pages::DocumentState::Queued,
-        State::Working {
+        DocumentStatus::Uploading => pages::DocumentState::Uploading,
+        DocumentStatus::Queued => pages::DocumentState::Queued,
+        DocumentStatus::Working {
             step,
             percent,
-            trouble,
+            blocked,
         } => pages::DocumentState::Working {
             step: match step {
-                Step::Fetch => pages::ReadingStep::Fetch,
-                Step::Extract => pages::ReadingStep::Extract,
-                Step::Chunk => pages::ReadingStep::Chunk,
-                Step::Embed => pages::ReadingStep::Embed,
-                Step::Store => pages::ReadingStep::Store,
+                IngestStep::Fetch => pages::ReadingStep::Fetch,
+                IngestStep::Extract => pages::ReadingStep::Extract,
+                IngestStep::Chunk => pages::ReadingStep::Chunk,
+                IngestStep::Embed => pages::ReadingStep::Embed,
+                IngestStep::Store => pages::ReadingStep::Store,
             },
             percent: *percent,
-            trouble: trouble.map(|(trouble, retry_at)| pages::Trouble {
-                words: trouble.words().to_owned(),
+            trouble: blocked.map(|(on, retry_at)| pages::Trouble {
+                words: on.message().to_owned(),
                 retry_at,
             }),
         },
-        State::Ready => pages::DocumentState::Ready,
-        State::Failed(failure) => pages::DocumentState::Failed {
-            reason: failure.reason(),
-            what_to_do: failure.what_to_do().to_owned(),
-            retry: failure.is_worth_a_retry(),
+        DocumentStatus::Ready => pages::DocumentState::Ready,
+        DocumentStatus::Failed(failure) => pages::DocumentState::Failed {
+            reason: failure.message(),
+            what_to_do: failure.hint().to_owned(),
+            retry: failure.is_retryable(),
         },
-        State::Removing => pages::DocumentState::Removing,
+        DocumentStatus::Deleting => pages::DocumentState::Deleting,
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) fn hit(hit: Hit) -> pages::Hit {
             .into_iter()
             .map(|piece| pages::Piece {
                 text: piece.text,
-                hit: piece.is_found,
+                hit: piece.is_match,
             })
             .collect(),
     }

@@ -5,12 +5,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::Markup;
 use serde::Deserialize;
 
+use super::pages;
+use super::pages::account::{AccountPage, IdentityView, SessionView};
 use crate::identity::{Session, sessions, users};
 use crate::ids::SessionId;
-use super::pages::account::{AccountPage, IdentityView, SessionView};
-use super::pages;
-use crate::web::shared::pages::{Chrome, Notice};
 use crate::web::shared::extract::{Path, link};
+use crate::web::shared::pages::{Chrome, Notice};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem, cookies};
 use crate::workspaces::store;

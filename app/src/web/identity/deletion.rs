@@ -15,7 +15,7 @@ use crate::web::shared::receipts::{
 };
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem, cookies};
-use crate::workspaces::deletion::begin;
+use crate::workspaces::deletion::request;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -39,13 +39,12 @@ async fn delete_account(
 ) -> Result<Response, Problem> {
     if form.confirm.trim() != pages::account::CONFIRM_WORD {
         let word = pages::account::CONFIRM_WORD;
-        let trouble =
-            format!("Type \u{201c}{word}\u{201d} to confirm. Nothing was removed.");
+        let trouble = format!("Type \u{201c}{word}\u{201d} to confirm. Nothing was removed.");
         let view = account::view(&app, &session, Some(trouble)).await?;
         return Ok(pages::account::page(&chrome, &view).into_response());
     }
     let token = receipt_token(&app, &headers, ACCOUNT_SUBJECT).unwrap_or_else(Token::random);
-    let begun = begin::account(&app.database, session.user.id, &token)
+    let begun = request::account(&app.database, session.user.id, &token)
         .await
         .map_err(problem)?;
     if begun.is_none() && !is_receipt(&app, &token).await? {
@@ -55,4 +54,3 @@ async fn delete_account(
     let cookie = cookies::forget(cookies::Kind::Session, &app.config.http.public_url);
     Ok(([cookie], to_receipt(&token)).into_response())
 }
-

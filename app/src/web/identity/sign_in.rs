@@ -1,6 +1,6 @@
 //! Signing in, and what follows from it: the user's rows, a first workspace, a new session.
 
-mod arrival;
+mod complete;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -8,23 +8,26 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use crate::config::SignIn;
-use crate::identity::oidc::{Answer, Oidc, OidcError};
-use crate::identity::{Session, local};
-use crate::web::shared::pages::Chrome;
 use super::pages::sign_in::{SignInPage, page};
-use crate::web::shared::extract::{Form, Query, Visitor};
+use crate::config::SignIn;
 use crate::domain::RateLimitClass;
+use crate::identity::oidc::{Answer, Oidc, OidcError};
 use crate::identity::return_to::ReturnTo;
+use crate::identity::{Session, local};
+use crate::web::shared::extract::{Form, Query, Visitor};
+use crate::web::shared::pages::Chrome;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/sign-in", Access::Public, show),
-        Route::get("/sign-in/start", Access::Public, start).rate_limit_class(RateLimitClass::SignIns),
-        Route::get("/sign-in/callback", Access::Public, callback).rate_limit_class(RateLimitClass::SignIns),
-        Route::post("/sign-in/local", Access::Public, by_name).rate_limit_class(RateLimitClass::SignIns),
+        Route::get("/sign-in/start", Access::Public, start)
+            .rate_limit_class(RateLimitClass::SignIns),
+        Route::get("/sign-in/callback", Access::Public, callback)
+            .rate_limit_class(RateLimitClass::SignIns),
+        Route::post("/sign-in/local", Access::Public, by_name)
+            .rate_limit_class(RateLimitClass::SignIns),
     ]
 }
 
@@ -110,7 +113,7 @@ async fn callback(
 ) -> Result<Response, Problem> {
     let oidc = app.oidc.as_ref().ok_or_else(Problem::not_found)?;
     match oidc.finish(&app.database, &visitor.token, answer).await {
-        Ok((claims, return_to)) => arrival::welcome(&app, &headers, &claims, &return_to).await,
+        Ok((claims, return_to)) => complete::welcome(&app, &headers, &claims, &return_to).await,
         Err(error) => {
             let (status, trouble) = words(error)?;
             let view = SignInPage {
@@ -174,7 +177,7 @@ async fn by_name(
     }
     let return_to = form.wish.path();
     if let Some(claims) = local::claims(&form.name) {
-        return arrival::welcome(&app, &headers, &claims, &return_to).await;
+        return complete::welcome(&app, &headers, &claims, &return_to).await;
     }
     let view = SignInPage {
         name: form.name,

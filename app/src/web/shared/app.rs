@@ -7,14 +7,14 @@ use llm::Models;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::events::Events;
 use super::rate_limit::Limits;
 use super::security::Headers;
 use super::streams::Streams;
-use crate::ask::Ask;
+use crate::ask::AnswerService;
 use crate::config::Config;
+use crate::events::Events;
 use crate::identity::oidc::Oidc;
-use crate::objects::Objects;
+use crate::objects::ObjectStore;
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, Tenants};
 
@@ -34,11 +34,11 @@ pub struct Parts {
     /// The tenants' databases.
     pub pools: Pools,
     /// Where files lie.
-    pub objects: Objects,
+    pub objects: ObjectStore,
     /// Who embeds and answers.
     pub models: Arc<Models>,
     /// Answers to questions.
-    pub ask: Ask,
+    pub ask: AnswerService,
     /// The OpenID provider; `None` where people sign in by name.
     pub oidc: Option<Oidc>,
     /// What happens in workspaces, told to whoever watches.

@@ -13,10 +13,10 @@ use serde::Serialize;
 use service_kit::error_chain;
 use tracing::error;
 
-use crate::identity::return_to::ReturnTo;
 use super::pages::problem as pages;
 use super::pages::problem::{Lead, ProblemView};
 use super::pages::{Chrome, Theme};
+use crate::identity::return_to::ReturnTo;
 
 /// What went wrong, in words for people and a code for scripts. Never holds what a library said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]

@@ -3,9 +3,9 @@
 //! The guard of every route runs these same extractors before the handler does, by what the route's row in the table says; a
 //! handler's own argument then finds the answer ready.
 
+mod anonymous_session;
 mod body;
 mod page_context;
-mod anonymous_session;
 mod workspace;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -13,13 +13,13 @@ use axum::http::Method;
 use axum::http::request::Parts;
 
 use super::cookies;
-use crate::identity::return_to::ReturnTo;
 use super::{App, Problem};
+use crate::identity::return_to::ReturnTo;
 use crate::identity::{Session, Token, sessions};
 
+pub use anonymous_session::Visitor;
 pub use body::{Form, Json, Path, Query};
 pub(in crate::web) use page_context::{Around, link, theme};
-pub use anonymous_session::Visitor;
 pub(in crate::web) use workspace::Standing;
 pub use workspace::{OwnerAccess, WorkspaceAccess};
 

@@ -15,8 +15,8 @@ use futures::FutureExt as _;
 use tracing::{Instrument as _, Span, debug, error, field, info_span};
 use uuid::Uuid;
 
-use super::error::{self, Wants};
 use super::client_address::{self, ClientAddress};
+use super::error::{self, Wants};
 use super::{App, Problem, extract};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,7 +24,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_ROUTE: &str = "none";
 
 /// The outermost layer.
-pub(in crate::web) async fn request_context(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(in crate::web) async fn request_context(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let (began, id) = (Instant::now(), Uuid::new_v4().simple().to_string());
     let wants = Wants::of(request.headers());
     let theme = extract::theme(request.headers());

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{self, Allowance, Rate, Rates};
-use crate::ids::UserId;
 use super::client_address::Network;
+use crate::config::{self, Allowance, Rate, Rates};
 use crate::domain::RateLimitClass;
+use crate::ids::UserId;
 use in_memory_limiter::Memory;
 use redis_limiter::Shared;
 

@@ -53,7 +53,11 @@ impl Late {
 }
 
 /// Of the receipt that the session of this cookie, good or over, gets for what it removes.
-pub(in crate::web) fn receipt_token(app: &App, headers: &HeaderMap, subject: &str) -> Option<Token> {
+pub(in crate::web) fn receipt_token(
+    app: &App,
+    headers: &HeaderMap,
+    subject: &str,
+) -> Option<Token> {
     let session = cookies::token(headers, cookies::Kind::Session, &app.config.http.public_url)?;
     Some(session.receipt(subject))
 }

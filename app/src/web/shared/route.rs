@@ -136,6 +136,10 @@ impl Route {
 
 impl fmt::Debug for Route {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {} ({:?})", self.method, self.path, self.policy)
+        write!(
+            formatter,
+            "{} {} ({:?})",
+            self.method, self.path, self.policy
+        )
     }
 }

@@ -2,10 +2,10 @@
 
 use axum::http::StatusCode;
 
-use crate::ids::WorkspaceId;
-use super::pages::problem::Lead;
-use crate::tenants::Unavailable;
 use super::Problem;
+use super::pages::problem::Lead;
+use crate::ids::WorkspaceId;
+use crate::tenants::Unavailable;
 
 /// In one place for every handler that needs the database. Where waiting a few seconds is not all, it leads to the page about the database.
 pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> Problem {

@@ -15,7 +15,7 @@ use crate::web::shared::pages::Chrome;
 use crate::web::shared::receipts::{is_receipt, problem, receipt_token, to_receipt};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
-use crate::workspaces::deletion::begin;
+use crate::workspaces::deletion::request;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -52,7 +52,7 @@ async fn delete_workspace(
     }
     let id = &access.workspace.id;
     let token = receipt_token(&app, &headers, id.as_str()).unwrap_or_else(Token::random);
-    let begun = begin::workspace(&app.database, id, &token)
+    let begun = request::workspace(&app.database, id, &token)
         .await
         .map_err(problem)?;
     if begun.is_none() && !is_receipt(&app, &token).await? {
@@ -61,4 +61,3 @@ async fn delete_workspace(
     app.pools.close(id);
     Ok(to_receipt(&token))
 }
-

@@ -5,13 +5,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use crate::web::shared::unavailable;
+use crate::domain::RateLimitClass;
 use crate::ids::WorkspaceId;
 use crate::web::shared::extract::WorkspaceAccess;
-use crate::domain::RateLimitClass;
 use crate::web::shared::route::{Access, Route};
+use crate::web::shared::unavailable;
 use crate::web::shared::{App, Problem};
-use crate::workspaces::export::{self, ExportError, Sources};
+use crate::workspaces::export::{self, ExportError, ExportSources};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -24,7 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
 async fn archive(State(app): State<App>, access: WorkspaceAccess) -> Result<Response, Problem> {
     let workspace = access.workspace;
     let file_name = format!("workspace-{}.zip", workspace.id);
-    let sources = Sources {
+    let sources = ExportSources {
         database: app.database.clone(),
         tenant: app
             .pools
@@ -61,6 +61,6 @@ fn problem(error: ExportError, workspace: &WorkspaceId) -> Problem {
         error @ (ExportError::Objects(_)
         | ExportError::Changed
         | ExportError::Archive(_)
-        | ExportError::TooSlow) => Problem::defect(&error),
+        | ExportError::Timeout) => Problem::defect(&error),
     }
 }

@@ -5,11 +5,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
+use super::pages;
+use super::pages::invitation::{InvitationPage, InvitationState};
 use crate::identity::{Session, Token};
 use crate::ids::WorkspaceId;
-use super::pages::invitation::{InvitationPage, InvitationState};
-use crate::web::shared::pages::{self, Chrome, Notice};
 use crate::web::shared::extract::Path;
+use crate::web::shared::pages::{Chrome, Notice, Role as RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::invitations::{self, InvitationError};
@@ -126,14 +127,18 @@ async fn accept(
         // Given only where a link is made.
         Err(error @ InvitationError::TooManyOpen) => Err(Problem::defect(&error)),
         // The link stays good.
-        Err(InvitationError::Members(MemberError::TooManyWorkspaces { limit })) => Err(Problem::new(
-            StatusCode::CONFLICT,
-            "owner_of_too_many",
-            "You own as many workspaces as one person may",
-            format!(
-                "That is {limit}. Remove one of yours and open this link again, or ask to be invited as a member."
-            ),
-        )),
-        Err(InvitationError::Members(error)) => Err(crate::web::workspaces::members::problem(error)),
+        Err(InvitationError::Members(MemberError::TooManyWorkspaces { limit })) => {
+            Err(Problem::new(
+                StatusCode::CONFLICT,
+                "owner_of_too_many",
+                "You own as many workspaces as one person may",
+                format!(
+                    "That is {limit}. Remove one of yours and open this link again, or ask to be invited as a member."
+                ),
+            ))
+        }
+        Err(InvitationError::Members(error)) => {
+            Err(crate::web::workspaces::members::problem(error))
+        }
     }
 }

@@ -6,13 +6,14 @@ use jiff::{Span, Timestamp};
 use maud::Markup;
 use serde::Deserialize;
 
-use crate::ids::{InvitationId, UserId};
+use super::pages;
 use super::pages::members::{InvitationView, MemberView, MembersPage, NewInvitation};
-use crate::web::shared::pages::{self, Chrome, Notice};
+use crate::domain::Role;
+use crate::ids::{InvitationId, UserId};
 use crate::web::shared::extract::{Form, OwnerAccess, Path, WorkspaceAccess};
+use crate::web::shared::pages::{Chrome, Notice, Role as RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
-use crate::domain::Role;
 use crate::workspaces::invitations::{self, InvitationError, MAX_OPEN_INVITATIONS, VALIDITY_HOURS};
 use crate::workspaces::members::{self, MemberError};
 
@@ -125,7 +126,7 @@ async fn invite(
             (Some(shown), None)
         }
         Err(InvitationError::TooManyOpen) => {
-            let trouble = format!("{OPEN_MAX} invitations are open already. Revoke one first.");
+            let trouble = format!("{MAX_OPEN_INVITATIONS} invitations are open already. Revoke one first.");
             (None, Some(trouble))
         }
         Err(InvitationError::Invalid) => return Err(Problem::not_found()),

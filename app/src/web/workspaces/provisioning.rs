@@ -11,14 +11,16 @@ use jiff::Timestamp;
 use maud::Markup;
 use tokio::time::{Instant, timeout_at};
 
-use super::pages::provisioning::{EVENT_CHANGED, EVENT_ENDED, ProvisioningState, ProvisioningView, Step, panel};
 use super::pages;
-use crate::web::shared::pages::Chrome;
+use super::pages::provisioning::{
+    EVENT_CHANGED, EVENT_ENDED, ProvisioningState, ProvisioningView, Step, panel,
+};
+use crate::domain::Workspace;
 use crate::tenants::{TenantName, TenantView, Unavailable};
 use crate::web::shared::extract::WorkspaceAccess;
+use crate::web::shared::pages::Chrome;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
-use crate::domain::Workspace;
 use crate::workspaces::store;
 
 /// The page is told anew after so long also without news: what is late is then seen to be late.
@@ -104,7 +106,7 @@ fn state(app: &App, workspace: &Workspace) -> ProvisioningState {
                 tenant: TenantName::of(&workspace.id).to_string(),
             };
         }
-        Err(Unavailable::SchemaOutdated { has, needs }) => {
+        Err(Unavailable::SchemaOutdated { version, required }) => {
             return ProvisioningState::SchemaBehind { has, needs };
         }
         Err(Unavailable::Deleted) => return ProvisioningState::Removed,
@@ -148,7 +150,7 @@ fn step(view: Option<&TenantView>) -> Step {
     match view {
         None => Step::Request,
         Some(view) if view.project.is_none() => Step::Database,
-        Some(view) if view.binding.is_none() => Step::Credentials,
+        Some(view) if view.connection_secret.is_none() => Step::Credentials,
         Some(_) => Step::Schema,
     }
 }

@@ -1,4 +1,4 @@
-//! The page of a removal: its steps while they are taken, then what was removed.
+//! The page of a deletion: its steps while they are taken, then what was removed.
 
 mod events;
 
@@ -6,15 +6,17 @@ use axum::extract::State;
 use maud::Markup;
 use serde::Deserialize;
 
+use super::pages;
+use super::pages::receipt::{
+    DeletedDatabase, ReceiptView, RemovalStep, RemovedItem, StepState, Subject,
+};
 use crate::identity::Token;
 use crate::ids::DeletionId;
-use super::pages::receipt::{ReceiptView, RemovalStep, DeletedDatabase, RemovedItem, StepState, Subject};
-use super::pages;
-use crate::web::shared::pages::{Chrome, format};
 use crate::web::shared::extract::Path;
+use crate::web::shared::pages::{Chrome, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
-use crate::workspaces::deletion::{self, Conversations, DeletionTarget, Progress, Removal, Step};
+use crate::workspaces::deletion::{self, ConversationCount, DeletionTarget, DeletionProgress, Deletion, DeletionStep};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -38,44 +40,44 @@ async fn show(
     Ok(pages::receipt::page(&chrome, &view))
 }
 
-/// The removal whose receipt it is, as it is now.
+/// The deletion whose receipt it is, as it is now.
 pub(super) async fn find(
     app: &App,
     path: ReceiptPath,
 ) -> Result<(DeletionId, ReceiptView), Problem> {
     let token: Token = path.token.parse().map_err(|_| Problem::not_found())?;
-    let removal = deletion::by_token(&app.database, &token)
+    let deletion = deletion::by_token(&app.database, &token)
         .await?
         .ok_or_else(Problem::not_found)?;
-    let parts = match removal.kind {
-        DeletionTarget::Account => deletion::workspaces_of(&app.database, removal.id).await?,
+    let workspaces = match deletion.kind {
+        DeletionTarget::Account => deletion::workspaces_of(&app.database, deletion.id).await?,
         DeletionTarget::Workspace => Vec::new(),
     };
-    let view = view(path.token, &removal, &parts);
-    Ok((removal.id, view))
+    let view = view(path.token, &deletion, &workspaces);
+    Ok((deletion.id, view))
 }
 
-fn view(token: String, removal: &Removal, parts: &[Removal]) -> ReceiptView {
-    let all: Vec<&Progress> = std::iter::once(removal)
-        .chain(parts)
-        .map(|removal| &removal.progress)
+fn view(token: String, deletion: &Deletion, workspaces: &[Deletion]) -> ReceiptView {
+    let all: Vec<&DeletionProgress> = std::iter::once(deletion)
+        .chain(workspaces)
+        .map(|deletion| &deletion.progress)
         .collect();
-    let (subject, steps) = match removal.kind {
+    let (subject, steps) = match deletion.kind {
         DeletionTarget::Workspace => (
             Subject::Workspace {
-                id: removal.subject.clone(),
+                id: deletion.subject.clone(),
             },
-            workspace_steps(removal),
+            workspace_steps(deletion),
         ),
-        DeletionTarget::Account => (Subject::Account, account_steps(removal, parts)),
+        DeletionTarget::Account => (Subject::Account, account_steps(deletion, workspaces)),
     };
     ReceiptView {
         token,
         subject,
-        requested_at: removal.requested_at,
-        finished_at: removal.finished_at,
+        requested_at: deletion.requested_at,
+        finished_at: deletion.finished_at,
         steps,
-        removed: removed(removal.kind, parts.len(), &all),
+        removed: removed(deletion.kind, workspaces.len(), &all),
         databases: all
             .iter()
             .filter_map(|progress| progress.database.as_ref())
@@ -83,7 +85,7 @@ fn view(token: String, removal: &Removal, parts: &[Removal]) -> ReceiptView {
                 Some(DeletedDatabase {
                     tenant: database.tenant.clone(),
                     region: database.region.clone(),
-                    removed_at: database.gone_at?,
+                    removed_at: database.deleted_at?,
                     recoverable_until: database.recoverable_until(),
                 })
             })
@@ -92,33 +94,33 @@ fn view(token: String, removal: &Removal, parts: &[Removal]) -> ReceiptView {
 }
 
 /// Where a step stands that is taken at `at`.
-fn stand(removal: &Removal, at: Step) -> StepState {
-    let progress = &removal.progress;
-    if removal.finished_at.is_some() || progress.step > at {
+fn stand(deletion: &Deletion, at: DeletionStep) -> StepState {
+    let progress = &deletion.progress;
+    if deletion.finished_at.is_some() || progress.step > at {
         StepState::Done
     } else if progress.step < at {
         StepState::Waiting
-    } else if progress.held.is_some() {
+    } else if progress.blocked_on.is_some() {
         StepState::Held
     } else {
         StepState::Now
     }
 }
 
-fn workspace_steps(removal: &Removal) -> Vec<RemovalStep> {
-    let progress = &removal.progress;
+fn workspace_steps(deletion: &Deletion) -> Vec<RemovalStep> {
+    let progress = &deletion.progress;
     let labels = [
-        (Step::Files, "Files"),
-        (Step::Database, "Database"),
-        (Step::Rows, "Everything else"),
+        (DeletionStep::Files, "Files"),
+        (DeletionStep::Database, "Database"),
+        (DeletionStep::Rows, "Everything else"),
     ];
     labels
         .into_iter()
         .map(|(step, label)| {
-            let state = stand(removal, step);
+            let state = stand(deletion, step);
             let note = match (state, step) {
-                (StepState::Held | StepState::Now, _) => progress.held.clone(),
-                (StepState::Done, Step::Files) => Some(files(progress.files, progress.file_bytes)),
+                (StepState::Held | StepState::Now, _) => progress.blocked_on.clone(),
+                (StepState::Done, DeletionStep::Files) => Some(files(progress.files, progress.file_bytes)),
                 _ => None,
             };
             RemovalStep {
@@ -130,32 +132,32 @@ fn workspace_steps(removal: &Removal) -> Vec<RemovalStep> {
         .collect()
 }
 
-fn account_steps(removal: &Removal, parts: &[Removal]) -> Vec<RemovalStep> {
-    let done = parts
+fn account_steps(deletion: &Deletion, workspaces: &[Deletion]) -> Vec<RemovalStep> {
+    let done = workspaces
         .iter()
-        .filter(|part| part.finished_at.is_some())
+        .filter(|workspace| workspace.finished_at.is_some())
         .count();
-    let note = match &removal.progress.held {
-        Some(held) => Some(held.clone()),
-        None if parts.is_empty() => None,
-        None => Some(format!("{done} of {} are gone.", parts.len())),
+    let note = match &deletion.progress.blocked_on {
+        Some(blocked_on) => Some(blocked_on.clone()),
+        None if workspaces.is_empty() => None,
+        None => Some(format!("{done} of {} are gone.", workspaces.len())),
     };
     vec![
         RemovalStep {
             label: "Workspaces that nobody else owns".to_owned(),
-            state: stand(removal, Step::Workspaces),
+            state: stand(deletion, DeletionStep::Workspaces),
             note,
         },
         RemovalStep {
             label: "Your account".to_owned(),
-            state: stand(removal, Step::Rows),
+            state: stand(deletion, DeletionStep::Rows),
             note: None,
         },
     ]
 }
 
-fn removed(kind: Kind, workspaces: usize, all: &[&Progress]) -> Vec<RemovedItem> {
-    let sum = |count: fn(&Progress) -> u64| all.iter().map(|progress| count(progress)).sum();
+fn removed(kind: DeletionTarget, workspaces: usize, all: &[&DeletionProgress]) -> Vec<RemovedItem> {
+    let sum = |count: fn(&DeletionProgress) -> u64| all.iter().map(|progress| count(progress)).sum();
     let item = |label: &str, amount: String| RemovedItem {
         label: label.to_owned(),
         amount,
@@ -163,7 +165,7 @@ fn removed(kind: Kind, workspaces: usize, all: &[&Progress]) -> Vec<RemovedItem>
     let mut items = Vec::new();
     if kind == DeletionTarget::Account {
         items.push(item("Workspaces", workspaces.to_string()));
-        let left: u64 = sum(|progress| progress.left);
+        let left: u64 = sum(|progress| progress.workspaces_left);
         items.push(item("Workspaces left to their owners", left.to_string()));
     } else {
         let members: u64 = sum(|progress| progress.members);
@@ -193,13 +195,13 @@ fn removed(kind: Kind, workspaces: usize, all: &[&Progress]) -> Vec<RemovedItem>
 }
 
 /// What of the conversations was counted, in words; `None` where nobody looked.
-fn conversations(all: impl Iterator<Item = Conversations>) -> Option<String> {
+fn conversations(all: impl Iterator<Item = ConversationCount>) -> Option<String> {
     let (mut threads, mut messages, mut counted, mut unknown) = (0, 0, 0_u64, 0);
     for one in all {
         match one {
-            Conversations::NotCounted => {}
-            Conversations::Unknown => unknown += 1,
-            Conversations::Counted {
+            ConversationCount::NotCounted => {}
+            ConversationCount::Unknown => unknown += 1,
+            ConversationCount::Counted {
                 threads: of_one,
                 messages: in_them,
             } => {
@@ -237,8 +239,8 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
 
-    fn removal(kind: Kind, progress: Progress, is_done: bool) -> Removal {
-        Removal {
+    fn deletion(kind: DeletionTarget, progress: DeletionProgress, is_done: bool) -> Deletion {
+        Deletion {
             id: DeletionId::random(),
             kind,
             subject: "abcdefghijkl".to_owned(),
@@ -254,16 +256,16 @@ mod tests {
 
     #[test]
     fn a_step_that_is_held_up_says_why() {
-        let progress = Progress {
-            step: Step::Database,
-            held: Some("It waits.".to_owned()),
+        let progress = DeletionProgress {
+            step: DeletionStep::Database,
+            blocked_on: Some("It waits.".to_owned()),
             files: 2,
             file_bytes: 3_000,
-            ..Progress::default()
+            ..DeletionProgress::default()
         };
         let view = view(
             "token".to_owned(),
-            &removal(DeletionTarget::Workspace, progress, false),
+            &deletion(DeletionTarget::Workspace, progress, false),
             &[],
         );
         assert_eq!(
@@ -275,24 +277,24 @@ mod tests {
 
     #[test]
     fn an_account_s_receipt_adds_up_its_workspaces() {
-        let part = Progress {
-            step: Step::Nothing,
+        let part = DeletionProgress {
+            step: DeletionStep::Finished,
             documents: 3,
             files: 3,
-            ..Progress::default()
+            ..DeletionProgress::default()
         };
-        let parts = [
-            removal(DeletionTarget::Workspace, part.clone(), true),
-            removal(DeletionTarget::Workspace, part, true),
+        let workspaces = [
+            deletion(DeletionTarget::Workspace, part.clone(), true),
+            deletion(DeletionTarget::Workspace, part, true),
         ];
-        let own = Progress {
-            step: Step::Nothing,
-            ..Progress::default()
+        let own = DeletionProgress {
+            step: DeletionStep::Finished,
+            ..DeletionProgress::default()
         };
         let view = view(
             "token".to_owned(),
-            &removal(DeletionTarget::Account, own, true),
-            &parts,
+            &deletion(DeletionTarget::Account, own, true),
+            &workspaces,
         );
         assert_eq!(states(&view), [StepState::Done, StepState::Done]);
         let amount = |label: &str| {
@@ -306,19 +308,19 @@ mod tests {
     }
     #[test]
     fn conversations_are_told_as_far_as_they_were_counted() {
-        let counted = |threads, messages| Conversations::Counted { threads, messages };
+        let counted = |threads, messages| ConversationCount::Counted { threads, messages };
         for (all, words) in [
-            (vec![Conversations::NotCounted], None),
+            (vec![ConversationCount::NotCounted], None),
             (
-                vec![Conversations::Unknown],
+                vec![ConversationCount::Unknown],
                 Some("not counted: the database could not be read"),
             ),
             (
-                vec![counted(2, 5), Conversations::NotCounted, counted(1, 2)],
+                vec![counted(2, 5), ConversationCount::NotCounted, counted(1, 2)],
                 Some("3, with 7 messages"),
             ),
             (
-                vec![counted(1, 1), Conversations::Unknown],
+                vec![counted(1, 1), ConversationCount::Unknown],
                 Some("1, with 1 message; those of 1 database could not be read"),
             ),
         ] {

@@ -7,25 +7,26 @@ use serde::Deserialize;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::config;
-use crate::identity::Session;
+use super::pages;
 use super::pages::new_workspace::NewWorkspacePage;
 use super::pages::settings::SettingsPage;
-use super::pages;
-use crate::web::shared::pages::{Chrome, Notice, format};
+use crate::config;
+use crate::domain::RateLimitClass;
+use crate::domain::WorkspaceName;
+use crate::identity::Session;
 use crate::tenants::TenantName;
 use crate::web::shared::extract::{Form, OwnerAccess, WorkspaceAccess};
-use crate::domain::RateLimitClass;
+use crate::web::shared::pages::{Choice as FormChoice, Chrome, Notice, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::create::{self, CreateError, NewWorkspace, WorkspaceLimits};
-use crate::domain::WorkspaceName;
 use crate::workspaces::{reconcile, store};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/workspaces/new", Access::SignedIn, new),
-        Route::post("/workspaces", Access::SignedIn, make).rate_limit_class(RateLimitClass::Expensive),
+        Route::post("/workspaces", Access::SignedIn, make)
+            .rate_limit_class(RateLimitClass::Expensive),
         Route::get("/w/{workspace}", Access::Member, begin),
         Route::get("/w/{workspace}/settings", Access::Member, settings),
         Route::post("/w/{workspace}/settings/name", Access::Owner, rename),
@@ -67,7 +68,7 @@ async fn make(
     };
     let chosen = |value: &str| (!value.is_empty()).then(|| value.to_owned());
     let wish = NewWorkspace {
-        request: form.request_id,
+        request_id: form.request_id,
         name,
         class_name: chosen(&form.class),
         region: chosen(&form.region),
@@ -115,12 +116,12 @@ fn new_page(app: &App, form: &MakeForm, trouble: Option<String>) -> NewWorkspace
     }
 }
 
-fn choices(offered: &[config::Choice], chosen: &str) -> Vec<pages::Choice> {
+fn choices(offered: &[config::Choice], chosen: &str) -> Vec<FormChoice> {
     let is_offered = offered.iter().any(|choice| choice.name == chosen);
     offered
         .iter()
         .enumerate()
-        .map(|(at, choice)| pages::Choice {
+        .map(|(at, choice)| FormChoice {
             value: choice.name.clone(),
             label: choice.display_name.clone(),
             note: None,

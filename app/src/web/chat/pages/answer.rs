@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use crate::web::shared::pages::parts::{self, Tone, csrf};
-use crate::web::shared::pages::{PRODUCT, format, icons};
 use super::prose;
 use super::{ChatPlace, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
 use crate::ids::{DocumentId, MessageId, ThreadId};
+use crate::web::shared::pages::parts::{self, Tone, csrf};
+use crate::web::shared::pages::{PRODUCT, format, icons};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

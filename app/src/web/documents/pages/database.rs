@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::web::shared::pages::parts::{self, Tone};
 use crate::ids::WorkspaceId;
+use crate::web::shared::pages::parts::{self, Tone};
 
 /// How often the line is looked at again while it stands there.
 const LOOK_AGAIN: &str = "every 5s";

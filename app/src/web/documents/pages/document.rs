@@ -111,7 +111,7 @@ fn forms(place: Place<'_>, document: &DocumentView, here: &str) -> Markup {
         DocumentState::Ready | DocumentState::Failed { retry: true, .. }
     );
     html! {
-        @if document.state != DocumentState::Removing {
+        @if document.state != DocumentState::Deleting {
             section.card.stack #rename {
                 h2 { "Rename" }
                 form.inline-form method="post" action={ (here) "/rename" } data-once {

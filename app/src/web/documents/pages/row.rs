@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
+use super::{DocumentState, DocumentView, Place, Trouble, UnreadablePages};
 use crate::web::shared::pages::parts::{self, Tone};
 use crate::web::shared::pages::{format, icons};
-use super::{DocumentState, DocumentView, Place, Trouble, UnreadablePages};
 
 /// The row, as it stands in the list.
 pub fn row(place: Place<'_>, document: &DocumentView) -> Markup {
@@ -39,7 +39,7 @@ fn item(place: Place<'_>, document: &DocumentView, update: bool) -> Markup {
                 @if document.state == DocumentState::Ready {
                     a.button.small href={ "/w/" (place.workspace) "/chat?document=" (document.id) } aria-label={ "Ask " (document.title) } { (icons::CHAT) "Ask" }
                 }
-                @if document.state != DocumentState::Removing { (actions(place, document, &here)) }
+                @if document.state != DocumentState::Deleting { (actions(place, document, &here)) }
             }
         }
     }
@@ -52,7 +52,7 @@ fn state_key(state: &DocumentState) -> &'static str {
         DocumentState::Working { .. } => "working",
         DocumentState::Ready => "ready",
         DocumentState::Failed { .. } => "failed",
-        DocumentState::Removing => "removing",
+        DocumentState::Deleting => "deleting",
     }
 }
 
@@ -70,7 +70,7 @@ fn state_words(state: &DocumentState) -> (Tone, &'static str) {
         DocumentState::Working { .. } => (Tone::Warning, "Trying again"),
         DocumentState::Ready => (Tone::Good, "Ready"),
         DocumentState::Failed { .. } => (Tone::Bad, "Not readable"),
-        DocumentState::Removing => (Tone::Neutral, "Being removed"),
+        DocumentState::Deleting => (Tone::Neutral, "Being removed"),
     }
 }
 
@@ -80,7 +80,7 @@ pub(in crate::web) fn state_line(place: Place<'_>, document: &DocumentView) -> M
         @match &document.state {
             DocumentState::Uploading | DocumentState::Ready => {},
             DocumentState::Queued => p.row-state { "It is read as soon as it is its turn." },
-            DocumentState::Removing => p.row-state { "Its file, text and passages are going." },
+            DocumentState::Deleting => p.row-state { "Its file, text and passages are going." },
             DocumentState::Working { step, percent, trouble } => {
                 @let overall = step.overall_percent(*percent);
                 div.row-progress {

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::web::shared::pages::{format, icons};
 use super::Place;
 use crate::ids::DocumentId;
+use crate::web::shared::pages::{format, icons};
 
 /// What was looked for and found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::ids::SessionId;
 use crate::web::shared::pages::layout::{Chrome, Frame, WorkspaceLink};
 use crate::web::shared::pages::parts::{self, Tone, TypedConfirmation, heading};
 use crate::web::shared::pages::{format, icons};
-use crate::ids::SessionId;
 
 /// What has to be typed to remove an account.
 pub const CONFIRM_WORD: &str = "remove my account";

@@ -6,14 +6,14 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::domain::WorkspaceName;
+use crate::identity::return_to::ReturnTo;
 use crate::identity::users::Claims;
 use crate::identity::{User, sessions, users};
 use crate::ids::WorkspaceId;
-use crate::identity::return_to::ReturnTo;
 use crate::web::shared::{App, Problem, cookies};
-use crate::domain::WorkspaceName;
-use crate::workspaces::reconcile::ensure_tenant;
 use crate::workspaces::create::{CreateError, NewWorkspace, WorkspaceLimits, create_in};
+use crate::workspaces::reconcile::ensure_tenant;
 
 /// Signs them in, in one transaction with everything that a first time brings, and sends them on. The session that the browser had before
 /// ends: nobody who knew its token learns the new one.
@@ -64,7 +64,7 @@ async fn personal_workspace(
     user: &User,
 ) -> Result<Option<WorkspaceId>, Problem> {
     let wish = NewWorkspace {
-        request: Uuid::new_v4(),
+        request_id: Uuid::new_v4(),
         name: WorkspaceName::personal(&user.display_name),
         class_name: None,
         region: None,

@@ -4,8 +4,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 
-use crate::web::shared::{App, Problem, cookies};
 use crate::identity::Token;
+use crate::web::shared::{App, Problem, cookies};
 
 /// The visitor's token, made if the browser has none. Whoever answers with a form that is bound to it sends [`Visitor::cookie`] along.
 #[derive(Clone, Debug)]

@@ -6,11 +6,11 @@ use axum::http::request::Parts;
 use axum_extra::extract::cookie::CookieJar;
 use jiff::Timestamp;
 
-use crate::web::shared::{App, Problem, cookies};
 use super::WorkspaceAccess;
+use crate::domain::{Role, Workspace};
 use crate::identity::{Session, sessions};
 use crate::web::shared::pages::{Chrome, Notice, PersonView, Theme, WorkspaceLink};
-use crate::domain::{Role, Workspace};
+use crate::web::shared::{App, Problem, cookies};
 use crate::workspaces::store;
 
 /// Of the signed-in: their workspaces, and the one that the path names. For others, the anonymous one, without a token: pages with a form

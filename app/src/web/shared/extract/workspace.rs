@@ -6,10 +6,10 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tokio::time::Instant;
 
-use crate::web::shared::{App, Problem};
+use crate::domain::{Role, Workspace};
 use crate::identity::{Session, User, sessions};
 use crate::ids::WorkspaceId;
-use crate::domain::{Role, Workspace};
+use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
 
 /// The name that the workspace has in the paths of routes.

@@ -10,18 +10,18 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 use tracing::Span;
 
+use super::csrf;
+use crate::domain::RateLimitClass;
+use crate::identity::Session;
+use crate::telemetry::Refusal;
+use crate::web::shared::client_address::ClientAddress;
 use crate::web::shared::error::{Frame, Wants};
 use crate::web::shared::extract::{self, Around, OwnerAccess, WorkspaceAccess};
-use crate::web::shared::receipts::Late;
-use crate::domain::RateLimitClass;
 use crate::web::shared::rate_limit::{Subject, Verdict};
+use crate::web::shared::receipts::Late;
 use crate::web::shared::route::{Access, ResponseKind, RoutePolicy};
 use crate::web::shared::streams::Listener;
 use crate::web::shared::{App, Problem, security, streams};
-use super::csrf;
-use crate::identity::Session;
-use crate::web::shared::client_address::ClientAddress;
-use crate::telemetry::Refusal;
 
 /// Before the handler of a route.
 pub(in crate::web) async fn authorize(
@@ -53,7 +53,9 @@ pub(in crate::web) async fn authorize(
     if let Some(problem) = response.extensions().get::<Problem>() {
         match problem.code {
             "too_many_requests" => app.metrics.refused(Refusal::Limit, policy.rate_limit_class),
-            "csrf" | "cross_site" => app.metrics.refused(Refusal::Forged, policy.rate_limit_class),
+            "csrf" | "cross_site" => app
+                .metrics
+                .refused(Refusal::Forged, policy.rate_limit_class),
             _ => {}
         }
     }
@@ -119,7 +121,13 @@ async fn pass(
     next: Next,
     known: &mut Known,
 ) -> Result<Response, Problem> {
-    take(app, policy.rate_limit_class, address_of(&request), &mut known.verdict).await?;
+    take(
+        app,
+        policy.rate_limit_class,
+        address_of(&request),
+        &mut known.verdict,
+    )
+    .await?;
     let changes = security::changes(request.method());
     if changes {
         security::check_origin(request.headers(), &app.config.http.public_url)?;

@@ -7,9 +7,9 @@ use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 
+use crate::identity::{CsrfToken, Session};
 use crate::web::shared::extract::Visitor;
 use crate::web::shared::{App, Problem};
-use crate::identity::{CsrfToken, Session};
 
 /// The field of a form with the token.
 const FIELD: &str = "csrf";

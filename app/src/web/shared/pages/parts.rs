@@ -59,7 +59,11 @@ pub(in crate::web) fn csrf(token: &str) -> Markup {
 }
 
 /// The heading of a page: its name, a line that says what it is for, and what can be done at once.
-pub(in crate::web) fn heading(title: &str, lead: Option<Markup>, actions: Option<Markup>) -> Markup {
+pub(in crate::web) fn heading(
+    title: &str,
+    lead: Option<Markup>,
+    actions: Option<Markup>,
+) -> Markup {
     html! {
         header.page-head {
             div {
@@ -152,7 +156,12 @@ pub(in crate::web) fn menu(id: &str, subject: &str, items: &Markup) -> Markup {
 }
 
 /// A form that is one button.
-pub(in crate::web) fn button_form(action: &str, token: &str, class: &str, label: impl Render) -> Markup {
+pub(in crate::web) fn button_form(
+    action: &str,
+    token: &str,
+    class: &str,
+    label: impl Render,
+) -> Markup {
     html! {
         form method="post" action=(action) data-once {
             (csrf(token))

@@ -51,9 +51,9 @@ fn sweep(whole_at: &mut HashMap<Key, Duration>, now: Duration) {
 mod tests {
     use std::net::IpAddr;
 
+    use super::*;
     use crate::domain::RateLimitClass;
     use crate::web::shared::rate_limit::Subject;
-    use super::*;
 
     fn key(number: u32) -> Key {
         let address = IpAddr::from(number.to_be_bytes());

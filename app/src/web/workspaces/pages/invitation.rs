@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::identity::return_to::ReturnTo;
+use crate::ids::WorkspaceId;
 use crate::web::shared::pages::format;
 use crate::web::shared::pages::icons;
 use crate::web::shared::pages::layout::{Chrome, Frame, initial};
 use crate::web::shared::pages::parts::{Role, csrf};
-use crate::identity::return_to::ReturnTo;
-use crate::ids::WorkspaceId;
 
 /// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]

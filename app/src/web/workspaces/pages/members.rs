@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::ids::{InvitationId, UserId, WorkspaceId};
 use crate::web::shared::pages::layout::{Chrome, Frame, Section};
 use crate::web::shared::pages::parts::{self, Role, csrf, form_trouble, heading};
 use crate::web::shared::pages::{format, icons};
-use crate::ids::{InvitationId, UserId, WorkspaceId};
 
 /// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::ids::WorkspaceId;
 use crate::web::shared::pages::layout::{Chrome, Frame, Section};
 use crate::web::shared::pages::parts::{self, Tone};
 use crate::web::shared::pages::{format, icons};
-use crate::ids::WorkspaceId;
 
 /// The event that carries the panel while something is still to come.
 pub const EVENT_CHANGED: &str = "provisioning";

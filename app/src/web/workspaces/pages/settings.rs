@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::ids::WorkspaceId;
 use crate::web::shared::pages::layout::{Chrome, Frame, Section};
 use crate::web::shared::pages::parts::{TypedConfirmation, csrf, form_trouble, heading};
 use crate::web::shared::pages::{format, icons};
-use crate::ids::WorkspaceId;
 
 /// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use futures::stream::{self, Stream, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::{ReceiptPath, find};
-use crate::web::workspaces::pages::receipt::{EVENT_CHANGED, EVENT_ENDED, panel};
 use crate::web::shared::extract::Path;
 use crate::web::shared::streams::{Listener, Place};
 use crate::web::shared::{App, Problem};
+use crate::web::workspaces::pages::receipt::{EVENT_CHANGED, EVENT_ENDED, panel};
 
 /// The row is looked at after so long also without news, which may have been missed.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

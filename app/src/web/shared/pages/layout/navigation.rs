@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use crate::web::shared::pages::parts::button_form;
-use crate::web::shared::pages::{PRODUCT, icons};
 use super::{Chrome, Section, Theme};
 use crate::web::shared::assets;
+use crate::web::shared::pages::parts::button_form;
+use crate::web::shared::pages::{PRODUCT, icons};
 
 /// The bar above pages that nobody is signed in for.
 pub(in crate::web) fn bar(chrome: &Chrome) -> Markup {
