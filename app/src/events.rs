@@ -1,8 +1,8 @@
 //! What happens in workspaces, and how far removals are, told to every process and every open page.
 //!
-//! PostgreSQL carries it: [`notify`] runs in the transaction that makes it true, so nobody hears of what was rolled back; one connection
+//! PostgreSQL carries it: [`notify`] runs in the transaction that makes it true, so nobody hears of kind was rolled back; one connection
 //! a process listens and hands on. Whoever may have missed something (the connection was away, the receiver was slow) gets
-//! [`Signal::Resync`] and looks at the rows again, so no event needs to be kept.
+//! [`Notification::Resync`] and looks at the rows again, so no event needs to be kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,20 +33,20 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Limit on its answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Something changed in a workspace; what it is now stands in the rows.
+/// Something changed in a workspace; kind it is now stands in the rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Where.
     pub workspace: WorkspaceId,
     /// What.
     #[serde(flatten)]
-    pub what: What,
+    pub kind: EventKind,
 }
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]
-pub enum What {
+pub enum EventKind {
     /// A document: its state, how far reading it came, its name, or that it is there at all.
     Document(DocumentId),
     /// The workspace itself: its name, its state, its members.
@@ -58,7 +58,7 @@ impl Event {
     pub fn document(workspace: WorkspaceId, document: DocumentId) -> Self {
         Self {
             workspace,
-            what: What::Document(document),
+            kind: EventKind::Document(document),
         }
     }
 
@@ -66,7 +66,7 @@ impl Event {
     pub fn workspace(workspace: WorkspaceId) -> Self {
         Self {
             workspace,
-            what: What::Workspace,
+            kind: EventKind::Workspace,
         }
     }
 }
@@ -88,14 +88,14 @@ enum Topic {
 
 /// What a subscriber gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub enum Notification {
     /// This changed.
     Event(Event),
     /// Something may have been missed: look at everything again.
     Resync,
 }
 
-type Channels = HashMap<Topic, broadcast::Sender<Signal>>;
+type Channels = HashMap<Topic, broadcast::Sender<Notification>>;
 
 /// Handle on the events of this process; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -127,7 +127,7 @@ impl Events {
     }
 
     /// What happens in this workspace from now on. Ends never; drop it to end it.
-    pub fn subscribe(&self, workspace: &WorkspaceId) -> impl Stream<Item = Signal> + Send + use<> {
+    pub fn subscribe(&self, workspace: &WorkspaceId) -> impl Stream<Item = Notification> + Send + use<> {
         self.follow(Topic::Workspace(workspace.clone()))
     }
 
@@ -139,7 +139,7 @@ impl Events {
         self.follow(Topic::Removal(removal)).map(drop)
     }
 
-    fn follow(&self, topic: Topic) -> impl Stream<Item = Signal> + Send + use<> {
+    fn follow(&self, topic: Topic) -> impl Stream<Item = Notification> + Send + use<> {
         let receiver = self
             .lock()
             .entry(topic.clone())
@@ -153,7 +153,7 @@ impl Events {
         stream::unfold(subscription, |mut subscription| async move {
             let signal = match subscription.receiver.as_mut()?.recv().await {
                 Ok(signal) => signal,
-                Err(RecvError::Lagged(_)) => Signal::Resync,
+                Err(RecvError::Lagged(_)) => Notification::Resync,
                 Err(RecvError::Closed) => return None,
             };
             Some((signal, subscription))
@@ -204,13 +204,13 @@ impl Events {
         match serde_json::from_str::<Payload>(payload) {
             Ok(Payload::Workspace(event)) => {
                 let topic = Topic::Workspace(event.workspace.clone());
-                self.tell(&topic, Signal::Event(event));
+                self.tell(&topic, Notification::Event(event));
             }
             // How far it is stands in its row, and there alone.
             Ok(Payload::Removal { removal }) => {
-                self.tell(&Topic::Removal(removal), Signal::Resync);
+                self.tell(&Topic::Removal(removal), Notification::Resync);
             }
-            // An event of a newer version, perhaps: what it says stands in the rows as well.
+            // An event of a newer version, perhaps: kind it says stands in the rows as well.
             Err(error) => {
                 warn!(error = %error, "An event of a workspace is not understood");
                 self.resync();
@@ -218,7 +218,7 @@ impl Events {
         }
     }
 
-    fn tell(&self, topic: &Topic, signal: Signal) {
+    fn tell(&self, topic: &Topic, signal: Notification) {
         if let Some(channel) = self.lock().get(topic) {
             // Without receivers there is nobody to tell.
             let _ = channel.send(signal);
@@ -227,7 +227,7 @@ impl Events {
 
     fn resync(&self) {
         for channel in self.lock().values() {
-            let _ = channel.send(Signal::Resync);
+            let _ = channel.send(Notification::Resync);
         }
     }
 
@@ -270,7 +270,7 @@ async fn connect(database: &PgPool) -> Result<PgListener, sqlx::Error> {
 
 /// Forgets the channel with its last receiver.
 struct Subscription {
-    receiver: Option<broadcast::Receiver<Signal>>,
+    receiver: Option<broadcast::Receiver<Notification>>,
     topic: Topic,
     events: Events,
 }
@@ -319,7 +319,7 @@ mod tests {
         let (mut of_a, mut of_b) = (pin!(events.subscribe(&a)), pin!(events.subscribe(&b)));
         let event = Event::workspace(a);
         events.publish(&serde_json::to_string(&event).expect("JSON"));
-        assert_eq!(of_a.next().await, Some(Signal::Event(event)));
+        assert_eq!(of_a.next().await, Some(Notification::Event(event)));
         assert_eq!(of_b.next().now_or_never(), None);
     }
 
@@ -328,12 +328,12 @@ mod tests {
         let (events, workspace) = (Events::default(), WorkspaceId::random());
         let mut signals = pin!(events.subscribe(&workspace));
         events.publish(r#"{"workspace":"abcdefghijkl","kind":"weather"}"#);
-        assert_eq!(signals.next().await, Some(Signal::Resync));
+        assert_eq!(signals.next().await, Some(Notification::Resync));
         let payload = serde_json::to_string(&Event::workspace(workspace)).expect("JSON");
         for _ in 0..=BACKLOG_EVENTS_MAX {
             events.publish(&payload);
         }
-        assert_eq!(signals.next().await, Some(Signal::Resync));
+        assert_eq!(signals.next().await, Some(Notification::Resync));
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ const WORKSPACE_ID_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789"
 /// A text is not the id that it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is not the id of anything")]
-pub struct NotAnId;
+pub struct InvalidId;
 
 /// A workspace: in URLs, in its Tenant's name and in the prefix of its objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ impl WorkspaceId {
 }
 
 impl FromStr for WorkspaceId {
-    type Err = NotAnId;
+    type Err = InvalidId;
 
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
         let fits = text.len() == WORKSPACE_ID_CHARS
             && text
                 .bytes()
@@ -50,15 +50,15 @@ impl FromStr for WorkspaceId {
         if fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(NotAnId)
+            Err(InvalidId)
         }
     }
 }
 
 impl TryFrom<String> for WorkspaceId {
-    type Error = NotAnId;
+    type Error = InvalidId;
 
-    fn try_from(text: String) -> Result<Self, NotAnId> {
+    fn try_from(text: String) -> Result<Self, InvalidId> {
         text.parse()
     }
 }
@@ -78,8 +78,11 @@ impl fmt::Display for WorkspaceId {
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type,
+        )]
         #[serde(transparent)]
+        #[sqlx(transparent)]
         pub struct $name(pub Uuid);
 
         impl $name {
@@ -90,10 +93,10 @@ macro_rules! uuid_id {
         }
 
         impl FromStr for $name {
-            type Err = NotAnId;
+            type Err = InvalidId;
 
-            fn from_str(text: &str) -> Result<Self, NotAnId> {
-                Uuid::try_parse(text).map(Self).map_err(|_| NotAnId)
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Uuid::try_parse(text).map(Self).map_err(|_| InvalidId)
             }
         }
 
@@ -155,7 +158,7 @@ mod tests {
             "abcdefghijkl1",
             "abcdefghijk\u{e9}",
         ] {
-            assert_eq!(text.parse::<WorkspaceId>(), Err(NotAnId), "{text:?}");
+            assert_eq!(text.parse::<WorkspaceId>(), Err(InvalidId), "{text:?}");
         }
     }
 }

@@ -71,7 +71,7 @@
     if (response.status === 429 || response.status >= 500) {
       throw new Passing(title, { afterMs: 1_000 * (Number(answer.retry_after_seconds ?? response.headers.get("Retry-After")) || 0) });
     }
-    throw new Refused(title, sentence(answer.what_to_do), { told: answer.code === "duplicate", signIn: answer.sign_in });
+    throw new Refused(title, sentence(answer.hint), { told: answer.code === "duplicate", signIn: answer.sign_in });
   };
 
   /** PUTs a file to its signed address, with progress, which fetch cannot tell. */

@@ -1,7 +1,7 @@
 //! Every page with values to look at: ordinary ones, long ones, and such as somebody hostile would choose.
 
 use app::ids::WorkspaceId;
-use app::web::shared::pages::{Chrome, PersonView, Role, Theme, WorkspaceLink};
+use app::web::shared::pages::{PageContext, PersonView, Role, Theme, WorkspaceLink};
 use jiff::{SignedDuration, Timestamp};
 use maud::Markup;
 use uuid::Uuid;
@@ -60,12 +60,12 @@ fn link(name: &str, role: Role) -> WorkspaceLink {
     }
 }
 
-fn stranger() -> Chrome {
-    Chrome::anonymous(Theme::Device, "sample-token".to_owned(), now())
+fn stranger() -> PageContext {
+    PageContext::anonymous(Theme::Device, "sample-token".to_owned(), now())
 }
 
-fn signed_in() -> Chrome {
-    Chrome {
+fn signed_in() -> PageContext {
+    PageContext {
         user: Some(PersonView {
             name: "Mira Halvorsen".to_owned(),
             email: Some("mira@halvorsen.example".to_owned()),
@@ -82,15 +82,15 @@ fn signed_in() -> Chrome {
     }
 }
 
-fn inside() -> Chrome {
-    Chrome {
+fn inside() -> PageContext {
+    PageContext {
         workspace: Some(link("House purchase", Role::Owner)),
         ..signed_in()
     }
 }
 
-fn hostile_inside() -> Chrome {
-    Chrome {
+fn hostile_inside() -> PageContext {
+    PageContext {
         user: Some(PersonView {
             name: HOSTILE.to_owned(),
             email: Some(HOSTILE.to_owned()),

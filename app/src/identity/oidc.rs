@@ -61,7 +61,7 @@ pub enum OidcError {
 
 /// What the provider sends back with the browser.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-pub struct Answer {
+pub struct AuthorizationResponse {
     /// Names the sign-in.
     pub state: Option<String>,
     /// To be exchanged for tokens.
@@ -92,7 +92,7 @@ impl Oidc {
     }
 
     /// Writes a sign-in of this browser down and answers where to send it.
-    pub async fn begin(
+    pub async fn start(
         &self,
         database: &PgPool,
         browser: &Token,
@@ -128,11 +128,11 @@ impl Oidc {
     }
 
     /// Whom the provider's answer means, and where they wanted to go.
-    pub async fn finish(
+    pub async fn complete(
         &self,
         database: &PgPool,
         browser: &Token,
-        answer: Answer,
+        answer: AuthorizationResponse,
     ) -> Result<(Claims, ReturnTo), OidcError> {
         let waiting = take(database, browser, answer.state.as_deref()).await?;
         if answer

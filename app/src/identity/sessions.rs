@@ -42,7 +42,7 @@ pub struct SessionRow {
 }
 
 /// Begins a session and answers its token, which is nowhere else.
-pub async fn begin(
+pub async fn create(
     executor: impl PgExecutor<'_>,
     user: UserId,
     user_agent: &str,
@@ -118,7 +118,7 @@ pub async fn find(
 }
 
 /// Whether a session was not ended: for answers that are longer than the look at it with which they began, which counted as its use.
-pub async fn goes_on(database: &PgPool, id: SessionId) -> Result<bool, sqlx::Error> {
+pub async fn is_active(database: &PgPool, id: SessionId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND expires_at > now())")
         .bind(id.0)
         .fetch_one(database)
@@ -126,7 +126,7 @@ pub async fn goes_on(database: &PgPool, id: SessionId) -> Result<bool, sqlx::Err
 }
 
 /// Ends the session of a token, if there is one.
-pub async fn end(executor: impl PgExecutor<'_>, token: &Token) -> Result<(), sqlx::Error> {
+pub async fn delete(executor: impl PgExecutor<'_>, token: &Token) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM sessions WHERE token_sha256 = $1")
         .bind(token.hash().as_bytes())
         .execute(executor)
@@ -135,7 +135,7 @@ pub async fn end(executor: impl PgExecutor<'_>, token: &Token) -> Result<(), sql
 }
 
 /// Ends one session of a user; says whether there was such a one.
-pub async fn end_one(
+pub async fn revoke(
     executor: impl PgExecutor<'_>,
     user: UserId,
     session: SessionId,
@@ -149,7 +149,7 @@ pub async fn end_one(
 }
 
 /// Ends all sessions of a user and says how many there were.
-pub async fn end_all(executor: impl PgExecutor<'_>, user: UserId) -> Result<u64, sqlx::Error> {
+pub async fn revoke_all(executor: impl PgExecutor<'_>, user: UserId) -> Result<u64, sqlx::Error> {
     sqlx::query("DELETE FROM sessions WHERE user_id = $1")
         .bind(user.0)
         .execute(executor)

@@ -26,7 +26,7 @@ pub struct TokenHash([u8; 32]);
 /// A text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a token")]
-pub struct NotAToken;
+pub struct InvalidToken;
 
 impl Token {
     /// A new one, by chance.
@@ -67,11 +67,11 @@ impl Token {
 }
 
 impl FromStr for Token {
-    type Err = NotAToken;
+    type Err = InvalidToken;
 
-    fn from_str(text: &str) -> Result<Self, NotAToken> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NotAToken)?;
-        bytes.try_into().map(Self).map_err(|_| NotAToken)
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidToken)?;
+        bytes.try_into().map(Self).map_err(|_| InvalidToken)
     }
 }
 

@@ -77,20 +77,20 @@ pub fn clean(name: &str) -> Option<String> {
 
 /// Somebody who signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct SignedInUser {
     /// Who.
     pub user: User,
     /// Whether this is their first time.
     pub is_new: bool,
     /// Whether their account is being removed: they are not let in any more.
-    pub is_leaving: bool,
+    pub is_being_deleted: bool,
 }
 
 /// The user whom these claims mean, made if need be; name and address are kept up to date. Whoever signs in twice at once is one user.
-pub async fn arrive(
+pub async fn upsert_user(
     connection: &mut PgConnection,
     claims: &Claims,
-) -> Result<Arrival, sqlx::Error> {
+) -> Result<SignedInUser, sqlx::Error> {
     // Two first sign-ins of one person wait for each other here.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(format!("identity:{}\n{}", claims.issuer, claims.subject))
@@ -108,7 +108,7 @@ pub async fn arrive(
         email: claims.kept_email().map(ToOwned::to_owned),
         email_verified: claims.email_verified,
     };
-    let (is_leaving,): (bool,) = sqlx::query_as(
+    let (is_being_deleted,): (bool,) = sqlx::query_as(
         "INSERT INTO users (id, display_name, email, email_verified) VALUES ($1, $2, $3, $4)
          ON CONFLICT (id) DO UPDATE SET display_name = EXCLUDED.display_name, email = EXCLUDED.email,
              email_verified = EXCLUDED.email_verified
@@ -129,16 +129,16 @@ pub async fn arrive(
             .execute(&mut *connection)
             .await?;
     }
-    Ok(Arrival {
+    Ok(SignedInUser {
         user,
         is_new,
-        is_leaving,
+        is_being_deleted,
     })
 }
 
 /// What the account page tells besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct Profile {
     /// Issuers and their names for the person.
     pub identities: Vec<(String, String)>,
     /// Since when the account is there.
@@ -146,7 +146,7 @@ pub struct Facts {
 }
 
 /// The facts of a user.
-pub async fn facts(database: &PgPool, user: UserId) -> Result<Facts, sqlx::Error> {
+pub async fn profile(database: &PgPool, user: UserId) -> Result<Profile, sqlx::Error> {
     let identities = sqlx::query_as(
         "SELECT issuer, subject FROM identities WHERE user_id = $1 ORDER BY created_at, issuer",
     )
@@ -159,7 +159,7 @@ pub async fn facts(database: &PgPool, user: UserId) -> Result<Facts, sqlx::Error
     .bind(user.0)
     .fetch_one(database)
     .await?;
-    Ok(Facts {
+    Ok(Profile {
         identities,
         created_at: Timestamp::from_millisecond(created_ms).unwrap_or_default(),
     })

@@ -16,9 +16,9 @@ use crate::ask::{MAX_ANSWERS_PER_WORKSPACE, AskError, InvalidQuestion, MAX_QUEST
 use crate::domain::RateLimitClass;
 use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::telemetry::Asking;
-use crate::web::shared::error::Wants;
+use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::web::shared::pages::{Chrome, Notice};
+use crate::web::shared::pages::{PageContext, Notice};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::unavailable;
 use crate::web::shared::{App, Problem};
@@ -78,7 +78,7 @@ async fn failed(app: &App, access: &WorkspaceAccess, error: sqlx::Error) -> Prob
 fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {
     match error {
         AskError::Unavailable(reason) => unavailable::problem(&reason, &access.workspace.id),
-        AskError::Database(error) => Problem::defect(&error),
+        AskError::Database(error) => Problem::internal_error(&error),
         AskError::ThreadNotFound => Problem::not_found(),
         AskError::DocumentNotFound => no_such_document(),
         AskError::TooManyAnswers => Problem {
@@ -115,24 +115,24 @@ struct Beginning {
 async fn begin(
     State(app): State<App>,
     access: WorkspaceAccess,
-    chrome: Chrome,
+    context: PageContext,
     Query(beginning): Query<Beginning>,
 ) -> Result<Markup, Problem> {
     let view = ChatPage {
         chosen: beginning.document,
         ..page(&app, &access, None).await?
     };
-    Ok(pages::page(&chrome, place(&access, chrome.now), &view))
+    Ok(pages::page(&context, place(&access, context.now), &view))
 }
 
 async fn show(
     State(app): State<App>,
     access: WorkspaceAccess,
-    chrome: Chrome,
+    context: PageContext,
     Path(ThreadPath { thread }): Path<ThreadPath>,
 ) -> Result<Markup, Problem> {
     let view = page(&app, &access, Some(thread)).await?;
-    Ok(pages::page(&chrome, place(&access, chrome.now), &view))
+    Ok(pages::page(&context, place(&access, context.now), &view))
 }
 
 /// All that the page shows, from the tenant's database and the members' names.
@@ -210,12 +210,12 @@ impl QuestionForm {
 async fn ask(
     State(app): State<App>,
     access: WorkspaceAccess,
-    chrome: Chrome,
+    context: PageContext,
     headers: HeaderMap,
     Form(form): Form<QuestionForm>,
 ) -> Result<Response, Problem> {
     let asked_in = form.place()?;
-    let is_fragment = Wants::of(&headers) == Wants::Fragment;
+    let is_fragment = AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment;
     let question: Question = match form.question.parse() {
         Ok(question) => question,
         Err(refused) => {
@@ -223,7 +223,7 @@ async fn ask(
             if is_fragment {
                 return Err(Problem::wrong_input(words(refused)));
             }
-            return ask_better(&app, &access, &chrome, asked_in, form, refused).await;
+            return ask_better(&app, &access, &context, asked_in, form, refused).await;
         }
     };
     let asked = write_down(&app, &access, &question, asked_in).await?;
@@ -237,7 +237,7 @@ async fn ask(
     }
     let by = Some(access.user.display_name.clone());
     Ok(pages::exchange(
-        place(&access, chrome.now),
+        place(&access, context.now),
         asked.thread,
         &views::question(&asked.question, by),
         &views::answer(asked.answer, question.as_str().to_owned()),
@@ -274,7 +274,7 @@ async fn write_down(
 async fn ask_better(
     app: &App,
     access: &WorkspaceAccess,
-    chrome: &Chrome,
+    context: &PageContext,
     asked_in: Place,
     form: QuestionForm,
     refused: InvalidQuestion,
@@ -289,7 +289,7 @@ async fn ask_better(
         trouble: Some(words(refused)),
         ..page(app, access, open).await?
     };
-    let markup = pages::page(chrome, place(access, chrome.now), &view);
+    let markup = pages::page(context, place(access, context.now), &view);
     Ok((StatusCode::UNPROCESSABLE_ENTITY, markup).into_response())
 }
 
@@ -341,7 +341,7 @@ async fn stop(
         Ok(None) => return Err(Problem::not_found()),
         Err(error) => return Err(failed(&app, &access, error).await),
     }
-    if Wants::of(&headers) == Wants::Fragment {
+    if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment {
         // The stream of the answer brings what is left to say.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

@@ -22,9 +22,9 @@ use crate::domain::RateLimitClass;
 use crate::ids::DocumentId;
 use crate::objects::Disposition;
 use crate::tenants::Unavailable;
-use crate::web::shared::error::Wants;
+use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::web::shared::pages::{Chrome, Notice, format};
+use crate::web::shared::pages::{PageContext, Notice, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use pages::document::{DocumentPage, PassageView};
@@ -81,14 +81,14 @@ fn place(access: &WorkspaceAccess, now: Timestamp) -> Place<'_> {
 async fn list(
     State(app): State<App>,
     access: WorkspaceAccess,
-    chrome: Chrome,
+    context: PageContext,
 ) -> Result<Markup, Problem> {
     // Whoever looks at documents will soon search or ask.
     app.pools.prewarm(&access.workspace);
     let view = list_view(&app, &access).await?;
     Ok(pages::page(
-        &chrome,
-        place(&access, chrome.now),
+        &context,
+        place(&access, context.now),
         &view,
         None,
     ))
@@ -126,17 +126,17 @@ struct Sought {
 async fn search(
     State(app): State<App>,
     access: WorkspaceAccess,
-    chrome: Chrome,
+    context: PageContext,
     headers: HeaderMap,
     Query(Sought { q }): Query<Sought>,
 ) -> Result<Markup, Problem> {
     let found = look_for(&app, &access, &q).await?;
-    let here = place(&access, chrome.now);
-    if Wants::of(&headers) == Wants::Fragment {
+    let here = place(&access, context.now);
+    if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment {
         return Ok(pages::search_results(here, &found));
     }
     let view = list_view(&app, &access).await?;
-    Ok(pages::page(&chrome, here, &view, Some(&found)))
+    Ok(pages::page(&context, here, &view, Some(&found)))
 }
 
 async fn look_for(app: &App, access: &WorkspaceAccess, text: &str) -> Result<SearchView, Problem> {
@@ -169,14 +169,14 @@ async fn look_for(app: &App, access: &WorkspaceAccess, text: &str) -> Result<Sea
         }),
         Err(error) => {
             if app.pools.report_error(&access.workspace, &error).await
-                || errors::took_too_long(&error)
+                || errors::is_statement_timeout(&error)
             {
                 Ok(nothing(Some(
                     "The search did not come to its end. Try again, or look for a rarer word."
                         .to_owned(),
                 )))
             } else {
-                Err(Problem::defect(&error))
+                Err(Problem::internal_error(&error))
             }
         }
     }
@@ -197,16 +197,16 @@ struct From {
 async fn show(
     State(app): State<App>,
     access: WorkspaceAccess,
-    chrome: Chrome,
+    context: PageContext,
     headers: HeaderMap,
     Path(path): Path<DocumentPath>,
     Query(From { from }): Query<From>,
 ) -> Result<Markup, Problem> {
     let document = find(&app, &access, path.document).await?;
-    let view = page_view(&app, &access, &document, from, Wants::of(&headers)).await?;
+    let view = page_view(&app, &access, &document, from, AcceptedFormat::from_headers(&headers)).await?;
     Ok(pages::document::page(
-        &chrome,
-        place(&access, chrome.now),
+        &context,
+        place(&access, context.now),
         &view,
     ))
 }
@@ -217,7 +217,7 @@ async fn page_view(
     access: &WorkspaceAccess,
     document: &Document,
     from: u32,
-    wants: Wants,
+    wants: AcceptedFormat,
 ) -> Result<DocumentPage, Problem> {
     let mut view = DocumentPage {
         document: views::document(document),
@@ -227,7 +227,7 @@ async fn page_view(
         trouble: None,
     };
     let nothing_to_read = document.page_count.is_none() || view.database.is_some();
-    if wants == Wants::Fragment || nothing_to_read {
+    if wants == AcceptedFormat::Fragment || nothing_to_read {
         return Ok(view);
     }
     let tenant = match app.pools.get(&access.workspace).await {
@@ -245,7 +245,7 @@ async fn page_view(
             );
             return Ok(view);
         }
-        Err(error) => return Err(Problem::defect(&error)),
+        Err(error) => return Err(Problem::internal_error(&error)),
     };
     view.passages = passages
         .into_iter()
@@ -275,7 +275,7 @@ async fn cancel(
     documents::cancel(&app.database, &access.workspace.id, path.document)
         .await
         .map_err(errors::change)?;
-    if Wants::of(&headers) == Wants::Json {
+    if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Json {
         return Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response());
     }
     Ok(to_list(&access, None).into_response())

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::domain::RateLimitClass;
 use crate::identity::Session;
-use crate::web::shared::pages::Chrome;
+use crate::web::shared::pages::PageContext;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
@@ -25,12 +25,12 @@ pub(super) fn routes() -> Vec<Route> {
 async fn front(
     State(app): State<App>,
     session: Option<Session>,
-    chrome: Chrome,
+    context: PageContext,
 ) -> Result<Response, Problem> {
     let Some(session) = session else {
         // A single region is no choice.
         let chooses_region = app.config.tenants.regions.len() > 1;
-        return Ok(pages::page(&chrome, chooses_region).into_response());
+        return Ok(pages::page(&context, chooses_region).into_response());
     };
     let workspaces = store::of_user(&app.database, session.user.id).await?;
     let target = workspaces.first().map_or_else(

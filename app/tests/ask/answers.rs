@@ -1,9 +1,9 @@
-//! What is answered, from what, and what is kept of it.
+//! The content of answers: citations, failures, and what is stored.
 
 use std::time::Duration;
 
-use app::ask::threads::{self, Place};
-use app::ask::{Author, Failure, MessageState, NotAQuestion, Question};
+use app::ask::threads::{self, QuestionTarget};
+use app::ask::{Author, AnswerFailure, MessageState, InvalidQuestion, Question};
 use openai_stub::{Fault, Route};
 
 use crate::support::{ANSWERS, Stage};
@@ -27,7 +27,7 @@ async fn an_answer_cites_its_pages_and_is_kept() {
     let asked = stage
         .ask(
             "How often must the pump filter be changed?",
-            Place::New(None),
+            QuestionTarget::NewThread(None),
         )
         .await
         .unwrap();
@@ -48,7 +48,7 @@ async fn an_answer_cites_its_pages_and_is_kept() {
     let first = &answer.citations[0];
     assert_eq!((first.number, first.document, first.page), (1, pump, 2));
     assert_eq!(first.title, "Pump manual");
-    assert!(first.cited && first.quote.contains("500 hours") && !first.is_gone);
+    assert!(first.cited && first.quote.contains("500 hours") && !first.document_removed);
     let kept = threads::messages(&stage.database, asked.thread)
         .await
         .unwrap();
@@ -94,7 +94,7 @@ async fn without_a_model_for_answers_the_passages_are_quoted() {
     let stage = Stage::start().await;
     stage.document("Pump manual", &PUMP).await;
     let process = stage.process_with(None);
-    assert!(process.ask.extracts_only());
+    assert!(process.ask.is_extractive());
     let answer = stage
         .answered(&process, "How often must the filter be changed?")
         .await;
@@ -121,7 +121,7 @@ async fn a_conversation_about_one_document_stays_with_it() {
     let lease = stage.document("Lease", &LEASE).await;
     let process = stage.process();
     let asked = stage
-        .ask("When is the monthly rent paid?", Place::New(Some(lease)))
+        .ask("When is the monthly rent paid?", QuestionTarget::NewThread(Some(lease)))
         .await
         .unwrap();
     let (_, answer) = stage.read(&process, &asked).await;
@@ -135,7 +135,7 @@ async fn a_conversation_about_one_document_stays_with_it() {
     let again = stage
         .ask(
             "How often must the filter be changed?",
-            Place::Thread(asked.thread),
+            QuestionTarget::Thread(asked.thread),
         )
         .await
         .unwrap();
@@ -148,20 +148,21 @@ async fn a_conversation_about_one_document_stays_with_it() {
             .all(|citation| citation.document != pump)
     );
     assert_eq!(other.state, MessageState::NotFound);
-    // Removed: what it said is no longer quoted, and its questions do not go to all others.
+    // After its deletion the document is no longer quoted, and questions about it are not extended
+    // to all others.
     sqlx::query("DELETE FROM documents WHERE id = $1")
         .bind(lease.0)
         .execute(stage.database.pool())
         .await
         .unwrap();
-    threads::forget_document(stage.database.pool(), lease)
+    threads::clear_quotes_of_document(stage.database.pool(), lease)
         .await
         .unwrap();
     let row = stage.row(&asked).await;
     assert!(
         row.citations
             .iter()
-            .all(|citation| citation.is_gone && citation.quote.is_empty())
+            .all(|citation| citation.document_removed && citation.quote.is_empty())
     );
     assert_eq!(row.citations.len(), answer.citations.len());
     let kept: i64 =
@@ -173,7 +174,7 @@ async fn a_conversation_about_one_document_stays_with_it() {
     let last = stage
         .ask(
             "How often must the filter be changed?",
-            Place::Thread(asked.thread),
+            QuestionTarget::Thread(asked.thread),
         )
         .await
         .unwrap();
@@ -183,7 +184,7 @@ async fn a_conversation_about_one_document_stays_with_it() {
     );
     assert!(
         stage
-            .ask("And now?", Place::New(Some(lease)))
+            .ask("And now?", QuestionTarget::NewThread(Some(lease)))
             .await
             .is_err()
     );
@@ -238,11 +239,11 @@ async fn an_answer_that_fails_says_why_and_keeps_what_was_written() {
     let question = "How often must the pump filter be changed?";
     stage.stub.fail_next(Route::Chat, Fault::CutAfter(3));
     let cut = stage.answered(&process, question).await;
-    assert_eq!(cut.state, MessageState::Failed(Failure::BrokenOff));
+    assert_eq!(cut.state, MessageState::Failed(AnswerFailure::Interrupted));
     assert_eq!(cut.text, "The filter must");
     for (fault, failure) in [
-        (Fault::InsufficientQuota, Failure::ModelAccount),
-        (Fault::Status(400), Failure::ModelRefused),
+        (Fault::InsufficientQuota, AnswerFailure::ModelQuotaExhausted),
+        (Fault::Status(400), AnswerFailure::ModelRejected),
     ] {
         stage.stub.fail_next(Route::Chat, fault);
         let failed = stage.answered(&process, question).await;
@@ -252,7 +253,7 @@ async fn an_answer_that_fails_says_why_and_keeps_what_was_written() {
         .stub
         .fail_always(Route::Chat, Some(Fault::Status(503)));
     let busy = stage.answered(&process, question).await;
-    assert_eq!(busy.state, MessageState::Failed(Failure::ModelBusy));
+    assert_eq!(busy.state, MessageState::Failed(AnswerFailure::ModelBusy));
 }
 
 #[tokio::test]
@@ -266,16 +267,16 @@ async fn an_answer_that_stalls_is_ended() {
             "How often must the pump filter be changed?",
         )
         .await;
-    assert_eq!(stalled.state, MessageState::Failed(Failure::BrokenOff));
+    assert_eq!(stalled.state, MessageState::Failed(AnswerFailure::Interrupted));
     assert_eq!(stalled.text, "The filter");
 }
 
 #[test]
 fn a_question_has_words_and_an_end() {
-    assert_eq!("  \n\0 ".parse::<Question>(), Err(NotAQuestion::Empty));
+    assert_eq!("  \n\0 ".parse::<Question>(), Err(InvalidQuestion::Empty));
     assert_eq!(
         "\u{e9}".repeat(2_001).parse::<Question>(),
-        Err(NotAQuestion::TooLong)
+        Err(InvalidQuestion::TooLong)
     );
     assert!("\u{e9}".repeat(2_000).parse::<Question>().is_ok());
 }
@@ -301,7 +302,7 @@ async fn answers_show_in_the_metrics_as_numbers_alone() {
     let failed = stage
         .answered(&process, "How often must the filter be changed?")
         .await;
-    assert_eq!(failed.state, MessageState::Failed(Failure::ModelAccount));
+    assert_eq!(failed.state, MessageState::Failed(AnswerFailure::ModelQuotaExhausted));
     let text = process.metrics.encode().unwrap();
     for line in [
         r#"chat_app_answers_total{outcome="complete",by="model"} 1"#,

@@ -1,4 +1,5 @@
-//! Questions and answers over a tenant's database behind the emulator's data plane, with the deterministic endpoint in the models' place.
+//! Questions and answers over a tenant's database behind the emulator's data plane, with the
+//! deterministic OpenAI stub as the model.
 
 #![expect(
     clippy::unwrap_used,

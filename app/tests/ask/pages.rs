@@ -1,11 +1,12 @@
-//! A conversation as a browser has it: the pages, the stream of an answer, its stop, its removal.
+//! Conversations in a browser: the pages, streaming an answer, stopping it, and deleting a
+//! conversation.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::ask::QUESTION_CHARS_MAX;
+use app::ask::MAX_QUESTION_CHARS;
 use app::config;
 use app::ids::{DocumentId, ThreadId};
 use app::run::compose;
@@ -31,7 +32,7 @@ const PAGES: [&str; 2] = [
     "The filter must be changed every 500 hours of operation & after floods. Close both valves before the housing is opened.",
 ];
 
-/// The app with somebody signed in, whose workspace has a document.
+/// The app with a signed-in user whose workspace holds a document.
 struct Desk {
     app: App,
     ada: Browser,
@@ -95,7 +96,7 @@ impl Desk {
         format!("/w/{}/chat", self.workspace.id)
     }
 
-    /// Asks in a new conversation, and returns the conversation's address and the answer's.
+    /// Asks in a new conversation. Returns the URLs of the conversation and of the answer.
     async fn ask(&mut self) -> (String, String) {
         let asked = self
             .ada
@@ -131,7 +132,7 @@ fn settings(database: &str, stub: &Stub) -> config::Config {
     work.config().unwrap()
 }
 
-/// The only user's, once its Tenant was applied.
+/// The only user's workspace, once its Tenant is applied.
 async fn first_workspace(app: &App) -> Workspace {
     let user: uuid::Uuid = sqlx::query_scalar("SELECT id FROM users")
         .fetch_one(&app.database)
@@ -155,7 +156,7 @@ async fn a_question_is_asked_its_answer_streamed_and_the_citation_opens_its_page
     let empty = desk.ada.get(&desk.chat()).await;
     assert_eq!(empty.status, StatusCode::OK);
     assert!(empty.text.contains("Pump manual") && empty.text.contains("maxlength=\"2000\""));
-    // The model thinks for a while, so that the stream is open before the first words.
+    // The model takes a while, so that the stream is open before the first token.
     desk.stub
         .fail_next(Route::Chat, Fault::Slow(Duration::from_secs(3)));
     let (thread, answer) = desk.ask().await;
@@ -187,7 +188,7 @@ async fn a_question_is_asked_its_answer_streamed_and_the_citation_opens_its_page
 
 #[tokio::test]
 async fn a_question_from_the_open_page_is_answered_with_its_pieces_alone() {
-    // Slow enough that the first answer is still to come when its page is opened.
+    // Slow enough that the first answer is still pending when its page opens.
     let mut desk = Desk::start(Duration::from_millis(150)).await;
     let (thread, _) = desk.ask().await;
     let id = thread.rsplit('/').next().unwrap().to_owned();
@@ -206,7 +207,7 @@ async fn a_question_from_the_open_page_is_answered_with_its_pieces_alone() {
 #[tokio::test]
 async fn a_question_that_cannot_be_asked_is_given_back_with_the_reason() {
     let mut desk = Desk::start(Duration::ZERO).await;
-    let long = "why ".repeat(QUESTION_CHARS_MAX / 4 + 1) + "?";
+    let long = "why ".repeat(MAX_QUESTION_CHARS / 4 + 1) + "?";
     let refused = desk.ada.post(&desk.chat(), &[("question", &long)]).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refused.text.contains("at most 2000 characters") && refused.text.contains("why why"));

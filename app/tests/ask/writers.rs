@@ -1,10 +1,11 @@
-//! Who writes an answer: one at a time, whatever is closed, stopped or killed meanwhile.
+//! The writer of an answer: one at a time, even if tabs close, users stop answers, or processes are
+//! killed.
 
 use std::pin::Pin;
 use std::time::Duration;
 
-use app::ask::threads::{self, Asked, Place};
-use app::ask::{ANSWERS_PER_WORKSPACE_MAX, AskError, Followed, MessageState};
+use app::ask::threads::{self, AskedQuestion, QuestionTarget};
+use app::ask::{MAX_ANSWERS_PER_WORKSPACE, AskError, AnswerUpdate, MessageState};
 use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -17,10 +18,10 @@ const PAGES: [&str; 2] = [
     "The pump filter must be changed every 500 hours of operation and after every flood of the basement, whichever comes first in the year.",
     "The pump filter housing is opened with the changed key number nine.",
 ];
-/// Between two pieces of an answer: long enough to do something in between.
+/// The delay between two pieces of an answer: long enough for a test to act in between.
 const PIECE: Duration = Duration::from_millis(60);
 
-/// The pump's document, and answers that take their time.
+/// A fixture with a document and slow answers.
 async fn slow_stage() -> Stage {
     let stage = Stage::slow(PIECE).await;
     stage.document("Pump", &PAGES).await;
@@ -28,18 +29,19 @@ async fn slow_stage() -> Stage {
 }
 
 impl Stage {
-    /// The question, in a new conversation with all documents; no answer is begun.
-    async fn ask_of_the_pump(&self) -> Asked {
-        self.ask(QUESTION, Place::New(None)).await.unwrap()
+    /// Asks about all documents in a new conversation, without starting the answer.
+    async fn ask_of_the_pump(&self) -> AskedQuestion {
+        self.ask(QUESTION, QuestionTarget::NewThread(None)).await.unwrap()
     }
 
-    /// The question, with this process in the middle of its answer: who reads along there, and what they have read.
+    /// Asks, and lets this process write about half of the answer. Returns the stream and the text
+    /// it has delivered.
     async fn half_answered(
         &self,
         process: &Process,
-    ) -> (Asked, Pin<Box<dyn Stream<Item = Followed> + Send>>, String) {
+    ) -> (AskedQuestion, Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>, String) {
         let asked = self.ask_of_the_pump().await;
-        let mut following: Pin<Box<dyn Stream<Item = Followed> + Send>> =
+        let mut following: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>> =
             Box::pin(self.follow(process, &asked));
         let seen = self.until_text(&mut following).await;
         (asked, following, seen)
@@ -47,7 +49,7 @@ impl Stage {
 }
 
 impl Process {
-    /// Until all that it does is done.
+    /// Waits until all of the process's tasks are done.
     async fn idle(&self) {
         self.tasks.close();
         timeout(SOON, self.tasks.wait()).await.unwrap();
@@ -97,7 +99,7 @@ async fn stopping_keeps_what_was_written_wherever_it_is_stopped() {
         assert!(stopped.unwrap());
         let ended = loop {
             match timeout(SOON, following.next()).await.unwrap() {
-                Some(Followed::Ended(message)) => break message,
+                Some(AnswerUpdate::Ended(message)) => break message,
                 Some(_) => {}
                 None => panic!("no word of the end"),
             }
@@ -133,7 +135,7 @@ async fn a_process_that_ends_leaves_its_answer_to_the_next_at_once() {
     assert!(
         !ending
             .ask
-            .take_up(&stage.workspace, asked.answer.id)
+            .start_answer(&stage.workspace, asked.answer.id)
             .await
             .unwrap()
     );
@@ -149,7 +151,7 @@ async fn a_process_that_ends_leaves_its_answer_to_the_next_at_once() {
     assert_eq!(stage.stub.counts().answers, 1);
 }
 
-/// What a killed process leaves: a claim that nobody renews.
+/// Puts the row into the state that a killed process leaves behind: claimed, but not renewed.
 async fn leave_claimed(stage: &Stage, message: app::ids::MessageId, seconds: f64, takes: i32) {
     sqlx::query("UPDATE messages SET claimed_by = $2, claimed_until = now() + $3 * interval '1 second', text = 'half', takes = $4 WHERE id = $1")
         .bind(message.0)
@@ -171,7 +173,7 @@ async fn an_answer_whose_writer_was_killed_is_taken_up_when_its_lease_is_over() 
     assert!(
         !process
             .ask
-            .take_up(&stage.workspace, asked.answer.id)
+            .start_answer(&stage.workspace, asked.answer.id)
             .await
             .unwrap(),
         "believed alive"
@@ -191,7 +193,7 @@ async fn an_answer_that_kills_its_writers_is_given_up() {
     let (_, answer) = stage.read(&process, &asked).await;
     assert_eq!(
         answer.state,
-        MessageState::Failed(app::ask::Failure::Abandoned)
+        MessageState::Failed(app::ask::AnswerFailure::Abandoned)
     );
     assert_eq!(stage.stub.counts().embedding_requests, 0);
 }
@@ -204,7 +206,7 @@ async fn a_writer_that_lost_its_claim_changes_nothing_any_more() {
     assert!(
         process
             .ask
-            .take_up(&stage.workspace, asked.answer.id)
+            .start_answer(&stage.workspace, asked.answer.id)
             .await
             .unwrap()
     );
@@ -223,16 +225,16 @@ async fn a_conversation_that_is_removed_takes_its_answer_along() {
     let process = stage.process();
     let (asked, mut following, _) = stage.half_answered(&process).await;
     assert!(
-        threads::remove(&stage.database, asked.thread)
+        threads::delete(&stage.database, asked.thread)
             .await
             .unwrap()
     );
     while let Some(followed) = timeout(SOON, following.next()).await.unwrap() {
-        assert!(!matches!(followed, Followed::Ended(_)), "{followed:?}");
+        assert!(!matches!(followed, AnswerUpdate::Ended(_)), "{followed:?}");
     }
     process.idle().await;
     assert!(
-        !threads::remove(&stage.database, asked.thread)
+        !threads::delete(&stage.database, asked.thread)
             .await
             .unwrap()
     );
@@ -255,7 +257,7 @@ async fn a_document_removed_while_an_answer_cites_it_leaves_no_quote_behind() {
         .execute(&mut *removal)
         .await
         .unwrap();
-    threads::forget_document(&mut *removal, document)
+    threads::clear_quotes_of_document(&mut *removal, document)
         .await
         .unwrap();
     removal.commit().await.unwrap();
@@ -263,7 +265,7 @@ async fn a_document_removed_while_an_answer_cites_it_leaves_no_quote_behind() {
         stage.until_ended(&asked).await.state,
         MessageState::Complete
     );
-    // As the row has it: what is shown has no quotes of removed documents in any case.
+    // Reads the row itself, because the query functions hide quotes of deleted documents anyway.
     let quotes: Vec<String> = sqlx::query_scalar(
         "SELECT citation ->> 'quote' FROM messages, jsonb_array_elements(citations) citation WHERE id = $1",
     )
@@ -278,13 +280,13 @@ async fn a_document_removed_while_an_answer_cites_it_leaves_no_quote_behind() {
 #[tokio::test]
 async fn a_workspace_has_so_many_answers_under_way_and_no_more() {
     let stage = Stage::start().await;
-    // One is being written, and the others are about to be.
+    // One answer is being written and the others are about to be.
     let first = stage.ask_of_the_pump().await;
     leave_claimed(&stage, first.answer.id, 60.0, 1).await;
-    for _ in 1..ANSWERS_PER_WORKSPACE_MAX {
+    for _ in 1..MAX_ANSWERS_PER_WORKSPACE {
         stage.ask_of_the_pump().await;
     }
-    let refused = stage.ask(QUESTION, Place::New(None)).await;
+    let refused = stage.ask(QUESTION, QuestionTarget::NewThread(None)).await;
     assert!(
         matches!(refused, Err(AskError::TooManyAnswers)),
         "{refused:?}"
@@ -294,7 +296,7 @@ async fn a_workspace_has_so_many_answers_under_way_and_no_more() {
         4,
         "nothing is left of it"
     );
-    // Those that nobody took up in all that time keep nobody from asking.
+    // Abandoned answers do not block new questions.
     sqlx::query("UPDATE messages SET created_at = created_at - interval '1 hour'")
         .execute(stage.database.pool())
         .await

@@ -1,7 +1,7 @@
-//! What people do to documents that are there: cancel, rename, read again, search.
+//! User actions on existing documents: cancel, rename, retry, search.
 
-use app::documents::{self, Failure, OwnFailure, State, Title};
-use app::jobs::{Job as _, Turn};
+use app::documents::{self, IngestError, SystemFailure, DocumentStatus, Title};
+use app::jobs::{Job as _, Attempt};
 use app::ingestion::{Checkpoint, RenameDocument};
 
 use crate::crashes::StopAt;
@@ -11,33 +11,33 @@ use crate::support::{World, pdf};
 async fn a_cancelled_reading_stops_and_can_be_begun_again() {
     let world = World::start().await;
     let document = world.bring("a.pdf", &pdf(2, "cancelled")).await;
-    let stop = StopAt::new(Checkpoint::Done(app::documents::Step::Chunk));
+    let stop = StopAt::new(Checkpoint::StepDone(app::documents::IngestStep::Chunk));
     let reading = tokio::spawn(world.job(document).await.run(
-        world.workshop.with_checkpoints(stop.clone()),
-        Turn { attempt: 1 },
+        world.context.with_checkpoints(stop.clone()),
+        Attempt { number: 1 },
     ));
     stop.is_reached().await;
     documents::cancel(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
-    // It looks by itself whether it is still wanted, also while nothing goes on.
+    // The job notices on its own that its claim is lost, even while it makes no progress.
     reading.await.unwrap().unwrap();
-    let cancelled = State::Failed(Failure::Own(OwnFailure::Cancelled));
+    let cancelled = DocumentStatus::Failed(IngestError::System(SystemFailure::Cancelled));
     assert_eq!(world.state(document).await, cancelled);
     assert_eq!(world.jobs().await, Vec::<String>::new());
     documents::retry(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
     world.ingest(document).await.unwrap();
-    assert_eq!(world.state(document).await, State::Ready);
-    // Cancelling a second reading leaves what the first has brought.
+    assert_eq!(world.state(document).await, DocumentStatus::Ready);
+    // Cancelling a second ingestion keeps the results of the first.
     documents::retry(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
     documents::cancel(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
-    assert_eq!(world.state(document).await, State::Ready);
+    assert_eq!(world.state(document).await, DocumentStatus::Ready);
     world.stop().await;
 }
 
@@ -45,10 +45,10 @@ async fn a_cancelled_reading_stops_and_can_be_begun_again() {
 async fn a_new_title_reaches_the_tenants_database_also_when_it_comes_while_the_rows_are_written() {
     let world = World::start().await;
     let document = world.bring("old.pdf", &pdf(1, "title")).await;
-    let stop = StopAt::new(Checkpoint::Written);
+    let stop = StopAt::new(Checkpoint::RowsWritten);
     let reading = tokio::spawn(world.job(document).await.run(
-        world.workshop.with_checkpoints(stop.clone()),
-        Turn { attempt: 1 },
+        world.context.with_checkpoints(stop.clone()),
+        Attempt { number: 1 },
     ));
     stop.is_reached().await;
     let title: Title = "New title".parse().unwrap();
@@ -59,7 +59,7 @@ async fn a_new_title_reaches_the_tenants_database_also_when_it_comes_while_the_r
         workspace: world.workspace.id.clone(),
         document,
     };
-    let renaming = tokio::spawn(job.run(world.workshop.clone(), Turn { attempt: 1 }));
+    let renaming = tokio::spawn(job.run(world.context.clone(), Attempt { number: 1 }));
     stop.go_on();
     reading.await.unwrap().unwrap();
     renaming.await.unwrap().unwrap();

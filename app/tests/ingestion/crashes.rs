@@ -1,12 +1,12 @@
-//! A worker that dies after any effect: the job runs again, and the end is the same.
+//! A worker that crashes after any effect: the job runs again and ends in the same state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use app::documents::{self, State, Step};
+use app::documents::{self, DocumentStatus, IngestStep};
 use app::ids::DocumentId;
-use app::jobs::{Job as _, Turn};
-use app::ingestion::{Checkpoint, Checkpoints, RemoveDocument};
+use app::jobs::{Job as _, Attempt};
+use app::ingestion::{Checkpoint, Checkpoints, DeleteDocument};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
@@ -14,16 +14,16 @@ use crate::support::{BUCKET, PATIENCE, World, pdf};
 
 const EVERY: [Checkpoint; 8] = [
     Checkpoint::Claimed,
-    Checkpoint::Done(Step::Fetch),
-    Checkpoint::Done(Step::Extract),
-    Checkpoint::Done(Step::Chunk),
-    Checkpoint::Drafted,
-    Checkpoint::Done(Step::Embed),
-    Checkpoint::Written,
-    Checkpoint::Done(Step::Store),
+    Checkpoint::StepDone(IngestStep::Fetch),
+    Checkpoint::StepDone(IngestStep::Extract),
+    Checkpoint::StepDone(IngestStep::Chunk),
+    Checkpoint::VectorsDrafted,
+    Checkpoint::StepDone(IngestStep::Embed),
+    Checkpoint::RowsWritten,
+    Checkpoint::StepDone(IngestStep::Store),
 ];
 
-/// Stands still for ever at one checkpoint, as a process that is killed there, until it is let go on.
+/// Suspends a job at one checkpoint, like a process killed there, until [`Self::resume`].
 pub(crate) struct StopAt {
     checkpoint: Checkpoint,
     reached: Notify,
@@ -72,7 +72,7 @@ async fn a_worker_that_dies_after_any_effect_leaves_the_same_end_and_pays_for_no
     let (expected, cost) = (world.contents().await, world.models.count());
     assert!(cost > 64, "{cost} texts are not several slices");
     let ready = world.row(document).await.unwrap();
-    assert_eq!(ready.state, State::Ready);
+    assert_eq!(ready.state, DocumentStatus::Ready);
     assert_eq!(ready.page_count, Some(30));
     for checkpoint in EVERY {
         world.forget().await;
@@ -81,18 +81,18 @@ async fn a_worker_that_dies_after_any_effect_leaves_the_same_end_and_pays_for_no
             .unwrap();
         let before = world.models.count();
         let stop = StopAt::new(checkpoint);
-        let workshop = world.workshop.with_checkpoints(stop.clone());
+        let context = world.context.with_checkpoints(stop.clone());
         let job = world.job(document).await;
-        let worker = tokio::spawn(job.run(workshop, Turn { attempt: 1 }));
+        let worker = tokio::spawn(job.run(context, Attempt { number: 1 }));
         stop.is_reached().await;
         worker.abort();
         let _ = worker.await;
         world.ingest(document).await.unwrap();
         assert_eq!(world.contents().await, expected, "{checkpoint:?}");
-        assert_eq!(world.state(document).await, State::Ready, "{checkpoint:?}");
-        // Slices that were under way when it died, and had not been kept, are made again.
+        assert_eq!(world.state(document).await, DocumentStatus::Ready, "{checkpoint:?}");
+        // Batches that were in flight at the crash are embedded again.
         let paid = world.models.count() - before;
-        let lost = if checkpoint == Checkpoint::Drafted {
+        let lost = if checkpoint == Checkpoint::VectorsDrafted {
             4 * 64
         } else {
             0
@@ -113,12 +113,13 @@ async fn the_job_done_twice_gives_the_same_rows_and_makes_no_vector_again() {
     world.ingest(document).await.unwrap();
     let (rows, cost) = (world.contents().await, world.models.count());
     assert!(rows.iter().any(|row| row.starts_with("chunk ")));
-    // The queue may run a job once more after its end was not noted: the row is as it was when it was begun.
+    // The queue may run a finished job again if its completion was not recorded: restore the row's
+    // state from the start of the job.
     sqlx::query("UPDATE documents SET state = 'working'")
         .execute(&world.database)
         .await
         .unwrap();
-    job.run(world.workshop.clone(), Turn { attempt: 1 })
+    job.run(world.context.clone(), Attempt { number: 1 })
         .await
         .unwrap();
     assert_eq!(world.contents().await, rows);
@@ -144,21 +145,22 @@ async fn a_worker_taken_for_dead_writes_nothing_once_another_has_the_document() 
     let world = World::start().await;
     let document = world.bring("a.pdf", &pdf(3, "stale")).await;
     for checkpoint in EVERY {
-        if checkpoint == Checkpoint::Written {
-            // There it holds the lock, and the other waits for it: see below.
+        if checkpoint == Checkpoint::RowsWritten {
+            // At this checkpoint the worker holds the lock and the other one waits for it: covered
+            // below.
             continue;
         }
         world.forget().await;
         let stop = StopAt::new(checkpoint);
         let stale = tokio::spawn(world.job(document).await.run(
-            world.workshop.with_checkpoints(stop.clone()),
-            Turn { attempt: 1 },
+            world.context.with_checkpoints(stop.clone()),
+            Attempt { number: 1 },
         ));
         stop.is_reached().await;
         world.ingest(document).await.unwrap();
         let rows = world.contents().await;
         let row = world.row(document).await.unwrap();
-        assert_eq!(row.state, State::Ready, "{checkpoint:?}");
+        assert_eq!(row.state, DocumentStatus::Ready, "{checkpoint:?}");
         stop.go_on();
         stale.await.unwrap().unwrap();
         assert_eq!(world.contents().await, rows, "{checkpoint:?}");
@@ -177,16 +179,17 @@ async fn removal_during_ingestion_leaves_nothing_wherever_it_is() {
         let document = world.bring("a.pdf", &pdf(3, "removed")).await;
         let stop = StopAt::new(checkpoint);
         let reading = tokio::spawn(world.job(document).await.run(
-            world.workshop.with_checkpoints(stop.clone()),
-            Turn { attempt: 1 },
+            world.context.with_checkpoints(stop.clone()),
+            Attempt { number: 1 },
         ));
         stop.is_reached().await;
-        documents::remove(&world.database, &world.workspace.id, document)
+        documents::delete(&world.database, &world.workspace.id, document)
             .await
             .unwrap();
         let removal = tokio::spawn(remove(&world, document));
-        if checkpoint == Checkpoint::Written {
-            // It waits for the lock; the reading commits, and then its rows go.
+        if checkpoint == Checkpoint::RowsWritten {
+            // The deletion waits for the lock; the ingestion commits, then the deletion removes its
+            // rows.
             stop.go_on();
             reading.await.unwrap().unwrap();
             removal.await.unwrap();
@@ -210,36 +213,36 @@ fn remove(
     world: &World,
     document: DocumentId,
 ) -> impl Future<Output = ()> + Send + 'static + use<> {
-    let job = RemoveDocument {
+    let job = DeleteDocument {
         workspace: world.workspace.id.clone(),
         document,
     };
-    let workshop = world.workshop.clone();
-    async move { job.run(workshop, Turn { attempt: 1 }).await.unwrap() }
+    let context = world.context.clone();
+    async move { job.run(context, Attempt { number: 1 }).await.unwrap() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_dies_after_any_effect_is_carried_to_its_end() {
     let world = World::start().await;
-    for checkpoint in [Checkpoint::RowsRemoved, Checkpoint::FileRemoved] {
+    for checkpoint in [Checkpoint::RowsDeleted, Checkpoint::FileDeleted] {
         let document = world.bring("a.pdf", &pdf(2, "removed")).await;
         world.ingest(document).await.unwrap();
-        documents::remove(&world.database, &world.workspace.id, document)
+        documents::delete(&world.database, &world.workspace.id, document)
             .await
             .unwrap();
-        let job = RemoveDocument {
+        let job = DeleteDocument {
             workspace: world.workspace.id.clone(),
             document,
         };
         let stop = StopAt::new(checkpoint);
         let worker = tokio::spawn(job.run(
-            world.workshop.with_checkpoints(stop.clone()),
-            Turn { attempt: 1 },
+            world.context.with_checkpoints(stop.clone()),
+            Attempt { number: 1 },
         ));
         stop.is_reached().await;
         worker.abort();
         let _ = worker.await;
-        assert_eq!(world.state(document).await, State::Removing);
+        assert_eq!(world.state(document).await, DocumentStatus::Deleting);
         remove(&world, document).await;
         assert_eq!(world.contents().await, Vec::<String>::new());
         assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);

@@ -1,8 +1,8 @@
-//! The store of files, as browsers and the app use it.
+//! The object store, as used by browsers and by the app.
 
 use std::time::Duration;
 
-use app::documents::State;
+use app::documents::DocumentStatus;
 use app::objects::{Cors, Disposition};
 
 use crate::support::{BUCKET, World, pdf};
@@ -12,7 +12,7 @@ async fn a_signed_url_shows_the_pdf_as_a_pdf_under_its_name() {
     let world = World::start().await;
     let bytes = pdf(1, "shown");
     let document = world.bring("Größe \"1\".pdf", &bytes).await;
-    let place = world
+    let key = world
         .objects
         .prefix(None, &world.workspace.id)
         .document(document);
@@ -21,7 +21,7 @@ async fn a_signed_url_shows_the_pdf_as_a_pdf_under_its_name() {
     };
     let url = world
         .objects
-        .presign_get(&place, &disposition, Duration::from_mins(1))
+        .presign_get(&key, &disposition, Duration::from_mins(1))
         .await
         .unwrap();
     let answer = reqwest::get(&url).await.unwrap();
@@ -47,30 +47,30 @@ async fn removing_takes_every_version_of_a_file_and_nothing_of_its_neighbours() 
     let document = world.bring("a.pdf", &bytes).await;
     let neighbour = world.bring("b.pdf", &pdf(1, "neighbour")).await;
     let prefix = world.objects.prefix(None, &world.workspace.id);
-    let place = prefix.document(document);
+    let key = prefix.document(document);
     for _ in 0..2 {
         let sent = world
             .s3
             .client()
             .put_object()
             .bucket(BUCKET)
-            .key(place.key())
+            .key(key.key())
             .body(bytes.clone().into())
             .send();
         sent.await.unwrap();
     }
-    let removed = world.objects.remove(&place).await.unwrap();
+    let removed = world.objects.delete(&key).await.unwrap();
     assert_eq!(removed.objects, 1);
     assert_eq!(removed.byte_count, 3 * bytes.len() as u64);
     let kept = world.s3.kept(BUCKET).await.unwrap();
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert_eq!(kept[0].0, prefix.document(neighbour).key());
     assert_eq!(
-        world.objects.remove_prefix(&prefix).await.unwrap().objects,
+        world.objects.delete_prefix(&prefix).await.unwrap().objects,
         1
     );
     assert_eq!(
-        world.objects.remove_prefix(&prefix).await.unwrap().objects,
+        world.objects.delete_prefix(&prefix).await.unwrap().objects,
         0
     );
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
@@ -111,7 +111,7 @@ async fn browsers_on_the_apps_pages_may_send_and_others_may_not() {
 async fn what_is_damaged_in_a_file_that_can_be_read_is_kept_with_it() {
     let world = World::start().await;
     let whole = pdf(2, "damaged");
-    // The content of the second page is nowhere in the file.
+    // Point the second page at content that does not exist.
     let at = whole
         .windows(15)
         .position(|bytes| bytes == b"/Contents 7 0 R")
@@ -121,7 +121,7 @@ async fn what_is_damaged_in_a_file_that_can_be_read_is_kept_with_it() {
     let document = world.bring("damaged.pdf", &damaged).await;
     world.ingest(document).await.unwrap();
     let row = world.row(document).await.unwrap();
-    assert_eq!(row.state, State::Ready);
+    assert_eq!(row.state, DocumentStatus::Ready);
     assert_eq!(
         (row.page_count, &row.unreadable_pages[..]),
         (Some(2), &[2][..])

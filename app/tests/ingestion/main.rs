@@ -1,5 +1,5 @@
-//! Documents and their ingestion against a real PostgreSQL and a real S3 server. They need what `dev env` names; what is missing is
-//! installed.
+//! Documents and their ingestion against a real PostgreSQL and a real S3 server. The environment
+//! variables that `xtask env` prints name them; missing servers are installed.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,16 +1,17 @@
-//! What jobs need is away for a while: the page says so, nothing is lost, and it goes on.
+//! Outages of the services that ingestion needs: the document shows the reason, nothing is lost,
+//! and ingestion continues afterwards.
 
 use std::sync::atomic::Ordering;
 
-use app::documents::{Failure, OwnFailure, State, Trouble};
-use app::ingestion::ATTEMPTS_MAX;
-use app::jobs::{Job as _, Turn};
+use app::documents::{IngestError, SystemFailure, DocumentStatus, BlockedOn};
+use app::ingestion::MAX_ATTEMPTS;
+use app::jobs::{Job as _, Attempt};
 
 use crate::support::{World, pdf};
 
-fn trouble(state: &State) -> Option<Trouble> {
+fn trouble(state: &DocumentStatus) -> Option<BlockedOn> {
     match state {
-        State::Working {
+        DocumentStatus::Working {
             trouble: Some((trouble, Some(_))),
             ..
         } => Some(*trouble),
@@ -25,14 +26,14 @@ async fn the_model_the_database_and_the_store_may_each_be_away() {
 
     world.models.away.store(true, Ordering::SeqCst);
     world.ingest(document).await.unwrap_err();
-    assert_eq!(trouble(&world.state(document).await), Some(Trouble::Model));
+    assert_eq!(trouble(&world.state(document).await), Some(BlockedOn::Model));
     world.models.away.store(false, Ordering::SeqCst);
 
     world.tenants.away.store(true, Ordering::SeqCst);
     world.ingest(document).await.unwrap_err();
     assert_eq!(
         trouble(&world.state(document).await),
-        Some(Trouble::Database)
+        Some(BlockedOn::Database)
     );
     world.tenants.away.store(false, Ordering::SeqCst);
 
@@ -40,12 +41,12 @@ async fn the_model_the_database_and_the_store_may_each_be_away() {
     world.ingest(document).await.unwrap_err();
     assert_eq!(
         trouble(&world.state(document).await),
-        Some(Trouble::Storage)
+        Some(BlockedOn::Storage)
     );
     world.s3.bring_back().await.unwrap();
 
     world.ingest(document).await.unwrap();
-    assert_eq!(world.state(document).await, State::Ready);
+    assert_eq!(world.state(document).await, DocumentStatus::Ready);
     world.stop().await;
 }
 
@@ -55,13 +56,13 @@ async fn a_trouble_that_lasts_becomes_a_failure_that_can_be_tried_again() {
     let document = world.bring("a.pdf", &pdf(1, "lasting")).await;
     world.models.away.store(true, Ordering::SeqCst);
     let job = world.job(document).await;
-    let last = Turn {
-        attempt: ATTEMPTS_MAX,
+    let last = Attempt {
+        attempt: MAX_ATTEMPTS,
     };
-    job.run(world.workshop.clone(), last).await.unwrap();
-    let failure = Failure::Own(OwnFailure::ModelAway);
-    assert_eq!(world.state(document).await, State::Failed(failure.clone()));
-    assert!(failure.is_worth_a_retry());
+    job.run(world.context.clone(), last).await.unwrap();
+    let failure = IngestError::System(SystemFailure::ModelUnavailable);
+    assert_eq!(world.state(document).await, DocumentStatus::Failed(failure.clone()));
+    assert!(failure.is_retryable());
     world.stop().await;
 }
 
@@ -79,7 +80,7 @@ async fn a_file_that_cannot_be_read_fails_with_its_reason() {
         world.ingest(document).await.unwrap();
         assert_eq!(
             world.state(document).await,
-            State::Failed(Failure::File(refusal))
+            DocumentStatus::Failed(IngestError::File(refusal))
         );
     }
     world.stop().await;
@@ -89,15 +90,15 @@ async fn a_file_that_cannot_be_read_fails_with_its_reason() {
 async fn a_file_that_is_gone_from_the_store_is_told() {
     let world = World::start().await;
     let document = world.bring("a.pdf", &pdf(1, "gone")).await;
-    let place = world
+    let key = world
         .objects
         .prefix(None, &world.workspace.id)
         .document(document);
-    world.objects.remove(&place).await.unwrap();
+    world.objects.delete(&key).await.unwrap();
     world.ingest(document).await.unwrap();
     assert_eq!(
         world.state(document).await,
-        State::Failed(Failure::Own(OwnFailure::FileGone))
+        DocumentStatus::Failed(IngestError::System(SystemFailure::FileMissing))
     );
     world.stop().await;
 }

@@ -1,12 +1,12 @@
-//! The queue with real workers: takeovers, shutdowns, setbacks, transactions, lanes.
+//! The job queue with real workers: recovery, shutdown, retries, transactions, serialized queues.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use app::documents::{Failure, OwnFailure, State};
-use app::jobs::{self, Job, Registry, Setback, Times, Turn, Worker, WorkerSettings};
+use app::documents::{IngestError, SystemFailure, DocumentStatus};
+use app::jobs::{self, Job, JobHandler, JobRegistry, JobError, WorkerTimings, Attempt, Worker, WorkerConfig};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -18,15 +18,15 @@ use crate::support::{PATIENCE, World, pdf, until};
 struct Tally {
     begun: Arc<AtomicUsize>,
     done: Arc<AtomicUsize>,
-    at_once: Arc<AtomicUsize>,
+    concurrency: Arc<AtomicUsize>,
     most_at_once: Arc<AtomicUsize>,
-    /// Held by jobs that are to stand still.
+    /// Blocks jobs until notified.
     gate: Option<Arc<Notify>>,
     begins: Arc<Notify>,
 }
 
 impl Tally {
-    /// Whose jobs begin and stand still.
+    /// Jobs block after they start.
     fn stuck() -> Self {
         Self {
             gate: Some(Arc::new(Notify::new())),
@@ -42,31 +42,34 @@ struct Count {
 }
 
 impl Job for Count {
-    type State = Tally;
     const NAME: &'static str = "count";
 
     fn key(&self) -> String {
         format!("count:{}", self.number)
     }
 
-    fn lane(&self) -> Option<String> {
+    fn queue_name(&self) -> Option<String> {
         Some("one after another".to_owned())
     }
+}
 
-    async fn run(self, tally: Tally, turn: Turn) -> Result<(), Setback> {
+impl JobHandler for Count {
+    type Context = Tally;
+
+    async fn run(self, tally: Tally, attempt: Attempt) -> Result<(), JobError> {
         tally.begun.fetch_add(1, Ordering::SeqCst);
-        let at_once = tally.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-        tally.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        let concurrency = tally.concurrency.fetch_add(1, Ordering::SeqCst) + 1;
+        tally.most_at_once.fetch_max(concurrency, Ordering::SeqCst);
         tally.begins.notify_one();
         if let Some(gate) = &tally.gate {
             gate.notified().await;
         }
         tokio::task::yield_now().await;
-        tally.at_once.fetch_sub(1, Ordering::SeqCst);
-        if turn.attempt <= self.setbacks {
-            return Err(Setback {
-                after: Duration::from_millis(10),
-                why: "once more".to_owned(),
+        tally.concurrency.fetch_sub(1, Ordering::SeqCst);
+        if attempt.number <= self.setbacks {
+            return Err(JobError {
+                retry_after: Duration::from_millis(10),
+                reason: "once more".to_owned(),
             });
         }
         tally.done.fetch_add(1, Ordering::SeqCst);
@@ -74,7 +77,7 @@ impl Job for Count {
     }
 }
 
-/// A world whose queue holds jobs of these numbers, each with so many setbacks before it.
+/// A world with jobs of these numbers, each of which fails this often before it succeeds.
 async fn world_with(numbers: std::ops::Range<u32>, setbacks: u32) -> World {
     let world = World::start().await;
     for number in numbers {
@@ -84,15 +87,15 @@ async fn world_with(numbers: std::ops::Range<u32>, setbacks: u32) -> World {
     world
 }
 
-fn settings() -> WorkerSettings {
-    WorkerSettings {
+fn settings() -> WorkerConfig {
+    WorkerConfig {
         concurrency: NonZeroUsize::new(4).unwrap(),
-        times: Times {
-            heartbeat: Duration::from_millis(200),
-            look_for_dead: Duration::from_millis(300),
-            dead_after: Duration::from_millis(1_500),
-            poll: Duration::from_millis(100),
-            grace: Duration::from_millis(200),
+        timings: WorkerTimings {
+            heartbeat_interval: Duration::from_millis(200),
+            reap_interval: Duration::from_millis(300),
+            worker_timeout: Duration::from_millis(1_500),
+            poll_interval: Duration::from_millis(100),
+            shutdown_grace: Duration::from_millis(200),
         },
     }
 }
@@ -104,9 +107,9 @@ pub(crate) fn sessions() -> app::config::Sessions {
     }
 }
 
-/// A worker that counts.
+/// Starts a worker that runs [`Count`] jobs.
 fn counts(world: &World, tally: &Tally) -> Running {
-    let registry = Registry::new().with::<Count>(tally.clone());
+    let registry = JobRegistry::new().with::<Count>(tally.clone());
     start(&world.database, registry)
 }
 
@@ -115,7 +118,7 @@ struct Running {
     stop: CancellationToken,
 }
 
-fn start(database: &PgPool, registry: Registry) -> Running {
+fn start(database: &PgPool, registry: JobRegistry) -> Running {
     let stop = CancellationToken::new();
     let worker = Worker::new(database, registry, settings());
     Running {
@@ -153,7 +156,7 @@ async fn a_job_comes_with_its_transaction_or_not_at_all() {
     jobs::add(&mut *transaction, &job).await.unwrap();
     transaction.rollback().await.unwrap();
     assert_eq!(world.jobs().await, Vec::<String>::new());
-    // Twice the same key is one job.
+    // Adding the same key twice results in one job.
     for _ in 0..2 {
         jobs::add(&world.database, &job).await.unwrap();
     }
@@ -184,7 +187,7 @@ async fn jobs_with_setbacks_come_back_and_jobs_of_a_lane_never_meet() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_setback_does_not_take_the_place_of_a_job_that_was_added_meanwhile() {
-    // The first never comes to its end; the second, of the same key, would at once.
+    // The first job always fails; the second one, with the same key, would succeed immediately.
     let world = world_with(1..2, u32::MAX).await;
     let tally = Tally::stuck();
     let worker = counts(&world, &tally);
@@ -242,7 +245,7 @@ async fn a_setback_of_a_job_that_another_worker_took_over_leaves_it_to_that_one(
     .unwrap();
     tally.gate.as_ref().unwrap().notify_one();
     until("the job had its turn", || async {
-        (tally.at_once.load(Ordering::SeqCst) == 0).then_some(())
+        (tally.concurrency.load(Ordering::SeqCst) == 0).then_some(())
     })
     .await;
     worker.stop().await;
@@ -256,7 +259,7 @@ async fn a_dead_workers_job_begins_elsewhere() {
     let stuck = Tally::stuck();
     let dies = counts(&world, &stuck);
     stuck.begins.notified().await;
-    // Without a word: its heartbeats end, its lock stays.
+    // Like a killed process: the heartbeats end, the lock on the job remains.
     dies.task.abort();
     let tally = Tally::default();
     let lives = counts(&world, &tally);
@@ -275,7 +278,7 @@ async fn a_worker_that_is_stopped_gives_its_jobs_back_at_once() {
     let backlog = jobs::backlog(&world.database).await.unwrap();
     assert_eq!(backlog.len(), 1);
     assert_eq!(
-        (backlog[0].due, backlog[0].running, backlog[0].dead),
+        (backlog[0].ready, backlog[0].running, backlog[0].dead),
         (1, 0, 0)
     );
     world.stop().await;
@@ -284,14 +287,14 @@ async fn a_worker_that_is_stopped_gives_its_jobs_back_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_is_read_by_workers_from_its_upload_to_ready() {
     let world = World::start().await;
-    let registry = app::ingestion::jobs(&world.workshop, sessions(), Registry::new());
+    let registry = app::ingestion::jobs(&world.context, sessions(), JobRegistry::new());
     let worker = start(&world.database, registry);
     let document = world.bring("a.pdf", &pdf(3, "worker")).await;
     until("the document is ready", || async {
-        (world.state(document).await == State::Ready).then_some(())
+        (world.state(document).await == DocumentStatus::Ready).then_some(())
     })
     .await;
-    app::documents::remove(&world.database, &world.workspace.id, document)
+    app::documents::delete(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
     until("the document is gone", || async {
@@ -299,8 +302,8 @@ async fn a_document_is_read_by_workers_from_its_upload_to_ready() {
     })
     .await;
     assert_eq!(world.contents().await, Vec::<String>::new());
-    // Its place is looked at once more when no URL for it is good any more.
-    assert_eq!(world.jobs().await, [format!("stray:{document}")]);
+    // The file is deleted once more after the presigned URL has expired.
+    assert_eq!(world.jobs().await, [format!("orphaned-file:{document}")]);
     worker.stop().await;
     world.stop().await;
 }
@@ -324,21 +327,22 @@ async fn a_document_whose_job_was_lost_is_read_and_one_that_kills_its_workers_is
             .await
             .unwrap();
     }
-    let state = app::ingestion::SweepState {
-        workshop: world.workshop.clone(),
+    let state = app::ingestion::SweepContext {
+        context: world.context.clone(),
         sessions: sessions(),
     };
     app::ingestion::Sweep {}
-        .run(state, Turn { attempt: 1 })
+        .run(state, Attempt { number: 1 })
         .await
         .unwrap();
     assert_eq!(
         world.state(deadly).await,
-        State::Failed(Failure::Own(OwnFailure::WorkerDied))
+        DocumentStatus::Failed(IngestError::System(SystemFailure::WorkerCrashed))
     );
-    assert_eq!(world.state(lost).await, State::Queued);
+    assert_eq!(world.state(lost).await, DocumentStatus::Queued);
     assert!(world.jobs().await.contains(&format!("ingest:{lost}")));
-    // One that changed a moment ago may have its job in a transaction that is not committed yet.
+    // The job of a document that changed a moment ago may be part of a transaction that is not
+    // committed yet.
     assert!(!world.jobs().await.contains(&format!("ingest:{fresh}")));
     world.stop().await;
 }
@@ -357,7 +361,7 @@ async fn whoever_brings_many_leaves_room_for_others_and_no_document_waits_for_an
     .fetch_all(&world.database)
     .await
     .unwrap();
-    // Another workspace's first document would come before this one's second.
+    // Another workspace's first document precedes this workspace's second.
     let expected: Vec<(String, i16, Option<String>)> = (10..)
         .zip(&documents)
         .map(|(priority, document)| {

@@ -1,10 +1,10 @@
-//! Another embedding model for a workspace that has documents.
+//! Changing the embedding model of a workspace with documents.
 
-use app::documents::State;
+use app::documents::DocumentStatus;
 use app::ingestion::Reembed;
-use app::jobs::{self, Job as _, Turn};
-use app::ingestion::wanted_model::{note, wanted};
-use app::ingestion::{Sweep, SweepState};
+use app::jobs::{self, Job as _, Attempt};
+use app::ingestion::target_model::{note, wanted};
+use app::ingestion::{Sweep, SweepContext};
 
 use crate::support::{World, pdf};
 
@@ -35,10 +35,11 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
         .unwrap();
 
     *world.models.current.lock().unwrap() = Some("second");
-    // A document that comes meanwhile gets both, and asks for the rest.
+    // A document ingested in the meantime gets embeddings of both models, and starts the
+    // re-embedding.
     let other = world.bring("b.pdf", &pdf(1, "other")).await;
     world.ingest(other).await.unwrap();
-    assert_eq!(world.state(other).await, State::Ready);
+    assert_eq!(world.state(other).await, DocumentStatus::Ready);
     assert_eq!(serving(&world).await.as_deref(), Some("first"));
     let job = Reembed {
         workspace: world.workspace.id.clone(),
@@ -46,33 +47,34 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     };
     assert!(world.jobs().await.contains(&job.key()));
 
-    let turn = Turn { attempt: 1 };
+    let attempt = Attempt { number: 1 };
     let waits = job
         .clone()
-        .run(world.workshop.clone(), turn)
+        .run(world.context.clone(), attempt)
         .await
         .unwrap_err();
-    assert_eq!(waits.after, app::ingestion::VECTORS_KEPT_AFTER_FLIP);
+    assert_eq!(waits.retry_after, app::ingestion::OLD_VECTOR_RETENTION);
     assert_eq!(serving(&world).await.as_deref(), Some("second"));
     let both = models_of_chunks(&world).await;
     assert_eq!(both.len(), 2, "{both:?}");
     assert_eq!(both[0].1, both[1].1, "{both:?}");
     assert!(both[0].1 > chunks);
 
-    // Begun anew right after, as when the worker dies there: whoever searches may still want the old ones.
+    // A restart right after the switch, as after a crash: searches in progress may still need the
+    // old embeddings.
     let waits = job
         .clone()
-        .run(world.workshop.clone(), turn)
+        .run(world.context.clone(), attempt)
         .await
         .unwrap_err();
-    assert!(waits.after <= app::ingestion::VECTORS_KEPT_AFTER_FLIP);
+    assert!(waits.retry_after <= app::ingestion::OLD_VECTOR_RETENTION);
     assert_eq!(models_of_chunks(&world).await, both);
 
     sqlx::query("UPDATE workspaces SET embedding_model_since = now() - interval '1 hour'")
         .execute(&world.database)
         .await
         .unwrap();
-    job.run(world.workshop.clone(), turn).await.unwrap();
+    job.run(world.context.clone(), attempt).await.unwrap();
     assert_eq!(
         models_of_chunks(&world).await,
         [("second".to_owned(), both[1].1)]
@@ -80,7 +82,7 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     world.stop().await;
 }
 
-/// Makes what was noted of the models so much older.
+/// Ages all recorded heartbeats.
 async fn later(world: &World, interval: &str) {
     let sql = format!(
         "UPDATE embedding_models SET came_at = came_at - interval '{interval}', seen_at = seen_at - interval '{interval}'"
@@ -109,16 +111,16 @@ async fn the_model_that_came_last_is_wanted_as_long_as_somebody_has_it() {
         note(database, "old").await.unwrap();
         assert_eq!(wanted_now(&world).await, "new", "both are there");
     }
-    // A process with the older one restarts: that changes nothing.
+    // Restarting a process with the older model changes nothing.
     later(&world, "1 hour").await;
     note(database, "new").await.unwrap();
     note(database, "old").await.unwrap();
     assert_eq!(wanted_now(&world).await, "new");
-    // Rolled back: nobody has the newer one any more.
+    // After a roll-back, no process has the newer model.
     later(&world, "11 minutes").await;
     note(database, "old").await.unwrap();
     assert_eq!(wanted_now(&world).await, "old");
-    // Rolled out once more, at once or after it was forgotten.
+    // Rolled out again, first right away and then after it was forgotten.
     note(database, "new").await.unwrap();
     assert_eq!(wanted_now(&world).await, "new");
     later(&world, "25 hours").await;
@@ -137,35 +139,35 @@ async fn two_processes_with_two_models_do_not_take_turns() {
     note(&world.database, "first").await.unwrap();
     later(&world, "1 minute").await;
     note(&world.database, "second").await.unwrap();
-    let turn = Turn { attempt: 1 };
+    let attempt = Attempt { number: 1 };
     let key = format!("reembed:{}", world.workspace.id);
-    // Each process sweeps, and does what job there is then, several times.
+    // Each process sweeps, then runs the job it finds; several rounds.
     let mut served = Vec::new();
     for model in ["first", "second", "first", "second", "first"] {
         *world.models.current.lock().unwrap() = Some(model);
-        let state = SweepState {
-            workshop: world.workshop.clone(),
+        let state = SweepContext {
+            context: world.context.clone(),
             sessions: crate::queue::sessions(),
         };
-        Sweep {}.run(state, turn).await.unwrap();
+        Sweep {}.run(state, attempt).await.unwrap();
         let job = Reembed {
             workspace: world.workspace.id.clone(),
             model: "second".to_owned(),
         };
         if world.jobs().await.contains(&key) {
-            let _ = job.run(world.workshop.clone(), turn).await;
+            let _ = job.run(world.context.clone(), attempt).await;
         }
-        // What a process with the older model had in hand when the newer one came is let go.
+        // A job that a process with the older model started before the newer one appeared gives up.
         let earlier = Reembed {
             workspace: world.workspace.id.clone(),
             model: "first".to_owned(),
         };
-        earlier.run(world.workshop.clone(), turn).await.unwrap();
+        earlier.run(world.context.clone(), attempt).await.unwrap();
         jobs::cancel(&world.database, &key).await.unwrap();
         served.push(serving(&world).await.unwrap());
     }
     assert_eq!(served, ["first", "second", "second", "second", "second"]);
-    // And what the other process reads comes with the vectors that serve, and with no others.
+    // Documents ingested by the other process get embeddings of the serving model only.
     let other = world.bring("b.pdf", &pdf(1, "other")).await;
     *world.models.current.lock().unwrap() = Some("first");
     world.ingest(other).await.unwrap();

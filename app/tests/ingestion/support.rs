@@ -1,4 +1,5 @@
-//! A world for one test: the main database, one tenant's database, a bucket, and a model that counts what it is asked.
+//! The world of one test: the main database, a tenant's database, a bucket, and a model that counts
+//! its calls.
 
 mod servers;
 mod stand_ins;
@@ -8,11 +9,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use app::config;
-use app::documents::{self, Begun, Document, FileName, NewUpload, State};
+use app::documents::{self, PendingUpload, Document, FileName, NewUpload, DocumentStatus};
 use app::ids::{DocumentId, UserId};
-use app::jobs::{self, Job, Setback, Turn};
-use app::ingestion::{Ingest, Workshop};
-use app::objects::Objects;
+use app::jobs::{self, Job, JobError, Attempt};
+use app::ingestion::{Ingest, IngestContext};
+use app::objects::ObjectStore;
 use app::domain::Workspace;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -24,18 +25,18 @@ use servers::{database, database_of_tenant, extractor, make_bucket, objects_conf
 pub(crate) use stand_ins::{CountingModels, OneTenant};
 
 pub(crate) const BUCKET: &str = "files";
-/// No wait of a test is longer.
+/// The timeout of every wait.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct World {
     pub(crate) database: PgPool,
     pub(crate) tenant: PgPool,
-    pub(crate) objects: Objects,
+    pub(crate) objects: ObjectStore,
     pub s3: S3,
     pub(crate) models: Arc<CountingModels>,
     pub(crate) tenants: Arc<OneTenant>,
-    pub(crate) workshop: Workshop,
+    pub(crate) context: IngestContext,
     pub(crate) workspace: Workspace,
     pub(crate) user: UserId,
     pub(crate) plan: config::Plan,
@@ -47,7 +48,7 @@ impl World {
     pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = TempDir::new().unwrap();
-        // PostgreSQL runs as another user than root, and has to get to its folder.
+        // PostgreSQL runs as an unprivileged user and needs access to the directory.
         #[cfg(unix)]
         std::fs::set_permissions(
             folder.path(),
@@ -60,7 +61,7 @@ impl World {
         let database = database(postgres.uri(), "main", "migrations").await;
         jobs::migrate(&database).await.unwrap();
         let tenant = database_of_tenant(postgres.uri(), "tenant").await;
-        let objects = Objects::with_keys(&objects_config(&s3), s3.keys().0, s3.keys().1)
+        let objects = ObjectStore::with_credentials(&objects_config(&s3), s3.keys().0, s3.keys().1)
             .await
             .unwrap();
         let models = Arc::new(CountingModels::default());
@@ -68,7 +69,7 @@ impl World {
             pool: tenant.clone(),
             away: AtomicBool::new(false),
         });
-        let workshop = Workshop::new(
+        let context = IngestContext::new(
             database.clone(),
             objects.clone(),
             tenants.clone(),
@@ -83,7 +84,7 @@ impl World {
             s3,
             models,
             tenants,
-            workshop,
+            context,
             workspace,
             user,
             plan: config::Plan {
@@ -110,8 +111,8 @@ impl World {
         &self,
         name: &str,
         bytes: &[u8],
-    ) -> Result<Begun, documents::BeginError> {
-        documents::begin(
+    ) -> Result<PendingUpload, documents::CreateUploadError> {
+        documents::create_upload(
             &self.database,
             &self.objects,
             &self.plan,
@@ -127,12 +128,12 @@ impl World {
         .await
     }
 
-    /// Brings a file as a browser does, up to the queue.
+    /// Uploads a file as a browser does, until its job is queued.
     pub(crate) async fn bring(&self, name: &str, bytes: &[u8]) -> DocumentId {
         let begun = self.begin(name, bytes).await.unwrap();
         let status = put(&begun, bytes.to_vec()).await;
         assert_eq!(status, 200);
-        let completed = documents::complete(
+        let completed = documents::complete_upload(
             &self.database,
             &self.objects,
             &self.workspace,
@@ -140,7 +141,7 @@ impl World {
         )
         .await
         .unwrap();
-        assert_eq!(completed, documents::Completed::Accepted);
+        assert_eq!(completed, documents::UploadOutcome::Accepted);
         begun.document
     }
 
@@ -150,22 +151,22 @@ impl World {
             .unwrap()
     }
 
-    pub(crate) async fn state(&self, document: DocumentId) -> State {
+    pub(crate) async fn state(&self, document: DocumentId) -> DocumentStatus {
         self.row(document).await.expect("the row is there").state
     }
 
-    /// The document's job, as the queue would begin it.
-    pub(crate) async fn ingest(&self, document: DocumentId) -> Result<(), Setback> {
-        self.ingest_with(&self.workshop, document).await
+    /// Runs the document's job, as the queue would.
+    pub(crate) async fn ingest(&self, document: DocumentId) -> Result<(), JobError> {
+        self.ingest_with(&self.context, document).await
     }
 
     pub(crate) async fn ingest_with(
         &self,
-        workshop: &Workshop,
+        context: &IngestContext,
         document: DocumentId,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), JobError> {
         let job = self.job(document).await;
-        job.run(workshop.clone(), Turn { attempt: 1 }).await
+        job.run(context.clone(), Attempt { number: 1 }).await
     }
 
     pub(crate) async fn job(&self, document: DocumentId) -> Ingest {
@@ -177,7 +178,7 @@ impl World {
         }
     }
 
-    /// Everything that the tenant's database holds of documents, in an order of its own.
+    /// Everything stored about documents in the tenant's database, in a stable order.
     pub(crate) async fn contents(&self) -> Vec<String> {
         let mut all = Vec::new();
         for sql in [
@@ -195,14 +196,14 @@ impl World {
         all
     }
 
-    /// Empties the tenant's database, so that nothing of the last time helps.
+    /// Empties the tenant's database, so that no earlier result can be reused.
     pub(crate) async fn forget(&self) {
         for sql in ["DELETE FROM documents", "DELETE FROM embedding_drafts"] {
             sqlx::query(sql).execute(&self.tenant).await.unwrap();
         }
     }
 
-    /// What still waits or runs in the queue, by key.
+    /// The keys of all waiting and running jobs.
     pub(crate) async fn jobs(&self) -> Vec<String> {
         sqlx::query_scalar(
             "SELECT key FROM graphile_worker._private_jobs WHERE key IS NOT NULL ORDER BY key",
@@ -213,7 +214,7 @@ impl World {
     }
 }
 
-pub(crate) async fn put(begun: &Begun, bytes: Vec<u8>) -> u16 {
+pub(crate) async fn put(begun: &PendingUpload, bytes: Vec<u8>) -> u16 {
     let mut request = reqwest::Client::new().put(&begun.put.url).body(bytes);
     for (name, value) in &begun.put.headers {
         request = request.header(name, value);
@@ -225,7 +226,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Waits for what `look` finds.
+/// Polls until `look` returns a value.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut look: impl FnMut() -> F,
@@ -243,7 +244,7 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
         .unwrap_or_else(|_| panic!("{what}: not within {} s", PATIENCE.as_secs()))
 }
 
-/// A PDF of this many pages, each of some hundred words.
+/// A PDF with this number of pages, each of a few hundred words.
 pub(crate) fn pdf(pages: usize, subject: &str) -> Vec<u8> {
     let texts: Vec<String> = (1..=pages)
         .map(|page| {

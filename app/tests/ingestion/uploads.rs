@@ -1,6 +1,6 @@
-//! From choosing a file to its job.
+//! Uploads, from choosing a file to the queued job.
 
-use app::documents::{self, BeginError, CompleteError, Completed, Failure, OwnFailure, State};
+use app::documents::{self, CreateUploadError, CompleteUploadError, UploadOutcome, IngestError, SystemFailure, DocumentStatus};
 use futures::future::join_all;
 
 use crate::support::{BUCKET, World, pdf, put};
@@ -18,7 +18,7 @@ async fn fifty_beginnings_at_once_stay_within_the_quota() {
         begun
             .iter()
             .filter_map(|begun| begun.as_ref().err())
-            .all(|error| matches!(error, BeginError::TooMany { documents_max: 20 }))
+            .all(|error| matches!(error, CreateUploadError::TooMany { documents_max: 20 }))
     );
     let rows = documents::list(&world.database, &world.workspace.id)
         .await
@@ -34,7 +34,7 @@ async fn the_same_file_is_told_by_the_name_of_the_document_that_has_it() {
     let document = world.bring("First name.pdf", &bytes).await;
     let again = world.begin("Other name.pdf", &bytes).await;
     match again {
-        Err(BeginError::Duplicate {
+        Err(CreateUploadError::Duplicate {
             document: told,
             title,
         }) => {
@@ -65,8 +65,8 @@ async fn completing_twice_adds_one_job() {
     let world = World::start().await;
     let document = world.bring("a.pdf", &pdf(1, "twice")).await;
     let again =
-        documents::complete(&world.database, &world.objects, &world.workspace, document).await;
-    assert_eq!(again.unwrap(), Completed::Accepted);
+        documents::complete_upload(&world.database, &world.objects, &world.workspace, document).await;
+    assert_eq!(again.unwrap(), UploadOutcome::Accepted);
     assert_eq!(world.jobs().await, [format!("ingest:{document}")]);
     world.stop().await;
 }
@@ -76,15 +76,15 @@ async fn a_file_that_has_not_arrived_can_still_be_sent() {
     let world = World::start().await;
     let bytes = pdf(1, "late");
     let begun = world.begin("a.pdf", &bytes).await.unwrap();
-    let early = documents::complete(
+    let early = documents::complete_upload(
         &world.database,
         &world.objects,
         &world.workspace,
         begun.document,
     )
     .await;
-    assert!(matches!(early, Err(CompleteError::NotArrived)), "{early:?}");
-    assert_eq!(world.state(begun.document).await, State::Uploading);
+    assert!(matches!(early, Err(CompleteUploadError::NotArrived)), "{early:?}");
+    assert_eq!(world.state(begun.document).await, DocumentStatus::Uploading);
     assert_eq!(put(&begun, bytes).await, 200);
     world.stop().await;
 }
@@ -126,8 +126,8 @@ async fn what_was_put_past_the_signature_is_found_out_and_removed() {
         .body(other.into())
         .send();
     sent.await.unwrap();
-    let mismatch = Failure::Own(OwnFailure::UploadMismatch);
-    let completed = documents::complete(
+    let mismatch = IngestError::System(SystemFailure::UploadMismatch);
+    let completed = documents::complete_upload(
         &world.database,
         &world.objects,
         &world.workspace,
@@ -135,11 +135,11 @@ async fn what_was_put_past_the_signature_is_found_out_and_removed() {
     )
     .await
     .unwrap();
-    assert_eq!(completed, Completed::Refused(mismatch.clone()));
-    assert_eq!(world.state(begun.document).await, State::Failed(mismatch));
+    assert_eq!(completed, UploadOutcome::Rejected(mismatch.clone()));
+    assert_eq!(world.state(begun.document).await, DocumentStatus::Failed(mismatch));
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
     assert_eq!(world.jobs().await, Vec::<String>::new());
-    // The file itself is welcome, in the same row.
+    // The announced file itself can still be uploaded, into the same row.
     assert_eq!(
         world.begin("a.pdf", &bytes).await.unwrap().document,
         begun.document
@@ -153,7 +153,7 @@ async fn a_file_that_only_says_it_is_a_pdf_is_refused() {
     let bytes = b"PK\x03\x04 not at all".to_vec();
     let begun = world.begin("a.pdf", &bytes).await.unwrap();
     assert_eq!(put(&begun, bytes.clone()).await, 200);
-    let completed = documents::complete(
+    let completed = documents::complete_upload(
         &world.database,
         &world.objects,
         &world.workspace,
@@ -163,13 +163,14 @@ async fn a_file_that_only_says_it_is_a_pdf_is_refused() {
     .unwrap();
     assert_eq!(
         completed,
-        Completed::Refused(Failure::File(pdf_text::Refusal::NotPdf))
+        UploadOutcome::Rejected(IngestError::File(pdf_text::Refusal::NotPdf))
     );
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
-    // Brought once more it is looked at once more, in the same row: nothing is kept of it that could be "there already".
+    // Uploading the same file again is checked again, in the same row, rather than rejected as a
+    // duplicate.
     let again = world.begin("a.pdf", &bytes).await.unwrap();
     assert_eq!(again.document, begun.document);
-    assert_eq!(world.state(again.document).await, State::Uploading);
+    assert_eq!(world.state(again.document).await, DocumentStatus::Uploading);
     world.stop().await;
 }
 
@@ -198,10 +199,10 @@ async fn an_upload_past_its_deadline_says_so_and_can_be_begun_again() {
     );
     assert_eq!(
         world.state(begun.document).await,
-        State::Failed(Failure::Own(OwnFailure::UploadMissing))
+        DocumentStatus::Failed(IngestError::System(SystemFailure::UploadMissing))
     );
     let again = world.begin("a.pdf", &bytes).await.unwrap();
     assert_eq!(again.document, begun.document);
-    assert_eq!(world.state(begun.document).await, State::Uploading);
+    assert_eq!(world.state(begun.document).await, DocumentStatus::Uploading);
     world.stop().await;
 }

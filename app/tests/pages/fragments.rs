@@ -4,10 +4,10 @@ use app::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
 use app::web::chat::pages::{self, AnswerState, AnswerView, Author, ChatPlace};
 use app::web::documents::pages::{self, DocumentState, DocumentView, DocumentsView, Place, ReadingStep, UnreadablePages, UploadLimits};
 use app::web::home::pages;
-use app::web::shared::pages::problem::{self, Lead, ProblemView};
+use app::web::shared::pages::problem::{self, HelpLink, ProblemView};
 use app::web::workspaces::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
 use app::web::workspaces::pages::receipt::{self, ReceiptView, Subject};
-use app::web::shared::pages::{Chrome, Notice, PersonView, Role, Theme, WorkspaceLink};
+use app::web::shared::pages::{PageContext, Notice, PersonView, Role, Theme, WorkspaceLink};
 use jiff::Timestamp;
 
 use crate::elements::{Tag, tags};
@@ -133,9 +133,9 @@ fn the_bar_and_the_words_beside_it_say_the_same_number() {
 
 #[test]
 fn a_region_is_promised_only_where_one_can_be_chosen() {
-    let chrome = Chrome::anonymous(Theme::Device, "csrf".to_owned(), now());
+    let context = PageContext::anonymous(Theme::Device, "csrf".to_owned(), now());
     for chooses in [true, false] {
-        let page = landing::page(&chrome, chooses).into_string();
+        let page = landing::page(&context, chooses).into_string();
         assert_eq!(page.contains("the region you choose"), chooses);
     }
 }
@@ -145,17 +145,17 @@ fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
     let view = ProblemView {
         status: 503,
         title: "Your database is held up".to_owned(),
-        what_to_do: "It goes on by itself.".to_owned(),
+        hint: "It goes on by itself.".to_owned(),
         code: "database_stalled".to_owned(),
         sign_in: None,
         request_id: None,
         retry_after_seconds: None,
-        lead: Some(Lead {
+        lead: Some(HelpLink {
             path: "/w/abcdefghijkl/provisioning".to_owned(),
             label: "About your database",
         }),
     };
-    let chrome = Chrome {
+    let context = PageContext {
         user: Some(PersonView {
             name: "Ada".to_owned(),
             email: None,
@@ -165,7 +165,7 @@ fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
             name: "Lab".to_owned(),
             role: Role::Owner,
         }),
-        ..Chrome::anonymous(Theme::Device, "csrf".to_owned(), now())
+        ..PageContext::anonymous(Theme::Device, "csrf".to_owned(), now())
     };
     let leads = |html: maud::Markup, to: &str| {
         tags(&html.into_string())
@@ -173,11 +173,11 @@ fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
             .any(|tag| tag.name == "a" && tag.get("href") == Some(to))
     };
     assert!(leads(
-        problem::page(&chrome, &view),
+        problem::page(&context, &view),
         "/w/abcdefghijkl/provisioning"
     ));
     assert!(leads(
-        problem::page(&chrome, &view),
+        problem::page(&context, &view),
         "/w/abcdefghijkl/documents"
     ));
     assert!(leads(
@@ -226,7 +226,7 @@ fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place
         AnswerState::NotFound,
         AnswerState::Failed {
             reason: "It broke off.".to_owned(),
-            what_to_do: "Ask again.".to_owned(),
+            hint: "Ask again.".to_owned(),
         },
     ] {
         let ended = AnswerView {
@@ -323,8 +323,8 @@ fn a_removal_is_followed_until_it_is_finished() {
         removed: Vec::new(),
         databases: Vec::new(),
     };
-    let chrome = Chrome::anonymous(Theme::Device, "csrf".to_owned(), now());
-    let open = receipt::page(&chrome, &view).into_string();
+    let context = PageContext::anonymous(Theme::Device, "csrf".to_owned(), now());
+    let open = receipt::page(&context, &view).into_string();
     assert!(open.contains("sse-connect=\"/receipts/t0k3n/events\""));
     assert!(open.contains("sse-close=\"ended\""));
     assert!(open.contains("http-equiv=\"refresh\""), "without script");
@@ -332,7 +332,7 @@ fn a_removal_is_followed_until_it_is_finished() {
         finished_at: Some(now()),
         ..view
     };
-    let finished = receipt::page(&chrome, &finished).into_string();
+    let finished = receipt::page(&context, &finished).into_string();
     assert!(!finished.contains("sse-connect") && !finished.contains("http-equiv=\"refresh\""));
     assert!(finished.contains("id=\"removal\"") && open.contains("id=\"removal\""));
 }
@@ -342,7 +342,7 @@ fn a_problem_is_read_out_and_says_where_to_sign_in_if_that_is_what_is_missing() 
     let view = ProblemView {
         status: 401,
         title: "You are not signed in".to_owned(),
-        what_to_do: "Sign in, and you come back to where you were.".to_owned(),
+        hint: "Sign in, and you come back to where you were.".to_owned(),
         code: "signed_out".to_owned(),
         sign_in: Some("/sign-in?return_to=/w/abcdefghijkl".to_owned()),
         request_id: None,

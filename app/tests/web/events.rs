@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use app::ids::{DocumentId, WorkspaceId};
-use app::events::{Event, Events, Signal};
+use app::events::{Event, Events, Notification};
 use futures::{Stream, StreamExt as _};
 use sqlx::PgPool;
 use tokio::time::timeout;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::site::{SOON, Site};
 
-async fn next(signals: &mut (impl Stream<Item = Signal> + Unpin)) -> Signal {
+async fn next(signals: &mut (impl Stream<Item = Notification> + Unpin)) -> Notification {
     timeout(SOON, signals.next())
         .await
         .expect("a signal in time")
@@ -20,9 +20,9 @@ async fn next(signals: &mut (impl Stream<Item = Signal> + Unpin)) -> Signal {
 }
 
 /// Past any word to look at everything.
-async fn next_event(signals: &mut (impl Stream<Item = Signal> + Unpin)) -> Event {
+async fn next_event(signals: &mut (impl Stream<Item = Notification> + Unpin)) -> Event {
     loop {
-        if let Signal::Event(event) = next(signals).await {
+        if let Notification::Event(event) = next(signals).await {
             return event;
         }
     }
@@ -36,7 +36,7 @@ async fn hears(events: &Events, database: &PgPool) {
         loop {
             events.notify(database, &probe).await.unwrap();
             let heard = timeout(Duration::from_millis(100), signals.next()).await;
-            if heard == Ok(Some(Signal::Event(probe.clone()))) {
+            if heard == Ok(Some(Notification::Event(probe.clone()))) {
                 return;
             }
         }
@@ -83,7 +83,7 @@ async fn after_a_broken_connection_everybody_looks_again_and_then_hears_on() {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()",
     )
     .await;
-    assert_eq!(next(&mut signals).await, Signal::Resync);
+    assert_eq!(next(&mut signals).await, Notification::Resync);
     let event = Event::workspace(workspace);
     one.notify(&site.app.database, &event).await.unwrap();
     assert_eq!(next_event(&mut signals).await, event);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use app::config;
 use app::domain::RateLimitClass;
-use app::web::shared::rate_limit::{Limits, Subject};
+use app::web::shared::rate_limit::{RateLimiter, RateLimitKey};
 use axum::http::StatusCode;
 use tempfile::TempDir;
 use xtask::redis::Redis;
@@ -111,35 +111,35 @@ async fn replicas_count_together_in_redis_and_each_for_itself_while_it_is_away()
     let folder = TempDir::new().unwrap();
     let redis = Redis::start(folder.path()).await.unwrap();
     let settings = limits(Some(redis.url()));
-    let one = Limits::start(&settings).unwrap();
-    let two = Limits::start(&settings).unwrap();
-    let ada = Subject::User(app::ids::UserId::random());
+    let one = RateLimiter::start(&settings).unwrap();
+    let two = RateLimiter::start(&settings).unwrap();
+    let ada = RateLimitKey::User(app::ids::UserId::random());
     for (limits, left) in [(&one, 2), (&two, 1), (&one, 0)] {
-        let verdict = limits.take(RateLimitClass::Questions, ada).await;
-        assert!(verdict.allowed);
-        assert_eq!(verdict.remaining, left);
+        let decision = limits.check(RateLimitClass::Questions, ada).await;
+        assert!(decision.allowed);
+        assert_eq!(decision.remaining, left);
     }
-    let refused = two.take(RateLimitClass::Questions, ada).await;
+    let refused = two.check(RateLimitClass::Questions, ada).await;
     assert!(!refused.allowed);
     assert!((1..=20).contains(&refused.retry_after_seconds()));
-    let address = Subject::Address(IpAddr::from([192, 0, 2, 1]));
-    assert!(two.take(RateLimitClass::Questions, address).await.allowed);
-    assert_eq!((one.redis_failures(), two.redis_failures()), (0, 0));
+    let address = RateLimitKey::Address(IpAddr::from([192, 0, 2, 1]));
+    assert!(two.check(RateLimitClass::Questions, address).await.allowed);
+    assert_eq!((one.redis_errors(), two.redis_errors()), (0, 0));
 
     redis.stop().await;
-    let verdict = one.take(RateLimitClass::Questions, ada).await;
-    assert!(verdict.allowed, "nobody is refused because Redis is away");
-    assert_eq!(verdict.remaining, 2, "but everybody is still counted");
-    assert!(one.redis_failures() > 0);
+    let decision = one.check(RateLimitClass::Questions, ada).await;
+    assert!(decision.allowed, "nobody is refused because Redis is away");
+    assert_eq!(decision.remaining, 2, "but everybody is still counted");
+    assert!(one.redis_errors() > 0);
 }
 
 #[tokio::test]
 async fn without_redis_a_process_counts_for_itself() {
-    let limits = Limits::start(&limits(None)).unwrap();
-    let ada = Subject::User(app::ids::UserId::random());
+    let limits = RateLimiter::start(&limits(None)).unwrap();
+    let ada = RateLimitKey::User(app::ids::UserId::random());
     for _ in 0..3 {
-        assert!(limits.take(RateLimitClass::Questions, ada).await.allowed);
+        assert!(limits.check(RateLimitClass::Questions, ada).await.allowed);
     }
-    assert!(!limits.take(RateLimitClass::Questions, ada).await.allowed);
-    assert!(limits.take(RateLimitClass::Uploads, ada).await.allowed);
+    assert!(!limits.check(RateLimitClass::Questions, ada).await.allowed);
+    assert!(limits.check(RateLimitClass::Uploads, ada).await.allowed);
 }

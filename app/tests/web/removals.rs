@@ -35,12 +35,12 @@ async fn who_asks_twice_for_a_workspace_s_removal_is_led_to_the_same_receipt_and
     let page = ada.get(&format!("/w/{}/settings", workspace.id)).await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     // Long after, when not even the row is left.
-    site.execute("DELETE FROM workspaces WHERE state = 'removing'")
+    site.execute("DELETE FROM workspaces WHERE state = 'deleting'")
         .await;
     let late = ada.post(&path, &form).await;
     assert_eq!(late.location(), first.location());
     assert_eq!(ada.get(late.location()).await.status, StatusCode::OK);
-    assert_eq!(site.count("SELECT count(*) FROM removals").await, 1);
+    assert_eq!(site.count("SELECT count(*) FROM deletions").await, 1);
 }
 
 #[tokio::test]
@@ -99,17 +99,17 @@ async fn a_receipt_follows_its_removal_to_the_end_without_anybody_signed_in() {
     let mut told = String::new();
     until(&mut stream, &mut told, "event: removal").await;
     assert_eq!(site.app.streams.open(), 1);
-    let id: uuid::Uuid = sqlx::query_scalar("SELECT id FROM removals")
+    let id: uuid::Uuid = sqlx::query_scalar("SELECT id FROM deletions")
         .fetch_one(&site.app.database)
         .await
         .unwrap();
     for (change, part) in [
         (
-            "UPDATE removals SET progress = jsonb_set(progress, '{held}', '\"It waits.\"')",
+            "UPDATE deletions SET progress = jsonb_set(progress, '{blocked_on}', '\"It waits.\"')",
             "It waits.",
         ),
         (
-            "UPDATE removals SET finished_at = now(), progress = progress || '{\"step\": \"nothing\", \"held\": null}'",
+            "UPDATE deletions SET finished_at = now(), progress = progress || '{\"step\": \"finished\", \"blocked_on\": null}'",
             "event: ended",
         ),
     ] {

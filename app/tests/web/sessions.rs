@@ -111,7 +111,7 @@ async fn sessions_end_when_they_are_old_or_idle_or_their_user_leaves() {
     for change in [
         "UPDATE sessions SET expires_at = now() - interval '1 second'",
         "UPDATE sessions SET last_seen_at = now() - interval '169 hours'",
-        "UPDATE users SET removing_since = now()",
+        "UPDATE users SET deleting_since = now()",
     ] {
         let site = Site::start().await;
         let mut browser = site.signed_in("Ada").await;
@@ -140,7 +140,7 @@ async fn use_keeps_a_session_from_being_idle_but_never_makes_it_last_longer() {
 async fn who_is_leaving_is_not_let_in_again() {
     let site = Site::start().await;
     site.signed_in("Ada").await;
-    site.execute("UPDATE users SET removing_since = now()")
+    site.execute("UPDATE users SET deleting_since = now()")
         .await;
     let mut browser = site.browser();
     let page = browser.get("/sign-in").await;

@@ -92,7 +92,7 @@ async fn many_forms_at_once_do_not_get_past_the_limit() {
 async fn an_account_that_is_being_removed_makes_nothing() {
     let world = World::start().await;
     let user = world.user("Ada").await;
-    sqlx::query("UPDATE users SET removing_since = now()")
+    sqlx::query("UPDATE users SET deleting_since = now()")
         .execute(&world.database)
         .await
         .unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use app::identity::Token;
 use app::ids::{DocumentId, DeletionId, UserId, WorkspaceId};
-use app::objects::{ObjectsError, Removed, Trouble};
+use app::objects::{ObjectStoreError, DeletedObjects, TransientError};
 use app::tenants::{PoolLimits, TenantName};
 use app::workspaces::deletion::{self, ConversationCount, FileStore, NextStep, DeletionProgress, DeletionWorker, DeletionStep, request};
 use app::domain::{Role, Workspace};
@@ -27,12 +27,12 @@ impl FileStore for Counted {
         &self,
         _region: Option<&str>,
         _workspace: &WorkspaceId,
-    ) -> Result<Removed, ObjectsError> {
+    ) -> Result<DeletedObjects, ObjectStoreError> {
         if self.is_away.load(Ordering::SeqCst) {
-            return Err(ObjectsError::Away(Trouble::Unreachable));
+            return Err(ObjectStoreError::Unavailable(TransientError::Unreachable));
         }
         let objects = self.left.swap(0, Ordering::SeqCst);
-        Ok(Removed {
+        Ok(DeletedObjects {
             objects,
             byte_count: objects * 1_000,
         })
@@ -150,7 +150,7 @@ async fn a_removal_that_is_cut_off_after_any_effect_comes_to_the_same_end() {
             let before = progress(&world, id).await;
             let next = deletion::run_step(&worker, id).await.unwrap();
             if before.step == cut {
-                sqlx::query("UPDATE removals SET progress = $2, finished_at = NULL WHERE id = $1")
+                sqlx::query("UPDATE deletions SET progress = $2, finished_at = NULL WHERE id = $1")
                     .bind(id.0)
                     .bind(Json(&before))
                     .execute(&world.database)
@@ -275,7 +275,7 @@ async fn files_that_came_while_the_removal_took_its_time_are_swept_even_when_no_
         uploads_until: Some("2026-01-02T03:04:05Z".parse().unwrap()),
         ..progress(&world, id).await
     };
-    sqlx::query("UPDATE removals SET progress = $2 WHERE id = $1")
+    sqlx::query("UPDATE deletions SET progress = $2 WHERE id = $1")
         .bind(id.0)
         .bind(Json(&begun))
         .execute(&world.database)
@@ -361,7 +361,7 @@ async fn a_tenant_that_lands_after_its_workspace_was_removed_is_deleted_and_no_o
 async fn drain(worker: &DeletionWorker<Counted>, world: &World, account: DeletionId) {
     for _ in 0..100 {
         let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
-            "SELECT id FROM removals WHERE finished_at IS NULL AND kind = 'workspace'",
+            "SELECT id FROM deletions WHERE finished_at IS NULL AND kind = 'workspace'",
         )
         .fetch_all(&world.database)
         .await

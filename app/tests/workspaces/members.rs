@@ -216,7 +216,7 @@ async fn strangers_and_workspaces_on_their_way_out_look_the_same() {
     let stranger = world.user("Bea").await;
     let found = store::for_member(&world.database, stranger, &workspace.id).await;
     assert_eq!(found.unwrap(), None);
-    sqlx::query("UPDATE workspaces SET state = 'removing'")
+    sqlx::query("UPDATE workspaces SET state = 'deleting'")
         .execute(&world.database)
         .await
         .unwrap();

@@ -124,7 +124,7 @@ fn long() -> Vec<MessageView> {
 fn ends() -> Vec<MessageView> {
     let failed = AnswerState::Failed {
         reason: "The model does not answer.".to_owned(),
-        what_to_do: "Your question is kept. Ask it again in a moment.".to_owned(),
+        hint: "Your question is kept. Ask it again in a moment.".to_owned(),
     };
     vec![
         question(5, "Who pays for the lift?"),

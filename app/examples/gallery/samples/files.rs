@@ -3,7 +3,7 @@
 use app::ids::DocumentId;
 use app::web::documents::pages::document::{self, DocumentPage, PassageView};
 use app::web::documents::pages::{self, DatabaseNote, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, Place, ReadingStep, SearchView, Trouble, UnreadablePages, UploadLimits};
-use app::web::shared::pages::{Chrome, Notice};
+use app::web::shared::pages::{PageContext, Notice};
 use maud::Markup;
 
 use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, uuid, workspace};
@@ -47,7 +47,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         (
             "documents-full",
             documents::page(
-                &Chrome {
+                &PageContext {
                     notice: Some(Notice::ReadingAgain),
                     ..inside()
                 },
@@ -104,7 +104,7 @@ fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
             HOSTILE,
             State::Failed {
                 reason: "The file is locked with a password.".to_owned(),
-                what_to_do: "Save a copy without the password, and bring that.".to_owned(),
+                hint: "Save a copy without the password, and bring that.".to_owned(),
                 retry: false,
             },
         ),
@@ -139,7 +139,7 @@ fn working(step: ReadingStep, percent: u8, trouble: Option<Trouble>) -> State {
 }
 
 fn document_of(number: u128, title: &str, state: State) -> DocumentView {
-    let read = matches!(state, State::Ready | State::Removing);
+    let read = matches!(state, State::Ready | State::Deleting);
     DocumentView {
         id: DocumentId(uuid(100 + number)),
         title: title.to_owned(),
@@ -150,15 +150,15 @@ fn document_of(number: u128, title: &str, state: State) -> DocumentView {
         unreadable: None,
         added_at: ago(240 * i64::try_from(number * number).unwrap_or(1)),
         added_by: Some("Mira Halvorsen".to_owned()),
-        has_file: !matches!(state, State::Uploading | State::Removing),
+        has_file: !matches!(state, State::Uploading | State::Deleting),
         state,
     }
 }
 
 fn every_state() -> Vec<DocumentView> {
-    let failed = |reason: &str, what_to_do: &str, retry| State::Failed {
+    let failed = |reason: &str, hint: &str, retry| State::Failed {
         reason: reason.to_owned(),
-        what_to_do: what_to_do.to_owned(),
+        hint: hint.to_owned(),
         retry,
     };
     vec![
@@ -209,7 +209,7 @@ fn every_state() -> Vec<DocumentView> {
             ),
         ),
         document_of(9, HOSTILE, State::Ready),
-        document_of(10, "Old offer", State::Removing),
+        document_of(10, "Old offer", State::Deleting),
     ]
 }
 

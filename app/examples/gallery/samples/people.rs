@@ -1,7 +1,7 @@
 //! Members, settings, the account.
 
 use app::ids::{InvitationId, SessionId, UserId};
-use app::web::shared::pages::{Chrome, Notice, Role};
+use app::web::shared::pages::{PageContext, Notice, Role};
 use app::web::identity::pages::account;
 use app::web::workspaces::pages::{members, settings};
 use maud::Markup;
@@ -58,7 +58,7 @@ pub(super) fn people() -> Vec<(&'static str, Markup)> {
         (
             "members-as-member",
             members::page(
-                &Chrome {
+                &PageContext {
                     notice: Some(Notice::Joined),
                     ..inside()
                 },

@@ -130,10 +130,10 @@ pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
 }
 
 pub(super) fn problems() -> Vec<(&'static str, Markup)> {
-    let view = |status, title: &str, what_to_do: &str, code: &str| problem::ProblemView {
+    let view = |status, title: &str, hint: &str, code: &str| problem::ProblemView {
         status,
         title: title.to_owned(),
-        what_to_do: what_to_do.to_owned(),
+        hint: hint.to_owned(),
         code: code.to_owned(),
         sign_in: None,
         request_id: Some("7f3a9c12".to_owned()),
@@ -207,7 +207,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
             problem::page(
                 &inside(),
                 &problem::ProblemView {
-                    lead: Some(problem::Lead {
+                    lead: Some(problem::HelpLink {
                         path: "/w/k3v9x2m7q0za/provisioning".to_owned(),
                         label: "About your database",
                     }),

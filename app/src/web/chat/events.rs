@@ -14,7 +14,7 @@ use super::pages::{self, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
 use super::{MessagePath, failed, place, views};
 use crate::ask::{Author, AnswerUpdate, Message, AnswerProgress, threads};
 use crate::ids::ThreadId;
-use crate::web::shared::extract::{Path, Standing, WorkspaceAccess};
+use crate::web::shared::extract::{Path, PeriodicAccessCheck, WorkspaceAccess};
 use crate::web::shared::{App, Problem};
 
 use crate::web::shared::unavailable;
@@ -30,7 +30,7 @@ struct Watch {
     asked: String,
     news: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
     last_progress: Option<AnswerProgress>,
-    standing: Standing,
+    access_check: PeriodicAccessCheck,
 }
 
 pub(super) async fn events(
@@ -66,7 +66,7 @@ pub(super) async fn events(
         thread: path.thread,
         asked,
         last_progress: None,
-        standing: Standing::new(),
+        access_check: PeriodicAccessCheck::new(),
     };
     let events = stream::unfold(watch, |mut watch| async move {
         let event = watch.next().await?;
@@ -79,7 +79,7 @@ impl Watch {
     async fn next(&mut self) -> Option<Event> {
         loop {
             let followed = self.news.next().await?;
-            if !self.standing.holds(&self.app, &self.access).await {
+            if !self.access_check.still_allowed(&self.app, &self.access).await {
                 return None;
             }
             match followed {

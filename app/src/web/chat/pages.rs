@@ -17,7 +17,7 @@ pub use answer::{
 };
 
 use crate::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
-use crate::web::shared::pages::layout::{Chrome, Frame, Section};
+use crate::web::shared::pages::layout::{PageContext, Layout, Section};
 use crate::web::shared::pages::parts::{self, csrf, form_trouble};
 use crate::web::shared::pages::{format, icons};
 
@@ -130,13 +130,13 @@ pub struct QuestionView {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, place: ChatPlace<'_>, view: &ChatPage) -> Markup {
+pub fn page(context: &PageContext, place: ChatPlace<'_>, view: &ChatPage) -> Markup {
     let base = format!("/w/{}/chat", place.workspace);
     let title = view
         .thread
         .as_ref()
         .map_or("New conversation", |thread| &thread.title);
-    Frame::new(chrome, title)
+    Layout::new(context, title)
         .section(Section::Chat)
         .class("chat")
         .render(&html! {

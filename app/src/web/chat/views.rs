@@ -76,10 +76,10 @@ pub(super) fn answer(message: Message, asked: String) -> pages::AnswerView {
             MessageState::Stopped => pages::AnswerState::Stopped,
             MessageState::NotFound => pages::AnswerState::NotFound,
             MessageState::Failed(failure) => {
-                let (reason, what_to_do) = words(failure);
+                let (reason, hint) = words(failure);
                 pages::AnswerState::Failed {
                     reason: reason.to_owned(),
-                    what_to_do: what_to_do.to_owned(),
+                    hint: hint.to_owned(),
                 }
             }
         },

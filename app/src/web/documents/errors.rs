@@ -11,8 +11,8 @@ use crate::web::shared::Problem;
 const MEGABYTE: u64 = 1_000_000;
 
 pub(super) fn begin(error: CreateUploadError) -> Problem {
-    let refusal = |code, title: String, what_to_do: &'static str| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, what_to_do)
+    let refusal = |code, title: String, hint: &'static str| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, hint)
     };
     match error {
         CreateUploadError::Empty => refusal(
@@ -96,7 +96,7 @@ fn queue(error: QueueError) -> Problem {
         error @ (QueueError::Payload(_)
         | QueueError::Migrate(_)
         | QueueError::Cleanup(_)
-        | QueueError::TakenOver) => Problem::defect(&error),
+        | QueueError::TakenOver) => Problem::internal_error(&error),
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) fn objects(error: ObjectStoreError) -> Problem {
         ObjectStoreError::Unavailable(_) => Problem::unavailable(
             "The file store is away for a moment. Nothing is lost; try again soon.",
         ),
-        error @ (ObjectStoreError::Rejected { .. } | ObjectStoreError::InvalidRequest) => Problem::defect(&error),
+        error @ (ObjectStoreError::Rejected { .. } | ObjectStoreError::InvalidRequest) => Problem::internal_error(&error),
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) fn database_words(reason: &Unavailable) -> &'static str {
 }
 
 /// Whether the database ended a statement for its length.
-pub(super) fn took_too_long(error: &sqlx::Error) -> bool {
+pub(super) fn is_statement_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("57014"))
 }
 

@@ -18,18 +18,18 @@ use tokio::time::{Instant, timeout_at};
 use super::pages::{self, EVENT_DOCUMENT, EVENT_LIST};
 use super::{list_view, place, views};
 use crate::documents;
-use crate::events::{Signal, What};
+use crate::events::{Notification, EventKind};
 use crate::ids::DocumentId;
 use crate::web::shared::App;
 use crate::web::shared::Problem;
-use crate::web::shared::extract::{Standing, WorkspaceAccess};
+use crate::web::shared::extract::{PeriodicAccessCheck, WorkspaceAccess};
 
 /// After so long the browser has to ask anew, with its session looked at again.
 const STREAM_LIMIT: Duration = Duration::from_mins(10);
 /// Keeps proxies from taking the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-type Signals = Pin<Box<dyn Stream<Item = Signal> + Send>>;
+type Signals = Pin<Box<dyn Stream<Item = Notification> + Send>>;
 
 struct Watch {
     app: App,
@@ -38,7 +38,7 @@ struct Watch {
     /// Documents whose rows the page has.
     shown: HashSet<DocumentId>,
     ends_at: Instant,
-    standing: Standing,
+    access_check: PeriodicAccessCheck,
     is_first: bool,
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn events(
         signals,
         shown: HashSet::new(),
         ends_at: now + STREAM_LIMIT,
-        standing: Standing::new(),
+        access_check: PeriodicAccessCheck::new(),
         is_first: true,
     };
     let events = stream::unfold(watch, |mut watch| async move {
@@ -73,14 +73,14 @@ impl Watch {
         }
         loop {
             let signal = timeout_at(self.ends_at, self.signals.next()).await.ok()??;
-            if !self.standing.holds(&self.app, &self.access).await {
+            if !self.access_check.still_allowed(&self.app, &self.access).await {
                 return None;
             }
             let event = match signal {
-                Signal::Resync => Some(self.list().await.ok()?),
-                Signal::Event(event) => match event.what {
-                    What::Document(document) => Some(self.document(document).await.ok()?),
-                    What::Workspace => None,
+                Notification::Resync => Some(self.list().await.ok()?),
+                Notification::Event(event) => match event.kind {
+                    EventKind::Document(document) => Some(self.document(document).await.ok()?),
+                    EventKind::Workspace => None,
                 },
             };
             if let Some(event) = event {

@@ -20,7 +20,7 @@ pub use search::{Hit, Piece, SearchView, search_results};
 
 use crate::ids::{DocumentId, WorkspaceId};
 use crate::web::shared::assets;
-use crate::web::shared::pages::layout::{Chrome, Frame, Section};
+use crate::web::shared::pages::layout::{PageContext, Layout, Section};
 use crate::web::shared::pages::parts::{self, csrf, heading};
 use crate::web::shared::pages::{format, icons};
 
@@ -110,7 +110,7 @@ pub enum DocumentState {
         /// What is wrong, such as `The file is locked with a password.`
         reason: String,
         /// What to do about it.
-        what_to_do: String,
+        hint: String,
         /// Whether reading it again can help.
         retry: bool,
     },
@@ -194,13 +194,13 @@ pub struct UploadLimits {
 
 /// The page. With `search`, results stand where the list would be.
 pub fn page(
-    chrome: &Chrome,
+    context: &PageContext,
     place: Place<'_>,
     view: &DocumentsView,
     search: Option<&SearchView>,
 ) -> Markup {
     let base = format!("/w/{}/documents", place.workspace);
-    Frame::new(chrome, "Documents")
+    Layout::new(context, "Documents")
         .section(Section::Documents)
         .class("wide")
         .scripts(&[assets::UPLOAD_JS])

@@ -60,7 +60,7 @@ fn state(state: &DocumentStatus) -> pages::DocumentState {
         DocumentStatus::Ready => pages::DocumentState::Ready,
         DocumentStatus::Failed(failure) => pages::DocumentState::Failed {
             reason: failure.message(),
-            what_to_do: failure.hint().to_owned(),
+            hint: failure.hint().to_owned(),
             retry: failure.is_retryable(),
         },
         DocumentStatus::Deleting => pages::DocumentState::Deleting,

@@ -2,17 +2,17 @@
 
 use maud::{Markup, html};
 
-use crate::web::shared::pages::layout::{Chrome, Frame};
+use crate::web::shared::pages::layout::{PageContext, Layout};
 use crate::web::shared::pages::{PRODUCT, icons};
 
 /// The page. `chooses_region`: whether a new workspace is asked where its database is to be.
-pub fn page(chrome: &Chrome, chooses_region: bool) -> Markup {
+pub fn page(context: &PageContext, chooses_region: bool) -> Markup {
     let database = if chooses_region {
         "Each workspace gets a Postgres database for itself, in the region you choose. You watch it come up."
     } else {
         "Each workspace gets a Postgres database for itself. You watch it come up."
     };
-    Frame::new(chrome, "Ask your documents")
+    Layout::new(context, "Ask your documents")
         .class("landing")
         .render(&html! {
             section.hero {

@@ -10,7 +10,7 @@ use super::pages::account::{AccountPage, IdentityView, SessionView};
 use crate::identity::{Session, sessions, users};
 use crate::ids::SessionId;
 use crate::web::shared::extract::{Path, link};
-use crate::web::shared::pages::{Chrome, Notice};
+use crate::web::shared::pages::{PageContext, Notice};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem, cookies};
 use crate::workspaces::store;
@@ -32,9 +32,9 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn show(State(app): State<App>, session: Session, chrome: Chrome) -> Result<Markup, Problem> {
+async fn show(State(app): State<App>, session: Session, context: PageContext) -> Result<Markup, Problem> {
     let view = view(&app, &session, None).await?;
-    Ok(pages::account::page(&chrome, &view))
+    Ok(pages::account::page(&context, &view))
 }
 
 /// What the account page shows; `trouble` is what went wrong with removing it.
@@ -44,7 +44,7 @@ pub(super) async fn view(
     trouble: Option<String>,
 ) -> Result<AccountPage, Problem> {
     let user = &session.user;
-    let facts = users::facts(&app.database, user.id).await?;
+    let facts = users::profile(&app.database, user.id).await?;
     let mut sessions = sessions::of_user(&app.database, user.id, app.config.sessions).await?;
     sessions.sort_by_key(|row| row.id != session.id);
     let owned_alone = store::owned_alone(&app.database, user.id).await?;
@@ -86,7 +86,7 @@ async fn end_session(
     own: Session,
     Path(SessionPath { session }): Path<SessionPath>,
 ) -> Result<Redirect, Problem> {
-    if sessions::end_one(&app.database, own.user.id, session).await? {
+    if sessions::revoke(&app.database, own.user.id, session).await? {
         let (parameter, key) = (Notice::PARAMETER, Notice::SessionEnded.key());
         Ok(Redirect::to(&format!("/account?{parameter}={key}")))
     } else {
@@ -95,7 +95,7 @@ async fn end_session(
 }
 
 async fn sign_out(State(app): State<App>, session: Session) -> Result<Response, Problem> {
-    sessions::end_one(&app.database, session.user.id, session.id).await?;
+    sessions::revoke(&app.database, session.user.id, session.id).await?;
     Ok(signed_out(&app))
 }
 
@@ -103,12 +103,12 @@ async fn sign_out_everywhere(
     State(app): State<App>,
     session: Session,
 ) -> Result<Response, Problem> {
-    sessions::end_all(&app.database, session.user.id).await?;
+    sessions::revoke_all(&app.database, session.user.id).await?;
     Ok(signed_out(&app))
 }
 
 /// The front page, with the browser's cookie forgotten.
 fn signed_out(app: &App) -> Response {
-    let cookie = cookies::forget(cookies::Kind::Session, &app.config.http.public_url);
+    let cookie = cookies::clear(cookies::CookieKind::Session, &app.config.http.public_url);
     ([cookie], Redirect::to("/")).into_response()
 }

@@ -9,7 +9,7 @@ use super::{account, pages};
 use crate::domain::RateLimitClass;
 use crate::identity::{Session, Token};
 use crate::web::shared::extract::Form;
-use crate::web::shared::pages::Chrome;
+use crate::web::shared::pages::PageContext;
 use crate::web::shared::receipts::{
     ACCOUNT_DELETION_PATH, ACCOUNT_SUBJECT, is_receipt, problem, receipt_token, to_receipt,
 };
@@ -33,7 +33,7 @@ struct ConfirmForm {
 async fn delete_account(
     State(app): State<App>,
     session: Session,
-    chrome: Chrome,
+    context: PageContext,
     headers: HeaderMap,
     Form(form): Form<ConfirmForm>,
 ) -> Result<Response, Problem> {
@@ -41,7 +41,7 @@ async fn delete_account(
         let word = pages::account::CONFIRM_WORD;
         let trouble = format!("Type \u{201c}{word}\u{201d} to confirm. Nothing was removed.");
         let view = account::view(&app, &session, Some(trouble)).await?;
-        return Ok(pages::account::page(&chrome, &view).into_response());
+        return Ok(pages::account::page(&context, &view).into_response());
     }
     let token = receipt_token(&app, &headers, ACCOUNT_SUBJECT).unwrap_or_else(Token::random);
     let begun = request::account(&app.database, session.user.id, &token)
@@ -51,6 +51,6 @@ async fn delete_account(
         return Err(Problem::not_found());
     }
     // All its sessions are over; the browser need not remember this one.
-    let cookie = cookies::forget(cookies::Kind::Session, &app.config.http.public_url);
+    let cookie = cookies::clear(cookies::CookieKind::Session, &app.config.http.public_url);
     Ok(([cookie], to_receipt(&token)).into_response())
 }

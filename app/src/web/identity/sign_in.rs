@@ -11,11 +11,11 @@ use tracing::{info, warn};
 use super::pages::sign_in::{SignInPage, page};
 use crate::config::SignIn;
 use crate::domain::RateLimitClass;
-use crate::identity::oidc::{Answer, Oidc, OidcError};
+use crate::identity::oidc::{AuthorizationResponse, Oidc, OidcError};
 use crate::identity::return_to::ReturnTo;
 use crate::identity::{Session, local};
-use crate::web::shared::extract::{Form, Query, Visitor};
-use crate::web::shared::pages::Chrome;
+use crate::web::shared::extract::{Form, Query, AnonymousSession};
+use crate::web::shared::pages::PageContext;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 
@@ -48,29 +48,29 @@ async fn show(
     State(app): State<App>,
     session: Option<Session>,
     Query(wish): Query<Wish>,
-    visitor: Visitor,
-    chrome: Chrome,
+    visitor: AnonymousSession,
+    context: PageContext,
 ) -> Response {
     if session.is_some() {
         return Redirect::to(wish.path().as_str()).into_response();
     }
     let view = offer(&app, &wish.path());
-    shown(&app, &visitor, chrome, StatusCode::OK, &view)
+    shown(&app, &visitor, context, StatusCode::OK, &view)
 }
 
 /// The page with a form that is bound to this visitor.
 fn shown(
     app: &App,
-    visitor: &Visitor,
-    chrome: Chrome,
+    visitor: &AnonymousSession,
+    context: PageContext,
     status: StatusCode,
     view: &SignInPage,
 ) -> Response {
-    let chrome = Chrome {
+    let context = PageContext {
         csrf: visitor.token.csrf().as_str().to_owned(),
-        ..chrome
+        ..context
     };
-    (status, [visitor.cookie(app)], page(&chrome, view)).into_response()
+    (status, [visitor.cookie(app)], page(&context, view)).into_response()
 }
 
 fn offer(app: &App, return_to: &ReturnTo) -> SignInPage {
@@ -86,12 +86,12 @@ fn offer(app: &App, return_to: &ReturnTo) -> SignInPage {
 async fn start(
     State(app): State<App>,
     Query(wish): Query<Wish>,
-    visitor: Visitor,
-    chrome: Chrome,
+    visitor: AnonymousSession,
+    context: PageContext,
 ) -> Result<Response, Problem> {
     let oidc = app.oidc.as_ref().ok_or_else(Problem::not_found)?;
     let return_to = wish.path();
-    match oidc.begin(&app.database, &visitor.token, &return_to).await {
+    match oidc.start(&app.database, &visitor.token, &return_to).await {
         Ok(url) => Ok(([visitor.cookie(&app)], Redirect::to(url.as_str())).into_response()),
         Err(error) => {
             let (status, trouble) = words(error)?;
@@ -99,7 +99,7 @@ async fn start(
                 trouble: Some(trouble),
                 ..offer(&app, &return_to)
             };
-            Ok(shown(&app, &visitor, chrome, status, &view))
+            Ok(shown(&app, &visitor, context, status, &view))
         }
     }
 }
@@ -107,20 +107,20 @@ async fn start(
 async fn callback(
     State(app): State<App>,
     headers: HeaderMap,
-    Query(answer): Query<Answer>,
-    visitor: Visitor,
-    chrome: Chrome,
+    Query(answer): Query<AuthorizationResponse>,
+    visitor: AnonymousSession,
+    context: PageContext,
 ) -> Result<Response, Problem> {
     let oidc = app.oidc.as_ref().ok_or_else(Problem::not_found)?;
-    match oidc.finish(&app.database, &visitor.token, answer).await {
-        Ok((claims, return_to)) => complete::welcome(&app, &headers, &claims, &return_to).await,
+    match oidc.complete(&app.database, &visitor.token, answer).await {
+        Ok((claims, return_to)) => complete::complete_sign_in(&app, &headers, &claims, &return_to).await,
         Err(error) => {
             let (status, trouble) = words(error)?;
             let view = SignInPage {
                 trouble: Some(trouble),
                 ..offer(&app, &ReturnTo::start())
             };
-            Ok(shown(&app, &visitor, chrome, status, &view))
+            Ok(shown(&app, &visitor, context, status, &view))
         }
     }
 }
@@ -168,8 +168,8 @@ struct ByName {
 async fn by_name(
     State(app): State<App>,
     headers: HeaderMap,
-    visitor: Visitor,
-    chrome: Chrome,
+    visitor: AnonymousSession,
+    context: PageContext,
     Form(form): Form<ByName>,
 ) -> Result<Response, Problem> {
     if !matches!(app.config.sign_in, SignIn::Local) {
@@ -177,7 +177,7 @@ async fn by_name(
     }
     let return_to = form.wish.path();
     if let Some(claims) = local::claims(&form.name) {
-        return complete::welcome(&app, &headers, &claims, &return_to).await;
+        return complete::complete_sign_in(&app, &headers, &claims, &return_to).await;
     }
     let view = SignInPage {
         name: form.name,
@@ -185,5 +185,5 @@ async fn by_name(
         ..offer(&app, &return_to)
     };
     let status = StatusCode::UNPROCESSABLE_ENTITY;
-    Ok(shown(&app, &visitor, chrome, status, &view))
+    Ok(shown(&app, &visitor, context, status, &view))
 }

@@ -7,8 +7,8 @@ use llm::Models;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::rate_limit::Limits;
-use super::security::Headers;
+use super::rate_limit::RateLimiter;
+use super::security::SecurityHeaders;
 use super::streams::Streams;
 use crate::ask::AnswerService;
 use crate::config::Config;
@@ -20,11 +20,11 @@ use crate::tenants::{Pools, Tenants};
 
 /// The app's parts; clones share them.
 #[derive(Clone, Debug)]
-pub struct App(Arc<Parts>);
+pub struct App(Arc<Components>);
 
 /// The parts by name, each started by its own module and put together in `run.rs`.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Components {
     /// The settings.
     pub config: Arc<Config>,
     /// The app's own database.
@@ -44,11 +44,11 @@ pub struct Parts {
     /// What happens in workspaces, told to whoever watches.
     pub events: Events,
     /// How often one may ask.
-    pub limits: Limits,
+    pub limits: RateLimiter,
     /// Who has how many streams open.
     pub streams: Streams,
     /// Headers that every answer bears.
-    pub headers: Headers,
+    pub headers: SecurityHeaders,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process is asked to stop.
@@ -57,15 +57,15 @@ pub struct Parts {
 
 impl App {
     /// One handle on all of them.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Components) -> Self {
         Self(Arc::new(parts))
     }
 }
 
 impl Deref for App {
-    type Target = Parts;
+    type Target = Components;
 
-    fn deref(&self) -> &Parts {
+    fn deref(&self) -> &Components {
         &self.0
     }
 }

@@ -13,27 +13,27 @@ use crate::identity::Token;
 
 /// A cookie of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CookieKind {
     /// Who is signed in.
     Session,
     /// Ties the forms of a visitor, and a sign-in under way, to their browser.
-    Visitor,
+    Anonymous,
 }
 
-impl Kind {
+impl CookieKind {
     /// Its name, as this public URL has it.
     pub fn name(self, public_url: &PublicUrl) -> &'static str {
         match (self, public_url.is_https()) {
             (Self::Session, true) => "__Host-session",
             (Self::Session, false) => "session",
-            (Self::Visitor, true) => "__Host-visitor",
-            (Self::Visitor, false) => "visitor",
+            (Self::Anonymous, true) => "__Host-visitor",
+            (Self::Anonymous, false) => "visitor",
         }
     }
 }
 
 /// The token that the browser holds, if it is one.
-pub fn token(headers: &HeaderMap, kind: Kind, public_url: &PublicUrl) -> Option<Token> {
+pub fn read(headers: &HeaderMap, kind: CookieKind, public_url: &PublicUrl) -> Option<Token> {
     CookieJar::from_headers(headers)
         .get(kind.name(public_url))?
         .value()
@@ -42,18 +42,18 @@ pub fn token(headers: &HeaderMap, kind: Kind, public_url: &PublicUrl) -> Option<
 }
 
 /// The header that has the browser hold a token until it is closed; the server decides how long it is good.
-pub fn set(kind: Kind, token: &Token, public_url: &PublicUrl) -> (HeaderName, HeaderValue) {
+pub fn set(kind: CookieKind, token: &Token, public_url: &PublicUrl) -> (HeaderName, HeaderValue) {
     header_of(&base(kind, public_url, token.reveal()))
 }
 
 /// The header that has the browser forget it.
-pub fn forget(kind: Kind, public_url: &PublicUrl) -> (HeaderName, HeaderValue) {
+pub fn clear(kind: CookieKind, public_url: &PublicUrl) -> (HeaderName, HeaderValue) {
     let mut cookie = base(kind, public_url, String::new());
     cookie.make_removal();
     header_of(&cookie)
 }
 
-fn base(kind: Kind, public_url: &PublicUrl, value: String) -> Cookie<'static> {
+fn base(kind: CookieKind, public_url: &PublicUrl, value: String) -> Cookie<'static> {
     Cookie::build((kind.name(public_url), value))
         .path("/")
         .http_only(true)
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn over_tls_cookies_are_host_bound_secure_and_out_of_scripts_reach() {
         let token = Token::random();
-        let (name, value) = set(Kind::Session, &token, &url("https://chat.example.com"));
+        let (name, value) = set(CookieKind::Session, &token, &url("https://chat.example.com"));
         assert_eq!(name, header::SET_COOKIE);
         assert_eq!(
             value.to_str().expect("ASCII"),
@@ -97,13 +97,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         let cookie = format!("a=b; visitor={}", token_set.reveal());
         headers.insert(header::COOKIE, cookie.parse().expect("a header"));
-        assert_eq!(token(&headers, Kind::Visitor, &public_url), Some(token_set));
-        assert_eq!(token(&headers, Kind::Session, &public_url), None);
+        assert_eq!(read(&headers, CookieKind::Anonymous, &public_url), Some(token_set));
+        assert_eq!(read(&headers, CookieKind::Session, &public_url), None);
     }
 
     #[test]
     fn forgetting_bears_the_same_attributes_or_browsers_would_ignore_it() {
-        let (_, value) = forget(Kind::Session, &url("https://chat.example.com"));
+        let (_, value) = clear(CookieKind::Session, &url("https://chat.example.com"));
         let value = value.to_str().expect("ASCII");
         for part in [
             "__Host-session=;",

@@ -14,8 +14,8 @@ use service_kit::error_chain;
 use tracing::error;
 
 use super::pages::problem as pages;
-use super::pages::problem::{Lead, ProblemView};
-use super::pages::{Chrome, Theme};
+use super::pages::problem::{HelpLink, ProblemView};
+use super::pages::{PageContext, Theme};
 use crate::identity::return_to::ReturnTo;
 
 /// What went wrong, in words for people and a code for scripts. Never holds what a library said.
@@ -28,7 +28,7 @@ pub struct Problem {
     /// What happened, in a few words.
     pub title: Cow<'static, str>,
     /// What the reader can do about it.
-    pub what_to_do: Cow<'static, str>,
+    pub hint: Cow<'static, str>,
     /// One word for scripts and tests, such as `not_found`.
     pub code: &'static str,
     /// Where to sign in, if that is what is missing.
@@ -39,7 +39,7 @@ pub struct Problem {
     pub retry_after_seconds: Option<u64>,
     /// The page that says more, where the start would be no help.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lead: Option<Box<Lead>>,
+    pub lead: Option<Box<HelpLink>>,
 }
 
 #[expect(
@@ -56,12 +56,12 @@ impl Problem {
         status: StatusCode,
         code: &'static str,
         title: impl Into<Cow<'static, str>>,
-        what_to_do: impl Into<Cow<'static, str>>,
+        hint: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
             status,
             title: title.into(),
-            what_to_do: what_to_do.into(),
+            hint: hint.into(),
             code,
             sign_in: None,
             retry_after_seconds: None,
@@ -182,20 +182,20 @@ impl Problem {
     }
 
     /// Something that the app needs is away for now.
-    pub fn unavailable(what_to_do: impl Into<Cow<'static, str>>) -> Self {
+    pub fn unavailable(hint: impl Into<Cow<'static, str>>) -> Self {
         Self {
             retry_after_seconds: Some(5),
             ..Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
                 "This is not possible right now",
-                what_to_do,
+                hint,
             )
         }
     }
 
     /// A defect of the app. The cause goes to the log with the request's id, and not to the reader.
-    pub fn defect(cause: &(dyn Error + 'static)) -> Self {
+    pub fn internal_error(cause: &(dyn Error + 'static)) -> Self {
         error!(error = %error_chain(cause), "A request ends in an error");
         Self::broken()
     }
@@ -215,7 +215,7 @@ impl Problem {
         ProblemView {
             status: self.status.as_u16(),
             title: self.title.clone().into_owned(),
-            what_to_do: self.what_to_do.clone().into_owned(),
+            hint: self.hint.clone().into_owned(),
             code: self.code.to_owned(),
             retry_after_seconds: self.retry_after_seconds,
             request_id: request_id.map(ToOwned::to_owned),
@@ -278,7 +278,7 @@ impl IntoResponse for Problem {
 
 /// What the one who asks can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wants {
+pub enum AcceptedFormat {
     /// A whole page: the browser goes there.
     Page,
     /// A piece of one: htmx puts it in its place.
@@ -287,7 +287,7 @@ pub enum Wants {
     Json,
 }
 
-impl Wants {
+impl AcceptedFormat {
     /// By the request's headers.
     pub fn of(headers: &HeaderMap) -> Self {
         if headers.contains_key("hx-request") {
@@ -306,12 +306,12 @@ const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
 /// The frame for the page of a problem, where the guard knew who asks.
 #[derive(Clone)]
-pub(in crate::web) struct Frame(pub(in crate::web) Box<Chrome>);
+pub(in crate::web) struct Frame(pub(in crate::web) Box<PageContext>);
 
 /// Gives an error its looks; every other answer passes untouched. `theme` is for those of whom nothing else is known.
 pub(in crate::web) fn render(
     mut response: Response,
-    wants: Wants,
+    wants: AcceptedFormat,
     theme: Theme,
     request_id: &str,
 ) -> Response {
@@ -327,23 +327,23 @@ pub(in crate::web) fn render(
     let frame = response.extensions_mut().remove::<Frame>();
     let view = problem.view(Some(request_id));
     let mut rendered = match (&problem.sign_in, wants) {
-        (Some(path), Wants::Page) => Redirect::to(path).into_response(),
-        (Some(path), Wants::Fragment) => {
+        (Some(path), AcceptedFormat::Html) => Redirect::to(path).into_response(),
+        (Some(path), AcceptedFormat::Fragment) => {
             let mut answer = problem.status.into_response();
             if let Ok(path) = HeaderValue::from_str(path) {
                 answer.headers_mut().insert(HX_REDIRECT, path);
             }
             answer
         }
-        (None, Wants::Page) => {
-            let chrome = frame.map_or_else(
-                || Chrome::anonymous(theme, String::new(), Timestamp::now()),
-                |Frame(chrome)| *chrome,
+        (None, AcceptedFormat::Html) => {
+            let context = frame.map_or_else(
+                || PageContext::anonymous(theme, String::new(), Timestamp::now()),
+                |Frame(context)| *context,
             );
-            (problem.status, pages::page(&chrome, &view)).into_response()
+            (problem.status, pages::page(&context, &view)).into_response()
         }
-        (None, Wants::Fragment) => (problem.status, pages::fragment(&view)).into_response(),
-        (_, Wants::Json) => (problem.status, axum::Json(&problem)).into_response(),
+        (None, AcceptedFormat::Fragment) => (problem.status, pages::fragment(&view)).into_response(),
+        (_, AcceptedFormat::Json) => (problem.status, axum::Json(&problem)).into_response(),
     };
     if let Some(seconds) = problem.retry_after_seconds {
         rendered

@@ -17,10 +17,10 @@ use super::{App, Problem};
 use crate::identity::return_to::ReturnTo;
 use crate::identity::{Session, Token, sessions};
 
-pub use anonymous_session::Visitor;
+pub use anonymous_session::AnonymousSession;
 pub use body::{Form, Json, Path, Query};
-pub(in crate::web) use page_context::{Around, link, theme};
-pub(in crate::web) use workspace::Standing;
+pub(in crate::web) use page_context::{Viewer, link, theme};
+pub(in crate::web) use workspace::PeriodicAccessCheck;
 pub use workspace::{OwnerAccess, WorkspaceAccess};
 
 /// What was found of the request's session, so that it is looked for once.
@@ -42,9 +42,9 @@ async fn session(parts: &mut Parts, app: &App) -> Result<Option<Session>, Proble
 
 /// The token that the browser shows, whether it is good or not.
 pub(in crate::web) fn session_token(parts: &Parts, app: &App) -> Option<Token> {
-    cookies::token(
+    cookies::read(
         &parts.headers,
-        cookies::Kind::Session,
+        cookies::CookieKind::Session,
         &app.config.http.public_url,
     )
 }

@@ -1,4 +1,4 @@
-//! Around everything, found routes or not: the request's id and span, its client's address, panics, metrics, how errors look, headers.
+//! Viewer everything, found routes or not: the request's id and span, its client's address, panics, metrics, how errors look, headers.
 
 pub(in crate::web) mod authorize;
 mod csrf;
@@ -16,7 +16,7 @@ use tracing::{Instrument as _, Span, debug, error, field, info_span};
 use uuid::Uuid;
 
 use super::client_address::{self, ClientAddress};
-use super::error::{self, Wants};
+use super::error::{self, AcceptedFormat};
 use super::{App, Problem, extract};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,7 +30,7 @@ pub(in crate::web) async fn request_context(
     next: Next,
 ) -> Response {
     let (began, id) = (Instant::now(), Uuid::new_v4().simple().to_string());
-    let wants = Wants::of(request.headers());
+    let wants = AcceptedFormat::from_headers(request.headers());
     let theme = extract::theme(request.headers());
     let http = &app.config.http;
     let peer = request.extensions().get().map_or(

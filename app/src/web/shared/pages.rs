@@ -9,7 +9,7 @@ pub(in crate::web) mod layout;
 pub(in crate::web) mod parts;
 pub mod problem;
 
-pub use layout::{Chrome, Notice, PersonView, Section, Theme, WorkspaceLink, layout};
+pub use layout::{PageContext, Notice, PersonView, Section, Theme, WorkspaceLink, layout};
 pub use parts::{Choice, Role};
 
 /// The name of the product.

@@ -1,4 +1,4 @@
-//! How often one may ask: each kind of request has a budget, counted for the user and for the client's address.
+//! How often one may ask: each kind of request has a class, counted for the user and for the client's address.
 //!
 //! Counting is by GCRA, one moment a key: cheap to keep, and as fair as a token bucket that refills all the time. Replicas count
 //! together in Redis where it is configured; without it, and while it is away, each process counts for itself. Pages are never
@@ -18,8 +18,8 @@ use super::client_address::Network;
 use crate::config::{self, Allowance, Rate, Rates};
 use crate::domain::RateLimitClass;
 use crate::ids::UserId;
-use in_memory_limiter::Memory;
-use redis_limiter::Shared;
+use in_memory_limiter::InMemoryLimiter;
+use redis_limiter::RedisLimiter;
 
 fn allowance(class: RateLimitClass, rates: &Rates) -> Allowance {
     match class {
@@ -36,34 +36,34 @@ fn allowance(class: RateLimitClass, rates: &Rates) -> Allowance {
 
 /// Who is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Subject {
+pub enum RateLimitKey {
     /// Somebody signed in.
     User(UserId),
     /// A client's address.
     Address(IpAddr),
 }
 
-/// What is counted: the requests of one budget by one subject.
+/// What is counted: the requests of one class by one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
+enum CounterKey {
     User(RateLimitClass, UserId),
     Network(RateLimitClass, Network),
 }
 
-impl Key {
-    fn new(budget: RateLimitClass, subject: Subject) -> Self {
+impl CounterKey {
+    fn new(class: RateLimitClass, subject: RateLimitKey) -> Self {
         match subject {
-            Subject::User(user) => Self::User(budget, user),
-            Subject::Address(address) => Self::Network(budget, Network::of(address)),
+            RateLimitKey::User(user) => Self::User(class, user),
+            RateLimitKey::Address(address) => Self::Network(class, Network::of(address)),
         }
     }
 
     /// As Redis has it.
     fn text(&self) -> String {
         match self {
-            Self::User(budget, user) => format!("chat-app:limit:{}:user:{user}", budget.as_str()),
-            Self::Network(budget, network) => {
-                format!("chat-app:limit:{}:address:{network}", budget.as_str())
+            Self::User(class, user) => format!("chat-app:limit:{}:user:{user}", class.as_str()),
+            Self::Network(class, network) => {
+                format!("chat-app:limit:{}:address:{network}", class.as_str())
             }
         }
     }
@@ -71,28 +71,28 @@ impl Key {
 
 /// What a request was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Decision {
     /// Whether it may go on.
     pub allowed: bool,
-    /// How many the budget holds.
+    /// How many the class holds.
     pub limit: u32,
     /// How many are left now.
     pub remaining: u32,
-    /// Until the budget is whole again.
+    /// Until the class is whole again.
     pub reset: Duration,
     /// Until one more is let through; zero if it was.
     pub retry_after: Duration,
 }
 
-impl Verdict {
+impl Decision {
     /// Whole seconds until it is worth trying again.
     pub fn retry_after_seconds(&self) -> u64 {
-        seconds_up(self.retry_after).max(1)
+        whole_seconds(self.retry_after).max(1)
     }
 
-    /// Tells the client of its budget; of two, the one that binds first.
+    /// Tells the client of its class; of two, the one that binds first.
     #[must_use]
-    pub fn tighter(self, other: Self) -> Self {
+    pub fn stricter(self, other: Self) -> Self {
         if (other.allowed, other.remaining) < (self.allowed, self.remaining) {
             other
         } else {
@@ -101,7 +101,7 @@ impl Verdict {
     }
 
     /// Adds the `RateLimit-*` headers.
-    pub fn add_to(&self, headers: &mut HeaderMap) {
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
         for (name, value) in [
             (
                 HeaderName::from_static("ratelimit-limit"),
@@ -113,7 +113,7 @@ impl Verdict {
             ),
             (
                 HeaderName::from_static("ratelimit-reset"),
-                seconds_up(self.reset),
+                whole_seconds(self.reset),
             ),
         ] {
             headers.insert(name, HeaderValue::from(value));
@@ -121,52 +121,52 @@ impl Verdict {
     }
 }
 
-fn seconds_up(duration: Duration) -> u64 {
+fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 /// Handle on the counters; clones share them.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct RateLimiter {
     rates: Rates,
-    memory: Arc<Memory>,
-    shared: Option<Shared>,
-    since: Instant,
+    memory: Arc<InMemoryLimiter>,
+    shared: Option<RedisLimiter>,
+    started_at: Instant,
 }
 
-impl Limits {
+impl RateLimiter {
     /// Counts by these settings. Redis, where it is configured, is connected to when it is first needed.
     pub fn start(settings: &config::Limits) -> Result<Self, redis::RedisError> {
-        let shared = settings.redis_url.as_ref().map(Shared::open).transpose()?;
+        let shared = settings.redis_url.as_ref().map(RedisLimiter::open).transpose()?;
         Ok(Self {
             rates: settings.rates,
             memory: Arc::default(),
             shared,
-            since: Instant::now(),
+            started_at: Instant::now(),
         })
     }
 
-    /// Takes one of a budget.
-    pub async fn take(&self, budget: RateLimitClass, subject: Subject) -> Verdict {
-        let allowance = allowance(budget, &self.rates);
+    /// Takes one of a class.
+    pub async fn check(&self, class: RateLimitClass, subject: RateLimitKey) -> Decision {
+        let allowance = allowance(class, &self.rates);
         let rate = match subject {
-            Subject::User(_) => allowance.user,
-            Subject::Address(_) => allowance.address,
+            RateLimitKey::User(_) => allowance.user,
+            RateLimitKey::Address(_) => allowance.address,
         };
-        self.take_at(Key::new(budget, subject), rate).await
+        self.check_at(CounterKey::new(class, subject), rate).await
     }
 
-    async fn take_at(&self, key: Key, rate: Rate) -> Verdict {
+    async fn check_at(&self, key: CounterKey, rate: Rate) -> Decision {
         if let Some(shared) = &self.shared
-            && let Some(verdict) = shared.take(&key, rate).await
+            && let Some(decision) = shared.check(&key, rate).await
         {
-            return verdict;
+            return decision;
         }
-        self.memory.take(key, rate, self.since.elapsed())
+        self.memory.check(key, rate, self.started_at.elapsed())
     }
 
     /// How often Redis was asked in vain.
-    pub fn redis_failures(&self) -> u64 {
-        self.shared.as_ref().map_or(0, Shared::failures)
+    pub fn redis_errors(&self) -> u64 {
+        self.shared.as_ref().map_or(0, RedisLimiter::errors)
     }
 }

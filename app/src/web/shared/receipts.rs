@@ -19,9 +19,9 @@ pub(in crate::web) const ACCOUNT_SUBJECT: &str = "account";
 
 /// A request for a removal, for when it comes too late: what it names is going already, so that nobody has any business with it any more.
 /// Who asked for that, with the session whose cookie this request bears, is led to the receipt; to all others nothing is there.
-pub(in crate::web) struct Late(Token);
+pub(in crate::web) struct RepeatedDeletion(Token);
 
-impl Late {
+impl RepeatedDeletion {
     /// `None`: it bears no session's cookie, so it cannot be of somebody who asked before.
     pub(in crate::web) fn of(app: &App, request: &Request) -> Option<Self> {
         let path = request.uri().path();
@@ -39,7 +39,7 @@ impl Late {
 
     /// The receipt, if the request was refused because what it names is not there for its sender, and was asked for by them; else the
     /// refusal.
-    pub(in crate::web) async fn receipt_or(self, app: &App, refusal: Problem) -> Response {
+    pub(in crate::web) async fn receipt_or_problem(self, app: &App, refusal: Problem) -> Response {
         let may_be_late = matches!(
             refusal.status,
             StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED
@@ -58,7 +58,7 @@ pub(in crate::web) fn receipt_token(
     headers: &HeaderMap,
     subject: &str,
 ) -> Option<Token> {
-    let session = cookies::token(headers, cookies::Kind::Session, &app.config.http.public_url)?;
+    let session = cookies::read(headers, cookies::CookieKind::Session, &app.config.http.public_url)?;
     Some(session.receipt(subject))
 }
 
@@ -73,6 +73,6 @@ pub(in crate::web) fn to_receipt(token: &Token) -> Response {
 pub(in crate::web) fn problem(error: DeletionError) -> Problem {
     match error {
         DeletionError::Database(error) => error.into(),
-        error => Problem::defect(&error),
+        error => Problem::internal_error(&error),
     }
 }

@@ -10,11 +10,11 @@ use crate::config::{Config, Objects, PublicUrl};
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Headers that every answer bears, made once from the settings.
+/// SecurityHeaders that every answer bears, made once from the settings.
 #[derive(Clone, Debug)]
-pub struct Headers(Vec<(HeaderName, HeaderValue)>);
+pub struct SecurityHeaders(Vec<(HeaderName, HeaderValue)>);
 
-impl Headers {
+impl SecurityHeaders {
     /// For these settings.
     pub fn new(config: &Config) -> Self {
         let mut headers = vec![
@@ -86,7 +86,7 @@ fn object_origins(objects: &Objects) -> Vec<String> {
             .buckets
             .all()
             .into_iter()
-            .filter_map(|bucket| in_front(endpoint, bucket))
+            .filter_map(|bucket| virtual_host_origin(endpoint, bucket))
             .collect(),
         None if objects.path_style => vec![format!("https://s3.{}.amazonaws.com", objects.region)],
         None => objects
@@ -101,7 +101,7 @@ fn object_origins(objects: &Objects) -> Vec<String> {
 }
 
 /// The endpoint with the bucket in front of its host.
-fn in_front(endpoint: &Url, bucket: &str) -> Option<String> {
+fn virtual_host_origin(endpoint: &Url, bucket: &str) -> Option<String> {
     let mut url = endpoint.clone();
     url.set_host(Some(&format!("{bucket}.{}", endpoint.host_str()?)))
         .ok()?;
@@ -109,7 +109,7 @@ fn in_front(endpoint: &Url, bucket: &str) -> Option<String> {
 }
 
 /// Whether a request of this method changes something.
-pub fn changes(method: &Method) -> bool {
+pub fn is_state_changing(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
 }
 

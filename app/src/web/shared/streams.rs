@@ -1,4 +1,4 @@
-//! Streams of events: a bounded number for each listener, and an end when the process stops.
+//! Streams of events: a bounded number for each subscriber, and an end when the process stops.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,43 +12,43 @@ use tokio_util::sync::CancellationToken;
 use super::Problem;
 use crate::ids::{DeletionId, UserId};
 
-/// Streams of one listener that are open at once. Browsers open one or two a tab.
-pub const STREAMS_PER_LISTENER_MAX: usize = 40;
+/// Streams of one subscriber that are open at once. Browsers open one or two a tab.
+pub const MAX_STREAMS_PER_SUBSCRIBER: usize = 40;
 /// When somebody with too many of them may try again.
-const RETRY_AFTER_S: u64 = 10;
+const RETRY_AFTER_SECONDS: u64 = 10;
 
 /// Who has how many streams open; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Streams(Arc<Mutex<HashMap<Listener, usize>>>);
+pub struct Streams(Arc<Mutex<HashMap<Subscriber, usize>>>);
 
 /// Whose streams are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::web) enum Listener {
+pub(in crate::web) enum Subscriber {
     /// Whoever is signed in.
     User(UserId),
     /// Whoever has the link to this removal's receipt: they need not be signed in, and most are not any more.
     Receipt(DeletionId),
 }
 
-/// A place among a listener's streams, given back when it is dropped.
+/// A permit among a subscriber's streams, given back when it is dropped.
 #[derive(Debug)]
-pub(in crate::web) struct Place {
-    listener: Listener,
+pub(in crate::web) struct StreamPermit {
+    subscriber: Subscriber,
     streams: Streams,
 }
 
 impl Streams {
-    /// Takes a place, if there is one left.
-    pub(in crate::web) fn enter(&self, listener: Listener) -> Result<Place, Problem> {
+    /// Takes a permit, if there is one left.
+    pub(in crate::web) fn acquire(&self, subscriber: Subscriber) -> Result<StreamPermit, Problem> {
         let mut open = self.lock();
-        let count = open.entry(listener).or_default();
-        if *count >= STREAMS_PER_LISTENER_MAX {
-            return Err(Problem::too_many(RETRY_AFTER_S));
+        let count = open.entry(subscriber).or_default();
+        if *count >= MAX_STREAMS_PER_SUBSCRIBER {
+            return Err(Problem::too_many(RETRY_AFTER_SECONDS));
         }
         *count += 1;
         drop(open);
-        Ok(Place {
-            listener,
+        Ok(StreamPermit {
+            subscriber,
             streams: self.clone(),
         })
     }
@@ -58,28 +58,28 @@ impl Streams {
         self.lock().values().sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Listener, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Subscriber, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         let mut open = self.streams.lock();
-        if let Some(count) = open.get_mut(&self.listener) {
+        if let Some(count) = open.get_mut(&self.subscriber) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.listener);
+                open.remove(&self.subscriber);
             }
         }
     }
 }
 
-/// The answer, which ends when the process is asked to stop, and keeps its place until it ends.
-pub(in crate::web) fn ending(
+/// The answer, which ends when the process is asked to stop, and keeps its permit until it ends.
+pub(in crate::web) fn end_on_shutdown(
     response: Response,
     stop: &CancellationToken,
-    place: Option<Place>,
+    permit: Option<StreamPermit>,
 ) -> Response {
     if !response.status().is_success() {
         return response;
@@ -100,7 +100,7 @@ pub(in crate::web) fn ending(
             .take_until(stop.cancelled_owned())
             .chain(cut_off)
             .map(move |chunk| {
-                let _held = &place;
+                let _held = &permit;
                 chunk
             });
         Body::from_stream(until_stop)
@@ -113,15 +113,15 @@ mod tests {
 
     #[test]
     fn a_listener_has_so_many_streams_and_gets_places_back() {
-        let (streams, user) = (Streams::default(), Listener::User(UserId::random()));
-        let places: Vec<Place> = (0..STREAMS_PER_LISTENER_MAX)
-            .map(|_| streams.enter(user).expect("a place"))
+        let (streams, user) = (Streams::default(), Subscriber::User(UserId::random()));
+        let permits: Vec<StreamPermit> = (0..MAX_STREAMS_PER_SUBSCRIBER)
+            .map(|_| streams.acquire(user).expect("a permit"))
             .collect();
-        assert!(streams.enter(user).is_err());
-        let receipt = Listener::Receipt(DeletionId::random());
-        assert!(streams.enter(receipt).is_ok());
-        drop(places);
-        assert!(streams.enter(user).is_ok());
+        assert!(streams.acquire(user).is_err());
+        let receipt = Subscriber::Receipt(DeletionId::random());
+        assert!(streams.acquire(receipt).is_ok());
+        drop(permits);
+        assert!(streams.acquire(user).is_ok());
         assert_eq!(streams.open(), 0, "nobody is remembered for nothing");
     }
 
@@ -138,10 +138,10 @@ mod tests {
     #[tokio::test]
     async fn events_end_when_the_process_is_asked_to_stop() {
         let (streams, stop) = (Streams::default(), CancellationToken::new());
-        let place = streams
-            .enter(Listener::User(UserId::random()))
-            .expect("a place");
-        let answer = ending(endless("text/event-stream"), &stop, Some(place));
+        let permit = streams
+            .acquire(Subscriber::User(UserId::random()))
+            .expect("a permit");
+        let answer = end_on_shutdown(endless("text/event-stream"), &stop, Some(permit));
         let mut body = answer.into_body().into_data_stream();
         assert!(body.next().await.is_some());
         assert_eq!(streams.open(), 1);
@@ -154,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn an_archive_that_is_cut_off_does_not_look_complete() {
         let stop = CancellationToken::new();
-        let answer = ending(endless("application/zip"), &stop, None);
+        let answer = end_on_shutdown(endless("application/zip"), &stop, None);
         let mut body = answer.into_body().into_data_stream();
         assert!(matches!(body.next().await, Some(Ok(_))));
         stop.cancel();

@@ -3,14 +3,14 @@
 use axum::http::StatusCode;
 
 use super::Problem;
-use super::pages::problem::Lead;
+use super::pages::problem::HelpLink;
 use crate::ids::WorkspaceId;
 use crate::tenants::Unavailable;
 
 /// In one place for every handler that needs the database. Where waiting a few seconds is not all, it leads to the page about the database.
 pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> Problem {
-    let of = |code, title, what_to_do| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title, what_to_do)
+    let of = |code, title, hint| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title, hint)
     };
     let lead = match reason {
         Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } => None,
@@ -18,7 +18,7 @@ pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> 
         | Unavailable::Stalled(_)
         | Unavailable::SchemaOutdated { .. }
         | Unavailable::Deleted
-        | Unavailable::NotOwned => Some(Box::new(Lead {
+        | Unavailable::NotOwned => Some(Box::new(HelpLink {
             path: format!("/w/{workspace}/provisioning"),
             label: "About your database",
         })),

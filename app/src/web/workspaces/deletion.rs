@@ -11,7 +11,7 @@ use super::settings;
 use crate::domain::RateLimitClass;
 use crate::identity::Token;
 use crate::web::shared::extract::{Form, OwnerAccess};
-use crate::web::shared::pages::Chrome;
+use crate::web::shared::pages::PageContext;
 use crate::web::shared::receipts::{is_receipt, problem, receipt_token, to_receipt};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
@@ -37,7 +37,7 @@ struct ConfirmForm {
 async fn delete_workspace(
     State(app): State<App>,
     OwnerAccess(access): OwnerAccess,
-    chrome: Chrome,
+    context: PageContext,
     headers: HeaderMap,
     Form(form): Form<ConfirmForm>,
 ) -> Result<Response, Problem> {
@@ -48,7 +48,7 @@ async fn delete_workspace(
             ),
             ..settings::settings_page(&app, &access)
         };
-        return Ok(pages::settings::page(&chrome, &view).into_response());
+        return Ok(pages::settings::page(&context, &view).into_response());
     }
     let id = &access.workspace.id;
     let token = receipt_token(&app, &headers, id.as_str()).unwrap_or_else(Token::random);

@@ -61,6 +61,6 @@ fn problem(error: ExportError, workspace: &WorkspaceId) -> Problem {
         error @ (ExportError::Objects(_)
         | ExportError::Changed
         | ExportError::Archive(_)
-        | ExportError::Timeout) => Problem::defect(&error),
+        | ExportError::Timeout) => Problem::internal_error(&error),
     }
 }

@@ -10,7 +10,7 @@ use super::pages::invitation::{InvitationPage, InvitationState};
 use crate::identity::{Session, Token};
 use crate::ids::WorkspaceId;
 use crate::web::shared::extract::Path;
-use crate::web::shared::pages::{Chrome, Notice, Role as RoleView};
+use crate::web::shared::pages::{PageContext, Notice, Role as RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::invitations::{self, InvitationError};
@@ -32,14 +32,14 @@ struct InvitationPath {
 async fn show(
     State(app): State<App>,
     session: Option<Session>,
-    chrome: Chrome,
+    context: PageContext,
     Path(path): Path<InvitationPath>,
 ) -> Result<Response, Problem> {
     let state = match path.token.parse::<Token>() {
         Ok(token) => state(&app, session.as_ref(), &token).await?,
         Err(_) => InvitationState::Closed,
     };
-    Ok(answer(&chrome, path.token, state))
+    Ok(answer(&context, path.token, state))
 }
 
 async fn state(
@@ -96,24 +96,24 @@ async fn member_of(
     }))
 }
 
-fn answer(chrome: &Chrome, token: String, state: InvitationState) -> Response {
+fn answer(context: &PageContext, token: String, state: InvitationState) -> Response {
     let status = if state == InvitationState::Closed {
         StatusCode::NOT_FOUND
     } else {
         StatusCode::OK
     };
-    let page = pages::invitation::page(chrome, &InvitationPage { token, state });
+    let page = pages::invitation::page(context, &InvitationPage { token, state });
     (status, page).into_response()
 }
 
 async fn accept(
     State(app): State<App>,
     session: Session,
-    chrome: Chrome,
+    context: PageContext,
     Path(path): Path<InvitationPath>,
 ) -> Result<Response, Problem> {
     let Ok(token) = path.token.parse::<Token>() else {
-        return Ok(answer(&chrome, path.token, InvitationState::Closed));
+        return Ok(answer(&context, path.token, InvitationState::Closed));
     };
     let plan = &app.config.plan;
     let accepted = invitations::accept(&app.database, &token, session.user.id, plan).await;
@@ -123,9 +123,9 @@ async fn accept(
             let target = format!("/w/{workspace}/documents?{parameter}={key}");
             Ok(Redirect::to(&target).into_response())
         }
-        Err(InvitationError::Invalid) => Ok(answer(&chrome, path.token, InvitationState::Closed)),
+        Err(InvitationError::Invalid) => Ok(answer(&context, path.token, InvitationState::Closed)),
         // Given only where a link is made.
-        Err(error @ InvitationError::TooManyOpen) => Err(Problem::defect(&error)),
+        Err(error @ InvitationError::TooManyOpen) => Err(Problem::internal_error(&error)),
         // The link stays good.
         Err(InvitationError::Members(MemberError::TooManyWorkspaces { limit })) => {
             Err(Problem::new(

@@ -11,7 +11,7 @@ use super::pages::members::{InvitationView, MemberView, MembersPage, NewInvitati
 use crate::domain::Role;
 use crate::ids::{InvitationId, UserId};
 use crate::web::shared::extract::{Form, OwnerAccess, Path, WorkspaceAccess};
-use crate::web::shared::pages::{Chrome, Notice, Role as RoleView};
+use crate::web::shared::pages::{PageContext, Notice, Role as RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::invitations::{self, InvitationError, MAX_OPEN_INVITATIONS, VALIDITY_HOURS};
@@ -43,10 +43,10 @@ pub(super) fn routes() -> Vec<Route> {
 async fn show(
     State(app): State<App>,
     access: WorkspaceAccess,
-    chrome: Chrome,
+    context: PageContext,
 ) -> Result<Markup, Problem> {
     let view = view(&app, &access).await?;
-    Ok(pages::members::page(&chrome, &view))
+    Ok(pages::members::page(&context, &view))
 }
 
 async fn view(app: &App, access: &WorkspaceAccess) -> Result<MembersPage, Problem> {
@@ -103,7 +103,7 @@ impl RoleForm {
 async fn invite(
     State(app): State<App>,
     OwnerAccess(access): OwnerAccess,
-    chrome: Chrome,
+    context: PageContext,
     Form(form): Form<RoleForm>,
 ) -> Result<Markup, Problem> {
     let role = form.role()?;
@@ -137,7 +137,7 @@ async fn invite(
         trouble,
         ..view(&app, &access).await?
     };
-    Ok(pages::members::page(&chrome, &view))
+    Ok(pages::members::page(&context, &view))
 }
 
 #[derive(Deserialize)]

@@ -18,7 +18,7 @@ use super::pages::provisioning::{
 use crate::domain::Workspace;
 use crate::tenants::{TenantName, TenantView, Unavailable};
 use crate::web::shared::extract::WorkspaceAccess;
-use crate::web::shared::pages::Chrome;
+use crate::web::shared::pages::PageContext;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
@@ -38,10 +38,10 @@ pub(super) fn routes() -> Vec<Route> {
 async fn show(
     State(app): State<App>,
     access: WorkspaceAccess,
-    chrome: Chrome,
+    context: PageContext,
 ) -> Result<Markup, Problem> {
     let view = view(&app, &access).await?;
-    Ok(pages::provisioning::page(&chrome, &view))
+    Ok(pages::provisioning::page(&context, &view))
 }
 
 type News = Pin<Box<dyn Stream<Item = Option<std::sync::Arc<TenantView>>> + Send>>;
@@ -60,7 +60,7 @@ async fn events(
         // The first item is the state as it is now.
         let _ = timeout_at(until.min(Instant::now() + TOLD_AGAIN), news.next()).await;
         // Whoever is no member any more hears no more.
-        let access = match access.renewed(&app).await {
+        let access = match access.refreshed(&app).await {
             Ok(Some(access)) => access,
             Ok(None) => return None,
             // The main database is away: what was known is told again.

@@ -13,7 +13,7 @@ use super::pages::receipt::{
 use crate::identity::Token;
 use crate::ids::DeletionId;
 use crate::web::shared::extract::Path;
-use crate::web::shared::pages::{Chrome, format};
+use crate::web::shared::pages::{PageContext, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::deletion::{self, ConversationCount, DeletionTarget, DeletionProgress, Deletion, DeletionStep};
@@ -33,11 +33,11 @@ pub(super) struct ReceiptPath {
 
 async fn show(
     State(app): State<App>,
-    chrome: Chrome,
+    context: PageContext,
     Path(path): Path<ReceiptPath>,
 ) -> Result<Markup, Problem> {
     let (_, view) = find(&app, path).await?;
-    Ok(pages::receipt::page(&chrome, &view))
+    Ok(pages::receipt::page(&context, &view))
 }
 
 /// The deletion whose receipt it is, as it is now.

@@ -16,7 +16,7 @@ use crate::domain::WorkspaceName;
 use crate::identity::Session;
 use crate::tenants::TenantName;
 use crate::web::shared::extract::{Form, OwnerAccess, WorkspaceAccess};
-use crate::web::shared::pages::{Choice as FormChoice, Chrome, Notice, format};
+use crate::web::shared::pages::{Choice as FormChoice, PageContext, Notice, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::create::{self, CreateError, NewWorkspace, WorkspaceLimits};
@@ -33,14 +33,14 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn new(State(app): State<App>, chrome: Chrome) -> Markup {
+async fn new(State(app): State<App>, context: PageContext) -> Markup {
     let form = MakeForm {
         request_id: Uuid::new_v4(),
         name: String::new(),
         region: String::new(),
         class: String::new(),
     };
-    pages::new_workspace::page(&chrome, &new_page(&app, &form, None))
+    pages::new_workspace::page(&context, &new_page(&app, &form, None))
 }
 
 #[derive(Deserialize)]
@@ -56,14 +56,14 @@ struct MakeForm {
 async fn make(
     State(app): State<App>,
     session: Session,
-    chrome: Chrome,
+    context: PageContext,
     Form(form): Form<MakeForm>,
 ) -> Result<Response, Problem> {
     let name: WorkspaceName = match form.name.parse() {
         Ok(name) => name,
         Err(wrong) => {
             let view = new_page(&app, &form, Some(format::sentence(&wrong)));
-            return Ok(pages::new_workspace::page(&chrome, &view).into_response());
+            return Ok(pages::new_workspace::page(&context, &view).into_response());
         }
     };
     let chosen = |value: &str| (!value.is_empty()).then(|| value.to_owned());
@@ -93,12 +93,12 @@ async fn make(
                 "You own {limit} workspaces, and that is as many as one person may own. Remove one first, or leave one that has another owner."
             );
             let view = new_page(&app, &form, Some(trouble));
-            Ok(pages::new_workspace::page(&chrome, &view).into_response())
+            Ok(pages::new_workspace::page(&context, &view).into_response())
         }
         Err(CreateError::InvalidChoice) => {
             let trouble = "That choice is not offered any more. Choose again.".to_owned();
             let view = new_page(&app, &form, Some(trouble));
-            Ok(pages::new_workspace::page(&chrome, &view).into_response())
+            Ok(pages::new_workspace::page(&context, &view).into_response())
         }
         Err(CreateError::AccountDeleted) => Err(Problem::not_found()),
         Err(CreateError::Database(error)) => Err(error.into()),
@@ -147,8 +147,8 @@ async fn begin(State(app): State<App>, access: WorkspaceAccess) -> Result<Redire
     Ok(Redirect::to(&format!("/w/{}/{page}", workspace.id)))
 }
 
-async fn settings(State(app): State<App>, access: WorkspaceAccess, chrome: Chrome) -> Markup {
-    pages::settings::page(&chrome, &settings_page(&app, &access))
+async fn settings(State(app): State<App>, access: WorkspaceAccess, context: PageContext) -> Markup {
+    pages::settings::page(&context, &settings_page(&app, &access))
 }
 
 /// What the settings page shows, with nothing gone wrong.
@@ -190,7 +190,7 @@ struct NameForm {
 async fn rename(
     State(app): State<App>,
     OwnerAccess(access): OwnerAccess,
-    chrome: Chrome,
+    context: PageContext,
     Form(form): Form<NameForm>,
 ) -> Result<Response, Problem> {
     let name: WorkspaceName = match form.name.parse() {
@@ -200,7 +200,7 @@ async fn rename(
                 name_trouble: Some(format::sentence(&wrong)),
                 ..settings_page(&app, &access)
             };
-            return Ok(pages::settings::page(&chrome, &view).into_response());
+            return Ok(pages::settings::page(&context, &view).into_response());
         }
     };
     if !store::rename(&app.database, &access.workspace.id, &name).await? {

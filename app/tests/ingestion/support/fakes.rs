@@ -1,31 +1,32 @@
-//! What stands for the tenants' pools and for the models: both can be taken away, and the models count.
+//! Fakes of the tenants' pools and of the embedding models. Both can be made unavailable; the
+//! models count their calls.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use app::ingestion::{Embedders, Embeds, Lease, TenantDatabases, VectorsError};
+use app::ingestion::{EmbeddingModels, DocumentEmbedder, TenantConnection, TenantDatabases, EmbedError};
 use app::tenants::Unavailable;
 use app::domain::Workspace;
 use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 
-/// The one tenant's database, which can be taken away.
+/// The only tenant's database.
 pub(crate) struct OneTenant {
     pub(super) pool: PgPool,
     pub(crate) away: AtomicBool,
 }
 
 impl TenantDatabases for OneTenant {
-    fn open<'a>(&'a self, _workspace: &'a Workspace) -> BoxFuture<'a, Result<Lease, Unavailable>> {
+    fn open<'a>(&'a self, _workspace: &'a Workspace) -> BoxFuture<'a, Result<TenantConnection, Unavailable>> {
         Box::pin(async move {
             if self.away.load(Ordering::SeqCst) {
                 return Err(Unavailable::Unreachable {
                     retry_after: Duration::from_secs(1),
                 });
             }
-            Ok(Lease::of_pool(self.pool.clone()))
+            Ok(TenantConnection::of_pool(self.pool.clone()))
         })
     }
 
@@ -34,13 +35,13 @@ impl TenantDatabases for OneTenant {
     }
 }
 
-/// Models whose vectors are made of their texts' checksums.
+/// Models whose embeddings are derived from a checksum of the text.
 #[derive(Default)]
 pub(crate) struct CountingModels {
     /// Texts embedded so far, by any model.
     pub(crate) texts: Arc<AtomicUsize>,
     pub(crate) away: Arc<AtomicBool>,
-    /// The model of new documents, if another than `first`.
+    /// The model for new documents, if not `first`.
     pub(crate) current: Mutex<Option<&'static str>>,
 }
 
@@ -51,7 +52,7 @@ pub(crate) struct CountingModel {
 }
 
 impl CountingModels {
-    fn model(&self, name: &str) -> Arc<dyn Embeds> {
+    fn model(&self, name: &str) -> Arc<dyn DocumentEmbedder> {
         Arc::new(CountingModel {
             name: name.to_owned(),
             texts: Arc::clone(&self.texts),
@@ -64,18 +65,18 @@ impl CountingModels {
     }
 }
 
-impl Embedders for CountingModels {
-    fn current(&self) -> Arc<dyn Embeds> {
+impl EmbeddingModels for CountingModels {
+    fn current(&self) -> Arc<dyn DocumentEmbedder> {
         let name = *self.current.lock().unwrap();
         self.model(name.unwrap_or("first"))
     }
 
-    fn named(&self, name: &str) -> Option<Arc<dyn Embeds>> {
+    fn named(&self, name: &str) -> Option<Arc<dyn DocumentEmbedder>> {
         Some(self.model(name))
     }
 }
 
-impl Embeds for CountingModel {
+impl DocumentEmbedder for CountingModel {
     fn name(&self) -> &str {
         &self.name
     }
@@ -83,12 +84,12 @@ impl Embeds for CountingModel {
     fn embed<'a>(
         &'a self,
         texts: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, VectorsError>> {
+    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, EmbedError>> {
         Box::pin(async move {
             if self.away.load(Ordering::SeqCst) {
-                return Err(VectorsError::Away {
-                    why: "it was taken away".to_owned(),
-                    after: None,
+                return Err(EmbedError::Unavailable {
+                    reason: "it was taken away".to_owned(),
+                    retry_after: None,
                 });
             }
             self.texts.fetch_add(texts.len(), Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! What a world's parts run on: a bucket, two databases, the reader of PDFs, and somebody who owns a workspace.
+//! The parts of a world: a bucket, two databases, the PDF extractor, and a user with a workspace.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use xtask::s3::S3;
 
 use super::BUCKET;
 
-/// A bucket that keeps versions and lets no page in.
+/// A versioned bucket without CORS rules.
 pub(super) async fn make_bucket(client: &aws_sdk_s3::Client) {
     use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
     client.create_bucket().bucket(BUCKET).send().await.unwrap();

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::prose;
 use super::{ChatPlace, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
 use crate::ids::{DocumentId, MessageId, ThreadId};
-use crate::web::shared::pages::parts::{self, Tone, csrf};
+use crate::web::shared::pages::parts::{self, Severity, csrf};
 use crate::web::shared::pages::{PRODUCT, format, icons};
 
 /// An answer.
@@ -54,7 +54,7 @@ pub enum AnswerState {
         /// What happened.
         reason: String,
         /// What to do.
-        what_to_do: String,
+        hint: String,
     },
     /// Nothing in the documents is near enough to the question.
     NotFound,
@@ -134,9 +134,9 @@ fn ended(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
                 },
             }
             @match &view.state {
-                AnswerState::Stopped => p.answer-end { (parts::badge(Tone::Neutral, "Stopped")) " You stopped this answer; it may be incomplete." },
-                AnswerState::Failed { reason, what_to_do } => {
-                    (parts::callout(Tone::Bad, reason, &html! { p { (what_to_do) } }))
+                AnswerState::Stopped => p.answer-end { (parts::badge(Severity::Neutral, "Stopped")) " You stopped this answer; it may be incomplete." },
+                AnswerState::Failed { reason, hint } => {
+                    (parts::callout(Severity::Bad, reason, &html! { p { (hint) } }))
                 },
                 AnswerState::Pending | AnswerState::Complete | AnswerState::NotFound => {},
             }

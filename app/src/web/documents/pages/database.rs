@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::ids::WorkspaceId;
-use crate::web::shared::pages::parts::{self, Tone};
+use crate::web::shared::pages::parts::{self, Severity};
 
 /// How often the line is looked at again while it stands there.
 const LOOK_AGAIN: &str = "every 5s";
@@ -23,28 +23,28 @@ pub enum DatabaseNote {
 
 impl DatabaseNote {
     /// How it is meant, what there is to say, what it means for files, and what the link to more says.
-    fn words(self) -> (Tone, &'static str, &'static str, &'static str) {
+    fn words(self) -> (Severity, &'static str, &'static str, &'static str) {
         match self {
             Self::ComingUp => (
-                Tone::Neutral,
+                Severity::Neutral,
                 "The database is not there yet.",
                 "Files that you bring are kept, and read as soon as it is.",
                 "Watch it come up",
             ),
             Self::HeldUp => (
-                Tone::Warning,
+                Severity::Warning,
                 "The database is held up.",
                 "It waits for whoever runs this service. Files that you bring are kept, and read once it is there.",
                 "What it waits for",
             ),
             Self::Updating => (
-                Tone::Neutral,
+                Severity::Neutral,
                 "The database is being brought up to date.",
                 "Files that you bring are kept, and read after that.",
                 "How far it is",
             ),
             Self::Gone => (
-                Tone::Bad,
+                Severity::Bad,
                 "The database was removed.",
                 "Nothing can be read or asked here any more.",
                 "What you can do",

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{DatabaseNote, DocumentState, DocumentView, Place};
-use crate::web::shared::pages::layout::{Chrome, Frame, Section};
+use crate::web::shared::pages::layout::{PageContext, Layout, Section};
 use crate::web::shared::pages::parts::{self, csrf};
 use crate::web::shared::pages::{format, icons};
 
@@ -34,11 +34,11 @@ pub struct PassageView {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, place: Place<'_>, view: &DocumentPage) -> Markup {
+pub fn page(context: &PageContext, place: Place<'_>, view: &DocumentPage) -> Markup {
     let document = &view.document;
     let list = format!("/w/{}/documents", place.workspace);
     let here = format!("{list}/{}", document.id);
-    Frame::new(chrome, &document.title)
+    Layout::new(context, &document.title)
         .section(Section::Documents)
         .render(&html! {
             a.back href=(list) { (icons::BACK) "All documents" }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{DocumentState, DocumentView, Place, Trouble, UnreadablePages};
-use crate::web::shared::pages::parts::{self, Tone};
+use crate::web::shared::pages::parts::{self, Severity};
 use crate::web::shared::pages::{format, icons};
 
 /// The row, as it stands in the list.
@@ -62,15 +62,15 @@ pub(in crate::web) fn state_badge(state: &DocumentState) -> Markup {
     parts::badge(tone, label)
 }
 
-fn state_words(state: &DocumentState) -> (Tone, &'static str) {
+fn state_words(state: &DocumentState) -> (Severity, &'static str) {
     match state {
-        DocumentState::Uploading => (Tone::Neutral, "Uploading"),
-        DocumentState::Queued => (Tone::Neutral, "Waiting"),
-        DocumentState::Working { trouble: None, .. } => (Tone::Neutral, "Reading"),
-        DocumentState::Working { .. } => (Tone::Warning, "Trying again"),
-        DocumentState::Ready => (Tone::Good, "Ready"),
-        DocumentState::Failed { .. } => (Tone::Bad, "Not readable"),
-        DocumentState::Deleting => (Tone::Neutral, "Being removed"),
+        DocumentState::Uploading => (Severity::Neutral, "Uploading"),
+        DocumentState::Queued => (Severity::Neutral, "Waiting"),
+        DocumentState::Working { trouble: None, .. } => (Severity::Neutral, "Reading"),
+        DocumentState::Working { .. } => (Severity::Warning, "Trying again"),
+        DocumentState::Ready => (Severity::Good, "Ready"),
+        DocumentState::Failed { .. } => (Severity::Bad, "Not readable"),
+        DocumentState::Deleting => (Severity::Neutral, "Being removed"),
     }
 }
 
@@ -89,8 +89,8 @@ pub(in crate::web) fn state_line(place: Place<'_>, document: &DocumentView) -> M
                 }
                 @if let Some(trouble) = trouble { (trouble_line(place, trouble)) }
             },
-            DocumentState::Failed { reason, what_to_do, .. } => {
-                p.row-failure { strong { (reason) } " " (what_to_do) }
+            DocumentState::Failed { reason, hint, .. } => {
+                p.row-failure { strong { (reason) } " " (hint) }
             },
         }
     }

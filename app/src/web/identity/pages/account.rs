@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::ids::SessionId;
-use crate::web::shared::pages::layout::{Chrome, Frame, WorkspaceLink};
-use crate::web::shared::pages::parts::{self, Tone, TypedConfirmation, heading};
+use crate::web::shared::pages::layout::{PageContext, Layout, WorkspaceLink};
+use crate::web::shared::pages::parts::{self, Severity, TypedConfirmation, heading};
 use crate::web::shared::pages::{format, icons};
 
 /// What has to be typed to remove an account.
@@ -57,12 +57,12 @@ pub struct SessionView {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, view: &AccountPage) -> Markup {
-    Frame::new(chrome, "Account").render(&html! {
+pub fn page(context: &PageContext, view: &AccountPage) -> Markup {
+    Layout::new(context, "Account").render(&html! {
         (heading("Account", None, None))
         (identity(view))
-        (sessions(chrome, view))
-        (removal(chrome, view))
+        (sessions(context, view))
+        (removal(context, view))
     })
 }
 
@@ -76,7 +76,7 @@ fn identity(view: &AccountPage) -> Markup {
                     @if let Some(email) = &view.email {
                         p.identity-email {
                             (email) " "
-                            @if view.email_verified { (parts::badge(Tone::Good, "Verified")) } @else { (parts::badge(Tone::Warning, "Not verified")) }
+                            @if view.email_verified { (parts::badge(Severity::Good, "Verified")) } @else { (parts::badge(Severity::Warning, "Not verified")) }
                         }
                     }
                 }
@@ -98,12 +98,12 @@ fn identity(view: &AccountPage) -> Markup {
     }
 }
 
-fn sessions(chrome: &Chrome, view: &AccountPage) -> Markup {
+fn sessions(context: &PageContext, view: &AccountPage) -> Markup {
     html! {
         section aria-labelledby="sessions" {
             div.list-head {
                 h2 #sessions { "Where you are signed in" }
-                (parts::button_form("/sign-out/everywhere", &chrome.csrf, "button small", "Sign out everywhere"))
+                (parts::button_form("/sign-out/everywhere", &context.csrf, "button small", "Sign out everywhere"))
             }
             ul.rows {
                 @for session in &view.sessions {
@@ -112,15 +112,15 @@ fn sessions(chrome: &Chrome, view: &AccountPage) -> Markup {
                         div.row-main {
                             p.row-title title=(session.browser) { (browser_name(&session.browser)) @if session.current { span.you { "this one" } } }
                             p.row-meta {
-                                span { "last used " (format::time(session.last_seen_at, chrome.now)) }
+                                span { "last used " (format::time(session.last_seen_at, context.now)) }
                                 span { "since " (format::day(session.created_at)) }
                             }
                         }
                         div.row-actions {
                             @if session.current {
-                                (parts::button_form("/sign-out", &chrome.csrf, "button small", "Sign out"))
+                                (parts::button_form("/sign-out", &context.csrf, "button small", "Sign out"))
                             } @else {
-                                (parts::button_form(&format!("/account/sessions/{}/end", session.id), &chrome.csrf, "button small", "Sign out"))
+                                (parts::button_form(&format!("/account/sessions/{}/end", session.id), &context.csrf, "button small", "Sign out"))
                             }
                         }
                     }
@@ -138,8 +138,8 @@ fn browser_name(user_agent: &str) -> String {
         ("SamsungBrowser/", "Samsung Internet"),
         ("Firefox/", "Firefox"),
         ("FxiOS/", "Firefox"),
-        ("CriOS/", "Chrome"),
-        ("Chrome/", "Chrome"),
+        ("CriOS/", "PageContext"),
+        ("PageContext/", "PageContext"),
         ("Safari/", "Safari"),
     ];
     const SYSTEMS: [(&str, &str); 7] = [
@@ -165,7 +165,7 @@ fn browser_name(user_agent: &str) -> String {
     }
 }
 
-fn removal(chrome: &Chrome, view: &AccountPage) -> Markup {
+fn removal(context: &PageContext, view: &AccountPage) -> Markup {
     html! {
         section.card.stack.danger-zone #remove {
             h2 { "Remove account" }
@@ -179,7 +179,7 @@ fn removal(chrome: &Chrome, view: &AccountPage) -> Markup {
             (TypedConfirmation {
                 id: "confirm-remove",
                 action: "/account/remove",
-                csrf: &chrome.csrf,
+                csrf: &context.csrf,
                 word: CONFIRM_WORD,
                 trouble: view.remove_trouble.as_deref(),
                 button: "Remove account",
@@ -196,11 +196,11 @@ mod tests {
     fn browsers_are_called_what_people_call_them() {
         for (user_agent, name) in [
             (
-                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
-                "Chrome on Linux",
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) PageContext/142.0.0.0 Safari/537.36",
+                "PageContext on Linux",
             ),
             (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) PageContext/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
                 "Edge on Windows",
             ),
             (

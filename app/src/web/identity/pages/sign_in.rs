@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use url::form_urlencoded;
 
-use crate::web::shared::pages::layout::{Chrome, Frame};
+use crate::web::shared::pages::layout::{PageContext, Layout};
 use crate::web::shared::pages::parts::{csrf, form_trouble};
 use crate::web::shared::pages::{PRODUCT, icons};
 
@@ -23,8 +23,8 @@ pub struct SignInPage {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, view: &SignInPage) -> Markup {
-    Frame::new(chrome, "Sign in")
+pub fn page(context: &PageContext, view: &SignInPage) -> Markup {
+    Layout::new(context, "Sign in")
         .class("centred")
         .render(&html! {
             section.card.sign-in {
@@ -36,7 +36,7 @@ pub fn page(chrome: &Chrome, view: &SignInPage) -> Markup {
                     a.button.primary.wide href=(start_path(view)) { "Continue with " (provider) }
                 }
                 @if view.provider.is_some() && view.local { p.or { span { "or" } } }
-                @if view.local { (local(chrome, view)) }
+                @if view.local { (local(context, view)) }
                 @if view.provider.is_none() && !view.local {
                     p { "Signing in is not set up on this server. Its operator has to name an OIDC provider." }
                 }
@@ -66,10 +66,10 @@ fn return_to(view: &SignInPage) -> Markup {
     }
 }
 
-fn local(chrome: &Chrome, view: &SignInPage) -> Markup {
+fn local(context: &PageContext, view: &SignInPage) -> Markup {
     html! {
         form.stack method="post" action="/sign-in/local" data-once {
-            (csrf(&chrome.csrf))
+            (csrf(&context.csrf))
             (return_to(view))
             div.field {
                 label for="name" { "Your name" }

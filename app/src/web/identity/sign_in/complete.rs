@@ -17,7 +17,7 @@ use crate::workspaces::reconcile::ensure_tenant;
 
 /// Signs them in, in one transaction with everything that a first time brings, and sends them on. The session that the browser had before
 /// ends: nobody who knew its token learns the new one.
-pub(super) async fn welcome(
+pub(super) async fn complete_sign_in(
     app: &App,
     headers: &HeaderMap,
     claims: &Claims,
@@ -25,8 +25,8 @@ pub(super) async fn welcome(
 ) -> Result<Response, Problem> {
     let public_url = &app.config.http.public_url;
     let mut transaction = app.database.begin().await?;
-    let arrival = users::arrive(&mut transaction, claims).await?;
-    if arrival.is_leaving {
+    let arrival = users::upsert_user(&mut transaction, claims).await?;
+    if arrival.is_being_deleted {
         return Err(leaving());
     }
     let workspace = if arrival.is_new {
@@ -34,14 +34,14 @@ pub(super) async fn welcome(
     } else {
         None
     };
-    if let Some(old) = cookies::token(headers, cookies::Kind::Session, public_url) {
-        sessions::end(&mut *transaction, &old).await?;
+    if let Some(old) = cookies::read(headers, cookies::CookieKind::Session, public_url) {
+        sessions::delete(&mut *transaction, &old).await?;
     }
     let browser = headers
         .get(header::USER_AGENT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let token = sessions::begin(
+    let token = sessions::create(
         &mut *transaction,
         arrival.user.id,
         browser,
@@ -53,7 +53,7 @@ pub(super) async fn welcome(
     if let Some(workspace) = workspace {
         apply_soon(app, workspace);
     }
-    let cookie = cookies::set(cookies::Kind::Session, &token, public_url);
+    let cookie = cookies::set(cookies::CookieKind::Session, &token, public_url);
     Ok(([cookie], Redirect::to(return_to.as_str())).into_response())
 }
 

@@ -7,33 +7,33 @@ use axum::http::{HeaderName, HeaderValue};
 use crate::identity::Token;
 use crate::web::shared::{App, Problem, cookies};
 
-/// The visitor's token, made if the browser has none. Whoever answers with a form that is bound to it sends [`Visitor::cookie`] along.
+/// The visitor's token, made if the browser has none. Whoever answers with a form that is bound to it sends [`AnonymousSession::cookie`] along.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct AnonymousSession {
     /// What the browser holds.
     pub token: Token,
     /// Whether it holds it already.
     pub is_known: bool,
 }
 
-impl Visitor {
+impl AnonymousSession {
     /// The header that has the browser hold the token.
     pub fn cookie(&self, app: &App) -> (HeaderName, HeaderValue) {
         cookies::set(
-            cookies::Kind::Visitor,
+            cookies::CookieKind::AnonymousSession,
             &self.token,
             &app.config.http.public_url,
         )
     }
 }
 
-impl FromRequestParts<App> for Visitor {
+impl FromRequestParts<App> for AnonymousSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let held = cookies::token(
+        let held = cookies::read(
             &parts.headers,
-            cookies::Kind::Visitor,
+            cookies::CookieKind::AnonymousSession,
             &app.config.http.public_url,
         );
         Ok(Self {

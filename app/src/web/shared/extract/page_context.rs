@@ -9,19 +9,19 @@ use jiff::Timestamp;
 use super::WorkspaceAccess;
 use crate::domain::{Role, Workspace};
 use crate::identity::{Session, sessions};
-use crate::web::shared::pages::{Chrome, Notice, PersonView, Theme, WorkspaceLink};
+use crate::web::shared::pages::{PageContext, Notice, PersonView, Theme, WorkspaceLink};
 use crate::web::shared::{App, Problem, cookies};
 use crate::workspaces::store;
 
 /// Of the signed-in: their workspaces, and the one that the path names. For others, the anonymous one, without a token: pages with a form
-/// for visitors make theirs with [`super::Visitor`].
-impl FromRequestParts<App> for Chrome {
+/// for visitors make theirs with [`super::AnonymousSession`].
+impl FromRequestParts<App> for PageContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let session =
             <Session as OptionalFromRequestParts<App>>::from_request_parts(parts, app).await?;
-        let around = Around {
+        let around = Viewer {
             theme: theme(&parts.headers),
             session,
             access: parts.extensions.get::<WorkspaceAccess>().cloned(),
@@ -31,24 +31,24 @@ impl FromRequestParts<App> for Chrome {
                 .find(|(name, _)| name == Notice::PARAMETER)
                 .and_then(|(_, key)| Notice::parse(&key))
         });
-        let chrome = around.chrome(app).await?;
-        Ok(Self { notice, ..chrome })
+        let context = around.context(app).await?;
+        Ok(Self { notice, ..context })
     }
 }
 
 /// What is known of whoever asks: enough to make a page's frame from.
 #[derive(Clone, Debug)]
-pub(in crate::web) struct Around {
+pub(in crate::web) struct Viewer {
     pub(in crate::web) theme: Theme,
     pub(in crate::web) session: Option<Session>,
     pub(in crate::web) access: Option<WorkspaceAccess>,
 }
 
-impl Around {
+impl Viewer {
     /// By the cookies alone, for answers that no route's guard has looked at. What cannot be found out is left out.
-    pub(in crate::web) async fn of_cookies(app: &App, headers: &HeaderMap) -> Self {
+    pub(in crate::web) async fn from_cookies(app: &App, headers: &HeaderMap) -> Self {
         let public_url = &app.config.http.public_url;
-        let token = cookies::token(headers, cookies::Kind::Session, public_url);
+        let token = cookies::read(headers, cookies::CookieKind::Session, public_url);
         let session = match token {
             Some(token) => sessions::find(&app.database, &token, app.config.sessions)
                 .await
@@ -62,16 +62,16 @@ impl Around {
         }
     }
 
-    pub(in crate::web) async fn chrome(self, app: &App) -> Result<Chrome, Problem> {
+    pub(in crate::web) async fn context(self, app: &App) -> Result<PageContext, Problem> {
         let Some(session) = self.session else {
-            return Ok(Chrome::anonymous(
+            return Ok(PageContext::anonymous(
                 self.theme,
                 String::new(),
                 Timestamp::now(),
             ));
         };
         let workspaces = store::of_user(&app.database, session.user.id).await?;
-        Ok(Chrome {
+        Ok(PageContext {
             theme: self.theme,
             csrf: session.csrf.as_str().to_owned(),
             now: Timestamp::now(),

@@ -30,8 +30,8 @@ pub struct WorkspaceAccess {
 
 impl WorkspaceAccess {
     /// The same, looked up anew, for streams that outlast a request's look: `None` once the session was ended or the membership is gone.
-    pub async fn renewed(&self, app: &App) -> sqlx::Result<Option<Self>> {
-        if !sessions::goes_on(&app.database, self.session.id).await? {
+    pub async fn refreshed(&self, app: &App) -> sqlx::Result<Option<Self>> {
+        if !sessions::is_active(&app.database, self.session.id).await? {
             return Ok(None);
         }
         let found = store::for_member(&app.database, self.user.id, &self.workspace.id).await?;
@@ -45,28 +45,28 @@ impl WorkspaceAccess {
 
 /// Somebody's access while a stream of events goes to them, looked up anew now and then.
 #[derive(Debug)]
-pub(in crate::web) struct Standing {
-    looked_at: Instant,
+pub(in crate::web) struct PeriodicAccessCheck {
+    checked_at: Instant,
 }
 
-impl Standing {
+impl PeriodicAccessCheck {
     /// So often at most: whoever was taken out, or signed out elsewhere, hears no more after this.
-    const LOOK_EVERY: Duration = Duration::from_secs(10);
+    const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
     /// From the look with which the request began.
     pub(in crate::web) fn new() -> Self {
         Self {
-            looked_at: Instant::now(),
+            checked_at: Instant::now(),
         }
     }
 
     /// Whether it still holds. Where that cannot be found out, it does not.
-    pub(in crate::web) async fn holds(&mut self, app: &App, access: &WorkspaceAccess) -> bool {
-        if self.looked_at.elapsed() < Self::LOOK_EVERY {
+    pub(in crate::web) async fn still_allowed(&mut self, app: &App, access: &WorkspaceAccess) -> bool {
+        if self.checked_at.elapsed() < Self::CHECK_INTERVAL {
             return true;
         }
-        self.looked_at = Instant::now();
-        matches!(access.renewed(app).await, Ok(Some(_)))
+        self.checked_at = Instant::now();
+        matches!(access.refreshed(app).await, Ok(Some(_)))
     }
 }
 

@@ -15,12 +15,12 @@ use crate::domain::RateLimitClass;
 use crate::identity::Session;
 use crate::telemetry::Refusal;
 use crate::web::shared::client_address::ClientAddress;
-use crate::web::shared::error::{Frame, Wants};
-use crate::web::shared::extract::{self, Around, OwnerAccess, WorkspaceAccess};
-use crate::web::shared::rate_limit::{Subject, Verdict};
-use crate::web::shared::receipts::Late;
+use crate::web::shared::error::{Frame, AcceptedFormat};
+use crate::web::shared::extract::{self, Viewer, OwnerAccess, WorkspaceAccess};
+use crate::web::shared::rate_limit::{RateLimitKey, Decision};
+use crate::web::shared::receipts::RepeatedDeletion;
 use crate::web::shared::route::{Access, ResponseKind, RoutePolicy};
-use crate::web::shared::streams::Listener;
+use crate::web::shared::streams::Subscriber;
 use crate::web::shared::{App, Problem, security, streams};
 
 /// Before the handler of a route.
@@ -31,24 +31,24 @@ pub(in crate::web) async fn authorize(
 ) -> Response {
     let page_headers = page_headers(&request);
     let mut known = Known {
-        verdict: None,
-        around: Around {
+        decision: None,
+        around: Viewer {
             theme: extract::theme(request.headers()),
             session: None,
             access: None,
         },
     };
-    let late = policy
+    let repeated_deletion = policy
         .redirects_to_receipt
-        .then(|| Late::of(&app, &request))
+        .then(|| RepeatedDeletion::of(&app, &request))
         .flatten();
-    let mut response = match (pass(&app, &policy, request, next, &mut known).await, late) {
+    let mut response = match (pass(&app, &policy, request, next, &mut known).await, repeated_deletion) {
         (Ok(response), _) => response,
-        (Err(problem), Some(late)) => late.receipt_or(&app, problem).await,
+        (Err(problem), Some(repeated_deletion)) => repeated_deletion.receipt_or_problem(&app, problem).await,
         (Err(problem), None) => problem.into_response(),
     };
-    if let Some(verdict) = known.verdict {
-        verdict.add_to(response.headers_mut());
+    if let Some(decision) = known.decision {
+        decision.add_headers(response.headers_mut());
     }
     if let Some(problem) = response.extensions().get::<Problem>() {
         match problem.code {
@@ -63,7 +63,7 @@ pub(in crate::web) async fn authorize(
         && let Some(problem) = response.extensions().get::<Problem>()
     {
         if known.around.session.is_none() && is_about_the_path(problem) {
-            known.around = Around::of_cookies(&app, &headers).await;
+            known.around = Viewer::from_cookies(&app, &headers).await;
         }
         // A problem inside a workspace keeps the workspace around it; if even that cannot be had, it is shown without.
         frame(&app, known.around, &mut response).await;
@@ -73,13 +73,13 @@ pub(in crate::web) async fn authorize(
 
 /// What the guard found out on its way, and is needed after the handler too.
 struct Known {
-    verdict: Option<Verdict>,
-    around: Around,
+    decision: Option<Decision>,
+    around: Viewer,
 }
 
 /// The headers of a request for a whole page, kept for the frame of what may go wrong with it.
 fn page_headers(request: &Request) -> Option<HeaderMap> {
-    (Wants::of(request.headers()) == Wants::Page).then(|| request.headers().clone())
+    (AcceptedFormat::from_headers(request.headers()) == AcceptedFormat::Html).then(|| request.headers().clone())
 }
 
 /// Whether it is worth finding out who asked where the route did not need to know: not for those who ask too much, and not while
@@ -88,9 +88,9 @@ fn is_about_the_path(problem: &Problem) -> bool {
     [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&problem.status)
 }
 
-async fn frame(app: &App, around: Around, response: &mut Response) {
-    if let Ok(chrome) = around.chrome(app).await {
-        response.extensions_mut().insert(Frame(Box::new(chrome)));
+async fn frame(app: &App, around: Viewer, response: &mut Response) {
+    if let Ok(context) = around.context(app).await {
+        response.extensions_mut().insert(Frame(Box::new(context)));
     }
 }
 
@@ -101,15 +101,15 @@ pub(in crate::web) async fn unknown_path(State(app): State<App>, request: Reques
     let refused = take(&app, RateLimitClass::Reads, address_of(&request), &mut told).await;
     let problem = refused.err().unwrap_or_else(Problem::not_found);
     let around = match page_headers.filter(|_| is_about_the_path(&problem)) {
-        Some(headers) => Some(Around::of_cookies(&app, &headers).await),
+        Some(headers) => Some(Viewer::from_cookies(&app, &headers).await),
         None => None,
     };
     let mut response = problem.into_response();
     if let Some(around) = around {
         frame(&app, around, &mut response).await;
     }
-    if let Some(verdict) = told {
-        verdict.add_to(response.headers_mut());
+    if let Some(decision) = told {
+        decision.add_headers(response.headers_mut());
     }
     response
 }
@@ -125,10 +125,10 @@ async fn pass(
         app,
         policy.rate_limit_class,
         address_of(&request),
-        &mut known.verdict,
+        &mut known.decision,
     )
     .await?;
-    let changes = security::changes(request.method());
+    let changes = security::is_state_changing(request.method());
     if changes {
         security::check_origin(request.headers(), &app.config.http.public_url)?;
     }
@@ -138,9 +138,9 @@ async fn pass(
             <Session as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
         if let Some(session) = session {
             Span::current().record("user.id", tracing::field::display(session.user.id));
-            let subject = Subject::User(session.user.id);
+            let subject = RateLimitKey::User(session.user.id);
             known.around.session = Some(session);
-            take(app, policy.rate_limit_class, subject, &mut known.verdict).await?;
+            take(app, policy.rate_limit_class, subject, &mut known.decision).await?;
         }
     }
     if policy.access != Access::Public {
@@ -172,35 +172,35 @@ async fn pass(
                 .around
                 .session
                 .as_ref()
-                .map(|session| app.streams.enter(Listener::User(session.user.id)))
+                .map(|session| app.streams.acquire(Subscriber::User(session.user.id)))
                 .transpose()?;
-            Ok(streams::ending(answer.await, &app.stop, place))
+            Ok(streams::end_on_shutdown(answer.await, &app.stop, place))
         }
     }
 }
 
-fn address_of(request: &Request) -> Subject {
+fn address_of(request: &Request) -> RateLimitKey {
     let address = request
         .extensions()
         .get()
         .map_or(IpAddr::from([0, 0, 0, 0]), |ClientAddress(address)| {
             *address
         });
-    Subject::Address(address)
+    RateLimitKey::Address(address)
 }
 
-/// Takes one of the budget, and remembers the verdict that binds first.
+/// Takes one of the budget, and remembers the decision that binds first.
 async fn take(
     app: &App,
     budget: RateLimitClass,
-    subject: Subject,
-    told: &mut Option<Verdict>,
+    subject: RateLimitKey,
+    told: &mut Option<Decision>,
 ) -> Result<(), Problem> {
-    let verdict = app.limits.take(budget, subject).await;
-    *told = Some(told.map_or(verdict, |before| before.tighter(verdict)));
-    if verdict.allowed {
+    let decision = app.limits.check(budget, subject).await;
+    *told = Some(told.map_or(decision, |before| before.stricter(decision)));
+    if decision.allowed {
         Ok(())
     } else {
-        Err(Problem::too_many(verdict.retry_after_seconds()))
+        Err(Problem::too_many(decision.retry_after_seconds()))
     }
 }

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use crate::identity::{CsrfToken, Session};
-use crate::web::shared::extract::Visitor;
+use crate::web::shared::extract::AnonymousSession;
 use crate::web::shared::{App, Problem};
 
 /// The field of a form with the token.
@@ -64,7 +64,7 @@ async fn expected(app: &App, parts: &mut Parts) -> Result<Option<CsrfToken>, Pro
     if let Some(session) = session {
         return Ok(Some(session.csrf));
     }
-    let visitor = Visitor::from_request_parts(parts, app).await?;
+    let visitor = AnonymousSession::from_request_parts(parts, app).await?;
     Ok(visitor.is_known.then(|| visitor.token.csrf()))
 }
 

@@ -71,7 +71,7 @@ pub struct WorkspaceLink {
 
 /// What a page needs besides its own content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chrome {
+pub struct PageContext {
     /// From the cookie.
     pub theme: Theme,
     /// The session's token against forged forms.
@@ -88,8 +88,8 @@ pub struct Chrome {
     pub notice: Option<Notice>,
 }
 
-impl Chrome {
-    /// Around a page that nobody needs to be signed in for.
+impl PageContext {
+    /// Viewer a page that nobody needs to be signed in for.
     pub fn anonymous(theme: Theme, csrf: String, now: Timestamp) -> Self {
         Self {
             theme,
@@ -130,13 +130,13 @@ impl Section {
 }
 
 /// A whole page.
-pub fn layout(chrome: &Chrome, title: &str, body: &Markup) -> Markup {
-    Frame::new(chrome, title).render(body)
+pub fn layout(context: &PageContext, title: &str, body: &Markup) -> Markup {
+    Layout::new(context, title).render(body)
 }
 
 /// A page and what is special about its frame.
-pub(in crate::web) struct Frame<'a> {
-    chrome: &'a Chrome,
+pub(in crate::web) struct Layout<'a> {
+    context: &'a PageContext,
     title: &'a str,
     section: Option<Section>,
     class: &'static str,
@@ -144,10 +144,10 @@ pub(in crate::web) struct Frame<'a> {
     scripts: &'static [&'static str],
 }
 
-impl<'a> Frame<'a> {
-    pub(in crate::web) fn new(chrome: &'a Chrome, title: &'a str) -> Self {
+impl<'a> Layout<'a> {
+    pub(in crate::web) fn new(context: &'a PageContext, title: &'a str) -> Self {
         Self {
-            chrome,
+            context,
             title,
             section: None,
             class: "narrow",
@@ -181,17 +181,17 @@ impl<'a> Frame<'a> {
     }
 
     pub(in crate::web) fn render(&self, body: &Markup) -> Markup {
-        let chrome = self.chrome;
+        let context = self.context;
         html! {
             (DOCTYPE)
-            html lang="en" data-theme=[chrome.theme.attribute()] {
+            html lang="en" data-theme=[context.theme.attribute()] {
                 (self.head())
-                body data-now=(chrome.now.as_millisecond()) hx-headers={ "{\"X-CSRF-Token\":\"" (chrome.csrf) "\"}" } .signed-in[chrome.user.is_some()] {
+                body data-now=(context.now.as_millisecond()) hx-headers={ "{\"X-CSRF-Token\":\"" (context.csrf) "\"}" } .signed-in[context.user.is_some()] {
                     a.skip href="#main" { "Skip to content" }
-                    @if chrome.user.is_some() { (navigation::sidebar(chrome, self.section)) } @else { (navigation::bar(chrome)) }
+                    @if context.user.is_some() { (navigation::sidebar(context, self.section)) } @else { (navigation::bar(context)) }
                     main #main .(self.class) tabindex="-1" {
                         div #problems {}
-                        @if let Some(notice) = chrome.notice {
+                        @if let Some(notice) = context.notice {
                             div.toast role="status" data-toast {
                                 (icons::CHECK)
                                 p { (notice.words()) }
@@ -199,7 +199,7 @@ impl<'a> Frame<'a> {
                         }
                         (body)
                     }
-                    @if chrome.user.is_none() { (navigation::footer()) }
+                    @if context.user.is_none() { (navigation::footer()) }
                     p #announcer .visually-hidden role="status" {}
                     p #connection .connection role="status" hidden {
                         (icons::CLOCK) "Connection lost. Trying again\u{2026}"
@@ -214,7 +214,7 @@ impl<'a> Frame<'a> {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
-                meta name="color-scheme" content=(match self.chrome.theme {
+                meta name="color-scheme" content=(match self.context.theme {
                     Theme::Device => "light dark",
                     Theme::Light => "light",
                     Theme::Dark => "dark",

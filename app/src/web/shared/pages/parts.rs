@@ -77,14 +77,14 @@ pub(in crate::web) fn heading(
 
 /// How a [`callout`] is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::web) enum Tone {
+pub(in crate::web) enum Severity {
     Neutral,
     Good,
     Warning,
     Bad,
 }
 
-impl Tone {
+impl Severity {
     pub(in crate::web) fn class(self) -> &'static str {
         match self {
             Self::Neutral => "neutral",
@@ -104,7 +104,7 @@ impl Tone {
 }
 
 /// Something to be noticed within a page.
-pub(in crate::web) fn callout(tone: Tone, title: &str, text: &Markup) -> Markup {
+pub(in crate::web) fn callout(tone: Severity, title: &str, text: &Markup) -> Markup {
     html! {
         div.callout.(tone.class()) {
             (tone.icon())
@@ -141,7 +141,7 @@ pub(in crate::web) fn empty(icon: Icon, title: &str, text: &str, action: Option<
 }
 
 /// A state in a word or two.
-pub(in crate::web) fn badge(tone: Tone, label: &str) -> Markup {
+pub(in crate::web) fn badge(tone: Severity, label: &str) -> Markup {
     html! { span.badge.(tone.class()) { (label) } }
 }
 

@@ -4,11 +4,11 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::icons;
-use super::layout::{Chrome, Frame};
+use super::layout::{PageContext, Layout};
 
 /// A page that helps on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Lead {
+pub struct HelpLink {
     /// Its path on this site.
     pub path: String,
     /// What its link says.
@@ -23,7 +23,7 @@ pub struct ProblemView {
     /// What happened.
     pub title: String,
     /// What to do about it.
-    pub what_to_do: String,
+    pub hint: String,
     /// A short name, to be quoted when asking for help.
     pub code: String,
     /// Where to sign in, if that is what is missing.
@@ -33,30 +33,30 @@ pub struct ProblemView {
     /// After how many seconds it is worth trying again.
     pub retry_after_seconds: Option<u64>,
     /// The page that says more, if there is one.
-    pub lead: Option<Lead>,
+    pub lead: Option<HelpLink>,
 }
 
 /// The page: for an error, for what was not found, for too many requests.
-pub fn page(chrome: &Chrome, view: &ProblemView) -> Markup {
+pub fn page(context: &PageContext, view: &ProblemView) -> Markup {
     let icon = match view.status {
         404 => icons::SEARCH,
         401 | 403 => icons::LOCK,
         429 | 503 => icons::CLOCK,
         _ => icons::WARNING,
     };
-    Frame::new(chrome, &view.title)
+    Layout::new(context, &view.title)
         .class("centred")
         .render(&html! {
             section.problem {
                 span.empty-icon { (icon) }
                 h1 { (view.title) }
-                p.lead { (view.what_to_do) }
+                p.lead { (view.hint) }
                 (wait(view))
                 div.form-actions.centre {
                     @if let Some(sign_in) = &view.sign_in {
                         a.button.primary href=(sign_in) { "Sign in" }
                     } @else {
-                        @let back = back(chrome);
+                        @let back = back(context);
                         @if let Some(lead) = &view.lead {
                             a.button.primary href=(lead.path) { (lead.label) }
                             a.button href=(back.path) { (back.label) }
@@ -71,8 +71,8 @@ pub fn page(chrome: &Chrome, view: &ProblemView) -> Markup {
 }
 
 /// Where whoever asked goes on: in the workspace that they were in, if it is known.
-fn back(chrome: &Chrome) -> Lead {
-    let (path, label) = match (&chrome.workspace, &chrome.user) {
+fn back(context: &PageContext) -> HelpLink {
+    let (path, label) = match (&context.workspace, &context.user) {
         (Some(workspace), _) => (
             format!("/w/{}/documents", workspace.id),
             "To the workspace\u{2019}s documents",
@@ -80,7 +80,7 @@ fn back(chrome: &Chrome) -> Lead {
         (None, Some(_)) => ("/".to_owned(), "To your documents"),
         (None, None) => ("/".to_owned(), "To the front page"),
     };
-    Lead { path, label }
+    HelpLink { path, label }
 }
 
 /// The fragment, swapped into `#problems` at the top of the page that asked.
@@ -91,7 +91,7 @@ pub fn fragment(view: &ProblemView) -> Markup {
             div {
                 p.callout-title { (view.title) }
                 p {
-                    (view.what_to_do)
+                    (view.hint)
                     @if let Some(sign_in) = &view.sign_in { " " a href=(sign_in) { "Sign in" } }
                     @if let Some(lead) = &view.lead { " " a href=(lead.path) { (lead.label) } }
                 }

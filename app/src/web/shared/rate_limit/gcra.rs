@@ -1,42 +1,42 @@
-//! The generic cell rate algorithm: all that is kept of a key is the moment at which its budget is whole again.
+//! The generic cell rate algorithm: all that is kept of a key is the moment at which its class is whole again.
 
 use std::time::Duration;
 
-use super::Verdict;
+use super::Decision;
 use crate::config::Rate;
 
-/// The time that one request takes of a budget.
+/// The time that one request takes of a class.
 pub(super) fn interval(rate: Rate) -> Duration {
     rate.period / rate.count.get()
 }
 
-/// What a request at `now` is told by a budget that is whole at `whole_at`, and when it is whole after that. Both are times since
+/// What a request at `now` is told by a class that is whole at `whole_at`, and when it is whole after that. Both are times started_at
 /// the same moment; `whole_at` may lie in the past.
-pub(super) fn take(rate: Rate, whole_at: Duration, now: Duration) -> (Verdict, Duration) {
+pub(super) fn check(rate: Rate, whole_at: Duration, now: Duration) -> (Decision, Duration) {
     let interval = interval(rate);
     let capacity = interval * rate.count.get();
     let base = whole_at.max(now);
     let after = base + interval;
     let latest = now + capacity;
     if after > latest {
-        let verdict = Verdict {
+        let decision = Decision {
             allowed: false,
             limit: rate.count.get(),
             remaining: 0,
             reset: base.saturating_sub(now),
             retry_after: after.saturating_sub(latest),
         };
-        return (verdict, whole_at);
+        return (decision, whole_at);
     }
     (allowed(rate, after.saturating_sub(now)), after)
 }
 
-/// What a request is told that was let through and left the budget whole after `reset`.
-pub(super) fn allowed(rate: Rate, reset: Duration) -> Verdict {
+/// What a request is told that was let through and left the class whole after `reset`.
+pub(super) fn allowed(rate: Rate, reset: Duration) -> Decision {
     let interval = interval(rate);
     let capacity = interval * rate.count.get();
     let left = capacity.saturating_sub(reset).as_nanos() / interval.as_nanos().max(1);
-    Verdict {
+    Decision {
         allowed: true,
         limit: rate.count.get(),
         remaining: u32::try_from(left).unwrap_or(u32::MAX),
@@ -62,14 +62,14 @@ mod tests {
         let rate = rate(3, 3 * SECOND);
         let (mut whole_at, now) = (Duration::ZERO, 10 * SECOND);
         for remaining in [2, 1, 0] {
-            let (verdict, next) = take(rate, whole_at, now);
-            assert!(verdict.allowed);
-            assert_eq!(verdict.remaining, remaining);
+            let (decision, next) = take(rate, whole_at, now);
+            assert!(decision.allowed);
+            assert_eq!(decision.remaining, remaining);
             whole_at = next;
         }
-        let (verdict, unchanged) = take(rate, whole_at, now);
-        assert!(!verdict.allowed);
-        assert_eq!((verdict.retry_after, verdict.reset), (SECOND, 3 * SECOND));
+        let (decision, unchanged) = take(rate, whole_at, now);
+        assert!(!decision.allowed);
+        assert_eq!((decision.retry_after, decision.reset), (SECOND, 3 * SECOND));
         assert_eq!(unchanged, whole_at, "who is refused pays nothing");
         assert!(take(rate, whole_at, now + SECOND).0.allowed);
     }
@@ -86,14 +86,14 @@ mod tests {
             let mut taken = Vec::new();
             for gap in gaps_ms {
                 now += Duration::from_millis(gap);
-                let (verdict, next) = take(rate, whole_at, now);
+                let (decision, next) = take(rate, whole_at, now);
                 whole_at = next;
-                if verdict.allowed {
+                if decision.allowed {
                     taken.push(now);
                 } else {
                     // Waiting as told is enough.
-                    prop_assert!(take(rate, whole_at, now + verdict.retry_after).0.allowed);
-                    prop_assert!(verdict.retry_after > Duration::ZERO);
+                    prop_assert!(take(rate, whole_at, now + decision.retry_after).0.allowed);
+                    prop_assert!(decision.retry_after > Duration::ZERO);
                 }
             }
             for (index, start) in taken.iter().enumerate() {

@@ -11,7 +11,7 @@ use service_kit::error_chain;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{Key, Verdict, gcra};
+use super::{CounterKey, Decision, gcra};
 use crate::config::Rate;
 
 /// Limit on one answer of Redis: no page waits longer for it.
@@ -23,8 +23,8 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Of failures, every so-manyth is logged.
 const LOG_EVERY: u64 = 60;
 
-/// GCRA on the server's clock, in microseconds. Answers whether the request may go on, until when the budget is whole, and how long to
-/// wait. The key goes by itself once its budget is whole.
+/// GCRA on the server's clock, in microseconds. Answers whether the request may go on, until when the class is whole, and how long to
+/// wait. The key goes by itself once its class is whole.
 const SCRIPT: &str = r"
 local now = redis.call('TIME')
 now = now[1] * 1000000 + now[2]
@@ -40,7 +40,7 @@ return {1, after - now, 0}
 
 /// Redis, connected to when it is first needed.
 #[derive(Clone, Debug)]
-pub(super) struct Shared(Arc<State>);
+pub(super) struct RedisLimiter(Arc<State>);
 
 struct State {
     /// Mends itself.
@@ -56,7 +56,7 @@ impl std::fmt::Debug for State {
     }
 }
 
-impl Shared {
+impl RedisLimiter {
     /// Nothing is sent yet. To be called on the runtime.
     pub(super) fn open(url: &SecretString) -> Result<Self, RedisError> {
         let settings = ConnectionManagerConfig::new()
@@ -73,17 +73,17 @@ impl Shared {
     }
 
     /// How often it was asked in vain.
-    pub(super) fn failures(&self) -> u64 {
+    pub(super) fn errors(&self) -> u64 {
         self.0.failures.load(Ordering::Relaxed)
     }
 
     /// Takes one; `None` while Redis is away.
-    pub(super) async fn take(&self, key: &Key, rate: Rate) -> Option<Verdict> {
+    pub(super) async fn check(&self, key: &CounterKey, rate: Rate) -> Option<Decision> {
         if self.is_resting() {
             return None;
         }
         let why = match timeout(ANSWER_TIMEOUT, self.ask(key, rate)).await {
-            Ok(Ok(verdict)) => return Some(verdict),
+            Ok(Ok(decision)) => return Some(decision),
             Ok(Err(error)) => error_chain(&error),
             Err(_) => format!("no answer within {} ms", ANSWER_TIMEOUT.as_millis()),
         };
@@ -95,7 +95,7 @@ impl Shared {
         None
     }
 
-    async fn ask(&self, key: &Key, rate: Rate) -> Result<Verdict, RedisError> {
+    async fn ask(&self, key: &CounterKey, rate: Rate) -> Result<Decision, RedisError> {
         let mut connection = self.0.connection.clone();
         let interval = gcra::interval(rate);
         let capacity = interval * rate.count.get();
@@ -111,7 +111,7 @@ impl Shared {
         Ok(if allowed == 1 {
             gcra::allowed(rate, reset)
         } else {
-            Verdict {
+            Decision {
                 allowed: false,
                 limit: rate.count.get(),
                 remaining: 0,

@@ -7,7 +7,7 @@ use crate::identity::return_to::ReturnTo;
 use crate::ids::WorkspaceId;
 use crate::web::shared::pages::format;
 use crate::web::shared::pages::icons;
-use crate::web::shared::pages::layout::{Chrome, Frame, initial};
+use crate::web::shared::pages::layout::{PageContext, Layout, initial};
 use crate::web::shared::pages::parts::{Role, csrf};
 
 /// What the page shows.
@@ -47,9 +47,9 @@ pub enum InvitationState {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, view: &InvitationPage) -> Markup {
+pub fn page(context: &PageContext, view: &InvitationPage) -> Markup {
     let path = format!("/invitations/{}", view.token);
-    Frame::new(chrome, "Invitation")
+    Layout::new(context, "Invitation")
         .class("centred")
         .render(&html! {
             section.card.sign-in {
@@ -61,9 +61,9 @@ pub fn page(chrome: &Chrome, view: &InvitationPage) -> Markup {
                             @if let Some(name) = invited_by { strong { (name) } " invites you" } @else { "You are invited" }
                             " as " strong { (role.label().to_lowercase()) } ". You will see all documents and conversations of the workspace, and its members will see your name and e-mail address."
                         }
-                        @if chrome.user.is_some() {
+                        @if context.user.is_some() {
                             form.stack method="post" action=(path) data-once {
-                                (csrf(&chrome.csrf))
+                                (csrf(&context.csrf))
                                 button.button.primary.wide type="submit" { "Join" }
                                 a.button.quiet.wide href="/" { "Not now" }
                             }
@@ -85,7 +85,7 @@ pub fn page(chrome: &Chrome, view: &InvitationPage) -> Markup {
                         span.sign-in-mark { (icons::LINK) }
                         h1 { "This invitation is not good" }
                         p.lead { "It may have been used, revoked or too old. Ask whoever sent it for a new link." }
-                        @if chrome.user.is_some() {
+                        @if context.user.is_some() {
                             a.button.wide href="/" { "To your documents" }
                         } @else {
                             p { "If you have joined with it, sign in: it still leads you there." }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::ids::{InvitationId, UserId, WorkspaceId};
-use crate::web::shared::pages::layout::{Chrome, Frame, Section};
+use crate::web::shared::pages::layout::{PageContext, Layout, Section};
 use crate::web::shared::pages::parts::{self, Role, csrf, form_trouble, heading};
 use crate::web::shared::pages::{format, icons};
 
@@ -71,21 +71,21 @@ pub struct NewInvitation {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, view: &MembersPage) -> Markup {
+pub fn page(context: &PageContext, view: &MembersPage) -> Markup {
     let base = format!("/w/{}/members", view.workspace);
-    Frame::new(chrome, "Members")
+    Layout::new(context, "Members")
         .section(Section::Members)
         .render(&html! {
             (heading("Members", Some(html! { "Everybody here sees all documents and conversations of this workspace." }), None))
             (form_trouble(view.trouble.as_deref()))
             @if let Some(invitation) = &view.new_invitation { (fresh_link(invitation)) }
-            @if view.owner { (invite(chrome, &base)) }
+            @if view.owner { (invite(context, &base)) }
             section aria-labelledby="people" {
                 div.list-head { h2 #people { "People" } p.hint { (format::count(view.members.len() as u64, "member", "members")) } }
-                ul.rows { @for member in &view.members { (member_row(chrome, view, member, &base)) } }
+                ul.rows { @for member in &view.members { (member_row(context, view, member, &base)) } }
             }
-            @if view.owner { (open_invitations(chrome, view, &base)) }
-            (leave(chrome, view, &base))
+            @if view.owner { (open_invitations(context, view, &base)) }
+            (leave(context, view, &base))
         })
 }
 
@@ -106,12 +106,12 @@ fn fresh_link(invitation: &NewInvitation) -> Markup {
     }
 }
 
-fn invite(chrome: &Chrome, base: &str) -> Markup {
+fn invite(context: &PageContext, base: &str) -> Markup {
     html! {
         section.card.stack {
             h2 { "Invite somebody" }
             form.inline-form method="post" action={ (base) "/invitations" } data-once {
-                (csrf(&chrome.csrf))
+                (csrf(&context.csrf))
                 div.field.grow {
                     label for="role" { "They will be" }
                     select #role name="role" {
@@ -125,18 +125,18 @@ fn invite(chrome: &Chrome, base: &str) -> Markup {
     }
 }
 
-fn member_row(chrome: &Chrome, view: &MembersPage, member: &MemberView, base: &str) -> Markup {
+fn member_row(context: &PageContext, view: &MembersPage, member: &MemberView, base: &str) -> Markup {
     let other = match member.role {
         Role::Owner => Role::Member,
         Role::Member => Role::Owner,
     };
     let items = html! {
         form method="post" action={ (base) "/" (member.id) "/role" } data-once {
-            (csrf(&chrome.csrf))
+            (csrf(&context.csrf))
             input type="hidden" name="role" value=(other.value());
             button.menu-item type="submit" { (icons::MEMBERS) span { "Make " (other.label().to_lowercase()) } }
         }
-        (parts::button_form(&format!("{base}/{}/remove", member.id), &chrome.csrf, "menu-item danger separate",
+        (parts::button_form(&format!("{base}/{}/remove", member.id), &context.csrf, "menu-item danger separate",
             html! { (icons::TRASH) span { "Remove from workspace" } }))
     };
     html! {
@@ -148,16 +148,16 @@ fn member_row(chrome: &Chrome, view: &MembersPage, member: &MemberView, base: &s
                     @if let Some(email) = &member.email {
                         span { (email) @if !member.email_verified { " (not verified)" } }
                     }
-                    span { "joined " (format::time(member.joined_at, chrome.now)) }
+                    span { "joined " (format::time(member.joined_at, context.now)) }
                 }
             }
-            (parts::badge(parts::Tone::Neutral, member.role.label()))
+            (parts::badge(parts::Severity::Neutral, member.role.label()))
             @if view.owner && !member.you { div.row-actions { (parts::menu(&format!("menu-{}", member.id), &member.name, &items)) } }
         }
     }
 }
 
-fn open_invitations(chrome: &Chrome, view: &MembersPage, base: &str) -> Markup {
+fn open_invitations(context: &PageContext, view: &MembersPage, base: &str) -> Markup {
     html! {
         @if !view.invitations.is_empty() {
             section aria-labelledby="invitations" {
@@ -169,12 +169,12 @@ fn open_invitations(chrome: &Chrome, view: &MembersPage, base: &str) -> Markup {
                             div.row-main {
                                 p.row-title { "Link for one " (invitation.role.label().to_lowercase()) }
                                 p.row-meta {
-                                    span { "made " (format::time(invitation.created_at, chrome.now)) @if let Some(name) = &invitation.created_by { " by " (name) } }
+                                    span { "made " (format::time(invitation.created_at, context.now)) @if let Some(name) = &invitation.created_by { " by " (name) } }
                                     span { "good until " (format::date_time(invitation.expires_at)) }
                                 }
                             }
                             div.row-actions {
-                                (parts::button_form(&format!("{base}/invitations/{}/revoke", invitation.id), &chrome.csrf, "button small", "Revoke"))
+                                (parts::button_form(&format!("{base}/invitations/{}/revoke", invitation.id), &context.csrf, "button small", "Revoke"))
                             }
                         }
                     }
@@ -184,7 +184,7 @@ fn open_invitations(chrome: &Chrome, view: &MembersPage, base: &str) -> Markup {
     }
 }
 
-fn leave(chrome: &Chrome, view: &MembersPage, base: &str) -> Markup {
+fn leave(context: &PageContext, view: &MembersPage, base: &str) -> Markup {
     let owners = view
         .members
         .iter()
@@ -199,7 +199,7 @@ fn leave(chrome: &Chrome, view: &MembersPage, base: &str) -> Markup {
                     a href={ "/w/" (view.workspace) "/settings#remove" } { "remove the workspace" } "." }
             } @else {
                 p { "You lose access at once. Documents you brought and conversations you began stay with the others." }
-                div.form-actions { (parts::button_form(&format!("{base}/leave"), &chrome.csrf, "button danger", "Leave workspace")) }
+                div.form-actions { (parts::button_form(&format!("{base}/leave"), &context.csrf, "button danger", "Leave workspace")) }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::web::shared::pages::layout::{Chrome, Frame};
+use crate::web::shared::pages::layout::{PageContext, Layout};
 use crate::web::shared::pages::parts::{Choice, csrf, form_trouble, heading};
 
 /// What the form offers. It posts `request_id`, `name`, `region` and `class` to `/workspaces`.
@@ -21,12 +21,12 @@ pub struct NewWorkspacePage {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, view: &NewWorkspacePage) -> Markup {
-    Frame::new(chrome, "New workspace")
+pub fn page(context: &PageContext, view: &NewWorkspacePage) -> Markup {
+    Layout::new(context, "New workspace")
         .render(&html! {
             (heading("New workspace", Some(html! { "A place for documents and the people who ask them, with a database of its own." }), None))
             form.card.stack method="post" action="/workspaces" data-once {
-                (csrf(&chrome.csrf))
+                (csrf(&context.csrf))
                 input type="hidden" name="request_id" value=(view.request_id);
                 (form_trouble(view.trouble.as_deref()))
                 div.field {

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::ids::WorkspaceId;
-use crate::web::shared::pages::layout::{Chrome, Frame, Section};
-use crate::web::shared::pages::parts::{self, Tone};
+use crate::web::shared::pages::layout::{PageContext, Layout, Section};
+use crate::web::shared::pages::parts::{self, Severity};
 use crate::web::shared::pages::{format, icons};
 
 /// The event that carries the panel while something is still to come.
@@ -120,8 +120,8 @@ impl Step {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, view: &ProvisioningView) -> Markup {
-    let mut frame = Frame::new(chrome, "Your database").section(Section::Documents);
+pub fn page(context: &PageContext, view: &ProvisioningView) -> Markup {
+    let mut frame = Layout::new(context, "Your database").section(Section::Documents);
     if !view.ended() {
         frame = frame.reload(RELOAD_SECONDS);
     }
@@ -184,7 +184,7 @@ fn shown(view: &ProvisioningView) -> Markup {
         } => html! {
             (parts::heading("Your database is held up", None, None))
             div.card.stack {
-                (parts::callout(Tone::Warning, "It waits for whoever runs this service.", &html! { p { (next) } }))
+                (parts::callout(Severity::Warning, "It waits for whoever runs this service.", &html! { p { (next) } }))
                 p { "If you ask them about it, tell them the reason, " code { (reason) } ", and the Tenant, " code { (tenant) } ": the cluster tells them more." }
                 p.hint { "This page moves on by itself as soon as that is solved. You need not stay." }
                 (last_resort(view))
@@ -193,7 +193,7 @@ fn shown(view: &ProvisioningView) -> Markup {
         ProvisioningState::Removed => html! {
             (parts::heading("This workspace\u{2019}s database was removed", None, None))
             div.card.stack {
-                (parts::callout(Tone::Bad, "Somebody removed the database outside this app.", &html! {
+                (parts::callout(Severity::Bad, "Somebody removed the database outside this app.", &html! {
                     p { "With it went the text of the documents and all conversations. It is not made again by itself, since that would hide the loss." }
                 }))
                 h2 { "What you can do" }
@@ -205,7 +205,7 @@ fn shown(view: &ProvisioningView) -> Markup {
         ProvisioningState::Unknown => html! {
             (parts::heading("Looking for your database", None, None))
             div.card.stack {
-                (parts::callout(Tone::Warning, "How far your database is cannot be seen at the moment.", &html! {
+                (parts::callout(Severity::Warning, "How far your database is cannot be seen at the moment.", &html! {
                     p { "Nothing is lost: the wish for it is written down. This page goes on by itself when the connection is back." }
                 }))
             }
@@ -276,7 +276,7 @@ fn schema_behind(view: &ProvisioningView, has: Option<i64>, needs: i64) -> Marku
     html! {
         (parts::heading("Your database is being brought up to date", None, None))
         div.card.stack {
-            (parts::callout(Tone::Neutral, "A newer schema is on its way.", &html! {
+            (parts::callout(Severity::Neutral, "A newer schema is on its way.", &html! {
                 p {
                     @match has { Some(has) => { "It has schema " (has) }, None => "It has no schema yet" }
                     ", and this app needs " (needs) ". Your documents are safe; this page goes on by itself."

@@ -6,8 +6,8 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use crate::web::shared::pages::layout::{Chrome, Frame};
-use crate::web::shared::pages::parts::{self, Tone};
+use crate::web::shared::pages::layout::{PageContext, Layout};
+use crate::web::shared::pages::parts::{self, Severity};
 use crate::web::shared::pages::{format, icons};
 
 /// The event that carries the panel while something is still to come.
@@ -95,13 +95,13 @@ pub struct DeletedDatabase {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, view: &ReceiptView) -> Markup {
+pub fn page(context: &PageContext, view: &ReceiptView) -> Markup {
     let title = if view.finished_at.is_some() {
         "Receipt"
     } else {
         "Removal"
     };
-    let mut frame = Frame::new(chrome, title);
+    let mut frame = Layout::new(context, title);
     if view.finished_at.is_none() {
         frame = frame.reload(RELOAD_SECONDS);
     }
@@ -195,7 +195,7 @@ fn receipt(view: &ReceiptView, finished_at: Timestamp) -> Markup {
                 }
             }
             @if view.databases.iter().any(|database| database.recoverable_until.is_some()) {
-                (parts::callout(Tone::Neutral, "Changed your mind?", &html! {
+                (parts::callout(Severity::Neutral, "Changed your mind?", &html! {
                     p { "Until the time above, whoever runs this service can have the database recovered. The files of the documents cannot be recovered. After that, nothing is left." }
                 }))
             }

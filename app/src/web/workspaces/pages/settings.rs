@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::ids::WorkspaceId;
-use crate::web::shared::pages::layout::{Chrome, Frame, Section};
+use crate::web::shared::pages::layout::{PageContext, Layout, Section};
 use crate::web::shared::pages::parts::{TypedConfirmation, csrf, form_trouble, heading};
 use crate::web::shared::pages::{format, icons};
 
@@ -38,13 +38,13 @@ pub struct SettingsPage {
 }
 
 /// The page.
-pub fn page(chrome: &Chrome, view: &SettingsPage) -> Markup {
+pub fn page(context: &PageContext, view: &SettingsPage) -> Markup {
     let base = format!("/w/{}", view.workspace);
-    Frame::new(chrome, "Settings")
+    Layout::new(context, "Settings")
         .section(Section::Settings)
         .render(&html! {
             (heading("Settings", None, None))
-            @if view.owner { (rename(chrome, view, &base)) }
+            @if view.owner { (rename(context, view, &base)) }
             (database(view))
             section.card.stack {
                 h2 { "Export" }
@@ -59,7 +59,7 @@ pub fn page(chrome: &Chrome, view: &SettingsPage) -> Markup {
                     (TypedConfirmation {
                         id: "confirm-remove",
                         action: &format!("{base}/settings/remove"),
-                        csrf: &chrome.csrf,
+                        csrf: &context.csrf,
                         word: &view.name,
                         trouble: view.remove_trouble.as_deref(),
                         button: "Remove workspace",
@@ -71,13 +71,13 @@ pub fn page(chrome: &Chrome, view: &SettingsPage) -> Markup {
         })
 }
 
-fn rename(chrome: &Chrome, view: &SettingsPage, base: &str) -> Markup {
+fn rename(context: &PageContext, view: &SettingsPage, base: &str) -> Markup {
     html! {
         section.card.stack {
             h2 { "Name" }
             (form_trouble(view.name_trouble.as_deref()))
             form.inline-form method="post" action={ (base) "/settings/name" } data-once {
-                (csrf(&chrome.csrf))
+                (csrf(&context.csrf))
                 div.field.grow {
                     label.visually-hidden for="name" { "Name of the workspace" }
                     input #name type="text" name="name" value=(view.name) required maxlength="80" autocomplete="off";

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{ReceiptPath, find};
 use crate::web::shared::extract::Path;
-use crate::web::shared::streams::{Listener, Place};
+use crate::web::shared::streams::{StreamPermit, Subscriber};
 use crate::web::shared::{App, Problem};
 use crate::web::workspaces::pages::receipt::{EVENT_CHANGED, EVENT_ENDED, panel};
 
@@ -29,7 +29,7 @@ struct Watch {
     /// The panel as it was told last; what is the same is not told again.
     told: Option<String>,
     ends_at: Instant,
-    _place: Place,
+    _permit: StreamPermit,
 }
 
 pub(super) async fn events(
@@ -38,7 +38,7 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let (removal, _) = find(&app, path.clone()).await?;
     let watch = Watch {
-        _place: app.streams.enter(Listener::Receipt(removal))?,
+        _permit: app.streams.acquire(Subscriber::Receipt(removal))?,
         // First the ears, then the eyes: what happens between is heard.
         news: Box::pin(app.events.subscribe_to_removal(removal)),
         app,

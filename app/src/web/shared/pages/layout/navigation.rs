@@ -2,18 +2,18 @@
 
 use maud::{Markup, html};
 
-use super::{Chrome, Section, Theme};
+use super::{PageContext, Section, Theme};
 use crate::web::shared::assets;
 use crate::web::shared::pages::parts::button_form;
 use crate::web::shared::pages::{PRODUCT, icons};
 
 /// The bar above pages that nobody is signed in for.
-pub(in crate::web) fn bar(chrome: &Chrome) -> Markup {
+pub(in crate::web) fn bar(context: &PageContext) -> Markup {
     html! {
         header.bar {
             (brand())
             div.bar-end {
-                (theme_switch(chrome.theme))
+                (theme_switch(context.theme))
                 a.button.quiet href="/sign-in" { "Sign in" }
             }
         }
@@ -25,14 +25,14 @@ fn brand() -> Markup {
 }
 
 /// Where everything is found once somebody is signed in: a column on wide screens; on a phone a bar above and tabs below.
-pub(in crate::web) fn sidebar(chrome: &Chrome, section: Option<Section>) -> Markup {
+pub(in crate::web) fn sidebar(context: &PageContext, section: Option<Section>) -> Markup {
     html! {
         header.sidebar {
             div.sidebar-top {
                 (brand())
-                (workspace_switch(chrome))
+                (workspace_switch(context))
             }
-            @if let Some(workspace) = &chrome.workspace {
+            @if let Some(workspace) = &context.workspace {
                 nav.sections aria-label="Workspace" {
                     @for entry in Section::ALL {
                         @let (path, label, icon) = entry.shown();
@@ -42,13 +42,13 @@ pub(in crate::web) fn sidebar(chrome: &Chrome, section: Option<Section>) -> Mark
                     }
                 }
             }
-            div.sidebar-end { (person_menu(chrome)) }
+            div.sidebar-end { (person_menu(context)) }
         }
     }
 }
 
-fn workspace_switch(chrome: &Chrome) -> Markup {
-    let current = chrome.workspace.as_ref();
+fn workspace_switch(context: &PageContext) -> Markup {
+    let current = context.workspace.as_ref();
     html! {
         details.menu.workspace-switch data-menu {
             summary {
@@ -61,7 +61,7 @@ fn workspace_switch(chrome: &Chrome) -> Markup {
             }
             div.menu-items {
                 p.menu-label { "Workspaces" }
-                @for workspace in &chrome.workspaces {
+                @for workspace in &context.workspaces {
                     a.menu-item href={ "/w/" (workspace.id) } aria-current=[(current.map(|at| &at.id) == Some(&workspace.id)).then_some("true")] {
                         span.workspace-mark aria-hidden="true" { (initial(&workspace.name)) }
                         span.grow { (workspace.name) small { (workspace.role.label()) } }
@@ -81,9 +81,9 @@ pub(in crate::web) fn initial(name: &str) -> String {
         .map_or_else(|| "?".to_owned(), |letter| letter.to_uppercase().collect())
 }
 
-fn person_menu(chrome: &Chrome) -> Markup {
+fn person_menu(context: &PageContext) -> Markup {
     html! {
-        @if let Some(user) = &chrome.user {
+        @if let Some(user) = &context.user {
             details.menu.person-menu data-menu {
                 summary {
                     span.avatar aria-hidden="true" { (initial(&user.name)) }
@@ -95,8 +95,8 @@ fn person_menu(chrome: &Chrome) -> Markup {
                         @if let Some(email) = &user.email { small { (email) } }
                     }
                     a.menu-item href="/account" { (icons::USER) span { "Account" } }
-                    (theme_switch(chrome.theme))
-                    (button_form("/sign-out", &chrome.csrf, "menu-item separate", html! { (icons::OUT) span { "Sign out" } }))
+                    (theme_switch(context.theme))
+                    (button_form("/sign-out", &context.csrf, "menu-item separate", html! { (icons::OUT) span { "Sign out" } }))
                 }
             }
         }
