@@ -8,7 +8,7 @@ CREATE TABLE users (
     email_verified boolean     NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),
     -- Set when the account is being removed: no session is good any more.
-    removing_since timestamptz
+    deleting_since timestamptz
 );
 
 -- Who somebody is: the issuer's word for them, and nothing else.
@@ -50,7 +50,7 @@ CREATE INDEX sign_ins_expiry ON sign_ins (expires_at);
 CREATE TYPE workspace_state AS ENUM (
     'creating',   -- the row is there; the Tenant may not be
     'active',     -- the Tenant was applied; from then on its absence is news, and never a reason to make it again
-    'removing'
+    'deleting'
 );
 
 CREATE TABLE workspaces (
@@ -106,12 +106,12 @@ CREATE TABLE invitations (
 );
 CREATE INDEX invitations_workspace ON invitations (workspace_id);
 
-CREATE TYPE removal_kind AS ENUM ('workspace', 'account');
+CREATE TYPE deletion_kind AS ENUM ('workspace', 'account');
 
 -- What is being taken away, how far it came, and in the end the receipt. It outlives what it removes, so it refers to nothing.
-CREATE TABLE removals (
+CREATE TABLE deletions (
     id            uuid         PRIMARY KEY,
-    kind          removal_kind NOT NULL,
+    kind          deletion_kind NOT NULL,
     -- The workspace's or the user's id, as text.
     subject       text         NOT NULL,
     -- Of an account's removal, that this workspace goes with.
@@ -123,6 +123,6 @@ CREATE TABLE removals (
     requested_at  timestamptz  NOT NULL DEFAULT now(),
     finished_at   timestamptz
 );
-CREATE INDEX removals_parent ON removals (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX deletions_parent ON deletions (parent_id) WHERE parent_id IS NOT NULL;
 -- A second request for the same thing finds the first.
-CREATE UNIQUE INDEX removals_open ON removals (kind, subject) WHERE finished_at IS NULL;
+CREATE UNIQUE INDEX deletions_open ON deletions (kind, subject) WHERE finished_at IS NULL;

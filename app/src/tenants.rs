@@ -23,15 +23,22 @@ use std::time::Duration;
 use futures::Stream;
 use jiff::Timestamp;
 use kube::Client;
+use service_kit::error_chain;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 pub use availability::Unavailable;
-pub use cluster::{AppliedTenant, CALL_TIMEOUT, ClusterError, DeleteOutcome, FIELD_MANAGER, RenameOutcome, ObservedTenant};
+pub use cluster::{
+    AppliedTenant, CALL_TIMEOUT, ClusterError, DeleteOutcome, FIELD_MANAGER, ObservedTenant,
+    RenameOutcome,
+};
 pub use pools::{PoolCounts, PoolLimits, Pools, TenantDatabase};
-pub use view::{ConditionSummary, ProjectRef, MIN_SCHEMA_VERSION, TenantName, TenantView, ProvisioningTimings, WORKSPACE_LABEL};
+pub use view::{
+    ConditionSummary, MIN_SCHEMA_VERSION, ProjectRef, ProvisioningTimings, TenantName, TenantView,
+    WORKSPACE_LABEL,
+};
 
 use crate::domain::Workspace;
 use cache::Cache;
@@ -108,7 +115,7 @@ impl Tenants {
         self.0.secrets.synced.cancelled().await;
     }
 
-    pub fn watch_state(&self) -> WatchStatus {
+    pub fn watch_status(&self) -> WatchStatus {
         let (tenants, secrets) = (&self.0.tenants, &self.0.secrets);
         WatchStatus {
             is_synced: tenants.synced.is_cancelled() && secrets.synced.is_cancelled(),
@@ -157,8 +164,11 @@ impl Tenants {
     /// [`MAX_CONCURRENT_APPLIES`] permits exist per process. Returns `None` if none becomes free in
     /// time, for example because the API server does not respond.
     pub async fn acquire_apply_permit(&self) -> Option<SemaphorePermit<'_>> {
-        let place = self.0.apply_permits.acquire();
-        tokio::time::timeout(APPLY_PERMIT_TIMEOUT, place).await.ok()?.ok()
+        let permit = self.0.apply_permits.acquire();
+        tokio::time::timeout(APPLY_PERMIT_TIMEOUT, permit)
+            .await
+            .ok()?
+            .ok()
     }
 
     /// Reads the Tenant from the API server, for a conditional update with [`Self::rename`].
@@ -183,7 +193,11 @@ impl Tenants {
 
     /// Requests deletion of the Tenant with this UID; a Tenant of the same name with another UID is
     /// left alone. The Tenant disappears once its database is deleted.
-    pub async fn delete(&self, name: &TenantName, uid: &str) -> Result<DeleteOutcome, ClusterError> {
+    pub async fn delete(
+        &self,
+        name: &TenantName,
+        uid: &str,
+    ) -> Result<DeleteOutcome, ClusterError> {
         self.0.cluster.delete(name, uid).await
     }
 
@@ -201,14 +215,14 @@ impl Tenants {
         if !self.0.reconciles.try_acquire(&tenant.name) {
             return;
         }
-        let asked = self
+        let request = self
             .0
             .cluster
             .request_reconcile(&tenant.name, &tenant.uid, Timestamp::now());
-        if let Err(error) = asked.await {
+        if let Err(error) = request.await {
             warn!(
                 tenant.name = %tenant.name,
-                error = &error as &dyn std::error::Error,
+                error = %error_chain(&error),
                 "failed to request a reconcile of the Tenant"
             );
         }

@@ -1,15 +1,17 @@
-//! Workspaces: who shares one, how one comes to be, and how one goes.
+//! Workspaces: creation, membership, export and deletion.
 //!
-//! A workspace is a row here, a Tenant in the cluster (and with it a database), and objects under a prefix. The row comes first and goes
-//! last, so that whatever else there is can always be found from it. Nothing here opens a tenant's database, and nothing makes a
-//! Tenant anew whose uid was once known.
+//! A workspace consists of rows in the main database, a Tenant in the cluster (and with it a
+//! database), and objects under an S3 prefix. The rows are created first and deleted last, so
+//! everything else can always be found from them. A Tenant whose UID was once recorded is never
+//! recreated.
 
-pub mod reconcile;
 pub mod create;
+pub mod deletion;
 pub mod export;
 pub mod invitations;
 pub mod members;
-mod ownership;
-pub mod deletion;
-pub mod store;
+mod membership;
 pub mod orphans;
+mod ownership;
+pub mod reconcile;
+pub mod store;

@@ -154,13 +154,13 @@ fn sign_in(said: &Said, http: &Http) -> Result<SignIn, LoadError> {
 
 fn pools(said: &Said) -> Result<PoolLimits, LoadError> {
     Ok(PoolLimits {
-        pools_max: said.need(&set::TENANT_POOLS_MAX)?.get(),
-        connections_per_pool_max: said.need(&set::TENANT_POOL_CONNECTIONS_MAX)?.get(),
+        max_pools: said.need(&set::TENANT_POOLS_MAX)?.get(),
+        max_connections_per_pool: said.need(&set::TENANT_POOL_CONNECTIONS_MAX)?.get(),
         idle_timeout: said.need(&set::TENANT_POOL_IDLE_TIMEOUT)?,
         connect_timeout: said.need(&set::TENANT_CONNECT_TIMEOUT)?,
         acquire_timeout: said.need(&set::TENANT_ACQUIRE_TIMEOUT)?,
-        room_timeout: said.need(&set::TENANT_ROOM_TIMEOUT)?,
-        wakes_ahead: said.need(&set::TENANT_WAKE_AHEAD)?,
+        slot_timeout: said.need(&set::TENANT_ROOM_TIMEOUT)?,
+        prewarm: said.need(&set::TENANT_WAKE_AHEAD)?,
     })
 }
 

@@ -67,9 +67,9 @@ fn what_connections_to_tenants_may_take_is_set_like_everything_else() {
     )
     .expect("settings");
     let expected = PoolLimits {
-        pools_max: 7,
+        max_pools: 7,
         idle_timeout: std::time::Duration::from_secs(30),
-        wakes_ahead: false,
+        prewarm: false,
         ..PoolLimits::default()
     };
     assert_eq!(config.pools, expected);

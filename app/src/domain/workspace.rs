@@ -1,41 +1,41 @@
-//! A workspace as its row describes it, its name, and the role of a member.
+//! Workspaces, their names, and the roles of members.
 
 use jiff::Timestamp;
 
 use crate::ids::{UserId, WorkspaceId};
 
-/// Characters of a workspace's name at most. It also becomes the Tenant's display name, which holds 120.
+/// Limit on a workspace's name. The name also becomes the Tenant's display name, which may have 120
+/// characters.
 pub const MAX_NAME_CHARS: usize = 80;
 
-/// Where a workspace stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "workspace_state", rename_all = "lowercase")]
 pub enum WorkspaceState {
-    /// The row is there; the Tenant may not be.
+    /// The row exists; the Tenant may not exist yet.
     Creating,
-    /// The Tenant was applied and its uid is known: from then on its absence is news.
+    /// The Tenant was applied and its UID is recorded. If the Tenant is missing from now on,
+    /// someone deleted it.
     Active,
-    /// It is being taken away. For everybody but the removal it is gone.
+    /// Deletion was requested. To everyone else the workspace no longer exists.
     Deleting,
 }
 
-/// What a member may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "member_role", rename_all = "lowercase")]
 pub enum Role {
-    /// Everything, also inviting, removing and taking the workspace away. There is always at least one.
+    /// Full access, including managing members and deleting the workspace. Every workspace has at
+    /// least one owner.
     Owner,
-    /// Documents and conversations.
+    /// Access to documents and conversations.
     Member,
 }
 
 impl Role {
-    /// Whether this is an owner.
     pub fn is_owner(self) -> bool {
         self == Self::Owner
     }
 
-    /// As it stands in rows and forms.
+    /// The value used in rows and forms.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -44,9 +44,8 @@ impl Role {
     }
 }
 
-/// A text is no role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a role is 'owner' or 'member'")]
+#[error("role must be 'owner' or 'member'")]
 pub struct InvalidRole;
 
 impl std::str::FromStr for Role {
@@ -61,56 +60,50 @@ impl std::str::FromStr for Role {
     }
 }
 
-/// A workspace, as its row has it.
+/// A workspace's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace {
-    /// In URLs, in the Tenant's name and in the objects' prefix.
+    /// Part of URLs, of the Tenant's name and of the S3 prefix.
     pub id: WorkspaceId,
-    /// As people call it.
     pub name: String,
-    /// The TenantClass that its Tenant names.
+    /// Name of the Tenant's `TenantClass`.
     pub class_name: String,
-    /// Where its database was asked to be; `None` is the class's default.
+    /// Requested region; `None` means the class's default.
     pub region: Option<String>,
-    /// Where it stands in its life.
     pub state: WorkspaceState,
-    /// Uid of the Tenant that was applied for it; another Tenant of that name is not ours.
+    /// UID of the applied Tenant. A Tenant of the same name with another UID does not belong to the
+    /// workspace.
     pub tenant_uid: Option<String>,
-    /// The embedding model whose vectors serve questions; `None` until the first document is stored.
+    /// The embedding model whose vectors are searched; `None` until the first document is stored.
     pub embedding_model: Option<String>,
-    /// The user whose first sign-in made it.
+    /// The user whose personal workspace this is.
     pub personal_of: Option<UserId>,
-    /// When the row was made.
     pub created_at: Timestamp,
-    /// When its database was first seen to be there.
+    /// When the database first became available.
     pub available_at: Option<Timestamp>,
 }
 
-/// A workspace's name: one line of 1 to [`MAX_NAME_CHARS`] characters, without space around it.
+/// A workspace's name: one line of 1 to [`MAX_NAME_CHARS`] characters without surrounding
+/// whitespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceName(String);
 
-/// Why a text is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWorkspaceName {
-    /// Nothing is left of it.
-    #[error("a workspace needs a name")]
+    #[error("a workspace name must not be empty")]
     Empty,
-    /// It is longer than [`MAX_NAME_CHARS`].
-    #[error("a workspace's name has at most {MAX_NAME_CHARS} characters")]
+    #[error("a workspace name may have at most {MAX_NAME_CHARS} characters")]
     TooLong,
-    /// It has line breaks or other characters that nobody sees.
-    #[error("a workspace's name is one line of printable text")]
+    #[error("a workspace name must be one line of printable text")]
     ControlCharacters,
 }
 
 impl WorkspaceName {
-    /// As it stands in the row.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A first name for a person's own workspace, made from how they are called.
+    /// Derives the name of a user's personal workspace from their display name.
     pub fn personal(display_name: &str) -> Self {
         const TAIL: &str = "'s workspace";
         let person: String = display_name

@@ -24,10 +24,7 @@ pub enum Unavailable {
     Stalled(ConditionSummary),
     /// The schema is older than this app requires. The controller's rollout will update it.
     #[error("the database has schema version {version:?}, but version {required} is required")]
-    SchemaOutdated {
-        version: Option<i64>,
-        required: i64,
-    },
+    SchemaOutdated { version: Option<i64>, required: i64 },
     /// The Tenant was deleted, or is being deleted, by someone other than the app. The app does not
     /// recreate it.
     #[error("the database was deleted")]
@@ -39,9 +36,7 @@ pub enum Unavailable {
     PoolsExhausted,
     /// The database cannot be reached, possibly because its compute is starting.
     #[error("the database cannot be reached")]
-    Unreachable {
-        retry_after: Duration,
-    },
+    Unreachable { retry_after: Duration },
 }
 
 /// Derives the availability from the cached Tenant. `is_synced` says whether the initial list is
@@ -166,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_edit_leaves_a_database_in_use() {
+    fn a_failed_spec_change_leaves_the_database_available() {
         let workspace = workspace(Some("one"));
         let stalled = tenant(
             &workspace,
@@ -180,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_told_with_its_reason() {
+    fn provisioning_and_outdated_schemas_are_reported_with_their_reason() {
         let workspace = workspace(Some("one"));
         for (conditions, schema, expected) in [
             (&[][..], None, Unavailable::Provisioning(None)),
@@ -213,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn another_tenant_of_the_name_is_never_taken_for_ours() {
+    fn a_tenant_with_another_uid_or_without_the_label_is_not_owned() {
         let workspace = workspace(Some("another"));
         let available = &[("Available", "ReconcileSucceeded")][..];
         let other_uid = tenant(&workspace, available, Some(2));
@@ -231,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn absence_is_news_only_of_a_tenant_that_was_known() {
+    fn a_missing_tenant_counts_as_deleted_only_if_it_was_known() {
         let known = workspace(Some("one"));
         assert_eq!(availability(&known, None), Err(Unavailable::Deleted));
         assert!(matches!(
@@ -246,16 +241,22 @@ mod tests {
             created_at: now(),
             ..workspace(Some("one"))
         };
-        assert_eq!(availability(&new, None), Err(Unavailable::Provisioning(None)));
+        assert_eq!(
+            availability(&new, None),
+            Err(Unavailable::Provisioning(None))
+        );
     }
 
     #[test]
-    fn a_tenant_that_somebody_deletes_is_gone_before_it_is_gone() {
+    fn a_tenant_being_deleted_counts_as_deleted() {
         let workspace = workspace(Some("one"));
         let mut tenant = tenant(&workspace, &[("Available", "ReconcileSucceeded")], Some(2));
         tenant.metadata.deletion_timestamp = Some(
             serde_json::from_value(serde_json::json!("2026-01-02T03:04:05Z")).expect("a time"),
         );
-        assert_eq!(availability(&workspace, Some(tenant)), Err(Unavailable::Deleted));
+        assert_eq!(
+            availability(&workspace, Some(tenant)),
+            Err(Unavailable::Deleted)
+        );
     }
 }

@@ -7,8 +7,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use futures::{Stream, stream};
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
@@ -92,24 +93,24 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn tenant(&self, name: &TenantName) -> Option<Arc<TenantView>> {
-        self.lock().tenants.current.get(name).cloned()
+        self.state.lock().tenants.current.get(name).cloned()
     }
 
     pub(super) fn tenants(&self) -> Vec<Arc<TenantView>> {
-        self.lock().tenants.current.values().cloned().collect()
+        self.state.lock().tenants.current.values().cloned().collect()
     }
 
     pub(super) fn tenant_count(&self) -> usize {
-        self.lock().tenants.current.len()
+        self.state.lock().tenants.current.len()
     }
 
     pub(super) fn secret_version(&self, name: &str) -> Option<Box<str>> {
-        self.lock().secrets.current.get(name).cloned()
+        self.state.lock().secrets.current.get(name).cloned()
     }
 
     pub(super) fn apply_tenant_event(&self, event: Event<TenantView>) {
         let event = map(event, |view| (view.name.clone(), Arc::new(view)));
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for name in state.tenants.apply(event) {
             let now = state.tenants.current.get(&name).cloned();
             let Some(sender) = state.subscribers.get(&name) else {
@@ -123,7 +124,7 @@ impl Cache {
     }
 
     pub(super) fn apply_secret_event(&self, event: Event<(Box<str>, Box<str>)>) {
-        self.lock().secrets.apply(event);
+        self.state.lock().secrets.apply(event);
     }
 
     /// The Tenant's current state, followed by every change. A slow subscriber may miss
@@ -133,7 +134,7 @@ impl Cache {
         name: &TenantName,
     ) -> impl Stream<Item = Option<Arc<TenantView>>> + Send + use<> {
         let receiver = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             let now = state.tenants.current.get(name).cloned();
             // Subscribers may leave without another change of their Tenant, so clean up here as
             // well.
@@ -153,11 +154,6 @@ impl Cache {
             let now = receiver.borrow_and_update().clone();
             Some((now, (receiver, false)))
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, CacheState> {
-        // No code that holds this lock can panic halfway through an update.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stood_before_still_stands_while_a_list_is_under_way() {
+    fn previous_objects_stay_visible_while_a_list_is_in_progress() {
         let cache = Cache::default();
         cache.apply_tenant_event(Event::Init);
         cache.apply_tenant_event(Event::InitApply(view("a", "1")));
@@ -197,12 +193,16 @@ mod tests {
         cache.apply_tenant_event(Event::InitApply(view("b", "2")));
         assert_eq!(uid(&cache, "a").as_deref(), Some("1"));
         cache.apply_tenant_event(Event::InitDone);
-        assert_eq!(uid(&cache, "a"), None, "it was absent when the list was made");
+        assert_eq!(
+            uid(&cache, "a"),
+            None,
+            "it was absent when the list was made"
+        );
         assert_eq!(uid(&cache, "b").as_deref(), Some("2"));
     }
 
     #[test]
-    fn a_list_that_was_cut_off_leaves_nothing_behind() {
+    fn an_interrupted_list_leaves_no_objects_behind() {
         let cache = Cache::default();
         cache.apply_tenant_event(Event::Init);
         cache.apply_tenant_event(Event::InitApply(view("a", "1")));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_follower_hears_of_appearing_changing_and_going() {
+    async fn a_subscriber_receives_creation_and_deletion() {
         let cache = Cache::default();
         let mut changes = Box::pin(cache.subscribe(&"a".into()));
         assert_eq!(changes.next().await, Some(None));
@@ -231,19 +231,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn followers_who_left_are_forgotten() {
+    async fn dropped_subscribers_are_removed() {
         let cache = Cache::default();
         for name in ["a", "b", "c"] {
             drop(cache.subscribe(&name.into()));
         }
-        let _stays = cache.subscribe(&"d".into());
-        assert_eq!(cache.lock().subscribers.len(), 1);
+        let _subscriber = cache.subscribe(&"d".into());
+        assert_eq!(cache.state.lock().subscribers.len(), 1);
         cache.apply_tenant_event(Event::Apply(view("d", "1")));
-        assert_eq!(cache.lock().subscribers.len(), 1);
+        assert_eq!(cache.state.lock().subscribers.len(), 1);
     }
 
     #[test]
-    fn a_secret_is_known_by_its_version() {
+    fn secrets_are_tracked_by_version() {
         let cache = Cache::default();
         cache.apply_secret_event(Event::Apply(("s".into(), "5".into())));
         assert_eq!(cache.secret_version("s").as_deref(), Some("5"));

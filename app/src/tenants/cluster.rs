@@ -24,15 +24,10 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     #[error("failed to {call}: a Tenant of this name exists and belongs to something else")]
-    NotOwned {
-        call: &'static str,
-    },
+    NotOwned { call: &'static str },
     /// The API server rejected the request, by validation or authorization.
     #[error("failed to {call}: the API server rejected the request: {message}")]
-    Rejected {
-        call: &'static str,
-        message: String,
-    },
+    Rejected { call: &'static str, message: String },
     /// No usable response. A retry may succeed.
     #[error("failed to {call}: the API server is unavailable")]
     Unavailable {
@@ -118,7 +113,10 @@ impl Cluster {
         })
     }
 
-    pub(super) async fn observe(&self, name: &TenantName) -> Result<Option<ObservedTenant>, ClusterError> {
+    pub(super) async fn observe(
+        &self,
+        name: &TenantName,
+    ) -> Result<Option<ObservedTenant>, ClusterError> {
         let found = with_timeout("get the Tenant", self.tenants.get_opt(name.as_str())).await?;
         Ok(found.map(ObservedTenant))
     }
@@ -208,7 +206,9 @@ impl Cluster {
         };
         let patch = Patch::Merge(&patch);
         let request = self.tenants.patch(name.as_str(), &params, &patch);
-        with_timeout("annotate the Tenant", request).await.map(|_| ())
+        with_timeout("annotate the Tenant", request)
+            .await
+            .map(|_| ())
     }
 
     pub(super) async fn secret(&self, name: &str) -> Result<Option<ReadSecret>, ClusterError> {

@@ -16,18 +16,20 @@ mod slots;
 mod target;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use service_kit::error_chain;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::ids::WorkspaceId;
 use super::{TenantView, Tenants, Unavailable};
 use crate::domain::Workspace;
+use crate::ids::WorkspaceId;
 use connection_failure::ConnectionFailure;
 use open_pool::OpenPool;
 pub use open_pool::TenantDatabase;
@@ -48,7 +50,7 @@ pub struct PoolLimits {
     pub acquire_timeout: Duration,
     /// Timeout for a free slot while all pools are in use.
     pub slot_timeout: Duration,
-    /// Whether databases are opened before the first query, to start their computes early.
+    /// Whether databases are open_pool before the first query, to start their computes early.
     pub prewarm: bool,
 }
 
@@ -122,7 +124,7 @@ impl Pools {
             {
                 closing.close_idle();
             }
-            closing.lock().clear();
+            closing.0.entries.lock().clear();
         });
         pools
     }
@@ -131,24 +133,24 @@ impl Pools {
     /// suspended compute to start.
     pub async fn get(&self, workspace: &Workspace) -> Result<TenantDatabase, Unavailable> {
         let tenant = self.0.tenants.available(workspace)?;
-        let entry = Arc::clone(self.lock().entry(workspace.id.clone()).or_default());
-        let timeout_total = self.0.limits.connect_timeout + self.0.limits.slot_timeout;
-        let until = Instant::now() + timeout_total;
+        let entry = Arc::clone(self.0.entries.lock().entry(workspace.id.clone()).or_default());
+        let limits = &self.0.limits;
+        let deadline = Instant::now() + limits.connect_timeout + limits.slot_timeout;
         // Concurrent callers wait here while one of them opens the pool.
-        let mut pool = timeout_at(until, entry.pool.lock())
+        let mut pool = timeout_at(deadline, entry.pool.lock())
             .await
             .map_err(|_| unreachable())?;
-        if let Some(opened) = &*pool
-            && self.is_usable(opened, &tenant).await
+        if let Some(open_pool) = &*pool
+            && self.is_usable(open_pool, &tenant).await
         {
-            opened.touch();
-            return Ok(TenantDatabase::checkout(opened, &self.0.slots));
+            open_pool.touch();
+            return Ok(TenantDatabase::checkout(open_pool, &self.0.slots));
         }
         // Callers that hold the old pool finish on it; it closes when the last handle is dropped.
         *pool = None;
-        let opened = self.open(workspace, &tenant, until).await?;
-        let database = TenantDatabase::checkout(&opened, &self.0.slots);
-        *pool = Some(opened);
+        let open_pool = self.open(workspace, &tenant, deadline).await?;
+        let database = TenantDatabase::checkout(&open_pool, &self.0.slots);
+        *pool = Some(open_pool);
         Ok(database)
     }
 
@@ -161,7 +163,7 @@ impl Pools {
         let (pools, workspace) = (self.clone(), workspace.clone());
         tokio::spawn(async move {
             if let Err(reason) = pools.get(&workspace).await {
-                debug!(workspace.id = %workspace.id, %reason, "failed to prewarm the database");
+                debug!(workspace.id = %workspace.id, error = %reason, "failed to prewarm the database");
             }
         });
     }
@@ -169,7 +171,7 @@ impl Pools {
     /// Closes the workspace's pool, for example before the workspace is deleted. Running queries
     /// finish.
     pub fn close(&self, workspace: &WorkspaceId) {
-        self.lock().remove(workspace);
+        self.0.entries.lock().remove(workspace);
     }
 
     /// Handles an error of a query on the workspace's database. If the credentials are invalid,
@@ -188,11 +190,14 @@ impl Pools {
     }
 
     pub fn counts(&self) -> PoolCounts {
-        let entries: Vec<_> = self.lock().values().cloned().collect();
+        let entries: Vec<_> = self.0.entries.lock().values().cloned().collect();
         let connections = entries
             .iter()
             .filter_map(|entry| entry.pool.try_lock().ok())
-            .filter_map(|pool| pool.as_ref().map(|opened| opened.pool.size() as usize))
+            .filter_map(|pool| {
+                pool.as_ref()
+                    .map(|open_pool| open_pool.pool.size() as usize)
+            })
             .sum();
         PoolCounts {
             open: self.0.slots.in_use(),
@@ -201,54 +206,57 @@ impl Pools {
     }
 
     /// Whether the pool still belongs to this Tenant and its Secret, and can open connections.
-    async fn is_usable(&self, opened: &OpenPool, tenant: &TenantView) -> bool {
-        if opened.tenant_uid != tenant.uid || opened.pool.is_closed() {
+    async fn is_usable(&self, open_pool: &OpenPool, tenant: &TenantView) -> bool {
+        if open_pool.tenant_uid != tenant.uid || open_pool.pool.is_closed() {
             return false;
         }
-        let version = tenant.connection_secret
+        let version = tenant
+            .connection_secret
             .as_deref()
-            .and_then(|binding| self.0.tenants.secret_version(binding));
-        if version.is_some_and(|version| !opened.matches_secret_version(&version)) {
+            .and_then(|secret| self.0.tenants.secret_version(secret));
+        if version.is_some_and(|version| !open_pool.matches_secret_version(&version)) {
             // The Secret was written. If only metadata changed, the pool stays valid.
             match self.read(tenant).await {
-                Ok((target, version)) if target.fingerprint == opened.fingerprint => {
-                    opened.set_secret_version(version);
+                Ok((target, version)) if target.fingerprint == open_pool.fingerprint => {
+                    open_pool.set_secret_version(version);
                 }
                 Ok(_) => return false,
                 // The API server is unavailable: keep using the existing pool.
                 Err(_) => {}
             }
         }
-        if opened.pool.num_idle() > 0 || opened.pool.size() > 0 {
+        if open_pool.pool.num_idle() > 0 || open_pool.pool.size() > 0 {
             return true;
         }
         // All connections were closed as idle; verify that a new login works.
-        opened.pool.acquire().await.is_ok()
+        open_pool.pool.acquire().await.is_ok()
     }
 
     async fn open(
         &self,
         workspace: &Workspace,
         tenant: &TenantView,
-        until: Instant,
+        deadline: Instant,
     ) -> Result<Arc<OpenPool>, Unavailable> {
         let permit = self.acquire_slot(&workspace.id).await?;
         let (target, version) = self.read(tenant).await?;
         let started = Instant::now();
-        let first = match self.connect(&target, until).await {
+        let result = match self.connect(&target, deadline).await {
             Ok(pool) => Ok((pool, target, version)),
             Err(error) => match connection_failure::classify(&error) {
                 Some(ConnectionFailure::InvalidCredentials) => {
-                    self.retry_with_newer_secret(tenant, &target, until, error).await
+                    self.retry_with_newer_secret(tenant, &target, deadline, error)
+                        .await
                 }
                 _ => Err(error),
             },
         };
-        match first {
+        match result {
             Ok((pool, target, version)) => {
                 info!(
                     workspace.id = %workspace.id,
-                    "tenant database opened", started.elapsed().as_millis()
+                    elapsed_ms = started.elapsed().as_millis(),
+                    "tenant database opened"
                 );
                 Ok(Arc::new(OpenPool::new(
                     pool,
@@ -261,7 +269,7 @@ impl Pools {
             Err(error) => {
                 warn!(
                     workspace.id = %workspace.id,
-                    error = &error as &dyn std::error::Error,
+                    error = %error_chain(&error),
                     "failed to open the tenant database"
                 );
                 Err(unreachable())
@@ -275,13 +283,16 @@ impl Pools {
         &self,
         tenant: &TenantView,
         failed: &ConnectionTarget,
-        until: Instant,
+        deadline: Instant,
         error: sqlx::Error,
     ) -> Result<(PgPool, ConnectionTarget, Box<str>), sqlx::Error> {
-        let again = self.read(tenant).await.ok();
-        let newer = again.filter(|(target, _)| target.fingerprint != failed.fingerprint);
+        let newer = self
+            .read(tenant)
+            .await
+            .ok()
+            .filter(|(target, _)| target.fingerprint != failed.fingerprint);
         let error = match newer {
-            Some((target, version)) => match self.connect(&target, until).await {
+            Some((target, version)) => match self.connect(&target, deadline).await {
                 Ok(pool) => return Ok((pool, target, version)),
                 Err(error) => error,
             },
@@ -295,15 +306,18 @@ impl Pools {
 
     /// Reads the Tenant's Secret and its version.
     async fn read(&self, tenant: &TenantView) -> Result<(ConnectionTarget, Box<str>), Unavailable> {
-        let binding = tenant.connection_secret.as_deref().ok_or_else(unreachable)?;
-        let secret = match self.0.tenants.read_secret(binding).await {
+        let name = tenant
+            .connection_secret
+            .as_deref()
+            .ok_or_else(unreachable)?;
+        let secret = match self.0.tenants.read_secret(name).await {
             Ok(Some(secret)) => secret,
             // The controller will recreate it.
             Ok(None) => return Err(unreachable()),
             Err(error) => {
                 warn!(
                     tenant.name = %tenant.name,
-                    error = &error as &dyn std::error::Error,
+                    error = %error_chain(&error),
                     "failed to read the connection Secret"
                 );
                 return Err(unreachable());
@@ -319,7 +333,11 @@ impl Pools {
     }
 
     /// Creates a pool and opens its first connection.
-    async fn connect(&self, target: &ConnectionTarget, until: Instant) -> Result<PgPool, sqlx::Error> {
+    async fn connect(
+        &self,
+        target: &ConnectionTarget,
+        deadline: Instant,
+    ) -> Result<PgPool, sqlx::Error> {
         let limits = &self.0.limits;
         let pool = PgPoolOptions::new()
             .min_connections(0)
@@ -328,7 +346,7 @@ impl Pools {
             .max_lifetime(MAX_CONNECTION_LIFETIME)
             .acquire_timeout(limits.acquire_timeout.max(limits.connect_timeout))
             .connect_lazy_with(target.options());
-        match timeout_at(until, pool.acquire()).await {
+        match timeout_at(deadline, pool.acquire()).await {
             Ok(Ok(_)) => Ok(pool),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(sqlx::Error::PoolTimedOut),
@@ -338,7 +356,7 @@ impl Pools {
     /// Acquires a slot for one more pool, closing the pool that has been idle longest or waiting if
     /// necessary.
     async fn acquire_slot(&self, except: &WorkspaceId) -> Result<SlotPermit, Unavailable> {
-        let until = Instant::now() + self.0.limits.slot_timeout;
+        let deadline = Instant::now() + self.0.limits.slot_timeout;
         loop {
             // Registered before checking, so that a slot released in between is not missed.
             let freed = self.0.slots.freed();
@@ -346,21 +364,23 @@ impl Pools {
                 return Ok(permit);
             }
             self.close_longest_idle(except);
-            if timeout_at(until, freed).await.is_err() {
+            if timeout_at(deadline, freed).await.is_err() {
                 return Err(Unavailable::PoolsExhausted);
             }
         }
     }
 
     fn close_longest_idle(&self, except: &WorkspaceId) {
-        let mut entries = self.lock();
+        let mut entries = self.0.entries.lock();
         let longest = entries
             .iter()
             .filter(|(id, _)| *id != except)
             .filter_map(|(id, entry)| {
                 let pool = entry.pool.try_lock().ok()?;
-                let opened = pool.as_ref().filter(|opened| open_pool::is_idle(opened))?;
-                Some((opened.last_used(), id.clone()))
+                let open_pool = pool
+                    .as_ref()
+                    .filter(|open_pool| open_pool::is_idle(open_pool))?;
+                Some((open_pool.last_used(), id.clone()))
             })
             .min();
         if let Some((_, id)) = longest {
@@ -370,22 +390,17 @@ impl Pools {
 
     fn close_idle(&self) {
         let idle_timeout = self.0.limits.idle_timeout;
-        self.lock().retain(|_, entry| {
+        self.0.entries.lock().retain(|_, entry| {
             if Arc::strong_count(entry) > 1 {
                 return true;
             }
             let Ok(pool) = entry.pool.try_lock() else {
                 return true;
             };
-            pool.as_ref().is_some_and(|opened| {
-                !open_pool::is_idle(opened) || opened.last_used().elapsed() < idle_timeout
+            pool.as_ref().is_some_and(|open_pool| {
+                !open_pool::is_idle(open_pool) || open_pool.last_used().elapsed() < idle_timeout
             })
         });
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<WorkspaceId, Arc<PoolEntry>>> {
-        // No code that holds this lock can panic halfway through an update.
-        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use crds::{Tenant, labels};
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use service_kit::error_chain;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -32,7 +33,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connection state of one watch.
 #[derive(Debug, Default)]
 pub(super) struct WatchHealth {
-    interrupted: Mutex<Option<Timestamp>>,
+    disconnected: Mutex<Option<Timestamp>>,
     /// Cancelled once the initial list is complete.
     pub(super) synced: CancellationToken,
 }
@@ -46,17 +47,18 @@ impl WatchHealth {
     }
 
     fn record_recovery(&self, resource: &str) {
-        if self.lock().take().is_some() {
-            info!("watch reconnected");
+        if self.disconnected.lock().take().is_some() {
+            info!(resource, "watch reconnected");
         }
     }
 
     fn record_error(&self, resource: &str, error: &watcher::Error) {
-        let mut since = self.lock();
+        let mut since = self.disconnected.lock();
         if since.is_none() {
             // Logged once per outage, not once per attempt.
             warn!(
-                error = error as &dyn std::error::Error,
+                resource,
+                error = %error_chain(error),
                 "watch disconnected"
             );
             *since = Some(Timestamp::now());
@@ -65,13 +67,7 @@ impl WatchHealth {
 
     /// When the watch lost its connection; `None` while it is connected.
     pub(super) fn disconnected_since(&self) -> Option<Timestamp> {
-        *self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
-        self.interrupted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.disconnected.lock()
     }
 }
 

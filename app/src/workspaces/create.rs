@@ -1,27 +1,27 @@
-//! How a workspace comes to be: rows first, then the Tenant.
+//! Creates workspaces: first the rows, then the Tenant.
 //!
-//! [`create`] writes the rows in one transaction that holds the user's row, so a form that is sent twice, from two tabs or two
-//! replicas, makes one workspace, and the limit holds. Applying the Tenant can be repeated until its uid stands in the row;
-//! [`super::reconcile::run`] repeats it where a process died before that.
+//! [`create`] writes the rows in one transaction that locks the user's row. A form submitted twice,
+//! in two tabs or to two replicas, therefore creates one workspace, and the limit holds. Applying
+//! the Tenant can be repeated until its UID is recorded; [`super::reconcile::run`] repeats it if a
+//! process died before.
 
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::domain::{Workspace, WorkspaceName};
 use super::{ownership, store};
 use crate::config::{Choice, Config};
+use crate::domain::{Workspace, WorkspaceName};
 use crate::ids::{UserId, WorkspaceId};
 
-/// What may be chosen and had, from the configuration.
+/// Choices and limits for new workspaces, from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceLimits {
-    /// Names of a `TenantClass` that a workspace may have; the first is taken when none is asked for.
+    /// Names of the offered `TenantClass`es. The first is the default.
     pub classes: Vec<String>,
-    /// Regions that may be chosen. Empty: there is nothing to choose, the class's default stands.
+    /// Offered regions. If empty, the class's default region is used.
     pub regions: Vec<String>,
-    /// Workspaces that one user may own, however they came by them.
+    /// How many workspaces a user may own, whether created or taken over.
     pub workspaces_per_user_max: u32,
-    /// Members of a workspace at most.
     pub members_max: u32,
 }
 
@@ -37,42 +37,34 @@ impl From<&Config> for WorkspaceLimits {
     }
 }
 
-/// What somebody requests for.
+/// A request to create a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWorkspace {
-    /// The form's own key: sending the form again finds what it made.
+    /// Key of the submitted form. Submitting the form again returns the same workspace.
     pub request_id: Uuid,
-    /// Its name.
     pub name: WorkspaceName,
-    /// One of the offered classes; `None`: the first of them.
+    /// One of the offered classes. `None` selects the first.
     pub class_name: Option<String>,
-    /// One of the offered regions; `None`: the class's default.
+    /// One of the offered regions. `None` selects the class's default.
     pub region: Option<String>,
-    /// Whether this is the user's own, of which there is one at most.
+    /// Whether this is the user's personal workspace, of which there is at most one.
     pub is_personal: bool,
 }
 
-/// Why there are no rows.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The class or the region is none of those offered.
-    #[error("this choice is not offered")]
+    #[error("the class or region is not offered")]
     InvalidChoice,
-    /// The user owns as many as they may.
-    #[error("a person may own {limit} workspaces at most")]
-    TooManyWorkspaces {
-        /// How many that is.
-        limit: u32,
-    },
-    /// The user's account is gone or being removed.
-    #[error("the account is being removed")]
+    #[error("a user may own at most {limit} workspaces")]
+    TooManyWorkspaces { limit: u32 },
+    #[error("the account does not exist or is being deleted")]
     AccountDeleted,
-    /// The main database did not do it.
-    #[error("the workspace could not be written down")]
+    #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// Writes the rows, or finds those of the same request (or the personal workspace that is already there).
+/// Writes the rows of a new workspace. Returns the existing workspace if the request was made
+/// before, or if the personal workspace exists.
 pub async fn create(
     database: &PgPool,
     limits: &WorkspaceLimits,
@@ -85,14 +77,16 @@ pub async fn create(
     Ok(workspace)
 }
 
-/// As [`create`], within the caller's transaction: a first sign-in makes the user and their workspace at once.
+/// Like [`create`], within the caller's transaction: a first sign-in creates the user and the
+/// personal workspace together.
 pub async fn create_in(
     transaction: &mut PgConnection,
     limits: &WorkspaceLimits,
     user: UserId,
     request: &NewWorkspace,
 ) -> Result<Workspace, CreateError> {
-    // Whoever else makes a workspace for this user waits here, so that counting and writing are one.
+    // The lock serializes concurrent requests of this user, so that the count stays valid until the
+    // insert.
     if !ownership::lock_user(transaction, user).await? {
         return Err(CreateError::AccountDeleted);
     }
@@ -130,7 +124,7 @@ pub async fn create_in(
         .ok_or(CreateError::Database(sqlx::Error::RowNotFound))
 }
 
-/// What this request, or the user's first sign-in, has made before.
+/// The workspace that this request created earlier, or the user's personal workspace.
 async fn find_existing(
     transaction: &mut PgConnection,
     user: UserId,
@@ -154,7 +148,10 @@ async fn find_existing(
     }
 }
 
-fn choose_class<'a>(limits: &'a WorkspaceLimits, request: Option<&str>) -> Result<&'a str, CreateError> {
+fn choose_class<'a>(
+    limits: &'a WorkspaceLimits,
+    request: Option<&str>,
+) -> Result<&'a str, CreateError> {
     let found = match request {
         None => limits.classes.first(),
         Some(request) => limits.classes.iter().find(|class| *class == request),
@@ -162,7 +159,10 @@ fn choose_class<'a>(limits: &'a WorkspaceLimits, request: Option<&str>) -> Resul
     found.map(String::as_str).ok_or(CreateError::InvalidChoice)
 }
 
-fn choose_region<'a>(limits: &'a WorkspaceLimits, request: Option<&str>) -> Result<Option<&'a str>, CreateError> {
+fn choose_region<'a>(
+    limits: &'a WorkspaceLimits,
+    request: Option<&str>,
+) -> Result<Option<&'a str>, CreateError> {
     match request {
         None => Ok(None),
         Some(request) => limits

@@ -1,14 +1,15 @@
-//! How a workspace or an account goes: durable steps, and in the end a receipt.
+//! Deletes workspaces and accounts in durable steps, and keeps a receipt.
 //!
-//! The request ([`begin`]) marks the rows, so that from then on every handler answers 404, and adds a job, in one transaction. The job takes one
-//! [`step`] after another and writes down how far it came; every step may be taken again, so a process may die between any two.
-//! The order: files, then the Tenant and with it the database, then the rows. As long as something is left, the rows lead to it.
+//! A [`request`] marks the rows, so that every handler answers 404 from then on, and adds a job, in
+//! one transaction. The job runs one step after another ([`run_step`]) and records its progress.
+//! Every step can be repeated, so a process may die between any two. The order is files, then the
+//! Tenant with its database, then the rows: while anything is left, the rows lead to it.
 
 mod account;
-pub mod request;
 mod conversations;
 mod job;
 mod progress;
+pub mod request;
 mod workspace;
 
 use std::time::Duration;
@@ -18,40 +19,37 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool, Row as _};
 use uuid::Uuid;
 
-pub use job::{DeleteAccount, DeleteWorkspace, DeleteLateUploads, register_jobs, resume};
-pub use progress::{ConversationCount, DeletionProgress, RECOVERY_WINDOW_DAYS, DeletedDatabase, DeletionStep};
+pub use job::{DeleteAccount, DeleteLateUploads, DeleteWorkspace, register_jobs, resume};
+pub use progress::{
+    ConversationCount, DeletedDatabase, DeletionProgress, DeletionStep, RECOVERY_WINDOW_DAYS,
+};
 
-use crate::rows::{moment, optional_moment};
+use crate::events;
 use crate::identity::token::Token;
 use crate::ids::{DeletionId, WorkspaceId};
-use crate::objects::{Objects, ObjectsError, Removed};
+use crate::objects::{DeletedObjects, ObjectStore, ObjectStoreError};
+use crate::rows::{moment, optional_moment};
 use crate::tenants::{ClusterError, Pools, Tenants};
-use crate::events;
 
-/// What is taken away.
+/// What is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "removal_kind", rename_all = "lowercase")]
+#[sqlx(type_name = "deletion_kind", rename_all = "lowercase")]
 pub enum DeletionTarget {
-    /// A workspace with all it holds.
+    /// A workspace with all its content.
     Workspace,
-    /// An account, and the workspaces that nobody else owns.
+    /// An account, with the workspaces that have no other owner.
     Account,
 }
 
-/// A deletion, under way or done.
+/// A deletion, in progress or finished.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deletion {
-    /// Names it for its job.
     pub id: DeletionId,
-    /// What goes.
     pub kind: DeletionTarget,
-    /// The workspace's or the user's id.
+    /// Id of the workspace or user.
     pub subject: String,
-    /// How far it came, and what was found on the way.
     pub progress: DeletionProgress,
-    /// When it was asked for.
     pub requested_at: Timestamp,
-    /// When all was gone.
     pub finished_at: Option<Timestamp>,
 }
 
@@ -68,91 +66,87 @@ impl FromRow<'_, PgRow> for Deletion {
     }
 }
 
-/// Where a workspace's files are taken away from.
+/// The store of a workspace's files.
 pub trait FileStore: Send + Sync {
-    /// Takes all files of the workspace away with all their versions. That there are none is fine.
+    /// Deletes all files of the workspace, including old versions. Succeeds if there are none.
     fn remove_all(
         &self,
         region: Option<&str>,
         workspace: &WorkspaceId,
-    ) -> impl Future<Output = Result<Removed, ObjectsError>> + Send;
+    ) -> impl Future<Output = Result<DeletedObjects, ObjectStoreError>> + Send;
 }
 
-impl FileStore for Objects {
+impl FileStore for ObjectStore {
     async fn remove_all(
         &self,
         region: Option<&str>,
         workspace: &WorkspaceId,
-    ) -> Result<Removed, ObjectsError> {
-        self.remove_prefix(&self.prefix(region, workspace)).await
+    ) -> Result<DeletedObjects, ObjectStoreError> {
+        self.delete_prefix(&self.prefix(region, workspace)).await
     }
 }
 
-/// What the steps are taken with.
+/// Runs the steps of deletions.
 #[derive(Clone, Debug)]
-pub struct DeletionWorker<F = Objects> {
+pub struct DeletionWorker<F = ObjectStore> {
     /// The main database.
     pub database: PgPool,
-    /// The Tenants.
     pub tenants: Tenants,
-    /// Their databases: let go of before they go.
     pub pools: Pools,
-    /// The files.
     pub files: F,
 }
 
-/// What comes after a step.
+/// What to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// Another step, at once.
-    DeletionStep,
-    /// The same step, after a while: something has to happen elsewhere first.
-    Wait(Duration),
-    /// The same step, after a wait that becomes longer each time: it may be long until that happens.
-    Later,
-    /// Nothing: all is gone.
+    /// Run the next step immediately.
+    Continue,
+    /// Repeat the step after this delay, because it waits for something else.
+    RetryAfter(Duration),
+    /// Repeat the step with increasing delays, because the wait may be long.
+    RetryWithBackoff,
+    /// The deletion is finished.
     Done,
 }
 
-/// Why a step was not done. It is taken again.
+/// Why a step failed. It is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum DeletionError {
-    /// The store of files.
-    #[error("the files could not be removed")]
-    Objects(#[from] ObjectsError),
-    /// The cluster.
-    #[error("the Tenant could not be removed")]
+    #[error("failed to delete the files")]
+    Objects(#[from] ObjectStoreError),
+    #[error("failed to delete the Tenant")]
     Cluster(#[from] ClusterError),
-    /// The main database.
-    #[error("the rows could not be removed")]
+    #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
-    /// The queue.
-    #[error("the next job could not be added")]
+    #[error("failed to enqueue the next job")]
     Queue(#[from] crate::jobs::QueueError),
-    /// A row names something by an id that is none: a defect.
-    #[error("the row of the deletion names nothing")]
+    /// A row contains an invalid id. This is a bug.
+    #[error("the deletion's subject is not a valid id")]
     InvalidSubject,
 }
 
 impl DeletionError {
-    /// What holds the deletion up, for the page.
+    /// What blocks the deletion, for the receipt page.
     fn message(&self) -> &'static str {
         match self {
             Self::Objects(_) => {
-                "The store of files does not do it at the moment. It is tried again by itself."
+                "The file storage isn\u{2019}t available right now. We\u{2019}ll keep trying."
             }
             Self::Cluster(_) => {
-                "The cluster does not do it at the moment. It is tried again by itself."
+                "The database service isn\u{2019}t available right now. We\u{2019}ll keep trying."
             }
             Self::Database(_) | Self::Queue(_) | Self::InvalidSubject => {
-                "Something is in the way at the moment. It is tried again by itself."
+                "Something went wrong on our side. We\u{2019}ll keep trying."
             }
         }
     }
 }
 
-/// Takes the deletion's next step. A deletion that is done, or was never asked for, is `Done`.
-pub async fn run_step<F: FileStore>(worker: &DeletionWorker<F>, id: DeletionId) -> Result<NextStep, DeletionError> {
+/// Runs the deletion's next step. Returns `Done` if the deletion is finished or does not exist.
+pub async fn run_step<F: FileStore>(
+    worker: &DeletionWorker<F>,
+    id: DeletionId,
+) -> Result<NextStep, DeletionError> {
     let Some(deletion) = find(&worker.database, id).await? else {
         return Ok(NextStep::Done);
     };
@@ -164,26 +158,25 @@ pub async fn run_step<F: FileStore>(worker: &DeletionWorker<F>, id: DeletionId) 
         DeletionTarget::Account => account::step(worker, &deletion).await,
     };
     if let Err(error) = &taken {
-        // If this fails as well, the page says what it said before.
+        // If this fails too, the page keeps showing its previous message.
         let _ = record_blocked(&worker.database, id, error.message()).await;
     }
     taken
 }
 
-/// The deletion of that id.
 pub async fn find(executor: impl PgExecutor<'_>, id: DeletionId) -> sqlx::Result<Option<Deletion>> {
     sqlx::query_as(
         "SELECT id, kind, subject, progress,
                 (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
                 (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
-         FROM removals WHERE id = $1",
+         FROM deletions WHERE id = $1",
     )
     .bind(id.0)
     .fetch_optional(executor)
     .await
 }
 
-/// The deletion whose page the token opens.
+/// The deletion whose receipt page has this token.
 pub async fn by_token(
     executor: impl PgExecutor<'_>,
     token: &Token,
@@ -192,14 +185,14 @@ pub async fn by_token(
         "SELECT id, kind, subject, progress,
                 (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
                 (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
-         FROM removals WHERE token_sha256 = $1",
+         FROM deletions WHERE token_sha256 = $1",
     )
     .bind(token.hash().as_bytes())
     .fetch_optional(executor)
     .await
 }
 
-/// The removals of workspaces that go with an account.
+/// The deletions of workspaces that are part of this account's deletion.
 pub async fn workspaces_of(
     executor: impl PgExecutor<'_>,
     account: DeletionId,
@@ -208,18 +201,21 @@ pub async fn workspaces_of(
         "SELECT id, kind, subject, progress,
                 (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
                 (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
-         FROM removals WHERE parent_id = $1 ORDER BY requested_at, id",
+         FROM deletions WHERE parent_id = $1 ORDER BY requested_at, id",
     )
     .bind(account.0)
     .fetch_all(executor)
     .await
 }
 
-/// Writes down how far it came.
-async fn save_progress(database: &PgPool, id: DeletionId, progress: &DeletionProgress) -> sqlx::Result<()> {
+async fn save_progress(
+    database: &PgPool,
+    id: DeletionId,
+    progress: &DeletionProgress,
+) -> sqlx::Result<()> {
     let mut connection = database.acquire().await?;
     let written = sqlx::query_as(
-        "UPDATE removals SET progress = $2 WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
+        "UPDATE deletions SET progress = $2 WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
     .bind(id.0)
     .bind(sqlx::types::Json(progress))
@@ -228,11 +224,12 @@ async fn save_progress(database: &PgPool, id: DeletionId, progress: &DeletionPro
     notify(&mut connection, id, written).await
 }
 
-/// Writes down what is in the way, and nothing else: the step may have noted something before it failed.
+/// Records what blocks the deletion. Changes nothing else, because the failed step may have saved
+/// progress of its own.
 async fn record_blocked(database: &PgPool, id: DeletionId, words: &str) -> sqlx::Result<()> {
     let mut connection = database.acquire().await?;
     let written = sqlx::query_as(
-        "UPDATE removals SET progress = jsonb_set(progress, '{blocked_on}', to_jsonb($2::text))
+        "UPDATE deletions SET progress = jsonb_set(progress, '{blocked_on}', to_jsonb($2::text))
          WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
     .bind(id.0)
@@ -242,14 +239,14 @@ async fn record_blocked(database: &PgPool, id: DeletionId, words: &str) -> sqlx:
     notify(&mut connection, id, written).await
 }
 
-/// Writes down that all is gone.
+/// Records the end of the deletion.
 async fn finish(
     connection: &mut PgConnection,
     id: DeletionId,
     progress: &DeletionProgress,
 ) -> sqlx::Result<()> {
     let written = sqlx::query_as(
-        "UPDATE removals SET progress = $2, finished_at = now() WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
+        "UPDATE deletions SET progress = $2, finished_at = now() WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
     .bind(id.0)
     .bind(sqlx::types::Json(progress))
@@ -258,8 +255,8 @@ async fn finish(
     notify(connection, id, written).await
 }
 
-/// Tells the pages that show the deletion: its own, and that of the account's it is a part of. `written`: the account's, of a row that was
-/// written to.
+/// Notifies the receipt pages of the deletion and of the account deletion it is part of. `written`
+/// holds the parent's id, or is `None` if no row was updated.
 async fn notify(
     connection: &mut PgConnection,
     id: DeletionId,

@@ -1,55 +1,62 @@
-//! The step from rows to a Tenant, and those who take it again where a process died before it was done.
+//! Brings each workspace's Tenant in line with the workspace's row.
 //!
-//! A workspace's row says what its Tenant is to be: there (`creating`), and called like it (`tenant_display_name` is what it was last called).
-//! Whoever changes the row need do no more; rounds bring the cluster there, in whichever process.
+//! The row is the desired state: in state `creating` the Tenant has to be applied, and where
+//! `tenant_display_name` differs from the name, the Tenant has to be renamed. Whoever changes the
+//! row need do nothing else; every process periodically reconciles the pending rows, so work left
+//! by a process that died is picked up.
 
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
+use service_kit::error_chain;
 use sqlx::PgPool;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::{orphans, store};
 use crate::domain::{Workspace, WorkspaceState};
-use super::{store, orphans};
 use crate::ids::WorkspaceId;
 use crate::tenants::{AppliedTenant, ClusterError, RenameOutcome, TenantName, Tenants};
 
-/// How often workspaces are looked for whose Tenant was not applied.
+/// How often pending workspaces are reconciled.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(20);
-/// How often Tenants are looked for that outlived their workspace.
+/// How often orphaned Tenants are cleaned up.
 const ORPHAN_CHECK_INTERVAL: Duration = Duration::from_mins(5);
-/// Workspaces of one round.
+/// Maximum number of workspaces per pass.
 const MAX_WORKSPACES_PER_PASS: i64 = 200;
-/// Workspaces of a round at once: fewer than the process may ([`crate::tenants::MAX_CONCURRENT_APPLIES`]), so that whoever makes one now has a place.
+/// Concurrency of a pass. Lower than [`crate::tenants::MAX_CONCURRENT_APPLIES`], to leave permits
+/// for workspaces that users create meanwhile.
 const CONCURRENT_APPLIES: usize = 2;
 
-/// Why the Tenant is not there yet. Each is tried again by [`recover`].
+/// Why a Tenant could not be reconciled. [`run`] retries.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The cluster did not do it.
-    #[error("the Tenant could not be applied")]
+    #[error("failed to apply the Tenant")]
     Cluster(#[from] ClusterError),
-    /// Others of this process are at it and take too long.
+    /// No apply permit became free in time.
     #[error("too many Tenants are being applied")]
     Busy,
-    /// The main database did not do it.
-    #[error("what became of the Tenant could not be written down")]
+    #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// Applies the workspace's Tenant and writes its uid down, unless that was done. Returns the workspace as it is now, or `None` if it is
-/// gone or another process is at it this moment.
+/// Applies the workspace's Tenant and records its UID, unless that has been done. Returns the
+/// current workspace, or `None` if it does not exist or another process is applying its Tenant.
 ///
-/// Only so many do this at once, and who waits for a place holds nothing. The row is held meanwhile, for [`crate::tenants::CALL_DEADLINE`] twice at most: whoever takes the workspace away waits for the outcome, so that no Tenant comes
-/// into being behind a removal's back. (A process may die with its request on the way: see [`super::orphans`].)
+/// The number of concurrent calls is limited, and waiting for a permit holds no row. The
+/// workspace's row is then locked for at most twice [`crate::tenants::CALL_TIMEOUT`]. A deletion
+/// waits for this lock, so no Tenant is created behind its back. (The request of a process that
+/// died may still arrive later: see [`super::orphans`].)
 pub async fn ensure_tenant(
     database: &PgPool,
     tenants: &Tenants,
     workspace: &WorkspaceId,
 ) -> Result<Option<Workspace>, ApplyError> {
-    let _permit = tenants.acquire_apply_permit().await.ok_or(ApplyError::Busy)?;
+    let _permit = tenants
+        .acquire_apply_permit()
+        .await
+        .ok_or(ApplyError::Busy)?;
     let mut transaction = database.begin().await?;
     let is_held: Option<bool> = sqlx::query_scalar(
         "SELECT state = 'creating' FROM workspaces WHERE id = $1 FOR UPDATE SKIP LOCKED",
@@ -70,12 +77,13 @@ pub async fn ensure_tenant(
     let AppliedTenant { tenant, is_new } = match tenants.apply(&found).await {
         Ok(applied) => applied,
         Err(error) => {
-            // At once, so that whoever comes next finds the row free.
+            // Release the row immediately.
             transaction.rollback().await?;
             return Err(error.into());
         }
     };
-    // One that was there was applied by a process that died before this; the name may have changed since.
+    // An existing Tenant was applied by a process that died; the workspace may have been renamed
+    // since.
     sqlx::query("UPDATE workspaces SET tenant_uid = $2, state = 'active', tenant_display_name = $3 WHERE id = $1")
         .bind(workspace.as_str())
         .bind(&*tenant.uid)
@@ -83,7 +91,7 @@ pub async fn ensure_tenant(
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    info!(workspace.id = %workspace, tenant.name = %tenant.name, "The workspace has a Tenant");
+    info!(workspace.id = %workspace, tenant.name = %tenant.name, "applied the workspace's Tenant");
     Ok(Some(Workspace {
         tenant_uid: Some(tenant.uid.into()),
         state: WorkspaceState::Active,
@@ -91,11 +99,12 @@ pub async fn ensure_tenant(
     }))
 }
 
-/// Gives the workspace's Tenant the name that the workspace has now, and writes down that it has it. Returns whether that is done.
+/// Sets the display name of the workspace's Tenant and records it. Returns whether the name is now
+/// in effect.
 ///
-/// Nothing is held while the API server is asked. The Tenant is looked at first and the row read after that: of two processes with two
-/// names, the one with the older name finds the Tenant changed, and looks again. A process that dies in between leaves the row as one whose
-/// Tenant is to be named.
+/// Nothing is locked during the API calls. The Tenant is read before the row: of two processes with
+/// different names, the one with the older name gets a conflict and retries. If a process dies in
+/// between, the row remains pending.
 pub async fn sync_display_name(
     database: &PgPool,
     tenants: &Tenants,
@@ -113,7 +122,7 @@ pub async fn sync_display_name(
     if renaming == RenameOutcome::Conflict {
         return Ok(false);
     }
-    // Also of one that is not there: it is never made again, so it needs no name.
+    // Also recorded if the Tenant does not exist: it is never recreated, so it needs no name.
     sqlx::query("UPDATE workspaces SET tenant_display_name = $2 WHERE id = $1")
         .bind(workspace.as_str())
         .bind(&found.name)
@@ -122,8 +131,8 @@ pub async fn sync_display_name(
     Ok(true)
 }
 
-/// Applies what was left unapplied, now and every `RECONCILE_INTERVAL`, and now and then looks for Tenants that outlived their workspace, until
-/// `stop`.
+/// Reconciles pending workspaces and cleans up orphaned Tenants, immediately and then periodically,
+/// until `stop` is cancelled.
 pub async fn run(database: PgPool, tenants: Tenants, stop: CancellationToken) {
     let both = futures::future::join(
         reconcile_loop(&database, &tenants),
@@ -144,22 +153,22 @@ async fn orphan_loop(database: &PgPool, tenants: &Tenants) {
     loop {
         if let Err(error) = orphans::clean_up(database, tenants).await {
             warn!(
-                error = &error as &dyn std::error::Error,
-                "Tenants that outlived their workspace could not be looked for"
+                error = %error_chain(&error),
+                "failed to clean up orphaned Tenants"
             );
         }
         sleep(ORPHAN_CHECK_INTERVAL).await;
     }
 }
 
-/// One look at what was left unapplied or unnamed. Returns how many Tenants were applied or named.
+/// One pass over the pending workspaces. Returns how many Tenants were applied or renamed.
 pub async fn reconcile_all(database: &PgPool, tenants: &Tenants) -> usize {
     let pending = match store::pending(database, MAX_WORKSPACES_PER_PASS).await {
         Ok(pending) => pending,
         Err(error) => {
             warn!(
-                error = &error as &dyn std::error::Error,
-                "Unfinished workspaces could not be looked for"
+                error = %error_chain(&error),
+                "failed to list pending workspaces"
             );
             return 0;
         }
@@ -178,8 +187,8 @@ pub async fn reconcile_all(database: &PgPool, tenants: &Tenants) -> usize {
                 Err(error) => {
                     warn!(
                         workspace.id = %id,
-                        error = &error as &dyn std::error::Error,
-                        "The workspace's Tenant is not as it should be yet"
+                        error = %error_chain(&error),
+                        "failed to reconcile the workspace's Tenant"
                     );
                     0
                 }

@@ -20,7 +20,7 @@ pub(super) fn classify(error: &sqlx::Error) -> Option<ConnectionFailure> {
                 // Wrong password; role does not exist or may not log in; database does not exist.
                 "28P01" | "28000" | "3D000" => Some(ConnectionFailure::InvalidCredentials),
                 // The proxy reports an unknown endpoint with these generic codes.
-                "XX000" | "08P01" if names_an_endpoint(error.message()) => {
+                "XX000" | "08P01" if mentions_endpoint(error.message()) => {
                     Some(ConnectionFailure::InvalidCredentials)
                 }
                 code if ["08", "53", "57P"]
@@ -32,9 +32,13 @@ pub(super) fn classify(error: &sqlx::Error) -> Option<ConnectionFailure> {
                 _ => None,
             }
         }
-        sqlx::Error::Io(error) if is_unknown_host(error) => Some(ConnectionFailure::InvalidCredentials),
+        sqlx::Error::Io(error) if is_unknown_host(error) => {
+            Some(ConnectionFailure::InvalidCredentials)
+        }
         // A certificate that does not match the host name: the host or its CA changed.
-        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Some(ConnectionFailure::InvalidCredentials),
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => {
+            Some(ConnectionFailure::InvalidCredentials)
+        }
         sqlx::Error::Io(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut
@@ -44,7 +48,7 @@ pub(super) fn classify(error: &sqlx::Error) -> Option<ConnectionFailure> {
     }
 }
 
-fn names_an_endpoint(message: &str) -> bool {
+fn mentions_endpoint(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("endpoint") || message.contains("project")
 }
@@ -62,17 +66,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_nobody_knows_is_a_matter_of_the_secret() {
+    fn an_unknown_host_name_is_classified_as_invalid_credentials() {
         let unknown =
             io::Error::other("failed to lookup address information: Name or service not known");
-        assert_eq!(classify(&sqlx::Error::Io(unknown)), Some(ConnectionFailure::InvalidCredentials));
+        assert_eq!(
+            classify(&sqlx::Error::Io(unknown)),
+            Some(ConnectionFailure::InvalidCredentials)
+        );
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert_eq!(classify(&sqlx::Error::Io(refused)), Some(ConnectionFailure::Transient));
+        assert_eq!(
+            classify(&sqlx::Error::Io(refused)),
+            Some(ConnectionFailure::Transient)
+        );
     }
 
     #[test]
-    fn a_row_that_is_missing_says_nothing_of_the_connection() {
+    fn statement_errors_are_not_connection_failures() {
         assert_eq!(classify(&sqlx::Error::RowNotFound), None);
-        assert_eq!(classify(&sqlx::Error::PoolTimedOut), Some(ConnectionFailure::Transient));
+        assert_eq!(
+            classify(&sqlx::Error::PoolTimedOut),
+            Some(ConnectionFailure::Transient)
+        );
     }
 }

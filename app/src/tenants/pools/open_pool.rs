@@ -1,8 +1,9 @@
 //! An open pool, and the handle through which callers use it.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
@@ -38,25 +39,25 @@ impl OpenPool {
     }
 
     pub(super) fn touch(&self) {
-        *lock(&self.last_used) = Instant::now();
+        *self.last_used.lock() = Instant::now();
     }
 
     pub(super) fn last_used(&self) -> Instant {
-        *lock(&self.last_used)
+        *self.last_used.lock()
     }
 
     pub(super) fn matches_secret_version(&self, version: &str) -> bool {
-        **lock(&self.secret_version) == *version
+        **self.secret_version.lock() == *version
     }
 
     pub(super) fn set_secret_version(&self, version: Box<str>) {
-        *lock(&self.secret_version) = version;
+        *self.secret_version.lock() = version;
     }
 }
 
 impl Drop for OpenPool {
     fn drop(&mut self) {
-        let permit = lock(&self.permit).take();
+        let permit = self.permit.lock().take();
         let pool = self.pool.clone();
         // Without a runtime the process is exiting, which closes the connections.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -69,8 +70,8 @@ impl Drop for OpenPool {
 }
 
 /// Whether only the pool map holds the pool.
-pub(super) fn is_idle(opened: &Arc<OpenPool>) -> bool {
-    Arc::strong_count(opened) == 1
+pub(super) fn is_idle(open_pool: &Arc<OpenPool>) -> bool {
+    Arc::strong_count(open_pool) == 1
 }
 
 /// A workspace's open database. The pool stays open while this handle exists, so drop it between
@@ -89,9 +90,9 @@ pub struct TenantDatabase {
 struct PoolHandle(Option<Arc<OpenPool>>, PgPool);
 
 impl TenantDatabase {
-    pub(super) fn checkout(opened: &Arc<OpenPool>, slots: &Arc<PoolSlots>) -> Self {
+    pub(super) fn checkout(open_pool: &Arc<OpenPool>, slots: &Arc<PoolSlots>) -> Self {
         Self {
-            handle: PoolHandle(Some(Arc::clone(opened)), opened.pool.clone()),
+            handle: PoolHandle(Some(Arc::clone(open_pool)), open_pool.pool.clone()),
             slots: Arc::clone(slots),
         }
     }
@@ -102,7 +103,7 @@ impl TenantDatabase {
 }
 
 impl Deref for TenantDatabase {
-    type ConnectionTarget = PgPool;
+    type Target = PgPool;
 
     fn deref(&self) -> &PgPool {
         self.pool()
@@ -111,8 +112,8 @@ impl Deref for TenantDatabase {
 
 impl Drop for TenantDatabase {
     fn drop(&mut self) {
-        if let Some(opened) = self.handle.0.take() {
-            opened.touch();
+        if let Some(open_pool) = self.handle.0.take() {
+            open_pool.touch();
         }
         self.slots.notify_waiters();
     }
@@ -125,9 +126,4 @@ impl std::fmt::Debug for TenantDatabase {
             .field("connections", &self.pool().size())
             .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // No code that holds these locks can panic halfway through an update.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,7 +36,9 @@ pub(super) struct ConnectionTarget {
 
 impl ConnectionTarget {
     pub(super) fn read(secret: &ReadSecret) -> Result<Self, InvalidConnectionSecret> {
-        let uri = secret.text(keys::POOLED_URI).ok_or(InvalidConnectionSecret::MissingUri)?;
+        let uri = secret
+            .text(keys::POOLED_URI)
+            .ok_or(InvalidConnectionSecret::MissingUri)?;
         Self::new(uri, secret.text(keys::CA_CRT))
     }
 
@@ -93,7 +95,7 @@ mod tests {
     const URI: &str = "postgresql://neondb_owner:quiet%2Fpass@ep-a-pooler.eu.neon.tech:5432/neondb?sslmode=require&options=endpoint%3Dep-a-pooler";
 
     #[test]
-    fn the_server_has_to_be_who_it_says() {
+    fn the_servers_certificate_is_always_verified() {
         let target = ConnectionTarget::new(URI, None).expect("a target");
         let options = target.options();
         assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyFull));
@@ -103,18 +105,27 @@ mod tests {
     }
 
     #[test]
-    fn a_new_password_or_authority_makes_another_target() {
-        let first = ConnectionTarget::new(URI, None).expect("a target").fingerprint;
+    fn a_new_password_or_ca_changes_the_fingerprint() {
+        let first = ConnectionTarget::new(URI, None)
+            .expect("a target")
+            .fingerprint;
         let password = URI.replace("quiet", "loud");
         for (uri, ca) in [(password.as_str(), None), (URI, Some("PEM"))] {
-            let other = ConnectionTarget::new(uri, ca).expect("a target").fingerprint;
+            let other = ConnectionTarget::new(uri, ca)
+                .expect("a target")
+                .fingerprint;
             assert_ne!(first, other);
         }
-        assert_eq!(first, ConnectionTarget::new(URI, None).expect("a target").fingerprint);
+        assert_eq!(
+            first,
+            ConnectionTarget::new(URI, None)
+                .expect("a target")
+                .fingerprint
+        );
     }
 
     #[test]
-    fn what_is_no_complete_connection_string_is_refused_without_repeating_it() {
+    fn incomplete_connection_strings_are_rejected_without_quoting_them() {
         for uri in [
             "",
             "http://role:pass@host/db",
@@ -128,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_does_not_print_its_password() {
+    fn debug_output_omits_the_password() {
         let target = ConnectionTarget::new(URI, None).expect("a target");
         assert!(!format!("{target:?}").contains("quiet"), "{target:?}");
     }

@@ -1,4 +1,5 @@
-//! The steps of an account: what only it owned, then what it was a member of, then the user.
+//! Steps of an account's deletion: leave shared workspaces, delete the others, then delete the
+//! user.
 
 use std::time::Duration;
 
@@ -6,12 +7,15 @@ use sqlx::Row as _;
 use tracing::info;
 
 use super::progress::{DeletionProgress, DeletionStep};
-use super::{FileStore, NextStep, Deletion, DeletionError, DeletionWorker, request, finish, workspaces_of, save_progress};
+use super::{
+    Deletion, DeletionError, DeletionWorker, FileStore, NextStep, finish, request, save_progress,
+    workspaces_of,
+};
 use crate::identity::token::Token;
 use crate::ids::{UserId, WorkspaceId};
 use crate::workspaces::invitations;
 
-/// When to look again whether its workspaces are gone.
+/// How often the deletions of the account's workspaces are checked.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn step<F: FileStore>(
@@ -24,9 +28,10 @@ pub(super) async fn step<F: FileStore>(
         .map_err(|_| DeletionError::InvalidSubject)?;
     match deletion.progress.step {
         DeletionStep::Workspaces => workspaces(worker, deletion, user).await,
-        DeletionStep::Files | DeletionStep::Database | DeletionStep::Rows | DeletionStep::Finished => {
-            rows(worker, deletion, user).await
-        }
+        DeletionStep::Files
+        | DeletionStep::Database
+        | DeletionStep::Rows
+        | DeletionStep::Finished => rows(worker, deletion, user).await,
     }
 }
 
@@ -43,8 +48,12 @@ async fn workspaces<F: FileStore>(
         }
     }
     let workspaces = workspaces_of(&worker.database, deletion.id).await?;
-    let blocked_on = workspaces.iter().find_map(|workspace| workspace.progress.blocked_on.clone());
-    let is_under_way = workspaces.iter().any(|workspace| workspace.finished_at.is_none());
+    let blocked_on = workspaces
+        .iter()
+        .find_map(|workspace| workspace.progress.blocked_on.clone());
+    let is_under_way = workspaces
+        .iter()
+        .any(|workspace| workspace.finished_at.is_none());
     let next = DeletionProgress {
         step: if is_under_way {
             DeletionStep::Workspaces
@@ -79,7 +88,8 @@ async fn memberships<F: FileStore>(
         .collect()
 }
 
-/// Leaves the workspace to its other owners, or has it removed if there are none. Returns whether it was left.
+/// Leaves the workspace if it has another owner, and requests its deletion otherwise. Returns
+/// whether it was left.
 async fn leave_or_delete<F: FileStore>(
     worker: &DeletionWorker<F>,
     deletion: &Deletion,
@@ -87,9 +97,9 @@ async fn leave_or_delete<F: FileStore>(
     workspace: &WorkspaceId,
 ) -> Result<bool, DeletionError> {
     let mut transaction = worker.database.begin().await?;
-    // Nobody becomes or ceases to be an owner meanwhile.
+    // The lock keeps the owners from changing.
     let row = sqlx::query(
-        "SELECT state = 'removing' AS is_going FROM workspaces WHERE id = $1 FOR UPDATE",
+        "SELECT state = 'deleting' AS is_going FROM workspaces WHERE id = $1 FOR UPDATE",
     )
     .bind(workspace.as_str())
     .fetch_optional(&mut *transaction)
@@ -97,7 +107,7 @@ async fn leave_or_delete<F: FileStore>(
     let Some(row) = row else { return Ok(false) };
     let has_other_owner: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM members m JOIN users u ON u.id = m.user_id
-                        WHERE m.workspace_id = $1 AND m.user_id <> $2 AND m.role = 'owner' AND u.removing_since IS NULL)",
+                        WHERE m.workspace_id = $1 AND m.user_id <> $2 AND m.role = 'owner' AND u.deleting_since IS NULL)",
     )
     .bind(workspace.as_str())
     .bind(user.0)
@@ -105,9 +115,10 @@ async fn leave_or_delete<F: FileStore>(
     .await?;
     let mut was_left = false;
     if row.try_get::<bool, _>("is_going")? {
-        // Somebody began that before: this account waits for it too.
+        // The workspace's deletion was requested earlier; the account's deletion waits for it as
+        // well.
         sqlx::query(
-            "UPDATE removals SET parent_id = $2
+            "UPDATE deletions SET parent_id = $2
              WHERE kind = 'workspace' AND subject = $1 AND finished_at IS NULL AND parent_id IS NULL",
         )
         .bind(workspace.as_str())
@@ -141,12 +152,12 @@ async fn rows<F: FileStore>(
         ..deletion.progress.clone()
     };
     let mut transaction = worker.database.begin().await?;
-    sqlx::query("DELETE FROM users WHERE id = $1 AND removing_since IS NOT NULL")
+    sqlx::query("DELETE FROM users WHERE id = $1 AND deleting_since IS NOT NULL")
         .bind(user.0)
         .execute(&mut *transaction)
         .await?;
     finish(&mut transaction, deletion.id, &progress).await?;
     transaction.commit().await?;
-    info!(user.id = %user, deletion.id = %deletion.id, "The account is removed");
+    info!(user.id = %user, deletion.id = %deletion.id, "account deleted");
     Ok(NextStep::Done)
 }

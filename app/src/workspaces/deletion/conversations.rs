@@ -1,32 +1,33 @@
-//! How many conversations a workspace's database holds, for the receipt, while it can still be asked.
+//! Counts a workspace's conversations for the receipt, before its database is deleted.
 //!
-//! A deletion waits for no database: one that cannot be read soon is not counted, and goes all the same. Only numbers are read.
+//! The deletion does not depend on the database: if it cannot be read soon, the count is unknown.
+//! Only numbers are read.
 
 use std::time::Duration;
 
+use service_kit::error_chain;
 use sqlx::Row as _;
 use tokio::time::timeout;
 use tracing::info;
 
 use super::progress::ConversationCount;
-use crate::tenants::{Pools, Unavailable};
 use crate::domain::{Workspace, WorkspaceState};
+use crate::tenants::{Pools, Unavailable};
 
-/// Limit on counting: long enough for a compute that sleeps to wake up.
+/// Long enough for a suspended compute to start.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why there is no number.
 #[derive(Debug, thiserror::Error)]
 enum CountError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    #[error("the conversations could not be counted")]
+    #[error("query on the tenant database failed")]
     Database(#[from] sqlx::Error),
-    #[error("the database did not answer in time")]
+    #[error("timed out")]
     Timeout,
 }
 
-/// Counts them, or says that it could not be done. Lets go of the database afterwards.
+/// Counts the conversations, then closes the database.
 pub(super) async fn count(pools: &Pools, workspace: &Workspace) -> ConversationCount {
     let counted = timeout(COUNT_TIMEOUT, query(pools, workspace))
         .await
@@ -35,15 +36,15 @@ pub(super) async fn count(pools: &Pools, workspace: &Workspace) -> ConversationC
     counted.unwrap_or_else(|error| {
         info!(
             workspace.id = %workspace.id,
-            error = &error as &dyn std::error::Error,
-            "What a workspace's conversations were is not counted"
+            error = %error_chain(&error),
+            "failed to count the workspace's conversations"
         );
         ConversationCount::Unknown
     })
 }
 
 async fn query(pools: &Pools, workspace: &Workspace) -> Result<ConversationCount, CountError> {
-    // For everybody else a workspace that is being removed has no database any more.
+    // [`Pools::get`] rejects workspaces that are being deleted.
     let workspace = Workspace {
         state: WorkspaceState::Active,
         ..workspace.clone()

@@ -1,42 +1,39 @@
-//! The steps as jobs of the queue.
+//! Queue jobs that run the steps of deletions.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use service_kit::error_chain;
 use sqlx::{PgPool, Row as _};
+use tracing::warn;
 
-use super::{FileStore, DeletionTarget, NextStep, DeletionWorker, step};
+use super::{DeletionTarget, DeletionWorker, FileStore, NextStep, run_step};
 use crate::ids::{DeletionId, WorkspaceId};
-use crate::jobs::{self, Job, QueueError, Registry, Setback, Turn};
+use crate::jobs::{self, Attempt, Job, JobError, JobHandler, JobRegistry, QueueError};
 
-/// Why a deletion comes back that met no trouble.
-const WAITING: &str = "the deletion waits for something to go";
+/// Recorded as the reason for a retry without an error.
+const WAITING: &str = "waiting for another deletion to finish";
 
-/// Takes a workspace away.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteWorkspace {
-    /// Which deletion.
     pub deletion: DeletionId,
 }
 
-/// Takes an account away.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteAccount {
-    /// Which deletion.
     pub deletion: DeletionId,
 }
 
-/// Takes away what arrived in a workspace's place after the workspace was gone.
+/// Deletes files that were uploaded after their workspace was deleted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteLateUploads {
-    /// Whose place.
     pub workspace: WorkspaceId,
-    /// Its region, which says in which bucket the place is.
+    /// Region of the workspace, which determines the bucket.
     pub region: Option<String>,
 }
 
-/// The jobs of this folder, to be done with `worker`.
-pub fn register_jobs(worker: &DeletionWorker, registry: Registry) -> Registry {
+/// Registers the jobs of this module.
+pub fn register_jobs(worker: &DeletionWorker, registry: JobRegistry) -> JobRegistry {
     registry
         .with::<DeleteWorkspace>(worker.clone())
         .with::<DeleteAccount>(worker.clone())
@@ -44,44 +41,49 @@ pub fn register_jobs(worker: &DeletionWorker, registry: Registry) -> Registry {
 }
 
 impl Job for DeleteWorkspace {
-    type State = DeletionWorker;
     const NAME: &'static str = "delete_workspace";
 
     fn key(&self) -> String {
         format!("deletion:{}", self.deletion)
     }
 
-    fn lane(&self) -> Option<String> {
+    fn queue_name(&self) -> Option<String> {
         Some(self.key())
     }
+}
 
-    async fn run(self, worker: DeletionWorker, turn: Turn) -> Result<(), Setback> {
-        run_steps(&worker, self.deletion, turn).await
+impl JobHandler for DeleteWorkspace {
+    type Context = DeletionWorker;
+
+    async fn run(self, worker: DeletionWorker, attempt: Attempt) -> Result<(), JobError> {
+        run_steps(&worker, self.deletion, attempt).await
     }
 }
 
 impl Job for DeleteAccount {
-    type State = DeletionWorker;
     const NAME: &'static str = "delete_account";
 
     fn key(&self) -> String {
         format!("deletion:{}", self.deletion)
     }
 
-    fn lane(&self) -> Option<String> {
+    fn queue_name(&self) -> Option<String> {
         Some(self.key())
-    }
-
-    async fn run(self, worker: DeletionWorker, turn: Turn) -> Result<(), Setback> {
-        run_steps(&worker, self.deletion, turn).await
     }
 }
 
-/// Behind the removals that people wait for.
+impl JobHandler for DeleteAccount {
+    type Context = DeletionWorker;
+
+    async fn run(self, worker: DeletionWorker, attempt: Attempt) -> Result<(), JobError> {
+        run_steps(&worker, self.deletion, attempt).await
+    }
+}
+
+/// Lower priority than deletions that users wait for.
 const PRIORITY: i16 = 10;
 
 impl Job for DeleteLateUploads {
-    type State = DeletionWorker;
     const NAME: &'static str = "delete_late_uploads";
 
     fn key(&self) -> String {
@@ -91,53 +93,61 @@ impl Job for DeleteLateUploads {
     fn priority(&self) -> i16 {
         PRIORITY
     }
+}
 
-    async fn run(self, worker: DeletionWorker, turn: Turn) -> Result<(), Setback> {
+impl JobHandler for DeleteLateUploads {
+    type Context = DeletionWorker;
+
+    async fn run(self, worker: DeletionWorker, attempt: Attempt) -> Result<(), JobError> {
         match worker
             .files
             .remove_all(self.region.as_deref(), &self.workspace)
             .await
         {
             Ok(_) => Ok(()),
-            Err(error) => Err(Setback::backoff(turn, error)),
+            Err(error) => Err(JobError::with_backoff(attempt, error)),
         }
     }
 }
 
-/// DeletionStep after step, until there is none or something has to be waited for.
-async fn run_steps(worker: &DeletionWorker, deletion: DeletionId, turn: Turn) -> Result<(), Setback> {
+/// Runs steps until the deletion is finished or has to wait.
+async fn run_steps(
+    worker: &DeletionWorker,
+    deletion: DeletionId,
+    attempt: Attempt,
+) -> Result<(), JobError> {
     loop {
         match run_step(worker, deletion).await {
             Ok(NextStep::Continue) => {}
             Ok(NextStep::Done) => return Ok(()),
-            Ok(NextStep::RetryAfter(after)) => {
-                return Err(Setback {
-                    after,
-                    why: WAITING.to_owned(),
+            Ok(NextStep::RetryAfter(retry_after)) => {
+                return Err(JobError {
+                    retry_after,
+                    reason: WAITING.to_owned(),
                 });
             }
-            Ok(NextStep::RetryWithBackoff) => return Err(Setback::backoff(turn, WAITING)),
+            Ok(NextStep::RetryWithBackoff) => return Err(JobError::with_backoff(attempt, WAITING)),
             Err(error) => {
-                tracing::warn!(
+                warn!(
                     deletion.id = %deletion,
-                    error = &error as &dyn std::error::Error,
-                    "A step of a deletion was not done"
+                    error = %error_chain(&error),
+                    "deletion step failed"
                 );
-                return Err(Setback::backoff(turn, error));
+                return Err(JobError::with_backoff(attempt, error));
             }
         }
     }
 }
 
-/// Adds a job for every deletion that is not done, and returns how many that were. A job that was given up, or lost with a
-/// restored queue, is made up for by this.
+/// Enqueues a job for every unfinished deletion and returns their number. Replaces jobs that ran
+/// out of attempts or were lost when the queue was restored from a backup.
 pub async fn resume(database: &PgPool) -> Result<usize, QueueError> {
-    /// Removals of one look.
+    /// Maximum number of deletions per call.
     const MAX_DELETIONS: i64 = 1_000;
-    /// Whoever began this lately has a job.
+    /// Younger deletions still have their job.
     const MIN_AGE: Duration = Duration::from_mins(2);
     let rows = sqlx::query(
-        "SELECT id, kind FROM removals
+        "SELECT id, kind FROM deletions
          WHERE finished_at IS NULL AND requested_at < now() - make_interval(secs => $2)
          ORDER BY requested_at LIMIT $1",
     )

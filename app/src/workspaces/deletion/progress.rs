@@ -1,99 +1,88 @@
-//! How far a deletion came, as its row keeps it: numbers, times and ids, never names or content.
+//! Progress of a deletion as stored in its row: numbers, times and ids, never names or content.
 
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// For so many days Neon can recover a deleted project.
+/// How long Neon can recover a deleted project.
 pub const RECOVERY_WINDOW_DAYS: i64 = 7;
 
-/// What is to be done next, in order.
+/// The next step, in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeletionStep {
-    /// Of an account: leave what others own, and have the other workspaces removed.
+    /// Accounts only: leave shared workspaces and wait for the deletion of the others.
     Workspaces,
-    /// The files.
     #[default]
-    FileStore,
-    /// The Tenant, and with it the database.
+    Files,
+    /// Delete the Tenant, and with it the database.
     Database,
-    /// Everything else that leads here: the rows.
     Rows,
-    /// Nothing.
-    Nothing,
+    Finished,
 }
 
-/// How far a deletion came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeletionProgress {
-    /// What is to be done next.
     pub step: DeletionStep,
-    /// Documents that the workspace had.
+    /// Number of documents in the workspace.
     pub documents: u64,
-    /// Passages that these were cut into.
+    /// Number of passages in those documents.
     pub passages: u64,
-    /// ConversationCount in its database.
     pub conversations: ConversationCount,
-    /// Members that it had.
+    /// Number of members of the workspace.
     pub members: u64,
-    /// FileStore that were removed.
+    /// Number of deleted files.
     pub files: u64,
-    /// Bytes of those files, old versions included.
+    /// Total size of the deleted files, including old versions.
     pub file_bytes: u64,
-    /// Its database.
     pub database: Option<DeletedDatabase>,
-    /// Until when a file may still arrive whose place was promised before.
+    /// Until when an upload that was authorized earlier may still arrive.
     pub uploads_until: Option<Timestamp>,
-    /// Workspaces that an account left to others.
+    /// Accounts only: number of shared workspaces that were left.
     pub workspaces_left: u64,
-    /// What it waits for or what is in the way, for people.
+    /// What the deletion is waiting for, as shown to the user.
     pub blocked_on: Option<String>,
 }
 
-/// What people had asked in a workspace; it is in the tenant's database alone, so it is counted before that goes.
+/// Number of conversations in a workspace. They exist only in the tenant database, so they are
+/// counted before it is deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConversationCount {
-    /// Not looked at, or not yet.
+    /// Not counted yet.
     #[default]
     NotCounted,
-    /// The database could not be read, and was not waited for.
+    /// The database could not be read.
     Unknown,
-    /// Counted.
     Counted {
-        /// ConversationCount.
         threads: u64,
-        /// Questions and answers in them.
         messages: u64,
     },
 }
 
-/// A database on its way out.
+/// A workspace's database that is being deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedDatabase {
     /// Name of the Tenant.
     pub tenant: String,
-    /// Its uid.
+    /// UID of the Tenant.
     pub uid: String,
-    /// Id of the Neon project, if there was one.
+    /// Id of the Neon project, if it had one.
     #[serde(default)]
     pub project: Option<String>,
-    /// Where it was.
     #[serde(default)]
     pub region: Option<String>,
-    /// Whether the project stays behind, because its class says so.
+    /// Whether the project is kept, by the class's deletion policy.
     #[serde(default)]
     pub is_retained: bool,
-    /// When its deletion was asked for.
     pub requested_at: Timestamp,
-    /// When it was gone.
     #[serde(default)]
     pub deleted_at: Option<Timestamp>,
 }
 
 impl DeletedDatabase {
-    /// Until when Neon could recover it. `None`: not gone yet, or there is nothing to recover.
+    /// Until when Neon can recover the project. `None` if it has not been deleted or there is
+    /// nothing to recover.
     pub fn recoverable_until(&self) -> Option<Timestamp> {
         self.project.as_ref().filter(|_| !self.is_retained)?;
         let hours = Span::new().hours(RECOVERY_WINDOW_DAYS * 24);

@@ -1,4 +1,4 @@
-//! The request: one transaction marks the rows, writes the deletion down and adds its job.
+//! Requests a deletion: one transaction marks the rows, records the deletion and enqueues its job.
 
 use jiff::Timestamp;
 use sqlx::types::Json;
@@ -6,15 +6,16 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::job::{DeleteAccount, DeleteWorkspace};
 use super::progress::{DeletionProgress, DeletionStep};
-use super::{DeletionTarget, DeletionError};
+use super::{DeletionError, DeletionTarget};
+use crate::domain::WorkspaceState;
+use crate::events::{self, Event};
 use crate::identity::token::Token;
 use crate::ids::{DeletionId, UserId, WorkspaceId};
 use crate::jobs;
-use crate::events::{self, Event};
-use crate::domain::WorkspaceState;
 use crate::rows::optional_moment;
 
-/// Begins to take the workspace away; `token` opens the page that shows it. `None`: it is gone or going already.
+/// Requests the deletion of a workspace. `token` opens its receipt page. Returns `None` if the
+/// workspace does not exist or its deletion was already requested.
 pub async fn workspace(
     database: &PgPool,
     workspace: &WorkspaceId,
@@ -26,14 +27,14 @@ pub async fn workspace(
     Ok(begun)
 }
 
-/// As [`workspace`], in the caller's transaction and as a part of an account's deletion. `None`: it is gone or going already.
+/// Like [`workspace`], within the caller's transaction and as part of an account's deletion.
 pub(super) async fn workspace_in(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
     token: &Token,
     parent: Option<DeletionId>,
 ) -> Result<Option<DeletionId>, DeletionError> {
-    // Whoever applies the workspace's Tenant holds the row: after this, nobody does, and nobody will.
+    // Applying the Tenant locks this row too, so after this no process applies it any more.
     let state: Option<WorkspaceState> =
         sqlx::query_scalar("SELECT state FROM workspaces WHERE id = $1 FOR UPDATE")
             .bind(workspace.as_str())
@@ -43,13 +44,13 @@ pub(super) async fn workspace_in(
         return Ok(None);
     }
     let progress = count(transaction, workspace).await?;
-    sqlx::query("UPDATE workspaces SET state = 'removing' WHERE id = $1")
+    sqlx::query("UPDATE workspaces SET state = 'deleting' WHERE id = $1")
         .bind(workspace.as_str())
         .execute(&mut *transaction)
         .await?;
-    // Work on documents looks at this before each of its steps, and stops.
+    // Document jobs check this state before each step and stop.
     sqlx::query(
-        "UPDATE documents SET state = 'removing', failure = NULL, updated_at = now() WHERE workspace_id = $1",
+        "UPDATE documents SET state = 'deleting', failure = NULL, updated_at = now() WHERE workspace_id = $1",
     )
     .bind(workspace.as_str())
     .execute(&mut *transaction)
@@ -68,7 +69,8 @@ pub(super) async fn workspace_in(
     Ok(Some(id))
 }
 
-/// Begins to take the account away: its sessions are over at once. `None`: it is gone or going already.
+/// Requests the deletion of an account and ends its sessions. Returns `None` if the account does
+/// not exist or its deletion was already requested.
 pub async fn account(
     database: &PgPool,
     user: UserId,
@@ -76,7 +78,7 @@ pub async fn account(
 ) -> Result<Option<DeletionId>, DeletionError> {
     let mut transaction = database.begin().await?;
     let marked = sqlx::query(
-        "UPDATE users SET removing_since = now() WHERE id = $1 AND removing_since IS NULL",
+        "UPDATE users SET deleting_since = now() WHERE id = $1 AND deleting_since IS NULL",
     )
     .bind(user.0)
     .execute(&mut *transaction)
@@ -106,7 +108,7 @@ pub async fn account(
     Ok(Some(id))
 }
 
-/// What the workspace holds, for the receipt.
+/// Counts the workspace's content, for the receipt.
 async fn count(
     transaction: &mut PgConnection,
     workspace: &WorkspaceId,
@@ -143,7 +145,7 @@ async fn insert(
 ) -> sqlx::Result<DeletionId> {
     let id = DeletionId::random();
     sqlx::query(
-        "INSERT INTO removals (id, kind, subject, parent_id, token_sha256, progress) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO deletions (id, kind, subject, parent_id, token_sha256, progress) VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(id.0)
     .bind(kind)

@@ -1,4 +1,4 @@
-//! The steps of a workspace: files, database, rows.
+//! Steps of a workspace's deletion: files, database, rows.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,19 +9,22 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::job::DeleteLateUploads;
-use super::progress::{ConversationCount, DeletionProgress, DeletedDatabase, DeletionStep};
-use super::{FileStore, NextStep, Deletion, DeletionError, DeletionWorker, conversations, finish, save_progress};
+use super::progress::{ConversationCount, DeletedDatabase, DeletionProgress, DeletionStep};
+use super::{
+    Deletion, DeletionError, DeletionWorker, FileStore, NextStep, conversations, finish,
+    save_progress,
+};
+use crate::domain::Workspace;
+use crate::events::{self, Event};
 use crate::ids::WorkspaceId;
 use crate::jobs;
 use crate::tenants::{TenantName, TenantView};
-use crate::events::{self, Event};
-use crate::domain::Workspace;
 use crate::workspaces::store;
 
-/// How long the step that asks for a Tenant's deletion waits for it before it gives its worker to others. Later steps only look:
-/// many removals that are blocked_on up must not take the workers from everything else.
+/// How long the step that requests a Tenant's deletion waits for its end. Later attempts only
+/// check, so that many blocked deletions do not occupy all workers.
 const DELETE_WAIT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Clocks differ, and an upload that began in time may end later.
+/// Allows for clock differences and for uploads that started in time and end later.
 const LATE_UPLOAD_MARGIN: Duration = Duration::from_mins(5);
 
 pub(super) async fn step<F: FileStore>(
@@ -38,8 +41,10 @@ pub(super) async fn step<F: FileStore>(
             files(worker, deletion, &workspace).await
         }
         (DeletionStep::Database, Some(workspace)) => database(worker, deletion, &workspace).await,
-        // The rows go last and with the finish: without them there is nothing left.
-        (DeletionStep::Rows | DeletionStep::Finished, _) | (_, None) => rows(worker, deletion, &id).await,
+        // The rows are deleted last, in the transaction that finishes the deletion.
+        (DeletionStep::Rows | DeletionStep::Finished, _) | (_, None) => {
+            rows(worker, deletion, &id).await
+        }
     }
 }
 
@@ -65,8 +70,8 @@ async fn files<F: FileStore>(
     Ok(NextStep::Continue)
 }
 
-/// The progress with what only the database knows, written down before anything goes.
-async fn counted<F: FileStore>(
+/// Counts the conversations and saves the count before anything is deleted.
+async fn count_conversations<F: FileStore>(
     worker: &DeletionWorker<F>,
     deletion: &Deletion,
     workspace: &Workspace,
@@ -82,10 +87,11 @@ async fn counted<F: FileStore>(
     Ok(progress)
 }
 
-/// For a receipt, which whoever has its link reads: the controller's message names the cluster's insides, its reason does not.
+/// The receipt is readable by anyone with its link, so it shows the condition's reason and not its
+/// message, which names cluster internals.
 fn operator_action_message(reason: &str) -> String {
     format!(
-        "It waits for whoever runs this service, and goes on by itself once they have mended what is in its way (reason: {reason})."
+        "This needs attention from your administrator. It will continue once they\u{2019}ve resolved the problem (reason: {reason})."
     )
 }
 
@@ -97,7 +103,7 @@ async fn database<F: FileStore>(
     worker.pools.close(&workspace.id);
     let name = TenantName::of(&workspace.id);
     let there = worker.tenants.get(&name).await?;
-    // Only what is ours, and where its uid was ever known only that very one.
+    // Only delete the workspace's own Tenant, identified by its UID if one was recorded.
     let known_uid = deletion
         .progress
         .database
@@ -118,7 +124,7 @@ async fn database<F: FileStore>(
         ..deletion.progress.clone()
     };
     if progress != deletion.progress {
-        // What it was is written down before it goes: afterwards nobody knows.
+        // Saved before the deletion, because it cannot be read afterwards.
         save_progress(&worker.database, deletion.id, &progress).await?;
     }
     if tenant.is_deleting {
@@ -126,7 +132,7 @@ async fn database<F: FileStore>(
     }
     worker.tenants.delete(&name, &tenant.uid).await?;
     wait_until_deleted(worker, &name, &tenant.uid).await;
-    // The watch may be late, or not have begun: the API server has the last word.
+    // The watch may lag behind or be disconnected, so ask the API server.
     let still_there = worker.tenants.get(&name).await?;
     if still_there.is_some_and(|still| still.uid == tenant.uid) {
         return Ok(NextStep::RetryWithBackoff);
@@ -138,7 +144,8 @@ async fn database<F: FileStore>(
     database_deleted(worker, &deletion).await
 }
 
-/// What the receipt will say of the Tenant. What was known before stays known: a Tenant that is going may say less.
+/// Describes the Tenant's database for the receipt. Keeps earlier details, because the status of a
+/// Tenant that is being deleted may lack them.
 fn describe(tenant: &TenantView, before: Option<DeletedDatabase>) -> DeletedDatabase {
     let project = tenant.project.as_deref();
     let (before_project, before_region, requested_at) = match before {
@@ -160,8 +167,12 @@ fn describe(tenant: &TenantView, before: Option<DeletedDatabase>) -> DeletedData
     }
 }
 
-/// Waits until the watch does not show the Tenant (any more), for [`DELETE_WAIT_TIMEOUT`] at most.
-async fn went<F: FileStore>(worker: &DeletionWorker<F>, name: &TenantName, uid: &str) {
+/// Waits until the watch no longer shows the Tenant, for at most [`DELETE_WAIT_TIMEOUT`].
+async fn wait_until_deleted<F: FileStore>(
+    worker: &DeletionWorker<F>,
+    name: &TenantName,
+    uid: &str,
+) {
     let mut changes = pin!(worker.tenants.changes(name));
     let going = async {
         while let Some(Some(view)) = changes.next().await {
@@ -170,11 +181,14 @@ async fn went<F: FileStore>(worker: &DeletionWorker<F>, name: &TenantName, uid: 
             }
         }
     };
-    // Not in time: whoever asked looks again later.
+    // After a timeout, the caller retries later.
     let _ = timeout(DELETE_WAIT_TIMEOUT, going).await;
 }
 
-async fn gone<F: FileStore>(worker: &DeletionWorker<F>, deletion: &Deletion) -> Result<NextStep, DeletionError> {
+async fn database_deleted<F: FileStore>(
+    worker: &DeletionWorker<F>,
+    deletion: &Deletion,
+) -> Result<NextStep, DeletionError> {
     let mut progress = DeletionProgress {
         step: DeletionStep::Rows,
         blocked_on: None,
@@ -199,14 +213,15 @@ async fn rows<F: FileStore>(
     };
     let mut transaction = worker.database.begin().await?;
     let region: Option<Option<String>> = sqlx::query_scalar(
-        "DELETE FROM workspaces WHERE id = $1 AND state = 'removing' RETURNING region",
+        "DELETE FROM workspaces WHERE id = $1 AND state = 'deleting' RETURNING region",
     )
     .bind(id.as_str())
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(until) = progress.uploads_until {
-        // A URL that was signed before may be used still, or was since the files were taken: whatever arrives is taken away
-        // once none is good any more. Where that is so already, nothing is left of the wait.
+        // A presigned URL may still be used, or may have been used after the files were deleted.
+        // Delete such uploads after the last URL has expired; if it has already expired, do so
+        // soon.
         let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
         let sweep = DeleteLateUploads {
             workspace: id.clone(),
@@ -217,6 +232,6 @@ async fn rows<F: FileStore>(
     finish(&mut transaction, deletion.id, &progress).await?;
     events::notify(&mut *transaction, &Event::workspace(id.clone())).await?;
     transaction.commit().await?;
-    info!(workspace.id = %id, deletion.id = %deletion.id, "The workspace is removed");
+    info!(workspace.id = %id, deletion.id = %deletion.id, "workspace deleted");
     Ok(NextStep::Done)
 }

@@ -1,7 +1,8 @@
-//! The way from whoever writes an archive to the response that carries it.
+//! Bounded channel from the task that writes an archive to the response body.
 //!
-//! A few blocks at most are between the two: a slow reader slows the writer down. What was not closed on purpose ends in an error, so that a
-//! cut-off archive never looks complete.
+//! Only a few blocks are buffered, so a slow client slows the writer down. If the sender is dropped
+//! without [`BlockSender::finish`], the stream ends with an error, so a truncated archive never
+//! looks complete.
 
 use std::io;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use tokio::sync::mpsc;
 
-/// Blocks that may wait for the reader.
+/// Maximum number of blocks waiting for the client.
 const MAX_QUEUED_BLOCKS: usize = 4;
 
 enum Message {
@@ -17,11 +18,14 @@ enum Message {
     End,
 }
 
-/// Where the archive goes.
+/// The sending half.
 pub(super) struct BlockSender(mpsc::Sender<Message>);
 
-/// An sender, and what comes out of it. Dropping the stream makes writing fail.
-pub(super) fn block_channel() -> (BlockSender, impl Stream<Item = io::Result<Bytes>> + Send + use<>) {
+/// Creates a channel. Dropping the stream makes sending fail.
+pub(super) fn block_channel() -> (
+    BlockSender,
+    impl Stream<Item = io::Result<Bytes>> + Send + use<>,
+) {
     let (sender, receiver) = mpsc::channel(MAX_QUEUED_BLOCKS);
     let blocks = stream::unfold(Some(receiver), |receiver| async move {
         let mut receiver: mpsc::Receiver<Message> = receiver?;
@@ -29,7 +33,7 @@ pub(super) fn block_channel() -> (BlockSender, impl Stream<Item = io::Result<Byt
             Some(Message::Block(block)) => Some((Ok(block), Some(receiver))),
             Some(Message::End) => None,
             None => {
-                let error = io::Error::other("the archive could not be finished");
+                let error = io::Error::other("the archive is incomplete");
                 Some((Err(error), None))
             }
         }
@@ -38,12 +42,12 @@ pub(super) fn block_channel() -> (BlockSender, impl Stream<Item = io::Result<Byt
 }
 
 impl BlockSender {
-    /// Hands a block over, once there is room for it.
+    /// Sends a block, waiting until there is room for it.
     pub(super) async fn send(&self, block: Bytes) -> io::Result<()> {
         self.push(Message::Block(block)).await
     }
 
-    /// Says that this was all. Without it, the reader learns that something is missing.
+    /// Marks the archive as complete.
     pub(super) async fn finish(self) -> io::Result<()> {
         self.push(Message::End).await
     }
@@ -52,7 +56,7 @@ impl BlockSender {
         self.0.send(block).await.map_err(|_| {
             io::Error::new(
                 io::ErrorKind::BrokenPipe,
-                "nobody reads the archive any more",
+                "the client stopped reading the archive",
             )
         })
     }
@@ -91,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_cut_off_ends_in_an_error() {
         let (sender, blocks) = block_channel();
-        sender.send("half of it".into()).await.expect("sends");
+        sender.send("half".into()).await.expect("sends");
         drop(sender);
         let read: io::Result<Vec<Bytes>> = blocks.try_collect().await;
         assert!(read.is_err(), "{read:?}");
@@ -101,7 +105,10 @@ mod tests {
     async fn a_writer_whose_reader_left_is_told() {
         let (sender, blocks) = block_channel();
         drop(blocks);
-        let error = sender.send("a".into()).await.expect_err("nobody reads");
+        let error = sender
+            .send("a".into())
+            .await
+            .expect_err("the receiver was dropped");
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 }

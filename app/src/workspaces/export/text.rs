@@ -1,5 +1,5 @@
-//! A document's text and a workspace's conversations, read from the tenant's database a page at a time, so that a slow download holds
-//! no connection.
+//! Reads document text and conversations from the tenant database page by page, so that a slow
+//! download holds no connection.
 
 use serde_json::{Value, json};
 use sqlx::{PgPool, Row as _};
@@ -9,22 +9,20 @@ use super::ExportError;
 use super::archive::EntryWriter;
 use crate::ids::DocumentId;
 
-/// Chunks of one query.
 const CHUNKS_PER_QUERY: i64 = 200;
-/// Threads of one query.
 pub(super) const THREADS_PER_QUERY: i64 = 50;
-/// Messages of one query.
 const MESSAGES_PER_QUERY: i64 = 100;
 
-/// Puts chunks, which overlap, back together.
+/// Reassembles the text from overlapping chunks.
 #[derive(Debug, Default)]
 struct ChunkJoiner {
-    /// Characters of the document that were written.
+    /// Number of characters of the document written so far.
     written: usize,
 }
 
 impl ChunkJoiner {
-    /// What of the chunk was not written yet. Where text between two chunks was left out, an empty line stands for it.
+    /// Returns the part of the chunk that has not been written yet, preceded by an empty line if
+    /// text before it is missing.
     fn next<'a>(&mut self, offset: usize, text: &'a str) -> (&'static str, &'a str) {
         let end = offset + text.chars().count();
         let gap = if offset > self.written && self.written > 0 {
@@ -42,7 +40,7 @@ impl ChunkJoiner {
     }
 }
 
-/// The document's text, as it was read.
+/// Writes the document's extracted text.
 pub(super) async fn document(
     tenant: &PgPool,
     document: DocumentId,
@@ -84,7 +82,7 @@ pub(super) struct Thread {
     created_at: String,
 }
 
-/// Conversations after this one, by their ids.
+/// The next conversations, ordered by id.
 pub(super) async fn threads(tenant: &PgPool, after: Uuid) -> Result<Vec<Thread>, ExportError> {
     let rows = sqlx::query(
         "SELECT id, title, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created
@@ -105,14 +103,14 @@ pub(super) async fn threads(tenant: &PgPool, after: Uuid) -> Result<Vec<Thread>,
         .collect()
 }
 
-/// The conversation with its messages, as JSON.
+/// Writes the conversation with its messages as JSON.
 pub(super) async fn thread(
     tenant: &PgPool,
     thread: &Thread,
     entry: &mut EntryWriter<'_>,
 ) -> Result<(), ExportError> {
     let head = json!({ "id": thread.id, "title": thread.title, "created_at": thread.created_at });
-    // SharedBuffer by hand as far as it must be, so that no conversation has to fit in memory.
+    // The outer JSON is written by hand so that a conversation need not fit in memory.
     entry
         .write(format!("{{\"thread\":{head},\"messages\":[").as_bytes())
         .await?;
