@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use futures::{Stream, stream};
 use kube::runtime::watcher::Event;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::view::{TenantName, TenantView};
@@ -97,7 +97,13 @@ impl Cache {
     }
 
     pub(super) fn tenants(&self) -> Vec<Arc<TenantView>> {
-        self.state.lock().tenants.current.values().cloned().collect()
+        self.state
+            .lock()
+            .tenants
+            .current
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(super) fn tenant_count(&self) -> usize {

@@ -133,7 +133,13 @@ impl Pools {
     /// suspended compute to start.
     pub async fn get(&self, workspace: &Workspace) -> Result<TenantDatabase, Unavailable> {
         let tenant = self.0.tenants.available(workspace)?;
-        let entry = Arc::clone(self.0.entries.lock().entry(workspace.id.clone()).or_default());
+        let entry = Arc::clone(
+            self.0
+                .entries
+                .lock()
+                .entry(workspace.id.clone())
+                .or_default(),
+        );
         let limits = &self.0.limits;
         let deadline = Instant::now() + limits.connect_timeout + limits.slot_timeout;
         // Concurrent callers wait here while one of them opens the pool.

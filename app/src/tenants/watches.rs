@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use crds::{Tenant, labels};
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, ResourceExt as _};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use service_kit::error_chain;
 use tokio::time::timeout;

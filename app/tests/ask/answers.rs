@@ -305,11 +305,11 @@ async fn answers_show_in_the_metrics_as_numbers_alone() {
     assert_eq!(failed.state, MessageState::Failed(AnswerFailure::ModelQuotaExhausted));
     let text = process.metrics.encode().unwrap();
     for line in [
-        r#"chat_app_answers_total{outcome="complete",by="model"} 1"#,
-        r#"chat_app_answers_total{outcome="not_found",by="model"} 1"#,
-        r#"chat_app_answers_total{outcome="model_account",by="model"} 1"#,
-        "chat_app_answer_first_words_seconds_count 1",
-        "chat_app_answer_seconds_count 3",
+        r#"chat_app_answers_total{outcome="complete",source="model"} 1"#,
+        r#"chat_app_answers_total{outcome="not_found",source="model"} 1"#,
+        r#"chat_app_answers_total{outcome="model_account",source="model"} 1"#,
+        "chat_app_answer_time_to_first_token_seconds_count 1",
+        "chat_app_answer_duration_seconds_count 3",
     ] {
         assert!(text.lines().any(|l| l == line), "missing: {line}\n{text}");
     }

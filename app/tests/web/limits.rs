@@ -42,7 +42,7 @@ async fn answers_tell_of_the_budget_and_429_when_to_come_back() {
     assert_eq!(other.get("/").await.status, StatusCode::OK);
     let metrics = site.app.metrics.encode().unwrap();
     assert!(
-        metrics.contains(r#"chat_app_http_refused_total{why="Limit",budget="pages"} 1"#),
+        metrics.contains(r#"chat_app_http_requests_rejected_total{reason="rate_limited",class="reads"} 1"#),
         "{metrics}"
     );
 }

@@ -7,10 +7,10 @@
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
