@@ -44,7 +44,11 @@ use crate::documents::{DeleteDocument, Ingest, RenameDocument};
 use crate::jobs::JobRegistry;
 
 /// Registers the jobs of this module.
-pub fn jobs(context: &IngestContext, sessions: config::Sessions, registry: JobRegistry) -> JobRegistry {
+pub fn jobs(
+    context: &IngestContext,
+    sessions: config::Sessions,
+    registry: JobRegistry,
+) -> JobRegistry {
     let sweep = SweepContext {
         context: context.clone(),
         sessions,

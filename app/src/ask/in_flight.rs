@@ -1,8 +1,9 @@
-//! Answers that this process is writing, for those who read along here.
+//! The answers that this process is writing, shared with their readers here.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,113 +13,112 @@ use crate::ids::{MessageId, WorkspaceId};
 
 /// What is being done for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// Looking for passages.
+pub enum AnswerProgress {
+    /// Searching for passages.
     Searching,
-    /// So many passages were found and are being read.
+    /// The model is reading this number of passages.
     Reading(u32),
-    /// The model writes.
+    /// The model is writing.
     Writing,
 }
 
 /// An answer so far.
 #[derive(Debug, Clone)]
-pub(super) struct Draft {
-    pub(super) progress: Progress,
+pub(super) struct PartialAnswer {
+    pub(super) progress: AnswerProgress,
     pub(super) text: String,
     pub(super) citations: Arc<[Citation]>,
 }
 
 type Key = (WorkspaceId, MessageId);
 
-/// All of them.
+/// The answers that this process is writing.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Live(Arc<Mutex<HashMap<Key, Entry>>>);
+pub(super) struct InFlightAnswers(Arc<Mutex<HashMap<Key, Entry>>>);
 
 #[derive(Debug)]
 struct Entry {
-    draft: watch::Sender<Draft>,
+    partial: watch::Sender<PartialAnswer>,
     stopped: CancellationToken,
 }
 
-/// The writer's end of one: it is gone from the list when this is dropped.
+/// The writer's handle. Dropping it removes the answer from the list.
 #[derive(Debug)]
-pub(super) struct Writing {
-    live: Live,
+pub(super) struct AnswerWriter {
+    in_flight: InFlightAnswers,
     key: Key,
-    draft: watch::Sender<Draft>,
-    /// When the writing began.
-    pub(super) began: Instant,
-    /// Cancelled when somebody stops the answer.
+    partial: watch::Sender<PartialAnswer>,
+    /// When writing started.
+    pub(super) started: Instant,
+    /// Cancelled when a user stops the answer.
     pub(super) stopped: CancellationToken,
 }
 
-impl Live {
-    /// Opens one for its writer.
-    pub(super) fn begin(&self, workspace: &WorkspaceId, message: MessageId) -> Writing {
-        let draft = watch::Sender::new(Draft {
-            progress: Progress::Searching,
+impl InFlightAnswers {
+    /// Registers an answer with its writer.
+    pub(super) fn register(&self, workspace: &WorkspaceId, message: MessageId) -> AnswerWriter {
+        let partial = watch::Sender::new(PartialAnswer {
+            progress: AnswerProgress::Searching,
             text: String::new(),
             citations: Arc::default(),
         });
         let stopped = CancellationToken::new();
         let key = (workspace.clone(), message);
         let entry = Entry {
-            draft: draft.clone(),
+            partial: partial.clone(),
             stopped: stopped.clone(),
         };
-        self.lock().insert(key.clone(), entry);
-        Writing {
-            live: self.clone(),
+        self.0.lock().insert(key.clone(), entry);
+        AnswerWriter {
+            in_flight: self.clone(),
             key,
-            draft,
-            began: Instant::now(),
+            partial,
+            started: Instant::now(),
             stopped,
         }
     }
 
-    /// What is written here now and from now on; `None`: this process does not write it.
-    pub(super) fn read(
+    /// Subscribes to the answer; `None` if this process does not write it.
+    pub(super) fn subscribe(
         &self,
         workspace: &WorkspaceId,
         message: MessageId,
-    ) -> Option<watch::Receiver<Draft>> {
+    ) -> Option<watch::Receiver<PartialAnswer>> {
         let key = (workspace.clone(), message);
-        self.lock().get(&key).map(|entry| entry.draft.subscribe())
+        self.0
+            .lock()
+            .get(&key)
+            .map(|entry| entry.partial.subscribe())
     }
 
-    /// Tells the writer to stop, if it is here.
+    /// Stops the writer if it runs in this process.
     pub(super) fn stop(&self, workspace: &WorkspaceId, message: MessageId) {
         let key = (workspace.clone(), message);
-        if let Some(entry) = self.lock().get(&key) {
+        if let Some(entry) = self.0.lock().get(&key) {
             entry.stopped.cancel();
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl AnswerWriter {
+    pub(super) fn update(&self, update: impl FnOnce(&mut PartialAnswer)) {
+        self.partial.send_modify(update);
+    }
+
+    pub(super) fn partial(&self) -> PartialAnswer {
+        self.partial.borrow().clone()
     }
 }
 
-impl Writing {
-    pub(super) fn change(&self, change: impl FnOnce(&mut Draft)) {
-        self.draft.send_modify(change);
-    }
-
-    pub(super) fn draft(&self) -> Draft {
-        self.draft.borrow().clone()
-    }
-}
-
-impl Drop for Writing {
+impl Drop for AnswerWriter {
     fn drop(&mut self) {
-        let mut live = self.live.lock();
-        // A frozen writer's place may have been taken by the next one.
-        if live
+        let mut in_flight = self.in_flight.0.lock();
+        // A newer writer may have replaced this one's entry.
+        if in_flight
             .get(&self.key)
-            .is_some_and(|entry| entry.draft.same_channel(&self.draft))
+            .is_some_and(|entry| entry.partial.same_channel(&self.partial))
         {
-            live.remove(&self.key);
+            in_flight.remove(&self.key);
         }
     }
 }

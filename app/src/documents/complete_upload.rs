@@ -1,113 +1,111 @@
-//! The end of an upload: what arrived is looked at before anything is done with it.
+//! Completes an upload: verifies the file before anything is done with it.
 //!
-//! The store has checked length and checksum when it took the file, since both were signed. They are checked here all the same, by what
-//! the store says, or where it keeps no checksum by reading the file, so that nothing rests on a store's care.
+//! Length and checksum are part of the signature, so the object store has already verified them.
+//! They are verified here again (from the store's metadata, or by reading the file if the store
+//! keeps no checksum), so that correctness does not depend on the store's implementation.
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tokio::io::AsyncReadExt as _;
 
-use super::row::note_event;
-use super::{Document, Failure, OwnFailure, State, find};
-use crate::ids::{DocumentId, WorkspaceId};
-use crate::ingestion::Ingest;
-use crate::jobs;
-use crate::objects::{Objects, ObjectsError, Place, Sha256Digest, Stored};
+use super::jobs::Ingest;
+use super::row::publish_change;
+use super::{Document, DocumentStatus, IngestError, SystemFailure, find};
 use crate::domain::Workspace;
+use crate::ids::{DocumentId, WorkspaceId};
+use crate::jobs;
+use crate::objects::{
+    ObjectKey, ObjectMetadata, ObjectStore, ObjectStoreError, Sha256Digest, TransientError,
+};
 use pdf_text::Refusal;
 
-/// Within so many bytes from its beginning a PDF has to say that it is one.
+/// A PDF must contain its signature within this many bytes from the start.
 pub const MAGIC_WINDOW_BYTES: u16 = 1024;
-/// What it says.
 const MAGIC: &[u8] = b"%PDF-";
-/// How much of a file is read at once when its checksum is made here.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How an upload ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Completed {
-    /// It is as announced and will be read. (Also when that was so before.)
+pub enum UploadOutcome {
+    /// The file matches what was announced and will be ingested, or already is.
     Accepted,
-    /// It is not; the row says so, the file is gone.
-    Refused(Failure),
+    /// The file does not match. The row holds the reason and the file is deleted.
+    Rejected(IngestError),
 }
 
-/// Why it could not be told.
 #[derive(Debug, thiserror::Error)]
-pub enum CompleteError {
-    /// There is no such document in the workspace.
-    #[error("there is no such document")]
+pub enum CompleteUploadError {
+    #[error("the document does not exist")]
     NotFound,
-    /// No file is there (yet); it may still be sent.
+    /// No file has arrived yet; it can still be uploaded.
     #[error("the file has not arrived")]
     NotArrived,
-    /// The store did not answer as hoped.
-    #[error("the file could not be looked at")]
-    Objects(#[from] ObjectsError),
-    /// The main database did not do it.
-    #[error("the upload could not be completed")]
+    #[error("failed to verify the file in the object store")]
+    Objects(#[from] ObjectStoreError),
+    #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
-    /// The job could not be added.
-    #[error("the document could not be queued")]
+    #[error("failed to enqueue the ingestion")]
     Queue(#[from] jobs::QueueError),
 }
 
-/// Looks at the file, and has it read if it is what was announced. May be repeated.
-pub async fn complete(
+/// Verifies the uploaded file and enqueues its ingestion. Idempotent.
+pub async fn complete_upload(
     database: &PgPool,
-    objects: &Objects,
+    objects: &ObjectStore,
     workspace: &Workspace,
     document: DocumentId,
-) -> Result<Completed, CompleteError> {
+) -> Result<UploadOutcome, CompleteUploadError> {
     let row = find(database, &workspace.id, document)
         .await?
-        .ok_or(CompleteError::NotFound)?;
+        .ok_or(CompleteUploadError::NotFound)?;
     match row.state {
-        State::Uploading => {}
-        State::Removing => return Err(CompleteError::NotFound),
-        State::Failed(failure) => return Ok(Completed::Refused(failure)),
-        State::Queued | State::Working { .. } | State::Ready => return Ok(Completed::Accepted),
+        DocumentStatus::Uploading => {}
+        DocumentStatus::Deleting => return Err(CompleteUploadError::NotFound),
+        DocumentStatus::Failed(error) => return Ok(UploadOutcome::Rejected(error)),
+        DocumentStatus::Queued | DocumentStatus::Working { .. } | DocumentStatus::Ready => {
+            return Ok(UploadOutcome::Accepted);
+        }
     }
-    let place = objects
+    let key = objects
         .prefix(workspace.region.as_deref(), &workspace.id)
         .document(document);
     let stored = objects
-        .head(&place)
+        .head(&key)
         .await?
-        .ok_or(CompleteError::NotArrived)?;
-    match inspect(objects, &place, &row, &stored).await? {
+        .ok_or(CompleteUploadError::NotArrived)?;
+    match inspect(objects, &key, &row, &stored).await? {
         None => {
             accept(database, &workspace.id, document).await?;
-            Ok(Completed::Accepted)
+            Ok(UploadOutcome::Accepted)
         }
-        Some(failure) => {
-            // The row first: if the file cannot be removed now, the next upload overwrites it, and removal takes it.
-            refuse(database, &workspace.id, document, &failure).await?;
-            objects.remove(&place).await?;
-            Ok(Completed::Refused(failure))
+        Some(error) => {
+            // Update the row first: if deleting the file fails now, the next upload overwrites it,
+            // and deleting the document deletes it.
+            reject(database, &workspace.id, document, &error).await?;
+            objects.delete(&key).await?;
+            Ok(UploadOutcome::Rejected(error))
         }
     }
 }
 
 async fn inspect(
-    objects: &Objects,
-    place: &Place,
+    objects: &ObjectStore,
+    key: &ObjectKey,
     row: &Document,
-    stored: &Stored,
-) -> Result<Option<Failure>, ObjectsError> {
-    let mismatch = Some(Failure::Own(OwnFailure::UploadMismatch));
+    stored: &ObjectMetadata,
+) -> Result<Option<IngestError>, ObjectStoreError> {
+    let mismatch = Some(IngestError::System(SystemFailure::UploadMismatch));
     if stored.byte_count != row.byte_count {
         return Ok(mismatch);
     }
     let sha256 = match stored.sha256 {
         Some(sha256) => sha256,
-        None => digest(objects, place).await?,
+        None => digest(objects, key).await?,
     };
     if sha256 != row.content_sha256 {
         return Ok(mismatch);
     }
-    let start = objects.read_start(place, MAGIC_WINDOW_BYTES).await?;
-    Ok((!is_pdf(&start)).then_some(Failure::File(Refusal::NotPdf)))
+    let start = objects.read_start(key, MAGIC_WINDOW_BYTES).await?;
+    Ok((!is_pdf(&start)).then_some(IngestError::File(Refusal::NotPdf)))
 }
 
 fn is_pdf(start: &[u8]) -> bool {
@@ -117,15 +115,15 @@ fn is_pdf(start: &[u8]) -> bool {
         .any(|window| window == MAGIC)
 }
 
-async fn digest(objects: &Objects, place: &Place) -> Result<Sha256Digest, ObjectsError> {
-    let mut file = objects.read(place).await?;
+async fn digest(objects: &ObjectStore, key: &ObjectKey) -> Result<Sha256Digest, ObjectStoreError> {
+    let mut file = objects.read(key).await?;
     let mut buffer = vec![0; READ_BUFFER_BYTES];
     let mut hash = Sha256::new();
     loop {
         let count = file
             .read(&mut buffer)
             .await
-            .map_err(|_| ObjectsError::Away(crate::objects::Trouble::CutOff))?;
+            .map_err(|_| ObjectStoreError::Unavailable(TransientError::Interrupted))?;
         match buffer.get(..count) {
             None | Some([]) => return Ok(hash.finalize().into()),
             Some(bytes) => hash.update(bytes),
@@ -137,32 +135,32 @@ async fn accept(
     database: &PgPool,
     workspace: &WorkspaceId,
     document: DocumentId,
-) -> Result<(), CompleteError> {
+) -> Result<(), CompleteUploadError> {
     let mut transaction = database.begin().await?;
-    let reading: Option<i32> = sqlx::query_scalar(
+    let revision: Option<i32> = sqlx::query_scalar(
         "UPDATE documents SET state = 'queued', updated_at = now()
-         WHERE workspace_id = $1 AND id = $2 AND state = 'uploading' RETURNING reading",
+         WHERE workspace_id = $1 AND id = $2 AND state = 'uploading' RETURNING revision",
     )
     .bind(workspace.as_str())
     .bind(document.0)
     .fetch_optional(&mut *transaction)
     .await?;
-    // None: somebody else completed or removed it meanwhile, and saw to the rest.
-    if let Some(reading) = reading {
-        let job = Ingest::of(&mut transaction, workspace, document, reading).await?;
+    // `None`: a concurrent request completed or removed the upload.
+    if let Some(revision) = revision {
+        let job = Ingest::for_revision(&mut transaction, workspace, document, revision).await?;
         jobs::add(&mut *transaction, &job).await?;
-        note_event(&mut *transaction, workspace, document).await?;
+        publish_change(&mut *transaction, workspace, document).await?;
     }
     transaction.commit().await?;
     Ok(())
 }
 
-async fn refuse(
+async fn reject(
     database: &PgPool,
     workspace: &WorkspaceId,
     document: DocumentId,
-    failure: &Failure,
-) -> Result<(), CompleteError> {
+    error: &IngestError,
+) -> Result<(), CompleteUploadError> {
     let mut transaction = database.begin().await?;
     sqlx::query(
         "UPDATE documents SET state = 'failed', failure = $3, updated_at = now()
@@ -170,10 +168,10 @@ async fn refuse(
     )
     .bind(workspace.as_str())
     .bind(document.0)
-    .bind(failure.to_column())
+    .bind(error)
     .execute(&mut *transaction)
     .await?;
-    note_event(&mut *transaction, workspace, document).await?;
+    publish_change(&mut *transaction, workspace, document).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -183,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pdf_says_so_near_its_beginning() {
+    fn a_pdf_has_its_signature_near_the_start() {
         assert!(is_pdf(b"%PDF-1.7\n"));
         let mut late = vec![b' '; 1000];
         late.extend_from_slice(b"%PDF-1.4");

@@ -1,118 +1,105 @@
-//! The beginning of an upload: a row within the quota, and a URL that takes exactly this file.
+//! Creates an upload: reserves a row within the quota and presigns a URL that accepts exactly this
+//! file.
 
 use std::time::Duration;
 
-use sqlx::{PgPool, Row as _};
+use sqlx::PgPool;
 
-use super::{Failure, FileName, MEDIA_TYPE};
-use super::row::note_event;
+use super::row::{DocumentPhase, publish_change};
+use super::{FileName, IngestError, MEDIA_TYPE};
 use crate::config::Plan;
-use crate::ids::{DocumentId, UserId};
-use crate::objects::{Objects, ObjectsError, PresignedPut, PutTerms, Sha256Digest};
 use crate::domain::Workspace;
+use crate::ids::{DocumentId, UserId};
+use crate::objects::{
+    ObjectStore, ObjectStoreError, PresignedPut, Sha256Digest, UploadConstraints,
+};
 
-/// How long the URL is good. An upload that began in time may take longer.
+/// How long the presigned URL is valid. An upload that starts within this time may take longer.
 pub const UPLOAD_URL_TTL: Duration = Duration::from_mins(10);
-/// How long after the last URL the file has to have arrived.
-pub const UPLOAD_LIMIT: Duration = Duration::from_hours(1);
+/// How long after the last presigned URL was issued the file must have arrived.
+pub const UPLOAD_TIMEOUT: Duration = Duration::from_hours(1);
 
-/// What a browser says about a file that it wants to send.
+/// What the browser reports about a file before uploading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewUpload {
-    /// Its name.
     pub file_name: FileName,
-    /// Its length.
     pub byte_count: u64,
-    /// Its type, as the browser guesses it; may be empty.
+    /// The browser's guess; may be empty.
     pub media_type: String,
-    /// Of its bytes.
+    /// Of the file's bytes.
     pub sha256: Sha256Digest,
 }
 
-/// The file may be sent.
 #[derive(Debug, Clone)]
-pub struct Begun {
-    /// The row that waits for it.
+pub struct PendingUpload {
+    /// The row reserved for the file.
     pub document: DocumentId,
-    /// Where and how to send it.
     pub put: PresignedPut,
 }
 
-/// Why the file may not be sent.
 #[derive(Debug, thiserror::Error)]
-pub enum BeginError {
-    /// There is nothing in it.
+pub enum CreateUploadError {
     #[error("the file is empty")]
     Empty,
-    /// It is larger than the plan allows.
-    #[error("a file may have {byte_count_max} bytes at most")]
-    TooLarge {
-        /// The plan's limit.
-        byte_count_max: u64,
-    },
-    /// It is no PDF.
-    #[error("only PDF files can be read")]
+    #[error("a file must not be larger than {max_bytes} bytes")]
+    TooLarge { max_bytes: u64 },
+    #[error("the file is not a PDF")]
     NotPdf,
-    /// The workspace holds as many as the plan allows.
-    #[error("a workspace may hold {documents_max} documents at most")]
-    TooMany {
-        /// The plan's limit.
-        documents_max: u32,
-    },
-    /// The same file is there already.
-    #[error("the same file is there already")]
+    #[error("the workspace already holds {max_documents} documents, the maximum")]
+    TooMany { max_documents: u32 },
+    #[error("the workspace already holds this file")]
     Duplicate {
-        /// The document that has it.
+        /// The document that already holds the file.
         document: DocumentId,
-        /// How it is called.
         title: String,
     },
-    /// The workspace is gone or being removed.
-    #[error("the workspace is being removed")]
-    WorkspaceGone,
-    /// The URL could not be signed.
-    #[error("the upload could not be signed")]
-    Objects(#[from] ObjectsError),
-    /// The main database did not do it.
-    #[error("the upload could not be written down")]
+    /// The workspace is being deleted, or no longer exists.
+    #[error("the workspace does not exist")]
+    WorkspaceDeleted,
+    #[error("failed to presign the upload")]
+    Objects(#[from] ObjectStoreError),
+    #[error("query on the main database failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// Writes the row and signs the URL. Asking again for the same file finds the row again: after an expired URL, a reload, or a
-/// broken-off upload.
-pub async fn begin(
+/// Reserves the row and presigns the URL. Calling this again for the same file reuses the row:
+/// after an expired URL, a page reload or an interrupted upload.
+pub async fn create_upload(
     database: &PgPool,
-    objects: &Objects,
+    objects: &ObjectStore,
     plan: &Plan,
     workspace: &Workspace,
     user: UserId,
     upload: &NewUpload,
-) -> Result<Begun, BeginError> {
+) -> Result<PendingUpload, CreateUploadError> {
     check(plan, upload)?;
     let document = reserve(database, plan, workspace, user, upload).await?;
-    let place = objects
+    let key = objects
         .prefix(workspace.region.as_deref(), &workspace.id)
         .document(document);
-    let terms = PutTerms {
+    let constraints = UploadConstraints {
         byte_count: upload.byte_count,
         media_type: MEDIA_TYPE.to_owned(),
         sha256: upload.sha256,
     };
-    let put = objects.presign_put(&place, &terms, UPLOAD_URL_TTL).await?;
-    Ok(Begun { document, put })
+    let put = objects
+        .presign_put(&key, &constraints, UPLOAD_URL_TTL)
+        .await?;
+    Ok(PendingUpload { document, put })
 }
 
-/// What can be told before anything is written.
-fn check(plan: &Plan, upload: &NewUpload) -> Result<(), BeginError> {
+/// The checks that need no database.
+fn check(plan: &Plan, upload: &NewUpload) -> Result<(), CreateUploadError> {
     if upload.byte_count == 0 {
-        return Err(BeginError::Empty);
+        return Err(CreateUploadError::Empty);
     }
     if upload.byte_count > plan.upload_bytes_max {
-        return Err(BeginError::TooLarge {
-            byte_count_max: plan.upload_bytes_max,
+        return Err(CreateUploadError::TooLarge {
+            max_bytes: plan.upload_bytes_max,
         });
     }
-    // Systems without a name for the type say nothing, or that it is bytes; the bytes are looked at when they are here.
+    // Systems that do not know the type report none or `octet-stream`. The content is checked once
+    // it has arrived.
     let is_pdf = matches!(
         upload.media_type.to_ascii_lowercase().as_str(),
         "" | "application/pdf" | "application/x-pdf" | "application/octet-stream"
@@ -120,7 +107,7 @@ fn check(plan: &Plan, upload: &NewUpload) -> Result<(), BeginError> {
     if is_pdf {
         Ok(())
     } else {
-        Err(BeginError::NotPdf)
+        Err(CreateUploadError::NotPdf)
     }
 }
 
@@ -130,71 +117,82 @@ async fn reserve(
     workspace: &Workspace,
     user: UserId,
     upload: &NewUpload,
-) -> Result<DocumentId, BeginError> {
+) -> Result<DocumentId, CreateUploadError> {
     let mut transaction = database.begin().await?;
-    // Whoever else begins in this workspace waits here, so that looking, counting and writing are one.
-    sqlx::query("SELECT 1 FROM workspaces WHERE id = $1 AND state <> 'removing' FOR NO KEY UPDATE")
+    // Serializes uploads to this workspace, so that the duplicate check, the quota check and the
+    // insert are atomic.
+    sqlx::query("SELECT 1 FROM workspaces WHERE id = $1 AND state <> 'deleting' FOR NO KEY UPDATE")
         .bind(workspace.id.as_str())
         .fetch_optional(&mut *transaction)
         .await?
-        .ok_or(BeginError::WorkspaceGone)?;
-    let same = sqlx::query(
-        "SELECT id, title, state::text AS state, failure FROM documents
-         WHERE workspace_id = $1 AND content_sha256 = $2 AND state <> 'removing'",
+        .ok_or(CreateUploadError::WorkspaceDeleted)?;
+    let existing: Option<ExistingDocument> = sqlx::query_as(
+        "SELECT id, title, state, failure FROM documents
+         WHERE workspace_id = $1 AND content_sha256 = $2 AND state <> 'deleting'",
     )
     .bind(workspace.id.as_str())
     .bind(&upload.sha256[..])
     .fetch_optional(&mut *transaction)
     .await?;
-    let document = if let Some(same) = same {
-        let document = DocumentId(same.try_get("id")?);
-        if !is_without_file(same.try_get("state")?, same.try_get("failure")?) {
-            return Err(BeginError::Duplicate {
-                document,
-                title: same.try_get("title")?,
+    let document = if let Some(existing) = existing {
+        if !existing.awaits_file() {
+            return Err(CreateUploadError::Duplicate {
+                document: existing.id,
+                title: existing.title,
             });
         }
-        take_up(&mut transaction, document, user).await?;
-        document
+        reopen(&mut transaction, existing.id, user).await?;
+        existing.id
     } else {
-        count(&mut transaction, plan, workspace).await?;
+        check_quota(&mut transaction, plan, workspace).await?;
         insert(&mut transaction, workspace, user, upload).await?
     };
-    note_event(&mut *transaction, &workspace.id, document).await?;
+    publish_change(&mut *transaction, &workspace.id, document).await?;
     transaction.commit().await?;
     Ok(document)
 }
 
-/// Whether there is room for one more.
-async fn count(
+async fn check_quota(
     transaction: &mut sqlx::PgConnection,
     plan: &Plan,
     workspace: &Workspace,
-) -> Result<(), BeginError> {
-    let held: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM documents WHERE workspace_id = $1 AND state <> 'removing'",
+) -> Result<(), CreateUploadError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM documents WHERE workspace_id = $1 AND state <> 'deleting'",
     )
     .bind(workspace.id.as_str())
     .fetch_one(transaction)
     .await?;
-    if held >= i64::from(plan.documents_max) {
-        return Err(BeginError::TooMany {
-            documents_max: plan.documents_max,
+    if count >= i64::from(plan.documents_max) {
+        return Err(CreateUploadError::TooMany {
+            max_documents: plan.documents_max,
         });
     }
     Ok(())
 }
 
-/// Whether the row waits for its file, or has failed and kept none: then bringing it again is all that can be done.
-fn is_without_file(state: &str, failure: Option<&str>) -> bool {
-    match state {
-        "uploading" => true,
-        "failed" => failure.is_some_and(|text| !Failure::from_column(text).has_file()),
-        _ => false,
+/// The row with the same content.
+#[derive(sqlx::FromRow)]
+struct ExistingDocument {
+    id: DocumentId,
+    title: String,
+    state: DocumentPhase,
+    failure: Option<IngestError>,
+}
+
+impl ExistingDocument {
+    /// Whether the row still waits for its file, or failed without keeping one. In both cases the
+    /// user can only upload the file again.
+    fn awaits_file(&self) -> bool {
+        match self.state {
+            DocumentPhase::Uploading => true,
+            DocumentPhase::Failed => self.failure.as_ref().is_some_and(|error| !error.has_file()),
+            _ => false,
+        }
     }
 }
 
-async fn take_up(
+async fn reopen(
     transaction: &mut sqlx::PgConnection,
     document: DocumentId,
     user: UserId,
@@ -206,7 +204,7 @@ async fn take_up(
     )
     .bind(document.0)
     .bind(user.0)
-    .bind(UPLOAD_LIMIT.as_secs_f64())
+    .bind(UPLOAD_TIMEOUT.as_secs_f64())
     .execute(transaction)
     .await
     .map(drop)
@@ -231,7 +229,7 @@ async fn insert(
     .bind(MEDIA_TYPE)
     .bind(i64::try_from(upload.byte_count).unwrap_or(i64::MAX))
     .bind(&upload.sha256[..])
-    .bind(UPLOAD_LIMIT.as_secs_f64())
+    .bind(UPLOAD_TIMEOUT.as_secs_f64())
     .bind(user.0)
     .execute(transaction)
     .await?;
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_taken_is_told_before_anything_is_written() {
+    fn invalid_uploads_are_rejected_without_a_query() {
         let plan = Plan {
             upload_bytes_max: 100,
             documents_max: 1,
@@ -261,17 +259,15 @@ mod tests {
         };
         assert!(matches!(
             check(&plan, &upload(0, "")),
-            Err(BeginError::Empty)
+            Err(CreateUploadError::Empty)
         ));
         assert!(matches!(
             check(&plan, &upload(101, "application/pdf")),
-            Err(BeginError::TooLarge {
-                byte_count_max: 100
-            })
+            Err(CreateUploadError::TooLarge { max_bytes: 100 })
         ));
         assert!(matches!(
             check(&plan, &upload(1, "text/html")),
-            Err(BeginError::NotPdf)
+            Err(CreateUploadError::NotPdf)
         ));
         for media_type in [
             "",

@@ -1,222 +1,226 @@
-//! Why a document could not be read, and what is in the way for now: as rows keep it, and in words that say what to do.
+//! Why ingesting a document failed or is blocked: as stored in rows, and as messages for users.
 
 use pdf_text::Refusal;
 use serde::{Deserialize, Serialize};
+use sqlx::Postgres;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
 
-/// Why a document `failed`. The row holds it as JSON.
+/// Why a document is `failed`. Stored in the row as JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Failure {
-    /// The file itself.
+pub enum IngestError {
+    /// The file itself cannot be ingested.
     File(Refusal),
-    /// Its way here, or something of ours.
-    Own(OwnFailure),
+    /// The upload, or one of the services that ingestion needs.
+    System(SystemFailure),
 }
 
-/// Reasons that lie outside of the file.
+/// Reasons other than the file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "failure", rename_all = "snake_case")]
-pub enum OwnFailure {
-    /// It did not arrive in time.
+pub enum SystemFailure {
+    /// The file did not arrive before the deadline.
     UploadMissing,
-    /// What arrived is not what was announced.
+    /// The uploaded file differs from the announced one.
     UploadMismatch,
-    /// The stored file is gone.
-    FileGone,
-    /// Somebody cancelled the reading.
+    /// The stored file no longer exists.
+    FileMissing,
+    /// A user cancelled the ingestion.
     Cancelled,
-    /// The store of files was away for too long.
-    StorageAway,
-    /// The workspace's database was away for too long.
-    DatabaseAway,
-    /// The embedding model was away for too long.
-    ModelAway,
-    /// The embedding model will not take the text.
-    ModelRefused,
-    /// Reading it took the worker down, more than once.
-    WorkerDied,
-    /// A reason that this version does not know.
+    /// The object store was unavailable for all attempts.
+    StorageUnavailable,
+    /// The workspace's database was unavailable for all attempts.
+    DatabaseUnavailable,
+    /// The embedding model was unavailable for all attempts.
+    ModelUnavailable,
+    /// The embedding model rejected the text.
+    ModelRejected,
+    /// Ingesting the document repeatedly crashed the worker.
+    WorkerCrashed,
+    /// A reason written by a newer version.
     #[serde(other)]
     Unknown,
 }
 
-impl Failure {
-    /// As the row holds it.
-    pub fn to_column(&self) -> String {
-        // Enums of numbers and unit variants always become JSON; the fallback is still a failure that can be read.
+impl IngestError {
+    fn to_json(&self) -> String {
+        // These enums always serialize; the fallback is a failure that decodes.
         serde_json::to_string(self).unwrap_or_else(|_| r#"{"failure":"unknown"}"#.to_owned())
     }
 
-    /// From the row.
-    pub fn from_column(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or(Self::Own(OwnFailure::Unknown))
+    fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or(Self::System(SystemFailure::Unknown))
     }
 
-    /// One word for metrics and logs.
+    /// Identifier for metrics and logs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::File(refusal) => refusal.code(),
-            Self::Own(own) => own.code(),
+            Self::System(failure) => failure.code(),
         }
     }
 
-    /// What happened.
-    pub fn reason(&self) -> String {
+    /// What happened, for the user.
+    pub fn message(&self) -> String {
         match self {
             Self::File(refusal) => refusal.to_string(),
-            Self::Own(own) => own.words().0.to_owned(),
+            Self::System(failure) => failure.message().to_owned(),
         }
     }
 
-    /// What to do about it.
-    pub fn what_to_do(&self) -> &'static str {
+    /// What the user can do.
+    pub fn hint(&self) -> &'static str {
         match self {
             Self::File(refusal) => refusal.what_to_do(),
-            Self::Own(own) => own.words().1,
+            Self::System(failure) => failure.hint(),
         }
     }
 
-    /// Whether reading it again may end otherwise.
-    pub fn is_worth_a_retry(&self) -> bool {
+    /// Whether another attempt at ingesting the stored file can succeed.
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::File(refusal) => matches!(refusal, Refusal::Internal | Refusal::TooSlow),
-            Self::Own(_) => self.has_file(),
+            Self::System(_) => self.has_file(),
         }
     }
 
-    /// Whether the file is still kept. Without it, only bringing it again helps. What is no PDF is not kept: that is seen
-    /// when it arrives.
+    /// Whether the file is still stored; if not, the user has to upload it again. A file that is
+    /// not a PDF is deleted when its upload is completed.
     pub fn has_file(&self) -> bool {
         !matches!(
             self,
             Self::File(Refusal::NotPdf)
-                | Self::Own(
-                    OwnFailure::UploadMissing | OwnFailure::UploadMismatch | OwnFailure::FileGone
+                | Self::System(
+                    SystemFailure::UploadMissing
+                        | SystemFailure::UploadMismatch
+                        | SystemFailure::FileMissing
                 )
         )
     }
 }
 
-impl OwnFailure {
+impl SystemFailure {
     fn code(self) -> &'static str {
         match self {
             Self::UploadMissing => "upload_missing",
             Self::UploadMismatch => "upload_mismatch",
-            Self::FileGone => "file_gone",
+            Self::FileMissing => "file_missing",
             Self::Cancelled => "cancelled",
-            Self::StorageAway => "storage_away",
-            Self::DatabaseAway => "database_away",
-            Self::ModelAway => "model_away",
-            Self::ModelRefused => "model_refused",
-            Self::WorkerDied => "worker_died",
+            Self::StorageUnavailable => "storage_unavailable",
+            Self::DatabaseUnavailable => "database_unavailable",
+            Self::ModelUnavailable => "model_unavailable",
+            Self::ModelRejected => "model_rejected",
+            Self::WorkerCrashed => "worker_crashed",
             Self::Unknown => "unknown",
         }
     }
 
-    fn words(self) -> (&'static str, &'static str) {
+    fn message(self) -> &'static str {
         match self {
-            Self::UploadMissing => (
-                "The file did not arrive.",
-                "The upload was broken off; choose the file again.",
-            ),
-            Self::UploadMismatch => (
-                "What arrived is not the file that was chosen.",
-                "It may have changed while it was sent; choose it again.",
-            ),
-            Self::FileGone => (
-                "The stored file is gone.",
-                "Remove this document and bring the file again.",
-            ),
-            Self::Cancelled => (
-                "Reading was cancelled.",
-                "Read it again when you want it, or remove it.",
-            ),
-            Self::StorageAway => (
-                "The file store was away for too long.",
-                "Nothing is lost: read it again in a while.",
-            ),
-            Self::DatabaseAway => (
-                "This workspace's database was away for too long.",
-                "Nothing is lost: read it again when the database is back.",
-            ),
-            Self::ModelAway => (
-                "The embedding model was away for too long.",
-                "Nothing is lost: read it again in a while.",
-            ),
-            Self::ModelRefused => (
-                "The embedding model refused the text.",
-                "Whoever runs this site has to look at the model's settings; read it again after that.",
-            ),
-            Self::WorkerDied => (
-                "Reading this file stopped our reader several times.",
-                "Print it as a new PDF and bring that; reading it again may help if the site was being restarted.",
-            ),
-            Self::Unknown => (
-                "This document could not be read.",
-                "Read it again; if that fails too, remove it and bring it anew.",
-            ),
+            Self::UploadMissing => "The upload was not completed.",
+            Self::UploadMismatch => "The uploaded file is not the one you chose.",
+            Self::FileMissing => "The stored file is missing.",
+            Self::Cancelled => "You or another member stopped reading this document.",
+            Self::StorageUnavailable => "The file storage was unavailable for too long.",
+            Self::DatabaseUnavailable => {
+                "This workspace\u{2019}s database was unavailable for too long."
+            }
+            Self::ModelUnavailable => "The embedding model was unavailable for too long.",
+            Self::ModelRejected => "The embedding model rejected this document\u{2019}s text.",
+            Self::WorkerCrashed => {
+                "We tried to read this file several times, and each attempt crashed."
+            }
+            Self::Unknown => "This document could not be read.",
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::UploadMissing => "Upload the file again.",
+            Self::UploadMismatch => "It may have changed during the upload. Upload it again.",
+            Self::FileMissing => "Delete this document and upload the file again.",
+            Self::Cancelled => {
+                "Your file is kept. Choose \u{201c}Read again\u{201d} to continue, or delete the document."
+            }
+            Self::StorageUnavailable | Self::ModelUnavailable => {
+                "Your file is kept. Try reading it again in a few minutes."
+            }
+            Self::DatabaseUnavailable => {
+                "Your file is kept. Read it again once the database is available."
+            }
+            Self::ModelRejected => {
+                "Your file is kept. An administrator has to check the model\u{2019}s settings; read it again afterwards."
+            }
+            Self::WorkerCrashed => {
+                "Your file is kept. Try reading it again. If that fails, print it to a new PDF and upload that."
+            }
+            Self::Unknown => {
+                "Try reading it again. If that fails, delete it and upload the file again."
+            }
         }
     }
 }
 
-/// What is in the way for now; reading goes on by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
-    /// The store of files.
+impl sqlx::Type<Postgres> for IngestError {
+    fn type_info() -> PgTypeInfo {
+        <str as sqlx::Type<Postgres>>::type_info()
+    }
+
+    fn compatible(ty: &PgTypeInfo) -> bool {
+        <str as sqlx::Type<Postgres>>::compatible(ty)
+    }
+}
+
+impl sqlx::Encode<'_, Postgres> for IngestError {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <&str as sqlx::Encode<Postgres>>::encode(&self.to_json(), buffer)
+    }
+}
+
+/// Never fails on the content: what this version does not know becomes [`SystemFailure::Unknown`].
+impl<'r> sqlx::Decode<'r, Postgres> for IngestError {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self::from_json(<&str as sqlx::Decode<Postgres>>::decode(
+            value,
+        )?))
+    }
+}
+
+/// What an ingestion is waiting for. It continues without user action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum BlockedOn {
     Storage,
-    /// The workspace's database is away.
     Database,
-    /// The workspace's database is not ready yet.
     DatabaseNotReady,
-    /// The embedding model is away.
     Model,
-    /// The reader of PDFs could not run.
+    /// The program that extracts text from PDFs could not run.
     Reader,
 }
 
-impl Trouble {
-    /// As the row holds it.
-    pub fn as_str(self) -> &'static str {
+impl BlockedOn {
+    /// What is being waited for, for the user.
+    pub fn message(self) -> &'static str {
         match self {
-            Self::Storage => "storage",
-            Self::Database => "database",
-            Self::DatabaseNotReady => "database_not_ready",
-            Self::Model => "model",
-            Self::Reader => "reader",
+            Self::Storage => "The file storage does not respond.",
+            Self::Database => "This workspace\u{2019}s database does not respond.",
+            Self::DatabaseNotReady => "This workspace\u{2019}s database is not ready yet.",
+            Self::Model => "The embedding model does not respond.",
+            Self::Reader => "The PDF reader could not start.",
         }
     }
 
-    /// From the row. One that this version does not know is none.
-    pub fn from_column(text: &str) -> Option<Self> {
-        [
-            Self::Storage,
-            Self::Database,
-            Self::DatabaseNotReady,
-            Self::Model,
-            Self::Reader,
-        ]
-        .into_iter()
-        .find(|trouble| trouble.as_str() == text)
-    }
-
-    /// What people read.
-    pub fn words(self) -> &'static str {
+    /// The failure that the document ends with after the last attempt.
+    pub fn into_permanent(self) -> IngestError {
         match self {
-            Self::Storage => "The file store does not answer.",
-            Self::Database => "This workspace's database does not answer.",
-            Self::DatabaseNotReady => "This workspace's database is not ready yet.",
-            Self::Model => "The embedding model does not answer.",
-            Self::Reader => "The reader of PDFs could not start.",
-        }
-    }
-
-    /// What the document has failed with when it lasts too long.
-    pub fn when_it_lasts(self) -> Failure {
-        match self {
-            Self::Storage => Failure::Own(OwnFailure::StorageAway),
-            Self::Database | Self::DatabaseNotReady => Failure::Own(OwnFailure::DatabaseAway),
-            Self::Model => Failure::Own(OwnFailure::ModelAway),
-            Self::Reader => Failure::File(Refusal::Internal),
+            Self::Storage => IngestError::System(SystemFailure::StorageUnavailable),
+            Self::Database | Self::DatabaseNotReady => {
+                IngestError::System(SystemFailure::DatabaseUnavailable)
+            }
+            Self::Model => IngestError::System(SystemFailure::ModelUnavailable),
+            Self::Reader => IngestError::File(Refusal::Internal),
         }
     }
 }
@@ -226,23 +230,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_come_back_from_their_rows() {
-        for failure in [
-            Failure::File(Refusal::Encrypted),
-            Failure::File(Refusal::TooManyPages {
+    fn errors_survive_a_round_trip_through_the_column() {
+        for error in [
+            IngestError::File(Refusal::Encrypted),
+            IngestError::File(Refusal::TooManyPages {
                 pages: 9000,
                 pages_max: 5000,
             }),
-            Failure::Own(OwnFailure::UploadMismatch),
-            Failure::Own(OwnFailure::WorkerDied),
+            IngestError::System(SystemFailure::UploadMismatch),
+            IngestError::System(SystemFailure::WorkerCrashed),
         ] {
-            assert_eq!(Failure::from_column(&failure.to_column()), failure);
-            assert!(failure.to_column().contains(failure.code()));
+            assert_eq!(IngestError::from_json(&error.to_json()), error);
+            assert!(error.to_json().contains(error.code()));
         }
     }
 
     #[test]
-    fn what_an_older_or_newer_version_wrote_is_still_a_failure() {
+    fn unknown_column_values_decode_as_an_unknown_failure() {
         for text in [
             "",
             "no json",
@@ -250,39 +254,33 @@ mod tests {
             r#"{"refusal":"weather"}"#,
         ] {
             assert_eq!(
-                Failure::from_column(text),
-                Failure::Own(OwnFailure::Unknown),
+                IngestError::from_json(text),
+                IngestError::System(SystemFailure::Unknown),
                 "{text}"
             );
         }
     }
 
     #[test]
-    fn a_file_that_is_not_there_cannot_be_read_again() {
-        assert!(!Failure::Own(OwnFailure::UploadMissing).is_worth_a_retry());
-        assert!(!Failure::File(Refusal::Encrypted).is_worth_a_retry());
-        assert!(Failure::Own(OwnFailure::ModelAway).is_worth_a_retry());
-        assert!(Failure::Own(OwnFailure::Cancelled).is_worth_a_retry());
+    fn only_failures_with_a_stored_file_can_be_retried() {
+        assert!(!IngestError::System(SystemFailure::UploadMissing).is_retryable());
+        assert!(!IngestError::File(Refusal::Encrypted).is_retryable());
+        assert!(IngestError::System(SystemFailure::ModelUnavailable).is_retryable());
+        assert!(IngestError::System(SystemFailure::Cancelled).is_retryable());
     }
 
     #[test]
-    fn a_file_is_kept_unless_it_never_came_is_gone_or_is_no_pdf() {
-        for failure in [
-            Failure::File(Refusal::NotPdf),
-            Failure::Own(OwnFailure::UploadMissing),
-            Failure::Own(OwnFailure::UploadMismatch),
-            Failure::Own(OwnFailure::FileGone),
+    fn the_file_is_stored_unless_it_is_missing_or_not_a_pdf() {
+        for error in [
+            IngestError::File(Refusal::NotPdf),
+            IngestError::System(SystemFailure::UploadMissing),
+            IngestError::System(SystemFailure::UploadMismatch),
+            IngestError::System(SystemFailure::FileMissing),
         ] {
-            assert!(!failure.has_file(), "{failure:?}");
-            assert!(!failure.is_worth_a_retry(), "{failure:?}");
+            assert!(!error.has_file(), "{error:?}");
+            assert!(!error.is_retryable(), "{error:?}");
         }
-        assert!(Failure::File(Refusal::Encrypted).has_file());
-        assert!(Failure::Own(OwnFailure::Cancelled).has_file());
-    }
-
-    #[test]
-    fn troubles_come_back_from_their_rows() {
-        assert_eq!(Trouble::from_column("model"), Some(Trouble::Model));
-        assert_eq!(Trouble::from_column("weather"), None);
+        assert!(IngestError::File(Refusal::Encrypted).has_file());
+        assert!(IngestError::System(SystemFailure::Cancelled).has_file());
     }
 }

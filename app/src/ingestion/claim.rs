@@ -99,9 +99,9 @@ impl DocumentClaim {
         let sha256: Vec<u8> = row.try_get("content_sha256")?;
         let claimed = ClaimedRow {
             byte_count: u64::try_from(row.try_get::<i64, _>("byte_count")?).unwrap_or(0),
-            content_sha256: sha256
-                .try_into()
-                .map_err(|_| sqlx::Error::Protocol("content_sha256 must be 32 bytes long".into()))?,
+            content_sha256: sha256.try_into().map_err(|_| {
+                sqlx::Error::Protocol("content_sha256 must be 32 bytes long".into())
+            })?,
         };
         let claim = Self {
             database: database.clone(),
@@ -114,7 +114,10 @@ impl DocumentClaim {
     }
 
     /// Runs `work` and writes its progress to the row. Drops it when the claim is lost.
-    pub(super) async fn guard<T>(&self, work: impl AsyncFnOnce(ProgressReporter) -> T) -> Result<T, ClaimLost> {
+    pub(super) async fn guard<T>(
+        &self,
+        work: impl AsyncFnOnce(ProgressReporter) -> T,
+    ) -> Result<T, ClaimLost> {
         let (sender, mut progress) = watch::channel((IngestStep::Fetch, 0));
         // Boxed because the future of all steps is too large for the stack.
         let mut work = Box::pin(work(ProgressReporter(sender)));

@@ -121,7 +121,10 @@ pub trait Checkpoints: Send + Sync {
 
 /// Opens tenants' databases: the connection pools, or fakes in tests.
 pub trait TenantDatabases: Send + Sync {
-    fn open<'a>(&'a self, workspace: &'a Workspace) -> BoxFuture<'a, Result<TenantConnection, Unavailable>>;
+    fn open<'a>(
+        &'a self,
+        workspace: &'a Workspace,
+    ) -> BoxFuture<'a, Result<TenantConnection, Unavailable>>;
 
     /// Reports a failed query, so that the pool can be replaced if that helps.
     fn failed<'a>(&'a self, workspace: &'a Workspace, error: &'a sqlx::Error) -> BoxFuture<'a, ()>;
@@ -146,7 +149,10 @@ impl TenantConnection {
 }
 
 impl TenantDatabases for Pools {
-    fn open<'a>(&'a self, workspace: &'a Workspace) -> BoxFuture<'a, Result<TenantConnection, Unavailable>> {
+    fn open<'a>(
+        &'a self,
+        workspace: &'a Workspace,
+    ) -> BoxFuture<'a, Result<TenantConnection, Unavailable>> {
         Box::pin(async move {
             let database = self.get(workspace).await?;
             Ok(TenantConnection {

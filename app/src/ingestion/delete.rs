@@ -45,8 +45,7 @@ impl JobHandler for DeleteDocument {
             .objects
             .prefix(workspace.region.as_deref(), &workspace.id)
             .document(self.document);
-        deps
-            .objects
+        deps.objects
             .delete(&key)
             .await
             .map_err(|error| JobError::with_backoff(attempt, error))?;
@@ -160,8 +159,7 @@ impl JobHandler for DeleteOrphanedFile {
             .objects
             .prefix(self.region.as_deref(), &self.workspace)
             .document(self.document);
-        deps
-            .objects
+        deps.objects
             .delete(&key)
             .await
             .map_err(|error| JobError::with_backoff(attempt, error))?;

@@ -52,17 +52,20 @@ pub(super) async fn embed(
         progress.report_share(IngestStep::Embed, done, total);
         let missing = &missing;
         let sizing = model.batch_sizing();
-        let batches = sizing.ranges(missing.len()).into_iter().map(|range| async move {
-            let batch = &missing[range];
-            let (hashes, texts): (Vec<[u8; 32]>, Vec<String>) = batch.iter().cloned().unzip();
-            let vectors = model.embed(&texts).await.map_err(from_model)?;
-            if vectors.len() != texts.len() {
-                return Err(IngestError::System(SystemFailure::ModelRejected).into());
-            }
-            save_drafts(tenant, claim, model.name(), &hashes, vectors).await?;
-            context.checkpoint(Checkpoint::VectorsDrafted).await;
-            Ok::<usize, StepError>(hashes.len())
-        });
+        let batches = sizing
+            .ranges(missing.len())
+            .into_iter()
+            .map(|range| async move {
+                let batch = &missing[range];
+                let (hashes, texts): (Vec<[u8; 32]>, Vec<String>) = batch.iter().cloned().unzip();
+                let vectors = model.embed(&texts).await.map_err(from_model)?;
+                if vectors.len() != texts.len() {
+                    return Err(IngestError::System(SystemFailure::ModelRejected).into());
+                }
+                save_drafts(tenant, claim, model.name(), &hashes, vectors).await?;
+                context.checkpoint(Checkpoint::VectorsDrafted).await;
+                Ok::<usize, StepError>(hashes.len())
+            });
         let batches: Vec<_> = batches.collect();
         let mut in_flight = stream::iter(batches).buffer_unordered(sizing.concurrency);
         while let Some(count) = in_flight.try_next().await? {
@@ -123,7 +126,10 @@ async fn copy_existing(
     .fetch_all(&mut *transaction)
     .await
     .map_err(StepError::TenantDatabase)?;
-    transaction.commit().await.map_err(StepError::TenantDatabase)?;
+    transaction
+        .commit()
+        .await
+        .map_err(StepError::TenantDatabase)?;
     Ok(drafted
         .into_iter()
         .filter_map(|sha256| sha256.try_into().ok())
@@ -154,5 +160,8 @@ async fn save_drafts(
     .execute(&mut *transaction)
     .await
     .map_err(StepError::TenantDatabase)?;
-    transaction.commit().await.map_err(StepError::TenantDatabase)
+    transaction
+        .commit()
+        .await
+        .map_err(StepError::TenantDatabase)
 }

@@ -55,10 +55,8 @@ pub trait DocumentEmbedder: Send + Sync {
     }
 
     /// The embeddings of these texts, in the same order.
-    fn embed<'a>(
-        &'a self,
-        texts: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, EmbedError>>;
+    fn embed<'a>(&'a self, texts: &'a [String])
+    -> BoxFuture<'a, Result<Vec<Vec<f32>>, EmbedError>>;
 }
 
 /// All available models.
@@ -81,9 +79,7 @@ pub enum EmbedError {
     },
     /// An operator has to fix the configuration.
     #[error("the embedding model rejected the request: {reason}")]
-    Rejected {
-        reason: String,
-    },
+    Rejected { reason: String },
 }
 
 impl From<ModelError> for EmbedError {

@@ -40,11 +40,11 @@ pub(super) async fn extract(
     let file = objects.read(key).await?;
     let mut file = Hashed::new(file);
     let extracted = extractor
-        .extract(&mut file, |progress| {
+        .extract(&mut file, |extracted| {
             progress.report_share(
                 IngestStep::Extract,
-                progress.read as usize,
-                progress.pages as usize,
+                extracted.read as usize,
+                extracted.pages as usize,
             );
         })
         .await;

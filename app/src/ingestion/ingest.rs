@@ -53,7 +53,8 @@ async fn ingest(job: &Ingest, context: &IngestContext, attempt: Attempt) -> Resu
         return Ok(());
     };
     context.checkpoint(Checkpoint::Claimed).await;
-    let work = claim.guard(async |progress| steps(context, &workspace, &claim, &row, &progress).await);
+    let work =
+        claim.guard(async |progress| steps(context, &workspace, &claim, &row, &progress).await);
     let result = work.await.unwrap_or(Err(StepError::ClaimLost));
     let (on, reason, retry_after) = match result {
         Ok(()) => {
@@ -190,7 +191,11 @@ async fn timed<T>(
     Ok(output)
 }
 
-async fn fail(context: &IngestContext, claim: &DocumentClaim, failure: &IngestError) -> sqlx::Result<()> {
+async fn fail(
+    context: &IngestContext,
+    claim: &DocumentClaim,
+    error: &IngestError,
+) -> sqlx::Result<()> {
     if claim.fail(error).await? {
         context.count(|metrics| metrics.document_ingested(error.code()));
     }
@@ -226,7 +231,11 @@ async fn connect(
 
 /// The models to embed with: the current model, plus the workspace's serving model if it differs
 /// and is available. Only the serving model if it is also the target.
-fn models_for(context: &IngestContext, workspace: &Workspace, target: &str) -> Vec<Arc<dyn DocumentEmbedder>> {
+fn models_for(
+    context: &IngestContext,
+    workspace: &Workspace,
+    target: &str,
+) -> Vec<Arc<dyn DocumentEmbedder>> {
     let current = context.deps().models.current();
     let serving = workspace
         .embedding_model

@@ -235,7 +235,10 @@ async fn complete(
         events::notify(&mut *transaction, &Event::workspace(workspace.id.clone()))
             .await
             .map_err(ReembedError::MainDatabase)?;
-        transaction.commit().await.map_err(ReembedError::MainDatabase)?;
+        transaction
+            .commit()
+            .await
+            .map_err(ReembedError::MainDatabase)?;
         info!(workspace.id = %workspace.id, embedding.model = model, "workspace switched to the new embeddings");
         return Ok(Some(OLD_VECTOR_RETENTION));
     }

@@ -1,7 +1,7 @@
 //! Copies a new title to the tenant's database, where citations read it.
 
-use super::lock::lock_document;
 use super::context::IngestContext;
+use super::lock::lock_document;
 use crate::documents::{self, RenameDocument};
 use crate::jobs::{Attempt, JobError, JobHandler};
 use crate::tenants::Unavailable;

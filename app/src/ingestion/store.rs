@@ -55,7 +55,10 @@ pub(super) async fn store(
         });
     }
     context.checkpoint(Checkpoint::RowsWritten).await;
-    transaction.commit().await.map_err(StepError::TenantDatabase)
+    transaction
+        .commit()
+        .await
+        .map_err(StepError::TenantDatabase)
 }
 
 #[derive(sqlx::FromRow)]

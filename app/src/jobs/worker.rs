@@ -68,7 +68,7 @@ pub struct Worker {
 
 impl Worker {
     /// Creates a worker with a connection pool of its own, which connects lazily.
-    pub fn new(database: &PgPool, registry: JobRegistry, settings: WorkerConfig) -> Self {
+    pub fn new(database: &PgPool, registry: JobRegistry, config: WorkerConfig) -> Self {
         let jobs = u32::try_from(config.concurrency.get()).unwrap_or(u32::MAX);
         let options = (*database.connect_options()).clone();
         Self {

@@ -1,43 +1,45 @@
-//! Taking files away, so that nothing stays behind: also in buckets that keep versions.
+//! Deletes files with all their versions, also in versioned buckets.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
-use super::{Objects, ObjectsError, Place, Prefix};
+use super::{KeyPrefix, ObjectKey, ObjectStore, ObjectStoreError};
 
-/// Objects taken away by one request at most: S3's own limit.
-const BATCH_MAX: i32 = 1000;
+/// S3's limit for one request.
+const MAX_BATCH_OBJECTS: i32 = 1000;
 
-/// What was taken away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Removed {
-    /// Files; the versions of one count once.
+pub struct DeletedObjects {
+    /// Keys; several versions of a key count once.
     pub objects: u64,
     /// Bytes of all versions.
     pub byte_count: u64,
 }
 
-impl Objects {
-    /// Takes one file away with all its versions. That there is none is fine.
-    pub async fn remove(&self, place: &Place) -> Result<Removed, ObjectsError> {
-        self.remove_where(place.bucket(), place.key(), |key| key == place.key())
+impl ObjectStore {
+    /// Deletes a file with all its versions. Succeeds if there is none.
+    pub async fn delete(&self, key: &ObjectKey) -> Result<DeletedObjects, ObjectStoreError> {
+        self.delete_where(key.bucket(), key.key(), |other| other == key.key())
             .await
     }
 
-    /// Takes all of a workspace's files away with all their versions.
-    pub async fn remove_prefix(&self, prefix: &Prefix) -> Result<Removed, ObjectsError> {
-        self.remove_where(prefix.bucket(), prefix.as_str(), |_| true)
+    /// Deletes all files of a workspace with all their versions.
+    pub async fn delete_prefix(
+        &self,
+        prefix: &KeyPrefix,
+    ) -> Result<DeletedObjects, ObjectStoreError> {
+        self.delete_where(prefix.bucket(), prefix.as_str(), |_| true)
             .await
     }
 
-    async fn remove_where(
+    async fn delete_where(
         &self,
         bucket: &str,
         prefix: &str,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Result<Removed, ObjectsError> {
-        let mut removed = Removed::default();
+        matches: impl Fn(&str) -> bool,
+    ) -> Result<DeletedObjects, ObjectStoreError> {
+        let mut deleted = DeletedObjects::default();
         let mut keys = BTreeSet::new();
         let mut key_marker = None;
         let mut version_marker = None;
@@ -47,30 +49,30 @@ impl Objects {
                 .list_object_versions()
                 .bucket(bucket)
                 .prefix(prefix)
-                .max_keys(BATCH_MAX)
+                .max_keys(MAX_BATCH_OBJECTS)
                 .set_key_marker(key_marker)
                 .set_version_id_marker(version_marker)
                 .send()
                 .await
-                .map_err(ObjectsError::from_sdk)?;
-            let mut doomed = Vec::new();
+                .map_err(ObjectStoreError::from_sdk)?;
+            let mut identifiers = Vec::new();
             for version in page.versions() {
-                let Some(key) = version.key().filter(|key| wanted(key)) else {
+                let Some(key) = version.key().filter(|key| matches(key)) else {
                     continue;
                 };
-                doomed.push(identifier(key, version.version_id())?);
+                identifiers.push(identifier(key, version.version_id())?);
                 keys.insert(key.to_owned());
-                removed.byte_count += version
+                deleted.byte_count += version
                     .size()
                     .and_then(|size| u64::try_from(size).ok())
                     .unwrap_or(0);
             }
             for marker in page.delete_markers() {
-                if let Some(key) = marker.key().filter(|key| wanted(key)) {
-                    doomed.push(identifier(key, marker.version_id())?);
+                if let Some(key) = marker.key().filter(|key| matches(key)) {
+                    identifiers.push(identifier(key, marker.version_id())?);
                 }
             }
-            self.remove_batch(bucket, doomed).await?;
+            self.delete_batch(bucket, identifiers).await?;
             if page.is_truncated() != Some(true) {
                 break;
             }
@@ -80,47 +82,47 @@ impl Objects {
                 break;
             }
         }
-        removed.objects = keys.len() as u64;
-        Ok(removed)
+        deleted.objects = keys.len() as u64;
+        Ok(deleted)
     }
 
-    async fn remove_batch(
+    async fn delete_batch(
         &self,
         bucket: &str,
-        doomed: Vec<ObjectIdentifier>,
-    ) -> Result<(), ObjectsError> {
-        if doomed.is_empty() {
+        identifiers: Vec<ObjectIdentifier>,
+    ) -> Result<(), ObjectStoreError> {
+        if identifiers.is_empty() {
             return Ok(());
         }
         let delete = Delete::builder()
-            .set_objects(Some(doomed))
+            .set_objects(Some(identifiers))
             .quiet(true)
             .build()
-            .map_err(|_| ObjectsError::Unmade)?;
-        let answer = self
+            .map_err(|_| ObjectStoreError::InvalidRequest)?;
+        let response = self
             .client
             .delete_objects()
             .bucket(bucket)
             .delete(delete)
             .send()
             .await
-            .map_err(ObjectsError::from_sdk)?;
-        // The request as a whole succeeds also when single objects were refused.
-        match answer.errors().first() {
+            .map_err(ObjectStoreError::from_sdk)?;
+        // The request succeeds even if the deletion of some objects was rejected.
+        match response.errors().first() {
             None => Ok(()),
-            Some(refused) => Err(ObjectsError::Refused {
+            Some(error) => Err(ObjectStoreError::Rejected {
                 status: 200,
-                code: refused.code().unwrap_or("without a code").to_owned(),
+                code: error.code().unwrap_or("(no code)").to_owned(),
             }),
         }
     }
 }
 
-fn identifier(key: &str, version: Option<&str>) -> Result<ObjectIdentifier, ObjectsError> {
+fn identifier(key: &str, version: Option<&str>) -> Result<ObjectIdentifier, ObjectStoreError> {
     ObjectIdentifier::builder()
         .key(key)
-        // Buckets without versions name theirs "null"; that is a version's name too.
+        // Unversioned buckets report the version "null", which is also a valid version id.
         .set_version_id(version.filter(|id| !id.is_empty()).map(ToOwned::to_owned))
         .build()
-        .map_err(|_| ObjectsError::Unmade)
+        .map_err(|_| ObjectStoreError::InvalidRequest)
 }

@@ -1,15 +1,16 @@
-//! Where files lie: a bucket and a key, made of ids alone.
+//! Where a file is stored: a bucket and a key made of ids.
 
 use crate::ids::{DocumentId, WorkspaceId};
 
-/// The prefix of one workspace's files. It ends in a slash, so that it is never the beginning of another's.
+/// The prefix of a workspace's files. It ends with a slash, so that no workspace's prefix is a
+/// prefix of another's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prefix {
+pub struct KeyPrefix {
     bucket: String,
     prefix: String,
 }
 
-impl Prefix {
+impl KeyPrefix {
     pub(super) fn new(bucket: &str, workspace: &WorkspaceId) -> Self {
         Self {
             bucket: bucket.to_owned(),
@@ -17,9 +18,9 @@ impl Prefix {
         }
     }
 
-    /// Where a document of the workspace lies.
-    pub fn document(&self, document: DocumentId) -> Place {
-        Place {
+    /// The key of one of the workspace's documents.
+    pub fn document(&self, document: DocumentId) -> ObjectKey {
+        ObjectKey {
             bucket: self.bucket.clone(),
             key: format!("{}documents/{document}", self.prefix),
         }
@@ -34,20 +35,18 @@ impl Prefix {
     }
 }
 
-/// The place of one file.
+/// A bucket and a key in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ObjectKey {
     bucket: String,
     key: String,
 }
 
-impl Place {
-    /// Its bucket.
+impl ObjectKey {
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// Its key there.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -58,13 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_lies_under_its_workspaces_prefix() {
+    fn a_documents_key_starts_with_its_workspaces_prefix() {
         let workspace: WorkspaceId = "abcdefghijkl".parse().unwrap();
         let document: DocumentId = "5b0e5a53-7a0b-4f0f-9f0a-3d6f1d0f8a11".parse().unwrap();
-        let place = Prefix::new("files", &workspace).document(document);
-        assert_eq!(place.bucket(), "files");
+        let key = KeyPrefix::new("files", &workspace).document(document);
+        assert_eq!(key.bucket(), "files");
         assert_eq!(
-            place.key(),
+            key.key(),
             "workspaces/abcdefghijkl/documents/5b0e5a53-7a0b-4f0f-9f0a-3d6f1d0f8a11"
         );
     }

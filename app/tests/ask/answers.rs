@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use app::ask::threads::{self, QuestionTarget};
-use app::ask::{Author, AnswerFailure, MessageState, InvalidQuestion, Question};
+use app::ask::{AnswerFailure, Author, InvalidQuestion, MessageState, Question};
 use openai_stub::{Fault, Route};
 
 use crate::support::{ANSWERS, Stage};
@@ -121,7 +121,10 @@ async fn a_conversation_about_one_document_stays_with_it() {
     let lease = stage.document("Lease", &LEASE).await;
     let process = stage.process();
     let asked = stage
-        .ask("When is the monthly rent paid?", QuestionTarget::NewThread(Some(lease)))
+        .ask(
+            "When is the monthly rent paid?",
+            QuestionTarget::NewThread(Some(lease)),
+        )
         .await
         .unwrap();
     let (_, answer) = stage.read(&process, &asked).await;
@@ -267,7 +270,10 @@ async fn an_answer_that_stalls_is_ended() {
             "How often must the pump filter be changed?",
         )
         .await;
-    assert_eq!(stalled.state, MessageState::Failed(AnswerFailure::Interrupted));
+    assert_eq!(
+        stalled.state,
+        MessageState::Failed(AnswerFailure::Interrupted)
+    );
     assert_eq!(stalled.text, "The filter");
 }
 
@@ -302,7 +308,10 @@ async fn answers_show_in_the_metrics_as_numbers_alone() {
     let failed = stage
         .answered(&process, "How often must the filter be changed?")
         .await;
-    assert_eq!(failed.state, MessageState::Failed(AnswerFailure::ModelQuotaExhausted));
+    assert_eq!(
+        failed.state,
+        MessageState::Failed(AnswerFailure::ModelQuotaExhausted)
+    );
     let text = process.metrics.encode().unwrap();
     for line in [
         r#"chat_app_answers_total{outcome="complete",source="model"} 1"#,

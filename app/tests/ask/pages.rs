@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use app::ask::MAX_QUESTION_CHARS;
 use app::config;
+use app::domain::Workspace;
 use app::ids::{DocumentId, ThreadId};
 use app::run::compose;
 use app::telemetry::Metrics;
-use app::web::shared::App;
 use app::web::router::router;
-use app::domain::Workspace;
+use app::web::shared::App;
 use app::workspaces::store;
 use axum::http::StatusCode;
 use openai_stub::{Fault, Route, Stub};

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use app::ask::threads::{self, AskedQuestion, Message, MessageState, QuestionTarget};
-use app::ask::{AnswerService, AskError, AnswerUpdate};
+use app::ask::{AnswerService, AnswerUpdate, AskError};
+use app::domain::Workspace;
 use app::ids::{DocumentId, UserId};
 use app::telemetry::Metrics;
 use app::tenants::{PoolLimits, Pools, TenantDatabase, Tenants};
-use app::domain::Workspace;
 use crds::{Connection, ConnectionDetails, SSL_MODE};
 use futures::{Stream, StreamExt as _};
 use llm::{EmbeddingModel, EndpointConfig, Models, ModelsConfig, Quota};
@@ -145,19 +145,30 @@ impl Stage {
     }
 
     /// Stores a question without starting its answer.
-    pub(crate) async fn ask(&self, question: &str, place: QuestionTarget) -> Result<AskedQuestion, AskError> {
+    pub(crate) async fn ask(
+        &self,
+        question: &str,
+        place: QuestionTarget,
+    ) -> Result<AskedQuestion, AskError> {
         let question = question.parse().unwrap();
         threads::ask(&self.database, self.user, &question, place, Some(ANSWERS)).await
     }
 
     /// Asks about all documents in a new conversation, and follows the answer to its end.
     pub(crate) async fn answered(&self, process: &Process, question: &str) -> Message {
-        let asked = self.ask(question, QuestionTarget::NewThread(None)).await.unwrap();
+        let asked = self
+            .ask(question, QuestionTarget::NewThread(None))
+            .await
+            .unwrap();
         self.read(process, &asked).await.1
     }
 
     /// Follows the answer to its end. Returns every text that was streamed, and the final answer.
-    pub(crate) async fn read(&self, process: &Process, asked: &AskedQuestion) -> (Vec<String>, Message) {
+    pub(crate) async fn read(
+        &self,
+        process: &Process,
+        asked: &AskedQuestion,
+    ) -> (Vec<String>, Message) {
         let mut following = Box::pin(self.follow(process, asked));
         let mut shown = Vec::new();
         loop {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use app::ask::threads::{self, AskedQuestion, QuestionTarget};
-use app::ask::{MAX_ANSWERS_PER_WORKSPACE, AskError, AnswerUpdate, MessageState};
+use app::ask::{AnswerUpdate, AskError, MAX_ANSWERS_PER_WORKSPACE, MessageState};
 use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -31,7 +31,9 @@ async fn slow_stage() -> Stage {
 impl Stage {
     /// Asks about all documents in a new conversation, without starting the answer.
     async fn ask_of_the_pump(&self) -> AskedQuestion {
-        self.ask(QUESTION, QuestionTarget::NewThread(None)).await.unwrap()
+        self.ask(QUESTION, QuestionTarget::NewThread(None))
+            .await
+            .unwrap()
     }
 
     /// Asks, and lets this process write about half of the answer. Returns the stream and the text
@@ -39,7 +41,11 @@ impl Stage {
     async fn half_answered(
         &self,
         process: &Process,
-    ) -> (AskedQuestion, Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>, String) {
+    ) -> (
+        AskedQuestion,
+        Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
+        String,
+    ) {
         let asked = self.ask_of_the_pump().await;
         let mut following: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>> =
             Box::pin(self.follow(process, &asked));

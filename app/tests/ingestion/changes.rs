@@ -1,8 +1,8 @@
 //! User actions on existing documents: cancel, rename, retry, search.
 
-use app::documents::{self, IngestError, SystemFailure, DocumentStatus, Title};
-use app::jobs::{Job as _, Attempt};
+use app::documents::{self, DocumentStatus, IngestError, SystemFailure, Title};
 use app::ingestion::{Checkpoint, RenameDocument};
+use app::jobs::{Attempt, Job as _};
 
 use crate::crashes::StopAt;
 use crate::support::{World, pdf};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use app::documents::{self, DocumentStatus, IngestStep};
 use app::ids::DocumentId;
-use app::jobs::{Job as _, Attempt};
 use app::ingestion::{Checkpoint, Checkpoints, DeleteDocument};
+use app::jobs::{Attempt, Job as _};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
@@ -89,7 +89,11 @@ async fn a_worker_that_dies_after_any_effect_leaves_the_same_end_and_pays_for_no
         let _ = worker.await;
         world.ingest(document).await.unwrap();
         assert_eq!(world.contents().await, expected, "{checkpoint:?}");
-        assert_eq!(world.state(document).await, DocumentStatus::Ready, "{checkpoint:?}");
+        assert_eq!(
+            world.state(document).await,
+            DocumentStatus::Ready,
+            "{checkpoint:?}"
+        );
         // Batches that were in flight at the crash are embedded again.
         let paid = world.models.count() - before;
         let lost = if checkpoint == Checkpoint::VectorsDrafted {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use app::documents::DocumentStatus;
-use app::objects::{Cors, Disposition};
+use app::objects::{CorsStatus, Disposition};
 
 use crate::support::{BUCKET, World, pdf};
 
@@ -82,9 +82,9 @@ async fn browsers_on_the_apps_pages_may_send_and_others_may_not() {
     let world = World::start().await;
     let origin = "https://chat.example.org";
     let added = world.objects.allow_uploads_from(origin).await.unwrap();
-    assert_eq!(added, [(BUCKET.to_owned(), Cors::Added)]);
+    assert_eq!(added, [(BUCKET.to_owned(), CorsStatus::Added)]);
     let again = world.objects.allow_uploads_from(origin).await.unwrap();
-    assert_eq!(again, [(BUCKET.to_owned(), Cors::Present)]);
+    assert_eq!(again, [(BUCKET.to_owned(), CorsStatus::Present)]);
     let begun = world.begin("a.pdf", &pdf(1, "cors")).await.unwrap();
     for (from, allowed) in [(origin, true), ("https://other.example.org", false)] {
         let answer = reqwest::Client::new()

@@ -3,9 +3,9 @@
 
 use std::sync::atomic::Ordering;
 
-use app::documents::{IngestError, SystemFailure, DocumentStatus, BlockedOn};
+use app::documents::{BlockedOn, DocumentStatus, IngestError, SystemFailure};
 use app::ingestion::MAX_ATTEMPTS;
-use app::jobs::{Job as _, Attempt};
+use app::jobs::{Attempt, Job as _};
 
 use crate::support::{World, pdf};
 
@@ -26,7 +26,10 @@ async fn the_model_the_database_and_the_store_may_each_be_away() {
 
     world.models.away.store(true, Ordering::SeqCst);
     world.ingest(document).await.unwrap_err();
-    assert_eq!(trouble(&world.state(document).await), Some(BlockedOn::Model));
+    assert_eq!(
+        trouble(&world.state(document).await),
+        Some(BlockedOn::Model)
+    );
     world.models.away.store(false, Ordering::SeqCst);
 
     world.tenants.away.store(true, Ordering::SeqCst);
@@ -61,7 +64,10 @@ async fn a_trouble_that_lasts_becomes_a_failure_that_can_be_tried_again() {
     };
     job.run(world.context.clone(), last).await.unwrap();
     let failure = IngestError::System(SystemFailure::ModelUnavailable);
-    assert_eq!(world.state(document).await, DocumentStatus::Failed(failure.clone()));
+    assert_eq!(
+        world.state(document).await,
+        DocumentStatus::Failed(failure.clone())
+    );
     assert!(failure.is_retryable());
     world.stop().await;
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use app::documents::{IngestError, SystemFailure, DocumentStatus};
-use app::jobs::{self, Job, JobHandler, JobRegistry, JobError, WorkerTimings, Attempt, Worker, WorkerConfig};
+use app::documents::{DocumentStatus, IngestError, SystemFailure};
+use app::jobs::{
+    self, Attempt, Job, JobError, JobHandler, JobRegistry, Worker, WorkerConfig, WorkerTimings,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::sync::Notify;

@@ -2,9 +2,9 @@
 
 use app::documents::DocumentStatus;
 use app::ingestion::Reembed;
-use app::jobs::{self, Job as _, Attempt};
 use app::ingestion::target_model::{note, wanted};
 use app::ingestion::{Sweep, SweepContext};
+use app::jobs::{self, Attempt, Job as _};
 
 use crate::support::{World, pdf};
 

@@ -9,12 +9,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use app::config;
-use app::documents::{self, PendingUpload, Document, FileName, NewUpload, DocumentStatus};
-use app::ids::{DocumentId, UserId};
-use app::jobs::{self, Job, JobError, Attempt};
-use app::ingestion::{Ingest, IngestContext};
-use app::objects::ObjectStore;
+use app::documents::{self, Document, DocumentStatus, FileName, NewUpload, PendingUpload};
 use app::domain::Workspace;
+use app::ids::{DocumentId, UserId};
+use app::ingestion::{Ingest, IngestContext};
+use app::jobs::{self, Attempt, Job, JobError};
+use app::objects::ObjectStore;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tempfile::TempDir;

@@ -1,6 +1,9 @@
 //! Uploads, from choosing a file to the queued job.
 
-use app::documents::{self, CreateUploadError, CompleteUploadError, UploadOutcome, IngestError, SystemFailure, DocumentStatus};
+use app::documents::{
+    self, CompleteUploadError, CreateUploadError, DocumentStatus, IngestError, SystemFailure,
+    UploadOutcome,
+};
 use futures::future::join_all;
 
 use crate::support::{BUCKET, World, pdf, put};
@@ -65,7 +68,8 @@ async fn completing_twice_adds_one_job() {
     let world = World::start().await;
     let document = world.bring("a.pdf", &pdf(1, "twice")).await;
     let again =
-        documents::complete_upload(&world.database, &world.objects, &world.workspace, document).await;
+        documents::complete_upload(&world.database, &world.objects, &world.workspace, document)
+            .await;
     assert_eq!(again.unwrap(), UploadOutcome::Accepted);
     assert_eq!(world.jobs().await, [format!("ingest:{document}")]);
     world.stop().await;
@@ -83,7 +87,10 @@ async fn a_file_that_has_not_arrived_can_still_be_sent() {
         begun.document,
     )
     .await;
-    assert!(matches!(early, Err(CompleteUploadError::NotArrived)), "{early:?}");
+    assert!(
+        matches!(early, Err(CompleteUploadError::NotArrived)),
+        "{early:?}"
+    );
     assert_eq!(world.state(begun.document).await, DocumentStatus::Uploading);
     assert_eq!(put(&begun, bytes).await, 200);
     world.stop().await;
@@ -136,7 +143,10 @@ async fn what_was_put_past_the_signature_is_found_out_and_removed() {
     .await
     .unwrap();
     assert_eq!(completed, UploadOutcome::Rejected(mismatch.clone()));
-    assert_eq!(world.state(begun.document).await, DocumentStatus::Failed(mismatch));
+    assert_eq!(
+        world.state(begun.document).await,
+        DocumentStatus::Failed(mismatch)
+    );
     assert_eq!(world.s3.kept(BUCKET).await.unwrap(), []);
     assert_eq!(world.jobs().await, Vec::<String>::new());
     // The announced file itself can still be uploaded, into the same row.

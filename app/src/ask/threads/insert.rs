@@ -1,59 +1,63 @@
-//! A question and its answer to come, written down.
+//! Inserts a question and its pending answer.
 
 use sqlx::{PgPool, Postgres, Transaction};
 
-use super::row::MESSAGE_COLUMNS;
-use super::{Asked, Message, Place, shortened};
-use crate::ask::{ANSWER_LIMIT, ANSWERS_PER_WORKSPACE_MAX, AskError, Question};
+use super::row::{MESSAGE_COLUMNS, StoredAuthor, StoredState};
+use super::{AskedQuestion, Message, QuestionTarget, shorten};
+use crate::ask::{ANSWER_TIMEOUT, AskError, MAX_ANSWERS_PER_WORKSPACE, Question};
 use crate::ids::{DocumentId, MessageId, ThreadId, UserId};
 
-/// The advisory lock of whoever counts answers under way and adds one.
-const COUNT_LOCK: &str = "answers_under_way";
-/// Characters of a conversation's title, which its first question gives.
-const TITLE_CHARS_MAX: usize = 120;
+/// Advisory lock around counting the answers in progress and adding one.
+const COUNT_LOCK: &str = "answers_in_progress";
+/// Length of a conversation's title, which is its first question, shorten.
+const MAX_TITLE_CHARS: usize = 120;
 
-/// Writes down a question and its answer to come, in one transaction. `model` is who will answer; `None`: extracts.
+/// Inserts a question and its pending answer in one transaction. `model` is the chat model that
+/// will answer; `None` if the answer will consist of quotes.
 pub async fn ask(
     database: &PgPool,
     asked_by: UserId,
     question: &Question,
-    place: Place,
+    target: QuestionTarget,
     model: Option<&str>,
-) -> Result<Asked, AskError> {
+) -> Result<AskedQuestion, AskError> {
     let failed = AskError::Database;
     let mut transaction = database.begin().await.map_err(failed)?;
-    // Until the commit, so that questions asked at once count each other.
+    // Held until the commit, so that concurrent questions count each other.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(COUNT_LOCK)
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
-    // One that nobody writes yet counts too: whoever asked is about to open it. One left lying longer than an answer takes does not.
-    let under_way: i64 = sqlx::query_scalar(
+    // A new answer without a writer counts as well, because its page is about to open its stream.
+    // One that is older than the longest possible answer was abandoned and does not count.
+    let in_progress: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM messages WHERE state = 'pending'
            AND (claimed_until > now() OR created_at > now() - $1 * interval '1 second')",
     )
-    .bind(ANSWER_LIMIT.as_secs_f64())
+    .bind(ANSWER_TIMEOUT.as_secs_f64())
     .fetch_one(&mut *transaction)
     .await
     .map_err(failed)?;
-    if under_way >= ANSWERS_PER_WORKSPACE_MAX {
+    if in_progress >= MAX_ANSWERS_PER_WORKSPACE {
         return Err(AskError::TooManyAnswers);
     }
-    let thread = match place {
-        Place::New(document) => begin(&mut transaction, asked_by, question, document).await?,
-        Place::Thread(thread) => go_on(&mut transaction, thread).await?,
+    let thread = match target {
+        QuestionTarget::NewThread(document) => {
+            create(&mut transaction, asked_by, question, document).await?
+        }
+        QuestionTarget::Thread(thread) => continue_thread(&mut transaction, thread).await?,
     };
-    let (author, model) = match model {
-        Some(model) => ("model", Some(model)),
-        None => ("extracts", None),
-    };
-    let asked = Asked {
+    let asked = AskedQuestion {
         thread,
         question: append(
             &mut transaction,
             thread,
-            ("person", "complete", question.as_str()),
+            (
+                StoredAuthor::Person,
+                StoredState::Complete,
+                question.as_str(),
+            ),
             None,
             Some(asked_by),
         )
@@ -62,7 +66,7 @@ pub async fn ask(
         answer: append(
             &mut transaction,
             thread,
-            (author, "pending", ""),
+            (StoredAuthor::of_answer(model), StoredState::Pending, ""),
             model,
             None,
         )
@@ -73,7 +77,7 @@ pub async fn ask(
     Ok(asked)
 }
 
-async fn begin(
+async fn create(
     transaction: &mut Transaction<'_, Postgres>,
     asked_by: UserId,
     question: &Question,
@@ -87,7 +91,7 @@ async fn begin(
                 .fetch_optional(&mut **transaction)
                 .await
                 .map_err(AskError::Database)?
-                .ok_or(AskError::NoSuchDocument)?,
+                .ok_or(AskError::DocumentNotFound)?,
         ),
     };
     let thread = ThreadId::random();
@@ -95,7 +99,7 @@ async fn begin(
         "INSERT INTO threads (id, title, created_by, document_id, document_title) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(thread.0)
-    .bind(shortened(question.as_str(), TITLE_CHARS_MAX))
+    .bind(shorten(question.as_str(), MAX_TITLE_CHARS))
     .bind(asked_by.0)
     .bind(document.map(|document| document.0))
     .bind(title)
@@ -105,18 +109,19 @@ async fn begin(
     Ok(thread)
 }
 
-/// Holds the conversation until the transaction ends, so that two questions at once get places of their own.
-async fn go_on(
+/// Locks the conversation until the transaction ends, so that concurrent questions get different
+/// ordinals.
+async fn continue_thread(
     transaction: &mut Transaction<'_, Postgres>,
     thread: ThreadId,
 ) -> Result<ThreadId, AskError> {
-    let done = sqlx::query("UPDATE threads SET updated_at = now() WHERE id = $1")
+    let updated = sqlx::query("UPDATE threads SET updated_at = now() WHERE id = $1")
         .bind(thread.0)
         .execute(&mut **transaction)
         .await
         .map_err(AskError::Database)?;
-    if done.rows_affected() == 0 {
-        return Err(AskError::NoSuchThread);
+    if updated.rows_affected() == 0 {
+        return Err(AskError::ThreadNotFound);
     }
     Ok(thread)
 }
@@ -124,7 +129,7 @@ async fn go_on(
 async fn append(
     transaction: &mut Transaction<'_, Postgres>,
     thread: ThreadId,
-    (author, state, text): (&str, &str, &str),
+    (author, state, text): (StoredAuthor, StoredState, &str),
     model: Option<&str>,
     created_by: Option<UserId>,
 ) -> Result<Message, sqlx::Error> {

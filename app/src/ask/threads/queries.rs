@@ -1,4 +1,4 @@
-//! Conversations, read for pages and for whoever writes or follows an answer.
+//! Reads conversations, for pages and for the writers and readers of answers.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -7,28 +7,27 @@ use super::row::MESSAGE_COLUMNS;
 use super::{Message, Thread};
 use crate::ids::{DocumentId, MessageId, ThreadId};
 
-/// Conversations in a list at most, the newest.
-pub const THREADS_LISTED_MAX: i64 = 100;
-/// Messages of a conversation shown at most, the newest.
-pub const MESSAGES_SHOWN_MAX: i64 = 200;
-/// Documents to choose from at most, the newest.
-pub const DOCUMENTS_LISTED_MAX: i64 = 200;
+/// The newest are listed.
+pub const MAX_LISTED_THREADS: i64 = 100;
+/// The newest are shown.
+pub const MAX_SHOWN_MESSAGES: i64 = 200;
+/// The newest are listed.
+pub const MAX_LISTED_DOCUMENTS: i64 = 200;
 
 /// The newest conversations.
 pub async fn list(database: &PgPool) -> Result<Vec<Thread>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, title, document_id, document_title, (extract(epoch from updated_at) * 1000000)::bigint AS updated_us
+        "SELECT id, title, document_id, document_title, updated_at
          FROM threads ORDER BY updated_at DESC, id LIMIT $1",
     )
-    .bind(THREADS_LISTED_MAX)
+    .bind(MAX_LISTED_THREADS)
     .fetch_all(database)
     .await
 }
 
-/// One conversation.
 pub async fn find(database: &PgPool, thread: ThreadId) -> Result<Option<Thread>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, title, document_id, document_title, (extract(epoch from updated_at) * 1000000)::bigint AS updated_us
+        "SELECT id, title, document_id, document_title, updated_at
          FROM threads WHERE id = $1",
     )
     .bind(thread.0)
@@ -36,21 +35,20 @@ pub async fn find(database: &PgPool, thread: ThreadId) -> Result<Option<Thread>,
     .await
 }
 
-/// What was said in a conversation, in order.
+/// The messages of a conversation, in order.
 pub async fn messages(database: &PgPool, thread: ThreadId) -> Result<Vec<Message>, sqlx::Error> {
     let newest = format!(
         "SELECT * FROM (SELECT {MESSAGE_COLUMNS} FROM messages m WHERE thread_id = $1 ORDER BY ordinal DESC LIMIT $2) newest ORDER BY ordinal"
     );
     let mut messages: Vec<Message> = sqlx::query_as(sqlx::AssertSqlSafe(newest))
         .bind(thread.0)
-        .bind(MESSAGES_SHOWN_MAX)
+        .bind(MAX_SHOWN_MESSAGES)
         .fetch_all(database)
         .await?;
-    mark_gone(database, &mut messages).await?;
+    mark_removed_documents(database, &mut messages).await?;
     Ok(messages)
 }
 
-/// One message of a conversation.
 pub async fn message(
     database: &PgPool,
     thread: ThreadId,
@@ -63,11 +61,11 @@ pub async fn message(
         .bind(message.0)
         .fetch_all(database)
         .await?;
-    mark_gone(database, &mut found).await?;
+    mark_removed_documents(database, &mut found).await?;
     Ok(found.pop())
 }
 
-/// The question that stands before an answer.
+/// The question that precedes an answer.
 pub async fn question_of(
     database: &PgPool,
     answer: &Message,
@@ -81,21 +79,19 @@ pub async fn question_of(
     .await
 }
 
-/// Documents that can be asked, the newest first.
+/// Documents that can be asked about, newest first.
 pub async fn documents(database: &PgPool) -> Result<Vec<(DocumentId, String)>, sqlx::Error> {
-    let rows: Vec<(Uuid, String)> =
-        sqlx::query_as("SELECT id, title FROM documents ORDER BY created_at DESC, id LIMIT $1")
-            .bind(DOCUMENTS_LISTED_MAX)
-            .fetch_all(database)
-            .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, title)| (DocumentId(id), title))
-        .collect())
+    sqlx::query_as("SELECT id, title FROM documents ORDER BY created_at DESC, id LIMIT $1")
+        .bind(MAX_LISTED_DOCUMENTS)
+        .fetch_all(database)
+        .await
 }
 
-/// Finds out which of the documents cited are still there.
-async fn mark_gone(database: &PgPool, messages: &mut [Message]) -> Result<(), sqlx::Error> {
+/// Marks citations of deleted documents and clears their quotes.
+async fn mark_removed_documents(
+    database: &PgPool,
+    messages: &mut [Message],
+) -> Result<(), sqlx::Error> {
     let mut cited: Vec<Uuid> = messages
         .iter()
         .flat_map(|message| &message.citations)
@@ -106,7 +102,7 @@ async fn mark_gone(database: &PgPool, messages: &mut [Message]) -> Result<(), sq
     if cited.is_empty() {
         return Ok(());
     }
-    let there: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM documents WHERE id = ANY($1)")
+    let existing: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM documents WHERE id = ANY($1)")
         .bind(&cited)
         .fetch_all(database)
         .await?;
@@ -114,8 +110,8 @@ async fn mark_gone(database: &PgPool, messages: &mut [Message]) -> Result<(), sq
         .iter_mut()
         .flat_map(|message| &mut message.citations)
     {
-        citation.is_gone = !there.contains(&citation.document.0);
-        if citation.is_gone {
+        citation.document_removed = !existing.contains(&citation.document.0);
+        if citation.document_removed {
             citation.quote.clear();
         }
     }

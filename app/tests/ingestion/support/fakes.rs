@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use app::ingestion::{EmbeddingModels, DocumentEmbedder, TenantConnection, TenantDatabases, EmbedError};
-use app::tenants::Unavailable;
 use app::domain::Workspace;
+use app::ingestion::{
+    DocumentEmbedder, EmbedError, EmbeddingModels, TenantConnection, TenantDatabases,
+};
+use app::tenants::Unavailable;
 use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -19,7 +21,10 @@ pub(crate) struct OneTenant {
 }
 
 impl TenantDatabases for OneTenant {
-    fn open<'a>(&'a self, _workspace: &'a Workspace) -> BoxFuture<'a, Result<TenantConnection, Unavailable>> {
+    fn open<'a>(
+        &'a self,
+        _workspace: &'a Workspace,
+    ) -> BoxFuture<'a, Result<TenantConnection, Unavailable>> {
         Box::pin(async move {
             if self.away.load(Ordering::SeqCst) {
                 return Err(Unavailable::Unreachable {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use app::config;
+use app::domain::Workspace;
 use app::ids::{UserId, WorkspaceId};
 use app::workspaces;
-use app::domain::Workspace;
 use pdf_text::{Extractor, ExtractorConfig, Limits};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
