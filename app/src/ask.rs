@@ -171,7 +171,7 @@ impl AnswerService {
         }))
     }
 
-    /// Whether answers consist of quotes because no chat model is configured.
+    /// Whether answers consist of excerpts because no chat model is configured.
     pub fn is_extractive(&self) -> bool {
         self.0.models.answerer().is_none()
     }

@@ -37,7 +37,7 @@ pub(super) enum AnswerOutcome {
 
 impl AnswerClaim {
     /// Claims the answer if it is pending and has no writer. `model` is the chat model that will
-    /// answer; `None` if the answer will consist of quotes.
+    /// answer; `None` if the answer will consist of excerpts.
     pub(super) async fn take(
         database: &PgPool,
         message: MessageId,

@@ -56,8 +56,8 @@ pub enum Author {
     Person,
     /// A chat model, by name.
     Model(String),
-    /// No model: the answer consists of quotes.
-    Extracts,
+    /// No model: the answer consists of excerpts.
+    Excerpts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

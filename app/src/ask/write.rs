@@ -246,7 +246,7 @@ async fn answer(
     }
     let count = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
     let Some(answerer) = ask.models.answerer() else {
-        quote_passages(&question, &found, writer);
+        excerpt_passages(&question, &found, writer);
         return Ok(AnswerOutcome::Complete);
     };
     writer.update(|partial| {
@@ -359,8 +359,8 @@ fn failure(error: &ModelError) -> AnswerFailure {
     }
 }
 
-/// Answers with quotes from the passages.
-fn quote_passages(question: &str, found: &Retrieved, writer: &AnswerWriter) {
+/// Answers with excerpts from the passages.
+fn excerpt_passages(question: &str, found: &Retrieved, writer: &AnswerWriter) {
     let quotes = rag::extracts(question, &found.passages);
     let citations: Arc<[Citation]> = citations(found)
         .iter()

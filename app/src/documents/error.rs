@@ -141,9 +141,7 @@ impl SystemFailure {
             Self::UploadMissing => "Upload the file again.",
             Self::UploadMismatch => "It may have changed during the upload. Upload it again.",
             Self::FileMissing => "Delete this document and upload the file again.",
-            Self::Cancelled => {
-                "Your file is kept. Choose \u{201c}Read again\u{201d} to continue, or delete the document."
-            }
+            Self::Cancelled => "Your file is kept. Read it again, or delete the document.",
             Self::StorageUnavailable | Self::ModelUnavailable => {
                 "Your file is kept. Try reading it again in a few minutes."
             }

@@ -73,7 +73,7 @@ impl Job for Ingest {
     }
 }
 
-/// Takes a document away whose row says `deleting`.
+/// Deletes a document whose state is `deleting`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteDocument {
     pub workspace: WorkspaceId,

@@ -154,7 +154,7 @@ pub(crate) async fn publish_change(
     workspace: &WorkspaceId,
     document: DocumentId,
 ) -> sqlx::Result<()> {
-    events::notify(executor, &Event::document(workspace.clone(), document)).await
+    events::publish(executor, &Event::document(workspace.clone(), document)).await
 }
 
 impl FromRow<'_, PgRow> for Document {

@@ -232,7 +232,7 @@ async fn complete(
         )
         .await
         .map_err(ReembedError::MainDatabase)?;
-        events::notify(&mut *transaction, &Event::workspace(workspace.id.clone()))
+        events::publish(&mut *transaction, &Event::workspace(workspace.id.clone()))
             .await
             .map_err(ReembedError::MainDatabase)?;
         transaction

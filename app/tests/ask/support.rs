@@ -41,7 +41,7 @@ pub(crate) fn name(what: &str) -> String {
 }
 
 /// A workspace with its database, and the model's endpoint.
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     pub(crate) world: World,
     pub(crate) stub: Stub,
     pub(crate) workspace: Workspace,
@@ -64,7 +64,7 @@ impl Drop for Process {
     }
 }
 
-impl Stage {
+impl Fixture {
     pub(crate) async fn start() -> Self {
         Self::with(openai_stub::Config::default()).await
     }
@@ -148,10 +148,10 @@ impl Stage {
     pub(crate) async fn ask(
         &self,
         question: &str,
-        place: QuestionTarget,
+        target: QuestionTarget,
     ) -> Result<AskedQuestion, AskError> {
         let question = question.parse().unwrap();
-        threads::ask(&self.database, self.user, &question, place, Some(ANSWERS)).await
+        threads::ask(&self.database, self.user, &question, target, Some(ANSWERS)).await
     }
 
     /// Asks about all documents in a new conversation, and follows the answer to its end.
@@ -172,14 +172,17 @@ impl Stage {
         let mut following = Box::pin(self.follow(process, asked));
         let mut shown = Vec::new();
         loop {
-            match timeout(SOON, following.next()).await.expect("news") {
+            match timeout(SOON, following.next())
+                .await
+                .expect("an update in time")
+            {
                 Some(AnswerUpdate::Text(message)) => shown.push(message.text),
                 Some(AnswerUpdate::Progress(_)) => {}
                 Some(AnswerUpdate::Ended(message)) => {
                     assert!(following.next().await.is_none());
                     return (shown, *message);
                 }
-                None => panic!("the answer ended without a word"),
+                None => panic!("the stream ended without the final update"),
             }
         }
     }
@@ -216,7 +219,10 @@ impl Stage {
         following: &mut (impl Stream<Item = AnswerUpdate> + Unpin),
     ) -> String {
         loop {
-            match timeout(SOON, following.next()).await.expect("news") {
+            match timeout(SOON, following.next())
+                .await
+                .expect("an update in time")
+            {
                 Some(AnswerUpdate::Text(message)) => return message.text,
                 Some(AnswerUpdate::Progress(_)) => {}
                 other => panic!("{other:?}"),
@@ -355,7 +361,7 @@ pub(crate) async fn provide(
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
     );
     cluster.make_available(&format!("ws-{}", workspace.id), &secret, 2);
-    until("the watch's word", || async {
+    until("the database to become available", || async {
         tenants.available(workspace).is_ok()
     })
     .await;

@@ -11,8 +11,8 @@
 mod changes;
 mod crashes;
 mod files;
-mod queue;
+mod jobs;
+mod outages;
 mod reembedding;
 mod support;
-mod troubles;
 mod uploads;

@@ -5,45 +5,45 @@ use std::sync::atomic::Ordering;
 
 use app::documents::{BlockedOn, DocumentStatus, IngestError, SystemFailure};
 use app::ingestion::MAX_ATTEMPTS;
-use app::jobs::{Attempt, Job as _};
+use app::jobs::{Attempt, JobHandler as _};
 
 use crate::support::{World, pdf};
 
-fn trouble(state: &DocumentStatus) -> Option<BlockedOn> {
+fn blocked_on(state: &DocumentStatus) -> Option<BlockedOn> {
     match state {
         DocumentStatus::Working {
-            trouble: Some((trouble, Some(_))),
+            blocked: Some((on, Some(_))),
             ..
-        } => Some(*trouble),
+        } => Some(*on),
         _ => None,
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_model_the_database_and_the_store_may_each_be_away() {
+async fn an_outage_of_the_model_the_database_or_the_store_is_shown_and_retried() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(2, "away")).await;
+    let document = world.upload("a.pdf", &pdf(2, "outage")).await;
 
-    world.models.away.store(true, Ordering::SeqCst);
+    world.models.unavailable.store(true, Ordering::SeqCst);
     world.ingest(document).await.unwrap_err();
     assert_eq!(
-        trouble(&world.state(document).await),
+        blocked_on(&world.state(document).await),
         Some(BlockedOn::Model)
     );
-    world.models.away.store(false, Ordering::SeqCst);
+    world.models.unavailable.store(false, Ordering::SeqCst);
 
-    world.tenants.away.store(true, Ordering::SeqCst);
+    world.tenants.unavailable.store(true, Ordering::SeqCst);
     world.ingest(document).await.unwrap_err();
     assert_eq!(
-        trouble(&world.state(document).await),
+        blocked_on(&world.state(document).await),
         Some(BlockedOn::Database)
     );
-    world.tenants.away.store(false, Ordering::SeqCst);
+    world.tenants.unavailable.store(false, Ordering::SeqCst);
 
     world.s3.take_away().await;
     world.ingest(document).await.unwrap_err();
     assert_eq!(
-        trouble(&world.state(document).await),
+        blocked_on(&world.state(document).await),
         Some(BlockedOn::Storage)
     );
     world.s3.bring_back().await.unwrap();
@@ -54,13 +54,13 @@ async fn the_model_the_database_and_the_store_may_each_be_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trouble_that_lasts_becomes_a_failure_that_can_be_tried_again() {
+async fn the_last_failed_attempt_leaves_a_failure_that_can_be_retried() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(1, "lasting")).await;
-    world.models.away.store(true, Ordering::SeqCst);
+    let document = world.upload("a.pdf", &pdf(1, "lasting")).await;
+    world.models.unavailable.store(true, Ordering::SeqCst);
     let job = world.job(document).await;
     let last = Attempt {
-        attempt: MAX_ATTEMPTS,
+        number: MAX_ATTEMPTS,
     };
     job.run(world.context.clone(), last).await.unwrap();
     let failure = IngestError::System(SystemFailure::ModelUnavailable);
@@ -73,29 +73,29 @@ async fn a_trouble_that_lasts_becomes_a_failure_that_can_be_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_read_fails_with_its_reason() {
+async fn an_unreadable_file_fails_with_its_reason() {
     let world = World::start().await;
-    for (bytes, refusal) in [
+    for (bytes, reason) in [
         (
             b"%PDF-1.7\nnothing of the kind".to_vec(),
             pdf_text::Refusal::Broken,
         ),
         (xtask::sample_pdf(&[""]), pdf_text::Refusal::NoText),
     ] {
-        let document = world.bring("a.pdf", &bytes).await;
+        let document = world.upload("a.pdf", &bytes).await;
         world.ingest(document).await.unwrap();
         assert_eq!(
             world.state(document).await,
-            DocumentStatus::Failed(IngestError::File(refusal))
+            DocumentStatus::Failed(IngestError::File(reason))
         );
     }
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_gone_from_the_store_is_told() {
+async fn a_file_missing_from_the_store_fails_the_document() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(1, "gone")).await;
+    let document = world.upload("a.pdf", &pdf(1, "missing")).await;
     let key = world
         .objects
         .prefix(None, &world.workspace.id)

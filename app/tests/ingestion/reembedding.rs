@@ -2,7 +2,7 @@
 
 use app::documents::DocumentStatus;
 use app::ingestion::Reembed;
-use app::ingestion::target_model::{note, wanted};
+use app::ingestion::target_model::{heartbeat, target};
 use app::ingestion::{Sweep, SweepContext};
 use app::jobs::{self, Attempt, Job as _};
 
@@ -24,9 +24,9 @@ async fn models_of_chunks(world: &World) -> Vec<(String, i64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
+async fn old_embeddings_stay_in_use_until_the_new_ones_are_complete_and_are_then_deleted() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(2, "model")).await;
+    let document = world.upload("a.pdf", &pdf(2, "model")).await;
     world.ingest(document).await.unwrap();
     assert_eq!(serving(&world).await.as_deref(), Some("first"));
     let chunks: i64 = sqlx::query_scalar("SELECT count(*) FROM chunks")
@@ -37,7 +37,7 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     *world.models.current.lock().unwrap() = Some("second");
     // A document ingested in the meantime gets embeddings of both models, and starts the
     // re-embedding.
-    let other = world.bring("b.pdf", &pdf(1, "other")).await;
+    let other = world.upload("b.pdf", &pdf(1, "other")).await;
     world.ingest(other).await.unwrap();
     assert_eq!(world.state(other).await, DocumentStatus::Ready);
     assert_eq!(serving(&world).await.as_deref(), Some("first"));
@@ -48,12 +48,12 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
     assert!(world.jobs().await.contains(&job.key()));
 
     let attempt = Attempt { number: 1 };
-    let waits = job
+    let error = job
         .clone()
         .run(world.context.clone(), attempt)
         .await
         .unwrap_err();
-    assert_eq!(waits.retry_after, app::ingestion::OLD_VECTOR_RETENTION);
+    assert_eq!(error.retry_after, app::ingestion::OLD_VECTOR_RETENTION);
     assert_eq!(serving(&world).await.as_deref(), Some("second"));
     let both = models_of_chunks(&world).await;
     assert_eq!(both.len(), 2, "{both:?}");
@@ -62,12 +62,12 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
 
     // A restart right after the switch, as after a crash: searches in progress may still need the
     // old embeddings.
-    let waits = job
+    let error = job
         .clone()
         .run(world.context.clone(), attempt)
         .await
         .unwrap_err();
-    assert!(waits.retry_after <= app::ingestion::OLD_VECTOR_RETENTION);
+    assert!(error.retry_after <= app::ingestion::OLD_VECTOR_RETENTION);
     assert_eq!(models_of_chunks(&world).await, both);
 
     sqlx::query("UPDATE workspaces SET embedding_model_since = now() - interval '1 hour'")
@@ -83,7 +83,7 @@ async fn the_old_vectors_serve_until_the_new_are_complete_and_then_go() {
 }
 
 /// Ages all recorded heartbeats.
-async fn later(world: &World, interval: &str) {
+async fn age_heartbeats(world: &World, interval: &str) {
     let sql = format!(
         "UPDATE embedding_models SET came_at = came_at - interval '{interval}', seen_at = seen_at - interval '{interval}'"
     );
@@ -93,52 +93,60 @@ async fn later(world: &World, interval: &str) {
         .unwrap();
 }
 
-async fn wanted_now(world: &World) -> String {
-    wanted(&world.database, "own").await.unwrap()
+async fn current_target(world: &World) -> String {
+    target(&world.database, "own").await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_model_that_came_last_is_wanted_as_long_as_somebody_has_it() {
+async fn the_newest_model_in_use_is_the_target() {
     let world = World::start().await;
     let database = &world.database;
-    assert_eq!(wanted_now(&world).await, "own", "nobody said anything");
-    note(database, "old").await.unwrap();
-    later(&world, "1 minute").await;
-    note(database, "new").await.unwrap();
+    assert_eq!(current_target(&world).await, "own", "no heartbeat yet");
+    heartbeat(database, "old").await.unwrap();
+    age_heartbeats(&world, "1 minute").await;
+    heartbeat(database, "new").await.unwrap();
     for _ in 0..3 {
-        later(&world, "5 minutes").await;
-        note(database, "new").await.unwrap();
-        note(database, "old").await.unwrap();
-        assert_eq!(wanted_now(&world).await, "new", "both are there");
+        age_heartbeats(&world, "5 minutes").await;
+        heartbeat(database, "new").await.unwrap();
+        heartbeat(database, "old").await.unwrap();
+        assert_eq!(
+            current_target(&world).await,
+            "new",
+            "both models are in use"
+        );
     }
     // Restarting a process with the older model changes nothing.
-    later(&world, "1 hour").await;
-    note(database, "new").await.unwrap();
-    note(database, "old").await.unwrap();
-    assert_eq!(wanted_now(&world).await, "new");
+    age_heartbeats(&world, "1 hour").await;
+    heartbeat(database, "new").await.unwrap();
+    heartbeat(database, "old").await.unwrap();
+    assert_eq!(current_target(&world).await, "new");
     // After a roll-back, no process has the newer model.
-    later(&world, "11 minutes").await;
-    note(database, "old").await.unwrap();
-    assert_eq!(wanted_now(&world).await, "old");
+    age_heartbeats(&world, "11 minutes").await;
+    heartbeat(database, "old").await.unwrap();
+    assert_eq!(current_target(&world).await, "old");
     // Rolled out again, first right away and then after it was forgotten.
-    note(database, "new").await.unwrap();
-    assert_eq!(wanted_now(&world).await, "new");
-    later(&world, "25 hours").await;
-    note(database, "new").await.unwrap();
-    later(&world, "1 minute").await;
-    note(database, "old").await.unwrap();
-    assert_eq!(wanted_now(&world).await, "old", "it came back as a new one");
+    heartbeat(database, "new").await.unwrap();
+    assert_eq!(current_target(&world).await, "new");
+    age_heartbeats(&world, "25 hours").await;
+    heartbeat(database, "new").await.unwrap();
+    age_heartbeats(&world, "1 minute").await;
+    heartbeat(database, "old").await.unwrap();
+    assert_eq!(
+        current_target(&world).await,
+        "old",
+        "it counts as new again"
+    );
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_processes_with_two_models_do_not_take_turns() {
+async fn two_processes_with_different_models_do_not_undo_each_others_work() {
     let world = World::start().await;
-    let document = world.bring("a.pdf", &pdf(1, "model")).await;
+    let document = world.upload("a.pdf", &pdf(1, "model")).await;
     world.ingest(document).await.unwrap();
-    note(&world.database, "first").await.unwrap();
-    later(&world, "1 minute").await;
-    note(&world.database, "second").await.unwrap();
+    heartbeat(&world.database, "first").await.unwrap();
+    age_heartbeats(&world, "1 minute").await;
+    heartbeat(&world.database, "second").await.unwrap();
     let attempt = Attempt { number: 1 };
     let key = format!("reembed:{}", world.workspace.id);
     // Each process sweeps, then runs the job it finds; several rounds.
@@ -147,7 +155,7 @@ async fn two_processes_with_two_models_do_not_take_turns() {
         *world.models.current.lock().unwrap() = Some(model);
         let state = SweepContext {
             context: world.context.clone(),
-            sessions: crate::queue::sessions(),
+            sessions: crate::jobs::sessions(),
         };
         Sweep {}.run(state, attempt).await.unwrap();
         let job = Reembed {
@@ -168,7 +176,7 @@ async fn two_processes_with_two_models_do_not_take_turns() {
     }
     assert_eq!(served, ["first", "second", "second", "second", "second"]);
     // Documents ingested by the other process get embeddings of the serving model only.
-    let other = world.bring("b.pdf", &pdf(1, "other")).await;
+    let other = world.upload("b.pdf", &pdf(1, "other")).await;
     *world.models.current.lock().unwrap() = Some("first");
     world.ingest(other).await.unwrap();
     let models: Vec<String> = sqlx::query_scalar(

@@ -1,8 +1,8 @@
 //! The world of one test: the main database, a tenant's database, a bucket, and a model that counts
 //! its calls.
 
+mod fakes;
 mod servers;
-mod stand_ins;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,12 +21,14 @@ use tempfile::TempDir;
 use xtask::postgres::Postgres;
 use xtask::s3::S3;
 
-use servers::{database, database_of_tenant, extractor, make_bucket, objects_config, people};
-pub(crate) use stand_ins::{CountingModels, OneTenant};
+pub(crate) use fakes::{CountingModels, FakeTenants};
+use servers::{
+    create_user_and_workspace, database, database_of_tenant, extractor, make_bucket, objects_config,
+};
 
 pub(crate) const BUCKET: &str = "files";
 /// The timeout of every wait.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct World {
@@ -35,7 +37,7 @@ pub(crate) struct World {
     pub(crate) objects: ObjectStore,
     pub s3: S3,
     pub(crate) models: Arc<CountingModels>,
-    pub(crate) tenants: Arc<OneTenant>,
+    pub(crate) tenants: Arc<FakeTenants>,
     pub(crate) context: IngestContext,
     pub(crate) workspace: Workspace,
     pub(crate) user: UserId,
@@ -65,9 +67,9 @@ impl World {
             .await
             .unwrap();
         let models = Arc::new(CountingModels::default());
-        let tenants = Arc::new(OneTenant {
+        let tenants = Arc::new(FakeTenants {
             pool: tenant.clone(),
-            away: AtomicBool::new(false),
+            unavailable: AtomicBool::new(false),
         });
         let context = IngestContext::new(
             database.clone(),
@@ -76,7 +78,7 @@ impl World {
             extractor(),
             models.clone(),
         );
-        let (user, workspace) = people(&database).await;
+        let (user, workspace) = create_user_and_workspace(&database).await;
         Self {
             database,
             tenant,
@@ -107,7 +109,7 @@ impl World {
         self.s3.take_away().await;
     }
 
-    pub(crate) async fn begin(
+    pub(crate) async fn create_upload(
         &self,
         name: &str,
         bytes: &[u8],
@@ -129,20 +131,20 @@ impl World {
     }
 
     /// Uploads a file as a browser does, until its job is queued.
-    pub(crate) async fn bring(&self, name: &str, bytes: &[u8]) -> DocumentId {
-        let begun = self.begin(name, bytes).await.unwrap();
-        let status = put(&begun, bytes.to_vec()).await;
+    pub(crate) async fn upload(&self, name: &str, bytes: &[u8]) -> DocumentId {
+        let pending = self.create_upload(name, bytes).await.unwrap();
+        let status = send(&pending, bytes.to_vec()).await;
         assert_eq!(status, 200);
         let completed = documents::complete_upload(
             &self.database,
             &self.objects,
             &self.workspace,
-            begun.document,
+            pending.document,
         )
         .await
         .unwrap();
         assert_eq!(completed, documents::UploadOutcome::Accepted);
-        begun.document
+        pending.document
     }
 
     pub(crate) async fn row(&self, document: DocumentId) -> Option<Document> {
@@ -173,7 +175,7 @@ impl World {
         Ingest {
             workspace: self.workspace.id.clone(),
             document,
-            reading: self.row(document).await.expect("the row is there").reading,
+            revision: self.row(document).await.expect("the row is there").revision,
             ahead: 0,
         }
     }
@@ -197,7 +199,7 @@ impl World {
     }
 
     /// Empties the tenant's database, so that no earlier result can be reused.
-    pub(crate) async fn forget(&self) {
+    pub(crate) async fn clear_tenant_database(&self) {
         for sql in ["DELETE FROM documents", "DELETE FROM embedding_drafts"] {
             sqlx::query(sql).execute(&self.tenant).await.unwrap();
         }
@@ -214,9 +216,9 @@ impl World {
     }
 }
 
-pub(crate) async fn put(begun: &PendingUpload, bytes: Vec<u8>) -> u16 {
-    let mut request = reqwest::Client::new().put(&begun.put.url).body(bytes);
-    for (name, value) in &begun.put.headers {
+pub(crate) async fn send(pending: &PendingUpload, bytes: Vec<u8>) -> u16 {
+    let mut request = reqwest::Client::new().send(&pending.put.url).body(bytes);
+    for (name, value) in &pending.put.headers {
         request = request.header(name, value);
     }
     request.send().await.unwrap().status().as_u16()
@@ -226,14 +228,14 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Polls until `look` returns a value.
+/// Polls until `poll` returns a value.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
-    mut look: impl FnMut() -> F,
+    mut poll: impl FnMut() -> F,
 ) -> T {
-    let found = tokio::time::timeout(PATIENCE, async {
+    let found = tokio::time::timeout(TIMEOUT, async {
         loop {
-            if let Some(found) = look().await {
+            if let Some(found) = poll().await {
                 return found;
             }
             tokio::time::sleep(POLL).await;
@@ -241,7 +243,7 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     });
     found
         .await
-        .unwrap_or_else(|_| panic!("{what}: not within {} s", PATIENCE.as_secs()))
+        .unwrap_or_else(|_| panic!("{what}: not within {} s", TIMEOUT.as_secs()))
 }
 
 /// A PDF with this number of pages, each of a few hundred words.

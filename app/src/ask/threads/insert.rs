@@ -13,7 +13,7 @@ const COUNT_LOCK: &str = "answers_in_progress";
 const MAX_TITLE_CHARS: usize = 120;
 
 /// Inserts a question and its pending answer in one transaction. `model` is the chat model that
-/// will answer; `None` if the answer will consist of quotes.
+/// will answer; `None` if the answer will consist of excerpts.
 pub async fn ask(
     database: &PgPool,
     asked_by: UserId,

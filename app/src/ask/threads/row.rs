@@ -19,13 +19,14 @@ pub(super) const MESSAGE_COLUMNS: &str = "m.id, m.thread_id, m.ordinal, m.author
 pub(in crate::ask) enum StoredAuthor {
     Person,
     Model,
-    Extracts,
+    #[sqlx(rename = "extracts")]
+    Excerpts,
 }
 
 impl StoredAuthor {
-    /// The author of an answer by this model, or of one made of quotes.
+    /// The author of an answer by this model, or of one made of excerpts.
     pub(in crate::ask) fn of_answer(model: Option<&str>) -> Self {
-        model.map_or(Self::Extracts, |_| Self::Model)
+        model.map_or(Self::Excerpts, |_| Self::Model)
     }
 }
 
@@ -64,7 +65,7 @@ impl FromRow<'_, PgRow> for Message {
             author: match row.try_get("author")? {
                 StoredAuthor::Person => Author::Person,
                 StoredAuthor::Model => Author::Model(model.unwrap_or_default()),
-                StoredAuthor::Extracts => Author::Extracts,
+                StoredAuthor::Excerpts => Author::Excerpts,
             },
             state: match row.try_get("state")? {
                 StoredState::Pending => MessageState::Pending,

@@ -15,23 +15,23 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 
 /// The only tenant's database.
-pub(crate) struct OneTenant {
+pub(crate) struct FakeTenants {
     pub(super) pool: PgPool,
-    pub(crate) away: AtomicBool,
+    pub(crate) unavailable: AtomicBool,
 }
 
-impl TenantDatabases for OneTenant {
+impl TenantDatabases for FakeTenants {
     fn open<'a>(
         &'a self,
         _workspace: &'a Workspace,
     ) -> BoxFuture<'a, Result<TenantConnection, Unavailable>> {
         Box::pin(async move {
-            if self.away.load(Ordering::SeqCst) {
+            if self.unavailable.load(Ordering::SeqCst) {
                 return Err(Unavailable::Unreachable {
                     retry_after: Duration::from_secs(1),
                 });
             }
-            Ok(TenantConnection::of_pool(self.pool.clone()))
+            Ok(TenantConnection::from_pool(self.pool.clone()))
         })
     }
 
@@ -45,7 +45,7 @@ impl TenantDatabases for OneTenant {
 pub(crate) struct CountingModels {
     /// Texts embedded so far, by any model.
     pub(crate) texts: Arc<AtomicUsize>,
-    pub(crate) away: Arc<AtomicBool>,
+    pub(crate) unavailable: Arc<AtomicBool>,
     /// The model for new documents, if not `first`.
     pub(crate) current: Mutex<Option<&'static str>>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct CountingModels {
 pub(crate) struct CountingModel {
     name: String,
     texts: Arc<AtomicUsize>,
-    away: Arc<AtomicBool>,
+    unavailable: Arc<AtomicBool>,
 }
 
 impl CountingModels {
@@ -61,7 +61,7 @@ impl CountingModels {
         Arc::new(CountingModel {
             name: name.to_owned(),
             texts: Arc::clone(&self.texts),
-            away: Arc::clone(&self.away),
+            unavailable: Arc::clone(&self.unavailable),
         })
     }
 
@@ -91,9 +91,9 @@ impl DocumentEmbedder for CountingModel {
         texts: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Vec<f32>>, EmbedError>> {
         Box::pin(async move {
-            if self.away.load(Ordering::SeqCst) {
+            if self.unavailable.load(Ordering::SeqCst) {
                 return Err(EmbedError::Unavailable {
-                    reason: "it was taken away".to_owned(),
+                    reason: "made unavailable by the test".to_owned(),
                     retry_after: None,
                 });
             }

@@ -78,7 +78,7 @@ pub(super) async fn database_of_tenant(uri: &str, name: &str) -> PgPool {
     database(uri, name, "../tenant-migrations").await
 }
 
-pub(super) async fn people(database: &PgPool) -> (UserId, Workspace) {
+pub(super) async fn create_user_and_workspace(database: &PgPool) -> (UserId, Workspace) {
     let user = UserId::random();
     let workspace = WorkspaceId::random();
     sqlx::query("INSERT INTO users (id, display_name) VALUES ($1, 'Ada')")

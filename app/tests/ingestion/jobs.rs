@@ -14,22 +14,22 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{PATIENCE, World, pdf, until};
+use crate::support::{TIMEOUT, World, pdf, until};
 
 #[derive(Clone, Default)]
-struct Tally {
-    begun: Arc<AtomicUsize>,
-    done: Arc<AtomicUsize>,
-    concurrency: Arc<AtomicUsize>,
-    most_at_once: Arc<AtomicUsize>,
+struct JobLog {
+    started: Arc<AtomicUsize>,
+    finished: Arc<AtomicUsize>,
+    running: Arc<AtomicUsize>,
+    max_running: Arc<AtomicUsize>,
     /// Blocks jobs until notified.
     gate: Option<Arc<Notify>>,
-    begins: Arc<Notify>,
+    start_signal: Arc<Notify>,
 }
 
-impl Tally {
+impl JobLog {
     /// Jobs block after they start.
-    fn stuck() -> Self {
+    fn blocking() -> Self {
         Self {
             gate: Some(Arc::new(Notify::new())),
             ..Self::default()
@@ -38,12 +38,12 @@ impl Tally {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Count {
+struct TestJob {
     number: u32,
-    setbacks: u32,
+    failures: u32,
 }
 
-impl Job for Count {
+impl Job for TestJob {
     const NAME: &'static str = "count";
 
     fn key(&self) -> String {
@@ -51,39 +51,39 @@ impl Job for Count {
     }
 
     fn queue_name(&self) -> Option<String> {
-        Some("one after another".to_owned())
+        Some("serial".to_owned())
     }
 }
 
-impl JobHandler for Count {
-    type Context = Tally;
+impl JobHandler for TestJob {
+    type Context = JobLog;
 
-    async fn run(self, tally: Tally, attempt: Attempt) -> Result<(), JobError> {
-        tally.begun.fetch_add(1, Ordering::SeqCst);
-        let concurrency = tally.concurrency.fetch_add(1, Ordering::SeqCst) + 1;
-        tally.most_at_once.fetch_max(concurrency, Ordering::SeqCst);
-        tally.begins.notify_one();
-        if let Some(gate) = &tally.gate {
+    async fn run(self, log: JobLog, attempt: Attempt) -> Result<(), JobError> {
+        log.started.fetch_add(1, Ordering::SeqCst);
+        let running = log.running.fetch_add(1, Ordering::SeqCst) + 1;
+        log.max_running.fetch_max(running, Ordering::SeqCst);
+        log.start_signal.notify_one();
+        if let Some(gate) = &log.gate {
             gate.notified().await;
         }
         tokio::task::yield_now().await;
-        tally.concurrency.fetch_sub(1, Ordering::SeqCst);
-        if attempt.number <= self.setbacks {
+        log.running.fetch_sub(1, Ordering::SeqCst);
+        if attempt.number <= self.failures {
             return Err(JobError {
                 retry_after: Duration::from_millis(10),
-                reason: "once more".to_owned(),
+                reason: "failure for the test".to_owned(),
             });
         }
-        tally.done.fetch_add(1, Ordering::SeqCst);
+        log.finished.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 }
 
 /// A world with jobs of these numbers, each of which fails this often before it succeeds.
-async fn world_with(numbers: std::ops::Range<u32>, setbacks: u32) -> World {
+async fn world_with(numbers: std::ops::Range<u32>, failures: u32) -> World {
     let world = World::start().await;
     for number in numbers {
-        let job = Count { number, setbacks };
+        let job = TestJob { number, failures };
         jobs::add(&world.database, &job).await.unwrap();
     }
     world
@@ -109,9 +109,9 @@ pub(crate) fn sessions() -> app::config::Sessions {
     }
 }
 
-/// Starts a worker that runs [`Count`] jobs.
-fn counts(world: &World, tally: &Tally) -> Running {
-    let registry = JobRegistry::new().with::<Count>(tally.clone());
+/// Starts a worker that runs [`TestJob`] jobs.
+fn start_test_worker(world: &World, log: &JobLog) -> Running {
+    let registry = JobRegistry::new().with::<TestJob>(log.clone());
     start(&world.database, registry)
 }
 
@@ -124,7 +124,7 @@ fn start(database: &PgPool, registry: JobRegistry) -> Running {
     let stop = CancellationToken::new();
     let worker = Worker::new(database, registry, settings());
     Running {
-        task: tokio::spawn(worker.run(stop.clone())),
+        task: tokio::spawn(worker.run(pause.clone())),
         stop,
     }
 }
@@ -132,28 +132,28 @@ fn start(database: &PgPool, registry: JobRegistry) -> Running {
 impl Running {
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task)
+        tokio::time::timeout(TIMEOUT, self.task)
             .await
             .unwrap()
             .unwrap();
     }
 }
 
-async fn done(tally: &Tally, count: usize) {
+async fn wait_until_finished(log: &JobLog, count: usize) {
     until("the jobs are done", || async {
-        (tally.done.load(Ordering::SeqCst) == count).then_some(())
+        (log.finished.load(Ordering::SeqCst) == count).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_comes_with_its_transaction_or_not_at_all() {
+async fn a_job_is_added_only_if_its_transaction_commits() {
     let world = World::start().await;
-    let tally = Tally::default();
+    let log = JobLog::default();
     let mut transaction = world.database.begin().await.unwrap();
-    let job = Count {
+    let job = TestJob {
         number: 1,
-        setbacks: 0,
+        failures: 0,
     };
     jobs::add(&mut *transaction, &job).await.unwrap();
     transaction.rollback().await.unwrap();
@@ -162,24 +162,24 @@ async fn a_job_comes_with_its_transaction_or_not_at_all() {
     for _ in 0..2 {
         jobs::add(&world.database, &job).await.unwrap();
     }
-    let worker = counts(&world, &tally);
-    done(&tally, 1).await;
+    let worker = start_test_worker(&world, &log);
+    wait_until_finished(&log, 1).await;
     worker.stop().await;
-    assert_eq!(tally.begun.load(Ordering::SeqCst), 1);
+    assert_eq!(log.started.load(Ordering::SeqCst), 1);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_with_setbacks_come_back_and_jobs_of_a_lane_never_meet() {
+async fn failed_jobs_are_retried_and_jobs_of_a_queue_never_overlap() {
     let world = world_with(0..8, 2).await;
-    let tally = Tally::default();
-    let one = counts(&world, &tally);
-    let two = counts(&world, &tally);
-    done(&tally, 8).await;
+    let log = JobLog::default();
+    let one = start_test_worker(&world, &log);
+    let two = start_test_worker(&world, &log);
+    wait_until_finished(&log, 8).await;
     one.stop().await;
     two.stop().await;
-    assert_eq!(tally.begun.load(Ordering::SeqCst), 8 * 3);
-    assert_eq!(tally.most_at_once.load(Ordering::SeqCst), 1);
+    assert_eq!(log.started.load(Ordering::SeqCst), 8 * 3);
+    assert_eq!(log.max_running.load(Ordering::SeqCst), 1);
     until("the queue is empty", || async {
         world.jobs().await.is_empty().then_some(())
     })
@@ -188,39 +188,39 @@ async fn jobs_with_setbacks_come_back_and_jobs_of_a_lane_never_meet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_setback_does_not_take_the_place_of_a_job_that_was_added_meanwhile() {
+async fn a_failed_job_does_not_replace_a_newer_job_with_its_key() {
     // The first job always fails; the second one, with the same key, would succeed immediately.
     let world = world_with(1..2, u32::MAX).await;
-    let tally = Tally::stuck();
-    let worker = counts(&world, &tally);
-    tally.begins.notified().await;
-    let newer = Count {
+    let log = JobLog::blocking();
+    let worker = start_test_worker(&world, &log);
+    log.start_signal.notified().await;
+    let newer = TestJob {
         number: 1,
-        setbacks: 0,
+        failures: 0,
     };
     jobs::add(&world.database, &newer).await.unwrap();
-    tally.gate.as_ref().unwrap().notify_one();
-    tally.begins.notified().await;
-    tally.gate.as_ref().unwrap().notify_one();
-    done(&tally, 1).await;
+    log.gate.as_ref().unwrap().notify_one();
+    log.start_signal.notified().await;
+    log.gate.as_ref().unwrap().notify_one();
+    wait_until_finished(&log, 1).await;
     until("the queue is empty", || async {
         world.jobs().await.is_empty().then_some(())
     })
     .await;
     worker.stop().await;
-    assert_eq!(tally.begun.load(Ordering::SeqCst), 2);
+    assert_eq!(log.started.load(Ordering::SeqCst), 2);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_was_cancelled_while_it_ran_does_not_come_back_by_its_setback() {
+async fn a_job_cancelled_while_running_is_not_rescheduled_when_it_fails() {
     let world = world_with(1..2, u32::MAX).await;
-    let tally = Tally::stuck();
-    let worker = counts(&world, &tally);
-    tally.begins.notified().await;
+    let log = JobLog::blocking();
+    let worker = start_test_worker(&world, &log);
+    log.start_signal.notified().await;
     jobs::cancel(&world.database, "count:1").await.unwrap();
-    tally.gate.as_ref().unwrap().notify_one();
-    until("nothing runs or waits", || async {
+    log.gate.as_ref().unwrap().notify_one();
+    until("the queue is empty", || async {
         jobs::backlog(&world.database)
             .await
             .unwrap()
@@ -229,25 +229,25 @@ async fn a_job_that_was_cancelled_while_it_ran_does_not_come_back_by_its_setback
     })
     .await;
     worker.stop().await;
-    assert_eq!(tally.begun.load(Ordering::SeqCst), 1);
+    assert_eq!(log.started.load(Ordering::SeqCst), 1);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_setback_of_a_job_that_another_worker_took_over_leaves_it_to_that_one() {
+async fn a_failed_job_that_another_worker_took_over_is_left_to_that_worker() {
     let world = world_with(1..2, u32::MAX).await;
-    let tally = Tally::stuck();
-    let worker = counts(&world, &tally);
-    tally.begins.notified().await;
+    let log = JobLog::blocking();
+    let worker = start_test_worker(&world, &log);
+    log.start_signal.notified().await;
     sqlx::query(
         "UPDATE graphile_worker._private_jobs SET locked_by = 'another', locked_at = now()",
     )
     .execute(&world.database)
     .await
     .unwrap();
-    tally.gate.as_ref().unwrap().notify_one();
-    until("the job had its turn", || async {
-        (tally.concurrency.load(Ordering::SeqCst) == 0).then_some(())
+    log.gate.as_ref().unwrap().notify_one();
+    until("the job has run", || async {
+        (log.running.load(Ordering::SeqCst) == 0).then_some(())
     })
     .await;
     worker.stop().await;
@@ -256,27 +256,27 @@ async fn a_setback_of_a_job_that_another_worker_took_over_leaves_it_to_that_one(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_workers_job_begins_elsewhere() {
+async fn a_dead_workers_job_restarts_on_another_worker() {
     let world = world_with(1..2, 0).await;
-    let stuck = Tally::stuck();
-    let dies = counts(&world, &stuck);
-    stuck.begins.notified().await;
+    let blocked = JobLog::blocking();
+    let killed = start_test_worker(&world, &blocked);
+    blocked.start_signal.notified().await;
     // Like a killed process: the heartbeats end, the lock on the job remains.
-    dies.task.abort();
-    let tally = Tally::default();
-    let lives = counts(&world, &tally);
-    done(&tally, 1).await;
-    lives.stop().await;
+    killed.task.abort();
+    let log = JobLog::default();
+    let survivor = start_test_worker(&world, &log);
+    wait_until_finished(&log, 1).await;
+    survivor.stop().await;
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_stopped_gives_its_jobs_back_at_once() {
+async fn a_stopped_worker_returns_its_jobs_immediately() {
     let world = world_with(1..2, 0).await;
-    let stuck = Tally::stuck();
-    let stops = counts(&world, &stuck);
-    stuck.begins.notified().await;
-    stops.stop().await;
+    let blocked = JobLog::blocking();
+    let worker = start_test_worker(&world, &blocked);
+    blocked.start_signal.notified().await;
+    worker.stop().await;
     let backlog = jobs::backlog(&world.database).await.unwrap();
     assert_eq!(backlog.len(), 1);
     assert_eq!(
@@ -287,11 +287,11 @@ async fn a_worker_that_is_stopped_gives_its_jobs_back_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_is_read_by_workers_from_its_upload_to_ready() {
+async fn a_worker_ingests_an_uploaded_document_and_deletes_it() {
     let world = World::start().await;
     let registry = app::ingestion::jobs(&world.context, sessions(), JobRegistry::new());
     let worker = start(&world.database, registry);
-    let document = world.bring("a.pdf", &pdf(3, "worker")).await;
+    let document = world.upload("a.pdf", &pdf(3, "worker")).await;
     until("the document is ready", || async {
         (world.state(document).await == DocumentStatus::Ready).then_some(())
     })
@@ -299,7 +299,7 @@ async fn a_document_is_read_by_workers_from_its_upload_to_ready() {
     app::documents::delete(&world.database, &world.workspace.id, document)
         .await
         .unwrap();
-    until("the document is gone", || async {
+    until("the document is deleted", || async {
         world.row(document).await.is_none().then_some(())
     })
     .await;
@@ -311,15 +311,15 @@ async fn a_document_is_read_by_workers_from_its_upload_to_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_whose_job_was_lost_is_read_and_one_that_kills_its_workers_is_given_up() {
+async fn the_sweep_requeues_lost_jobs_and_fails_documents_whose_job_was_given_up() {
     let world = World::start().await;
-    let lost = world.bring("lost.pdf", &pdf(1, "lost")).await;
-    let deadly = world.bring("deadly.pdf", &pdf(1, "deadly")).await;
-    let fresh = world.bring("fresh.pdf", &pdf(1, "fresh")).await;
+    let lost = world.upload("lost.pdf", &pdf(1, "lost")).await;
+    let crashing = world.upload("crashing.pdf", &pdf(1, "crashing")).await;
+    let fresh = world.upload("fresh.pdf", &pdf(1, "fresh")).await;
     let jobs = "graphile_worker._private_jobs";
     for sql in [
         format!("DELETE FROM {jobs} WHERE key IN ('ingest:{lost}', 'ingest:{fresh}')"),
-        format!("UPDATE {jobs} SET attempts = max_attempts WHERE key = 'ingest:{deadly}'"),
+        format!("UPDATE {jobs} SET attempts = max_attempts WHERE key = 'ingest:{crashing}'"),
         format!(
             "UPDATE documents SET updated_at = now() - interval '1 hour' WHERE id <> '{fresh}'"
         ),
@@ -338,7 +338,7 @@ async fn a_document_whose_job_was_lost_is_read_and_one_that_kills_its_workers_is
         .await
         .unwrap();
     assert_eq!(
-        world.state(deadly).await,
+        world.state(crashing).await,
         DocumentStatus::Failed(IngestError::System(SystemFailure::WorkerCrashed))
     );
     assert_eq!(world.state(lost).await, DocumentStatus::Queued);
@@ -350,12 +350,12 @@ async fn a_document_whose_job_was_lost_is_read_and_one_that_kills_its_workers_is
 }
 
 #[tokio::test]
-async fn whoever_brings_many_leaves_room_for_others_and_no_document_waits_for_another() {
+async fn many_uploads_get_decreasing_priorities_and_a_queue_per_document() {
     let world = World::start().await;
     let mut documents = Vec::new();
     for number in 0..3 {
         let subject = format!("subject {number}");
-        documents.push(world.bring(&subject, &pdf(1, &subject)).await);
+        documents.push(world.upload(&subject, &pdf(1, &subject)).await);
     }
     let queued: Vec<(String, i16, Option<String>)> = sqlx::query_as(
         "SELECT key, priority, queue_name FROM graphile_worker.jobs WHERE key LIKE 'ingest:%' ORDER BY priority",
@@ -367,8 +367,8 @@ async fn whoever_brings_many_leaves_room_for_others_and_no_document_waits_for_an
     let expected: Vec<(String, i16, Option<String>)> = (10..)
         .zip(&documents)
         .map(|(priority, document)| {
-            let (key, lane) = (format!("ingest:{document}"), format!("document:{document}"));
-            (key, priority, Some(lane))
+            let (key, queue) = (format!("ingest:{document}"), format!("document:{document}"));
+            (key, priority, Some(queue))
         })
         .collect();
     assert_eq!(queued, expected);
