@@ -141,11 +141,11 @@ await tell(async ({ person }) => {
 
   // --- A removal wants the right words ---
   await page.goto(`${APP}/account`);
-  const confirm = page.locator('#confirm-remove');
+  const confirm = page.locator('#confirm-delete');
   await confirm.fill('remove my acount');
   await page.getByRole('button', { name: 'Remove account' }).click();
   ensure(new URL(page.url()).pathname === '/account', 'other words remove the account');
-  await confirm.fill('remove my account');
+  await confirm.fill('delete my account');
   await page.getByRole('button', { name: 'Remove account' }).click();
   await page.getByRole('heading', { name: 'Receipt of removal' }).waitFor({ timeout: 2 * WAIT_MS });
   return { puts: Object.fromEntries(puts), most };

@@ -93,7 +93,7 @@ await tell(async ({ person, findings }) => {
 
   // --- What goes wrong far down a page is said where the reader is, and what was typed is kept ---
   await page.setViewportSize({ width: 390, height: 420 });
-  await page.evaluate(() => fetch(`${location.pathname}/remove`, {
+  await page.evaluate(() => fetch(`${location.pathname}/delete`, {
     method: 'POST',
     body: new URLSearchParams({ csrf: document.querySelector('[name=csrf]').value }),
   }));
@@ -163,7 +163,7 @@ await tell(async ({ person, findings }) => {
 /** Types the word that confirms it, and waits for the receipt. */
 async function removeAccount(page) {
   await page.goto(`${APP}/account`);
-  const form = page.locator('#remove form');
+  const form = page.locator('#delete form');
   await form.locator('input[name=confirm]').fill(await form.locator('.typed').innerText());
   await form.getByRole('button').click();
   await page.getByRole('heading', { name: 'Receipt of removal' }).waitFor({ timeout: 2 * WAIT_MS });

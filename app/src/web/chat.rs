@@ -1,4 +1,4 @@
-//! Conversations with the documents: the page, questions, streamed answers.
+//! Conversations about documents: the page, questions and streamed answers.
 
 mod events;
 pub mod pages;
@@ -12,29 +12,32 @@ use maud::Markup;
 use serde::Deserialize;
 
 use crate::ask::threads::{self, AskedQuestion, QuestionTarget};
-use crate::ask::{MAX_ANSWERS_PER_WORKSPACE, AskError, InvalidQuestion, MAX_QUESTION_CHARS, Question};
+use crate::ask::{
+    AskError, InvalidQuestion, MAX_ANSWERS_PER_WORKSPACE, MAX_QUESTION_CHARS, Question,
+};
 use crate::domain::RateLimitClass;
 use crate::ids::{DocumentId, MessageId, ThreadId};
-use crate::telemetry::Asking;
+use crate::telemetry::QuestionOutcome;
 use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::web::shared::pages::{PageContext, Notice};
+use crate::web::shared::pages::FormContext;
+use crate::web::shared::pages::{Notice, PageContext};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::unavailable;
 use crate::web::shared::{App, Problem};
 use crate::workspaces::members;
-use pages::{ChatPage, ChatPlace};
+use pages::ChatPage;
 
-/// When to ask again while too many answers are being written.
-const ANSWERS_RETRY_SECONDS: u64 = 10;
+/// `Retry-After` while the workspace has too many pending answers.
+const ANSWERS_RETRY_AFTER_SECONDS: u64 = 10;
 
 pub(super) fn routes() -> Vec<Route> {
     let member = Access::Member;
     vec![
-        Route::get("/w/{workspace}/chat", member, begin),
+        Route::get("/w/{workspace}/chat", member, new_thread),
         Route::post("/w/{workspace}/chat", member, ask).rate_limit_class(RateLimitClass::Questions),
         Route::get("/w/{workspace}/chat/{thread}", member, show),
-        Route::post("/w/{workspace}/chat/{thread}/remove", member, remove),
+        Route::post("/w/{workspace}/chat/{thread}/delete", member, delete),
         Route::get(
             "/w/{workspace}/chat/{thread}/messages/{message}/events",
             member,
@@ -49,29 +52,27 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The conversation in the path; the workspace stands before it and was checked.
 #[derive(Deserialize)]
 struct ThreadPath {
     thread: ThreadId,
 }
 
-/// The message in the path.
 #[derive(Deserialize)]
 struct MessagePath {
     thread: ThreadId,
     message: MessageId,
 }
 
-fn place(access: &WorkspaceAccess, now: Timestamp) -> ChatPlace<'_> {
-    ChatPlace {
+fn form_context(access: &WorkspaceAccess, now: Timestamp) -> FormContext<'_> {
+    FormContext {
         workspace: &access.workspace.id,
         csrf: access.session.csrf.as_str(),
         now,
     }
 }
 
-/// What goes wrong with the tenant's database, as people read it.
-async fn failed(app: &App, access: &WorkspaceAccess, error: sqlx::Error) -> Problem {
+/// Reports an error of the tenant's database to the connection pool and explains it to the user.
+async fn database_problem(app: &App, access: &WorkspaceAccess, error: sqlx::Error) -> Problem {
     problem(app.ask.failed(&access.workspace, error).await, access)
 }
 
@@ -80,49 +81,57 @@ fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {
         AskError::Unavailable(reason) => unavailable::problem(&reason, &access.workspace.id),
         AskError::Database(error) => Problem::internal_error(&error),
         AskError::ThreadNotFound => Problem::not_found(),
-        AskError::DocumentNotFound => no_such_document(),
+        AskError::DocumentNotFound => document_not_available(),
         AskError::TooManyAnswers => Problem {
-            retry_after_seconds: Some(ANSWERS_RETRY_SECONDS),
+            retry_after_seconds: Some(ANSWERS_RETRY_AFTER_SECONDS),
             ..Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
-                "answers_under_way",
-                format!("{MAX_ANSWERS_PER_WORKSPACE} answers are being written in this workspace"),
-                "Wait until one of them is done, or stop one.",
+                "too_many_pending_answers",
+                format!(
+                    "This workspace already has {MAX_ANSWERS_PER_WORKSPACE} answers in progress"
+                ),
+                "Your question was not sent. Wait until an answer is complete, or stop one.",
             )
         },
     }
 }
 
-fn no_such_document() -> Problem {
-    Problem::wrong_input("This document cannot be asked (any more)")
+fn document_not_available() -> Problem {
+    Problem::invalid_input(
+        "You cannot ask about this document. It may have been deleted or not be ready yet",
+    )
 }
 
-fn words(refused: InvalidQuestion) -> String {
-    match refused {
-        InvalidQuestion::Empty => "Type a question first.".to_owned(),
+fn message(error: InvalidQuestion) -> String {
+    match error {
+        InvalidQuestion::Empty => "Enter a question.".to_owned(),
         InvalidQuestion::TooLong => {
-            format!("A question has at most {MAX_QUESTION_CHARS} characters. Make it shorter.")
+            format!("Shorten your question to at most {MAX_QUESTION_CHARS} characters.")
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Beginning {
-    /// The document that the page before showed.
+struct NewThreadParams {
+    /// Preselects a document.
     document: Option<DocumentId>,
 }
 
-async fn begin(
+async fn new_thread(
     State(app): State<App>,
     access: WorkspaceAccess,
     context: PageContext,
-    Query(beginning): Query<Beginning>,
+    Query(params): Query<NewThreadParams>,
 ) -> Result<Markup, Problem> {
     let view = ChatPage {
-        chosen: beginning.document,
+        chosen: params.document,
         ..page(&app, &access, None).await?
     };
-    Ok(pages::page(&context, place(&access, context.now), &view))
+    Ok(pages::page(
+        &context,
+        form_context(&access, context.now),
+        &view,
+    ))
 }
 
 async fn show(
@@ -132,10 +141,14 @@ async fn show(
     Path(ThreadPath { thread }): Path<ThreadPath>,
 ) -> Result<Markup, Problem> {
     let view = page(&app, &access, Some(thread)).await?;
-    Ok(pages::page(&context, place(&access, context.now), &view))
+    Ok(pages::page(
+        &context,
+        form_context(&access, context.now),
+        &view,
+    ))
 }
 
-/// All that the page shows, from the tenant's database and the members' names.
+/// Loads the view from the tenant's database and the names of the members.
 async fn page(
     app: &App,
     access: &WorkspaceAccess,
@@ -164,7 +177,7 @@ async fn page(
     let (thread, threads, documents) = match read.await {
         Ok(Some(found)) => found,
         Ok(None) => return Err(Problem::not_found()),
-        Err(error) => return Err(failed(app, access, error).await),
+        Err(error) => return Err(database_problem(app, access, error).await),
     };
     let members = members::list(&app.database, &access.workspace.id).await?;
     Ok(ChatPage {
@@ -174,7 +187,7 @@ async fn page(
         chosen: None,
         extracts_only: app.ask.is_extractive(),
         draft: String::new(),
-        trouble: None,
+        error: None,
     })
 }
 
@@ -182,16 +195,16 @@ async fn page(
 struct QuestionForm {
     #[serde(default)]
     question: String,
-    /// Empty: all documents.
+    /// Empty for all documents.
     #[serde(default)]
     document: String,
-    /// Empty: a new conversation.
+    /// Empty for a new conversation.
     #[serde(default)]
     thread: String,
 }
 
 impl QuestionForm {
-    fn place(&self) -> Result<Place, Problem> {
+    fn target(&self) -> Result<QuestionTarget, Problem> {
         let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         match (optional(&self.thread), optional(&self.document)) {
             (Some(thread), _) => thread
@@ -201,7 +214,7 @@ impl QuestionForm {
             (None, Some(document)) => document
                 .parse()
                 .map(|document| QuestionTarget::NewThread(Some(document)))
-                .map_err(|_| no_such_document()),
+                .map_err(|_| document_not_available()),
             (None, None) => Ok(QuestionTarget::NewThread(None)),
         }
     }
@@ -214,86 +227,90 @@ async fn ask(
     headers: HeaderMap,
     Form(form): Form<QuestionForm>,
 ) -> Result<Response, Problem> {
-    let asked_in = form.place()?;
+    let target = form.target()?;
     let is_fragment = AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment;
     let question: Question = match form.question.parse() {
         Ok(question) => question,
-        Err(refused) => {
-            app.metrics.answers.question(Asking::Invalid);
+        Err(error) => {
+            app.metrics.answers.question(QuestionOutcome::Invalid);
             if is_fragment {
-                return Err(Problem::wrong_input(words(refused)));
+                return Err(Problem::invalid_input(message(error)));
             }
-            return ask_better(&app, &access, &context, asked_in, form, refused).await;
+            return invalid_question(&app, &access, &context, target, form, error).await;
         }
     };
-    let asked = write_down(&app, &access, &question, asked_in).await?;
-    // The page that follows opens the answer's stream, which takes the answer up if this could not.
-    if let Err(error) = app.ask.start_answer(&access.workspace, asked.answer.id).await {
-        tracing::debug!(%error, "An answer is left to be begun by its stream");
+    let asked = insert_question(&app, &access, &question, target).await?;
+    // If this fails, the event stream that the page opens starts the answer.
+    if let Err(error) = app
+        .ask
+        .start_answer(&access.workspace, asked.answer.id)
+        .await
+    {
+        tracing::debug!(%error, "answer not started; its event stream will start it");
     }
-    if !is_fragment || matches!(asked_in, QuestionTarget::NewThread(_)) {
+    if !is_fragment || matches!(target, QuestionTarget::NewThread(_)) {
         let path = format!("/w/{}/chat/{}", access.workspace.id, asked.thread);
         return Ok(Redirect::to(&path).into_response());
     }
-    let by = Some(access.user.display_name.clone());
+    let asked_by = Some(access.user.display_name.clone());
     Ok(pages::exchange(
-        place(&access, context.now),
+        form_context(&access, context.now),
         asked.thread,
-        &views::question(&asked.question, by),
+        &views::question(&asked.question, asked_by),
         &views::answer(asked.answer, question.as_str().to_owned()),
     )
     .into_response())
 }
 
-async fn write_down(
+async fn insert_question(
     app: &App,
     access: &WorkspaceAccess,
     question: &Question,
-    asked_in: Place,
+    target: QuestionTarget,
 ) -> Result<AskedQuestion, Problem> {
     let model = app.models.answerer().map(llm::Answerer::name);
-    let asking = async {
+    let insert = async {
         let database = app.ask.database(&access.workspace).await?;
-        threads::ask(&database, access.user.id, question, asked_in, model).await
+        threads::ask(&database, access.user.id, question, target, model).await
     };
-    let asked = asking.await;
+    let asked = insert.await;
     app.metrics.answers.question(match &asked {
-        Ok(_) => Asking::Asked,
-        Err(AskError::Unavailable(_) | AskError::Database(_)) => Asking::Unavailable,
-        Err(AskError::ThreadNotFound | AskError::DocumentNotFound) => Asking::Invalid,
-        Err(AskError::TooManyAnswers) => Asking::TooMany,
+        Ok(_) => QuestionOutcome::Accepted,
+        Err(AskError::Unavailable(_) | AskError::Database(_)) => QuestionOutcome::Unavailable,
+        Err(AskError::ThreadNotFound | AskError::DocumentNotFound) => QuestionOutcome::Invalid,
+        Err(AskError::TooManyAnswers) => QuestionOutcome::TooMany,
     });
     match asked {
         Ok(asked) => Ok(asked),
-        Err(AskError::Database(error)) => Err(failed(app, access, error).await),
+        Err(AskError::Database(error)) => Err(database_problem(app, access, error).await),
         Err(error) => Err(problem(error, access)),
     }
 }
 
-/// The page again, with what was typed and what is wrong with it.
-async fn ask_better(
+/// The page with the rejected question and the error.
+async fn invalid_question(
     app: &App,
     access: &WorkspaceAccess,
     context: &PageContext,
-    asked_in: Place,
+    target: QuestionTarget,
     form: QuestionForm,
-    refused: InvalidQuestion,
+    error: InvalidQuestion,
 ) -> Result<Response, Problem> {
-    let (open, chosen) = match asked_in {
+    let (open, chosen) = match target {
         QuestionTarget::Thread(thread) => (Some(thread), None),
         QuestionTarget::NewThread(document) => (None, document),
     };
     let view = ChatPage {
         chosen,
         draft: form.question,
-        trouble: Some(words(refused)),
+        error: Some(message(error)),
         ..page(app, access, open).await?
     };
-    let markup = pages::page(context, place(access, context.now), &view);
+    let markup = pages::page(context, form_context(access, context.now), &view);
     Ok((StatusCode::UNPROCESSABLE_ENTITY, markup).into_response())
 }
 
-async fn remove(
+async fn delete(
     State(app): State<App>,
     access: WorkspaceAccess,
     Path(ThreadPath { thread }): Path<ThreadPath>,
@@ -305,12 +322,12 @@ async fn remove(
         .map_err(|reason| unavailable::problem(&reason, &access.workspace.id))?;
     match threads::delete(&database, thread).await {
         Ok(true) => {
-            let (parameter, key) = (Notice::PARAMETER, Notice::ThreadRemoved.key());
+            let (parameter, key) = (Notice::PARAMETER, Notice::ThreadDeleted.key());
             let path = format!("/w/{}/chat?{parameter}={key}", access.workspace.id);
             Ok(Redirect::to(&path))
         }
         Ok(false) => Err(Problem::not_found()),
-        Err(error) => Err(failed(&app, &access, error).await),
+        Err(error) => Err(database_problem(&app, &access, error).await),
     }
 }
 
@@ -329,20 +346,20 @@ async fn stop(
         match threads::message(&database, path.thread, path.message).await? {
             Some(message) => app
                 .ask
-                .end(&access.workspace, &database, &message)
+                .stop(&access.workspace, &database, &message)
                 .await
                 .map(Some),
             None => Ok(None),
         }
     };
     match stopped.await {
-        // One that had ended by itself just before is as good.
+        // An answer that has just completed needs no stop.
         Ok(Some(_)) => {}
         Ok(None) => return Err(Problem::not_found()),
-        Err(error) => return Err(failed(&app, &access, error).await),
+        Err(error) => return Err(database_problem(&app, &access, error).await),
     }
     if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment {
-        // The stream of the answer brings what is left to say.
+        // The event stream sends the final state of the answer.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let path = format!("/w/{}/chat/{}", access.workspace.id, path.thread);

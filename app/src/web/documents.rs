@@ -1,6 +1,7 @@
-//! A workspace's documents: the list and its live rows, search, uploads, and what can be done with one document.
+//! Documents: the list with live updates, search, uploads, and the actions on a document.
 //!
-//! The list and a document's page come from the main database alone, so that they are there also while the tenant's database is not.
+//! The list and the state of a document come from the main database, so they work while the tenant's database is
+//! unavailable.
 
 mod errors;
 mod events;
@@ -24,20 +25,20 @@ use crate::objects::Disposition;
 use crate::tenants::Unavailable;
 use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::web::shared::pages::{PageContext, Notice, format};
+use crate::web::shared::pages::{FormContext, Notice, PageContext, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use pages::document::{DocumentPage, PassageView};
-use pages::{DatabaseNote, DocumentsView, Place, SearchView, UploadLimits};
+use pages::{DatabaseStatus, DocumentsView, SearchView, UploadLimits};
 
-/// How long the URL is good that a PDF is read with.
+/// Validity of the presigned URL for viewing a PDF.
 const FILE_URL_TTL: Duration = Duration::from_mins(5);
 
 pub(super) fn routes() -> Vec<Route> {
     let member = Access::Member;
     vec![
         Route::get("/w/{workspace}/documents", member, list),
-        Route::post("/w/{workspace}/documents", member, upload::begin)
+        Route::post("/w/{workspace}/documents", member, upload::create)
             .rate_limit_class(RateLimitClass::Uploads),
         Route::get("/w/{workspace}/documents/events", member, events::events).event_stream(),
         Route::get("/w/{workspace}/documents/search", member, search)
@@ -51,10 +52,10 @@ pub(super) fn routes() -> Vec<Route> {
         .rate_limit_class(RateLimitClass::Uploads),
         Route::post("/w/{workspace}/documents/{document}/cancel", member, cancel),
         Route::post("/w/{workspace}/documents/{document}/rename", member, rename),
-        // Reading again costs as much as reading.
+        // Repeating the ingestion costs as much as an upload.
         Route::post("/w/{workspace}/documents/{document}/retry", member, retry)
             .rate_limit_class(RateLimitClass::Expensive),
-        Route::post("/w/{workspace}/documents/{document}/remove", member, remove),
+        Route::post("/w/{workspace}/documents/{document}/delete", member, delete),
         Route::get("/w/{workspace}/documents/{document}/file", member, file),
         Route::get(
             "/w/{workspace}/documents/{document}/download",
@@ -64,14 +65,13 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The document in the path; the workspace stands before it and was checked.
 #[derive(Deserialize)]
 struct DocumentPath {
     document: DocumentId,
 }
 
-fn place(access: &WorkspaceAccess, now: Timestamp) -> Place<'_> {
-    Place {
+fn form_context(access: &WorkspaceAccess, now: Timestamp) -> FormContext<'_> {
+    FormContext {
         workspace: &access.workspace.id,
         csrf: access.session.csrf.as_str(),
         now,
@@ -83,12 +83,12 @@ async fn list(
     access: WorkspaceAccess,
     context: PageContext,
 ) -> Result<Markup, Problem> {
-    // Whoever looks at documents will soon search or ask.
+    // A user who views the documents is likely to search or ask next.
     app.pools.prewarm(&access.workspace);
     let view = list_view(&app, &access).await?;
     Ok(pages::page(
         &context,
-        place(&access, context.now),
+        form_context(&access, context.now),
         &view,
         None,
     ))
@@ -102,23 +102,23 @@ async fn list_view(app: &App, access: &WorkspaceAccess) -> Result<DocumentsView,
             file_bytes_max: app.config.plan.upload_bytes_max,
             documents_max: app.config.plan.documents_max,
         },
-        database: database_note(app, access),
+        database: database_status(app, access),
     })
 }
 
-/// What the watch knows of the database; it is not opened for that.
-fn database_note(app: &App, access: &WorkspaceAccess) -> Option<DatabaseNote> {
+/// The state of the database according to the Tenant watch, without opening the database.
+fn database_status(app: &App, access: &WorkspaceAccess) -> Option<DatabaseStatus> {
     match app.tenants.available(&access.workspace).err()? {
-        Unavailable::Provisioning(_) => Some(DatabaseNote::ComingUp),
-        Unavailable::Stalled(_) | Unavailable::NotOwned => Some(DatabaseNote::HeldUp),
-        Unavailable::SchemaOutdated { .. } => Some(DatabaseNote::Updating),
-        Unavailable::Deleted => Some(DatabaseNote::Gone),
+        Unavailable::Provisioning(_) => Some(DatabaseStatus::Provisioning),
+        Unavailable::Stalled(_) | Unavailable::NotOwned => Some(DatabaseStatus::Stalled),
+        Unavailable::SchemaOutdated { .. } => Some(DatabaseStatus::Updating),
+        Unavailable::Deleted => Some(DatabaseStatus::Deleted),
         Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } => None,
     }
 }
 
 #[derive(Deserialize)]
-struct Sought {
+struct SearchParams {
     #[serde(default)]
     q: String,
 }
@@ -128,51 +128,55 @@ async fn search(
     access: WorkspaceAccess,
     context: PageContext,
     headers: HeaderMap,
-    Query(Sought { q }): Query<Sought>,
+    Query(SearchParams { q }): Query<SearchParams>,
 ) -> Result<Markup, Problem> {
-    let found = look_for(&app, &access, &q).await?;
-    let here = place(&access, context.now);
+    let found = run_search(&app, &access, &q).await?;
+    let form_context = form_context(&access, context.now);
     if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment {
-        return Ok(pages::search_results(here, &found));
+        return Ok(pages::search_results(form_context, &found));
     }
     let view = list_view(&app, &access).await?;
-    Ok(pages::page(&context, here, &view, Some(&found)))
+    Ok(pages::page(&context, form_context, &view, Some(&found)))
 }
 
-async fn look_for(app: &App, access: &WorkspaceAccess, text: &str) -> Result<SearchView, Problem> {
-    let nothing = |trouble| SearchView {
+async fn run_search(
+    app: &App,
+    access: &WorkspaceAccess,
+    text: &str,
+) -> Result<SearchView, Problem> {
+    let no_hits = |error| SearchView {
         query: text.trim().to_owned(),
         hits: Vec::new(),
         more: false,
-        trouble,
+        error,
     };
     let query: SearchQuery = match text.parse() {
         Ok(query) => query,
-        Err(documents::InvalidSearchQuery::Empty) => return Ok(nothing(None)),
+        Err(documents::InvalidSearchQuery::Empty) => return Ok(no_hits(None)),
         Err(error @ documents::InvalidSearchQuery::TooLong) => {
-            return Ok(nothing(Some(format!(
-                "{} Look for fewer words.",
-                format::sentence(&error)
+            return Ok(no_hits(Some(format!(
+                "{} Use fewer words.",
+                format::format_error(&error)
             ))));
         }
     };
     let tenant = match app.pools.get(&access.workspace).await {
         Ok(tenant) => tenant,
-        Err(reason) => return Ok(nothing(Some(errors::database_words(&reason).to_owned()))),
+        Err(reason) => return Ok(no_hits(Some(errors::database_message(&reason).to_owned()))),
     };
     match documents::search(&tenant, &query).await {
         Ok((hits, more)) => Ok(SearchView {
             query: query.as_str().to_owned(),
             hits: hits.into_iter().map(views::hit).collect(),
             more,
-            trouble: None,
+            error: None,
         }),
         Err(error) => {
             if app.pools.report_error(&access.workspace, &error).await
                 || errors::is_statement_timeout(&error)
             {
-                Ok(nothing(Some(
-                    "The search did not come to its end. Try again, or look for a rarer word."
+                Ok(no_hits(Some(
+                    "The search took too long. Try again, or search for less common words."
                         .to_owned(),
                 )))
             } else {
@@ -189,7 +193,8 @@ async fn find(app: &App, access: &WorkspaceAccess, id: DocumentId) -> Result<Doc
 }
 
 #[derive(Deserialize)]
-struct From {
+struct PassageParams {
+    /// Index of the first passage.
     #[serde(default)]
     from: u32,
 }
@@ -200,48 +205,55 @@ async fn show(
     context: PageContext,
     headers: HeaderMap,
     Path(path): Path<DocumentPath>,
-    Query(From { from }): Query<From>,
+    Query(PassageParams { from }): Query<PassageParams>,
 ) -> Result<Markup, Problem> {
     let document = find(&app, &access, path.document).await?;
-    let view = page_view(&app, &access, &document, from, AcceptedFormat::from_headers(&headers)).await?;
+    let view = page_view(
+        &app,
+        &access,
+        &document,
+        from,
+        AcceptedFormat::from_headers(&headers),
+    )
+    .await?;
     Ok(pages::document::page(
         &context,
-        place(&access, context.now),
+        form_context(&access, context.now),
         &view,
     ))
 }
 
-/// A fragment only brings the document's state up to date and needs no passages.
+/// Fragments only update the document's state, so they omit the passages.
 async fn page_view(
     app: &App,
     access: &WorkspaceAccess,
     document: &Document,
     from: u32,
-    wants: AcceptedFormat,
+    format: AcceptedFormat,
 ) -> Result<DocumentPage, Problem> {
     let mut view = DocumentPage {
         document: views::document(document),
         passages: Vec::new(),
         more: None,
-        database: database_note(app, access),
-        trouble: None,
+        database: database_status(app, access),
+        error: None,
     };
-    let nothing_to_read = document.page_count.is_none() || view.database.is_some();
-    if wants == AcceptedFormat::Fragment || nothing_to_read {
+    let has_no_passages = document.page_count.is_none() || view.database.is_some();
+    if format == AcceptedFormat::Fragment || has_no_passages {
         return Ok(view);
     }
     let tenant = match app.pools.get(&access.workspace).await {
         Ok(tenant) => tenant,
         Err(reason) => {
-            view.trouble = Some(errors::database_words(&reason).to_owned());
+            view.error = Some(errors::database_message(&reason).to_owned());
             return Ok(view);
         }
     };
     let (passages, more) = match documents::passages(&tenant, document.id, from).await {
         Ok(found) => found,
         Err(error) if app.pools.report_error(&access.workspace, &error).await => {
-            view.trouble = Some(
-                "The text cannot be shown right now. Load the page again in a moment.".to_owned(),
+            view.error = Some(
+                "The text is temporarily unavailable. Reload the page in a moment.".to_owned(),
             );
             return Ok(view);
         }
@@ -278,11 +290,11 @@ async fn cancel(
     if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Json {
         return Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response());
     }
-    Ok(to_list(&access, None).into_response())
+    Ok(redirect_to_list(&access, None).into_response())
 }
 
 #[derive(Deserialize)]
-struct NewTitle {
+struct RenameForm {
     title: String,
 }
 
@@ -290,15 +302,15 @@ async fn rename(
     State(app): State<App>,
     access: WorkspaceAccess,
     Path(path): Path<DocumentPath>,
-    Form(NewTitle { title }): Form<NewTitle>,
+    Form(RenameForm { title }): Form<RenameForm>,
 ) -> Result<Redirect, Problem> {
-    let title: Title = title
-        .parse()
-        .map_err(|error: documents::InvalidTitle| Problem::wrong_input(format::sentence(&error)))?;
+    let title: Title = title.parse().map_err(|error: documents::InvalidTitle| {
+        Problem::invalid_input(format::format_error(&error))
+    })?;
     documents::rename(&app.database, &access.workspace.id, path.document, &title)
         .await
         .map_err(errors::change)?;
-    Ok(to_list(&access, Some(Notice::Renamed)))
+    Ok(redirect_to_list(&access, Some(Notice::Renamed)))
 }
 
 async fn retry(
@@ -309,10 +321,10 @@ async fn retry(
     documents::retry(&app.database, &access.workspace.id, path.document)
         .await
         .map_err(errors::change)?;
-    Ok(to_list(&access, Some(Notice::ReadingAgain)))
+    Ok(redirect_to_list(&access, Some(Notice::Reprocessing)))
 }
 
-async fn remove(
+async fn delete(
     State(app): State<App>,
     access: WorkspaceAccess,
     Path(path): Path<DocumentPath>,
@@ -320,10 +332,10 @@ async fn remove(
     documents::delete(&app.database, &access.workspace.id, path.document)
         .await
         .map_err(errors::change)?;
-    Ok(to_list(&access, Some(Notice::DocumentRemoved)))
+    Ok(redirect_to_list(&access, Some(Notice::DocumentDeleted)))
 }
 
-fn to_list(access: &WorkspaceAccess, notice: Option<Notice>) -> Redirect {
+fn redirect_to_list(access: &WorkspaceAccess, notice: Option<Notice>) -> Redirect {
     let list = format!("/w/{}/documents", access.workspace.id);
     Redirect::to(&match notice {
         Some(notice) => format!("{list}?{}={}", Notice::PARAMETER, notice.key()),
@@ -340,7 +352,7 @@ async fn file(
     let disposition = Disposition::Inline {
         file_name: document.file_name.clone(),
     };
-    to_file(&app, &access, &document, &disposition).await
+    redirect_to_file(&app, &access, &document, &disposition).await
 }
 
 async fn download(
@@ -352,11 +364,11 @@ async fn download(
     let disposition = Disposition::Attachment {
         file_name: document.file_name.clone(),
     };
-    to_file(&app, &access, &document, &disposition).await
+    redirect_to_file(&app, &access, &document, &disposition).await
 }
 
-/// 302, not 303 or 307: what stands behind `#` in the address survives it, so that a page can be linked to.
-async fn to_file(
+/// Redirects with 302, not 303 or 307, because browsers then keep the `#page=` fragment of the URL.
+async fn redirect_to_file(
     app: &App,
     access: &WorkspaceAccess,
     document: &Document,

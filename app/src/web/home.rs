@@ -1,4 +1,4 @@
-//! The front page, and the files that pages are made with.
+//! The front page and the static files.
 
 pub mod pages;
 mod static_files;
@@ -15,22 +15,21 @@ use crate::workspaces::store;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/", Access::Public, front),
+        Route::get("/", Access::Public, show),
         Route::get("/assets/{file}", Access::Public, static_files::serve)
             .rate_limit_class(RateLimitClass::Assets),
     ]
 }
 
-/// Visitors see what this is; whoever is signed in goes on where they were last.
-async fn front(
+/// The landing page, or for signed-in users a redirect to the workspace that they used last.
+async fn show(
     State(app): State<App>,
     session: Option<Session>,
     context: PageContext,
 ) -> Result<Response, Problem> {
     let Some(session) = session else {
-        // A single region is no choice.
-        let chooses_region = app.config.tenants.regions.len() > 1;
-        return Ok(pages::page(&context, chooses_region).into_response());
+        let offers_regions = app.config.tenants.regions.len() > 1;
+        return Ok(pages::page(&context, offers_regions).into_response());
     };
     let workspaces = store::of_user(&app.database, session.user.id).await?;
     let target = workspaces.first().map_or_else(

@@ -1,8 +1,9 @@
 //! What handlers stream and swap: that it lands where the page expects it.
 
+use app::web::shared::pages::FormContext;
 use app::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
-use app::web::chat::pages::{self, AnswerState, AnswerView, Author, ChatPlace};
-use app::web::documents::pages::{self, DocumentState, DocumentView, DocumentsView, Place, ReadingStep, UnreadablePages, UploadLimits};
+use app::web::chat::pages::{self, AnswerState, AnswerView, Author};
+use app::web::documents::pages::{self, DocumentState, DocumentView, DocumentsView, IngestStage, UnreadablePages, UploadLimits};
 use app::web::home::pages;
 use app::web::shared::pages::problem::{self, HelpLink, ProblemView};
 use app::web::workspaces::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
@@ -43,14 +44,14 @@ fn document(state: DocumentState) -> DocumentView {
 #[test]
 fn an_update_of_a_row_replaces_the_row_of_its_document_and_nothing_else() {
     let workspace = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
     };
     let document = document(DocumentState::Queued);
-    let row = first(documents::row(place, &document));
-    let update = first(documents::row_update(place, &document));
+    let row = first(documents::row(form_context, &document));
+    let update = first(documents::row_update(form_context, &document));
     assert_eq!(
         row.get("id"),
         Some(format!("document-{}", document.id).as_str())
@@ -63,7 +64,7 @@ fn an_update_of_a_row_replaces_the_row_of_its_document_and_nothing_else() {
 #[test]
 fn an_update_of_the_list_also_says_how_much_room_is_left() {
     let workspace = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
@@ -76,7 +77,7 @@ fn an_update_of_the_list_also_says_how_much_room_is_left() {
         },
         database: None,
     };
-    let update = tags(&documents::list_update(place, &view).into_string());
+    let update = tags(&documents::list_update(form_context, &view).into_string());
     let room = update
         .iter()
         .find(|tag| tag.get("id") == Some("documents-free"))
@@ -88,11 +89,11 @@ fn an_update_of_the_list_also_says_how_much_room_is_left() {
 #[test]
 fn progress_never_runs_backwards_from_step_to_step() {
     let steps = [
-        ReadingStep::Fetch,
-        ReadingStep::Extract,
-        ReadingStep::Chunk,
-        ReadingStep::Embed,
-        ReadingStep::Store,
+        IngestStage::Fetch,
+        IngestStage::Extract,
+        IngestStage::Chunk,
+        IngestStage::Embed,
+        IngestStage::Store,
     ];
     let all: Vec<u32> = steps
         .iter()
@@ -105,22 +106,22 @@ fn progress_never_runs_backwards_from_step_to_step() {
 #[test]
 fn the_bar_and_the_words_beside_it_say_the_same_number() {
     let workspace = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
     };
     for (step, percent) in [
-        (ReadingStep::Fetch, 0),
-        (ReadingStep::Embed, 0),
-        (ReadingStep::Embed, 40),
+        (IngestStage::Fetch, 0),
+        (IngestStage::Embed, 0),
+        (IngestStage::Embed, 40),
     ] {
         let state = DocumentState::Working {
             step,
             percent,
-            trouble: None,
+            blocked: None,
         };
-        let tags = tags(&documents::row(place, &document(state)).into_string());
+        let tags = tags(&documents::row(form_context, &document(state)).into_string());
         let bar = tags.iter().find(|tag| tag.name == "progress").unwrap();
         let words = tags
             .iter()
@@ -150,7 +151,7 @@ fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
         sign_in: None,
         request_id: None,
         retry_after_seconds: None,
-        lead: Some(HelpLink {
+        link: Some(HelpLink {
             path: "/w/abcdefghijkl/provisioning".to_owned(),
             label: "About your database",
         }),
@@ -204,14 +205,14 @@ fn answer(state: AnswerState) -> AnswerView {
 fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place_and_connects_to_nothing()
  {
     let workspace = workspace();
-    let place = ChatPlace {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
     };
     let thread = ThreadId::random();
     let pending = answer(AnswerState::Pending);
-    let shown = first(chat::answer(place, thread, &pending));
+    let shown = first(chat::answer(form_context, thread, &pending));
     let stream = format!(
         "/w/{workspace}/chat/{thread}/messages/{}/events",
         pending.id
@@ -233,7 +234,7 @@ fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place
             state,
             ..pending.clone()
         };
-        let tags = tags(&chat::answer(place, thread, &ended).into_string());
+        let tags = tags(&chat::answer(form_context, thread, &ended).into_string());
         assert_eq!(tags[0].get("id"), shown.get("id"));
         assert!(tags.iter().all(|tag| tag.get("sse-connect").is_none()));
     }
@@ -242,7 +243,7 @@ fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place
 #[test]
 fn extracts_are_never_shown_as_a_models_words() {
     let workspace = workspace();
-    let place = ChatPlace {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "t",
         now: now(),
@@ -251,7 +252,7 @@ fn extracts_are_never_shown_as_a_models_words() {
         author: Author::Extracts,
         ..answer(AnswerState::Complete)
     };
-    let html = chat::answer(place, ThreadId::random(), &view).into_string();
+    let html = chat::answer(form_context, ThreadId::random(), &view).into_string();
     assert!(html.contains("Extracts from your documents"));
     assert!(
         !html.contains("So it is."),
@@ -270,9 +271,9 @@ fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is
         ),
         (ProvisioningState::Unknown, false),
         (
-            ProvisioningState::SchemaBehind {
-                has: None,
-                needs: 2,
+            ProvisioningState::SchemaOutdated {
+                version: None,
+                required: 2,
             },
             false,
         ),
@@ -284,7 +285,7 @@ fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is
             },
             false,
         ),
-        (ProvisioningState::Removed, true),
+        (ProvisioningState::Deleted, true),
         (
             ProvisioningState::Ready {
                 ready_ms: Some(3_400),
@@ -320,7 +321,7 @@ fn a_removal_is_followed_until_it_is_finished() {
         requested_at: now(),
         finished_at: None,
         steps: Vec::new(),
-        removed: Vec::new(),
+        deleted: Vec::new(),
         databases: Vec::new(),
     };
     let context = PageContext::anonymous(Theme::Device, "csrf".to_owned(), now());
@@ -347,7 +348,7 @@ fn a_problem_is_read_out_and_says_where_to_sign_in_if_that_is_what_is_missing() 
         sign_in: Some("/sign-in?return_to=/w/abcdefghijkl".to_owned()),
         request_id: None,
         retry_after_seconds: None,
-        lead: None,
+        link: None,
     };
     let tags = tags(&problem::fragment(&view).into_string());
     assert_eq!(tags[0].get("role"), Some("alert"));
@@ -364,7 +365,7 @@ fn notices_and_themes_are_read_back_from_what_they_are_written_as() {
         "joined",
         "left",
         "session-ended",
-        "document-removed",
+        "document-deleted",
     ] {
         assert_eq!(Notice::parse(key).map(Notice::key), Some(key));
     }
@@ -377,7 +378,7 @@ fn notices_and_themes_are_read_back_from_what_they_are_written_as() {
 #[test]
 fn a_document_that_was_read_in_part_says_so_when_it_can_be_asked() {
     let workspace = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &workspace,
         csrf: "token",
         now: now(),
@@ -392,9 +393,9 @@ fn a_document_that_was_read_in_part_says_so_when_it_can_be_asked() {
         ..document(state)
     };
     let words = "2 of 14 pages could not be read.";
-    let ready = documents::row(place, &partly(DocumentState::Ready)).into_string();
+    let ready = documents::row(form_context, &partly(DocumentState::Ready)).into_string();
     assert!(ready.contains(words), "{ready}");
     // While it is read once more, that is what there is to say.
-    let queued = documents::row(place, &partly(DocumentState::Queued)).into_string();
+    let queued = documents::row(form_context, &partly(DocumentState::Queued)).into_string();
     assert!(!queued.contains(words), "{queued}");
 }

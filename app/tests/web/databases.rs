@@ -116,7 +116,7 @@ async fn a_database_that_can_be_used_is_not_spoken_of_above_the_documents() {
         before.text
     );
     // What is swapped away holds no stream: it would speak at once to the line that comes in its place, and so on for ever.
-    let (_, note) = before.text.split_once("id=\"database-note\"").unwrap();
+    let (_, note) = before.text.split_once("id=\"database-status\"").unwrap();
     let (note, _) = note.split_once("/provisioning").unwrap();
     assert!(
         note.contains("hx-trigger=\"every ") && !note.contains("sse-connect"),
@@ -130,7 +130,7 @@ async fn a_database_that_can_be_used_is_not_spoken_of_above_the_documents() {
     site.until_database(&workspace, Result::is_ok).await;
     let after = ada.get(&path).await;
     assert!(
-        after.text.contains("<div id=\"database-note\"></div>"),
+        after.text.contains("<div id=\"database-status\"></div>"),
         "{}",
         after.text
     );

@@ -34,7 +34,7 @@ async fn hears(events: &Events, database: &PgPool) {
     let mut signals = pin!(events.subscribe(&probe.workspace));
     let hearing = async {
         loop {
-            events.notify(database, &probe).await.unwrap();
+            events.publish(database, &probe).await.unwrap();
             let heard = timeout(Duration::from_millis(100), signals.next()).await;
             if heard == Ok(Some(Notification::Event(probe.clone()))) {
                 return;
@@ -65,10 +65,10 @@ async fn what_one_process_commits_every_process_hears_and_what_is_rolled_back_no
     let undone = Event::document(workspace.clone(), DocumentId::random());
     let done = Event::document(workspace.clone(), DocumentId::random());
     let mut transaction = site.app.database.begin().await.unwrap();
-    one.notify(&mut *transaction, &undone).await.unwrap();
+    one.publish(&mut *transaction, &undone).await.unwrap();
     transaction.rollback().await.unwrap();
     let mut transaction = site.app.database.begin().await.unwrap();
-    one.notify(&mut *transaction, &done).await.unwrap();
+    one.publish(&mut *transaction, &done).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(next_event(&mut signals).await, done);
     stop.cancel();
@@ -85,7 +85,7 @@ async fn after_a_broken_connection_everybody_looks_again_and_then_hears_on() {
     .await;
     assert_eq!(next(&mut signals).await, Notification::Resync);
     let event = Event::workspace(workspace);
-    one.notify(&site.app.database, &event).await.unwrap();
+    one.publish(&site.app.database, &event).await.unwrap();
     assert_eq!(next_event(&mut signals).await, event);
     stop.cancel();
 }

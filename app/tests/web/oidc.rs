@@ -262,7 +262,7 @@ async fn without_the_local_mode_a_name_signs_nobody_in() {
     let (site, _secret) = site(&issuer.url).await;
     let mut browser = site.browser();
     browser.get("/sign-in").await;
-    let token: app::identity::Token = browser.cookies["visitor"].parse().unwrap();
+    let token: app::identity::Token = browser.cookies["anonymous"].parse().unwrap();
     token.csrf().as_str().clone_into(&mut browser.csrf);
     let answer = browser.post("/sign-in/local", &[("name", "Ada")]).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);

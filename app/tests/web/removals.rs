@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::browser::Browser;
 use crate::site::{SOON, Site};
 
-const ACCOUNT: &[(&str, &str)] = &[("confirm", "remove my account")];
+const ACCOUNT: &[(&str, &str)] = &[("confirm", "delete my account")];
 
 #[tokio::test]
 async fn who_asks_twice_for_a_workspace_s_removal_is_led_to_the_same_receipt_and_nobody_else_is() {
@@ -19,7 +19,7 @@ async fn who_asks_twice_for_a_workspace_s_removal_is_led_to_the_same_receipt_and
     let mut stranger = site.signed_in("stranger").await;
     let workspace = site.workspace_of(site.user("ada").await).await;
     let mut other_browser = site.signed_in("ada").await;
-    let path = format!("/w/{}/settings/remove", workspace.id);
+    let path = format!("/w/{}/settings/delete", workspace.id);
     let form = [("confirm", workspace.name.as_str())];
     let first = ada.post(&path, &form).await;
     assert_eq!(first.status, StatusCode::SEE_OTHER, "{}", first.text);
@@ -49,16 +49,16 @@ async fn who_asks_twice_for_their_account_s_removal_is_led_to_the_receipt_though
     let mut ada = site.signed_in("ada").await;
     // The second click is sent before the answer to the first has taken the cookie away.
     let mut second_click = ada.clone();
-    let first = ada.post("/account/remove", ACCOUNT).await;
+    let first = ada.post("/account/delete", ACCOUNT).await;
     assert_eq!(first.status, StatusCode::SEE_OTHER, "{}", first.text);
-    let second = second_click.post("/account/remove", ACCOUNT).await;
+    let second = second_click.post("/account/delete", ACCOUNT).await;
     assert_eq!(second.location(), first.location());
     let page = second_click.get("/account").await;
     assert!(
         page.location().starts_with("/sign-in"),
         "it lets in nowhere"
     );
-    let nobody = site.browser().post("/account/remove", ACCOUNT).await;
+    let nobody = site.browser().post("/account/delete", ACCOUNT).await;
     assert!(nobody.location().starts_with("/sign-in"));
 }
 
@@ -87,7 +87,7 @@ async fn follow(browser: &mut Browser, receipt: &str) -> BodyDataStream {
 async fn a_receipt_follows_its_removal_to_the_end_without_anybody_signed_in() {
     let site = Site::start().await;
     let mut ada = site.signed_in("ada").await;
-    let receipt = ada.post("/account/remove", ACCOUNT).await;
+    let receipt = ada.post("/account/delete", ACCOUNT).await;
     let receipt = receipt.location().to_owned();
     let mut visitor = site.browser();
     let page = visitor.get(&receipt).await;
@@ -114,7 +114,7 @@ async fn a_receipt_follows_its_removal_to_the_end_without_anybody_signed_in() {
         ),
     ] {
         site.execute(change).await;
-        events::notify_deletion(&site.app.database, DeletionId(id))
+        events::publish_deletion(&site.app.database, DeletionId(id))
             .await
             .unwrap();
         until(&mut stream, &mut told, part).await;

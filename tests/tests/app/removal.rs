@@ -24,10 +24,10 @@ async fn with_a_document(site: &Site, name: &str) -> Result<(Visitor, String, St
 }
 
 async fn a_removed_document_is_gone_everywhere(site: &Site) -> Result<()> {
-    let (ada, workspace, document) = with_a_document(site, "Remover").await?;
+    let (ada, workspace, document) = with_a_document(site, "DeletionWorker").await?;
     let here = format!("/w/{workspace}/documents/{document}");
     ada.get(&here).await?;
-    ada.post(&format!("{here}/remove"), &[])
+    ada.post(&format!("{here}/delete"), &[])
         .await?
         .expect_success("the removal")?;
     wait::poll(limits::REMOVAL, "the document goes", || async {
@@ -95,7 +95,7 @@ async fn a_removed_workspace_takes_project_objects_and_rows_along(site: &Site) -
         .context("nothing to type")?;
     let wrong = ada
         .post(
-            &format!("{settings}/remove"),
+            &format!("{settings}/delete"),
             &[("confirm", "something else")],
         )
         .await?;
@@ -104,7 +104,7 @@ async fn a_removed_workspace_takes_project_objects_and_rows_along(site: &Site) -
         "removed without the word"
     );
     let page = ada
-        .post(&format!("{settings}/remove"), &[("confirm", &word)])
+        .post(&format!("{settings}/delete"), &[("confirm", &word)])
         .await?
         .expect_success("the removal")?;
     let words = receipt(&ada, &page).await?;
@@ -122,7 +122,7 @@ async fn a_removed_account_takes_its_workspace_along_and_ends_its_sessions(
         .between("data-confirm=\"", "\"")
         .context("nothing to type")?;
     let page = ada
-        .post("/account/remove", &[("confirm", &word)])
+        .post("/account/delete", &[("confirm", &word)])
         .await?
         .expect_success("the removal")?;
     receipt(&ada, &page).await?;

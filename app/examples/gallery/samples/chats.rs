@@ -1,14 +1,15 @@
 //! Conversations.
 
+use app::web::shared::pages::FormContext;
 use app::ids::{DocumentId, MessageId, ThreadId};
-use app::web::chat::pages::{self, AnswerState, AnswerView, Author, ChatPage, ChatPlace, Citation, DocumentChoice, MessageView, QuestionView, Scope, ThreadLink, ThreadView};
+use app::web::chat::pages::{self, AnswerState, AnswerView, Author, ChatPage, Citation, DocumentChoice, MessageView, QuestionView, Scope, ThreadLink, ThreadView};
 use maud::Markup;
 
 use super::{HOSTILE, ago, hostile_inside, inside, now, uuid, workspace};
 
 pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let id = workspace();
-    let place = ChatPlace {
+    let form_context = FormContext {
         workspace: &id,
         csrf: "sample-token",
         now: now(),
@@ -20,7 +21,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         chosen: Some(DocumentId(uuid(106))),
         extracts_only: false,
         draft: String::new(),
-        trouble: None,
+        error: None,
     };
     let thread = |messages: Vec<MessageView>, scope| ChatPage {
         thread: Some(ThreadView {
@@ -32,12 +33,12 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         ..fresh.clone()
     };
     vec![
-        ("chat-new", chat::page(&inside(), place, &fresh)),
+        ("chat-new", chat::page(&inside(), form_context, &fresh)),
         (
             "chat-nothing-to-ask",
             chat::page(
                 &inside(),
-                place,
+                form_context,
                 &ChatPage {
                     threads: Vec::new(),
                     documents: Vec::new(),
@@ -48,13 +49,13 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         ),
         (
             "chat",
-            chat::page(&inside(), place, &thread(first(), Scope::All)),
+            chat::page(&inside(), form_context, &thread(first(), Scope::All)),
         ),
         (
             "chat-writing",
             chat::page(
                 &inside(),
-                place,
+                form_context,
                 &thread(
                     long(),
                     Scope::One {
@@ -66,13 +67,13 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         ),
         (
             "chat-ends",
-            chat::page(&inside(), place, &thread(ends(), Scope::All)),
+            chat::page(&inside(), form_context, &thread(ends(), Scope::All)),
         ),
         (
             "chat-extracts",
             chat::page(
                 &inside(),
-                place,
+                form_context,
                 &ChatPage {
                     extracts_only: true,
                     ..thread(extracts(), Scope::All)
@@ -83,10 +84,10 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             "chat-hostile",
             chat::page(
                 &hostile_inside(),
-                place,
+                form_context,
                 &ChatPage {
                     draft: HOSTILE.to_owned(),
-                    trouble: Some(HOSTILE.to_owned()),
+                    error: Some(HOSTILE.to_owned()),
                     ..thread(
                         hostile(),
                         Scope::One {

@@ -31,7 +31,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
             ),
             choice("large", "Large", Some("Up to 8 CUs"), false),
         ],
-        trouble: None,
+        error: None,
     };
     vec![
         ("landing", landing::page(&stranger(), true)),
@@ -42,7 +42,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
                 &stranger(),
                 &sign_in::SignInPage {
                     local: true,
-                    trouble: Some("Type a name of 1 to 80 characters.".to_owned()),
+                    error: Some("Type a name of 1 to 80 characters.".to_owned()),
                     name: HOSTILE.to_owned(),
                     ..sign_in.clone()
                 },
@@ -65,7 +65,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
                 &signed_in(),
                 &new_workspace::NewWorkspacePage {
                     name: HOSTILE.to_owned(),
-                    trouble: Some("You are in 20 workspaces, which is as many as there may be. Leave or remove one first.".to_owned()),
+                    error: Some("You are in 20 workspaces, which is as many as there may be. Leave or remove one first.".to_owned()),
                     regions: Vec::new(),
                     classes: vec![choice("default", "Standard", None, true)],
                     ..new

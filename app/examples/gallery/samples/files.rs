@@ -1,8 +1,9 @@
 //! Documents.
 
+use app::web::shared::pages::FormContext;
 use app::ids::DocumentId;
 use app::web::documents::pages::document::{self, DocumentPage, PassageView};
-use app::web::documents::pages::{self, DatabaseNote, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, Place, ReadingStep, SearchView, Trouble, UnreadablePages, UploadLimits};
+use app::web::documents::pages::{self, DatabaseStatus, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, IngestStage, SearchView, Blocked, UnreadablePages, UploadLimits};
 use app::web::shared::pages::{PageContext, Notice};
 use maud::Markup;
 
@@ -15,7 +16,7 @@ const LIMITS: UploadLimits = UploadLimits {
 
 pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let id = workspace();
-    let place = Place {
+    let form_context = FormContext {
         workspace: &id,
         csrf: "sample-token",
         now: now(),
@@ -28,7 +29,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     let empty = DocumentsView {
         documents: Vec::new(),
         limits: LIMITS,
-        database: Some(DatabaseNote::HeldUp),
+        database: Some(DatabaseStatus::Stalled),
     };
     let full = DocumentsView {
         documents: every_state().into_iter().take(5).collect(),
@@ -36,50 +37,50 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             documents_max: 5,
             ..LIMITS
         },
-        database: Some(DatabaseNote::Gone),
+        database: Some(DatabaseStatus::Deleted),
     };
     let mut pages = vec![
-        ("documents", documents::page(&inside(), place, &view, None)),
+        ("documents", documents::page(&inside(), form_context, &view, None)),
         (
             "documents-empty",
-            documents::page(&inside(), place, &empty, None),
+            documents::page(&inside(), form_context, &empty, None),
         ),
         (
             "documents-full",
             documents::page(
                 &PageContext {
-                    notice: Some(Notice::ReadingAgain),
+                    notice: Some(Notice::Reprocessing),
                     ..inside()
                 },
-                place,
+                form_context,
                 &full,
                 None,
             ),
         ),
         (
             "documents-search",
-            documents::page(&inside(), place, &view, Some(&search())),
+            documents::page(&inside(), form_context, &view, Some(&search())),
         ),
         (
             "documents-search-nothing",
             documents::page(
                 &hostile_inside(),
-                place,
+                form_context,
                 &view,
                 Some(&SearchView {
                     query: HOSTILE.to_owned(),
                     hits: Vec::new(),
                     more: false,
-                    trouble: None,
+                    error: None,
                 }),
             ),
         ),
     ];
-    pages.extend(one(place));
+    pages.extend(one(form_context));
     pages
 }
 
-fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
+fn one(form_context: FormContext<'_>) -> Vec<(&'static str, Markup)> {
     let ready = DocumentPage {
         document: document_of(1, "Lease agreement 2026", State::Ready),
         passages: vec![
@@ -96,7 +97,7 @@ fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
         ],
         more: Some("?from=40".to_owned()),
         database: None,
-        trouble: None,
+        error: None,
     };
     let failed = DocumentPage {
         document: document_of(
@@ -111,30 +112,30 @@ fn one(place: Place<'_>) -> Vec<(&'static str, Markup)> {
         passages: Vec::new(),
         more: None,
         database: None,
-        trouble: Some("A title has 1 to 500 characters.".to_owned()),
+        error: Some("A title has 1 to 500 characters.".to_owned()),
     };
     let working = DocumentPage {
-        document: document_of(3, "Annual report", working(ReadingStep::Embed, 40, None)),
+        document: document_of(3, "Annual report", working(IngestStage::Embed, 40, None)),
         passages: Vec::new(),
         more: None,
-        database: Some(DatabaseNote::ComingUp),
-        trouble: None,
+        database: Some(DatabaseStatus::Provisioning),
+        error: None,
     };
     vec![
-        ("document", document::page(&inside(), place, &ready)),
-        ("document-failed", document::page(&inside(), place, &failed)),
+        ("document", document::page(&inside(), form_context, &ready)),
+        ("document-failed", document::page(&inside(), form_context, &failed)),
         (
             "document-working",
-            document::page(&inside(), place, &working),
+            document::page(&inside(), form_context, &working),
         ),
     ]
 }
 
-fn working(step: ReadingStep, percent: u8, trouble: Option<Trouble>) -> State {
+fn working(step: IngestStage, percent: u8, blocked: Option<Blocked>) -> State {
     State::Working {
         step,
         percent,
-        trouble,
+        blocked,
     }
 }
 
@@ -167,15 +168,15 @@ fn every_state() -> Vec<DocumentView> {
         document_of(
             3,
             "Annual report of the housing cooperative 2025, with the auditor\u{2019}s notes and all annexes",
-            working(ReadingStep::Embed, 62, None),
+            working(IngestStage::Embed, 62, None),
         ),
         document_of(
             4,
             "Energy certificate",
             working(
-                ReadingStep::Store,
+                IngestStage::Store,
                 0,
-                Some(Trouble {
+                Some(Blocked {
                     words: "Your database does not answer.".to_owned(),
                     retry_at: Some(ahead(8)),
                 }),
@@ -249,6 +250,6 @@ fn search() -> SearchView {
             ),
         ],
         more: true,
-        trouble: None,
+        error: None,
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn people() -> Vec<(&'static str, Markup)> {
         }],
         new_invitation: None,
         owner: true,
-        trouble: None,
+        error: None,
     };
     vec![
         ("members", members::page(&inside(), &page)),
@@ -78,7 +78,7 @@ pub(super) fn people() -> Vec<(&'static str, Markup)> {
                         email: Some(HOSTILE.to_owned()),
                         ..member(12, HOSTILE, Role::Member, false)
                     }],
-                    trouble: Some(HOSTILE.to_owned()),
+                    error: Some(HOSTILE.to_owned()),
                     ..page
                 },
             ),
@@ -95,8 +95,8 @@ pub(super) fn settings_and_account() -> Vec<(&'static str, Markup)> {
                 &hostile_inside(),
                 &settings::SettingsPage {
                     name: HOSTILE.to_owned(),
-                    name_trouble: Some("A name has 1 to 80 characters.".to_owned()),
-                    remove_trouble: Some(
+                    name_error: Some("A name has 1 to 80 characters.".to_owned()),
+                    delete_error: Some(
                         "That is not the workspace\u{2019}s name. Nothing was removed.".to_owned(),
                     ),
                     ..settings_page()
@@ -126,7 +126,7 @@ pub(super) fn settings_and_account() -> Vec<(&'static str, Markup)> {
                     name: HOSTILE.to_owned(),
                     email: Some(HOSTILE.to_owned()),
                     email_verified: false,
-                    remove_trouble: Some("The words do not match. Nothing was removed.".to_owned()),
+                    delete_error: Some("The words do not match. Nothing was removed.".to_owned()),
                     ..account_page()
                 },
             ),
@@ -146,8 +146,8 @@ fn settings_page() -> settings::SettingsPage {
         ready_ms: Some(3_412),
         embedding_model: Some("text-embedding-3-small".to_owned()),
         owner: true,
-        name_trouble: None,
-        remove_trouble: None,
+        name_error: None,
+        delete_error: None,
     }
 }
 
@@ -181,6 +181,6 @@ fn account_page() -> account::AccountPage {
             ),
         ],
         owned_alone: vec![link("House purchase", Role::Owner)],
-        remove_trouble: None,
+        delete_error: None,
     }
 }

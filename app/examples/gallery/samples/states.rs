@@ -24,7 +24,7 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
         (
             "provisioning",
             page(State::Working {
-                step: provisioning::Step::Credentials,
+                step: provisioning::ProvisioningStep::Credentials,
             }),
         ),
         (
@@ -39,9 +39,9 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
         ),
         (
             "provisioning-behind",
-            page(State::SchemaBehind {
-                has: Some(1),
-                needs: 2,
+            page(State::SchemaOutdated {
+                version: Some(1),
+                required: 2,
             }),
         ),
         (
@@ -58,7 +58,7 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
 }
 
 pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
-    let step = |label: &str, state, note: Option<&str>| receipt::RemovalStep {
+    let step = |label: &str, state, note: Option<&str>| receipt::ReceiptStep {
         label: label.to_owned(),
         state,
         note: note.map(str::to_owned),
@@ -75,39 +75,39 @@ pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
             step("Files", receipt::StepState::Done, Some("14 files, 31 MB")),
             step(
                 "Database",
-                receipt::StepState::Now,
+                receipt::StepState::Active,
                 Some("Waiting until it is gone"),
             ),
             step("Entries", receipt::StepState::Waiting, None),
         ],
-        removed: Vec::new(),
+        deleted: Vec::new(),
         databases: Vec::new(),
     };
     let mut held = view.clone();
     if let Some(step) = held.steps.get_mut(2) {
-        step.state = receipt::StepState::Held;
+        step.state = receipt::StepState::Blocked;
         step.note = Some(
             "The cluster does not answer. It is tried again in 8 s; nothing is lost.".to_owned(),
         );
     }
     let finished = receipt::ReceiptView {
         finished_at: Some(now()),
-        removed: [
+        deleted: [
             ("Documents", "14"),
             ("Files", "14, 31 MB"),
             ("Conversations", "with the database"),
             ("Members", "3"),
             ("Open invitations", "1"),
         ]
-        .map(|(label, amount)| receipt::RemovedItem {
+        .map(|(label, amount)| receipt::DeletedItem {
             label: label.to_owned(),
             amount: amount.to_owned(),
         })
         .to_vec(),
-        databases: vec![receipt::DeletedDatabase {
+        databases: vec![receipt::ReceiptDatabase {
             tenant: "ws-k3v9x2m7q0za".to_owned(),
             region: Some("aws-eu-central-1".to_owned()),
-            removed_at: now(),
+            deleted_at: now(),
             recoverable_until: Some(ahead(7 * 86_400)),
         }],
         ..view.clone()
@@ -138,7 +138,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         sign_in: None,
         request_id: Some("7f3a9c12".to_owned()),
         retry_after_seconds: None,
-        lead: None,
+        link: None,
     };
     vec![
         (
@@ -199,7 +199,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
             "problem-hostile",
             problem::page(
                 &hostile_inside(),
-                &view(422, HOSTILE, HOSTILE, "wrong_input"),
+                &view(422, HOSTILE, HOSTILE, "invalid_input"),
             ),
         ),
         (
@@ -207,7 +207,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
             problem::page(
                 &inside(),
                 &problem::ProblemView {
-                    lead: Some(problem::HelpLink {
+                    link: Some(problem::HelpLink {
                         path: "/w/k3v9x2m7q0za/provisioning".to_owned(),
                         label: "About your database",
                     }),

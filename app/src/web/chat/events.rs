@@ -1,4 +1,4 @@
-//! An answer while it is written.
+//! The event stream of an answer that is being written.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,24 +11,22 @@ use jiff::Timestamp;
 use maud::Markup;
 
 use super::pages::{self, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
-use super::{MessagePath, failed, place, views};
-use crate::ask::{Author, AnswerUpdate, Message, AnswerProgress, threads};
+use super::{MessagePath, database_problem, form_context, views};
+use crate::ask::{AnswerProgress, AnswerUpdate, Author, Message, threads};
 use crate::ids::ThreadId;
 use crate::web::shared::extract::{Path, PeriodicAccessCheck, WorkspaceAccess};
-use crate::web::shared::{App, Problem};
+use crate::web::shared::pages::FormContext;
+use crate::web::shared::{App, Problem, unavailable};
 
-use crate::web::shared::unavailable;
+/// Keeps proxies from closing the connection while the model produces no output.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Keeps proxies from taking the connection for dead while the model thinks.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-struct Watch {
+struct AnswerEvents {
     app: App,
     access: WorkspaceAccess,
     thread: ThreadId,
-    /// The question, for the answer's last form.
-    asked: String,
-    news: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
+    question: String,
+    updates: Pin<Box<dyn Stream<Item = AnswerUpdate> + Send>>,
     last_progress: Option<AnswerProgress>,
     access_check: PeriodicAccessCheck,
 }
@@ -50,52 +48,56 @@ pub(super) async fn events(
             None => Ok(None),
         }
     };
-    let asked = match read.await {
-        Ok(Some(asked)) => asked,
-        // A browser asks for a stream again and again, but not after this.
+    let question = match read.await {
+        Ok(Some(question)) => question,
+        // A 404 keeps the browser from reconnecting.
         Ok(None) => return Err(Problem::not_found()),
-        Err(error) => return Err(failed(&app, &access, error).await),
+        Err(error) => return Err(database_problem(&app, &access, error).await),
     };
-    // Reading along may take minutes, and not every minute of them a connection.
+    // The stream may last for minutes. Return the connection to the pool.
     drop(database);
-    let news = app.ask.follow(&access.workspace, path.thread, path.message);
-    let watch = Watch {
-        news: Box::pin(news),
+    let updates = app.ask.follow(&access.workspace, path.thread, path.message);
+    let state = AnswerEvents {
+        updates: Box::pin(updates),
         app,
         access,
         thread: path.thread,
-        asked,
+        question,
         last_progress: None,
         access_check: PeriodicAccessCheck::new(),
     };
-    let events = stream::unfold(watch, |mut watch| async move {
-        let event = watch.next().await?;
-        Some((Ok(event), watch))
+    let events = stream::unfold(state, |mut state| async move {
+        let event = state.next().await?;
+        Some((Ok(event), state))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL)))
 }
 
-impl Watch {
+impl AnswerEvents {
     async fn next(&mut self) -> Option<Event> {
         loop {
-            let followed = self.news.next().await?;
-            if !self.access_check.still_allowed(&self.app, &self.access).await {
+            let update = self.updates.next().await?;
+            if !self
+                .access_check
+                .still_allowed(&self.app, &self.access)
+                .await
+            {
                 return None;
             }
-            match followed {
+            match update {
                 AnswerUpdate::Progress(progress) if self.last_progress == Some(progress) => {}
                 AnswerUpdate::Progress(progress) => {
                     self.last_progress = Some(progress);
-                    let words = pages::answer_status(match progress {
-                        AnswerProgress::Searching => pages::AnswerProgress::Searching,
-                        AnswerProgress::Reading(passages) => pages::AnswerProgress::Reading { passages },
-                        AnswerProgress::Writing => pages::AnswerProgress::Writing,
+                    let status = pages::answer_status(match progress {
+                        AnswerProgress::Searching => pages::Progress::Searching,
+                        AnswerProgress::Reading(passages) => pages::Progress::Reading { passages },
+                        AnswerProgress::Writing => pages::Progress::Writing,
                     });
-                    return Some(event(EVENT_STATUS, words));
+                    return Some(event(EVENT_STATUS, status));
                 }
                 AnswerUpdate::Text(message) => {
                     let view = views::answer(*message, String::new());
-                    let text = pages::answer_text(self.place(), &view);
+                    let text = pages::answer_text(self.form_context(), &view);
                     return Some(event(EVENT_TEXT, text));
                 }
                 AnswerUpdate::Ended(message) => return Some(self.ended(*message)),
@@ -104,17 +106,20 @@ impl Watch {
     }
 
     fn ended(&self, message: Message) -> Event {
-        let view = views::answer(message, self.asked.clone());
-        event(EVENT_DONE, pages::answer(self.place(), self.thread, &view))
+        let view = views::answer(message, self.question.clone());
+        event(
+            EVENT_DONE,
+            pages::answer(self.form_context(), self.thread, &view),
+        )
     }
 
-    fn place(&self) -> pages::ChatPlace<'_> {
-        place(&self.access, Timestamp::now())
+    fn form_context(&self) -> FormContext<'_> {
+        form_context(&self.access, Timestamp::now())
     }
 }
 
 fn event(name: &str, fragment: Markup) -> Event {
-    // Lines may matter in a fragment and are kept as lines of the event; a carriage return would end one early.
+    // Newlines are significant in the text, and the SSE encoding preserves them. A carriage return would end a line.
     Event::default()
         .event(name)
         .data(fragment.into_string().replace('\r', " "))

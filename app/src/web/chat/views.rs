@@ -1,7 +1,7 @@
-//! Rows of conversations as pages show them.
+//! Converts rows of conversations to views.
 
 use super::pages;
-use crate::ask::{Author, Citation, AnswerFailure, Message, MessageState, Thread};
+use crate::ask::{AnswerFailure, Author, Citation, Message, MessageState, Thread};
 use crate::ids::{DocumentId, UserId};
 use crate::workspaces::members::Member;
 
@@ -22,16 +22,16 @@ pub(super) fn thread(
     messages: Vec<Message>,
     members: &[Member],
 ) -> pages::ThreadView {
-    let mut asked = String::new();
+    let mut last_question = String::new();
     let messages = messages
         .into_iter()
         .map(|message| {
             if message.author == Author::Person {
-                asked.clone_from(&message.text);
-                let by = message.created_by.and_then(|user| name(members, user));
-                pages::MessageView::Question(question(&message, by))
+                last_question.clone_from(&message.text);
+                let asked_by = message.created_by.and_then(|user| name(members, user));
+                pages::MessageView::Question(question(&message, asked_by))
             } else {
-                pages::MessageView::Answer(answer(message, asked.clone()))
+                pages::MessageView::Answer(answer(message, last_question.clone()))
             }
         })
         .collect();
@@ -53,22 +53,21 @@ fn name(members: &[Member], user: UserId) -> Option<String> {
         .map(|member| member.display_name.clone())
 }
 
-pub(super) fn question(message: &Message, by: Option<String>) -> pages::QuestionView {
+pub(super) fn question(message: &Message, asked_by: Option<String>) -> pages::QuestionView {
     pages::QuestionView {
         id: message.id,
         text: message.text.clone(),
-        asked_by: by,
+        asked_by,
         asked_at: message.created_at,
     }
 }
 
-/// `asked` is the question that it answers.
-pub(super) fn answer(message: Message, asked: String) -> pages::AnswerView {
+pub(super) fn answer(message: Message, question: String) -> pages::AnswerView {
     pages::AnswerView {
         id: message.id,
         author: match message.author {
             Author::Model(name) => pages::Author::Model { name },
-            Author::Extracts | Author::Person => pages::Author::Extracts,
+            Author::Excerpts | Author::Person => pages::Author::Extracts,
         },
         state: match message.state {
             MessageState::Pending => pages::AnswerState::Pending,
@@ -76,7 +75,7 @@ pub(super) fn answer(message: Message, asked: String) -> pages::AnswerView {
             MessageState::Stopped => pages::AnswerState::Stopped,
             MessageState::NotFound => pages::AnswerState::NotFound,
             MessageState::Failed(failure) => {
-                let (reason, hint) = words(failure);
+                let (reason, hint) = explain(failure);
                 pages::AnswerState::Failed {
                     reason: reason.to_owned(),
                     hint: hint.to_owned(),
@@ -85,7 +84,7 @@ pub(super) fn answer(message: Message, asked: String) -> pages::AnswerView {
         },
         text: message.text,
         citations: message.citations.into_iter().map(citation).collect(),
-        question: asked,
+        question,
         created_at: message.created_at,
     }
 }
@@ -103,36 +102,36 @@ fn citation(citation: Citation) -> pages::Citation {
     }
 }
 
-/// What happened, and what to do.
-fn words(failure: AnswerFailure) -> (&'static str, &'static str) {
+/// The reason and the hint.
+fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
     match failure {
         AnswerFailure::ModelBusy => (
-            "The model did not answer",
-            "It is away or has too much to do. Ask again in a minute.",
+            "The model did not respond",
+            "It may be overloaded. Ask again in a minute.",
         ),
         AnswerFailure::ModelQuotaExhausted => (
-            "The model\u{2019}s account is used up",
-            "Whoever runs this site has to look at its plan and billing. Until then, search the documents.",
+            "The model\u{2019}s usage limit is reached",
+            "The operator of this site has to check its plan and billing. Until then, you can search your documents.",
         ),
         AnswerFailure::ModelRejected => (
-            "The model refused the question",
-            "Its settings or its key are not right. Whoever runs this site has to look at them.",
+            "The model rejected the request",
+            "Its configuration may be wrong. Contact the operator of this site.",
         ),
         AnswerFailure::Interrupted => (
-            "The answer broke off",
-            "What was written is above. Ask again, or ask for less at once.",
+            "The answer was interrupted",
+            "The part that was written is shown above. Ask again, or ask a narrower question.",
         ),
         AnswerFailure::Timeout => (
             "The answer took too long",
-            "What was written is above. Ask again, or ask for less at once.",
+            "The part that was written is shown above. Ask again, or ask a narrower question.",
         ),
         AnswerFailure::Database => (
-            "Your database did not answer",
-            "It may have been waking up. Ask again in a moment.",
+            "Your database did not respond",
+            "It may have been starting up. Ask again in a moment.",
         ),
         AnswerFailure::Abandoned => (
-            "The answer could not be finished",
-            "It was begun several times and never came to its end. Ask again.",
+            "The answer could not be completed",
+            "We tried several times. Ask again in a few minutes.",
         ),
     }
 }

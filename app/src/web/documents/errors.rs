@@ -1,8 +1,8 @@
-//! What each way of not working means for whoever asked.
+//! Maps errors of documents to [`Problem`]s.
 
 use axum::http::StatusCode;
 
-use crate::documents::{CreateUploadError, ChangeError, CompleteUploadError, IngestError};
+use crate::documents::{ChangeError, CompleteUploadError, CreateUploadError, IngestError};
 use crate::jobs::QueueError;
 use crate::objects::ObjectStoreError;
 use crate::tenants::Unavailable;
@@ -10,36 +10,36 @@ use crate::web::shared::Problem;
 
 const MEGABYTE: u64 = 1_000_000;
 
-pub(super) fn begin(error: CreateUploadError) -> Problem {
-    let refusal = |code, title: String, hint: &'static str| {
+pub(super) fn create_upload(error: CreateUploadError) -> Problem {
+    let rejected = |code, title: String, hint: &'static str| {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, hint)
     };
     match error {
-        CreateUploadError::Empty => refusal(
+        CreateUploadError::Empty => rejected(
             "empty",
             "The file is empty".to_owned(),
-            "Check that its export or download was complete.",
+            "Nothing was uploaded. Check that the file was exported or downloaded completely.",
         ),
-        CreateUploadError::TooLarge { max_bytes } => refusal(
+        CreateUploadError::TooLarge { max_bytes } => rejected(
             "too_large",
-            format!("A file may have {}", size(max_bytes)),
-            "Split it, or save it with smaller pictures.",
+            format!("This file is larger than {}", size(max_bytes)),
+            "Nothing was uploaded. Split the file, or reduce the size of its images.",
         ),
-        CreateUploadError::NotPdf => refusal(
+        CreateUploadError::NotPdf => rejected(
             "not_pdf",
-            "Only PDF files can be read".to_owned(),
-            "Save or print it as a PDF, and bring that.",
+            "Only PDF files are supported".to_owned(),
+            "Nothing was uploaded. Save the file as a PDF and upload that.",
         ),
-        CreateUploadError::TooMany { max_documents } => refusal(
+        CreateUploadError::TooMany { max_documents } => rejected(
             "too_many",
-            format!("This workspace holds its {max_documents} documents"),
-            "Remove one to bring another.",
+            format!("This workspace has reached its limit of {max_documents} documents"),
+            "Nothing was uploaded. Delete a document to make room.",
         ),
         CreateUploadError::Duplicate { title, .. } => Problem::new(
             StatusCode::CONFLICT,
             "duplicate",
-            format!("This file is here already, as \u{201c}{title}\u{201d}"),
-            "There is no need to bring it again.",
+            format!("This file is already in the workspace as \u{201c}{title}\u{201d}"),
+            "You do not need to upload it again.",
         ),
         CreateUploadError::WorkspaceDeleted => Problem::not_found(),
         CreateUploadError::Objects(error) => objects(error),
@@ -47,14 +47,14 @@ pub(super) fn begin(error: CreateUploadError) -> Problem {
     }
 }
 
-pub(super) fn complete(error: CompleteUploadError) -> Problem {
+pub(super) fn complete_upload(error: CompleteUploadError) -> Problem {
     match error {
         CompleteUploadError::NotFound => Problem::not_found(),
         CompleteUploadError::NotArrived => Problem::new(
             StatusCode::CONFLICT,
             "not_arrived",
-            "The file has not arrived",
-            "Choose it again.",
+            "The upload is incomplete",
+            "Upload the file again.",
         ),
         CompleteUploadError::Objects(error) => objects(error),
         CompleteUploadError::Database(error) => error.into(),
@@ -62,13 +62,13 @@ pub(super) fn complete(error: CompleteUploadError) -> Problem {
     }
 }
 
-/// The file was looked at and is not what it should be.
-pub(super) fn refused(failure: &IngestError) -> Problem {
+/// The uploaded file was rejected.
+pub(super) fn rejected_file(error: &IngestError) -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
-        failure.code(),
-        failure.message(),
-        failure.hint(),
+        error.code(),
+        error.message(),
+        error.hint(),
     )
 }
 
@@ -85,8 +85,8 @@ pub(super) fn no_file() -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         "no_file",
-        "The file of this document is not here",
-        "Bring it again, or remove the document.",
+        "The file of this document is missing",
+        "Upload it again, or delete the document.",
     )
 }
 
@@ -104,42 +104,42 @@ pub(super) fn objects(error: ObjectStoreError) -> Problem {
     match error {
         ObjectStoreError::NotFound => no_file(),
         ObjectStoreError::Unavailable(_) => Problem::unavailable(
-            "The file store is away for a moment. Nothing is lost; try again soon.",
+            "The file storage is not responding. Your files are safe. Try again in a moment.",
         ),
-        error @ (ObjectStoreError::Rejected { .. } | ObjectStoreError::InvalidRequest) => Problem::internal_error(&error),
+        error @ (ObjectStoreError::Rejected { .. } | ObjectStoreError::InvalidRequest) => {
+            Problem::internal_error(&error)
+        }
     }
 }
 
-/// Why the workspace's database is not there, and what to do.
-pub(super) fn database_words(reason: &Unavailable) -> &'static str {
+/// Why the workspace's database is unavailable, in one line.
+pub(super) fn database_message(reason: &Unavailable) -> &'static str {
     match reason {
         Unavailable::Provisioning(_) | Unavailable::SchemaOutdated { .. } => {
-            "This workspace's database is being made ready. Try again in a moment."
+            "Your database is being set up. Try again in a moment."
         }
         Unavailable::Stalled(_) => {
-            "This workspace's database waits for whoever runs this site. Its page says what it waits for."
+            "Your database could not be set up. The operator of this site has to fix a problem first."
         }
         Unavailable::Deleted | Unavailable::NotOwned => {
-            "This workspace's database is gone. Its page says what can be done."
+            "Your database no longer exists. The database status page explains your options."
         }
-        Unavailable::PoolsExhausted => {
-            "Too many databases are in use right now. Try again in a moment."
-        }
+        Unavailable::PoolsExhausted => "The service is busy. Try again in a moment.",
         Unavailable::Unreachable { .. } => {
-            "This workspace's database does not answer; it may be waking up. Try again in a moment."
+            "Your database is not responding; it may be starting up. Try again in a moment."
         }
     }
 }
 
-/// Whether the database ended a statement for its length.
+/// Whether the statement timeout ended the query.
 pub(super) fn is_statement_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("57014"))
 }
 
 fn size(byte_count: u64) -> String {
     if byte_count >= MEGABYTE {
-        format!("{} MB at most", byte_count / MEGABYTE)
+        format!("{} MB", byte_count / MEGABYTE)
     } else {
-        format!("{byte_count} bytes at most")
+        format!("{byte_count} bytes")
     }
 }

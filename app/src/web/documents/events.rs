@@ -1,7 +1,7 @@
-//! The list as it changes: rows as fragments, over one stream a page.
+//! The event stream of the document list, which sends changed rows as fragments.
 //!
-//! The stream ends by itself after some minutes and when the person is no member any more; browsers connect again, and whoever may still
-//! look gets the whole list first.
+//! The stream ends after [`MAX_STREAM_DURATION`], or when the user's access ends. Browsers reconnect, and users who
+//! still have access receive the whole list first.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -16,26 +16,26 @@ use maud::Markup;
 use tokio::time::{Instant, timeout_at};
 
 use super::pages::{self, EVENT_DOCUMENT, EVENT_LIST};
-use super::{list_view, place, views};
+use super::{form_context, list_view, views};
 use crate::documents;
-use crate::events::{Notification, EventKind};
+use crate::events::{EventKind, Notification};
 use crate::ids::DocumentId;
 use crate::web::shared::App;
 use crate::web::shared::Problem;
 use crate::web::shared::extract::{PeriodicAccessCheck, WorkspaceAccess};
 
-/// After so long the browser has to ask anew, with its session looked at again.
-const STREAM_LIMIT: Duration = Duration::from_mins(10);
-/// Keeps proxies from taking the connection for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// After this time the browser has to reconnect, which checks its session again.
+const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
+/// Keeps proxies from closing the idle connection.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-type Signals = Pin<Box<dyn Stream<Item = Notification> + Send>>;
+type Notifications = Pin<Box<dyn Stream<Item = Notification> + Send>>;
 
-struct Watch {
+struct ListEvents {
     app: App,
     access: WorkspaceAccess,
-    signals: Signals,
-    /// Documents whose rows the page has.
+    notifications: Notifications,
+    /// Documents whose rows the page shows.
     shown: HashSet<DocumentId>,
     ends_at: Instant,
     access_check: PeriodicAccessCheck,
@@ -46,37 +46,43 @@ pub(super) async fn events(
     State(app): State<App>,
     access: WorkspaceAccess,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    // First the ears, then the eyes: what happens between is heard.
-    let signals: Signals = Box::pin(app.events.subscribe(&access.workspace.id));
+    // Subscribe before reading the rows, so that no change in between is missed.
+    let notifications: Notifications = Box::pin(app.events.subscribe(&access.workspace.id));
     let now = Instant::now();
-    let watch = Watch {
+    let state = ListEvents {
         app,
         access,
-        signals,
+        notifications,
         shown: HashSet::new(),
-        ends_at: now + STREAM_LIMIT,
+        ends_at: now + MAX_STREAM_DURATION,
         access_check: PeriodicAccessCheck::new(),
         is_first: true,
     };
-    let events = stream::unfold(watch, |mut watch| async move {
-        let event = watch.next().await?;
-        Some((Ok(event), watch))
+    let events = stream::unfold(state, |mut state| async move {
+        let event = state.next().await?;
+        Some((Ok(event), state))
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL))
 }
 
-impl Watch {
-    /// The next thing to tell; `None` ends the stream, and so does trouble: the browser comes back.
+impl ListEvents {
+    /// The next event. `None` ends the stream, also after an error: the browser reconnects.
     async fn next(&mut self) -> Option<Event> {
         if std::mem::take(&mut self.is_first) {
             return self.list().await.ok();
         }
         loop {
-            let signal = timeout_at(self.ends_at, self.signals.next()).await.ok()??;
-            if !self.access_check.still_allowed(&self.app, &self.access).await {
+            let notification = timeout_at(self.ends_at, self.notifications.next())
+                .await
+                .ok()??;
+            if !self
+                .access_check
+                .still_allowed(&self.app, &self.access)
+                .await
+            {
                 return None;
             }
-            let event = match signal {
+            let event = match notification {
                 Notification::Resync => Some(self.list().await.ok()?),
                 Notification::Event(event) => match event.kind {
                     EventKind::Document(document) => Some(self.document(document).await.ok()?),
@@ -93,11 +99,11 @@ impl Watch {
         let row = documents::find(&self.app.database, &self.access.workspace.id, id).await?;
         match row {
             Some(row) if self.shown.contains(&id) => {
-                let here = place(&self.access, Timestamp::now());
-                let row = pages::row_update(here, &views::document(&row));
+                let form_context = form_context(&self.access, Timestamp::now());
+                let row = pages::row_update(form_context, &views::document(&row));
                 Ok(event(EVENT_DOCUMENT, row))
             }
-            // One that came or went changes the list.
+            // A new or deleted document changes the list.
             _ => self.list().await,
         }
     }
@@ -105,13 +111,13 @@ impl Watch {
     async fn list(&mut self) -> Result<Event, Problem> {
         let view = list_view(&self.app, &self.access).await?;
         self.shown = view.documents.iter().map(|document| document.id).collect();
-        let here = place(&self.access, Timestamp::now());
-        Ok(event(EVENT_LIST, pages::list_update(here, &view)))
+        let form_context = form_context(&self.access, Timestamp::now());
+        Ok(event(EVENT_LIST, pages::list_update(form_context, &view)))
     }
 }
 
 fn event(name: &str, fragment: Markup) -> Event {
-    // An event's data is lines; HTML knows no difference between a line's end and a space.
+    // SSE splits data at newlines. In HTML, a space is equivalent.
     Event::default()
         .event(name)
         .data(fragment.into_string().replace(['\r', '\n'], " "))

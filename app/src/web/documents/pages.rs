@@ -1,8 +1,9 @@
-//! The documents of a workspace: bringing them, watching them become searchable, searching their text.
+//! A workspace's documents: upload, processing status and full-text search.
 //!
-//! Live parts, over the stream `/w/{workspace}/documents/events`:
-//! - [`EVENT_LIST`] carries [`list_update`]: a document came or went, or the reader was away for a while;
-//! - [`EVENT_DOCUMENT`] carries [`row_update`]: one document changed.
+//! The stream `/w/{workspace}/documents/events` updates the page:
+//! - [`EVENT_LIST`] carries [`list_update`], when documents were added or deleted or the client
+//!   reconnected;
+//! - [`EVENT_DOCUMENT`] carries [`row_update`], when one document changed.
 
 mod database;
 pub mod document;
@@ -12,7 +13,7 @@ mod search;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-pub use database::DatabaseNote;
+pub use database::DatabaseStatus;
 pub(super) use database::database;
 pub use row::{row, row_update};
 pub(super) use row::{state_badge, state_line, warning};
@@ -20,55 +21,39 @@ pub use search::{Hit, Piece, SearchView, search_results};
 
 use crate::ids::{DocumentId, WorkspaceId};
 use crate::web::shared::assets;
-use crate::web::shared::pages::layout::{PageContext, Layout, Section};
+use crate::web::shared::pages::FormContext;
+use crate::web::shared::pages::layout::{Layout, PageContext, Section};
 use crate::web::shared::pages::parts::{self, csrf, heading};
 use crate::web::shared::pages::{format, icons};
 
-/// The event that carries the whole list.
+/// Carries the whole list.
 pub const EVENT_LIST: &str = "documents";
-/// The event that carries one row.
+/// Carries one row.
 pub const EVENT_DOCUMENT: &str = "document";
 
-/// What a list or a row needs to know about where it stands.
-#[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// Whose documents they are.
-    pub workspace: &'a WorkspaceId,
-    /// The session's token against forged forms.
-    pub csrf: &'a str,
-    /// When the fragment is made: ages are told from it.
-    pub now: Timestamp,
-}
-
-/// One document, as list and page show it.
+/// A document in the list and on its own page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentView {
-    /// Stands in its URLs.
     pub id: DocumentId,
-    /// What people call it.
     pub title: String,
-    /// As it was uploaded.
     pub file_name: String,
-    /// Its size.
     pub byte_count: u64,
-    /// Known once it was read.
+    /// `None` until the text has been extracted.
     pub page_count: Option<u32>,
-    /// Passages that can be searched; known once it was read.
+    /// Number of searchable passages; `None` until the document is ready.
     pub chunk_count: Option<u32>,
-    /// Which of its pages were left out, if any.
+    /// Pages that could not be read, if any.
     pub unreadable: Option<UnreadablePages>,
-    /// When it came.
     pub added_at: Timestamp,
-    /// Who brought it, unless they are gone.
+    /// `None` if the account was deleted.
     pub added_by: Option<String>,
-    /// Whether its file is here, to be opened and downloaded.
+    /// Whether the file is stored, so that it can be opened and downloaded.
     pub has_file: bool,
-    /// How far it is.
     pub state: DocumentState,
 }
 
 impl DocumentView {
-    /// What was left out of a document that can be asked all the same.
+    /// The unreadable pages of a document that is ready.
     pub(super) fn left_out(&self) -> Option<&UnreadablePages> {
         self.unreadable
             .as_ref()
@@ -76,85 +61,70 @@ impl DocumentView {
     }
 }
 
-/// Pages that are damaged and could not be read, of a document whose others were.
+/// Damaged pages of a document whose other pages could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadablePages {
-    /// How many.
     pub count: u32,
-    /// Of how many that the file has.
+    /// Number of pages of the document.
     pub of: u32,
-    /// Which, such as `Pages 2, 5 are damaged and could not be read.`
+    /// For example `Pages 2 and 5 are damaged and couldn't be read.`
     pub which: String,
 }
 
-/// How far a document is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DocumentState {
-    /// Its file is on the way.
     Uploading,
-    /// It waits for its turn.
     Queued,
-    /// It is being read.
     Working {
-        /// What is being done.
-        step: ReadingStep,
-        /// How much of the step is done, 0 to 100.
+        step: IngestStage,
+        /// Progress of the stage, 0 to 100.
         percent: u8,
-        /// What went wrong a moment ago and is tried again.
-        trouble: Option<Trouble>,
+        /// The transient error after which the stage is retried.
+        blocked: Option<Blocked>,
     },
-    /// It can be searched and asked.
     Ready,
-    /// It could not be read.
     Failed {
-        /// What is wrong, such as `The file is locked with a password.`
+        /// What is wrong, for example `This PDF is password-protected.`
         reason: String,
-        /// What to do about it.
+        /// What the user can do about it.
         hint: String,
-        /// Whether reading it again can help.
+        /// Whether processing the document again may succeed.
         retry: bool,
     },
-    /// It is on its way out.
     Deleting,
 }
 
-/// A passing trouble.
+/// A transient error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    /// What went wrong.
+pub struct Blocked {
     pub words: String,
-    /// When it is tried again.
     pub retry_at: Option<Timestamp>,
 }
 
-/// What is done to a document, in order.
+/// The stages of processing a document, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReadingStep {
-    /// Getting the file.
+pub enum IngestStage {
     Fetch,
-    /// Getting its text.
     Extract,
-    /// Cutting the text into passages.
     Chunk,
-    /// Making their vectors.
     Embed,
-    /// Writing all of it into the tenant's database.
     Store,
 }
 
-impl ReadingStep {
-    /// As people read it.
-    pub fn words(self) -> &'static str {
+impl IngestStage {
+    /// The stage as shown to users.
+    pub fn label(self) -> &'static str {
         match self {
-            Self::Fetch => "Fetching the file",
-            Self::Extract => "Reading its pages",
-            Self::Chunk => "Finding its passages",
-            Self::Embed => "Making it searchable",
+            Self::Fetch => "Fetching file",
+            Self::Extract => "Extracting text",
+            Self::Chunk => "Splitting into passages",
+            Self::Embed => "Indexing passages",
             Self::Store => "Saving to your database",
         }
     }
 
-    /// Where in the whole this step stands, so that one bar never runs backwards: (begins at, covers), in percent.
+    /// Start and length of the stage within the overall progress, in percent, so that a single bar
+    /// never runs backwards.
     fn share(self) -> (u32, u32) {
         match self {
             Self::Fetch => (0, 10),
@@ -165,136 +135,133 @@ impl ReadingStep {
         }
     }
 
-    /// How much of the whole is done when this step is done by `percent`.
+    /// Overall progress when this stage is at `percent`.
     pub fn overall_percent(self, percent: u8) -> u32 {
         let (begin, covers) = self.share();
         begin + covers * u32::from(percent.min(100)) / 100
     }
 }
 
-/// The documents of a workspace, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentsView {
-    /// All of them.
+    /// Newest first.
     pub documents: Vec<DocumentView>,
-    /// What the plan allows.
     pub limits: UploadLimits,
-    /// Why the database cannot be used now, if so.
-    pub database: Option<DatabaseNote>,
+    /// Why the database is unavailable, if it is.
+    pub database: Option<DatabaseStatus>,
 }
 
-/// What may be brought; told before anything is sent.
+/// Upload limits, shown before the user selects files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadLimits {
-    /// The largest file.
     pub file_bytes_max: u64,
-    /// How many documents a workspace may hold.
     pub documents_max: u32,
 }
 
-/// The page. With `search`, results stand where the list would be.
+/// The documents page. With `search`, search results are shown above the list.
 pub fn page(
     context: &PageContext,
-    place: Place<'_>,
+    form_context: FormContext<'_>,
     view: &DocumentsView,
     search: Option<&SearchView>,
 ) -> Markup {
-    let base = format!("/w/{}/documents", place.workspace);
+    let base = format!("/w/{}/documents", form_context.workspace);
     Layout::new(context, "Documents")
         .section(Section::Documents)
         .class("wide")
         .scripts(&[assets::UPLOAD_JS])
         .render(&html! {
-            (heading("Documents", Some(html! { "PDFs you can search and ask. They and all that is made from them stay in this workspace." }), None))
-            (database(place.workspace, view.database))
-            (drop_zone(place, view, &base))
+            (heading("Documents", Some(html! { "Upload PDFs, search their text and ask questions about them. Everything stays in this workspace." }), None))
+            (database(form_context.workspace, view.database))
+            (drop_zone(form_context, view, &base))
             div hx-ext="sse" sse-connect={ (base) "/events" } {
                 div hidden sse-swap=(EVENT_DOCUMENT) hx-swap="none" {}
                 (search::form(&base, search))
-                div #search-results aria-live="polite" { @if let Some(search) = search { (search_results(place, search)) } }
-                section #document-list aria-label="All documents" sse-swap=(EVENT_LIST) { (list(place, view)) }
+                div #search-results aria-live="polite" { @if let Some(search) = search { (search_results(form_context, search)) } }
+                section #document-list aria-label="All documents" sse-swap=(EVENT_LIST) { (list(form_context, view)) }
             }
-            (dialogs(place))
+            (dialogs(form_context))
         })
 }
 
-/// Where files are dropped or picked. Uploading needs the script: files go straight to the object store.
-fn drop_zone(place: Place<'_>, view: &DocumentsView, base: &str) -> Markup {
+/// Upload area. Uploads need JavaScript, because files are sent directly to the object store.
+fn drop_zone(form_context: FormContext<'_>, view: &DocumentsView, base: &str) -> Markup {
     let limits = view.limits;
     let free = view.free();
     html! {
         form.drop-zone #upload method="post" action=(base) enctype="multipart/form-data" data-upload
             data-file-bytes-max=(limits.file_bytes_max) data-documents-max=(limits.documents_max) {
-            (csrf(place.csrf))
+            (csrf(form_context.csrf))
             span.drop-icon { (icons::UPLOAD) }
             div.drop-words {
                 p.drop-title {
                     label for="files" {
-                        span.on-wide { "Drop PDFs here, or " span.link { "choose files" } }
+                        span.on-wide { "Drop PDFs here or " span.link { "choose files" } }
                         span.on-phone.link { "Choose PDFs" }
                     }
                 }
                 p.hint #files-hint {
-                    "Up to " (format::bytes(limits.file_bytes_max)) " each, " (format::count(u64::from(limits.documents_max), "document", "documents"))
-                    " in all. " (room(view, false))
+                    "Up to " (format::bytes(limits.file_bytes_max)) " per file," (format::count(u64::from(limits.documents_max), "document", "documents"))
+                    " in total. " (room(view, false))
                 }
             }
             input.visually-hidden #files type="file" name="files" accept="application/pdf,.pdf" multiple aria-describedby="files-hint" disabled[free == 0];
-            noscript { p.hint { "Uploading needs JavaScript: files go straight from your browser to the file store." } }
+            noscript { p.hint { "Uploading requires JavaScript." } }
         }
         ul.uploads #uploads aria-label="Uploads" {}
         p.visually-hidden #upload-status role="status" {}
     }
 }
 
-/// How much room is left, also for the script, which says so before it sends anything.
+/// The remaining number of documents, also read by the upload script.
 fn room(view: &DocumentsView, update: bool) -> Markup {
     let free = view.free();
     html! {
         span #documents-free data-free=(free) hx-swap-oob=[update.then_some("true")] {
-            @if free == 0 { "There is no room left: remove one to bring another." }
-            @else { "Room for " (format::thousands(free)) " more." }
+            @if free == 0 { "You\u{2019}ve reached the document limit. Delete a document to upload another." }
+            @else { "You can upload " (format::thousands(free)) " more." }
         }
     }
 }
 
 impl DocumentsView {
-    /// How many more documents there is room for.
+    /// How many more documents may be uploaded.
     fn free(&self) -> u64 {
         u64::from(self.limits.documents_max).saturating_sub(self.documents.len() as u64)
     }
 }
 
-/// The list with the room that is left: sent with [`EVENT_LIST`].
-pub fn list_update(place: Place<'_>, view: &DocumentsView) -> Markup {
-    html! { (list(place, view)) (room(view, true)) }
+/// The list and the remaining number of documents, sent with [`EVENT_LIST`].
+pub fn list_update(form_context: FormContext<'_>, view: &DocumentsView) -> Markup {
+    html! { (list(form_context, view)) (room(view, true)) }
 }
 
-/// What is inside `#document-list`: all rows, or how to begin.
-pub fn list(place: Place<'_>, view: &DocumentsView) -> Markup {
+/// Content of `#document-list`: all rows, or the empty state.
+pub fn list(form_context: FormContext<'_>, view: &DocumentsView) -> Markup {
     html! {
         @if view.documents.is_empty() {
             (parts::empty(icons::DOCUMENTS, "No documents yet",
-                "Drop a few PDFs above: a contract, a manual, lecture notes. Once they are read you can ask them anything, and every answer names its page.", None))
+                "Upload a few PDFs, such as a contract, a manual or lecture notes. Once they\u{2019}re ready, you can ask questions about them, and every answer links to the pages it\u{2019}s based on.", None))
         } @else {
             div.list-head {
                 h2 { "All documents" }
                 p.hint { (format::count(view.documents.len() as u64, "document", "documents")) }
             }
             ul.rows {
-                @for document in &view.documents { (row(place, document)) }
+                @for document in &view.documents { (row(form_context, document)) }
             }
         }
     }
 }
 
-/// One dialog for all rows; the script fills in whose it is. Without script the row's links lead to the same forms on the document's page.
-fn dialogs(place: Place<'_>) -> Markup {
+/// Dialogs shared by all rows and filled in by the script. Without JavaScript, the rows link to the
+/// same forms on the document's page.
+fn dialogs(form_context: FormContext<'_>) -> Markup {
     html! {
         dialog #rename-document aria-labelledby="rename-document-title" {
             form.stack method="post" data-once {
                 h2 #rename-document-title { "Rename document" }
-                (csrf(place.csrf))
+                (csrf(form_context.csrf))
                 div.field {
                     label for="rename-title" { "Title" }
                     input #rename-title type="text" name="title" required maxlength="500" autocomplete="off" data-slot="title";
@@ -305,14 +272,14 @@ fn dialogs(place: Place<'_>) -> Markup {
                 }
             }
         }
-        dialog #remove-document aria-labelledby="remove-document-title" {
+        dialog #delete-document aria-labelledby="delete-document-title" {
             form.stack method="post" data-once {
-                h2 #remove-document-title { "Remove document?" }
-                (csrf(place.csrf))
-                p { strong data-slot="title" {} " goes, with its file, its text and everything made from it. Conversations stay, but their references to it lead nowhere. This cannot be undone." }
+                h2 #delete-document-title { "Delete document?" }
+                (csrf(form_context.csrf))
+                p { strong data-slot="title" {} " will be deleted, along with its file and extracted text. Existing conversations are kept, but their links to this document will stop working. This can\u{2019}t be undone." }
                 div.form-actions {
-                    button.button.danger type="submit" { "Remove" }
-                    button.button.quiet type="button" data-close { "Keep it" }
+                    button.button.danger type="submit" { "Delete document" }
+                    button.button.quiet type="button" data-close { "Cancel" }
                 }
             }
         }

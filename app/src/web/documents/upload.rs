@@ -1,4 +1,4 @@
-//! What the upload's script asks: where a file may be sent, and whether what was sent is in order.
+//! The JSON API for uploads: requests a presigned URL, and completes the upload.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::{DocumentPath, errors};
-use crate::documents::{self, UploadOutcome, FileName, NewUpload};
+use crate::documents::{self, FileName, NewUpload, UploadOutcome};
 use crate::ids::DocumentId;
 use crate::web::shared::extract::{Json, Path, WorkspaceAccess};
 use crate::web::shared::{App, Problem};
 
 #[derive(Deserialize)]
-pub(super) struct Wish {
+pub(super) struct UploadRequest {
     name: String,
     byte_count: u64,
     #[serde(default)]
@@ -24,29 +24,29 @@ pub(super) struct Wish {
 }
 
 #[derive(Serialize)]
-pub(super) struct Leave {
+pub(super) struct UploadCreated {
     document: DocumentId,
     url: String,
     headers: BTreeMap<String, String>,
 }
 
-pub(super) async fn begin(
+pub(super) async fn create(
     State(app): State<App>,
     access: WorkspaceAccess,
-    Json(wish): Json<Wish>,
-) -> Result<axum::Json<Leave>, Problem> {
+    Json(request): Json<UploadRequest>,
+) -> Result<axum::Json<UploadCreated>, Problem> {
     let sha256 = BASE64
-        .decode(&wish.sha256)
+        .decode(&request.sha256)
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(Problem::unreadable)?;
+        .ok_or_else(Problem::malformed_request)?;
     let upload = NewUpload {
-        file_name: FileName::from_upload(&wish.name),
-        byte_count: wish.byte_count,
-        media_type: wish.media_type,
+        file_name: FileName::from_upload(&request.name),
+        byte_count: request.byte_count,
+        media_type: request.media_type,
         sha256,
     };
-    let begun = documents::create_upload(
+    let created = documents::create_upload(
         &app.database,
         &app.objects,
         &app.config.plan,
@@ -55,16 +55,16 @@ pub(super) async fn begin(
         &upload,
     )
     .await
-    .map_err(errors::begin)?;
-    Ok(axum::Json(Leave {
-        document: begun.document,
-        url: begun.put.url,
-        headers: begun.put.headers.into_iter().collect(),
+    .map_err(errors::create_upload)?;
+    Ok(axum::Json(UploadCreated {
+        document: created.document,
+        url: created.put.url,
+        headers: created.put.headers.into_iter().collect(),
     }))
 }
 
 #[derive(Serialize)]
-pub(super) struct Accepted {
+pub(super) struct UploadCompleted {
     document: DocumentId,
 }
 
@@ -72,19 +72,19 @@ pub(super) async fn complete(
     State(app): State<App>,
     access: WorkspaceAccess,
     Path(path): Path<DocumentPath>,
-) -> Result<axum::Json<Accepted>, Problem> {
-    let completed = documents::complete_upload(
+) -> Result<axum::Json<UploadCompleted>, Problem> {
+    let outcome = documents::complete_upload(
         &app.database,
         &app.objects,
         &access.workspace,
         path.document,
     )
     .await
-    .map_err(errors::complete)?;
-    match completed {
-        UploadOutcome::Accepted => Ok(axum::Json(Accepted {
+    .map_err(errors::complete_upload)?;
+    match outcome {
+        UploadOutcome::Accepted => Ok(axum::Json(UploadCompleted {
             document: path.document,
         })),
-        UploadOutcome::Rejected(failure) => Err(errors::refused(&failure)),
+        UploadOutcome::Rejected(error) => Err(errors::rejected_file(&error)),
     }
 }

@@ -1,9 +1,9 @@
-//! Rows to what pages show.
+//! Converts rows of documents to views.
 
 use pdf_text::Extraction;
 
 use super::pages;
-use crate::documents::{Document, Hit, DocumentStatus, IngestStep};
+use crate::documents::{Document, DocumentStatus, Hit, IngestStep};
 
 pub(super) fn document(row: &Document) -> pages::DocumentView {
     pages::DocumentView {
@@ -21,7 +21,7 @@ pub(super) fn document(row: &Document) -> pages::DocumentView {
     }
 }
 
-/// What a person should know about a document that was read in part.
+/// The pages without readable text, if any.
 fn unreadable(row: &Document) -> Option<pages::UnreadablePages> {
     let read = Extraction {
         unreadable: row.unreadable_pages.clone(),
@@ -45,14 +45,14 @@ fn state(state: &DocumentStatus) -> pages::DocumentState {
             blocked,
         } => pages::DocumentState::Working {
             step: match step {
-                IngestStep::Fetch => pages::ReadingStep::Fetch,
-                IngestStep::Extract => pages::ReadingStep::Extract,
-                IngestStep::Chunk => pages::ReadingStep::Chunk,
-                IngestStep::Embed => pages::ReadingStep::Embed,
-                IngestStep::Store => pages::ReadingStep::Store,
+                IngestStep::Fetch => pages::IngestStage::Fetch,
+                IngestStep::Extract => pages::IngestStage::Extract,
+                IngestStep::Chunk => pages::IngestStage::Chunk,
+                IngestStep::Embed => pages::IngestStage::Embed,
+                IngestStep::Store => pages::IngestStage::Store,
             },
             percent: *percent,
-            trouble: blocked.map(|(on, retry_at)| pages::Trouble {
+            blocked: blocked.map(|(on, retry_at)| pages::Blocked {
                 words: on.message().to_owned(),
                 retry_at,
             }),

@@ -1,41 +1,41 @@
-//! The front page, for those who are not signed in.
+//! The home page for visitors who are not signed in.
 
 use maud::{Markup, html};
 
-use crate::web::shared::pages::layout::{PageContext, Layout};
+use crate::web::shared::pages::layout::{Layout, PageContext};
 use crate::web::shared::pages::{PRODUCT, icons};
 
-/// The page. `chooses_region`: whether a new workspace is asked where its database is to be.
+/// `chooses_region`: whether users can choose a region for a new workspace.
 pub fn page(context: &PageContext, chooses_region: bool) -> Markup {
     let database = if chooses_region {
-        "Each workspace gets a Postgres database for itself, in the region you choose. You watch it come up."
+        "Each workspace gets its own Postgres database, in the region you choose. It\u{2019}s ready in seconds."
     } else {
-        "Each workspace gets a Postgres database for itself. You watch it come up."
+        "Each workspace gets its own Postgres database. It\u{2019}s ready in seconds."
     };
     Layout::new(context, "Ask your documents")
         .class("landing")
         .render(&html! {
             section.hero {
                 div.hero-words {
-                    h1 { "Ask your documents." br; span.accent { "See where it says so." } }
+                    h1 { "Ask your documents." br; span.accent { "See where every answer comes from." } }
                     p.lead {
-                        "Bring your PDFs, ask in plain words, and get an answer with the pages it rests on, one click away. Every workspace has "
-                        "a database of its own: what you bring is stored with nobody else\u{2019}s."
+                        "Upload your PDFs, ask questions in your own words, and get answers that link to the exact pages they\u{2019}re based on. Every workspace has "
+                        "its own database, so your data is never mixed with anyone else\u{2019}s."
                     }
                     div.hero-actions {
-                        a.button.primary.large href="/sign-in" { "Start with your documents" }
+                        a.button.primary.large href="/sign-in" { "Get started" }
                     }
-                    p.hint { "Sign in, and your own database is ready in seconds." }
+                    p.hint { "Sign in and your database is ready in seconds." }
                 }
                 (sample())
             }
             section.promises aria-labelledby="promises" {
-                h2.visually-hidden #promises { "What you can count on" }
-                (promise(icons::DATABASE, "A database of your own", database))
-                (promise(icons::QUOTE, "Answers that show their source",
-                    "Every statement carries the number of a passage. One click opens the PDF at that very page."))
-                (promise(icons::DOWNLOAD, "Leave with everything",
-                    "Export all of it whenever you like. Remove a workspace and its database goes with it; you get a receipt."))
+                h2.visually-hidden #promises { "Features" }
+                (promise(icons::DATABASE, "Your own database", database))
+                (promise(icons::QUOTE, "Answers with sources",
+                    "Every statement is linked to a passage. Open the PDF at the right page with one click."))
+                (promise(icons::DOWNLOAD, "Your data, your choice",
+                    "Export everything at any time. When you delete a workspace, we delete its database and give you a receipt."))
             }
         })
 }
@@ -50,10 +50,10 @@ fn promise(icon: icons::Icon, title: &str, text: &str) -> Markup {
     }
 }
 
-/// A small picture of what the product does, in words.
+/// An example of a question and its answer.
 fn sample() -> Markup {
     html! {
-        figure.sample aria-label="An example of a question and its answer" {
+        figure.sample aria-label="Example of a question and its answer" {
             div.sample-file {
                 (icons::DOCUMENTS)
                 span.grow { "Lease agreement 2026.pdf" small { "18 pages" } }

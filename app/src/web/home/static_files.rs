@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::web::shared::Problem;
 use crate::web::shared::assets;
 
-/// A year, the longest that caches are asked to keep anything.
+/// One year: file names contain a hash of the content.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// `GET /assets/{file}`.
@@ -31,7 +31,7 @@ pub(super) async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Respo
     response
 }
 
-/// Whether the browser takes gzip: named, and not with a weight of zero.
+/// Whether `Accept-Encoding` lists gzip with a weight other than zero.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT_ENCODING)
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stylesheet_is_kept_for_a_year_and_comes_compressed_to_those_who_take_that() {
+    async fn a_stylesheet_is_cacheable_and_compressed_if_the_client_accepts_gzip() {
         let file = APP_CSS.trim_start_matches("/assets/");
         let response = get(file, "br, gzip;q=0.8").await;
         assert_eq!(response.status(), StatusCode::OK);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_is_not_embedded_is_not_found() {
+    async fn an_unknown_file_is_not_found() {
         for file in ["app.css", "../Cargo.toml", ""] {
             assert_eq!(
                 get(file, "gzip").await.status(),

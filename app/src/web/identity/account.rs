@@ -1,4 +1,4 @@
-//! The person's account: who they are, where they are signed in, and ending that.
+//! The account page and signing out.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -9,10 +9,11 @@ use super::pages;
 use super::pages::account::{AccountPage, IdentityView, SessionView};
 use crate::identity::{Session, sessions, users};
 use crate::ids::SessionId;
+use crate::web::shared::cookies::{self, CookieKind};
 use crate::web::shared::extract::{Path, link};
-use crate::web::shared::pages::{PageContext, Notice};
+use crate::web::shared::pages::{Notice, PageContext};
 use crate::web::shared::route::{Access, Route};
-use crate::web::shared::{App, Problem, cookies};
+use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -32,19 +33,23 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn show(State(app): State<App>, session: Session, context: PageContext) -> Result<Markup, Problem> {
+async fn show(
+    State(app): State<App>,
+    session: Session,
+    context: PageContext,
+) -> Result<Markup, Problem> {
     let view = view(&app, &session, None).await?;
     Ok(pages::account::page(&context, &view))
 }
 
-/// What the account page shows; `trouble` is what went wrong with removing it.
+/// `delete_error` is the error of a failed attempt to delete the account.
 pub(super) async fn view(
     app: &App,
     session: &Session,
-    trouble: Option<String>,
+    delete_error: Option<String>,
 ) -> Result<AccountPage, Problem> {
     let user = &session.user;
-    let facts = users::profile(&app.database, user.id).await?;
+    let profile = users::profile(&app.database, user.id).await?;
     let mut sessions = sessions::of_user(&app.database, user.id, app.config.sessions).await?;
     sessions.sort_by_key(|row| row.id != session.id);
     let owned_alone = store::owned_alone(&app.database, user.id).await?;
@@ -52,12 +57,12 @@ pub(super) async fn view(
         name: user.display_name.clone(),
         email: user.email.clone(),
         email_verified: user.email_verified,
-        identities: facts
+        identities: profile
             .identities
             .into_iter()
             .map(|(issuer, subject)| IdentityView { issuer, subject })
             .collect(),
-        created_at: facts.created_at,
+        created_at: profile.created_at,
         sessions: sessions
             .into_iter()
             .map(|row| SessionView {
@@ -72,7 +77,7 @@ pub(super) async fn view(
             .iter()
             .map(|workspace| link(workspace, crate::domain::Role::Owner))
             .collect(),
-        remove_trouble: trouble,
+        delete_error,
     })
 }
 
@@ -83,10 +88,10 @@ struct SessionPath {
 
 async fn end_session(
     State(app): State<App>,
-    own: Session,
+    current: Session,
     Path(SessionPath { session }): Path<SessionPath>,
 ) -> Result<Redirect, Problem> {
-    if sessions::revoke(&app.database, own.user.id, session).await? {
+    if sessions::revoke(&app.database, current.user.id, session).await? {
         let (parameter, key) = (Notice::PARAMETER, Notice::SessionEnded.key());
         Ok(Redirect::to(&format!("/account?{parameter}={key}")))
     } else {
@@ -107,8 +112,8 @@ async fn sign_out_everywhere(
     Ok(signed_out(&app))
 }
 
-/// The front page, with the browser's cookie forgotten.
+/// Redirects to the front page and removes the session cookie.
 fn signed_out(app: &App) -> Response {
-    let cookie = cookies::clear(cookies::CookieKind::Session, &app.config.http.public_url);
+    let cookie = cookies::clear(CookieKind::Session, &app.config.http.public_url);
     ([cookie], Redirect::to("/")).into_response()
 }

@@ -8,13 +8,14 @@ use serde::Deserialize;
 use super::{account, pages};
 use crate::domain::RateLimitClass;
 use crate::identity::{Session, Token};
+use crate::web::shared::cookies::{self, CookieKind};
 use crate::web::shared::extract::Form;
 use crate::web::shared::pages::PageContext;
 use crate::web::shared::receipts::{
     ACCOUNT_DELETION_PATH, ACCOUNT_SUBJECT, is_receipt, problem, receipt_token, to_receipt,
 };
 use crate::web::shared::route::{Access, Route};
-use crate::web::shared::{App, Problem, cookies};
+use crate::web::shared::{App, Problem};
 use crate::workspaces::deletion::request;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -39,18 +40,18 @@ async fn delete_account(
 ) -> Result<Response, Problem> {
     if form.confirm.trim() != pages::account::CONFIRM_WORD {
         let word = pages::account::CONFIRM_WORD;
-        let trouble = format!("Type \u{201c}{word}\u{201d} to confirm. Nothing was removed.");
-        let view = account::view(&app, &session, Some(trouble)).await?;
+        let error = format!("Type \u{201c}{word}\u{201d} to confirm. Nothing was deleted.");
+        let view = account::view(&app, &session, Some(error)).await?;
         return Ok(pages::account::page(&context, &view).into_response());
     }
     let token = receipt_token(&app, &headers, ACCOUNT_SUBJECT).unwrap_or_else(Token::random);
-    let begun = request::account(&app.database, session.user.id, &token)
+    let deletion = request::account(&app.database, session.user.id, &token)
         .await
         .map_err(problem)?;
-    if begun.is_none() && !is_receipt(&app, &token).await? {
+    if deletion.is_none() && !is_receipt(&app, &token).await? {
         return Err(Problem::not_found());
     }
-    // All its sessions are over; the browser need not remember this one.
-    let cookie = cookies::clear(cookies::CookieKind::Session, &app.config.http.public_url);
+    // All sessions of the account have ended.
+    let cookie = cookies::clear(CookieKind::Session, &app.config.http.public_url);
     Ok(([cookie], to_receipt(&token)).into_response())
 }

@@ -1,4 +1,4 @@
-//! Signing in, and what follows from it: the user's rows, a first workspace, a new session.
+//! Signing in, through the OpenID provider or by name.
 
 mod complete;
 
@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
+use service_kit::error_chain;
 use tracing::{info, warn};
 
 use super::pages::sign_in::{SignInPage, page};
@@ -14,7 +15,7 @@ use crate::domain::RateLimitClass;
 use crate::identity::oidc::{AuthorizationResponse, Oidc, OidcError};
 use crate::identity::return_to::ReturnTo;
 use crate::identity::{Session, local};
-use crate::web::shared::extract::{Form, Query, AnonymousSession};
+use crate::web::shared::extract::{AnonymousSession, Form, Query};
 use crate::web::shared::pages::PageContext;
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
@@ -26,18 +27,18 @@ pub(super) fn routes() -> Vec<Route> {
             .rate_limit_class(RateLimitClass::SignIns),
         Route::get("/sign-in/callback", Access::Public, callback)
             .rate_limit_class(RateLimitClass::SignIns),
-        Route::post("/sign-in/local", Access::Public, by_name)
+        Route::post("/sign-in/local", Access::Public, sign_in_by_name)
             .rate_limit_class(RateLimitClass::SignIns),
     ]
 }
 
 #[derive(Deserialize)]
-struct Wish {
+struct SignInParams {
     return_to: Option<String>,
 }
 
-impl Wish {
-    fn path(&self) -> ReturnTo {
+impl SignInParams {
+    fn return_to(&self) -> ReturnTo {
         self.return_to
             .as_deref()
             .map_or_else(ReturnTo::start, ReturnTo::new)
@@ -47,59 +48,63 @@ impl Wish {
 async fn show(
     State(app): State<App>,
     session: Option<Session>,
-    Query(wish): Query<Wish>,
-    visitor: AnonymousSession,
+    Query(params): Query<SignInParams>,
+    anonymous: AnonymousSession,
     context: PageContext,
 ) -> Response {
+    let return_to = params.return_to();
     if session.is_some() {
-        return Redirect::to(wish.path().as_str()).into_response();
+        return Redirect::to(return_to.as_str()).into_response();
     }
-    let view = offer(&app, &wish.path());
-    shown(&app, &visitor, context, StatusCode::OK, &view)
+    let view = sign_in_view(&app, &return_to);
+    render(&app, &anonymous, context, StatusCode::OK, &view)
 }
 
-/// The page with a form that is bound to this visitor.
-fn shown(
+/// Renders the page with a form that is bound to the browser.
+fn render(
     app: &App,
-    visitor: &AnonymousSession,
+    anonymous: &AnonymousSession,
     context: PageContext,
     status: StatusCode,
     view: &SignInPage,
 ) -> Response {
     let context = PageContext {
-        csrf: visitor.token.csrf().as_str().to_owned(),
+        csrf: anonymous.token.csrf().as_str().to_owned(),
         ..context
     };
-    (status, [visitor.cookie(app)], page(&context, view)).into_response()
+    (status, [anonymous.cookie(app)], page(&context, view)).into_response()
 }
 
-fn offer(app: &App, return_to: &ReturnTo) -> SignInPage {
+fn sign_in_view(app: &App, return_to: &ReturnTo) -> SignInPage {
     SignInPage {
         provider: app.oidc.as_ref().map(Oidc::display_name),
         local: matches!(app.config.sign_in, SignIn::Local),
         return_to: Some(return_to.as_str().to_owned()),
         name: String::new(),
-        trouble: None,
+        error: None,
     }
 }
 
 async fn start(
     State(app): State<App>,
-    Query(wish): Query<Wish>,
-    visitor: AnonymousSession,
+    Query(params): Query<SignInParams>,
+    anonymous: AnonymousSession,
     context: PageContext,
 ) -> Result<Response, Problem> {
     let oidc = app.oidc.as_ref().ok_or_else(Problem::not_found)?;
-    let return_to = wish.path();
-    match oidc.start(&app.database, &visitor.token, &return_to).await {
-        Ok(url) => Ok(([visitor.cookie(&app)], Redirect::to(url.as_str())).into_response()),
+    let return_to = params.return_to();
+    match oidc
+        .start(&app.database, &anonymous.token, &return_to)
+        .await
+    {
+        Ok(url) => Ok(([anonymous.cookie(&app)], Redirect::to(url.as_str())).into_response()),
         Err(error) => {
-            let (status, trouble) = words(error)?;
+            let (status, message) = explain(error)?;
             let view = SignInPage {
-                trouble: Some(trouble),
-                ..offer(&app, &return_to)
+                error: Some(message),
+                ..sign_in_view(&app, &return_to)
             };
-            Ok(shown(&app, &visitor, context, status, &view))
+            Ok(render(&app, &anonymous, context, status, &view))
         }
     }
 }
@@ -107,83 +112,98 @@ async fn start(
 async fn callback(
     State(app): State<App>,
     headers: HeaderMap,
-    Query(answer): Query<AuthorizationResponse>,
-    visitor: AnonymousSession,
+    Query(response): Query<AuthorizationResponse>,
+    anonymous: AnonymousSession,
     context: PageContext,
 ) -> Result<Response, Problem> {
     let oidc = app.oidc.as_ref().ok_or_else(Problem::not_found)?;
-    match oidc.complete(&app.database, &visitor.token, answer).await {
-        Ok((claims, return_to)) => complete::complete_sign_in(&app, &headers, &claims, &return_to).await,
+    match oidc
+        .complete(&app.database, &anonymous.token, response)
+        .await
+    {
+        Ok((claims, return_to)) => {
+            complete::complete_sign_in(&app, &headers, &claims, &return_to).await
+        }
         Err(error) => {
-            let (status, trouble) = words(error)?;
+            let (status, message) = explain(error)?;
             let view = SignInPage {
-                trouble: Some(trouble),
-                ..offer(&app, &ReturnTo::start())
+                error: Some(message),
+                ..sign_in_view(&app, &ReturnTo::start())
             };
-            Ok(shown(&app, &visitor, context, status, &view))
+            Ok(render(&app, &anonymous, context, status, &view))
         }
     }
 }
 
-/// What people are told of a sign-in that came to nothing. The log has what the provider said.
-fn words(error: OidcError) -> Result<(StatusCode, String), Problem> {
+/// Logs why a sign-in failed, and returns a message for the user without the provider's own message.
+fn explain(error: OidcError) -> Result<(StatusCode, String), Problem> {
     match error {
         OidcError::Database(error) => return Err(error.into()),
-        OidcError::Untrusted(_) | OidcError::Exchange(_) | OidcError::Unreachable(_) => {
-            warn!(error = %error, "A sign-in failed");
+        OidcError::InvalidToken(_) | OidcError::Exchange(_) | OidcError::Unreachable(_) => {
+            warn!(error = %error_chain(&error), "sign-in failed");
         }
-        OidcError::Stale | OidcError::Refused(_) => info!(error = %error, "A sign-in ended"),
+        OidcError::Expired | OidcError::Denied(_) => {
+            info!(error = %error_chain(&error), "sign-in not completed");
+        }
     }
     Ok(match error {
         OidcError::Unreachable(_) => (
             StatusCode::BAD_GATEWAY,
-            "The sign-in provider cannot be reached right now. Try again in a moment.".to_owned(),
+            "We could not reach the sign-in provider. Try again in a moment.".to_owned(),
         ),
-        OidcError::Refused(word) if word == "access_denied" => (
+        OidcError::Denied(code) if code == "access_denied" => (
             StatusCode::FORBIDDEN,
-            "You did not let the provider sign you in. Nothing was changed; try again whenever you like.".to_owned(),
+            "You cancelled the sign-in at the provider. Nothing was changed; you can try again \
+             at any time."
+                .to_owned(),
         ),
-        OidcError::Refused(_) | OidcError::Exchange(_) => (
+        OidcError::Denied(_) | OidcError::Exchange(_) => (
             StatusCode::BAD_GATEWAY,
-            "The sign-in provider refused. Try again; if it stays like this, tell whoever runs this site.".to_owned(),
+            "The sign-in provider rejected the sign-in. Try again. If the problem persists, \
+             contact the operator of this site."
+                .to_owned(),
         ),
-        OidcError::Stale => (
+        OidcError::Expired => (
             StatusCode::BAD_REQUEST,
-            "This sign-in took too long, was finished already, or was begun in another browser. Begin it again here.".to_owned(),
+            "This sign-in has expired, was already completed, or was started in another browser. \
+             Sign in again here."
+                .to_owned(),
         ),
-        OidcError::Untrusted(_) | OidcError::Database(_) => (
+        OidcError::InvalidToken(_) | OidcError::Database(_) => (
             StatusCode::BAD_REQUEST,
-            "What the sign-in provider sent could not be verified, so you were not signed in. Begin again.".to_owned(),
+            "We could not verify the response of the sign-in provider, so you were not signed \
+             in. Try again."
+                .to_owned(),
         ),
     })
 }
 
 #[derive(Deserialize)]
-struct ByName {
+struct NameForm {
     name: String,
     #[serde(flatten)]
-    wish: Wish,
+    params: SignInParams,
 }
 
-async fn by_name(
+async fn sign_in_by_name(
     State(app): State<App>,
     headers: HeaderMap,
-    visitor: AnonymousSession,
+    anonymous: AnonymousSession,
     context: PageContext,
-    Form(form): Form<ByName>,
+    Form(form): Form<NameForm>,
 ) -> Result<Response, Problem> {
     if !matches!(app.config.sign_in, SignIn::Local) {
         return Err(Problem::not_found());
     }
-    let return_to = form.wish.path();
+    let return_to = form.params.return_to();
     if let Some(claims) = local::claims(&form.name) {
         return complete::complete_sign_in(&app, &headers, &claims, &return_to).await;
     }
     let view = SignInPage {
         name: form.name,
-        trouble: Some("Write a name to be called by.".to_owned()),
-        ..offer(&app, &return_to)
+        error: Some("Enter your name.".to_owned()),
+        ..sign_in_view(&app, &return_to)
     };
     let status = StatusCode::UNPROCESSABLE_ENTITY;
-    Ok(shown(&app, &visitor, context, status, &view))
+    Ok(render(&app, &anonymous, context, status, &view))
 }

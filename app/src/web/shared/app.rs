@@ -1,4 +1,4 @@
-//! What every handler gets: the app's parts, started once.
+//! The application state that every handler receives.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,47 +18,42 @@ use crate::objects::ObjectStore;
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, Tenants};
 
-/// The app's parts; clones share them.
+/// The application state. Clones share it.
 #[derive(Clone, Debug)]
 pub struct App(Arc<Components>);
 
-/// The parts by name, each started by its own module and put together in `run.rs`.
+/// The components of the app. `run.rs` starts them and puts them together.
 #[derive(Debug)]
 pub struct Components {
-    /// The settings.
     pub config: Arc<Config>,
-    /// The app's own database.
+    /// The main database.
     pub database: PgPool,
-    /// The cluster: a Tenant a workspace.
+    /// The Tenants in the cluster, one per workspace.
     pub tenants: Tenants,
-    /// The tenants' databases.
+    /// Connections to the tenants' databases.
     pub pools: Pools,
-    /// Where files lie.
+    /// The S3 buckets with the uploaded files.
     pub objects: ObjectStore,
-    /// Who embeds and answers.
+    /// The embedding and chat models.
     pub models: Arc<Models>,
-    /// Answers to questions.
     pub ask: AnswerService,
-    /// The OpenID provider; `None` where people sign in by name.
+    /// The OpenID provider. `None` if users sign in by name.
     pub oidc: Option<Oidc>,
-    /// What happens in workspaces, told to whoever watches.
+    /// Notifications of changes in workspaces.
     pub events: Events,
-    /// How often one may ask.
     pub limits: RateLimiter,
-    /// Who has how many streams open.
+    /// Open event streams.
     pub streams: Streams,
-    /// Headers that every answer bears.
+    /// Headers of every response.
     pub headers: SecurityHeaders,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Cancelled when the process is asked to stop.
+    /// Cancelled when the process shuts down.
     pub stop: CancellationToken,
 }
 
 impl App {
-    /// One handle on all of them.
-    pub fn new(parts: Components) -> Self {
-        Self(Arc::new(parts))
+    pub fn new(components: Components) -> Self {
+        Self(Arc::new(components))
     }
 }
 

@@ -1,23 +1,21 @@
-//! Styles, scripts and the typeface, embedded at build time under names that hold their content's hash.
+//! Styles, scripts and fonts, embedded at build time.
 //!
-//! A name never gets other content, so browsers keep a file for a year and ask for nothing again. The table comes from `build.rs`.
+//! Each file name contains the hash of the content, so browsers may cache a file forever. `build.rs` generates the
+//! table.
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// One embedded file.
 #[derive(Debug)]
 pub struct Asset {
-    /// Its name below `/assets/`, hash included.
+    /// The name below `/assets/`, including the hash.
     pub file: &'static str,
-    /// What it is, as `Content-Type` says it.
+    /// The `Content-Type`.
     pub media_type: &'static str,
-    /// Its content.
     pub bytes: &'static [u8],
-    /// Its content compressed, where that makes it smaller.
+    /// The compressed content, if it is smaller.
     pub gzip: Option<&'static [u8]>,
 }
 
-/// The file of that name, if it is embedded.
 pub fn find(file: &str) -> Option<&'static Asset> {
     ALL.iter().find(|asset| asset.file == file)
 }
@@ -27,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stylesheet_asks_for_embedded_files_and_for_nothing_else() {
+    fn the_stylesheet_references_only_embedded_files() {
         let css = find(APP_CSS.trim_start_matches("/assets/")).unwrap();
         let css = std::str::from_utf8(css.bytes).unwrap();
         let urls: Vec<&str> = css

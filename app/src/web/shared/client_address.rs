@@ -1,7 +1,8 @@
-//! Whom a request comes from: the peer of the connection, or whom a trusted proxy speaks for.
+//! The address of the client: the peer of the connection, or the address that a trusted proxy forwards.
 //!
-//! Proxies append to the header, so it is read from its end: every address that is a trusted proxy's vouches for the one before it.
-//! The first that is none is the client's; what stands further left is the client's own word and worth nothing.
+//! Proxies append to the header, so it is read from its end: while an address belongs to a trusted proxy, the
+//! address before it is reliable. The first address that belongs to no trusted proxy is the client's. The client
+//! itself may have written anything further left.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,18 +12,18 @@ use ipnet::IpNet;
 
 use crate::config::ForwardedHeader;
 
-/// Hops that are looked at, at most.
-const HOPS_MAX: usize = 32;
-/// Bits of an IPv6 address that one customer of a provider has for themselves.
-const IPV6_CUSTOMER_BITS: u32 = 64;
+/// Upper bound of the hops that are evaluated.
+const MAX_HOPS: usize = 32;
+/// Host bits of an IPv6 address: providers assign at least a /64 to each customer.
+const IPV6_HOST_BITS: u32 = 64;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the client, as a request extension.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::web) struct ClientAddress(pub(in crate::web) IpAddr);
 
-/// The client's address.
-pub fn client(
+/// Determines the client's address from the peer and the forwarding header.
+pub fn resolve(
     peer: IpAddr,
     headers: &HeaderMap,
     header: ForwardedHeader,
@@ -33,8 +34,8 @@ pub fn client(
     if !is_trusted(client) {
         return client;
     }
-    for hop in hops(headers, header).into_iter().rev().take(HOPS_MAX) {
-        // Something that is no address hides who is behind it: the proxy that let it in answers for it.
+    for hop in hops(headers, header).into_iter().rev().take(MAX_HOPS) {
+        // An unreadable hop hides the client. Attribute the request to the proxy that forwarded it.
         let Some(address) = hop else { break };
         client = address;
         if !is_trusted(client) {
@@ -44,7 +45,7 @@ pub fn client(
     client
 }
 
-/// The hops that the header names, the client's end first; `None` is one without a readable address.
+/// The hops in the header, the client's first. `None` is a hop without a readable address.
 fn hops(headers: &HeaderMap, header: ForwardedHeader) -> Vec<Option<IpAddr>> {
     let name = match header {
         ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
@@ -53,15 +54,15 @@ fn hops(headers: &HeaderMap, header: ForwardedHeader) -> Vec<Option<IpAddr>> {
     headers
         .get_all(name)
         .iter()
-        .flat_map(|value| value.to_str().unwrap_or("unreadable").split(','))
+        .flat_map(|value| value.to_str().unwrap_or("malformed_request").split(','))
         .map(|hop| match header {
-            ForwardedHeader::XForwardedFor => address(hop),
-            ForwardedHeader::Forwarded => forwarded_for(hop).and_then(address),
+            ForwardedHeader::XForwardedFor => parse_address(hop),
+            ForwardedHeader::Forwarded => forwarded_for(hop).and_then(parse_address),
         })
         .collect()
 }
 
-/// The `for` of one element of `Forwarded`.
+/// The `for` parameter of one element of `Forwarded`.
 fn forwarded_for(element: &str) -> Option<&str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -69,8 +70,8 @@ fn forwarded_for(element: &str) -> Option<&str> {
     })
 }
 
-/// An address, with or without a port, quotes and brackets.
-fn address(text: &str) -> Option<IpAddr> {
+/// Parses an address with or without a port, quotes and brackets.
+fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim().trim_matches('"');
     let bare = text
         .strip_prefix('[')
@@ -82,16 +83,15 @@ fn address(text: &str) -> Option<IpAddr> {
         .map(|address| address.to_canonical())
 }
 
-/// What is counted as one client: an IPv4 address, or the IPv6 network that one customer has.
+/// The unit that rate limits count as one client: an IPv4 address or an IPv6 /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 
 impl Network {
-    /// The network of an address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(address) => {
-                let mask = u128::MAX << (Ipv6Addr::BITS - IPV6_CUSTOMER_BITS);
+                let mask = u128::MAX << (Ipv6Addr::BITS - IPV6_HOST_BITS);
                 Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)))
             }
             v4 @ IpAddr::V4(_) => Self(v4),
@@ -115,7 +115,7 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    fn of(peer: &str, header: ForwardedHeader, values: &[&str]) -> IpAddr {
+    fn resolve_from(peer: &str, header: ForwardedHeader, values: &[&str]) -> IpAddr {
         let name = match header {
             ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
             ForwardedHeader::Forwarded => header::FORWARDED,
@@ -125,51 +125,66 @@ mod tests {
             headers.append(name.clone(), value.parse().expect("a header"));
         }
         let trusted = ["10.0.0.0/8".parse().expect("CIDR")];
-        client(ip(peer), &headers, header, &trusted)
+        resolve(ip(peer), &headers, header, &trusted)
     }
 
     #[test]
-    fn nobody_but_a_trusted_proxy_is_believed() {
+    fn only_a_trusted_proxy_can_set_the_client_address() {
         let header = ForwardedHeader::XForwardedFor;
         assert_eq!(
-            of("203.0.113.9", header, &["198.51.100.1"]),
+            resolve_from("203.0.113.9", header, &["198.51.100.1"]),
             ip("203.0.113.9")
         );
         assert_eq!(
-            of("10.0.0.1", header, &["198.51.100.1"]),
+            resolve_from("10.0.0.1", header, &["198.51.100.1"]),
             ip("198.51.100.1")
         );
         assert_eq!(
-            of("::ffff:10.0.0.1", header, &["198.51.100.1"]),
+            resolve_from("::ffff:10.0.0.1", header, &["198.51.100.1"]),
             ip("198.51.100.1")
         );
     }
 
     #[test]
-    fn the_rightmost_hop_that_is_no_proxy_of_ours_is_the_client() {
+    fn the_rightmost_hop_outside_the_trusted_networks_is_the_client() {
         let header = ForwardedHeader::XForwardedFor;
         let values = ["1.1.1.1, 198.51.100.1", "10.2.2.2:4711, 10.3.3.3"];
-        assert_eq!(of("10.0.0.1", header, &values), ip("198.51.100.1"));
-        assert_eq!(of("10.0.0.1", header, &["10.2.2.2"]), ip("10.2.2.2"));
         assert_eq!(
-            of("10.0.0.1", header, &["1.1.1.1, unknown"]),
+            resolve_from("10.0.0.1", header, &values),
+            ip("198.51.100.1")
+        );
+        assert_eq!(
+            resolve_from("10.0.0.1", header, &["10.2.2.2"]),
+            ip("10.2.2.2")
+        );
+        assert_eq!(
+            resolve_from("10.0.0.1", header, &["1.1.1.1, unknown"]),
             ip("10.0.0.1")
         );
-        assert_eq!(of("10.0.0.1", header, &[]), ip("10.0.0.1"));
+        assert_eq!(resolve_from("10.0.0.1", header, &[]), ip("10.0.0.1"));
     }
 
     #[test]
-    fn the_standard_header_is_read_with_quotes_brackets_and_ports() {
+    fn the_forwarded_header_is_parsed_with_quotes_brackets_and_ports() {
         let header = ForwardedHeader::Forwarded;
         let value = r#"for=192.0.2.60;proto=http, For="[2001:db8:cafe::17]:4711";by=x"#;
-        assert_eq!(of("10.0.0.1", header, &[value]), ip("2001:db8:cafe::17"));
+        assert_eq!(
+            resolve_from("10.0.0.1", header, &[value]),
+            ip("2001:db8:cafe::17")
+        );
         let value = r#"for="[2001:db8::1]""#;
-        assert_eq!(of("10.0.0.1", header, &[value]), ip("2001:db8::1"));
-        assert_eq!(of("10.0.0.1", header, &["for=_hidden"]), ip("10.0.0.1"));
+        assert_eq!(
+            resolve_from("10.0.0.1", header, &[value]),
+            ip("2001:db8::1")
+        );
+        assert_eq!(
+            resolve_from("10.0.0.1", header, &["for=_hidden"]),
+            ip("10.0.0.1")
+        );
     }
 
     #[test]
-    fn one_customers_ipv6_addresses_are_counted_together() {
+    fn ipv6_addresses_of_one_network_count_together() {
         assert_eq!(
             Network::of(ip("2001:db8:0:1::1")),
             Network::of(ip("2001:db8:0:1:ffff::9"))
@@ -183,10 +198,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_client_writes_itself_never_changes_who_it_is(invented in "[0-9a-f:., \"\\[\\]]{0,60}") {
+        fn a_header_written_by_the_client_does_not_change_its_address(invented in "[0-9a-f:., \"\\[\\]]{0,60}") {
             let value = format!("{invented}, 198.51.100.1");
             prop_assert_eq!(
-                of("10.0.0.1", ForwardedHeader::XForwardedFor, &[&value]),
+                resolve_from("10.0.0.1", ForwardedHeader::XForwardedFor, &[&value]),
                 ip("198.51.100.1")
             );
         }

@@ -1,9 +1,9 @@
-//! The two cookies: the session's, and one for visitors who have not signed in.
+//! The two cookies: one for sessions, and one for browsers without a session.
 //!
-//! Over TLS they bear the `__Host-` prefix, so that no neighbouring site and no plain connection can set them. Plain http is
-//! for loopback alone (see [`PublicUrl`]). There they are neither `Secure` nor prefixed: Chromium (156 was tried, with 127.0.0.1 and with
-//! localhost) keeps such cookies from loopback all the same, but the standard leaves that to each browser, and one that does not
-//! could not sign in.
+//! Over TLS, the `__Host-` prefix prevents other hosts and plain HTTP connections from setting them. Plain HTTP is
+//! allowed for loopback only (see [`PublicUrl`]). There the cookies have neither the prefix nor `Secure`: Chromium 156
+//! accepts `Secure` cookies from 127.0.0.1 and localhost, but the standard leaves this to the browser, and users of a
+//! stricter browser could not sign in.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
@@ -11,28 +11,26 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use crate::config::PublicUrl;
 use crate::identity::Token;
 
-/// A cookie of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieKind {
-    /// Who is signed in.
+    /// The session of a signed-in user.
     Session,
-    /// Ties the forms of a visitor, and a sign-in under way, to their browser.
+    /// Binds forms and pending sign-ins to a browser without a session.
     Anonymous,
 }
 
 impl CookieKind {
-    /// Its name, as this public URL has it.
     pub fn name(self, public_url: &PublicUrl) -> &'static str {
         match (self, public_url.is_https()) {
             (Self::Session, true) => "__Host-session",
             (Self::Session, false) => "session",
-            (Self::Anonymous, true) => "__Host-visitor",
-            (Self::Anonymous, false) => "visitor",
+            (Self::Anonymous, true) => "__Host-anonymous",
+            (Self::Anonymous, false) => "anonymous",
         }
     }
 }
 
-/// The token that the browser holds, if it is one.
+/// The token in the cookie, if it is well-formed.
 pub fn read(headers: &HeaderMap, kind: CookieKind, public_url: &PublicUrl) -> Option<Token> {
     CookieJar::from_headers(headers)
         .get(kind.name(public_url))?
@@ -41,19 +39,19 @@ pub fn read(headers: &HeaderMap, kind: CookieKind, public_url: &PublicUrl) -> Op
         .ok()
 }
 
-/// The header that has the browser hold a token until it is closed; the server decides how long it is good.
+/// A `Set-Cookie` header for the lifetime of the browser. The server enforces the lifetime of sessions.
 pub fn set(kind: CookieKind, token: &Token, public_url: &PublicUrl) -> (HeaderName, HeaderValue) {
-    header_of(&base(kind, public_url, token.reveal()))
+    set_cookie_header(&build(kind, public_url, token.reveal()))
 }
 
-/// The header that has the browser forget it.
+/// A `Set-Cookie` header that removes the cookie.
 pub fn clear(kind: CookieKind, public_url: &PublicUrl) -> (HeaderName, HeaderValue) {
-    let mut cookie = base(kind, public_url, String::new());
+    let mut cookie = build(kind, public_url, String::new());
     cookie.make_removal();
-    header_of(&cookie)
+    set_cookie_header(&cookie)
 }
 
-fn base(kind: CookieKind, public_url: &PublicUrl, value: String) -> Cookie<'static> {
+fn build(kind: CookieKind, public_url: &PublicUrl, value: String) -> Cookie<'static> {
     Cookie::build((kind.name(public_url), value))
         .path("/")
         .http_only(true)
@@ -62,8 +60,8 @@ fn base(kind: CookieKind, public_url: &PublicUrl, value: String) -> Cookie<'stat
         .build()
 }
 
-fn header_of(cookie: &Cookie<'_>) -> (HeaderName, HeaderValue) {
-    // Names, attributes and tokens are ASCII; were they not, no cookie is better than a broken one.
+fn set_cookie_header(cookie: &Cookie<'_>) -> (HeaderName, HeaderValue) {
+    // Names, attributes and tokens are always ASCII. An empty header is the fallback.
     let value =
         HeaderValue::try_from(cookie.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""));
     (header::SET_COOKIE, value)
@@ -78,9 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn over_tls_cookies_are_host_bound_secure_and_out_of_scripts_reach() {
+    fn cookies_over_tls_are_host_bound_secure_and_http_only() {
         let token = Token::random();
-        let (name, value) = set(CookieKind::Session, &token, &url("https://chat.example.com"));
+        let (name, value) = set(
+            CookieKind::Session,
+            &token,
+            &url("https://chat.example.com"),
+        );
         assert_eq!(name, header::SET_COOKIE);
         assert_eq!(
             value.to_str().expect("ASCII"),
@@ -92,17 +94,20 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_was_set_is_read_and_one_of_another_kind_is_not() {
+    fn read_returns_the_cookie_of_the_given_kind_only() {
         let (public_url, token_set) = (url("http://127.0.0.1:1"), Token::random());
         let mut headers = HeaderMap::new();
-        let cookie = format!("a=b; visitor={}", token_set.reveal());
+        let cookie = format!("a=b; anonymous={}", token_set.reveal());
         headers.insert(header::COOKIE, cookie.parse().expect("a header"));
-        assert_eq!(read(&headers, CookieKind::Anonymous, &public_url), Some(token_set));
+        assert_eq!(
+            read(&headers, CookieKind::Anonymous, &public_url),
+            Some(token_set)
+        );
         assert_eq!(read(&headers, CookieKind::Session, &public_url), None);
     }
 
     #[test]
-    fn forgetting_bears_the_same_attributes_or_browsers_would_ignore_it() {
+    fn clear_sends_the_attributes_that_browsers_require() {
         let (_, value) = clear(CookieKind::Session, &url("https://chat.example.com"));
         let value = value.to_str().expect("ASCII");
         for part in [

@@ -1,7 +1,7 @@
-//! What people read when something is not as they wished: what happened, and what to do.
+//! Errors as users see them: what happened, and what to do next.
 //!
-//! A handler answers a [`Problem`]; how it looks is decided once, outside of all handlers: a page, a fragment for htmx, or JSON for a
-//! script, by what the request accepts. Answers of libraries that bear an error's status and no page get the same treatment.
+//! Handlers return a [`Problem`]. The `request_context` middleware renders it in the format that the request accepts: a page, a fragment
+//! for htmx, or JSON for scripts. Error responses of libraries that have no body of their own are rendered the same way.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -18,40 +18,37 @@ use super::pages::problem::{HelpLink, ProblemView};
 use super::pages::{PageContext, Theme};
 use crate::identity::return_to::ReturnTo;
 
-/// What went wrong, in words for people and a code for scripts. Never holds what a library said.
+/// An error with texts for users and a code for scripts. It never contains the message of a library's error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{title}")]
 pub struct Problem {
-    /// The status of the answer.
     #[serde(serialize_with = "as_number")]
     pub status: StatusCode,
-    /// What happened, in a few words.
+    /// What happened.
     pub title: Cow<'static, str>,
-    /// What the reader can do about it.
+    /// What the user can do next.
     pub hint: Cow<'static, str>,
-    /// One word for scripts and tests, such as `not_found`.
+    /// A stable code for scripts and tests, such as `not_found`.
     pub code: &'static str,
-    /// Where to sign in, if that is what is missing.
+    /// The path of the sign-in page, if the user has to sign in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sign_in: Option<String>,
-    /// After how many seconds it is worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
-    /// The page that says more, where the start would be no help.
+    /// A page with more information, offered before the link to the start page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lead: Option<Box<HelpLink>>,
+    pub link: Option<Box<HelpLink>>,
 }
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands fields over by reference"
+    reason = "serde passes fields by reference"
 )]
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
 
 impl Problem {
-    /// Of this status and code; the title says what happened, the rest what to do.
     pub fn new(
         status: StatusCode,
         code: &'static str,
@@ -65,31 +62,30 @@ impl Problem {
             code,
             sign_in: None,
             retry_after_seconds: None,
-            lead: None,
+            link: None,
         }
     }
 
-    /// There is no such thing, or it is somebody else's: the two are told alike.
+    /// The resource does not exist, or the user may not see it. The two cases look the same.
     pub fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "There is nothing here",
-            "The link may be old, what it showed may have been removed, or it belongs to a workspace that you are not a member of.",
+            "Page not found",
+            "The link may be out of date, the page may have been deleted, or it may belong to a workspace you are not a member of.",
         )
     }
 
-    /// Only owners may do this.
     pub fn owners_only() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "owners_only",
-            "Only an owner of this workspace can do that",
-            "Ask one of its owners; the members page shows who they are.",
+            "Only owners of this workspace can do that",
+            "Nothing was changed. Ask an owner; the members page lists them.",
         )
     }
 
-    /// Nobody is signed in; after signing in, the browser comes back to where it was.
+    /// The request has no valid session. After signing in, the browser returns to `return_to`.
     pub fn signed_out(return_to: &ReturnTo) -> Self {
         Self {
             sign_in: Some(return_to.sign_in_path()),
@@ -97,120 +93,119 @@ impl Problem {
                 StatusCode::UNAUTHORIZED,
                 "signed_out",
                 "You are not signed in",
-                "Sign in, and you come back to where you were.",
+                "Sign in to continue where you left off.",
             )
         }
     }
 
-    /// The form did not come from a page of ours, or from one that is too old.
-    pub fn forged() -> Self {
+    /// The CSRF token is missing, or belongs to another session.
+    pub fn invalid_csrf_token() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "csrf",
-            "This form can no longer be sent",
-            "Nothing was changed. Reload the page and send it again; you may have signed in or out in another tab meanwhile.",
+            "This form has expired",
+            "Nothing was changed. Reload the page and try again. This happens if you signed in or out in another tab.",
         )
     }
 
-    /// The request comes from another site's page.
+    /// The browser reports that another site sent the request.
     pub fn cross_site(own_origin: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "cross_site",
             "This request came from another site",
-            format!("Nothing was changed. Open {own_origin} and do it from there."),
+            format!("Nothing was changed. Open {own_origin} and try again from there."),
         )
     }
 
-    /// The request cannot be read: a field is missing or no value of its kind.
-    pub fn unreadable() -> Self {
+    /// A field of the request is missing or malformed.
+    pub fn malformed_request() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
-            "unreadable",
-            "This request cannot be read",
-            "Reload the page and try again.",
+            "malformed_request",
+            "We could not read this request",
+            "Nothing was changed. Reload the page and try again.",
         )
     }
 
-    /// The form was read, and its values will not do; the title says what to write instead.
-    pub fn wrong_input(title: impl Into<Cow<'static, str>>) -> Self {
+    /// A value of the form is invalid. The title says what to enter instead.
+    pub fn invalid_input(title: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "wrong_input",
+            "invalid_input",
             title,
-            "Change it and send the form again.",
+            "Nothing was saved. Correct the form and send it again.",
         )
     }
 
-    /// The body is longer than the route takes.
+    /// The body exceeds the limit of the route.
     pub fn too_large() -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
-            "This is more than can be sent at once",
-            "Send less, and try again.",
+            "This request is too large",
+            "Nothing was saved. Shorten what you send and try again.",
         )
     }
 
-    /// The budget is used up for now.
-    pub fn too_many(retry_after_seconds: u64) -> Self {
+    /// A rate limit was exceeded.
+    pub fn rate_limited(retry_after_seconds: u64) -> Self {
         Self {
             retry_after_seconds: Some(retry_after_seconds),
             ..Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
-                "That was a little too much at once",
+                "You have sent too many requests",
                 match retry_after_seconds {
-                    0 | 1 => "Wait a second, and try again.".to_owned(),
+                    0 | 1 => "Wait a second and try again.".to_owned(),
                     seconds if seconds < 120 => {
-                        format!("Wait {seconds} seconds, and try again.")
+                        format!("Wait {seconds} seconds and try again.")
                     }
-                    seconds => format!("Wait {} minutes, and try again.", seconds.div_ceil(60)),
+                    seconds => format!("Wait {} minutes and try again.", seconds.div_ceil(60)),
                 },
             )
         }
     }
 
-    /// The answer took longer than a request may.
-    pub fn too_slow() -> Self {
+    /// The handler exceeded the request timeout.
+    pub fn timeout() -> Self {
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
             "timeout",
             "This took too long",
-            "It may still come to its end. Wait a moment, and look again.",
+            "It may still complete. Wait a moment and reload the page before you try again.",
         )
     }
 
-    /// Something that the app needs is away for now.
+    /// A service that the app depends on is unavailable.
     pub fn unavailable(hint: impl Into<Cow<'static, str>>) -> Self {
         Self {
             retry_after_seconds: Some(5),
             ..Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
-                "This is not possible right now",
+                "This is temporarily unavailable",
                 hint,
             )
         }
     }
 
-    /// A defect of the app. The cause goes to the log with the request's id, and not to the reader.
+    /// A bug or an unexpected failure. The cause is logged with the request's id, and not shown to the user.
     pub fn internal_error(cause: &(dyn Error + 'static)) -> Self {
-        error!(error = %error_chain(cause), "A request ends in an error");
-        Self::broken()
+        error!(error = %error_chain(cause), "request failed");
+        Self::unexpected()
     }
 
-    /// As [`Problem::defect`], where the cause was logged already.
-    pub fn broken() -> Self {
+    /// Like [`Problem::internal_error`], for causes that are already logged.
+    pub fn unexpected() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
             "Something went wrong on our side",
-            "Try again in a moment. If it stays like this, tell whoever runs this site the number of this request.",
+            "Try again in a moment. If the problem persists, send the request id below to the operator of this site.",
         )
     }
 
-    /// As pages show it; `request_id` lets people name what they saw.
     pub fn view(&self, request_id: Option<&str>) -> ProblemView {
         ProblemView {
             status: self.status.as_u16(),
@@ -220,11 +215,11 @@ impl Problem {
             retry_after_seconds: self.retry_after_seconds,
             request_id: request_id.map(ToOwned::to_owned),
             sign_in: self.sign_in.clone(),
-            lead: self.lead.as_deref().cloned(),
+            link: self.link.as_deref().cloned(),
         }
     }
 
-    /// The general words for a status that a library answered without any.
+    /// The problem for an error response of a library that has no body.
     pub fn of_status(status: StatusCode) -> Self {
         let mut problem = match status {
             StatusCode::NOT_FOUND => return Self::not_found(),
@@ -232,11 +227,11 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 status,
                 "method_not_allowed",
-                "This address does not take that",
-                "Go back, and use the page's own links and buttons.",
+                "This address does not support that request",
+                "Go back and use the links and buttons of the page.",
             ),
-            status if status.is_server_error() => Self::broken(),
-            _ => Self::unreadable(),
+            status if status.is_server_error() => Self::unexpected(),
+            _ => Self::malformed_request(),
         };
         problem.status = status;
         problem
@@ -244,31 +239,31 @@ impl Problem {
 }
 
 impl From<sqlx::Error> for Problem {
-    /// The main database being away is told as that; anything else that it says is a defect.
+    /// Connection errors of the main database become `unavailable`; all others are internal errors.
     fn from(error: sqlx::Error) -> Self {
-        let away = match &error {
+        let is_unavailable = match &error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            // Connection exceptions, operator intervention, too many connections: it is there and takes nobody in.
+            // connection_exception, operator_intervention (shutdown) and too_many_connections
             sqlx::Error::Database(error) => error.code().is_some_and(|code| {
                 code.starts_with("08") || code.starts_with("57P") || code == "53300"
             }),
             _ => false,
         };
-        if away {
-            error!(error = %error_chain(&error), "The main database cannot be reached");
-            Self::unavailable("Our database is away for a moment. Nothing is lost; try again soon.")
+        if is_unavailable {
+            error!(error = %error_chain(&error), "main database unavailable");
+            Self::unavailable("Your data is safe. Try again in a moment.")
         } else {
-            Self::defect(&error)
+            Self::internal_error(&error)
         }
     }
 }
 
 impl IntoResponse for Problem {
-    /// The status, with the problem beside it: its looks come later, in `render`.
+    /// The status, with the problem as an extension. [`render`] adds the body.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -276,20 +271,19 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What the one who asks can show.
+/// The format in which the client expects errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptedFormat {
-    /// A whole page: the browser goes there.
-    Page,
-    /// A piece of one: htmx puts it in its place.
+    /// A whole page, for navigation.
+    Html,
+    /// A fragment of a page, for htmx.
     Fragment,
-    /// JSON: a script of ours or somebody's program.
+    /// For our scripts and for API clients.
     Json,
 }
 
 impl AcceptedFormat {
-    /// By the request's headers.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         if headers.contains_key("hx-request") {
             return Self::Fragment;
         }
@@ -298,20 +292,20 @@ impl AcceptedFormat {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .any(|value| value.contains("text/html"));
-        if accepts_html { Self::Page } else { Self::Json }
+        if accepts_html { Self::Html } else { Self::Json }
     }
 }
 
 const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
-/// The frame for the page of a problem, where the guard knew who asks.
+/// The context for an error page, as a response extension, if the middleware identified the user.
 #[derive(Clone)]
-pub(in crate::web) struct Frame(pub(in crate::web) Box<PageContext>);
+pub(in crate::web) struct ErrorPageContext(pub(in crate::web) Box<PageContext>);
 
-/// Gives an error its looks; every other answer passes untouched. `theme` is for those of whom nothing else is known.
+/// Renders the body of an error response; other responses pass through unchanged. `theme` applies if no [`ErrorPageContext`] is set.
 pub(in crate::web) fn render(
     mut response: Response,
-    wants: AcceptedFormat,
+    format: AcceptedFormat,
     theme: Theme,
     request_id: &str,
 ) -> Response {
@@ -321,28 +315,30 @@ pub(in crate::web) fn render(
     }
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
-        None if has_page(&response) => return response,
+        None if has_body(&response) => return response,
         None => Problem::of_status(status),
     };
-    let frame = response.extensions_mut().remove::<Frame>();
+    let page_context = response.extensions_mut().remove::<ErrorPageContext>();
     let view = problem.view(Some(request_id));
-    let mut rendered = match (&problem.sign_in, wants) {
+    let mut rendered = match (&problem.sign_in, format) {
         (Some(path), AcceptedFormat::Html) => Redirect::to(path).into_response(),
         (Some(path), AcceptedFormat::Fragment) => {
-            let mut answer = problem.status.into_response();
+            let mut response = problem.status.into_response();
             if let Ok(path) = HeaderValue::from_str(path) {
-                answer.headers_mut().insert(HX_REDIRECT, path);
+                response.headers_mut().insert(HX_REDIRECT, path);
             }
-            answer
+            response
         }
         (None, AcceptedFormat::Html) => {
-            let context = frame.map_or_else(
+            let context = page_context.map_or_else(
                 || PageContext::anonymous(theme, String::new(), Timestamp::now()),
-                |Frame(context)| *context,
+                |ErrorPageContext(context)| *context,
             );
             (problem.status, pages::page(&context, &view)).into_response()
         }
-        (None, AcceptedFormat::Fragment) => (problem.status, pages::fragment(&view)).into_response(),
+        (None, AcceptedFormat::Fragment) => {
+            (problem.status, pages::fragment(&view)).into_response()
+        }
         (_, AcceptedFormat::Json) => (problem.status, axum::Json(&problem)).into_response(),
     };
     if let Some(seconds) = problem.retry_after_seconds {
@@ -350,7 +346,7 @@ pub(in crate::web) fn render(
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    // Headers that the guard gave the answer (its budget, a cookie) stay.
+    // Keep the headers that middleware has set, such as rate limits and cookies.
     for (name, value) in response.headers() {
         let of_body = [header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name);
         if !of_body && !rendered.headers().contains_key(name) {
@@ -360,8 +356,8 @@ pub(in crate::web) fn render(
     rendered
 }
 
-/// Whether the answer brings words of its own: only what is neither empty nor a library's plain text does.
-fn has_page(response: &Response) -> bool {
+/// Whether the response has a body of its own. The plain-text errors of axum do not count.
+fn has_body(response: &Response) -> bool {
     response
         .headers()
         .get(header::CONTENT_TYPE)

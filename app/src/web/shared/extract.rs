@@ -1,7 +1,7 @@
-//! What handlers take of a request. Who asks, and for which workspace, is found here and nowhere else.
+//! Extractors for handlers. They are the only code that identifies the user and the workspace of a request.
 //!
-//! The guard of every route runs these same extractors before the handler does, by what the route's row in the table says; a
-//! handler's own argument then finds the answer ready.
+//! The `authorize` middleware runs the same extractors first, according to the policy of the route. The results are
+//! cached as request extensions, so that a handler's argument costs no second lookup.
 
 mod anonymous_session;
 mod body;
@@ -12,7 +12,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::Method;
 use axum::http::request::Parts;
 
-use super::cookies;
+use super::cookies::{self, CookieKind};
 use super::{App, Problem};
 use crate::identity::return_to::ReturnTo;
 use crate::identity::{Session, Token, sessions};
@@ -23,33 +23,33 @@ pub(in crate::web) use page_context::{Viewer, link, theme};
 pub(in crate::web) use workspace::PeriodicAccessCheck;
 pub use workspace::{OwnerAccess, WorkspaceAccess};
 
-/// What was found of the request's session, so that it is looked for once.
+/// The result of the session lookup, as a request extension.
 #[derive(Clone, Debug)]
-struct Found(Option<Session>);
+struct CachedSession(Option<Session>);
 
-/// The session of the request's cookie, if it is good.
+/// The session of the cookie, if it is valid.
 async fn session(parts: &mut Parts, app: &App) -> Result<Option<Session>, Problem> {
-    if let Some(Found(session)) = parts.extensions.get() {
+    if let Some(CachedSession(session)) = parts.extensions.get() {
         return Ok(session.clone());
     }
     let session = match session_token(parts, app) {
         Some(token) => sessions::find(&app.database, &token, app.config.sessions).await?,
         None => None,
     };
-    parts.extensions.insert(Found(session.clone()));
+    parts.extensions.insert(CachedSession(session.clone()));
     Ok(session)
 }
 
-/// The token that the browser shows, whether it is good or not.
+/// The token in the session cookie, valid or not.
 pub(in crate::web) fn session_token(parts: &Parts, app: &App) -> Option<Token> {
     cookies::read(
         &parts.headers,
-        cookies::CookieKind::Session,
+        CookieKind::Session,
         &app.config.http.public_url,
     )
 }
 
-/// Where a browser should be after signing in: at the page it asked for, or at the one whose piece it asked for.
+/// Where the browser returns after signing in: the requested page, or for a fragment the page that contains it.
 fn return_to(parts: &Parts) -> ReturnTo {
     if let Some(page) = parts.headers.get("hx-current-url") {
         let path = page

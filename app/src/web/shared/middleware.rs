@@ -1,4 +1,5 @@
-//! Viewer everything, found routes or not: the request's id and span, its client's address, panics, metrics, how errors look, headers.
+//! Middleware around every request: request id, span, client address, panics, metrics, error rendering
+//! and response headers. [`authorize`] adds the checks of each route's policy.
 
 pub(in crate::web) mod authorize;
 mod csrf;
@@ -20,7 +21,7 @@ use super::error::{self, AcceptedFormat};
 use super::{App, Problem, extract};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The route of requests that have none.
+/// The `route` label of requests that match no route.
 const NO_ROUTE: &str = "none";
 
 /// The outermost layer.
@@ -29,15 +30,15 @@ pub(in crate::web) async fn request_context(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let (began, id) = (Instant::now(), Uuid::new_v4().simple().to_string());
-    let wants = AcceptedFormat::from_headers(request.headers());
+    let (started, id) = (Instant::now(), Uuid::new_v4().simple().to_string());
+    let format = AcceptedFormat::from_headers(request.headers());
     let theme = extract::theme(request.headers());
     let http = &app.config.http;
     let peer = request.extensions().get().map_or(
         IpAddr::from([0, 0, 0, 0]),
         |ConnectInfo(peer): &ConnectInfo<SocketAddr>| peer.ip(),
     );
-    let client = client_address::client(
+    let client = client_address::resolve(
         peer,
         request.headers(),
         http.forwarded_header,
@@ -45,7 +46,7 @@ pub(in crate::web) async fn request_context(
     );
     request.extensions_mut().insert(ClientAddress(client));
     let method = request.method().clone();
-    // Patterns, never paths: a path may be a link that lets people in.
+    // The pattern of the route, never the path: paths of invitations and receipts contain secrets.
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -59,38 +60,36 @@ pub(in crate::web) async fn request_context(
         user.id = field::Empty,
         workspace.id = field::Empty,
     );
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = answer
+    let response = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
         .instrument(span.clone())
         .await
         .unwrap_or_else(|_| panicked(&app, &span));
-    let mut response = span.in_scope(|| error::render(response, wants, theme, &id));
-    span.record("http.response.status_code", response.status().as_u16());
+    let mut response = span.in_scope(|| error::render(response, format, theme, &id));
+    let status = response.status().as_u16();
+    span.record("http.response.status_code", status);
     app.headers.add_to(response.headers_mut());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    let took = began.elapsed();
+    let elapsed = started.elapsed();
     app.metrics
-        .answered(method.as_str(), &route, response.status().as_u16(), took);
+        .request_completed(method.as_str(), &route, status, elapsed);
     span.in_scope(|| {
-        debug!(
-            "{method} {route} was answered {} after {} ms",
-            response.status().as_u16(),
-            took.as_millis()
-        );
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        debug!(elapsed_ms, "request completed");
     });
     response
 }
 
-/// The process's hook has told what and where; here it only ends the request and not the connection.
+/// The process's panic hook has already logged the message and the location.
 fn panicked(app: &App, span: &Span) -> Response {
-    app.metrics.panicked();
-    span.in_scope(|| error!("A handler panicked"));
-    Problem::broken().into_response()
+    app.metrics.handler_panicked();
+    span.in_scope(|| error!("handler panicked"));
+    Problem::unexpected().into_response()
 }
 
-/// A method that no route of this path takes.
+/// Responds to methods that no route of the path accepts.
 pub(in crate::web) async fn method_not_allowed() -> Problem {
     Problem::of_status(StatusCode::METHOD_NOT_ALLOWED)
 }

@@ -9,8 +9,7 @@ pub(in crate::web) mod layout;
 pub(in crate::web) mod parts;
 pub mod problem;
 
-pub use layout::{PageContext, Notice, PersonView, Section, Theme, WorkspaceLink, layout};
-pub use parts::{Choice, Role};
+pub use layout::{Notice, PageContext, PersonView, Section, Theme, WorkspaceLink, layout};
+pub use parts::{Choice, FormContext, Role};
 
-/// The name of the product.
 pub const PRODUCT: &str = "Folio";

@@ -1,8 +1,9 @@
-//! How often one may ask: each kind of request has a class, counted for the user and for the client's address.
+//! Rate limits, per class of requests, for the user and for the client's address.
 //!
-//! Counting is by GCRA, one moment a key: cheap to keep, and as fair as a token bucket that refills all the time. Replicas count
-//! together in Redis where it is configured; without it, and while it is away, each process counts for itself. Pages are never
-//! refused because Redis is away.
+//! The algorithm is GCRA (generic cell rate algorithm): it stores one timestamp per key and behaves like
+//! a token bucket that refills continuously. With Redis configured, all replicas share their counters;
+//! without Redis, and while Redis fails, each process counts for itself. A failure of Redis never causes
+//! a request to be rejected.
 
 mod gcra;
 mod in_memory_limiter;
@@ -34,16 +35,15 @@ fn allowance(class: RateLimitClass, rates: &Rates) -> Allowance {
     }
 }
 
-/// Who is counted.
+/// Whose requests are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateLimitKey {
-    /// Somebody signed in.
     User(UserId),
-    /// A client's address.
+    /// The address of the client; IPv6 addresses count by network, see [`Network`].
     Address(IpAddr),
 }
 
-/// What is counted: the requests of one class by one subject.
+/// The key of one counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum CounterKey {
     User(RateLimitClass, UserId),
@@ -51,15 +51,14 @@ enum CounterKey {
 }
 
 impl CounterKey {
-    fn new(class: RateLimitClass, subject: RateLimitKey) -> Self {
-        match subject {
+    fn new(class: RateLimitClass, key: RateLimitKey) -> Self {
+        match key {
             RateLimitKey::User(user) => Self::User(class, user),
             RateLimitKey::Address(address) => Self::Network(class, Network::of(address)),
         }
     }
 
-    /// As Redis has it.
-    fn text(&self) -> String {
+    fn redis_key(&self) -> String {
         match self {
             Self::User(class, user) => format!("chat-app:limit:{}:user:{user}", class.as_str()),
             Self::Network(class, network) => {
@@ -69,28 +68,27 @@ impl CounterKey {
     }
 }
 
-/// What a request was told.
+/// Whether a request may proceed, and the state of its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it may go on.
     pub allowed: bool,
-    /// How many the class holds.
+    /// Requests that the limit allows at once.
     pub limit: u32,
-    /// How many are left now.
+    /// Requests that are left now.
     pub remaining: u32,
-    /// Until the class is whole again.
+    /// Time until the full limit is available again.
     pub reset: Duration,
-    /// Until one more is let through; zero if it was.
+    /// Time until the next request is allowed; zero if this one was.
     pub retry_after: Duration,
 }
 
 impl Decision {
-    /// Whole seconds until it is worth trying again.
+    /// [`Self::retry_after`] in seconds, rounded up and at least 1.
     pub fn retry_after_seconds(&self) -> u64 {
-        whole_seconds(self.retry_after).max(1)
+        ceil_seconds(self.retry_after).max(1)
     }
 
-    /// Tells the client of its class; of two, the one that binds first.
+    /// The decision with fewer requests left.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {
         if (other.allowed, other.remaining) < (self.allowed, self.remaining) {
@@ -113,7 +111,7 @@ impl Decision {
             ),
             (
                 HeaderName::from_static("ratelimit-reset"),
-                whole_seconds(self.reset),
+                ceil_seconds(self.reset),
             ),
         ] {
             headers.insert(name, HeaderValue::from(value));
@@ -121,52 +119,56 @@ impl Decision {
     }
 }
 
-fn whole_seconds(duration: Duration) -> u64 {
+fn ceil_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// Handle on the counters; clones share them.
+/// A handle on the counters. Clones share them.
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
     rates: Rates,
-    memory: Arc<InMemoryLimiter>,
-    shared: Option<RedisLimiter>,
+    in_memory: Arc<InMemoryLimiter>,
+    redis: Option<RedisLimiter>,
     started_at: Instant,
 }
 
 impl RateLimiter {
-    /// Counts by these settings. Redis, where it is configured, is connected to when it is first needed.
+    /// Connects to Redis, if it is configured, on the first request.
     pub fn start(settings: &config::Limits) -> Result<Self, redis::RedisError> {
-        let shared = settings.redis_url.as_ref().map(RedisLimiter::open).transpose()?;
+        let redis = settings
+            .redis_url
+            .as_ref()
+            .map(RedisLimiter::open)
+            .transpose()?;
         Ok(Self {
             rates: settings.rates,
-            memory: Arc::default(),
-            shared,
+            in_memory: Arc::default(),
+            redis,
             started_at: Instant::now(),
         })
     }
 
-    /// Takes one of a class.
-    pub async fn check(&self, class: RateLimitClass, subject: RateLimitKey) -> Decision {
+    /// Counts one request and decides whether it may proceed. A rejected request does not count.
+    pub async fn check(&self, class: RateLimitClass, key: RateLimitKey) -> Decision {
         let allowance = allowance(class, &self.rates);
-        let rate = match subject {
+        let rate = match key {
             RateLimitKey::User(_) => allowance.user,
             RateLimitKey::Address(_) => allowance.address,
         };
-        self.check_at(CounterKey::new(class, subject), rate).await
+        self.check_at(CounterKey::new(class, key), rate).await
     }
 
     async fn check_at(&self, key: CounterKey, rate: Rate) -> Decision {
-        if let Some(shared) = &self.shared
-            && let Some(decision) = shared.check(&key, rate).await
+        if let Some(redis) = &self.redis
+            && let Some(decision) = redis.check(&key, rate).await
         {
             return decision;
         }
-        self.memory.check(key, rate, self.started_at.elapsed())
+        self.in_memory.check(key, rate, self.started_at.elapsed())
     }
 
-    /// How often Redis was asked in vain.
+    /// Failed calls to Redis since the start.
     pub fn redis_errors(&self) -> u64 {
-        self.shared.as_ref().map_or(0, RedisLimiter::errors)
+        self.redis.as_ref().map_or(0, RedisLimiter::errors)
     }
 }

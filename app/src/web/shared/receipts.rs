@@ -1,29 +1,31 @@
 //! Links to the receipt of a deletion.
 //!
-//! The token of a receipt is derived from the session's token and the subject of the deletion, so a request that is sent twice, or
-//! repeated after the session has ended, leads to the same receipt.
+//! The token of a receipt is derived from the session's token and the subject of the deletion. A request that is
+//! sent twice, or repeated after the session has ended, therefore leads to the same receipt.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::{App, Problem, cookies};
+use super::cookies::{self, CookieKind};
+use super::{App, Problem};
 use crate::identity::Token;
 use crate::ids::WorkspaceId;
 use crate::workspaces::deletion::{self, DeletionError};
 
 /// The path of the form that deletes an account.
-pub(in crate::web) const ACCOUNT_DELETION_PATH: &str = "/account/remove";
+pub(in crate::web) const ACCOUNT_DELETION_PATH: &str = "/account/delete";
 /// The subject of an account's receipt. A session has at most one.
 pub(in crate::web) const ACCOUNT_SUBJECT: &str = "account";
 
-/// A request for a removal, for when it comes too late: what it names is going already, so that nobody has any business with it any more.
-/// Who asked for that, with the session whose cookie this request bears, is led to the receipt; to all others nothing is there.
+/// A deletion request that may repeat an earlier one. While the subject is being deleted, nobody has access to it,
+/// so the repeated request fails with 404 or 401. If its session cookie belongs to the user who requested the
+/// deletion, it is redirected to the receipt instead.
 pub(in crate::web) struct RepeatedDeletion(Token);
 
 impl RepeatedDeletion {
-    /// `None`: it bears no session's cookie, so it cannot be of somebody who asked before.
-    pub(in crate::web) fn of(app: &App, request: &Request) -> Option<Self> {
+    /// `None` if the request has no session cookie.
+    pub(in crate::web) fn from_request(app: &App, request: &Request) -> Option<Self> {
         let path = request.uri().path();
         let workspace = path.strip_prefix("/w/").and_then(|path| {
             let (id, _) = path.split_once('/')?;
@@ -37,28 +39,27 @@ impl RepeatedDeletion {
         receipt_token(app, request.headers(), subject).map(Self)
     }
 
-    /// The receipt, if the request was refused because what it names is not there for its sender, and was asked for by them; else the
-    /// refusal.
-    pub(in crate::web) async fn receipt_or_problem(self, app: &App, refusal: Problem) -> Response {
-        let may_be_late = matches!(
-            refusal.status,
+    /// A redirect to the receipt, if the same session requested the deletion before. Otherwise the problem.
+    pub(in crate::web) async fn receipt_or_problem(self, app: &App, problem: Problem) -> Response {
+        let may_be_repeated = matches!(
+            problem.status,
             StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED
         );
-        if may_be_late && is_receipt(app, &self.0).await.unwrap_or_default() {
+        if may_be_repeated && is_receipt(app, &self.0).await.unwrap_or_default() {
             to_receipt(&self.0)
         } else {
-            refusal.into_response()
+            problem.into_response()
         }
     }
 }
 
-/// Of the receipt that the session of this cookie, good or over, gets for what it removes.
+/// The token of the receipt for this subject, from the session cookie. The session may have ended already.
 pub(in crate::web) fn receipt_token(
     app: &App,
     headers: &HeaderMap,
     subject: &str,
 ) -> Option<Token> {
-    let session = cookies::read(headers, cookies::CookieKind::Session, &app.config.http.public_url)?;
+    let session = cookies::read(headers, CookieKind::Session, &app.config.http.public_url)?;
     Some(session.receipt(subject))
 }
 

@@ -1,4 +1,4 @@
-//! What browsers are told and asked: headers that every answer bears, and where a request that changes something comes from.
+//! Security headers of every response, and the origin check of requests that change state.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use url::Url;
@@ -6,19 +6,20 @@ use url::Url;
 use super::Problem;
 use crate::config::{Config, Objects, PublicUrl};
 
-/// For how long browsers come over TLS only, once they did.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// SecurityHeaders that every answer bears, made once from the settings.
+/// The security headers, computed once from the settings.
 #[derive(Clone, Debug)]
 pub struct SecurityHeaders(Vec<(HeaderName, HeaderValue)>);
 
 impl SecurityHeaders {
-    /// For these settings.
     pub fn new(config: &Config) -> Self {
         let mut headers = vec![
-            (header::CONTENT_SECURITY_POLICY, policy(&config.objects)),
+            (
+                header::CONTENT_SECURITY_POLICY,
+                content_security_policy(&config.objects),
+            ),
             (
                 header::X_CONTENT_TYPE_OPTIONS,
                 HeaderValue::from_static("nosniff"),
@@ -49,7 +50,7 @@ impl SecurityHeaders {
         Self(headers)
     }
 
-    /// Adds them, and has nothing kept by caches that says not that it may be.
+    /// Adds the headers, and `Cache-Control: no-store` unless the response sets its own.
     pub fn add_to(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.0 {
             headers.insert(name, value.clone());
@@ -60,8 +61,8 @@ impl SecurityHeaders {
     }
 }
 
-/// Everything from this origin alone, but for uploads, which go straight to where files lie.
-fn policy(objects: &Objects) -> HeaderValue {
+/// Allows this origin only, plus the S3 endpoints for uploads.
+fn content_security_policy(objects: &Objects) -> HeaderValue {
     let files: String = object_origins(objects)
         .into_iter()
         .flat_map(|origin| [" ".to_owned(), origin])
@@ -70,11 +71,11 @@ fn policy(objects: &Objects) -> HeaderValue {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
          connect-src 'self'{files}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
-    // Origins are ASCII by construction; without them, uploads fail rather than anything being let through.
+    // Origins are always ASCII. If one was not, the fallback would block uploads, but allow nothing else.
     HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'self'"))
 }
 
-/// Origins that presigned URLs point to, each once.
+/// The distinct origins of presigned URLs.
 fn object_origins(objects: &Objects) -> Vec<String> {
     let endpoint = objects
         .public_endpoint
@@ -100,7 +101,7 @@ fn object_origins(objects: &Objects) -> Vec<String> {
     origins
 }
 
-/// The endpoint with the bucket in front of its host.
+/// The origin of virtual-hosted-style URLs, `https://<bucket>.<endpoint host>`.
 fn virtual_host_origin(endpoint: &Url, bucket: &str) -> Option<String> {
     let mut url = endpoint.clone();
     url.set_host(Some(&format!("{bucket}.{}", endpoint.host_str()?)))
@@ -108,23 +109,22 @@ fn virtual_host_origin(endpoint: &Url, bucket: &str) -> Option<String> {
     Some(url.origin().ascii_serialization())
 }
 
-/// Whether a request of this method changes something.
 pub fn is_state_changing(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Refuses what another site's page sends, as browsers tell it. Programs that are no browser say neither header; they need a token
-/// like everybody else.
+/// Rejects requests that another site's page sent, according to `Sec-Fetch-Site` and `Origin`. Clients that are not
+/// browsers send neither header; for them, the CSRF token decides.
 pub fn check_origin(headers: &HeaderMap, public_url: &PublicUrl) -> Result<(), Problem> {
-    let refused = || Err(Problem::cross_site(public_url.origin()));
+    let cross_site = || Err(Problem::cross_site(public_url.origin()));
     if let Some(site) = headers.get(SEC_FETCH_SITE)
         && site != "same-origin"
         && site != "none"
     {
-        return refused();
+        return cross_site();
     }
     match headers.get(header::ORIGIN) {
-        Some(origin) if origin.as_bytes() != public_url.origin().as_bytes() => refused(),
+        Some(origin) if origin.as_bytes() != public_url.origin().as_bytes() => cross_site(),
         _ => Ok(()),
     }
 }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn uploads_may_go_to_where_browsers_reach_the_files_and_nowhere_else() {
+    fn uploads_are_allowed_to_the_public_s3_endpoints_only() {
         let public = Some("https://files.example.com:8443");
         assert_eq!(
             object_origins(&objects(public, true)),
@@ -177,8 +177,8 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_lets_no_inline_script_and_no_frame_through() {
-        let policy = policy(&objects(Some("https://files.example.com"), true));
+    fn the_policy_allows_no_inline_scripts() {
+        let policy = content_security_policy(&objects(Some("https://files.example.com"), true));
         let policy = policy.to_str().expect("ASCII");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; "));
         assert!(policy.contains("connect-src 'self' https://files.example.com;"));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_site_sends_is_refused() {
+    fn requests_from_other_sites_are_rejected() {
         let own: PublicUrl = "https://chat.example.com".parse().expect("URL");
         let check = |pairs: &[(&'static str, &'static str)]| {
             let headers = pairs
@@ -200,12 +200,12 @@ mod tests {
                 .collect();
             check_origin(&headers, &own).is_ok()
         };
-        for fine in [
+        for allowed in [
             &[][..],
             &[("sec-fetch-site", "same-origin")],
             &[("origin", "https://chat.example.com")],
         ] {
-            assert!(check(fine), "{fine:?}");
+            assert!(check(allowed), "{allowed:?}");
         }
         for foreign in [
             ("sec-fetch-site", "cross-site"),

@@ -1,4 +1,4 @@
-//! What people read when their workspace's database cannot be used now.
+//! Explains to users why their workspace's database cannot be used.
 
 use axum::http::StatusCode;
 
@@ -7,12 +7,10 @@ use super::pages::problem::HelpLink;
 use crate::ids::WorkspaceId;
 use crate::tenants::Unavailable;
 
-/// In one place for every handler that needs the database. Where waiting a few seconds is not all, it leads to the page about the database.
+/// The error for every handler that needs the database. If waiting a few seconds is not enough, it links to the
+/// page with the state of the database.
 pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> Problem {
-    let of = |code, title, hint| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title, hint)
-    };
-    let lead = match reason {
+    let link = match reason {
         Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } => None,
         Unavailable::Provisioning(_)
         | Unavailable::Stalled(_)
@@ -20,59 +18,59 @@ pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> 
         | Unavailable::Deleted
         | Unavailable::NotOwned => Some(Box::new(HelpLink {
             path: format!("/w/{workspace}/provisioning"),
-            label: "About your database",
+            label: "View database status",
         })),
     };
-    let words = words(reason, of);
-    Problem { lead, ..words }
+    let (code, title, hint) = texts(reason);
+    Problem {
+        link,
+        retry_after_seconds: retry_after_seconds(reason),
+        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title, hint)
+    }
 }
 
-fn words(
-    reason: &Unavailable,
-    of: impl Fn(&'static str, &'static str, &'static str) -> Problem,
-) -> Problem {
+fn retry_after_seconds(reason: &Unavailable) -> Option<u64> {
     match reason {
-        Unavailable::Provisioning(_) => Problem {
-            retry_after_seconds: Some(2),
-            ..of(
-                "database_provisioning",
-                "Your database is not ready yet",
-                "It is being made ready. Wait a few seconds, and try again.",
-            )
-        },
-        Unavailable::Stalled(_) => of(
+        Unavailable::Provisioning(_) => Some(2),
+        Unavailable::SchemaOutdated { .. } => Some(10),
+        Unavailable::PoolsExhausted => Some(5),
+        Unavailable::Unreachable { retry_after } => Some(retry_after.as_secs().max(1)),
+        Unavailable::Stalled(_) | Unavailable::Deleted | Unavailable::NotOwned => None,
+    }
+}
+
+/// The code, the title and the hint.
+fn texts(reason: &Unavailable) -> (&'static str, &'static str, &'static str) {
+    match reason {
+        Unavailable::Provisioning(_) => (
+            "database_provisioning",
+            "Your database is not ready yet",
+            "We are still setting it up. Wait a few seconds and try again.",
+        ),
+        Unavailable::Stalled(_) => (
             "database_stalled",
-            "Your database is held up",
-            "Whoever runs this service has to mend something first; then it goes on by itself. What you brought is kept.",
+            "Your database could not be set up",
+            "The operator of this site has to fix a problem first. Everything you uploaded is kept.",
         ),
-        Unavailable::SchemaOutdated { .. } => Problem {
-            retry_after_seconds: Some(10),
-            ..of(
-                "database_schema_behind",
-                "Your database is being brought up to date",
-                "Wait a little, and try again.",
-            )
-        },
-        Unavailable::Deleted | Unavailable::NotOwned => of(
-            "database_gone",
-            "Your database is gone",
-            "It was removed outside of this app. The page about it says what you can do.",
+        Unavailable::SchemaOutdated { .. } => (
+            "database_schema_outdated",
+            "Your database is being updated",
+            "Your data is safe. Wait a few seconds and try again.",
         ),
-        Unavailable::PoolsExhausted => Problem {
-            retry_after_seconds: Some(5),
-            ..of(
-                "databases_busy",
-                "Very many people are here at the moment",
-                "Wait a few seconds, and try again.",
-            )
-        },
-        Unavailable::Unreachable { retry_after } => Problem {
-            retry_after_seconds: Some(retry_after.as_secs().max(1)),
-            ..of(
-                "database_unreachable",
-                "Your database does not answer",
-                "It may be waking up. Wait a few seconds, and try again.",
-            )
-        },
+        Unavailable::Deleted | Unavailable::NotOwned => (
+            "database_deleted",
+            "Your database no longer exists",
+            "It was deleted outside of this app. The status page explains your options.",
+        ),
+        Unavailable::PoolsExhausted => (
+            "databases_busy",
+            "The service is busy",
+            "Nothing was changed. Wait a few seconds and try again.",
+        ),
+        Unavailable::Unreachable { .. } => (
+            "database_unreachable",
+            "Your database is not responding",
+            "It may be starting up. Wait a few seconds and try again.",
+        ),
     }
 }

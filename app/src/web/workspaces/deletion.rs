@@ -20,7 +20,7 @@ use crate::workspaces::deletion::request;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::post(
-            "/w/{workspace}/settings/remove",
+            "/w/{workspace}/settings/delete",
             Access::Owner,
             delete_workspace,
         )
@@ -43,19 +43,19 @@ async fn delete_workspace(
 ) -> Result<Response, Problem> {
     if form.confirm.trim() != access.workspace.name.trim() {
         let view = SettingsPage {
-            remove_trouble: Some(
-                "That is not the workspace\u{2019}s name. Nothing was removed.".to_owned(),
+            delete_error: Some(
+                "This is not the name of the workspace. Nothing was deleted.".to_owned(),
             ),
-            ..settings::settings_page(&app, &access)
+            ..settings::settings_view(&app, &access)
         };
         return Ok(pages::settings::page(&context, &view).into_response());
     }
     let id = &access.workspace.id;
     let token = receipt_token(&app, &headers, id.as_str()).unwrap_or_else(Token::random);
-    let begun = request::workspace(&app.database, id, &token)
+    let deletion = request::workspace(&app.database, id, &token)
         .await
         .map_err(problem)?;
-    if begun.is_none() && !is_receipt(&app, &token).await? {
+    if deletion.is_none() && !is_receipt(&app, &token).await? {
         return Err(Problem::not_found());
     }
     app.pools.close(id);

@@ -1,4 +1,4 @@
-//! The workspace as one archive, sent while it is written.
+//! Streams the workspace as a ZIP archive.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -34,7 +34,7 @@ async fn archive(State(app): State<App>, access: WorkspaceAccess) -> Result<Resp
         objects: app.objects.clone(),
     };
     let id = workspace.id.clone();
-    let pieces = export::export(sources, workspace, access.user.id)
+    let chunks = export::export(sources, workspace, access.user.id)
         .await
         .map_err(|error| problem(error, &id))?;
     let headers = [
@@ -44,17 +44,17 @@ async fn archive(State(app): State<App>, access: WorkspaceAccess) -> Result<Resp
             format!("attachment; filename=\"{file_name}\""),
         ),
     ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
-/// Only what goes wrong before the first byte can be told.
+/// Errors before the first byte. Later errors abort the download.
 fn problem(error: ExportError, workspace: &WorkspaceId) -> Problem {
     match error {
         ExportError::Busy => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "exports_busy",
-            "An export is being written already",
-            "You can have one at a time. Let it finish, or try again in a few minutes.",
+            "export_in_progress",
+            "An export is already in progress",
+            "You can run one export at a time. Wait until it is complete, or try again in a few minutes.",
         ),
         ExportError::Unavailable(reason) => unavailable::problem(&reason, workspace),
         ExportError::Database(error) => error.into(),

@@ -1,4 +1,4 @@
-//! An invitation's link: what it offers, and taking it.
+//! The page of an invitation link, and accepting it.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,7 +10,7 @@ use super::pages::invitation::{InvitationPage, InvitationState};
 use crate::identity::{Session, Token};
 use crate::ids::WorkspaceId;
 use crate::web::shared::extract::Path;
-use crate::web::shared::pages::{PageContext, Notice, Role as RoleView};
+use crate::web::shared::pages::{Notice, PageContext, Role as RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::invitations::{self, InvitationError};
@@ -47,25 +47,25 @@ async fn state(
     session: Option<&Session>,
     token: &Token,
 ) -> Result<InvitationState, Problem> {
-    let offered = match invitations::preview(&app.database, token).await {
-        Ok(offered) => offered,
+    let preview = match invitations::preview(&app.database, token).await {
+        Ok(preview) => preview,
         Err(InvitationError::Members(MemberError::Database(error))) => return Err(error.into()),
         Err(_) => return closed(app, session, token).await,
     };
     if let Some(session) = session
-        && let Some(member) = member_of(app, session, &offered.workspace.id, false).await?
+        && let Some(member) = member_of(app, session, &preview.workspace.id, false).await?
     {
         return Ok(member);
     }
     Ok(InvitationState::Open {
-        workspace: offered.workspace.name,
-        invited_by: offered.created_by,
-        role: RoleView::from(offered.role),
-        expires_at: offered.expires_at,
+        workspace: preview.workspace.name,
+        invited_by: preview.created_by,
+        role: RoleView::from(preview.role),
+        expires_at: preview.expires_at,
     })
 }
 
-/// For whoever took it, it is still the way to the workspace.
+/// For the user who accepted the invitation, the link still leads to the workspace.
 async fn closed(
     app: &App,
     session: Option<&Session>,
@@ -124,16 +124,17 @@ async fn accept(
             Ok(Redirect::to(&target).into_response())
         }
         Err(InvitationError::Invalid) => Ok(answer(&context, path.token, InvitationState::Closed)),
-        // Given only where a link is made.
+        // Returned only when an invitation is created.
         Err(error @ InvitationError::TooManyOpen) => Err(Problem::internal_error(&error)),
-        // The link stays good.
+        // The invitation stays valid.
         Err(InvitationError::Members(MemberError::TooManyWorkspaces { limit })) => {
             Err(Problem::new(
                 StatusCode::CONFLICT,
                 "owner_of_too_many",
                 "You own as many workspaces as one person may",
                 format!(
-                    "That is {limit}. Remove one of yours and open this link again, or ask to be invited as a member."
+                    "You can own at most {limit} workspaces. Delete one and open this link again, or ask for \
+                 an invitation as a member."
                 ),
             ))
         }

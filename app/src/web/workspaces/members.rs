@@ -1,6 +1,7 @@
-//! Who belongs to a workspace, and the links that let others in.
+//! The members of a workspace, and invitation links.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Redirect;
 use jiff::{Span, Timestamp};
 use maud::Markup;
@@ -11,7 +12,7 @@ use super::pages::members::{InvitationView, MemberView, MembersPage, NewInvitati
 use crate::domain::Role;
 use crate::ids::{InvitationId, UserId};
 use crate::web::shared::extract::{Form, OwnerAccess, Path, WorkspaceAccess};
-use crate::web::shared::pages::{PageContext, Notice, Role as RoleView};
+use crate::web::shared::pages::{Notice, PageContext, Role as RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::invitations::{self, InvitationError, MAX_OPEN_INVITATIONS, VALIDITY_HOURS};
@@ -84,7 +85,7 @@ async fn view(app: &App, access: &WorkspaceAccess) -> Result<MembersPage, Proble
             .collect(),
         new_invitation: None,
         owner,
-        trouble: None,
+        error: None,
     })
 }
 
@@ -95,11 +96,11 @@ struct RoleForm {
 
 impl RoleForm {
     fn role(&self) -> Result<Role, Problem> {
-        self.role.parse().map_err(|_| Problem::unreadable())
+        self.role.parse().map_err(|_| Problem::malformed_request())
     }
 }
 
-/// Shows the link in the answer itself: it is nowhere to be read again.
+/// Shows the link in the response, because only the hash of its token is stored.
 async fn invite(
     State(app): State<App>,
     OwnerAccess(access): OwnerAccess,
@@ -107,8 +108,9 @@ async fn invite(
     Form(form): Form<RoleForm>,
 ) -> Result<Markup, Problem> {
     let role = form.role()?;
-    let made = invitations::create(&app.database, &access.workspace.id, access.user.id, role).await;
-    let (new_invitation, trouble) = match made {
+    let result =
+        invitations::create(&app.database, &access.workspace.id, access.user.id, role).await;
+    let (new_invitation, error) = match result {
         Ok((_, token)) => {
             let url = app
                 .config
@@ -118,23 +120,26 @@ async fn invite(
             let expires_at = Timestamp::now()
                 .checked_add(Span::new().hours(i64::from(VALIDITY_HOURS)))
                 .unwrap_or(Timestamp::MAX);
-            let shown = NewInvitation {
+            let view = NewInvitation {
                 url,
                 role: RoleView::from(role),
                 expires_at,
             };
-            (Some(shown), None)
+            (Some(view), None)
         }
         Err(InvitationError::TooManyOpen) => {
-            let trouble = format!("{MAX_OPEN_INVITATIONS} invitations are open already. Revoke one first.");
-            (None, Some(trouble))
+            let error = format!(
+                "This workspace already has {MAX_OPEN_INVITATIONS} open invitations. Revoke one to \
+                 create another."
+            );
+            (None, Some(error))
         }
         Err(InvitationError::Invalid) => return Err(Problem::not_found()),
         Err(InvitationError::Members(error)) => return Err(problem(error)),
     };
     let view = MembersPage {
         new_invitation,
-        trouble,
+        error,
         ..view(&app, &access).await?
     };
     Ok(pages::members::page(&context, &view))
@@ -151,7 +156,7 @@ async fn revoke(
     Path(path): Path<InvitationPath>,
 ) -> Result<Redirect, Problem> {
     if invitations::revoke(&app.database, &access.workspace.id, path.invitation).await? {
-        Ok(back(&access, Notice::InvitationRevoked))
+        Ok(redirect_to_members(&access, Notice::InvitationRevoked))
     } else {
         Err(Problem::not_found())
     }
@@ -173,7 +178,7 @@ async fn change_role(
     members::change_role(&app.database, &access.workspace.id, path.user, role, plan)
         .await
         .map_err(problem)?;
-    Ok(back(&access, Notice::RoleChanged))
+    Ok(redirect_to_members(&access, Notice::RoleChanged))
 }
 
 async fn remove(
@@ -184,7 +189,7 @@ async fn remove(
     members::remove(&app.database, &access.workspace.id, path.user)
         .await
         .map_err(problem)?;
-    Ok(back(&access, Notice::MemberRemoved))
+    Ok(redirect_to_members(&access, Notice::MemberRemoved))
 }
 
 async fn leave(State(app): State<App>, access: WorkspaceAccess) -> Result<Redirect, Problem> {
@@ -195,7 +200,7 @@ async fn leave(State(app): State<App>, access: WorkspaceAccess) -> Result<Redire
     Ok(Redirect::to(&format!("/account?{parameter}={key}")))
 }
 
-fn back(access: &WorkspaceAccess, notice: Notice) -> Redirect {
+fn redirect_to_members(access: &WorkspaceAccess, notice: Notice) -> Redirect {
     Redirect::to(&format!(
         "/w/{}/members?{}={}",
         access.workspace.id,
@@ -208,22 +213,22 @@ pub(super) fn problem(error: MemberError) -> Problem {
     match error {
         MemberError::WorkspaceDeleted | MemberError::NotAMember => Problem::not_found(),
         MemberError::LastOwner => Problem::new(
-            axum::http::StatusCode::CONFLICT,
+            StatusCode::CONFLICT,
             "last_owner",
-            "A workspace needs an owner",
-            "Make somebody else an owner first, or remove the workspace.",
+            "A workspace needs at least one owner",
+            "Nothing was changed. Make another member an owner first, or delete the workspace.",
         ),
         MemberError::TooManyMembers { limit } => Problem::new(
-            axum::http::StatusCode::CONFLICT,
-            "members_full",
-            "The workspace is full",
-            format!("It may have {limit} members. One of its owners can make room."),
+            StatusCode::CONFLICT,
+            "too_many_members",
+            "This workspace has reached its limit of members",
+            format!("It can have at most {limit} members. Ask an owner to remove one."),
         ),
         MemberError::TooManyWorkspaces { limit } => Problem::new(
-            axum::http::StatusCode::CONFLICT,
-            "owner_of_too_many",
-            "They own as many workspaces as one person may",
-            format!("That is {limit}. They can remove one of theirs, or be a member here."),
+            StatusCode::CONFLICT,
+            "too_many_workspaces",
+            "This member already owns the maximum number of workspaces",
+            format!("Nothing was changed. A user can own at most {limit} workspaces."),
         ),
         MemberError::Database(error) => error.into(),
     }

@@ -1,4 +1,4 @@
-//! How far a workspace's database is, live.
+//! The provisioning page, with live updates.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,8 +13,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::pages;
 use super::pages::provisioning::{
-    EVENT_CHANGED, EVENT_ENDED, ProvisioningState, ProvisioningView, Step, panel,
+    EVENT_CHANGED, EVENT_ENDED, ProvisioningState, ProvisioningStep, ProvisioningView, panel,
 };
+use crds::Reason;
+
 use crate::domain::Workspace;
 use crate::tenants::{TenantName, TenantView, Unavailable};
 use crate::web::shared::extract::WorkspaceAccess;
@@ -23,10 +25,10 @@ use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
 
-/// The page is told anew after so long also without news: what is late is then seen to be late.
-const TOLD_AGAIN: Duration = Duration::from_secs(5);
-/// A stream ends after so long; the browser asks again by itself.
-const STREAM_LASTS: Duration = Duration::from_mins(10);
+/// Without changes, the panel is sent again after this time, so that its elapsed time is current.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// After this time the browser has to reconnect.
+const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -44,26 +46,31 @@ async fn show(
     Ok(pages::provisioning::page(&context, &view))
 }
 
-type News = Pin<Box<dyn Stream<Item = Option<std::sync::Arc<TenantView>>> + Send>>;
+type TenantChanges = Pin<Box<dyn Stream<Item = Option<std::sync::Arc<TenantView>>> + Send>>;
 
 async fn events(
     State(app): State<App>,
     access: WorkspaceAccess,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let news: News = Box::pin(app.tenants.changes(&TenantName::of(&access.workspace.id)));
-    let until = Instant::now() + STREAM_LASTS;
-    let told = stream::unfold(Some((app, access, news)), move |state| async move {
-        let (app, access, mut news) = state?;
-        if Instant::now() >= until {
+    let changes: TenantChanges =
+        Box::pin(app.tenants.changes(&TenantName::of(&access.workspace.id)));
+    let ends_at = Instant::now() + MAX_STREAM_DURATION;
+    let events = stream::unfold(Some((app, access, changes)), move |state| async move {
+        let (app, access, mut changes) = state?;
+        if Instant::now() >= ends_at {
             return None;
         }
-        // The first item is the state as it is now.
-        let _ = timeout_at(until.min(Instant::now() + TOLD_AGAIN), news.next()).await;
-        // Whoever is no member any more hears no more.
+        // The stream yields the current state first.
+        let _ = timeout_at(
+            ends_at.min(Instant::now() + REFRESH_INTERVAL),
+            changes.next(),
+        )
+        .await;
+        // Former members receive no more events.
         let access = match access.refreshed(&app).await {
             Ok(Some(access)) => access,
             Ok(None) => return None,
-            // The main database is away: what was known is told again.
+            // The main database is unavailable: keep the earlier result.
             Err(_) => access,
         };
         let view = view(&app, &access).await.ok()?;
@@ -72,10 +79,10 @@ async fn events(
             (Event::default().event(EVENT_ENDED).data(html), None)
         } else {
             let event = Event::default().event(EVENT_CHANGED).data(html);
-            (event, Some((app, access, news)))
+            (event, Some((app, access, changes)))
         })
     });
-    Sse::new(told.map(Ok)).keep_alive(KeepAlive::default())
+    Sse::new(events.map(Ok)).keep_alive(KeepAlive::default())
 }
 
 async fn view(app: &App, access: &WorkspaceAccess) -> Result<ProvisioningView, Problem> {
@@ -99,22 +106,22 @@ async fn view(app: &App, access: &WorkspaceAccess) -> Result<ProvisioningView, P
 fn state(app: &App, workspace: &Workspace) -> ProvisioningState {
     let view = match app.tenants.available(workspace) {
         Ok(view) => return ready(&view),
-        Err(Unavailable::Stalled(note)) => {
+        Err(Unavailable::Stalled(condition)) => {
             return ProvisioningState::Stalled {
-                next: next_words(&note.reason),
-                reason: note.reason.into(),
+                guidance: guidance(&condition.reason),
+                reason: condition.reason.into(),
                 tenant: TenantName::of(&workspace.id).to_string(),
             };
         }
         Err(Unavailable::SchemaOutdated { version, required }) => {
-            return ProvisioningState::SchemaBehind { has, needs };
+            return ProvisioningState::SchemaOutdated { version, required };
         }
-        Err(Unavailable::Deleted) => return ProvisioningState::Removed,
+        Err(Unavailable::Deleted) => return ProvisioningState::Deleted,
         Err(Unavailable::NotOwned) => {
             return ProvisioningState::Stalled {
-                reason: "NotOurs".to_owned(),
+                reason: "NotOwned".to_owned(),
                 tenant: TenantName::of(&workspace.id).to_string(),
-                next: "What bears the name of this workspace\u{2019}s database belongs to something else, and is not touched. Whoever runs this service has to look at it.",
+                guidance: "Another resource already has the name of your workspace\u{2019}s database. We left it unchanged. The operator of this site has to resolve the conflict.",
             };
         }
         Err(Unavailable::PoolsExhausted | Unavailable::Unreachable { .. }) => {
@@ -131,12 +138,12 @@ fn state(app: &App, workspace: &Workspace) -> ProvisioningState {
 }
 
 fn ready(view: &TenantView) -> ProvisioningState {
-    let took = view.timings;
-    let milliseconds = |took: Option<i64>| took.map(i64::unsigned_abs);
+    let timings = view.timings;
+    let milliseconds = |elapsed: Option<i64>| elapsed.map(i64::unsigned_abs);
     ProvisioningState::Ready {
-        ready_ms: milliseconds(took.ready_ms),
-        project_ms: milliseconds(took.project_ms),
-        schema_ms: milliseconds(took.schema_ms),
+        ready_ms: milliseconds(timings.ready_ms),
+        project_ms: milliseconds(timings.project_ms),
+        schema_ms: milliseconds(timings.schema_ms),
         region: view
             .project
             .as_deref()
@@ -145,47 +152,64 @@ fn ready(view: &TenantView) -> ProvisioningState {
     }
 }
 
-/// What is under way, by what is there already.
-fn step(view: Option<&TenantView>) -> Step {
+/// The current step, from what the Tenant already has.
+fn step(view: Option<&TenantView>) -> ProvisioningStep {
     match view {
-        None => Step::Request,
-        Some(view) if view.project.is_none() => Step::Database,
-        Some(view) if view.connection_secret.is_none() => Step::Credentials,
-        Some(_) => Step::Schema,
+        None => ProvisioningStep::Request,
+        Some(view) if view.project.is_none() => ProvisioningStep::Database,
+        Some(view) if view.connection_secret.is_none() => ProvisioningStep::Credentials,
+        Some(_) => ProvisioningStep::Schema,
     }
 }
 
-/// What happens next, and who has to do what, in place of the controller's own message.
-fn next_words(reason: &str) -> &'static str {
+/// What the user can expect, in place of the controller's message.
+fn guidance(reason: &str) -> &'static str {
+    let Ok(reason) = reason.parse::<Reason>() else {
+        return OTHER_GUIDANCE;
+    };
     match reason {
-        "ClassNotFound" | "ClassTerminating" | "ClassLimitExceeded" | "InvalidSpec"
-        | "ImmutableField" => {
-            "Whoever runs this service has to change what kinds of databases it offers. Once they have, your database is made without you doing anything."
+        Reason::ClassNotFound
+        | Reason::ClassTerminating
+        | Reason::ClassLimitExceeded
+        | Reason::InvalidSpec
+        | Reason::ImmutableField => {
+            "The operator of this site has to correct its database settings. Your database is then \
+             created automatically."
         }
-        "ApiKeyInvalid" | "Unauthorized" => {
-            "Whoever runs this service has to renew its key to the database account. Once they have, it goes on by itself."
+        Reason::ApiKeyInvalid | Reason::Unauthorized => {
+            "The operator of this site has to renew the access to the database provider. Setup \
+             then continues automatically."
         }
-        "AccountLimit" | "NeonRequestRejected" => {
-            "The database account does not allow it at the moment. It is tried again by itself, and at once when whoever runs this service has raised the limit."
+        Reason::AccountLimit | Reason::NeonRequestRejected => {
+            "The database provider does not allow another database at the moment. We retry \
+             automatically; the operator of this site can raise the limit."
         }
-        "QuotaExceeded" => {
-            "The database has used up what it may use in this billing period, and sleeps. Whoever runs this service can raise that; otherwise it wakes when the next period begins."
+        Reason::QuotaExceeded => {
+            "Your database has used its quota for this billing period and is paused. It resumes \
+             with the next period, or when the operator of this site raises the quota."
         }
-        "SecretConflict" => {
-            "Something else bears the name that the credentials should have. Whoever runs this service has to make room; then it goes on by itself."
+        Reason::SecretConflict => {
+            "The operator of this site has to resolve a naming conflict. Setup then continues \
+             automatically."
         }
-        "MigrationFailed" | "MigrationChanged" | "MigrationMissing" | "MigrationsInvalid"
-        | "SchemaAhead" => {
-            "The tables of the database cannot be brought to what they should be. Whoever runs this service has been shown where; nothing is lost."
+        Reason::MigrationFailed
+        | Reason::MigrationChanged
+        | Reason::MigrationMissing
+        | Reason::MigrationsInvalid
+        | Reason::SchemaAhead => {
+            "An update of your database did not succeed. Your data is safe. The operator of this \
+             site can see the details and has to fix the problem."
         }
-        "ProjectNotFound" => {
-            "The database is not there any more and could not be recovered by itself. Whoever runs this service may know more."
+        Reason::ProjectNotFound => {
+            "Your database no longer exists and could not be recovered automatically. Contact the \
+             operator of this site."
         }
-        _ => {
-            "Whoever runs this service has to look at it. As soon as that is mended, it goes on by itself."
-        }
+        _ => OTHER_GUIDANCE,
     }
 }
+
+const OTHER_GUIDANCE: &str = "The operator of this site has to fix a problem first. Setup then \
+                              continues automatically.";
 
 #[cfg(test)]
 mod tests {
@@ -193,7 +217,7 @@ mod tests {
     use crds::{Binding, ProjectStatus, Tenant, TenantSpec, TenantStatus};
 
     #[test]
-    fn the_step_follows_from_what_is_there() {
+    fn the_step_follows_from_the_status_of_the_tenant() {
         let view = |project: bool, binding: bool| {
             let mut tenant = Tenant::new("ws-a", TenantSpec::default());
             tenant.status = Some(TenantStatus {
@@ -213,17 +237,20 @@ mod tests {
             });
             TenantView::of(tenant)
         };
-        assert_eq!(step(None), Step::Request);
-        assert_eq!(step(Some(&view(false, false))), Step::Database);
-        assert_eq!(step(Some(&view(true, false))), Step::Credentials);
-        assert_eq!(step(Some(&view(true, true))), Step::Schema);
+        assert_eq!(step(None), ProvisioningStep::Request);
+        assert_eq!(step(Some(&view(false, false))), ProvisioningStep::Database);
+        assert_eq!(
+            step(Some(&view(true, false))),
+            ProvisioningStep::Credentials
+        );
+        assert_eq!(step(Some(&view(true, true))), ProvisioningStep::Schema);
     }
 
     #[test]
-    fn every_reason_has_words_that_say_who_does_what() {
+    fn every_reason_has_guidance() {
         for reason in crds::Reason::ALL {
-            let words = next_words(reason.as_str());
-            assert!(words.ends_with('.') && words.len() > 40, "{reason}");
+            let text = guidance(reason.as_str());
+            assert!(text.ends_with('.') && text.len() > 40, "{reason}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The page of a deletion: its steps while they are taken, then what was removed.
+//! The receipt of a deletion: its steps while it is in progress, then what was deleted.
 
 mod events;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::pages;
 use super::pages::receipt::{
-    DeletedDatabase, ReceiptView, RemovalStep, RemovedItem, StepState, Subject,
+    DeletedItem, ReceiptDatabase, ReceiptStep, ReceiptView, StepState, Subject,
 };
 use crate::identity::Token;
 use crate::ids::DeletionId;
@@ -16,7 +16,9 @@ use crate::web::shared::extract::Path;
 use crate::web::shared::pages::{PageContext, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
-use crate::workspaces::deletion::{self, ConversationCount, DeletionTarget, DeletionProgress, Deletion, DeletionStep};
+use crate::workspaces::deletion::{
+    self, ConversationCount, Deletion, DeletionProgress, DeletionStep, DeletionTarget,
+};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -25,7 +27,6 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The path of a receipt.
 #[derive(Clone, Deserialize)]
 pub(super) struct ReceiptPath {
     token: String,
@@ -40,7 +41,7 @@ async fn show(
     Ok(pages::receipt::page(&context, &view))
 }
 
-/// The deletion whose receipt it is, as it is now.
+/// Loads the deletion for a receipt.
 pub(super) async fn find(
     app: &App,
     path: ReceiptPath,
@@ -77,15 +78,15 @@ fn view(token: String, deletion: &Deletion, workspaces: &[Deletion]) -> ReceiptV
         requested_at: deletion.requested_at,
         finished_at: deletion.finished_at,
         steps,
-        removed: removed(deletion.kind, workspaces.len(), &all),
+        deleted: deleted_items(deletion.kind, workspaces.len(), &all),
         databases: all
             .iter()
             .filter_map(|progress| progress.database.as_ref())
             .filter_map(|database| {
-                Some(DeletedDatabase {
+                Some(ReceiptDatabase {
                     tenant: database.tenant.clone(),
                     region: database.region.clone(),
-                    removed_at: database.deleted_at?,
+                    deleted_at: database.deleted_at?,
                     recoverable_until: database.recoverable_until(),
                 })
             })
@@ -93,21 +94,21 @@ fn view(token: String, deletion: &Deletion, workspaces: &[Deletion]) -> ReceiptV
     }
 }
 
-/// Where a step stands that is taken at `at`.
-fn stand(deletion: &Deletion, at: DeletionStep) -> StepState {
+/// The state of the step `at`.
+fn step_state(deletion: &Deletion, at: DeletionStep) -> StepState {
     let progress = &deletion.progress;
     if deletion.finished_at.is_some() || progress.step > at {
         StepState::Done
     } else if progress.step < at {
         StepState::Waiting
     } else if progress.blocked_on.is_some() {
-        StepState::Held
+        StepState::Blocked
     } else {
-        StepState::Now
+        StepState::Active
     }
 }
 
-fn workspace_steps(deletion: &Deletion) -> Vec<RemovalStep> {
+fn workspace_steps(deletion: &Deletion) -> Vec<ReceiptStep> {
     let progress = &deletion.progress;
     let labels = [
         (DeletionStep::Files, "Files"),
@@ -117,13 +118,15 @@ fn workspace_steps(deletion: &Deletion) -> Vec<RemovalStep> {
     labels
         .into_iter()
         .map(|(step, label)| {
-            let state = stand(deletion, step);
+            let state = step_state(deletion, step);
             let note = match (state, step) {
-                (StepState::Held | StepState::Now, _) => progress.blocked_on.clone(),
-                (StepState::Done, DeletionStep::Files) => Some(files(progress.files, progress.file_bytes)),
+                (StepState::Blocked | StepState::Active, _) => progress.blocked_on.clone(),
+                (StepState::Done, DeletionStep::Files) => {
+                    Some(files(progress.files, progress.file_bytes))
+                }
                 _ => None,
             };
-            RemovalStep {
+            ReceiptStep {
                 label: label.to_owned(),
                 state,
                 note,
@@ -132,7 +135,7 @@ fn workspace_steps(deletion: &Deletion) -> Vec<RemovalStep> {
         .collect()
 }
 
-fn account_steps(deletion: &Deletion, workspaces: &[Deletion]) -> Vec<RemovalStep> {
+fn account_steps(deletion: &Deletion, workspaces: &[Deletion]) -> Vec<ReceiptStep> {
     let done = workspaces
         .iter()
         .filter(|workspace| workspace.finished_at.is_some())
@@ -140,25 +143,30 @@ fn account_steps(deletion: &Deletion, workspaces: &[Deletion]) -> Vec<RemovalSte
     let note = match &deletion.progress.blocked_on {
         Some(blocked_on) => Some(blocked_on.clone()),
         None if workspaces.is_empty() => None,
-        None => Some(format!("{done} of {} are gone.", workspaces.len())),
+        None => Some(format!("{done} of {} are deleted.", workspaces.len())),
     };
     vec![
-        RemovalStep {
-            label: "Workspaces that nobody else owns".to_owned(),
-            state: stand(deletion, DeletionStep::Workspaces),
+        ReceiptStep {
+            label: "Workspaces that only you own".to_owned(),
+            state: step_state(deletion, DeletionStep::Workspaces),
             note,
         },
-        RemovalStep {
+        ReceiptStep {
             label: "Your account".to_owned(),
-            state: stand(deletion, DeletionStep::Rows),
+            state: step_state(deletion, DeletionStep::Rows),
             note: None,
         },
     ]
 }
 
-fn removed(kind: DeletionTarget, workspaces: usize, all: &[&DeletionProgress]) -> Vec<RemovedItem> {
-    let sum = |count: fn(&DeletionProgress) -> u64| all.iter().map(|progress| count(progress)).sum();
-    let item = |label: &str, amount: String| RemovedItem {
+fn deleted_items(
+    kind: DeletionTarget,
+    workspaces: usize,
+    all: &[&DeletionProgress],
+) -> Vec<DeletedItem> {
+    let sum =
+        |count: fn(&DeletionProgress) -> u64| all.iter().map(|progress| count(progress)).sum();
+    let item = |label: &str, amount: String| DeletedItem {
         label: label.to_owned(),
         amount,
     };
@@ -166,7 +174,7 @@ fn removed(kind: DeletionTarget, workspaces: usize, all: &[&DeletionProgress]) -
     if kind == DeletionTarget::Account {
         items.push(item("Workspaces", workspaces.to_string()));
         let left: u64 = sum(|progress| progress.workspaces_left);
-        items.push(item("Workspaces left to their owners", left.to_string()));
+        items.push(item("Workspaces you left", left.to_string()));
     } else {
         let members: u64 = sum(|progress| progress.members);
         items.push(item("Memberships", members.to_string()));
@@ -175,8 +183,8 @@ fn removed(kind: DeletionTarget, workspaces: usize, all: &[&DeletionProgress]) -
     items.push(item("Documents", documents.to_string()));
     let passages: u64 = sum(|progress| progress.passages);
     items.push(item("Passages", passages.to_string()));
-    let told = conversations(all.iter().map(|progress| progress.conversations));
-    items.extend(told.map(|amount| item("Conversations", amount)));
+    let conversations = conversations(all.iter().map(|progress| progress.conversations));
+    items.extend(conversations.map(|amount| item("Conversations", amount)));
     items.push(item(
         "Files",
         files(
@@ -194,7 +202,7 @@ fn removed(kind: DeletionTarget, workspaces: usize, all: &[&DeletionProgress]) -
     items
 }
 
-/// What of the conversations was counted, in words; `None` where nobody looked.
+/// Describes the deleted conversations. `None` if they were not counted.
 fn conversations(all: impl Iterator<Item = ConversationCount>) -> Option<String> {
     let (mut threads, mut messages, mut counted, mut unknown) = (0, 0, 0_u64, 0);
     for one in all {
@@ -202,25 +210,25 @@ fn conversations(all: impl Iterator<Item = ConversationCount>) -> Option<String>
             ConversationCount::NotCounted => {}
             ConversationCount::Unknown => unknown += 1,
             ConversationCount::Counted {
-                threads: of_one,
-                messages: in_them,
+                threads: its_threads,
+                messages: its_messages,
             } => {
                 counted += 1;
-                threads += of_one;
-                messages += in_them;
+                threads += its_threads;
+                messages += its_messages;
             }
         }
     }
-    let told = format!(
+    let summary = format!(
         "{threads}, with {}",
         format::count(messages, "message", "messages")
     );
     match (counted, unknown) {
         (0, 0) => None,
         (0, _) => Some("not counted: the database could not be read".to_owned()),
-        (_, 0) => Some(told),
+        (_, 0) => Some(summary),
         (_, unknown) => Some(format!(
-            "{told}; those of {} could not be read",
+            "{summary}; {} could not be read",
             format::count(unknown, "database", "databases")
         )),
     }
@@ -255,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_is_held_up_says_why() {
+    fn a_blocked_step_shows_the_reason() {
         let progress = DeletionProgress {
             step: DeletionStep::Database,
             blocked_on: Some("It waits.".to_owned()),
@@ -270,13 +278,13 @@ mod tests {
         );
         assert_eq!(
             states(&view),
-            [StepState::Done, StepState::Held, StepState::Waiting]
+            [StepState::Done, StepState::Blocked, StepState::Waiting]
         );
         assert_eq!(view.steps[1].note.as_deref(), Some("It waits."));
     }
 
     #[test]
-    fn an_account_s_receipt_adds_up_its_workspaces() {
+    fn the_receipt_of_an_account_sums_up_its_workspaces() {
         let part = DeletionProgress {
             step: DeletionStep::Finished,
             documents: 3,
@@ -298,7 +306,7 @@ mod tests {
         );
         assert_eq!(states(&view), [StepState::Done, StepState::Done]);
         let amount = |label: &str| {
-            view.removed
+            view.deleted
                 .iter()
                 .find(|item| item.label == label)
                 .map(|item| item.amount.as_str())
@@ -307,7 +315,7 @@ mod tests {
         assert_eq!(amount("Workspaces"), Some("2"));
     }
     #[test]
-    fn conversations_are_told_as_far_as_they_were_counted() {
+    fn the_summary_covers_the_conversations_that_were_counted() {
         let counted = |threads, messages| ConversationCount::Counted { threads, messages };
         for (all, words) in [
             (vec![ConversationCount::NotCounted], None),
@@ -321,7 +329,7 @@ mod tests {
             ),
             (
                 vec![counted(1, 1), ConversationCount::Unknown],
-                Some("1, with 1 message; those of 1 database could not be read"),
+                Some("1, with 1 message; 1 database could not be read"),
             ),
         ] {
             assert_eq!(conversations(all.into_iter()).as_deref(), words);

@@ -1,9 +1,10 @@
-//! New workspaces, where a workspace begins, and its settings.
+//! Creating workspaces, the entry point of a workspace, and its settings.
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::Markup;
 use serde::Deserialize;
+use service_kit::error_chain;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::domain::WorkspaceName;
 use crate::identity::Session;
 use crate::tenants::TenantName;
 use crate::web::shared::extract::{Form, OwnerAccess, WorkspaceAccess};
-use crate::web::shared::pages::{Choice as FormChoice, PageContext, Notice, format};
+use crate::web::shared::pages::{Choice as FormChoice, Notice, PageContext, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::create::{self, CreateError, NewWorkspace, WorkspaceLimits};
@@ -24,27 +25,27 @@ use crate::workspaces::{reconcile, store};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/workspaces/new", Access::SignedIn, new),
-        Route::post("/workspaces", Access::SignedIn, make)
+        Route::get("/workspaces/new", Access::SignedIn, show_new),
+        Route::post("/workspaces", Access::SignedIn, create)
             .rate_limit_class(RateLimitClass::Expensive),
-        Route::get("/w/{workspace}", Access::Member, begin),
+        Route::get("/w/{workspace}", Access::Member, open),
         Route::get("/w/{workspace}/settings", Access::Member, settings),
         Route::post("/w/{workspace}/settings/name", Access::Owner, rename),
     ]
 }
 
-async fn new(State(app): State<App>, context: PageContext) -> Markup {
-    let form = MakeForm {
+async fn show_new(State(app): State<App>, context: PageContext) -> Markup {
+    let form = NewWorkspaceForm {
         request_id: Uuid::new_v4(),
         name: String::new(),
         region: String::new(),
         class: String::new(),
     };
-    pages::new_workspace::page(&context, &new_page(&app, &form, None))
+    pages::new_workspace::page(&context, &new_workspace_view(&app, &form, None))
 }
 
 #[derive(Deserialize)]
-struct MakeForm {
+struct NewWorkspaceForm {
     request_id: Uuid,
     name: String,
     #[serde(default)]
@@ -53,51 +54,52 @@ struct MakeForm {
     class: String,
 }
 
-async fn make(
+async fn create(
     State(app): State<App>,
     session: Session,
     context: PageContext,
-    Form(form): Form<MakeForm>,
+    Form(form): Form<NewWorkspaceForm>,
 ) -> Result<Response, Problem> {
     let name: WorkspaceName = match form.name.parse() {
         Ok(name) => name,
-        Err(wrong) => {
-            let view = new_page(&app, &form, Some(format::sentence(&wrong)));
+        Err(error) => {
+            let view = new_workspace_view(&app, &form, Some(format::format_error(&error)));
             return Ok(pages::new_workspace::page(&context, &view).into_response());
         }
     };
-    let chosen = |value: &str| (!value.is_empty()).then(|| value.to_owned());
-    let wish = NewWorkspace {
+    let non_empty = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+    let new_workspace = NewWorkspace {
         request_id: form.request_id,
         name,
-        class_name: chosen(&form.class),
-        region: chosen(&form.region),
+        class_name: non_empty(&form.class),
+        region: non_empty(&form.region),
         is_personal: false,
     };
     let offer = WorkspaceLimits::from(&*app.config);
-    match create::create(&app.database, &offer, session.user.id, &wish).await {
-        Ok(made) => {
-            let applied = reconcile::ensure_tenant(&app.database, &app.tenants, &made.id).await;
+    match create::create(&app.database, &offer, session.user.id, &new_workspace).await {
+        Ok(workspace) => {
+            let applied =
+                reconcile::ensure_tenant(&app.database, &app.tenants, &workspace.id).await;
             if let Err(error) = applied {
-                // The rows are there: whoever looks for unfinished workspaces takes it up.
+                // The rows exist, so the next reconciliation of workspaces applies the Tenant.
                 warn!(
-                    workspace.id = %made.id,
-                    error = &error as &dyn std::error::Error,
-                    "The workspace has no Tenant yet"
+                    workspace.id = %workspace.id,
+                    error = %error_chain(&error),
+                    "failed to apply the tenant; the next reconciliation will retry"
                 );
             }
-            Ok(Redirect::to(&format!("/w/{}", made.id)).into_response())
+            Ok(Redirect::to(&format!("/w/{}", workspace.id)).into_response())
         }
         Err(CreateError::TooManyWorkspaces { limit }) => {
-            let trouble = format!(
-                "You own {limit} workspaces, and that is as many as one person may own. Remove one first, or leave one that has another owner."
+            let error = format!(
+                "You already own {limit} workspaces, which is the maximum. Delete one first, or leave one that has another owner."
             );
-            let view = new_page(&app, &form, Some(trouble));
+            let view = new_workspace_view(&app, &form, Some(error));
             Ok(pages::new_workspace::page(&context, &view).into_response())
         }
         Err(CreateError::InvalidChoice) => {
-            let trouble = "That choice is not offered any more. Choose again.".to_owned();
-            let view = new_page(&app, &form, Some(trouble));
+            let error = "This option is no longer available. Choose another one.".to_owned();
+            let view = new_workspace_view(&app, &form, Some(error));
             Ok(pages::new_workspace::page(&context, &view).into_response())
         }
         Err(CreateError::AccountDeleted) => Err(Problem::not_found()),
@@ -105,37 +107,41 @@ async fn make(
     }
 }
 
-fn new_page(app: &App, form: &MakeForm, trouble: Option<String>) -> NewWorkspacePage {
+fn new_workspace_view(
+    app: &App,
+    form: &NewWorkspaceForm,
+    error: Option<String>,
+) -> NewWorkspacePage {
     let tenants = &app.config.tenants;
     NewWorkspacePage {
         request_id: form.request_id.to_string(),
         name: form.name.clone(),
         regions: choices(&tenants.regions, &form.region),
         classes: choices(&tenants.classes, &form.class),
-        trouble,
+        error,
     }
 }
 
-fn choices(offered: &[config::Choice], chosen: &str) -> Vec<FormChoice> {
-    let is_offered = offered.iter().any(|choice| choice.name == chosen);
-    offered
+fn choices(options: &[config::Choice], selected: &str) -> Vec<FormChoice> {
+    let is_known = options.iter().any(|choice| choice.name == selected);
+    options
         .iter()
         .enumerate()
-        .map(|(at, choice)| FormChoice {
+        .map(|(index, choice)| FormChoice {
             value: choice.name.clone(),
             label: choice.display_name.clone(),
             note: None,
-            chosen: if is_offered {
-                choice.name == chosen
+            chosen: if is_known {
+                choice.name == selected
             } else {
-                at == 0
+                index == 0
             },
         })
         .collect()
 }
 
-/// Documents, or how far the database is.
-async fn begin(State(app): State<App>, access: WorkspaceAccess) -> Result<Redirect, Problem> {
+/// Redirects to the documents, or to the provisioning page while the database is not available.
+async fn open(State(app): State<App>, access: WorkspaceAccess) -> Result<Redirect, Problem> {
     let workspace = &access.workspace;
     store::touch_last_seen(&app.database, access.user.id, &workspace.id).await?;
     let is_available = app.tenants.available(workspace).is_ok();
@@ -148,11 +154,11 @@ async fn begin(State(app): State<App>, access: WorkspaceAccess) -> Result<Redire
 }
 
 async fn settings(State(app): State<App>, access: WorkspaceAccess, context: PageContext) -> Markup {
-    pages::settings::page(&context, &settings_page(&app, &access))
+    pages::settings::page(&context, &settings_view(&app, &access))
 }
 
-/// What the settings page shows, with nothing gone wrong.
-pub(super) fn settings_page(app: &App, access: &WorkspaceAccess) -> SettingsPage {
+/// The settings page without errors.
+pub(super) fn settings_view(app: &App, access: &WorkspaceAccess) -> SettingsPage {
     let workspace = &access.workspace;
     let name = TenantName::of(&workspace.id);
     let view = app
@@ -177,8 +183,8 @@ pub(super) fn settings_page(app: &App, access: &WorkspaceAccess) -> SettingsPage
             .map(i64::unsigned_abs),
         embedding_model: workspace.embedding_model.clone(),
         owner: access.role.is_owner(),
-        name_trouble: None,
-        remove_trouble: None,
+        name_error: None,
+        delete_error: None,
     }
 }
 
@@ -195,10 +201,10 @@ async fn rename(
 ) -> Result<Response, Problem> {
     let name: WorkspaceName = match form.name.parse() {
         Ok(name) => name,
-        Err(wrong) => {
+        Err(error) => {
             let view = SettingsPage {
-                name_trouble: Some(format::sentence(&wrong)),
-                ..settings_page(&app, &access)
+                name_error: Some(format::format_error(&error)),
+                ..settings_view(&app, &access)
             };
             return Ok(pages::settings::page(&context, &view).into_response());
         }
@@ -206,11 +212,11 @@ async fn rename(
     if !store::rename(&app.database, &access.workspace.id, &name).await? {
         return Err(Problem::not_found());
     }
-    let back = format!(
+    let target = format!(
         "/w/{}/settings?{}={}",
         access.workspace.id,
         Notice::PARAMETER,
         Notice::Renamed.key()
     );
-    Ok(Redirect::to(&back).into_response())
+    Ok(Redirect::to(&target).into_response())
 }

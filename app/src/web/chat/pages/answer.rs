@@ -1,146 +1,129 @@
-//! An answer: while it is written, and in its final form.
+//! An answer, pending or final.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::prose;
-use super::{ChatPlace, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
+use super::{EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
 use crate::ids::{DocumentId, MessageId, ThreadId};
+use crate::web::shared::pages::FormContext;
 use crate::web::shared::pages::parts::{self, Severity, csrf};
 use crate::web::shared::pages::{PRODUCT, format, icons};
 
-/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerView {
-    /// Its place in the page, and in its stream's URL.
+    /// Also part of the element's id and the stream's URL.
     pub id: MessageId,
-    /// Who speaks.
     pub author: Author,
-    /// How far it is.
     pub state: AnswerState,
-    /// What was written; for extracts nothing, since the citations are the answer.
+    /// Empty for excerpts, where the citations are the answer.
     pub text: String,
-    /// What it was given to read.
+    /// The passages given to the model.
     pub citations: Vec<Citation>,
-    /// The question it answers, to ask it again.
+    /// For the button that asks again.
     pub question: String,
-    /// When it was asked for.
     pub created_at: Timestamp,
 }
 
-/// Who speaks in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Author {
-    /// A model.
     Model {
-        /// As the endpoint names it.
+        /// As named by the API.
         name: String,
     },
-    /// Nobody: passages of the documents, quoted.
+    /// Passages quoted from the documents, without a model.
     Extracts,
 }
 
-/// How far an answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnswerState {
-    /// It is being written, or waits for its stream to be opened.
+    /// Being generated, or waiting for a client to open its stream.
     Pending,
-    /// It is whole.
     Complete,
-    /// Somebody stopped it.
     Stopped,
-    /// It broke off.
     Failed {
-        /// What happened.
         reason: String,
-        /// What to do.
+        /// What the user can do about it.
         hint: String,
     },
-    /// Nothing in the documents is near enough to the question.
+    /// No passage is relevant enough.
     NotFound,
 }
 
-/// A passage that an answer rests on.
+/// A passage that an answer is based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
-    /// As it stands in the text: `[1]`.
+    /// As referenced in the text: `[1]`.
     pub number: u32,
-    /// Which document; `None` once it was removed.
+    /// `None` if the document was deleted.
     pub document: Option<DocumentId>,
-    /// What people called it.
     pub title: String,
-    /// The page where the best of it begins: there the PDF is opened.
+    /// Page of the best match, at which the PDF opens.
     pub page: u32,
-    /// Its first page.
     pub page_from: u32,
-    /// Its last page.
     pub page_to: u32,
-    /// Whether the answer refers to it.
+    /// Whether the text references it.
     pub cited: bool,
-    /// The passage.
     pub quote: String,
 }
 
-/// What is being done before there is text.
+/// What happens before there is text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Looking for passages.
     Searching,
-    /// So many passages were found and are being read.
-    Reading {
-        /// How many.
-        passages: u32,
-    },
-    /// The model writes.
+    Reading { passages: u32 },
     Writing,
 }
 
-/// An answer as it stands in its thread; sent with [`super::EVENT_DONE`] in its final form.
-pub fn answer(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+/// An answer in its conversation; sent with [`super::EVENT_DONE`] once it is final.
+pub fn answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
     if view.state == AnswerState::Pending {
-        pending(place, thread, view)
+        pending(form_context, thread, view)
     } else {
-        ended(place, thread, view)
+        ended(form_context, thread, view)
     }
 }
 
-fn pending(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
-    let stream = format!("/w/{}/chat/{thread}/messages/{}", place.workspace, view.id);
+fn pending(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+    let stream = format!(
+        "/w/{}/chat/{thread}/messages/{}",
+        form_context.workspace, view.id
+    );
     html! {
         article.message.answer.pending id={ "message-" (view.id) } aria-busy="true" aria-live="off" hx-ext="sse" sse-connect={ (stream) "/events" } sse-close=(EVENT_DONE)
             sse-swap=(EVENT_DONE) hx-swap="outerHTML" {
             (author(&view.author))
             div.answer-status sse-swap=(EVENT_STATUS) hx-swap="innerHTML" { (answer_status(Progress::Searching)) }
-            div.answer-text sse-swap=(EVENT_TEXT) hx-swap="innerHTML" { (answer_text(place, view)) }
+            div.answer-text sse-swap=(EVENT_TEXT) hx-swap="innerHTML" { (answer_text(form_context, view)) }
             form.stop method="post" action={ (stream) "/stop" } hx-post={ (stream) "/stop" } hx-swap="none" {
-                (csrf(place.csrf))
+                (csrf(form_context.csrf))
                 button.button.small type="submit" { (icons::STOP) "Stop" }
             }
         }
     }
 }
 
-fn ended(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+fn ended(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
     html! {
         article.message.answer id={ "message-" (view.id) } {
             @if view.state == AnswerState::NotFound { (nobody()) } @else { (author(&view.author)) }
             @match &view.state {
                 AnswerState::NotFound => (not_found(view)),
                 AnswerState::Pending | AnswerState::Complete | AnswerState::Stopped | AnswerState::Failed { .. } => {
-                    @if view.author == Author::Extracts { (extracts(place, view)) } @else {
-                        div.answer-text { (answer_text(place, view)) }
-                        @if !view.text.trim().is_empty() { (sources(place, view)) }
+                    @if view.author == Author::Extracts { (extracts(form_context, view)) } @else {
+                        div.answer-text { (answer_text(form_context, view)) }
+                        @if !view.text.trim().is_empty() { (sources(form_context, view)) }
                     }
                 },
             }
             @match &view.state {
-                AnswerState::Stopped => p.answer-end { (parts::badge(Severity::Neutral, "Stopped")) " You stopped this answer; it may be incomplete." },
+                AnswerState::Stopped => p.answer-end { (parts::badge(Severity::Neutral, "Stopped")) " You stopped this answer, so it may be incomplete." },
                 AnswerState::Failed { reason, hint } => {
                     (parts::callout(Severity::Bad, reason, &html! { p { (hint) } }))
                 },
                 AnswerState::Pending | AnswerState::Complete | AnswerState::NotFound => {},
             }
-            @if matches!(view.state, AnswerState::Stopped | AnswerState::Failed { .. }) { (ask_again(place, thread, view)) }
+            @if matches!(view.state, AnswerState::Stopped | AnswerState::Failed { .. }) { (ask_again(form_context, thread, view)) }
         }
     }
 }
@@ -149,42 +132,42 @@ fn author(author: &Author) -> Markup {
     html! {
         header.message-head {
             @match author {
-                Author::Model { name } => { (icons::LOGO) strong { (PRODUCT) } span.model title="The model that wrote this" { (name) } },
-                Author::Extracts => { (icons::QUOTE) strong { "Extracts from your documents" } span.model { "no model\u{2019}s words" } },
+                Author::Model { name } => { (icons::LOGO) strong { (PRODUCT) } span.model title="AI model" { (name) } },
+                Author::Extracts => { (icons::QUOTE) strong { "Excerpts from your documents" } span.model { "no AI model used" } },
             }
         }
     }
 }
 
-/// Above what neither a model nor a document says.
+/// Author line of messages that come from neither a model nor a document.
 fn nobody() -> Markup {
     html! { header.message-head { (icons::LOGO) strong { (PRODUCT) } } }
 }
 
-/// What is being done, in words: sent with [`super::EVENT_STATUS`].
+/// The status text, sent with [`super::EVENT_STATUS`].
 pub fn answer_status(progress: Progress) -> Markup {
     html! {
         span.dots aria-hidden="true" { span {} span {} span {} }
         @match progress {
-            Progress::Searching => "Looking through the documents\u{2026}",
+            Progress::Searching => "Searching your documents\u{2026}",
             Progress::Reading { passages } => { "Reading " (format::count(passages.into(), "passage", "passages")) "\u{2026}" },
             Progress::Writing => "Writing\u{2026}",
         }
     }
 }
 
-/// The text so far, with its references as links: sent with [`super::EVENT_TEXT`].
-pub fn answer_text(place: ChatPlace<'_>, view: &AnswerView) -> Markup {
+/// The text so far with its references as links, sent with [`super::EVENT_TEXT`].
+pub fn answer_text(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
     prose::render(&view.text, &|number| {
         view.citations
             .iter()
             .find(|citation| citation.number == number)
-            .map(|citation| reference(place, citation))
+            .map(|citation| reference(form_context, citation))
     })
 }
 
-/// `[1]` as a link that opens the PDF at its page.
-fn reference(place: ChatPlace<'_>, citation: &Citation) -> Markup {
+/// Renders `[1]` as a link that opens the PDF at the page.
+fn reference(form_context: FormContext<'_>, citation: &Citation) -> Markup {
     let label = format!(
         "Source {}: {}, {}",
         citation.number,
@@ -192,7 +175,7 @@ fn reference(place: ChatPlace<'_>, citation: &Citation) -> Markup {
         format::pages(citation.page_from, citation.page_to)
     );
     html! {
-        @if let Some(url) = page_url(place, citation) {
+        @if let Some(url) = page_url(form_context, citation) {
             a.ref href=(url) target="_blank" rel="noopener" aria-label=(label) title=(label) { (citation.number) }
         } @else {
             span.ref title=(label) { (citation.number) }
@@ -200,30 +183,30 @@ fn reference(place: ChatPlace<'_>, citation: &Citation) -> Markup {
     }
 }
 
-/// Where the PDF opens at the passage's page.
-fn page_url(place: ChatPlace<'_>, citation: &Citation) -> Option<String> {
+/// URL of the PDF at the passage's page.
+fn page_url(form_context: FormContext<'_>, citation: &Citation) -> Option<String> {
     citation.document.map(|document| {
         format!(
             "/w/{}/documents/{document}/file#page={}",
-            place.workspace, citation.page
+            form_context.workspace, citation.page
         )
     })
 }
 
-fn source_link(place: ChatPlace<'_>, citation: &Citation) -> Markup {
+fn source_link(form_context: FormContext<'_>, citation: &Citation) -> Markup {
     html! {
         span.ref aria-hidden="true" { (citation.number) }
-        @if let Some(url) = page_url(place, citation) {
+        @if let Some(url) = page_url(form_context, citation) {
             a.source-link href=(url) target="_blank" rel="noopener" {
                 span.source-title { (citation.title) } span.source-page { (format::pages(citation.page_from, citation.page_to)) }
             }
         } @else {
-            span.source-title { (citation.title) } span.source-page { (format::pages(citation.page_from, citation.page_to)) ", document removed" }
+            span.source-title { (citation.title) } span.source-page { (format::pages(citation.page_from, citation.page_to)) " (document deleted)" }
         }
     }
 }
 
-fn sources(place: ChatPlace<'_>, view: &AnswerView) -> Markup {
+fn sources(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
     let cited: Vec<&Citation> = view
         .citations
         .iter()
@@ -239,8 +222,8 @@ fn sources(place: ChatPlace<'_>, view: &AnswerView) -> Markup {
                             details {
                                 summary { (source_line(citation)) }
                                 blockquote { (citation.quote) }
-                                @if let Some(url) = page_url(place, citation) {
-                                    a href=(url) target="_blank" rel="noopener" { "Open the PDF at " (format::pages(citation.page_from, citation.page_to)) }
+                                @if let Some(url) = page_url(form_context, citation) {
+                                    a href=(url) target="_blank" rel="noopener" { "Open PDF at " (format::pages(citation.page_from, citation.page_to)) }
                                 }
                             }
                         }
@@ -255,18 +238,18 @@ fn source_line(citation: &Citation) -> Markup {
     html! {
         span.ref aria-hidden="true" { (citation.number) }
         span.source-title { (citation.title) }
-        span.source-page { (format::pages(citation.page_from, citation.page_to)) @if citation.document.is_none() { ", document removed" } }
+        span.source-page { (format::pages(citation.page_from, citation.page_to)) @if citation.document.is_none() { " (document deleted)" } }
     }
 }
 
-fn extracts(place: ChatPlace<'_>, view: &AnswerView) -> Markup {
+fn extracts(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
     html! {
-        p.hint { "These passages fit the question best. They are quoted as they stand; nothing was added." }
+        p.hint { "These are the most relevant passages, quoted word for word." }
         ol.extracts {
             @for citation in &view.citations {
                 li {
                     blockquote { (citation.quote) }
-                    p.extract-source { (source_link(place, citation)) }
+                    p.extract-source { (source_link(form_context, citation)) }
                 }
             }
         }
@@ -277,17 +260,17 @@ fn not_found(view: &AnswerView) -> Markup {
     html! {
         div.answer-text {
             @if view.text.trim().is_empty() {
-                p { "Nothing in these documents is near enough to this question to answer it." }
+                p { "We couldn\u{2019}t find an answer in your documents." }
             } @else { p { (view.text) } }
         }
-        p.hint { "Try other words, ask about something narrower, or bring the document that should know." }
+        p.hint { "Try rephrasing your question, making it more specific, or uploading a document that covers it." }
     }
 }
 
-fn ask_again(place: ChatPlace<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+fn ask_again(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
     html! {
-        form method="post" action={ "/w/" (place.workspace) "/chat" } data-once {
-            (csrf(place.csrf))
+        form method="post" action={ "/w/" (form_context.workspace) "/chat" } data-once {
+            (csrf(form_context.csrf))
             input type="hidden" name="thread" value=(thread);
             input type="hidden" name="question" value=(view.question);
             button.button.small type="submit" { (icons::AGAIN) "Ask again" }

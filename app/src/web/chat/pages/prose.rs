@@ -1,14 +1,15 @@
-//! A model's text as HTML: paragraphs, lists, headings, bold, code, and references `[1]` as what the caller makes of them.
+//! Renders a model's text as HTML: paragraphs, lists, headings, bold, code, and references such as
+//! `[1]`.
 //!
-//! A small part of Markdown, of what models write. Everything else stays text, and all text is escaped: whatever a model or a document
-//! says, no markup of theirs reaches the page. Text that is cut off anywhere renders too, since answers are shown while they are written.
+//! Supports the subset of Markdown that models commonly use; everything else stays text. All text
+//! is escaped, so no markup from a model or a document reaches the page. Incomplete text renders as
+//! well, because answers are shown while they are generated.
 
 use maud::{Markup, Render, html};
 
-/// What becomes of the reference with that number; `None` leaves it as text.
+/// Renders the reference with this number; `None` leaves it as text.
 type Reference<'a> = &'a dyn Fn(u32) -> Option<Markup>;
 
-/// Renders a text.
 pub(in crate::web) fn render(text: &str, reference: Reference<'_>) -> Markup {
     html! {
         @for block in blocks(text) {
@@ -34,7 +35,8 @@ enum Block<'a> {
 
 fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut out: Vec<Block<'_>> = Vec::new();
-    // Whether the line before belongs to what comes: an empty line ends a paragraph and an item, but not a list.
+    // Whether the previous line continues: an empty line ends a paragraph and a list item, but not
+    // a list.
     let mut open = false;
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -106,7 +108,7 @@ fn lines_of(lines: &[&str], reference: Reference<'_>) -> Markup {
     html! { @for (index, line) in lines.iter().enumerate() { @if index > 0 { br; } (spans(line, reference)) } }
 }
 
-/// One line: bold, code, references, and text between them.
+/// Bold, code, references and plain text within a line.
 fn spans(line: &str, reference: Reference<'_>) -> Markup {
     let mut buffer = String::new();
     let mut rest = line;
@@ -121,7 +123,7 @@ fn spans(line: &str, reference: Reference<'_>) -> Markup {
     maud::PreEscaped(buffer)
 }
 
-/// What stands at the beginning of a text that begins with a mark, and what is left.
+/// If the text starts with a marker, the marked text and the remainder.
 fn span<'a>(text: &'a str, reference: Reference<'_>) -> (Markup, &'a str) {
     if let Some((inner, after)) = between(text, "**") {
         return (html! { strong { (spans(inner, reference)) } }, after);
@@ -143,7 +145,7 @@ fn span<'a>(text: &'a str, reference: Reference<'_>) -> (Markup, &'a str) {
     (html! { (mark) }, after)
 }
 
-/// What stands between two marks that are not empty.
+/// Text between two markers, if not empty.
 fn between<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
     let (inner, after) = text.strip_prefix(mark)?.split_once(mark)?;
     (!inner.is_empty()).then_some((inner, after))

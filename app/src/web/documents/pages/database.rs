@@ -1,80 +1,80 @@
-//! A line on top while the workspace's database cannot be used: how it is, and where more of it is said. It goes by itself.
+//! A banner shown while the workspace's database is unavailable. It polls and disappears once the
+//! database is available.
 
 use maud::{Markup, html};
 
 use crate::ids::WorkspaceId;
 use crate::web::shared::pages::parts::{self, Severity};
 
-/// How often the line is looked at again while it stands there.
-const LOOK_AGAIN: &str = "every 5s";
+/// How often the banner is refreshed.
+const POLL_TRIGGER: &str = "every 5s";
 
-/// Why the database cannot be used now.
+/// Why the database is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DatabaseNote {
-    /// It is being made.
-    ComingUp,
-    /// Somebody else has to do something first.
-    HeldUp,
-    /// It gets a newer schema.
+pub enum DatabaseStatus {
+    Provisioning,
+    /// An operator has to intervene.
+    Stalled,
+    /// The schema is being updated.
     Updating,
-    /// It was removed, and not by this app.
-    Gone,
+    /// It was deleted outside the app.
+    Deleted,
 }
 
-impl DatabaseNote {
-    /// How it is meant, what there is to say, what it means for files, and what the link to more says.
-    fn words(self) -> (Severity, &'static str, &'static str, &'static str) {
+impl DatabaseStatus {
+    /// Severity, title, effect on uploads, and link text.
+    fn text(self) -> (Severity, &'static str, &'static str, &'static str) {
         match self {
-            Self::ComingUp => (
+            Self::Provisioning => (
                 Severity::Neutral,
-                "The database is not there yet.",
-                "Files that you bring are kept, and read as soon as it is.",
-                "Watch it come up",
+                "Your database is being set up.",
+                "You can upload files now. We\u{2019}ll process them as soon as the database is ready.",
+                "View progress",
             ),
-            Self::HeldUp => (
+            Self::Stalled => (
                 Severity::Warning,
-                "The database is held up.",
-                "It waits for whoever runs this service. Files that you bring are kept, and read once it is there.",
-                "What it waits for",
+                "Your database needs attention.",
+                "Your administrator needs to fix a problem. You can still upload files; we\u{2019}ll process them once the database is available.",
+                "View details",
             ),
             Self::Updating => (
                 Severity::Neutral,
-                "The database is being brought up to date.",
-                "Files that you bring are kept, and read after that.",
-                "How far it is",
+                "Your database is being updated.",
+                "You can upload files now. We\u{2019}ll process them after the update.",
+                "View progress",
             ),
-            Self::Gone => (
+            Self::Deleted => (
                 Severity::Bad,
-                "The database was removed.",
-                "Nothing can be read or asked here any more.",
-                "What you can do",
+                "Your database was deleted.",
+                "You can\u{2019}t upload documents or ask questions in this workspace.",
+                "View options",
             ),
         }
     }
 }
 
-/// The line, or the place where it would stand.
-pub(in crate::web) fn database(workspace: &WorkspaceId, note: Option<DatabaseNote>) -> Markup {
+/// The banner, or its empty placeholder.
+pub(in crate::web) fn database(workspace: &WorkspaceId, status: Option<DatabaseStatus>) -> Markup {
     let base = format!("/w/{workspace}");
     html! {
-        @match note {
-            None => div #database-note {},
-            Some(note @ DatabaseNote::Gone) => div #database-note { (line(note, &base)) },
-            // It asks for itself and holds no stream: a stream speaks as soon as it is connected, and the line that came with its word
-            // would connect anew.
-            Some(note) => {
-                div #database-note hx-get={ (base) "/documents" } hx-select="#database-note" hx-swap="outerHTML" hx-trigger=(LOOK_AGAIN) {
-                    (line(note, &base))
+        @match status {
+            None => div #database-status {},
+            Some(status @ DatabaseStatus::Deleted) => div #database-status { (line(status, &base)) },
+            // Polls instead of subscribing: a stream sends an event on every connection, and
+            // replacing the banner in response would reconnect it.
+            Some(status) => {
+                div #database-status hx-get={ (base) "/documents" } hx-select="#database-status" hx-swap="outerHTML" hx-trigger=(POLL_TRIGGER) {
+                    (line(status, &base))
                 }
             },
         }
     }
 }
 
-fn line(note: DatabaseNote, base: &str) -> Markup {
-    let (tone, title, text, more) = note.words();
+fn line(status: DatabaseStatus, base: &str) -> Markup {
+    let (severity, title, text, more) = status.text();
     parts::callout(
-        tone,
+        severity,
         title,
         &html! { p { (text) " " a href={ (base) "/provisioning" } { (more) } } },
     )

@@ -1,45 +1,45 @@
-//! One document in the list.
+//! A document's row in the list.
 
 use maud::{Markup, html};
 
-use super::{DocumentState, DocumentView, Place, Trouble, UnreadablePages};
+use super::{Blocked, DocumentState, DocumentView, UnreadablePages};
+use crate::web::shared::pages::FormContext;
 use crate::web::shared::pages::parts::{self, Severity};
 use crate::web::shared::pages::{format, icons};
 
-/// The row, as it stands in the list.
-pub fn row(place: Place<'_>, document: &DocumentView) -> Markup {
-    item(place, document, false)
+pub fn row(form_context: FormContext<'_>, document: &DocumentView) -> Markup {
+    item(form_context, document, false)
 }
 
-/// The row, as an update of the one that is on the page: sent with [`super::EVENT_DOCUMENT`].
-pub fn row_update(place: Place<'_>, document: &DocumentView) -> Markup {
-    item(place, document, true)
+/// A row that replaces the one on the page, sent with [`super::EVENT_DOCUMENT`].
+pub fn row_update(form_context: FormContext<'_>, document: &DocumentView) -> Markup {
+    item(form_context, document, true)
 }
 
-fn item(place: Place<'_>, document: &DocumentView, update: bool) -> Markup {
-    let here = format!("/w/{}/documents/{}", place.workspace, document.id);
+fn item(form_context: FormContext<'_>, document: &DocumentView, update: bool) -> Markup {
+    let url = format!("/w/{}/documents/{}", form_context.workspace, document.id);
     html! {
         li.row id={ "document-" (document.id) } hx-swap-oob=[update.then_some("true")] data-state=(state_key(&document.state))
-            data-announce={ (document.title) ": " (state_words(&document.state).1) } {
+            data-announce={ (document.title) ": " (state_label(&document.state).1) } {
             span.row-icon { (icons::DOCUMENTS) }
             div.row-main {
-                p.row-title { a href=(here) { (document.title) } }
+                p.row-title { a href=(url) { (document.title) } }
                 p.row-meta {
                     span { (format::bytes(document.byte_count)) }
                     @if let Some(pages) = document.page_count { span { (format::count(pages.into(), "page", "pages")) } }
                     @if let Some(chunks) = document.chunk_count { span { (format::count(chunks.into(), "passage", "passages")) } }
-                    span { (format::time(document.added_at, place.now)) }
+                    span { (format::time(document.added_at, form_context.now)) }
                     @if let Some(name) = &document.added_by { span.on-wide { "by " (name) } }
                 }
-                (state_line(place, document))
-                @if let Some(unreadable) = document.left_out() { (warning(&unreadable_words(unreadable))) }
+                (state_line(form_context, document))
+                @if let Some(unreadable) = document.left_out() { (warning(&unreadable_summary(unreadable))) }
             }
             (state_badge(&document.state))
             div.row-actions {
                 @if document.state == DocumentState::Ready {
-                    a.button.small href={ "/w/" (place.workspace) "/chat?document=" (document.id) } aria-label={ "Ask " (document.title) } { (icons::CHAT) "Ask" }
+                    a.button.small href={ "/w/" (form_context.workspace) "/chat?document=" (document.id) } aria-label={ "Ask about " (document.title) } { (icons::CHAT) "Ask" }
                 }
-                @if document.state != DocumentState::Deleting { (actions(place, document, &here)) }
+                @if document.state != DocumentState::Deleting { (actions(form_context, document, &url)) }
             }
         }
     }
@@ -56,38 +56,37 @@ fn state_key(state: &DocumentState) -> &'static str {
     }
 }
 
-/// The state in a word.
 pub(in crate::web) fn state_badge(state: &DocumentState) -> Markup {
-    let (tone, label) = state_words(state);
+    let (tone, label) = state_label(state);
     parts::badge(tone, label)
 }
 
-fn state_words(state: &DocumentState) -> (Severity, &'static str) {
+fn state_label(state: &DocumentState) -> (Severity, &'static str) {
     match state {
         DocumentState::Uploading => (Severity::Neutral, "Uploading"),
-        DocumentState::Queued => (Severity::Neutral, "Waiting"),
-        DocumentState::Working { trouble: None, .. } => (Severity::Neutral, "Reading"),
-        DocumentState::Working { .. } => (Severity::Warning, "Trying again"),
+        DocumentState::Queued => (Severity::Neutral, "Queued"),
+        DocumentState::Working { blocked: None, .. } => (Severity::Neutral, "Processing"),
+        DocumentState::Working { .. } => (Severity::Warning, "Retrying"),
         DocumentState::Ready => (Severity::Good, "Ready"),
-        DocumentState::Failed { .. } => (Severity::Bad, "Not readable"),
-        DocumentState::Deleting => (Severity::Neutral, "Being removed"),
+        DocumentState::Failed { .. } => (Severity::Bad, "Failed"),
+        DocumentState::Deleting => (Severity::Neutral, "Deleting"),
     }
 }
 
-/// What more there is to say than the badge does.
-pub(in crate::web) fn state_line(place: Place<'_>, document: &DocumentView) -> Markup {
+/// Details that the badge does not show.
+pub(in crate::web) fn state_line(form_context: FormContext<'_>, document: &DocumentView) -> Markup {
     html! {
         @match &document.state {
             DocumentState::Uploading | DocumentState::Ready => {},
-            DocumentState::Queued => p.row-state { "It is read as soon as it is its turn." },
-            DocumentState::Deleting => p.row-state { "Its file, text and passages are going." },
-            DocumentState::Working { step, percent, trouble } => {
+            DocumentState::Queued => p.row-state { "Waiting to be processed." },
+            DocumentState::Deleting => p.row-state { "The document is being deleted." },
+            DocumentState::Working { step, percent, blocked } => {
                 @let overall = step.overall_percent(*percent);
                 div.row-progress {
-                    progress max="100" value=(overall) aria-label={ "Reading " (document.title) } {}
-                    p.row-state { (step.words()) "\u{2026} " span.percent { (overall) "%" } }
+                    progress max="100" value=(overall) aria-label={ "Processing " (document.title) } {}
+                    p.row-state { (step.label()) "\u{2026} " span.percent { (overall) "%" } }
                 }
-                @if let Some(trouble) = trouble { (trouble_line(place, trouble)) }
+                @if let Some(blocked) = blocked { (blocked_line(form_context, blocked)) }
             },
             DocumentState::Failed { reason, hint, .. } => {
                 p.row-failure { strong { (reason) } " " (hint) }
@@ -96,34 +95,34 @@ pub(in crate::web) fn state_line(place: Place<'_>, document: &DocumentView) -> M
     }
 }
 
-/// Something that a person should know, without anything being tried again.
+/// A warning that requires no retry.
 pub(in crate::web) fn warning(words: &str) -> Markup {
-    html! { p.row-trouble { (icons::WARNING) span { (words) } } }
+    html! { p.row-warning { (icons::WARNING) span { (words) } } }
 }
 
-fn unreadable_words(unreadable: &UnreadablePages) -> String {
+fn unreadable_summary(unreadable: &UnreadablePages) -> String {
     format!(
-        "{} of {} could not be read.",
+        "{} of {} couldn\u{2019}t be read.",
         format::thousands(unreadable.count.into()),
         format::count(unreadable.of.into(), "page", "pages")
     )
 }
 
-fn trouble_line(place: Place<'_>, trouble: &Trouble) -> Markup {
-    let wait = trouble
-        .retry_at
-        .map_or(0, |at| at.as_second().saturating_sub(place.now.as_second()));
+fn blocked_line(form_context: FormContext<'_>, blocked: &Blocked) -> Markup {
+    let wait = blocked.retry_at.map_or(0, |at| {
+        at.as_second().saturating_sub(form_context.now.as_second())
+    });
     html! {
-        p.row-trouble {
+        p.row-warning {
             (icons::WARNING)
-            span { (trouble.words) " "
-                @if wait > 0 { "Trying again in " (wait) " s." } @else { "Trying again." }
+            span { (blocked.words) " "
+                @if wait > 0 { "Retrying in " (wait) " s." } @else { "Retrying now." }
             }
         }
     }
 }
 
-fn actions(place: Place<'_>, document: &DocumentView, here: &str) -> Markup {
+fn actions(form_context: FormContext<'_>, document: &DocumentView, url: &str) -> Markup {
     let retry = matches!(
         document.state,
         DocumentState::Ready | DocumentState::Failed { retry: true, .. }
@@ -134,16 +133,16 @@ fn actions(place: Place<'_>, document: &DocumentView, here: &str) -> Markup {
     );
     let items = html! {
         @if document.has_file {
-            a.menu-item href={ (here) "/file" } target="_blank" rel="noopener" { (icons::OPEN) span { "Open the PDF" } }
-            a.menu-item href={ (here) "/download" } { (icons::DOWNLOAD) span { "Download" } }
+            a.menu-item href={ (url) "/file" } target="_blank" rel="noopener" { (icons::OPEN) span { "Open PDF" } }
+            a.menu-item href={ (url) "/download" } { (icons::DOWNLOAD) span { "Download" } }
         }
-        a.menu-item href={ (here) "#rename" } data-dialog="rename-document" data-action={ (here) "/rename" } data-title=(document.title) {
+        a.menu-item href={ (url) "#rename" } data-dialog="rename-document" data-action={ (url) "/rename" } data-title=(document.title) {
             (icons::PENCIL) span { "Rename" }
         }
-        @if retry { (parts::button_form(&format!("{here}/retry"), place.csrf, "menu-item", html! { (icons::AGAIN) span { "Read again" } })) }
-        @if cancel { (parts::button_form(&format!("{here}/cancel"), place.csrf, "menu-item", html! { (icons::CROSS) span { "Cancel" } })) }
-        a.menu-item.danger.separate href={ (here) "#remove" } data-dialog="remove-document" data-action={ (here) "/remove" } data-title=(document.title) {
-            (icons::TRASH) span { "Remove" }
+        @if retry { (parts::button_form(&format!("{url}/retry"), form_context.csrf, "menu-item", html! { (icons::AGAIN) span { "Process again" } })) }
+        @if cancel { (parts::button_form(&format!("{url}/cancel"), form_context.csrf, "menu-item", html! { (icons::CROSS) span { "Cancel processing" } })) }
+        a.menu-item.danger.separate href={ (url) "#delete" } data-dialog="delete-document" data-action={ (url) "/delete" } data-title=(document.title) {
+            (icons::TRASH) span { "Delete" }
         }
     };
     parts::menu(&format!("menu-{}", document.id), &document.title, &items)

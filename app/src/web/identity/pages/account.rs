@@ -1,68 +1,56 @@
-//! The person: who they are, where they are signed in, and how they leave.
+//! The user's account: profile, sessions and deletion.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::ids::SessionId;
-use crate::web::shared::pages::layout::{PageContext, Layout, WorkspaceLink};
+use crate::web::shared::pages::layout::{Layout, PageContext, WorkspaceLink};
 use crate::web::shared::pages::parts::{self, Severity, TypedConfirmation, heading};
 use crate::web::shared::pages::{format, icons};
 
-/// What has to be typed to remove an account.
-pub const CONFIRM_WORD: &str = "remove my account";
+/// What the user has to type to delete the account.
+pub const CONFIRM_WORD: &str = "delete my account";
 
-/// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountPage {
-    /// As they are called.
     pub name: String,
-    /// As their sign-in provider said it.
+    /// As reported by the identity provider.
     pub email: Option<String>,
-    /// Whether the provider vouched for the address.
+    /// Whether the identity provider has verified the address.
     pub email_verified: bool,
-    /// Who vouches for them.
     pub identities: Vec<IdentityView>,
-    /// Since when the account is there.
     pub created_at: Timestamp,
-    /// Where they are signed in, this session first.
+    /// The current session first.
     pub sessions: Vec<SessionView>,
-    /// Workspaces that nobody else owns: they go with the account.
+    /// Workspaces without another owner, which are deleted with the account.
     pub owned_alone: Vec<WorkspaceLink>,
-    /// What went wrong with the removal, such as a word typed wrongly.
-    pub remove_trouble: Option<String>,
+    pub delete_error: Option<String>,
 }
 
-/// One way to sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityView {
-    /// The issuer.
     pub issuer: String,
-    /// The issuer's own name for the person.
+    /// The user's id at the issuer.
     pub subject: String,
 }
 
-/// One place where the person is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionView {
-    /// Names it in its form's URL.
     pub id: SessionId,
-    /// The browser, as it names itself: the `User-Agent` of its requests.
+    /// The `User-Agent` header.
     pub browser: String,
-    /// When it began.
     pub created_at: Timestamp,
-    /// When it was last used.
     pub last_seen_at: Timestamp,
-    /// Whether it is this one.
+    /// Whether the page was requested with this session.
     pub current: bool,
 }
 
-/// The page.
 pub fn page(context: &PageContext, view: &AccountPage) -> Markup {
     Layout::new(context, "Account").render(&html! {
         (heading("Account", None, None))
         (identity(view))
         (sessions(context, view))
-        (removal(context, view))
+        (delete_account(context, view))
     })
 }
 
@@ -82,16 +70,16 @@ fn identity(view: &AccountPage) -> Markup {
                 }
             }
             @if view.email.is_some() && !view.email_verified {
-                p.hint { "Your sign-in provider does not vouch for this address. It is shown to you and your fellow members and used for nothing else." }
+                p.hint { "Your sign-in provider hasn\u{2019}t verified this address. We only show it to you and to members of your workspaces." }
             }
             dl.facts {
-                div { dt { "Here since" } dd { (format::day(view.created_at)) } }
+                div { dt { "Member since" } dd { (format::day(view.created_at)) } }
                 @for identity in &view.identities {
-                    div { dt { "Signs in through" } dd {
-                        // Issuers are URLs; the demo's sign-in by name is none.
-                        @if identity.issuer.contains("://") { (identity.issuer) } @else { "their name, on this machine" }
+                    div { dt { "Signs in with" } dd {
+                        // Issuers are URLs, except for the demo's sign-in by name.
+                        @if identity.issuer.contains("://") { (identity.issuer) } @else { "Name only (demo)" }
                     } }
-                    div.grow { dt { "Known there as" } dd { code { (identity.subject) } } }
+                    div.grow { dt { "Account ID" } dd { code { (identity.subject) } } }
                 }
             }
         }
@@ -102,7 +90,7 @@ fn sessions(context: &PageContext, view: &AccountPage) -> Markup {
     html! {
         section aria-labelledby="sessions" {
             div.list-head {
-                h2 #sessions { "Where you are signed in" }
+                h2 #sessions { "Active sessions" }
                 (parts::button_form("/sign-out/everywhere", &context.csrf, "button small", "Sign out everywhere"))
             }
             ul.rows {
@@ -110,10 +98,10 @@ fn sessions(context: &PageContext, view: &AccountPage) -> Markup {
                     li.row {
                         span.row-icon { (icons::DISPLAY) }
                         div.row-main {
-                            p.row-title title=(session.browser) { (browser_name(&session.browser)) @if session.current { span.you { "this one" } } }
+                            p.row-title title=(session.browser) { (browser_name(&session.browser)) @if session.current { span.you { "this session" } } }
                             p.row-meta {
-                                span { "last used " (format::time(session.last_seen_at, context.now)) }
-                                span { "since " (format::day(session.created_at)) }
+                                span { "last active " (format::time(session.last_seen_at, context.now)) }
+                                span { "signed in on " (format::day(session.created_at)) }
                             }
                         }
                         div.row-actions {
@@ -130,7 +118,8 @@ fn sessions(context: &PageContext, view: &AccountPage) -> Markup {
     }
 }
 
-/// What a `User-Agent` is commonly called. The first that matches is it: later ones are named by those before, too.
+/// Common name of the browser and system in a `User-Agent`. The order matters: browsers further
+/// down the list are also named by those above.
 fn browser_name(user_agent: &str) -> String {
     const BROWSERS: [(&str, &str); 8] = [
         ("Edg", "Edge"),
@@ -138,8 +127,8 @@ fn browser_name(user_agent: &str) -> String {
         ("SamsungBrowser/", "Samsung Internet"),
         ("Firefox/", "Firefox"),
         ("FxiOS/", "Firefox"),
-        ("CriOS/", "PageContext"),
-        ("PageContext/", "PageContext"),
+        ("CriOS/", "Chrome"),
+        ("Chrome/", "Chrome"),
         ("Safari/", "Safari"),
     ];
     const SYSTEMS: [(&str, &str); 7] = [
@@ -165,24 +154,24 @@ fn browser_name(user_agent: &str) -> String {
     }
 }
 
-fn removal(context: &PageContext, view: &AccountPage) -> Markup {
+fn delete_account(context: &PageContext, view: &AccountPage) -> Markup {
     html! {
-        section.card.stack.danger-zone #remove {
-            h2 { "Remove account" }
-            p { "Your sessions and memberships end, and what is known of you is removed. You get a receipt." }
+        section.card.stack.danger-zone #delete {
+            h2 { "Delete account" }
+            p { "This signs you out everywhere, removes you from all workspaces and deletes your personal data. You\u{2019}ll get a receipt." }
             @if !view.owned_alone.is_empty() {
-                p { "These workspaces have no other owner. They go too, each with its documents, conversations and database:" }
+                p { "You\u{2019}re the only owner of these workspaces. They\u{2019}ll be deleted too, with all documents and conversations:" }
                 ul.plain {
                     @for workspace in &view.owned_alone { li { a href={ "/w/" (workspace.id) "/settings" } { (workspace.name) } } }
                 }
             }
             (TypedConfirmation {
-                id: "confirm-remove",
-                action: "/account/remove",
+                id: "confirm-delete",
+                action: "/account/delete",
                 csrf: &context.csrf,
                 word: CONFIRM_WORD,
-                trouble: view.remove_trouble.as_deref(),
-                button: "Remove account",
+                error: view.delete_error.as_deref(),
+                button: "Delete account",
             })
         }
     }
@@ -193,14 +182,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_are_called_what_people_call_them() {
+    fn browsers_are_shown_by_their_common_name() {
         for (user_agent, name) in [
             (
-                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) PageContext/142.0.0.0 Safari/537.36",
-                "PageContext on Linux",
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+                "Chrome on Linux",
             ),
             (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) PageContext/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
                 "Edge on Windows",
             ),
             (

@@ -1,28 +1,25 @@
-//! Signing in: through an OIDC provider, or by name alone where the operator runs the demo on their own machine.
+//! The sign-in page: through an OIDC provider, or by name only for a local demo.
 
 use maud::{Markup, html};
 use url::form_urlencoded;
 
-use crate::web::shared::pages::layout::{PageContext, Layout};
-use crate::web::shared::pages::parts::{csrf, form_trouble};
+use crate::web::shared::pages::layout::{Layout, PageContext};
+use crate::web::shared::pages::parts::{csrf, form_error};
 use crate::web::shared::pages::{PRODUCT, icons};
 
-/// What the page offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignInPage {
-    /// The OIDC provider as people know it, such as `Google`.
+    /// Display name of the OIDC provider, such as `Google`.
     pub provider: Option<String>,
-    /// Whether a name is enough.
+    /// Whether signing in by name only is enabled.
     pub local: bool,
-    /// Where to go afterwards: a path of this site.
+    /// Path to return to after signing in.
     pub return_to: Option<String>,
-    /// The name typed before, if that went wrong.
+    /// The name from a rejected submission.
     pub name: String,
-    /// What went wrong, and what to do.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
 }
 
-/// The page.
 pub fn page(context: &PageContext, view: &SignInPage) -> Markup {
     Layout::new(context, "Sign in")
         .class("centred")
@@ -30,21 +27,22 @@ pub fn page(context: &PageContext, view: &SignInPage) -> Markup {
             section.card.sign-in {
                 span.sign-in-mark { (icons::LOGO) }
                 h1 { "Sign in to " (PRODUCT) }
-                p.lead { "Your first sign-in makes your workspace, with a database of its own." }
-                (form_trouble(view.trouble.as_deref()))
+                p.lead { "When you sign in for the first time, we create a workspace for you with its own database." }
+                (form_error(view.error.as_deref()))
                 @if let Some(provider) = &view.provider {
                     a.button.primary.wide href=(start_path(view)) { "Continue with " (provider) }
                 }
                 @if view.provider.is_some() && view.local { p.or { span { "or" } } }
                 @if view.local { (local(context, view)) }
                 @if view.provider.is_none() && !view.local {
-                    p { "Signing in is not set up on this server. Its operator has to name an OIDC provider." }
+                    p { "Sign-in isn\u{2019}t set up on this server. Ask your administrator to configure a sign-in provider." }
                 }
             }
         })
 }
 
-/// A link and no form: the policy on forms would stop the redirect to the provider.
+/// A link rather than a form: the Content-Security-Policy's `form-action` would block the redirect
+/// to the provider.
 fn start_path(view: &SignInPage) -> String {
     match &view.return_to {
         None => "/sign-in/start".to_owned(),
@@ -52,7 +50,7 @@ fn start_path(view: &SignInPage) -> String {
     }
 }
 
-/// A link to signing in from which people come back to `path`.
+/// A sign-in link that returns to `path` afterwards.
 fn with_return(sign_in: &str, path: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("return_to", path)
@@ -75,9 +73,9 @@ fn local(context: &PageContext, view: &SignInPage) -> Markup {
                 label for="name" { "Your name" }
                 input #name type="text" name="name" value=(view.name) required maxlength="80" autocomplete="username" spellcheck="false"
                     aria-describedby="name-hint";
-                p.hint #name-hint { "For trying things out on this machine: a name is all it takes, and whoever types it is that person." }
+                p.hint #name-hint { "For local demos only. Anyone who enters a name is signed in as that person." }
             }
-            button.button.wide.primary[view.provider.is_none()] type="submit" { "Sign in by name" }
+            button.button.wide.primary[view.provider.is_none()] type="submit" { "Sign in with name" }
         }
     }
 }

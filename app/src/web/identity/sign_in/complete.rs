@@ -1,4 +1,4 @@
-//! Somebody has shown who they are: their rows, their first workspace, a session of their own.
+//! Completes a sign-in: the user's rows, their first workspace, and a new session.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -11,12 +11,13 @@ use crate::identity::return_to::ReturnTo;
 use crate::identity::users::Claims;
 use crate::identity::{User, sessions, users};
 use crate::ids::WorkspaceId;
-use crate::web::shared::{App, Problem, cookies};
+use crate::web::shared::cookies::{self, CookieKind};
+use crate::web::shared::{App, Problem};
 use crate::workspaces::create::{CreateError, NewWorkspace, WorkspaceLimits, create_in};
 use crate::workspaces::reconcile::ensure_tenant;
 
-/// Signs them in, in one transaction with everything that a first time brings, and sends them on. The session that the browser had before
-/// ends: nobody who knew its token learns the new one.
+/// Signs the user in and redirects to `return_to`. One transaction covers the session and, for new users, the rows of
+/// their personal workspace. The session that the browser had before ends, which prevents session fixation.
 pub(super) async fn complete_sign_in(
     app: &App,
     headers: &HeaderMap,
@@ -25,16 +26,16 @@ pub(super) async fn complete_sign_in(
 ) -> Result<Response, Problem> {
     let public_url = &app.config.http.public_url;
     let mut transaction = app.database.begin().await?;
-    let arrival = users::upsert_user(&mut transaction, claims).await?;
-    if arrival.is_being_deleted {
-        return Err(leaving());
+    let signed_in = users::upsert_user(&mut transaction, claims).await?;
+    if signed_in.is_being_deleted {
+        return Err(account_being_deleted());
     }
-    let workspace = if arrival.is_new {
-        personal_workspace(&mut transaction, &app.config, &arrival.user).await?
+    let workspace = if signed_in.is_new {
+        personal_workspace(&mut transaction, &app.config, &signed_in.user).await?
     } else {
         None
     };
-    if let Some(old) = cookies::read(headers, cookies::CookieKind::Session, public_url) {
+    if let Some(old) = cookies::read(headers, CookieKind::Session, public_url) {
         sessions::delete(&mut *transaction, &old).await?;
     }
     let browser = headers
@@ -43,60 +44,67 @@ pub(super) async fn complete_sign_in(
         .unwrap_or_default();
     let token = sessions::create(
         &mut *transaction,
-        arrival.user.id,
+        signed_in.user.id,
         browser,
         app.config.sessions,
     )
     .await?;
     transaction.commit().await?;
-    info!(user.id = %arrival.user.id, user.is_new = arrival.is_new, "Somebody signed in");
+    info!(user.id = %signed_in.user.id, user.is_new = signed_in.is_new, "user signed in");
     if let Some(workspace) = workspace {
-        apply_soon(app, workspace);
+        spawn_tenant_creation(app, workspace);
     }
-    let cookie = cookies::set(cookies::CookieKind::Session, &token, public_url);
+    let cookie = cookies::set(CookieKind::Session, &token, public_url);
     Ok(([cookie], Redirect::to(return_to.as_str())).into_response())
 }
 
-/// The rows of their first workspace; `None` where none may be made.
+/// Inserts the rows of the user's first workspace. `None` if the settings do not allow it.
 async fn personal_workspace(
     transaction: &mut sqlx::PgConnection,
     config: &Config,
     user: &User,
 ) -> Result<Option<WorkspaceId>, Problem> {
-    let wish = NewWorkspace {
+    let new_workspace = NewWorkspace {
         request_id: Uuid::new_v4(),
         name: WorkspaceName::personal(&user.display_name),
         class_name: None,
         region: None,
         is_personal: true,
     };
-    match create_in(transaction, &WorkspaceLimits::from(config), user.id, &wish).await {
+    match create_in(
+        transaction,
+        &WorkspaceLimits::from(config),
+        user.id,
+        &new_workspace,
+    )
+    .await
+    {
         Ok(workspace) => Ok(Some(workspace.id)),
         Err(CreateError::Database(error)) => Err(error.into()),
-        Err(CreateError::AccountDeleted) => Err(leaving()),
+        Err(CreateError::AccountDeleted) => Err(account_being_deleted()),
         Err(error @ (CreateError::InvalidChoice | CreateError::TooManyWorkspaces { .. })) => {
-            warn!(error = %error, "Nobody gets a first workspace with these settings");
+            warn!(%error, "the settings do not allow a personal workspace");
             Ok(None)
         }
     }
 }
 
-/// Has the Tenant applied while the browser is on its way to the page that shows it come up. If that fails, or this process dies before, it
-/// is done again by whoever looks for unfinished workspaces.
-fn apply_soon(app: &App, workspace: WorkspaceId) {
+/// Applies the Tenant while the browser follows the redirect. If this fails, or the process stops, the next
+/// reconciliation of workspaces applies it.
+fn spawn_tenant_creation(app: &App, workspace: WorkspaceId) {
     let app = app.clone();
     tokio::spawn(async move {
         if let Err(error) = ensure_tenant(&app.database, &app.tenants, &workspace).await {
-            warn!(workspace.id = %workspace, error = %service_kit::error_chain(&error), "The workspace has no Tenant yet");
+            warn!(workspace.id = %workspace, error = %service_kit::error_chain(&error), "failed to apply the tenant; the next reconciliation will retry");
         }
     });
 }
 
-fn leaving() -> Problem {
+fn account_being_deleted() -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
-        "account_leaving",
-        "This account is being removed",
-        "You asked for it to be removed, and that is under way. Once it is done, you can sign in and begin anew.",
+        "account_being_deleted",
+        "This account is being deleted",
+        "You requested its deletion, which is still in progress. When it is complete, you can sign in again to create a new account.",
     )
 }

@@ -1,26 +1,27 @@
-//! A browser in which nobody is signed in yet: its cookie ties forms and sign-ins under way to it.
+//! The browser of a user who is not signed in: its cookie binds forms and pending sign-ins to it.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 
 use crate::identity::Token;
-use crate::web::shared::{App, Problem, cookies};
+use crate::web::shared::cookies::{self, CookieKind};
+use crate::web::shared::{App, Problem};
 
-/// The visitor's token, made if the browser has none. Whoever answers with a form that is bound to it sends [`AnonymousSession::cookie`] along.
+/// The token of the browser, created if it has none. A response with a form that is bound to the token must
+/// include [`AnonymousSession::cookie`].
 #[derive(Clone, Debug)]
 pub struct AnonymousSession {
-    /// What the browser holds.
     pub token: Token,
-    /// Whether it holds it already.
-    pub is_known: bool,
+    /// Whether the browser has not stored the token yet.
+    pub is_new: bool,
 }
 
 impl AnonymousSession {
-    /// The header that has the browser hold the token.
+    /// The `Set-Cookie` header that stores the token.
     pub fn cookie(&self, app: &App) -> (HeaderName, HeaderValue) {
         cookies::set(
-            cookies::CookieKind::AnonymousSession,
+            CookieKind::Anonymous,
             &self.token,
             &app.config.http.public_url,
         )
@@ -31,14 +32,14 @@ impl FromRequestParts<App> for AnonymousSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let held = cookies::read(
+        let stored = cookies::read(
             &parts.headers,
-            cookies::CookieKind::AnonymousSession,
+            CookieKind::Anonymous,
             &app.config.http.public_url,
         );
         Ok(Self {
-            is_known: held.is_some(),
-            token: held.unwrap_or_else(Token::random),
+            is_new: stored.is_none(),
+            token: stored.unwrap_or_else(Token::random),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! axum's extractors with our own words where something cannot be read.
+//! axum's extractors with [`Problem`] as their rejection.
 
 use axum::extract::rejection::{FormRejection, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -8,15 +8,15 @@ use serde::de::DeserializeOwned;
 
 use crate::web::shared::{App, Problem};
 
-/// Parameters of the path, as a struct or a tuple. What is no id is not found.
+/// Path parameters, as a struct or a tuple. A malformed id is a 404.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<T>(pub T);
 
-/// Parameters of the query.
+/// Query parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(pub T);
 
-/// Fields of a form.
+/// Form fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Form<T>(pub T);
 
@@ -42,7 +42,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
         axum::extract::Query::from_request_parts(parts, app)
             .await
             .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|_| Problem::unreadable())
+            .map_err(|_| Problem::malformed_request())
     }
 }
 
@@ -53,7 +53,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
         axum::Form::from_request(request, app)
             .await
             .map(|axum::Form(value)| Self(value))
-            .map_err(|rejection: FormRejection| of_body(rejection.status()))
+            .map_err(|rejection: FormRejection| body_problem(rejection.status()))
     }
 }
 
@@ -64,14 +64,14 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         axum::Json::from_request(request, app)
             .await
             .map(|axum::Json(value)| Self(value))
-            .map_err(|rejection: JsonRejection| of_body(rejection.status()))
+            .map_err(|rejection: JsonRejection| body_problem(rejection.status()))
     }
 }
 
-fn of_body(status: StatusCode) -> Problem {
+fn body_problem(status: StatusCode) -> Problem {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         Problem::too_large()
     } else {
-        Problem::unreadable()
+        Problem::malformed_request()
     }
 }

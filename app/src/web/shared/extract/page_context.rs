@@ -1,4 +1,4 @@
-//! What a page has around it, from whoever asks and where they are.
+//! Builds the [`PageContext`] of a request from its session and its workspace.
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::HeaderMap;
@@ -9,19 +9,20 @@ use jiff::Timestamp;
 use super::WorkspaceAccess;
 use crate::domain::{Role, Workspace};
 use crate::identity::{Session, sessions};
-use crate::web::shared::pages::{PageContext, Notice, PersonView, Theme, WorkspaceLink};
-use crate::web::shared::{App, Problem, cookies};
+use crate::web::shared::cookies::{self, CookieKind};
+use crate::web::shared::pages::{Notice, PageContext, PersonView, Theme, WorkspaceLink};
+use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
 
-/// Of the signed-in: their workspaces, and the one that the path names. For others, the anonymous one, without a token: pages with a form
-/// for visitors make theirs with [`super::AnonymousSession`].
+/// For signed-in users, the context lists their workspaces and the workspace in the path. For others, it has no
+/// CSRF token: pages with a form for them take it from [`super::AnonymousSession`].
 impl FromRequestParts<App> for PageContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let session =
             <Session as OptionalFromRequestParts<App>>::from_request_parts(parts, app).await?;
-        let around = Viewer {
+        let viewer = Viewer {
             theme: theme(&parts.headers),
             session,
             access: parts.extensions.get::<WorkspaceAccess>().cloned(),
@@ -31,12 +32,12 @@ impl FromRequestParts<App> for PageContext {
                 .find(|(name, _)| name == Notice::PARAMETER)
                 .and_then(|(_, key)| Notice::parse(&key))
         });
-        let context = around.context(app).await?;
+        let context = viewer.page_context(app).await?;
         Ok(Self { notice, ..context })
     }
 }
 
-/// What is known of whoever asks: enough to make a page's frame from.
+/// The user who sent the request, as far as it is known.
 #[derive(Clone, Debug)]
 pub(in crate::web) struct Viewer {
     pub(in crate::web) theme: Theme,
@@ -45,10 +46,10 @@ pub(in crate::web) struct Viewer {
 }
 
 impl Viewer {
-    /// By the cookies alone, for answers that no route's guard has looked at. What cannot be found out is left out.
+    /// From the cookies alone, for error pages outside the routes. Errors of the lookup count as not signed in.
     pub(in crate::web) async fn from_cookies(app: &App, headers: &HeaderMap) -> Self {
         let public_url = &app.config.http.public_url;
-        let token = cookies::read(headers, cookies::CookieKind::Session, public_url);
+        let token = cookies::read(headers, CookieKind::Session, public_url);
         let session = match token {
             Some(token) => sessions::find(&app.database, &token, app.config.sessions)
                 .await
@@ -62,7 +63,7 @@ impl Viewer {
         }
     }
 
-    pub(in crate::web) async fn context(self, app: &App) -> Result<PageContext, Problem> {
+    pub(in crate::web) async fn page_context(self, app: &App) -> Result<PageContext, Problem> {
         let Some(session) = self.session else {
             return Ok(PageContext::anonymous(
                 self.theme,
@@ -91,14 +92,14 @@ impl Viewer {
     }
 }
 
-/// As the cookie of the page's script has it.
+/// The theme in the cookie that the page's script sets.
 pub(in crate::web) fn theme(headers: &HeaderMap) -> Theme {
     CookieJar::from_headers(headers)
         .get(Theme::COOKIE)
         .map_or_else(Theme::default, |cookie| Theme::parse(cookie.value()))
 }
 
-/// A workspace in the switch between them.
+/// The workspace as an entry of the workspace switcher.
 pub(in crate::web) fn link(workspace: &Workspace, role: Role) -> WorkspaceLink {
     WorkspaceLink {
         id: workspace.id.clone(),

@@ -1,4 +1,5 @@
-//! The one way from a request to a workspace: the id in the path, checked against the memberships of whoever is signed in.
+//! Access to the workspace in the path, checked against the memberships of the signed-in user. There is no other
+//! way from a request to a workspace.
 
 use std::time::Duration;
 
@@ -12,24 +13,21 @@ use crate::ids::WorkspaceId;
 use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
 
-/// The name that the workspace has in the paths of routes.
+/// The name of the path parameter.
 pub(crate) const PARAMETER: &str = "workspace";
 
-/// A member at one of their workspaces. Not signed in, or no member (or no such workspace), ends the request.
+/// A member's access to a workspace. The extractor rejects requests without a session, and with 404 requests for
+/// workspaces that do not exist or of which the user is not a member.
 #[derive(Clone, Debug)]
 pub struct WorkspaceAccess {
-    /// Who asks.
     pub user: User,
-    /// Where.
     pub workspace: Workspace,
-    /// What they may do there.
     pub role: Role,
-    /// Their session.
     pub session: Session,
 }
 
 impl WorkspaceAccess {
-    /// The same, looked up anew, for streams that outlast a request's look: `None` once the session was ended or the membership is gone.
+    /// Checks session and membership again, for long-lived streams. `None` if either has ended.
     pub async fn refreshed(&self, app: &App) -> sqlx::Result<Option<Self>> {
         if !sessions::is_active(&app.database, self.session.id).await? {
             return Ok(None);
@@ -43,25 +41,29 @@ impl WorkspaceAccess {
     }
 }
 
-/// Somebody's access while a stream of events goes to them, looked up anew now and then.
+/// Checks access repeatedly during an event stream.
 #[derive(Debug)]
 pub(in crate::web) struct PeriodicAccessCheck {
     checked_at: Instant,
 }
 
 impl PeriodicAccessCheck {
-    /// So often at most: whoever was taken out, or signed out elsewhere, hears no more after this.
+    /// Lower bound between two checks. A removed member receives events for at most this long.
     const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-    /// From the look with which the request began.
+    /// Starts with the check that the extractor made.
     pub(in crate::web) fn new() -> Self {
         Self {
             checked_at: Instant::now(),
         }
     }
 
-    /// Whether it still holds. Where that cannot be found out, it does not.
-    pub(in crate::web) async fn still_allowed(&mut self, app: &App, access: &WorkspaceAccess) -> bool {
+    /// Whether access is still allowed. A failed lookup counts as no.
+    pub(in crate::web) async fn still_allowed(
+        &mut self,
+        app: &App,
+        access: &WorkspaceAccess,
+    ) -> bool {
         if self.checked_at.elapsed() < Self::CHECK_INTERVAL {
             return true;
         }
@@ -70,7 +72,7 @@ impl PeriodicAccessCheck {
     }
 }
 
-/// An owner at one of their workspaces.
+/// An owner's access to a workspace.
 #[derive(Clone, Debug)]
 pub struct OwnerAccess(pub WorkspaceAccess);
 

@@ -1,5 +1,5 @@
-//! What every request has to pass before its handler sees it, by its route's row in the table: budgets, session, CSRF, access, limits on
-//! body and time. A handler that asks for nothing is guarded all the same.
+//! Enforces the policy of a route before its handler runs: rate limits, origin, session, CSRF token, access
+//! to the workspace, body size and timeout. It applies to every route, whatever its handler extracts.
 
 use std::net::IpAddr;
 
@@ -8,31 +8,31 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
-use tracing::Span;
+use tracing::{Span, field};
 
 use super::csrf;
 use crate::domain::RateLimitClass;
 use crate::identity::Session;
-use crate::telemetry::Refusal;
+use crate::telemetry::RejectionReason;
 use crate::web::shared::client_address::ClientAddress;
-use crate::web::shared::error::{Frame, AcceptedFormat};
-use crate::web::shared::extract::{self, Viewer, OwnerAccess, WorkspaceAccess};
-use crate::web::shared::rate_limit::{RateLimitKey, Decision};
+use crate::web::shared::error::{AcceptedFormat, ErrorPageContext};
+use crate::web::shared::extract::{self, OwnerAccess, Viewer, WorkspaceAccess};
+use crate::web::shared::rate_limit::{Decision, RateLimitKey};
 use crate::web::shared::receipts::RepeatedDeletion;
 use crate::web::shared::route::{Access, ResponseKind, RoutePolicy};
 use crate::web::shared::streams::Subscriber;
 use crate::web::shared::{App, Problem, security, streams};
 
-/// Before the handler of a route.
+/// The middleware of one route.
 pub(in crate::web) async fn authorize(
     State((app, policy)): State<(App, RoutePolicy)>,
     request: Request,
     next: Next,
 ) -> Response {
     let page_headers = page_headers(&request);
-    let mut known = Known {
+    let mut info = RequestInfo {
         decision: None,
-        around: Viewer {
+        viewer: Viewer {
             theme: extract::theme(request.headers()),
             session: None,
             access: None,
@@ -40,115 +40,121 @@ pub(in crate::web) async fn authorize(
     };
     let repeated_deletion = policy
         .redirects_to_receipt
-        .then(|| RepeatedDeletion::of(&app, &request))
+        .then(|| RepeatedDeletion::from_request(&app, &request))
         .flatten();
-    let mut response = match (pass(&app, &policy, request, next, &mut known).await, repeated_deletion) {
+    let result = check_and_run(&app, &policy, request, next, &mut info).await;
+    let mut response = match (result, repeated_deletion) {
         (Ok(response), _) => response,
-        (Err(problem), Some(repeated_deletion)) => repeated_deletion.receipt_or_problem(&app, problem).await,
+        (Err(problem), Some(deletion)) => deletion.receipt_or_problem(&app, problem).await,
         (Err(problem), None) => problem.into_response(),
     };
-    if let Some(decision) = known.decision {
+    if let Some(decision) = info.decision {
         decision.add_headers(response.headers_mut());
     }
     if let Some(problem) = response.extensions().get::<Problem>() {
-        match problem.code {
-            "too_many_requests" => app.metrics.refused(Refusal::Limit, policy.rate_limit_class),
-            "csrf" | "cross_site" => app
-                .metrics
-                .refused(Refusal::Forged, policy.rate_limit_class),
-            _ => {}
+        let reason = match problem.code {
+            "too_many_requests" => Some(RejectionReason::RateLimited),
+            "csrf" | "cross_site" => Some(RejectionReason::Csrf),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            app.metrics
+                .request_rejected(reason, policy.rate_limit_class);
         }
     }
     if let Some(headers) = page_headers
         && let Some(problem) = response.extensions().get::<Problem>()
     {
-        if known.around.session.is_none() && is_about_the_path(problem) {
-            known.around = Viewer::from_cookies(&app, &headers).await;
+        if info.viewer.session.is_none() && is_path_error(problem) {
+            info.viewer = Viewer::from_cookies(&app, &headers).await;
         }
-        // A problem inside a workspace keeps the workspace around it; if even that cannot be had, it is shown without.
-        frame(&app, known.around, &mut response).await;
+        // An error inside a workspace shows the workspace's navigation, if its data can be loaded.
+        add_page_context(&app, info.viewer, &mut response).await;
     }
     response
 }
 
-/// What the guard found out on its way, and is needed after the handler too.
-struct Known {
+/// What the checks found out about a request and the response needs afterwards.
+struct RequestInfo {
     decision: Option<Decision>,
-    around: Viewer,
+    viewer: Viewer,
 }
 
-/// The headers of a request for a whole page, kept for the frame of what may go wrong with it.
+/// The headers of a request for a whole page, kept to render its error page.
 fn page_headers(request: &Request) -> Option<HeaderMap> {
-    (AcceptedFormat::from_headers(request.headers()) == AcceptedFormat::Html).then(|| request.headers().clone())
+    (AcceptedFormat::from_headers(request.headers()) == AcceptedFormat::Html)
+        .then(|| request.headers().clone())
 }
 
-/// Whether it is worth finding out who asked where the route did not need to know: not for those who ask too much, and not while
-/// something is away.
-fn is_about_the_path(problem: &Problem) -> bool {
+/// Whether the error page shows the user's navigation although the route did not look up the session. Not for
+/// rate-limited clients, and not while the database is unavailable.
+fn is_path_error(problem: &Problem) -> bool {
     [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&problem.status)
 }
 
-async fn frame(app: &App, around: Viewer, response: &mut Response) {
-    if let Ok(context) = around.context(app).await {
-        response.extensions_mut().insert(Frame(Box::new(context)));
+async fn add_page_context(app: &App, viewer: Viewer, response: &mut Response) {
+    if let Ok(context) = viewer.page_context(app).await {
+        response
+            .extensions_mut()
+            .insert(ErrorPageContext(Box::new(context)));
     }
 }
 
-/// Before there is a route: paths that mean nothing cost their budget too.
+/// The fallback for paths without a route. They count against the rate limit too.
 pub(in crate::web) async fn unknown_path(State(app): State<App>, request: Request) -> Response {
     let page_headers = page_headers(&request);
-    let mut told = None;
-    let refused = take(&app, RateLimitClass::Reads, address_of(&request), &mut told).await;
-    let problem = refused.err().unwrap_or_else(Problem::not_found);
-    let around = match page_headers.filter(|_| is_about_the_path(&problem)) {
+    let mut decision = None;
+    let limit = check_rate_limit(
+        &app,
+        RateLimitClass::Reads,
+        address_key(&request),
+        &mut decision,
+    );
+    let problem = limit.await.err().unwrap_or_else(Problem::not_found);
+    let viewer = match page_headers.filter(|_| is_path_error(&problem)) {
         Some(headers) => Some(Viewer::from_cookies(&app, &headers).await),
         None => None,
     };
     let mut response = problem.into_response();
-    if let Some(around) = around {
-        frame(&app, around, &mut response).await;
+    if let Some(viewer) = viewer {
+        add_page_context(&app, viewer, &mut response).await;
     }
-    if let Some(decision) = told {
+    if let Some(decision) = decision {
         decision.add_headers(response.headers_mut());
     }
     response
 }
 
-async fn pass(
+async fn check_and_run(
     app: &App,
     policy: &RoutePolicy,
     request: Request,
     next: Next,
-    known: &mut Known,
+    info: &mut RequestInfo,
 ) -> Result<Response, Problem> {
-    take(
-        app,
-        policy.rate_limit_class,
-        address_of(&request),
-        &mut known.decision,
-    )
-    .await?;
-    let changes = security::is_state_changing(request.method());
-    if changes {
+    let class = policy.rate_limit_class;
+    check_rate_limit(app, class, address_key(&request), &mut info.decision).await?;
+    let changes_state = security::is_state_changing(request.method());
+    if changes_state {
         security::check_origin(request.headers(), &app.config.http.public_url)?;
     }
     let (mut parts, body) = request.into_parts();
-    if policy.access != Access::Public || changes {
+    if policy.access != Access::Public || changes_state {
         let session =
             <Session as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
         if let Some(session) = session {
-            Span::current().record("user.id", tracing::field::display(session.user.id));
-            let subject = RateLimitKey::User(session.user.id);
-            known.around.session = Some(session);
-            take(app, policy.rate_limit_class, subject, &mut known.decision).await?;
+            Span::current().record("user.id", field::display(session.user.id));
+            let key = RateLimitKey::User(session.user.id);
+            info.viewer.session = Some(session);
+            check_rate_limit(app, class, key, &mut info.decision).await?;
         }
     }
     if policy.access != Access::Public {
-        // Before the body is read: strangers need not send theirs.
+        // Reject requests without a session before reading their body.
         <Session as FromRequestParts<App>>::from_request_parts(&mut parts, app).await?;
     }
-    let body = csrf::limited(&parts.headers, body, policy.max_body_bytes)?;
-    let body = if changes {
+    let body = csrf::limit_body(&parts.headers, body, policy.max_body_bytes)?;
+    let body = if changes_state {
         csrf::check_token(app, &mut parts, body).await?
     } else {
         body
@@ -156,30 +162,30 @@ async fn pass(
     if matches!(policy.access, Access::Member | Access::Owner) {
         let access = WorkspaceAccess::from_request_parts(&mut parts, app).await?;
         Span::current().record("workspace.id", access.workspace.id.as_str());
-        known.around.access = Some(access);
+        info.viewer.access = Some(access);
     }
     if policy.access == Access::Owner {
         OwnerAccess::from_request_parts(&mut parts, app).await?;
     }
-    let answer = next.run(Request::from_parts(parts, body));
+    let response = next.run(Request::from_parts(parts, body));
     match policy.response_kind {
-        ResponseKind::Immediate => timeout(app.config.http.request_timeout, answer)
+        ResponseKind::Immediate => timeout(app.config.http.request_timeout, response)
             .await
-            .map_err(|_| Problem::too_slow()),
-        ResponseKind::Download => Ok(answer.await),
+            .map_err(|_| Problem::timeout()),
+        ResponseKind::Download => Ok(response.await),
         ResponseKind::EventStream => {
-            let place = known
-                .around
+            let permit = info
+                .viewer
                 .session
                 .as_ref()
                 .map(|session| app.streams.acquire(Subscriber::User(session.user.id)))
                 .transpose()?;
-            Ok(streams::end_on_shutdown(answer.await, &app.stop, place))
+            Ok(streams::end_on_shutdown(response.await, &app.stop, permit))
         }
     }
 }
 
-fn address_of(request: &Request) -> RateLimitKey {
+fn address_key(request: &Request) -> RateLimitKey {
     let address = request
         .extensions()
         .get()
@@ -189,18 +195,18 @@ fn address_of(request: &Request) -> RateLimitKey {
     RateLimitKey::Address(address)
 }
 
-/// Takes one of the budget, and remembers the decision that binds first.
-async fn take(
+/// Counts the request, and keeps the stricter of its decisions for the response headers.
+async fn check_rate_limit(
     app: &App,
-    budget: RateLimitClass,
-    subject: RateLimitKey,
-    told: &mut Option<Decision>,
+    class: RateLimitClass,
+    key: RateLimitKey,
+    strictest: &mut Option<Decision>,
 ) -> Result<(), Problem> {
-    let decision = app.limits.check(budget, subject).await;
-    *told = Some(told.map_or(decision, |before| before.stricter(decision)));
+    let decision = app.limits.check(class, key).await;
+    *strictest = Some(strictest.map_or(decision, |earlier| earlier.stricter(decision)));
     if decision.allowed {
         Ok(())
     } else {
-        Err(Problem::too_many(decision.retry_after_seconds()))
+        Err(Problem::rate_limited(decision.retry_after_seconds()))
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies: never longer than the route takes, and with the token that shows them to come from a page of ours.
+//! Limits request bodies and checks their CSRF token.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -11,35 +11,39 @@ use crate::identity::{CsrfToken, Session};
 use crate::web::shared::extract::AnonymousSession;
 use crate::web::shared::{App, Problem};
 
-/// The field of a form with the token.
+/// The form field of the token.
 const FIELD: &str = "csrf";
-/// The header with the token, of scripts.
+/// The header of the token, which scripts send.
 const HEADER: &str = "x-csrf-token";
-/// The type of a form's body.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A body that ends in an error where it gets too long; one that says so beforehand is refused at once.
-pub(super) fn limited(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Body, Problem> {
-    let announced = headers
+/// A body that fails when it exceeds the limit. Rejects a larger `Content-Length` immediately.
+pub(super) fn limit_body(
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Result<Body, Problem> {
+    let content_length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |n| n > bytes_max)) {
+    if content_length.is_some_and(|length| usize::try_from(length).map_or(true, |n| n > max_bytes))
+    {
         return Err(Problem::too_large());
     }
-    Ok(Body::new(Limited::new(body, bytes_max)))
+    Ok(Body::new(Limited::new(body, max_bytes)))
 }
 
-/// Refuses what brings no token, or another one than was given to this session (or, before sign-in, to this visitor). Answers the body,
-/// which was read to its end: what its sender may do is looked at afterwards, so that nobody can hold a request back until they no
-/// longer might.
+/// Rejects a request whose token is missing or does not belong to the session (before sign-in: to the anonymous
+/// session). Returns the body, read to its end: access is checked only afterwards, so that a client cannot delay
+/// its body to keep access that has been revoked meanwhile.
 pub(super) async fn check_token(app: &App, parts: &mut Parts, body: Body) -> Result<Body, Problem> {
-    let Some(expected) = expected(app, parts).await? else {
-        return Err(Problem::forged());
+    let Some(expected) = expected_token(app, parts).await? else {
+        return Err(Problem::invalid_csrf_token());
     };
-    if let Some(brought) = parts.headers.get(HEADER) {
-        return match brought.to_str() {
-            Ok(brought) if expected.matches(brought) => Ok(Body::from(read(app, body).await?)),
-            _ => Err(Problem::forged()),
+    if let Some(token) = parts.headers.get(HEADER) {
+        return match token.to_str() {
+            Ok(token) if expected.matches(token) => Ok(Body::from(read(app, body).await?)),
+            _ => Err(Problem::invalid_csrf_token()),
         };
     }
     let is_form = parts
@@ -47,37 +51,37 @@ pub(super) async fn check_token(app: &App, parts: &mut Parts, body: Body) -> Res
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(FORM.as_bytes()));
     if !is_form {
-        return Err(Problem::forged());
+        return Err(Problem::invalid_csrf_token());
     }
     let bytes = read(app, body).await?;
-    let brought = url::form_urlencoded::parse(&bytes).find(|(name, _)| name == FIELD);
-    match brought {
-        Some((_, brought)) if expected.matches(&brought) => Ok(Body::from(bytes)),
-        _ => Err(Problem::forged()),
+    let token = url::form_urlencoded::parse(&bytes).find(|(name, _)| name == FIELD);
+    match token {
+        Some((_, token)) if expected.matches(&token) => Ok(Body::from(bytes)),
+        _ => Err(Problem::invalid_csrf_token()),
     }
 }
 
-/// The token of the session, else of the visitor; `None` where the browser has neither cookie.
-async fn expected(app: &App, parts: &mut Parts) -> Result<Option<CsrfToken>, Problem> {
+/// The token of the session or the anonymous session. `None` if the browser sent neither cookie.
+async fn expected_token(app: &App, parts: &mut Parts) -> Result<Option<CsrfToken>, Problem> {
     let session =
         <Session as OptionalFromRequestParts<App>>::from_request_parts(parts, app).await?;
     if let Some(session) = session {
         return Ok(Some(session.csrf));
     }
-    let visitor = AnonymousSession::from_request_parts(parts, app).await?;
-    Ok(visitor.is_known.then(|| visitor.token.csrf()))
+    let anonymous = AnonymousSession::from_request_parts(parts, app).await?;
+    Ok((!anonymous.is_new).then(|| anonymous.token.csrf()))
 }
 
 async fn read(app: &App, body: Body) -> Result<Bytes, Problem> {
     match timeout(app.config.http.request_timeout, body.collect()).await {
         Ok(Ok(read)) => Ok(read.to_bytes()),
-        Ok(Err(error)) if is_too_long(&error) => Err(Problem::too_large()),
-        Ok(Err(_)) => Err(Problem::unreadable()),
-        Err(_) => Err(Problem::too_slow()),
+        Ok(Err(error)) if is_length_limit_error(&error) => Err(Problem::too_large()),
+        Ok(Err(_)) => Err(Problem::malformed_request()),
+        Err(_) => Err(Problem::timeout()),
     }
 }
 
-fn is_too_long(error: &axum::Error) -> bool {
+fn is_length_limit_error(error: &axum::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if error.is::<LengthLimitError>() {

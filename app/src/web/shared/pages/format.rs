@@ -1,4 +1,4 @@
-//! Numbers and times in words.
+//! Formats numbers, sizes and times for display.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -7,13 +7,13 @@ use maud::{Markup, html};
 const MINUTE_SECONDS: i64 = 60;
 const HOUR_SECONDS: i64 = 60 * MINUTE_SECONDS;
 const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
-/// From here on a date says more than a count of days.
+/// From this age on, the date is shown instead.
 const AGE_DAYS_MAX: i64 = 30;
 
-/// A size as people say it: `640 KB`, `2.4 MB`; a megabyte is a million bytes.
+/// For example `640 KB` or `2.4 MB`, with decimal units.
 pub fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "KB")];
-    // What would round up to a thousand of one unit is said in the next.
+    // Values that would round up to 1000 use the next unit.
     match UNITS
         .iter()
         .find(|(unit, _)| count.saturating_add(unit / 2_000) >= *unit)
@@ -30,7 +30,7 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// A count with its noun: `1 page`, `12 pages`.
+/// For example `1 page` or `12 pages`.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!(
         "{} {}",
@@ -39,7 +39,7 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     )
 }
 
-/// A number with commas: `12,400`.
+/// For example `12,400`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -52,13 +52,13 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
-/// A duration in seconds with one decimal: `3.4 s`.
+/// Seconds with one decimal: `3.4 s`.
 pub fn seconds(milliseconds: u64) -> String {
     let tenths = (milliseconds + 50) / 100;
     format!("{}.{} s", thousands(tenths / 10), tenths % 10)
 }
 
-/// How long ago something was.
+/// For example `3 hours ago`.
 pub fn age(at: Timestamp, now: Timestamp) -> String {
     let passed = now.as_second().saturating_sub(at.as_second());
     let ago = |number: i64, one: &str| {
@@ -78,29 +78,29 @@ pub fn age(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A day: `23 Nov 2026`.
+/// For example `23 Nov 2026`.
 pub fn day(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%-d %b %Y").to_string()
 }
 
-/// A moment: `23 Nov 2026, 11:40 UTC`.
+/// For example `23 Nov 2026, 11:40 UTC`.
 pub fn moment(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC)
         .strftime("%-d %b %Y, %H:%M UTC")
         .to_string()
 }
 
-/// How long ago something was, with the moment itself for whoever hovers. The script keeps it current while the page is open.
+/// A relative time with the exact time as tooltip. The script keeps it up to date.
 pub fn time(at: Timestamp, now: Timestamp) -> Markup {
     html! { time datetime=(machine(at)) title=(moment(at)) data-age { (age(at, now)) } }
 }
 
-/// A moment to be read as it stands.
+/// An exact time.
 pub fn date_time(at: Timestamp) -> Markup {
     html! { time datetime=(machine(at)) { (moment(at)) } }
 }
 
-/// As `datetime` attributes want it, to the second.
+/// The value of a `datetime` attribute, to the second.
 pub(crate) fn machine(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC)
         .strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -116,8 +116,8 @@ pub fn pages(from: u32, to: u32) -> String {
     }
 }
 
-/// What an error says, as a sentence: errors begin in lower case and end without a full stop, since they are put together in the log.
-pub fn sentence(error: &dyn std::error::Error) -> String {
+/// Turns an error's message, which is lower case without a full stop, into a sentence.
+pub fn format_error(error: &dyn std::error::Error) -> String {
     let words = error.to_string();
     let mut letters = words.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
@@ -162,8 +162,11 @@ mod tests {
 
     #[test]
     fn what_an_error_says_is_a_sentence_on_a_page() {
-        let error = std::io::Error::other("a search has at most 200 characters");
-        assert_eq!(sentence(&error), "A search has at most 200 characters.");
+        let error = std::io::Error::other("a search may have at most 200 characters");
+        assert_eq!(
+            sentence(&error),
+            "A search may have at most 200 characters."
+        );
     }
 
     #[test]

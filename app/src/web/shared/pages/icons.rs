@@ -1,9 +1,9 @@
-//! Small line drawings on a 24 by 24 grid, in the colour of the text around them. They repeat what the words beside them say, so
-//! screen readers pass over them.
+//! Line icons on a 24 by 24 grid, in the color of the surrounding text. They are hidden from screen
+//! readers, because the text beside them says the same.
 
 use maud::{Markup, PreEscaped, html};
 
-/// One drawing: the inside of its `<svg>`.
+/// The content of an `<svg>` element.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::web) struct Icon(&'static str);
 

@@ -1,4 +1,4 @@
-//! What every page has around it: its head, the navigation, what was just done.
+//! The layout around every page: head, navigation and notices.
 
 mod navigation;
 mod notice;
@@ -15,23 +15,22 @@ use super::parts::Role;
 use crate::ids::WorkspaceId;
 use crate::web::shared::assets;
 
-/// Light or dark, as the cookie `theme` remembers it.
+/// The color theme, stored in the cookie `theme`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Theme {
-    /// As the device is set.
+    /// Follows the device's setting.
     #[default]
     Device,
-    /// Always light.
     Light,
-    /// Always dark.
     Dark,
 }
 
 impl Theme {
-    /// The cookie's name; the page's script sets it, the server reads it, so that no page flashes in the wrong theme.
+    /// Name of the cookie. It is set by script and read by the server, so that no page flashes in
+    /// the wrong theme.
     pub const COOKIE: &str = "theme";
 
-    /// From the cookie's value; whatever else it says is as no cookie.
+    /// Parses the cookie; any unknown value means the default.
     pub fn parse(cookie: &str) -> Self {
         match cookie {
             "light" => Self::Light,
@@ -49,47 +48,41 @@ impl Theme {
     }
 }
 
-/// Who is signed in.
+/// The signed-in user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonView {
-    /// As they are called.
     pub name: String,
-    /// As their sign-in provider said it.
+    /// As reported by the identity provider.
     pub email: Option<String>,
 }
 
-/// A workspace, as the switch between them shows it.
+/// A workspace in the workspace switcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceLink {
-    /// Stands in its URLs.
     pub id: WorkspaceId,
-    /// As its people call it.
     pub name: String,
-    /// Of the person who looks.
+    /// The user's role.
     pub role: Role,
 }
 
-/// What a page needs besides its own content.
+/// What every page needs besides its own content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageContext {
-    /// From the cookie.
     pub theme: Theme,
-    /// The session's token against forged forms.
+    /// CSRF token of the session.
     pub csrf: String,
-    /// When the page was made: ages are told from it.
+    /// The current time, for relative times.
     pub now: Timestamp,
-    /// Who is signed in, if anybody.
     pub user: Option<PersonView>,
-    /// The workspace in the URL.
+    /// The workspace of the current page.
     pub workspace: Option<WorkspaceLink>,
-    /// All that the person is a member of.
+    /// All workspaces of the user.
     pub workspaces: Vec<WorkspaceLink>,
-    /// What was just done.
     pub notice: Option<Notice>,
 }
 
 impl PageContext {
-    /// Viewer a page that nobody needs to be signed in for.
+    /// Context of a page for visitors who are not signed in.
     pub fn anonymous(theme: Theme, csrf: String, now: Timestamp) -> Self {
         Self {
             theme,
@@ -103,16 +96,12 @@ impl PageContext {
     }
 }
 
-/// The parts of a workspace, as the navigation lists them.
+/// Sections of a workspace in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
-    /// Files.
     Documents,
-    /// Questions and answers.
     Chat,
-    /// People.
     Members,
-    /// Name, export, removal.
     Settings,
 }
 
@@ -129,12 +118,12 @@ impl Section {
     }
 }
 
-/// A whole page.
+/// Renders a page with the default layout.
 pub fn layout(context: &PageContext, title: &str, body: &Markup) -> Markup {
     Layout::new(context, title).render(body)
 }
 
-/// A page and what is special about its frame.
+/// Options of a page's layout.
 pub(in crate::web) struct Layout<'a> {
     context: &'a PageContext,
     title: &'a str,
@@ -156,25 +145,25 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Marks where in the workspace the page is.
+    /// Highlights the section in the navigation.
     pub(in crate::web) fn section(mut self, section: Section) -> Self {
         self.section = Some(section);
         self
     }
 
-    /// How the main part is laid out.
+    /// CSS class of the main element.
     pub(in crate::web) fn class(mut self, class: &'static str) -> Self {
         self.class = class;
         self
     }
 
-    /// Scripts of this page alone.
+    /// Additional scripts of this page.
     pub(in crate::web) fn scripts(mut self, scripts: &'static [&'static str]) -> Self {
         self.scripts = scripts;
         self
     }
 
-    /// For browsers without script: load the page again, since nothing else will move it on.
+    /// Reloads the page periodically in browsers without JavaScript.
     pub(in crate::web) fn reload(mut self, seconds: u32) -> Self {
         self.reload_seconds = Some(seconds);
         self
@@ -194,7 +183,7 @@ impl<'a> Layout<'a> {
                         @if let Some(notice) = context.notice {
                             div.toast role="status" data-toast {
                                 (icons::CHECK)
-                                p { (notice.words()) }
+                                p { (notice.message()) }
                             }
                         }
                         (body)
@@ -202,7 +191,7 @@ impl<'a> Layout<'a> {
                     @if context.user.is_none() { (navigation::footer()) }
                     p #announcer .visually-hidden role="status" {}
                     p #connection .connection role="status" hidden {
-                        (icons::CLOCK) "Connection lost. Trying again\u{2026}"
+                        (icons::CLOCK) "Connection lost. Reconnecting\u{2026}"
                     }
                 }
             }
@@ -220,7 +209,7 @@ impl<'a> Layout<'a> {
                     Theme::Dark => "dark",
                 });
                 title { (self.title) " \u{b7} " (PRODUCT) }
-                meta name="description" content="Ask your documents. Every answer names the page it comes from.";
+                meta name="description" content="Ask your documents. Every answer links to the pages it\u{2019}s based on.";
                 meta name="referrer" content="same-origin";
                 meta name="htmx-config" content=(HTMX_CONFIG);
                 link rel="icon" type="image/svg+xml" href=(assets::FAVICON_SVG);
@@ -237,8 +226,9 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// No styles and no scripts made at run time (the Content-Security-Policy forbids them), no pages kept in the browser's storage (they are
-/// private), requests to this origin alone; what goes wrong is shown at the top of the page.
+/// htmx must not generate styles or scripts, which the Content-Security-Policy forbids, or store
+/// pages, which are private, in the browser. Requests go to this origin only. Error responses are
+/// shown in `#problems`.
 const HTMX_CONFIG: &str = concat!(
     r#"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"selfRequestsOnly":true,"historyEnabled":true,"#,
     r#""historyCacheSize":0,"refreshOnHistoryMiss":true,"scrollBehavior":"auto","timeout":30000,"responseHandling":["#,

@@ -1,20 +1,19 @@
-//! Pieces that several pages share.
+//! Elements shared by several pages.
 
+use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
 use super::icons::{self, Icon};
+use crate::ids::WorkspaceId;
 
-/// What a member may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Everything, people and removal included.
     Owner,
-    /// Documents and questions.
     Member,
 }
 
 impl Role {
-    /// As people read it.
+    /// The role as shown to users.
     pub fn label(self) -> &'static str {
         match self {
             Self::Owner => "Owner",
@@ -22,7 +21,7 @@ impl Role {
         }
     }
 
-    /// As forms send it.
+    /// The role as submitted by forms.
     pub fn value(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -40,17 +39,23 @@ impl From<crate::domain::Role> for Role {
     }
 }
 
-/// One of several values that a form offers.
+/// An option of a form field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// What the form sends.
     pub value: String,
-    /// What people read.
     pub label: String,
-    /// A line below it, if there is more to say.
     pub note: Option<String>,
-    /// Whether it is chosen to begin with.
     pub chosen: bool,
+}
+
+/// What fragments need to build links, forms and relative times.
+#[derive(Debug, Clone, Copy)]
+pub struct FormContext<'a> {
+    pub workspace: &'a WorkspaceId,
+    /// The CSRF token of the session.
+    pub csrf: &'a str,
+    /// The current time, for relative times.
+    pub now: Timestamp,
 }
 
 /// The token that every form sends back.
@@ -58,7 +63,7 @@ pub(in crate::web) fn csrf(token: &str) -> Markup {
     html! { input type="hidden" name="csrf" value=(token); }
 }
 
-/// The heading of a page: its name, a line that says what it is for, and what can be done at once.
+/// Page heading with an optional introduction and actions.
 pub(in crate::web) fn heading(
     title: &str,
     lead: Option<Markup>,
@@ -75,7 +80,7 @@ pub(in crate::web) fn heading(
     }
 }
 
-/// How a [`callout`] is meant.
+/// Severity of a [`callout`] or badge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) enum Severity {
     Neutral,
@@ -103,7 +108,6 @@ impl Severity {
     }
 }
 
-/// Something to be noticed within a page.
 pub(in crate::web) fn callout(tone: Severity, title: &str, text: &Markup) -> Markup {
     html! {
         div.callout.(tone.class()) {
@@ -116,10 +120,10 @@ pub(in crate::web) fn callout(tone: Severity, title: &str, text: &Markup) -> Mar
     }
 }
 
-/// What is wrong with a form, said above it; read out at once.
-pub(in crate::web) fn form_trouble(trouble: Option<&str>) -> Markup {
+/// An error message above a form, announced immediately by screen readers.
+pub(in crate::web) fn form_error(error: Option<&str>) -> Markup {
     html! {
-        @if let Some(words) = trouble {
+        @if let Some(words) = error {
             div.callout.bad role="alert" {
                 (icons::WARNING)
                 p { (words) }
@@ -128,7 +132,7 @@ pub(in crate::web) fn form_trouble(trouble: Option<&str>) -> Markup {
     }
 }
 
-/// A place with nothing in it yet, and what to do about it.
+/// An empty state with an optional action.
 pub(in crate::web) fn empty(icon: Icon, title: &str, text: &str, action: Option<Markup>) -> Markup {
     html! {
         div.empty {
@@ -140,22 +144,21 @@ pub(in crate::web) fn empty(icon: Icon, title: &str, text: &str, action: Option<
     }
 }
 
-/// A state in a word or two.
 pub(in crate::web) fn badge(tone: Severity, label: &str) -> Markup {
     html! { span.badge.(tone.class()) { (label) } }
 }
 
-/// A menu behind a button with three dots; `subject` says whose, for those who hear it.
+/// A menu behind a button with three dots. `subject` names its object for screen readers.
 pub(in crate::web) fn menu(id: &str, subject: &str, items: &Markup) -> Markup {
     html! {
         details.menu data-menu {
-            summary.icon-button id=(id) aria-label={ "More for " (subject) } title="More" { (icons::MORE) }
+            summary.icon-button id=(id) aria-label={ "Actions for " (subject) } title="Actions" { (icons::MORE) }
             div.menu-items { (items) }
         }
     }
 }
 
-/// A form that is one button.
+/// A form that consists of one button.
 pub(in crate::web) fn button_form(
     action: &str,
     token: &str,
@@ -170,16 +173,15 @@ pub(in crate::web) fn button_form(
     }
 }
 
-/// A removal that has to be confirmed by typing a name.
+/// A destructive action that the user confirms by typing a text.
 pub(in crate::web) struct TypedConfirmation<'a> {
-    /// Distinguishes the fields of several on one page.
+    /// Id of the input, unique on the page.
     pub(in crate::web) id: &'a str,
     pub(in crate::web) action: &'a str,
     pub(in crate::web) csrf: &'a str,
-    /// What has to be typed.
+    /// The text to type.
     pub(in crate::web) word: &'a str,
-    /// What went wrong with the last attempt.
-    pub(in crate::web) trouble: Option<&'a str>,
+    pub(in crate::web) error: Option<&'a str>,
     pub(in crate::web) button: &'a str,
 }
 
@@ -188,7 +190,7 @@ impl Render for TypedConfirmation<'_> {
         html! {
             form.stack method="post" action=(self.action) data-once {
                 (csrf(self.csrf))
-                (form_trouble(self.trouble))
+                (form_error(self.error))
                 div.field {
                     label for=(self.id) { "Type " strong.typed { (self.word) } " to confirm" }
                     input type="text" id=(self.id) name="confirm" required autocomplete="off" autocapitalize="none" spellcheck="false"

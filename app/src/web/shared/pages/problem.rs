@@ -1,42 +1,36 @@
-//! What went wrong, as a page or as a fragment at the top of one.
+//! Error messages, as a page or as a fragment at the top of a page.
 
 use maud::{Markup, html};
 use serde::Serialize;
 
 use super::icons;
-use super::layout::{PageContext, Layout};
+use super::layout::{Layout, PageContext};
 
-/// A page that helps on.
+/// A link to a page with more information.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HelpLink {
-    /// Its path on this site.
     pub path: String,
-    /// What its link says.
     pub label: &'static str,
 }
 
-/// A problem in words for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProblemView {
-    /// The HTTP status.
     pub status: u16,
     /// What happened.
     pub title: String,
-    /// What to do about it.
+    /// What the user can do about it.
     pub hint: String,
-    /// A short name, to be quoted when asking for help.
+    /// Short error code, to quote in support requests.
     pub code: String,
-    /// Where to sign in, if that is what is missing.
+    /// Sign-in path, if the user has to sign in.
     pub sign_in: Option<String>,
-    /// The request's number, by which the operator finds it in the log.
+    /// Id of the request in the logs.
     pub request_id: Option<String>,
-    /// After how many seconds it is worth trying again.
     pub retry_after_seconds: Option<u64>,
-    /// The page that says more, if there is one.
-    pub lead: Option<HelpLink>,
+    pub link: Option<HelpLink>,
 }
 
-/// The page: for an error, for what was not found, for too many requests.
+/// The error page.
 pub fn page(context: &PageContext, view: &ProblemView) -> Markup {
     let icon = match view.status {
         404 => icons::SEARCH,
@@ -57,8 +51,8 @@ pub fn page(context: &PageContext, view: &ProblemView) -> Markup {
                         a.button.primary href=(sign_in) { "Sign in" }
                     } @else {
                         @let back = back(context);
-                        @if let Some(lead) = &view.lead {
-                            a.button.primary href=(lead.path) { (lead.label) }
+                        @if let Some(link) = &view.link {
+                            a.button.primary href=(link.path) { (link.label) }
                             a.button href=(back.path) { (back.label) }
                         } @else {
                             a.button.primary href=(back.path) { (back.label) }
@@ -70,20 +64,17 @@ pub fn page(context: &PageContext, view: &ProblemView) -> Markup {
         })
 }
 
-/// Where whoever asked goes on: in the workspace that they were in, if it is known.
+/// Where to continue: the current workspace if known, otherwise the home page.
 fn back(context: &PageContext) -> HelpLink {
     let (path, label) = match (&context.workspace, &context.user) {
-        (Some(workspace), _) => (
-            format!("/w/{}/documents", workspace.id),
-            "To the workspace\u{2019}s documents",
-        ),
-        (None, Some(_)) => ("/".to_owned(), "To your documents"),
-        (None, None) => ("/".to_owned(), "To the front page"),
+        (Some(workspace), _) => (format!("/w/{}/documents", workspace.id), "Go to documents"),
+        (None, Some(_)) => ("/".to_owned(), "Go to your documents"),
+        (None, None) => ("/".to_owned(), "Go to home page"),
     };
     HelpLink { path, label }
 }
 
-/// The fragment, swapped into `#problems` at the top of the page that asked.
+/// The fragment swapped into `#problems` at the top of the current page.
 pub fn fragment(view: &ProblemView) -> Markup {
     html! {
         div.callout.bad.dismissable role="alert" data-problem=(view.code) data-request=[&view.request_id] {
@@ -93,7 +84,7 @@ pub fn fragment(view: &ProblemView) -> Markup {
                 p {
                     (view.hint)
                     @if let Some(sign_in) = &view.sign_in { " " a href=(sign_in) { "Sign in" } }
-                    @if let Some(lead) = &view.lead { " " a href=(lead.path) { (lead.label) } }
+                    @if let Some(link) = &view.link { " " a href=(link.path) { (link.label) } }
                 }
                 (wait(view))
             }
@@ -104,7 +95,7 @@ pub fn fragment(view: &ProblemView) -> Markup {
 
 fn wait(view: &ProblemView) -> Markup {
     html! {
-        // With too many requests, what to do says it already.
+        // For too many requests, the hint already says when to retry.
         @if let Some(seconds) = view.retry_after_seconds.filter(|_| view.status != 429) {
             p.hint { "Try again in " (crate::web::shared::pages::format::count(seconds, "second", "seconds")) "." }
         }

@@ -1,49 +1,49 @@
-//! Counters in this process, bounded in number.
+//! Counters in the memory of this process, bounded in number.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::gcra;
-use super::{CounterKey, Decision};
+use parking_lot::Mutex;
+
+use super::{CounterKey, Decision, gcra};
 use crate::config::Rate;
 
-/// Keys that are kept at most: some 10 MiB.
-const KEYS_MAX: usize = 100_000;
-/// Share of the keys that must be free after a sweep, as a divisor: sweeps stay rare.
+/// Upper bound of stored keys, about 10 MiB.
+const MAX_KEYS: usize = 100_000;
+/// A sweep frees at least `MAX_KEYS / FREED_DIVISOR` keys, so that sweeps stay rare.
 const FREED_DIVISOR: usize = 8;
 
-/// When which class is whole again; what is not there is whole.
+/// Maps each key to the time at which its full limit is available. Missing keys have their full limit.
 #[derive(Debug, Default)]
 pub(super) struct InMemoryLimiter {
-    whole_at: Mutex<HashMap<CounterKey, Duration>>,
+    full_at: Mutex<HashMap<CounterKey, Duration>>,
 }
 
 impl InMemoryLimiter {
-    /// Takes one at `now`, the time started_at these counters began.
+    /// `now` is the time since the limiter was created.
     pub(super) fn check(&self, key: CounterKey, rate: Rate, now: Duration) -> Decision {
-        let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if whole_at.len() >= KEYS_MAX && !whole_at.contains_key(&key) {
-            sweep(&mut whole_at, now);
+        let mut full_at = self.full_at.lock();
+        if full_at.len() >= MAX_KEYS && !full_at.contains_key(&key) {
+            sweep(&mut full_at, now);
         }
-        let before = whole_at.get(&key).copied().unwrap_or_default();
-        let (decision, after) = gcra::take(rate, before, now);
-        whole_at.insert(key, after);
+        let before = full_at.get(&key).copied().unwrap_or_default();
+        let (decision, after) = gcra::check(rate, before, now);
+        full_at.insert(key, after);
         decision
     }
 }
 
-/// Forgets budgets that are whole; if that is not enough, those that soonest will be. Whoever floods with new keys only makes
-/// budgets be forgotten that were nearly whole.
-fn sweep(whole_at: &mut HashMap<CounterKey, Duration>, now: Duration) {
-    whole_at.retain(|_, at| *at > now);
-    let kept_max = KEYS_MAX - KEYS_MAX / FREED_DIVISOR;
-    if whole_at.len() > kept_max {
-        let surplus = whole_at.len() - kept_max;
-        let mut moments: Vec<Duration> = whole_at.values().copied().collect();
-        let (_, soonest, _) = moments.select_nth_unstable(surplus);
-        let bound = *soonest;
-        whole_at.retain(|_, at| *at > bound);
+/// Drops the keys whose full limit is available, then, if needed, the keys closest to it. A flood of new
+/// keys can therefore only evict keys that have almost no usage.
+fn sweep(full_at: &mut HashMap<CounterKey, Duration>, now: Duration) {
+    full_at.retain(|_, at| *at > now);
+    let max_kept = MAX_KEYS - MAX_KEYS / FREED_DIVISOR;
+    if full_at.len() > max_kept {
+        let surplus = full_at.len() - max_kept;
+        let mut times: Vec<Duration> = full_at.values().copied().collect();
+        let (_, nth, _) = times.select_nth_unstable(surplus);
+        let bound = *nth;
+        full_at.retain(|_, at| *at > bound);
     }
 }
 
@@ -61,22 +61,26 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_counted_each_for_itself() {
-        let (memory, rate) = (InMemoryLimiter::default(), "1/1m".parse().expect("a rate"));
-        assert!(memory.check(key(1), rate, Duration::ZERO).allowed);
-        assert!(!memory.check(key(1), rate, Duration::ZERO).allowed);
-        assert!(memory.check(key(2), rate, Duration::ZERO).allowed);
+    fn each_key_has_its_own_counter() {
+        let (limiter, rate) = (InMemoryLimiter::default(), "1/1m".parse().expect("a rate"));
+        assert!(limiter.check(key(1), rate, Duration::ZERO).allowed);
+        assert!(!limiter.check(key(1), rate, Duration::ZERO).allowed);
+        assert!(limiter.check(key(2), rate, Duration::ZERO).allowed);
     }
 
     #[test]
-    fn a_flood_of_addresses_takes_bounded_room_and_frees_nobody_who_was_refused() {
-        let (memory, rate) = (InMemoryLimiter::default(), "10/1m".parse().expect("a rate"));
-        let guilty = key(u32::MAX);
-        while memory.check(guilty, rate, Duration::ZERO).allowed {}
-        for number in 0..u32::try_from(KEYS_MAX).expect("fits") * 2 {
-            memory.check(key(number), rate, Duration::from_millis(1));
+    fn a_flood_of_addresses_stays_within_the_bound_and_does_not_reset_a_rejected_key() {
+        let (limiter, rate) = (InMemoryLimiter::default(), "10/1m".parse().expect("a rate"));
+        let rejected = key(u32::MAX);
+        while limiter.check(rejected, rate, Duration::ZERO).allowed {}
+        for number in 0..u32::try_from(MAX_KEYS).expect("fits") * 2 {
+            limiter.check(key(number), rate, Duration::from_millis(1));
         }
-        assert!(memory.whole_at.lock().expect("lock").len() <= KEYS_MAX);
-        assert!(!memory.check(guilty, rate, Duration::from_millis(2)).allowed);
+        assert!(memory.full_at.lock().len() <= MAX_KEYS);
+        assert!(
+            !limiter
+                .check(rejected, rate, Duration::from_millis(2))
+                .allowed
+        );
     }
 }

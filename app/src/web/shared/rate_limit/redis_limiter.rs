@@ -1,9 +1,10 @@
-//! Counters in Redis, which replicas share.
+//! Counters in Redis, shared by all replicas.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, Script};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,17 +15,16 @@ use tracing::warn;
 use super::{CounterKey, Decision, gcra};
 use crate::config::Rate;
 
-/// Limit on one answer of Redis: no page waits longer for it.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
-/// Limit on connecting to it.
+/// Upper bound of the delay that Redis adds to a request.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// After a failure it is left alone for so long: requests in between need not wait in vain.
-const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// Of failures, every so-manyth is logged.
+/// After an error, no request tries Redis for this long, so that requests do not queue behind timeouts.
+const BACKOFF: Duration = Duration::from_secs(1);
+/// One in this many errors is logged.
 const LOG_EVERY: u64 = 60;
 
-/// GCRA on the server's clock, in microseconds. Answers whether the request may go on, until when the class is whole, and how long to
-/// wait. The key goes by itself once its class is whole.
+/// GCRA on the clock of the Redis server, in microseconds. Returns whether the request is allowed, the time
+/// until the full limit is available, and the time to wait. The key expires when its full limit is available.
 const SCRIPT: &str = r"
 local now = redis.call('TIME')
 now = now[1] * 1000000 + now[2]
@@ -38,71 +38,71 @@ redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after 
 return {1, after - now, 0}
 ";
 
-/// Redis, connected to when it is first needed.
 #[derive(Clone, Debug)]
-pub(super) struct RedisLimiter(Arc<State>);
+pub(super) struct RedisLimiter(Arc<Inner>);
 
-struct State {
-    /// Mends itself.
+struct Inner {
+    /// Reconnects automatically.
     connection: ConnectionManager,
     script: Script,
-    failures: AtomicU64,
-    rests_until: Mutex<Option<Instant>>,
+    errors: AtomicU64,
+    backoff_until: Mutex<Option<Instant>>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for Inner {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Redis").finish_non_exhaustive()
+        formatter
+            .debug_struct("RedisLimiter")
+            .finish_non_exhaustive()
     }
 }
 
 impl RedisLimiter {
-    /// Nothing is sent yet. To be called on the runtime.
+    /// Connects on first use. Must be called within a Tokio runtime.
     pub(super) fn open(url: &SecretString) -> Result<Self, RedisError> {
         let settings = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(ANSWER_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_number_of_retries(0);
         let client = Client::open(url.expose_secret())?;
-        Ok(Self(Arc::new(State {
+        Ok(Self(Arc::new(Inner {
             connection: ConnectionManager::new_lazy_with_config(client, settings)?,
             script: Script::new(SCRIPT),
-            failures: AtomicU64::new(0),
-            rests_until: Mutex::new(None),
+            errors: AtomicU64::new(0),
+            backoff_until: Mutex::new(None),
         })))
     }
 
-    /// How often it was asked in vain.
     pub(super) fn errors(&self) -> u64 {
-        self.0.failures.load(Ordering::Relaxed)
+        self.0.errors.load(Ordering::Relaxed)
     }
 
-    /// Takes one; `None` while Redis is away.
+    /// `None` if Redis fails, or has failed within [`BACKOFF`].
     pub(super) async fn check(&self, key: &CounterKey, rate: Rate) -> Option<Decision> {
-        if self.is_resting() {
+        if self.is_backing_off() {
             return None;
         }
-        let why = match timeout(ANSWER_TIMEOUT, self.ask(key, rate)).await {
+        let error = match timeout(RESPONSE_TIMEOUT, self.run_script(key, rate)).await {
             Ok(Ok(decision)) => return Some(decision),
             Ok(Err(error)) => error_chain(&error),
-            Err(_) => format!("no answer within {} ms", ANSWER_TIMEOUT.as_millis()),
+            Err(_) => format!("no response within {} ms", RESPONSE_TIMEOUT.as_millis()),
         };
-        *self.rests_until() = Some(Instant::now() + REST_AFTER_FAILURE);
-        let before = self.0.failures.fetch_add(1, Ordering::Relaxed);
-        if before.is_multiple_of(LOG_EVERY) {
-            warn!(error = %why, "Redis is away: rate limits are counted in this process alone");
+        *self.0.backoff_until.lock() = Some(Instant::now() + BACKOFF);
+        let earlier_errors = self.0.errors.fetch_add(1, Ordering::Relaxed);
+        if earlier_errors.is_multiple_of(LOG_EVERY) {
+            warn!(%error, "redis failed; rate limits count in this process only");
         }
         None
     }
 
-    async fn ask(&self, key: &CounterKey, rate: Rate) -> Result<Decision, RedisError> {
+    async fn run_script(&self, key: &CounterKey, rate: Rate) -> Result<Decision, RedisError> {
         let mut connection = self.0.connection.clone();
         let interval = gcra::interval(rate);
         let capacity = interval * rate.count.get();
         let (allowed, reset_us, wait_us): (u8, u64, u64) = self
             .0
             .script
-            .key(key.text())
+            .key(key.redis_key())
             .arg(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX))
             .arg(u64::try_from(capacity.as_micros()).unwrap_or(u64::MAX))
             .invoke_async(&mut connection)
@@ -121,15 +121,10 @@ impl RedisLimiter {
         })
     }
 
-    fn is_resting(&self) -> bool {
-        self.rests_until()
-            .is_some_and(|until| Instant::now() < until)
-    }
-
-    fn rests_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    fn is_backing_off(&self) -> bool {
         self.0
-            .rests_until
+            .backoff_until
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|until| Instant::now() < until)
     }
 }

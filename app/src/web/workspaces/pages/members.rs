@@ -1,87 +1,69 @@
-//! Who belongs to a workspace, and how others come in.
+//! A workspace's members and invitations.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::ids::{InvitationId, UserId, WorkspaceId};
-use crate::web::shared::pages::layout::{PageContext, Layout, Section};
-use crate::web::shared::pages::parts::{self, Role, csrf, form_trouble, heading};
+use crate::web::shared::pages::layout::{Layout, PageContext, Section};
+use crate::web::shared::pages::parts::{self, Role, csrf, form_error, heading};
 use crate::web::shared::pages::{format, icons};
 
-/// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembersPage {
-    /// Which workspace.
     pub workspace: WorkspaceId,
-    /// Everybody, owners first.
+    /// Owners first.
     pub members: Vec<MemberView>,
-    /// Links that still let somebody in; only owners see them.
+    /// Open invitations; shown only to owners.
     pub invitations: Vec<InvitationView>,
-    /// The link that was just made. It is shown this once: only its hash is kept.
+    /// The invitation just created. Its link is shown only now, because only its hash is stored.
     pub new_invitation: Option<NewInvitation>,
-    /// Whether the person may invite, change and remove.
+    /// Whether the viewer is an owner.
     pub owner: bool,
-    /// What went wrong with a form, and what to do.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
 }
 
-/// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberView {
-    /// Stands in the forms' URLs.
     pub id: UserId,
-    /// As they are called.
     pub name: String,
-    /// As their sign-in provider said it.
+    /// As reported by the identity provider.
     pub email: Option<String>,
-    /// Whether the provider vouched for the address.
+    /// Whether the identity provider has verified the address.
     pub email_verified: bool,
-    /// What they may do.
     pub role: Role,
-    /// Since when.
     pub joined_at: Timestamp,
-    /// Whether it is the person who looks.
+    /// Whether this is the viewer.
     pub you: bool,
 }
 
-/// An invitation that is still open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvitationView {
-    /// Stands in the forms' URLs.
     pub id: InvitationId,
-    /// What whoever takes it will be.
     pub role: Role,
-    /// Who made it, unless they are gone.
+    /// `None` if the inviter's account was deleted.
     pub created_by: Option<String>,
-    /// When.
     pub created_at: Timestamp,
-    /// Until when it is good.
     pub expires_at: Timestamp,
 }
 
-/// An invitation just made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewInvitation {
-    /// The whole link.
     pub url: String,
-    /// What whoever takes it will be.
     pub role: Role,
-    /// Until when it is good.
     pub expires_at: Timestamp,
 }
 
-/// The page.
 pub fn page(context: &PageContext, view: &MembersPage) -> Markup {
     let base = format!("/w/{}/members", view.workspace);
     Layout::new(context, "Members")
         .section(Section::Members)
         .render(&html! {
-            (heading("Members", Some(html! { "Everybody here sees all documents and conversations of this workspace." }), None))
-            (form_trouble(view.trouble.as_deref()))
+            (heading("Members", Some(html! { "Members can see all documents and conversations in this workspace." }), None))
+            (form_error(view.error.as_deref()))
             @if let Some(invitation) = &view.new_invitation { (fresh_link(invitation)) }
             @if view.owner { (invite(context, &base)) }
             section aria-labelledby="people" {
-                div.list-head { h2 #people { "People" } p.hint { (format::count(view.members.len() as u64, "member", "members")) } }
+                div.list-head { h2 #people { "Members" } p.hint { (format::count(view.members.len() as u64, "member", "members")) } }
                 ul.rows { @for member in &view.members { (member_row(context, view, member, &base)) } }
             }
             @if view.owner { (open_invitations(context, view, &base)) }
@@ -92,9 +74,9 @@ pub fn page(context: &PageContext, view: &MembersPage) -> Markup {
 fn fresh_link(invitation: &NewInvitation) -> Markup {
     html! {
         section.card.stack.fresh role="status" {
-            h2 { "The invitation is ready" }
-            p { "Send this link to one person. It makes them " strong { (invitation.role.label().to_lowercase()) } ", works once, and until "
-                (format::date_time(invitation.expires_at)) ". It is shown only now." }
+            h2 { "Your invitation link is ready" }
+            p { "Send this link to the person you want to invite. They\u{2019}ll join as " strong { (invitation.role.label().to_lowercase()) } ". The link works once and expires on "
+                (format::date_time(invitation.expires_at)) ". Copy it now: you won\u{2019}t be able to see it again." }
             div.inline-form {
                 div.field.grow {
                     label.visually-hidden for="invitation-link" { "Invitation link" }
@@ -109,23 +91,28 @@ fn fresh_link(invitation: &NewInvitation) -> Markup {
 fn invite(context: &PageContext, base: &str) -> Markup {
     html! {
         section.card.stack {
-            h2 { "Invite somebody" }
+            h2 { "Invite member" }
             form.inline-form method="post" action={ (base) "/invitations" } data-once {
                 (csrf(&context.csrf))
                 div.field.grow {
-                    label for="role" { "They will be" }
+                    label for="role" { "Role" }
                     select #role name="role" {
-                        option value=(Role::Member.value()) selected { "Member: documents and questions" }
-                        option value=(Role::Owner.value()) { "Owner: also people, settings and removal" }
+                        option value=(Role::Member.value()) selected { "Member: can manage documents and ask questions" }
+                        option value=(Role::Owner.value()) { "Owner: can also manage members and settings, and delete the workspace" }
                     }
                 }
-                button.button type="submit" { (icons::LINK) "Make a link" }
+                button.button type="submit" { (icons::LINK) "Create invitation link" }
             }
         }
     }
 }
 
-fn member_row(context: &PageContext, view: &MembersPage, member: &MemberView, base: &str) -> Markup {
+fn member_row(
+    context: &PageContext,
+    view: &MembersPage,
+    member: &MemberView,
+    base: &str,
+) -> Markup {
     let other = match member.role {
         Role::Owner => Role::Member,
         Role::Member => Role::Owner,
@@ -161,16 +148,16 @@ fn open_invitations(context: &PageContext, view: &MembersPage, base: &str) -> Ma
     html! {
         @if !view.invitations.is_empty() {
             section aria-labelledby="invitations" {
-                div.list-head { h2 #invitations { "Open invitations" } p.hint { "Each lets one person in." } }
+                div.list-head { h2 #invitations { "Pending invitations" } p.hint { "Each link works for one person." } }
                 ul.rows {
                     @for invitation in &view.invitations {
                         li.row {
                             span.row-icon { (icons::LINK) }
                             div.row-main {
-                                p.row-title { "Link for one " (invitation.role.label().to_lowercase()) }
+                                p.row-title { "Invitation to join as " (invitation.role.label().to_lowercase()) }
                                 p.row-meta {
-                                    span { "made " (format::time(invitation.created_at, context.now)) @if let Some(name) = &invitation.created_by { " by " (name) } }
-                                    span { "good until " (format::date_time(invitation.expires_at)) }
+                                    span { "created " (format::time(invitation.created_at, context.now)) @if let Some(name) = &invitation.created_by { " by " (name) } }
+                                    span { "expires " (format::date_time(invitation.expires_at)) }
                                 }
                             }
                             div.row-actions {
@@ -193,12 +180,12 @@ fn leave(context: &PageContext, view: &MembersPage, base: &str) -> Markup {
     let only_owner = view.owner && owners <= 1;
     html! {
         section.card.stack.danger-zone {
-            h2 { "Leave this workspace" }
+            h2 { "Leave workspace" }
             @if only_owner {
-                p { "You are its only owner. Make somebody else an owner first, or "
-                    a href={ "/w/" (view.workspace) "/settings#remove" } { "remove the workspace" } "." }
+                p { "You\u{2019}re the only owner. Make another member an owner first, or "
+                    a href={ "/w/" (view.workspace) "/settings#delete" } { "delete the workspace" } "." }
             } @else {
-                p { "You lose access at once. Documents you brought and conversations you began stay with the others." }
+                p { "You\u{2019}ll lose access right away. Documents you uploaded and conversations you started stay in the workspace." }
                 div.form-actions { (parts::button_form(&format!("{base}/leave"), &context.csrf, "button danger", "Leave workspace")) }
             }
         }

@@ -2,40 +2,38 @@
 
 use maud::{Markup, html};
 
-use crate::web::shared::pages::layout::{PageContext, Layout};
-use crate::web::shared::pages::parts::{Choice, csrf, form_trouble, heading};
+use crate::web::shared::pages::layout::{Layout, PageContext};
+use crate::web::shared::pages::parts::{Choice, csrf, form_error, heading};
 
-/// What the form offers. It posts `request_id`, `name`, `region` and `class` to `/workspaces`.
+/// Content of the form, which posts `request_id`, `name`, `region` and `class` to `/workspaces`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWorkspacePage {
-    /// The form's own key: sending it twice makes one workspace.
+    /// Submitting the form again with the same key creates no second workspace.
     pub request_id: String,
-    /// The name typed before, if that went wrong.
+    /// The name from a rejected submission.
     pub name: String,
-    /// Where the database may be; not asked for if there is only one place.
+    /// Offered regions. No choice is shown if there is only one.
     pub regions: Vec<Choice>,
-    /// The kinds of database; not asked for if there is only one.
+    /// Offered database sizes. No choice is shown if there is only one.
     pub classes: Vec<Choice>,
-    /// What went wrong, and what to do.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
 }
 
-/// The page.
 pub fn page(context: &PageContext, view: &NewWorkspacePage) -> Markup {
     Layout::new(context, "New workspace")
         .render(&html! {
-            (heading("New workspace", Some(html! { "A place for documents and the people who ask them, with a database of its own." }), None))
+            (heading("New workspace", Some(html! { "A workspace holds your documents and the people you share them with. It gets its own database." }), None))
             form.card.stack method="post" action="/workspaces" data-once {
                 (csrf(&context.csrf))
                 input type="hidden" name="request_id" value=(view.request_id);
-                (form_trouble(view.trouble.as_deref()))
+                (form_error(view.error.as_deref()))
                 div.field {
                     label for="name" { "Name" }
                     input #name type="text" name="name" value=(view.name) required maxlength="80" autocomplete="off" autofocus
                         placeholder="Contracts, Physics 101, House purchase\u{2026}";
                 }
-                (choices("region", "Region", "Documents and database stay there. It cannot be changed later.", &view.regions))
-                (choices("class", "Size", "What the database may grow to.", &view.classes))
+                (choices("region", "Region", "Where your documents and database are stored. You can\u{2019}t change this later.", &view.regions))
+                (choices("class", "Size", "How large the database can grow.", &view.classes))
                 div.form-actions {
                     button.button.primary type="submit" { "Create workspace" }
                     a.button.quiet href="/" { "Cancel" }

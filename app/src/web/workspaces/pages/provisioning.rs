@@ -1,95 +1,84 @@
-//! While a workspace's database comes up: what is done, what is next, and what stands in the way.
+//! Progress of provisioning a workspace's database.
 //!
-//! The panel is sent anew with the event [`EVENT_CHANGED`]; after [`EVENT_ENDED`], which also carries it, the stream closes.
+//! The server sends the panel with the event [`EVENT_CHANGED`]. The event [`EVENT_ENDED`] also
+//! carries it and closes the stream.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::ids::WorkspaceId;
-use crate::web::shared::pages::layout::{PageContext, Layout, Section};
+use crate::web::shared::pages::layout::{Layout, PageContext, Section};
 use crate::web::shared::pages::parts::{self, Severity};
 use crate::web::shared::pages::{format, icons};
 
-/// The event that carries the panel while something is still to come.
+/// Carries the panel while provisioning continues.
 pub const EVENT_CHANGED: &str = "provisioning";
-/// The event that carries the panel when nothing more is to come: ready or gone.
+/// Carries the final panel, when the database is ready or deleted.
 pub const EVENT_ENDED: &str = "ended";
-/// How often a browser without script looks again.
+/// How often browsers without JavaScript reload the page.
 const RELOAD_SECONDS: u32 = 3;
 
-/// What the panel shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvisioningView {
-    /// Whose database it is.
     pub workspace: WorkspaceId,
-    /// When the workspace was made: time passes from then.
+    /// When the workspace was created; the elapsed time counts from here.
     pub since: Timestamp,
-    /// When the view was made.
+    /// The current time.
     pub now: Timestamp,
-    /// How far it is.
     pub state: ProvisioningState,
-    /// Whether the person may remove the workspace, which is offered where nothing else helps.
+    /// Whether the viewer may delete the workspace.
     pub owner: bool,
 }
 
-/// How far the database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProvisioningState {
-    /// It is being made.
     Working {
-        /// What is under way.
-        step: Step,
+        step: ProvisioningStep,
     },
-    /// It can be used.
     Ready {
-        /// From the wish to the first query, in milliseconds, if it was measured.
+        /// From the request until the database was ready, in milliseconds, if measured.
         ready_ms: Option<u64>,
-        /// Of these, until there was a project.
+        /// Part of it until the project existed.
         project_ms: Option<u64>,
-        /// Of these, for the schema.
+        /// Part of it for applying the schema.
         schema_ms: Option<u64>,
-        /// Where it is, as people read it.
+        /// The region's display name.
         region: String,
-        /// Its schema's version.
+        /// The schema version.
         schema: i64,
     },
-    /// It is there, but its schema is older than this app needs; a newer one is being rolled out.
-    SchemaBehind {
-        /// The version it has, if any.
-        has: Option<i64>,
-        /// The version that is needed.
-        needs: i64,
+    /// The schema is older than this app requires; an update is being rolled out.
+    SchemaOutdated {
+        version: Option<i64>,
+        required: i64,
     },
-    /// Somebody has to do something.
+    /// An operator has to intervene.
     Stalled {
-        /// The condition's reason, such as `RegionNotAllowed`.
+        /// The condition's reason, such as `ClassLimitExceeded`.
         reason: String,
-        /// What the operator finds the Tenant by.
+        /// Name of the Tenant, for the operator.
         tenant: String,
-        /// What happens next, and who has to do what. The controller's own message names Secrets, classes and namespaces; it is for those who
-        /// may read them in the cluster, and never stands on a page.
-        next: &'static str,
+        /// What happens next and who has to act. The controller's own message names Secrets,
+        /// classes and namespaces, so it is not shown.
+        guidance: &'static str,
     },
-    /// Somebody else removed the Tenant; it is not made again.
-    Removed,
-    /// How far it is cannot be seen at the moment.
+    /// Someone deleted the Tenant outside the app. It is not recreated.
+    Deleted,
+    /// The cluster cannot be reached.
     Unknown,
 }
 
-/// What is under way, in order.
+/// The provisioning steps, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
-    /// The wish is being handed over.
+pub enum ProvisioningStep {
+    /// The request is being submitted.
     Request,
-    /// The database is being made.
     Database,
-    /// Its credentials are being kept safe.
     Credentials,
-    /// Its tables are being made.
     Schema,
 }
 
-impl Step {
+impl ProvisioningStep {
     const ALL: [Self; 4] = [
         Self::Request,
         Self::Database,
@@ -97,29 +86,28 @@ impl Step {
         Self::Schema,
     ];
 
-    fn words(self) -> (&'static str, &'static str) {
+    fn text(self) -> (&'static str, &'static str) {
         match self {
             Self::Request => (
-                "Ask for a database",
-                "Your workspace is written down and its database is asked for.",
+                "Request your database",
+                "We\u{2019}ve created your workspace and requested its database.",
             ),
             Self::Database => (
-                "Start it",
-                "A Postgres server for this workspace alone comes up.",
+                "Create your database",
+                "We\u{2019}re starting a Postgres database used only by this workspace.",
             ),
             Self::Credentials => (
-                "Keep its keys",
-                "Its credentials go into a Secret of its own. No page and no log shows them.",
+                "Secure access",
+                "We\u{2019}re setting up access credentials. They\u{2019}re never shown on a page or written to a log.",
             ),
             Self::Schema => (
-                "Prepare its tables",
-                "Documents, passages, vectors and conversations get their places.",
+                "Set up tables",
+                "We\u{2019}re preparing it for your documents and conversations.",
             ),
         }
     }
 }
 
-/// The page.
 pub fn page(context: &PageContext, view: &ProvisioningView) -> Markup {
     let mut frame = Layout::new(context, "Your database").section(Section::Documents);
     if !view.ended() {
@@ -137,36 +125,37 @@ pub fn page(context: &PageContext, view: &ProvisioningView) -> Markup {
 }
 
 impl ProvisioningView {
-    /// Whether nothing more is to come.
+    /// Whether this is the final state.
     pub fn ended(&self) -> bool {
         matches!(
             self.state,
-            ProvisioningState::Ready { .. } | ProvisioningState::Removed
+            ProvisioningState::Ready { .. } | ProvisioningState::Deleted
         )
     }
 }
 
-/// What is inside `#provisioning`: sent with both events. What changed in it is read out, not all of it again.
+/// Content of `#provisioning`, sent with both events. Screen readers announce only the changed
+/// state.
 pub fn panel(view: &ProvisioningView) -> Markup {
     html! {
-        span #provisioning-news hidden data-announce=(news(&view.state)) {}
-        (shown(view))
+        span #provisioning-news hidden data-announce=(announcement(&view.state)) {}
+        (content(view))
     }
 }
 
-/// The state in a few words, for those who hear the page.
-fn news(state: &ProvisioningState) -> &'static str {
+/// The announcement for screen readers.
+fn announcement(state: &ProvisioningState) -> &'static str {
     match state {
-        ProvisioningState::Working { step } => step.words().0,
+        ProvisioningState::Working { step } => step.text().0,
         ProvisioningState::Ready { .. } => "Your database is ready.",
-        ProvisioningState::SchemaBehind { .. } => "Your database is being brought up to date.",
-        ProvisioningState::Stalled { .. } => "Your database is held up.",
-        ProvisioningState::Removed => "This workspace\u{2019}s database was removed.",
-        ProvisioningState::Unknown => "How far your database is cannot be seen at the moment.",
+        ProvisioningState::SchemaOutdated { .. } => "Your database is being updated.",
+        ProvisioningState::Stalled { .. } => "Your database needs attention.",
+        ProvisioningState::Deleted => "This workspace\u{2019}s database was deleted.",
+        ProvisioningState::Unknown => "We can\u{2019}t check your database right now.",
     }
 }
 
-fn shown(view: &ProvisioningView) -> Markup {
+fn content(view: &ProvisioningView) -> Markup {
     match &view.state {
         ProvisioningState::Working { step } => working(view, *step),
         ProvisioningState::Ready {
@@ -176,54 +165,56 @@ fn shown(view: &ProvisioningView) -> Markup {
             region,
             schema,
         } => ready(view, [*ready_ms, *project_ms, *schema_ms], region, *schema),
-        ProvisioningState::SchemaBehind { has, needs } => schema_behind(view, *has, *needs),
+        ProvisioningState::SchemaOutdated { version, required } => {
+            schema_outdated(view, *version, *required)
+        }
         ProvisioningState::Stalled {
             reason,
             tenant,
-            next,
+            guidance,
         } => html! {
-            (parts::heading("Your database is held up", None, None))
+            (parts::heading("Your database needs attention", None, None))
             div.card.stack {
-                (parts::callout(Severity::Warning, "It waits for whoever runs this service.", &html! { p { (next) } }))
-                p { "If you ask them about it, tell them the reason, " code { (reason) } ", and the Tenant, " code { (tenant) } ": the cluster tells them more." }
-                p.hint { "This page moves on by itself as soon as that is solved. You need not stay." }
-                (last_resort(view))
+                (parts::callout(Severity::Warning, "Your administrator needs to fix a problem first.", &html! { p { (guidance) } }))
+                p { "To get help, send your administrator this reason: " code { (reason) } " and this reference: " code { (tenant) } "." }
+                p.hint { "You don\u{2019}t need to stay on this page. Your database will be available once the problem is fixed." }
+                (alternatives(view))
             }
         },
-        ProvisioningState::Removed => html! {
-            (parts::heading("This workspace\u{2019}s database was removed", None, None))
+        ProvisioningState::Deleted => html! {
+            (parts::heading("This workspace\u{2019}s database was deleted", None, None))
             div.card.stack {
-                (parts::callout(Severity::Bad, "Somebody removed the database outside this app.", &html! {
-                    p { "With it went the text of the documents and all conversations. It is not made again by itself, since that would hide the loss." }
+                (parts::callout(Severity::Bad, "The database was deleted outside of this app.", &html! {
+                    p { "The text of your documents and all conversations were deleted with it. We don\u{2019}t create a new database automatically, so that you notice the loss." }
                 }))
                 h2 { "What you can do" }
-                p { "If this was a mistake, speak to whoever runs this service before the end of the recovery period: the database may still be recovered. "
-                    "Otherwise remove the workspace and make a new one." }
-                (last_resort(view))
+                p { "If this was a mistake, contact your administrator as soon as possible: a deleted database can be recovered for a few days. "
+                    "Otherwise, delete this workspace and create a new one." }
+                (alternatives(view))
             }
         },
         ProvisioningState::Unknown => html! {
-            (parts::heading("Looking for your database", None, None))
+            (parts::heading("Checking your database", None, None))
             div.card.stack {
-                (parts::callout(Severity::Warning, "How far your database is cannot be seen at the moment.", &html! {
-                    p { "Nothing is lost: the wish for it is written down. This page goes on by itself when the connection is back." }
+                (parts::callout(Severity::Warning, "We can\u{2019}t check your database right now.", &html! {
+                    p { "Nothing is lost, and setup continues in the background. This page updates automatically once the connection is back." }
                 }))
             }
         },
     }
 }
 
-fn working(view: &ProvisioningView, current: Step) -> Markup {
+fn working(view: &ProvisioningView, current: ProvisioningStep) -> Markup {
     html! {
-        (parts::heading("Your database is coming up", Some(html! { "It takes a few seconds. This page goes on by itself." }), None))
+        (parts::heading("Setting up your database", Some(html! { "This usually takes a few seconds. The page updates automatically." }), None))
         div.card {
             p.elapsed {
                 (icons::DATABASE)
                 span { span data-elapsed=(elapsed_ms(view)) { (format::seconds(elapsed_ms(view))) } }
             }
             ol.steps {
-                @for step in Step::ALL {
-                    @let (title, text) = step.words();
+                @for step in ProvisioningStep::ALL {
+                    @let (title, text) = step.text();
                     li.done[step < current].now[step == current] aria-current=[(step == current).then_some("step")] {
                         span.step-mark { @if step < current { (icons::CHECK) } }
                         div {
@@ -255,43 +246,43 @@ fn ready(
                 span.ready-mark { (icons::CHECK) }
                 span {
                     @if let Some(ms) = ready_ms { "Ready in " strong { (format::seconds(ms)) } ", in " } @else { "Ready, in " }
-                    strong { (region) } ", schema " strong { (schema) } "."
+                    strong { (region) } ", schema version " strong { (schema) } "."
                 }
             }
             dl.facts {
-                @if let Some(ms) = project_ms { div { dt { "Database" } dd { (format::seconds(ms)) } } }
-                @if let Some(ms) = schema_ms { div { dt { "Tables" } dd { (format::seconds(ms)) } } }
+                @if let Some(ms) = project_ms { div { dt { "Database created in" } dd { (format::seconds(ms)) } } }
+                @if let Some(ms) = schema_ms { div { dt { "Tables set up in" } dd { (format::seconds(ms)) } } }
                 div { dt { "Region" } dd { (region) } }
-                div { dt { "Schema" } dd { (schema) } }
+                div { dt { "Schema version" } dd { (schema) } }
             }
-            p { "It belongs to this workspace alone. Bring your first PDFs and ask them something." }
+            p { "Only this workspace uses it. Upload your first PDFs and start asking questions." }
             div.form-actions {
-                a.button.primary href={ "/w/" (view.workspace) "/documents" } { (icons::UPLOAD) "Bring documents" }
+                a.button.primary href={ "/w/" (view.workspace) "/documents" } { (icons::UPLOAD) "Upload documents" }
             }
         }
     }
 }
 
-fn schema_behind(view: &ProvisioningView, has: Option<i64>, needs: i64) -> Markup {
+fn schema_outdated(view: &ProvisioningView, version: Option<i64>, required: i64) -> Markup {
     html! {
-        (parts::heading("Your database is being brought up to date", None, None))
+        (parts::heading("Your database is being updated", None, None))
         div.card.stack {
-            (parts::callout(Severity::Neutral, "A newer schema is on its way.", &html! {
+            (parts::callout(Severity::Neutral, "An update is in progress.", &html! {
                 p {
-                    @match has { Some(has) => { "It has schema " (has) }, None => "It has no schema yet" }
-                    ", and this app needs " (needs) ". Your documents are safe; this page goes on by itself."
+                    @match version { Some(version) => { "Your database has schema version " (version) }, None => "Your database has no schema yet" }
+                    "; version " (required) " is required. Your documents are safe. This page updates automatically."
                 }
             }))
-            (last_resort(view))
+            (alternatives(view))
         }
     }
 }
 
-fn last_resort(view: &ProvisioningView) -> Markup {
+fn alternatives(view: &ProvisioningView) -> Markup {
     html! {
         div.form-actions {
-            a.button href="/workspaces/new" { "New workspace" }
-            @if view.owner { a.button.quiet href={ "/w/" (view.workspace) "/settings#remove" } { "Remove this one" } }
+            a.button href="/workspaces/new" { "Create workspace" }
+            @if view.owner { a.button.quiet href={ "/w/" (view.workspace) "/settings#delete" } { "Delete this workspace" } }
         }
     }
 }

@@ -1,105 +1,86 @@
-//! The removal of a workspace or an account: its steps while they are done, then what was removed.
+//! Progress of the deletion of a workspace or account, and its receipt.
 //!
-//! The panel is sent anew with the event [`EVENT_CHANGED`]; after [`EVENT_ENDED`], which also carries it, the stream closes. A browser without
-//! script loads the page again.
+//! The server sends the panel with the event [`EVENT_CHANGED`]. The event [`EVENT_ENDED`] also
+//! carries it and closes the stream. Browsers without JavaScript reload the page.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use crate::web::shared::pages::layout::{PageContext, Layout};
+use crate::web::shared::pages::layout::{Layout, PageContext};
 use crate::web::shared::pages::parts::{self, Severity};
 use crate::web::shared::pages::{format, icons};
 
-/// The event that carries the panel while something is still to come.
-pub const EVENT_CHANGED: &str = "removal";
-/// The event that carries the panel when all is gone.
+/// Carries the panel while the deletion continues.
+pub const EVENT_CHANGED: &str = "deletion";
+/// Carries the receipt.
 pub const EVENT_ENDED: &str = "ended";
-/// How often a browser without script looks again.
+/// How often browsers without JavaScript reload the page.
 const RELOAD_SECONDS: u32 = 3;
 
-/// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptView {
-    /// The secret in the page's URL.
+    /// The secret token in the page's URL.
     pub token: String,
-    /// What is being removed.
     pub subject: Subject,
-    /// When it was asked for.
     pub requested_at: Timestamp,
-    /// When all was done.
     pub finished_at: Option<Timestamp>,
-    /// The steps in their order.
-    pub steps: Vec<RemovalStep>,
-    /// What was removed, once it is known: one line each.
-    pub removed: Vec<RemovedItem>,
-    /// Databases that went.
-    pub databases: Vec<DeletedDatabase>,
+    /// In order.
+    pub steps: Vec<ReceiptStep>,
+    /// What was deleted, one item per line.
+    pub deleted: Vec<DeletedItem>,
+    pub databases: Vec<ReceiptDatabase>,
 }
 
-/// What is being removed.
+/// What is being deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// A workspace; its name is gone with it.
+    /// Without its name, which is deleted as well.
     Workspace {
-        /// Its id.
         id: String,
     },
-    /// An account, with what only it owned.
     Account,
 }
 
-/// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemovalStep {
-    /// What is done, such as `Files`.
+pub struct ReceiptStep {
+    /// For example `Files`.
     pub label: String,
-    /// How far it is.
     pub state: StepState,
-    /// More about it: numbers, or why it waits.
+    /// Counts, or why the step is blocked.
     pub note: Option<String>,
 }
 
-/// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepState {
-    /// Not begun.
     Waiting,
-    /// Under way.
-    Now,
-    /// Something is in the way; it is tried again.
-    Held,
-    /// Done.
+    Active,
+    /// Blocked; it is retried automatically.
+    Blocked,
     Done,
 }
 
-/// A kind of thing that was removed, and how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemovedItem {
-    /// Such as `Documents`.
+pub struct DeletedItem {
+    /// For example `Documents`.
     pub label: String,
-    /// How many, or how much, in words.
+    /// The formatted count or size.
     pub amount: String,
 }
 
-/// A database that was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeletedDatabase {
-    /// The Tenant it belonged to.
+pub struct ReceiptDatabase {
     pub tenant: String,
-    /// Where it was.
     pub region: Option<String>,
-    /// When it went.
-    pub removed_at: Timestamp,
-    /// Until when whoever runs this service could have it recovered; `None` if it cannot be.
+    pub deleted_at: Timestamp,
+    /// Until when an administrator can recover the database; `None` if it cannot be recovered.
     pub recoverable_until: Option<Timestamp>,
 }
 
-/// The page.
 pub fn page(context: &PageContext, view: &ReceiptView) -> Markup {
     let title = if view.finished_at.is_some() {
         "Receipt"
     } else {
-        "Removal"
+        "Deletion"
     };
     let mut frame = Layout::new(context, title);
     if view.finished_at.is_none() {
@@ -107,46 +88,46 @@ pub fn page(context: &PageContext, view: &ReceiptView) -> Markup {
     }
     frame.render(&html! {
         @if view.finished_at.is_some() {
-            section #removal { (panel(view)) }
+            section #deletion { (panel(view)) }
         } @else {
             div hx-ext="sse" sse-connect={ "/receipts/" (view.token) "/events" } sse-close=(EVENT_ENDED) {
-                section #removal sse-swap={ (EVENT_CHANGED) "," (EVENT_ENDED) } { (panel(view)) }
+                section #deletion sse-swap={ (EVENT_CHANGED) "," (EVENT_ENDED) } { (panel(view)) }
             }
         }
     })
 }
 
-/// What is inside `#removal`: sent with both events. What changed in it is read out, not all of it again.
+/// Content of `#deletion`, sent with both events. Screen readers announce only the changed step.
 pub fn panel(view: &ReceiptView) -> Markup {
     html! {
-        span #removal-news hidden data-announce=(news(view)) {}
+        span #deletion-news hidden data-announce=(announcement(view)) {}
         @match view.finished_at {
-            None => (under_way(view)),
+            None => (in_progress(view)),
             Some(finished_at) => (receipt(view, finished_at)),
         }
     }
 }
 
-/// How far it is in a few words, for those who hear the page.
-fn news(view: &ReceiptView) -> String {
+/// The announcement for screen readers.
+fn announcement(view: &ReceiptView) -> String {
     if view.finished_at.is_some() {
-        return "The removal is finished. This is the receipt.".to_owned();
+        return "Deletion complete. This is your receipt.".to_owned();
     }
     view.steps
         .iter()
-        .find(|step| matches!(step.state, StepState::Now | StepState::Held))
+        .find(|step| matches!(step.state, StepState::Active | StepState::Blocked))
         .map_or_else(String::new, |step| match step.state {
-            StepState::Held => format!("{} is held up.", step.label),
-            StepState::Waiting | StepState::Now | StepState::Done => step.label.clone(),
+            StepState::Blocked => format!("{} is delayed.", step.label),
+            StepState::Waiting | StepState::Active | StepState::Done => step.label.clone(),
         })
 }
 
-fn under_way(view: &ReceiptView) -> Markup {
+fn in_progress(view: &ReceiptView) -> Markup {
     html! {
         (parts::heading(match view.subject {
-            Subject::Workspace { .. } => "The workspace is being removed",
-            Subject::Account => "Your account is being removed",
-        }, Some(html! { "You can close this page: the removal goes on, and this address then shows the receipt. Keep it if you want that." }), None))
+            Subject::Workspace { .. } => "Deleting your workspace",
+            Subject::Account => "Deleting your account",
+        }, Some(html! { "You can close this page; the deletion continues in the background. Bookmark this address if you want to keep the receipt." }), None))
         div.card { (steps(view)) }
     }
 }
@@ -155,10 +136,10 @@ fn steps(view: &ReceiptView) -> Markup {
     html! {
         ol.steps {
             @for step in &view.steps {
-                li.done[step.state == StepState::Done].now[step.state == StepState::Now].held[step.state == StepState::Held]
-                    aria-current=[matches!(step.state, StepState::Now | StepState::Held).then_some("step")] {
+                li.done[step.state == StepState::Done].now[step.state == StepState::Active].held[step.state == StepState::Blocked]
+                    aria-current=[matches!(step.state, StepState::Active | StepState::Blocked).then_some("step")] {
                     span.step-mark {
-                        @match step.state { StepState::Done => (icons::CHECK), StepState::Held => (icons::WARNING), StepState::Waiting | StepState::Now => {} }
+                        @match step.state { StepState::Done => (icons::CHECK), StepState::Blocked => (icons::WARNING), StepState::Waiting | StepState::Active => {} }
                     }
                     div {
                         strong { (step.label) @if step.state == StepState::Done { span.visually-hidden { " (done)" } } }
@@ -172,34 +153,34 @@ fn steps(view: &ReceiptView) -> Markup {
 
 fn receipt(view: &ReceiptView, finished_at: Timestamp) -> Markup {
     html! {
-        (parts::heading("Receipt of removal", Some(html! {
+        (parts::heading("Deletion receipt", Some(html! {
             @match &view.subject {
-                Subject::Workspace { id } => { "Workspace " code { (id) } " and all it held." },
-                Subject::Account => "Your account, and the workspaces that nobody else owned.",
+                Subject::Workspace { id } => { "Workspace " code { (id) } " and everything in it." },
+                Subject::Account => "Your account, and the workspaces that you alone owned.",
             }
         }), None))
         div.card.receipt {
             dl.ledger {
-                div { dt { "Asked for" } dd { (format::date_time(view.requested_at)) } }
+                div { dt { "Requested" } dd { (format::date_time(view.requested_at)) } }
                 div { dt { "Finished" } dd { (format::date_time(finished_at)) } }
-                @for item in &view.removed { div { dt { (item.label) } dd { (item.amount) } } }
+                @for item in &view.deleted { div { dt { (item.label) } dd { (item.amount) } } }
             }
             @for database in &view.databases {
                 h2 { "Database of " code { (database.tenant) } }
                 dl.ledger {
                     @if let Some(region) = &database.region { div { dt { "Region" } dd { (region) } } }
-                    div { dt { "Removed" } dd { (format::date_time(database.removed_at)) } }
+                    div { dt { "Deleted" } dd { (format::date_time(database.deleted_at)) } }
                     div { dt { "Recoverable until" } dd {
-                        @match database.recoverable_until { Some(until) => (format::date_time(until)), None => "not recoverable" }
+                        @match database.recoverable_until { Some(until) => (format::date_time(until)), None => "Can\u{2019}t be recovered" }
                     } }
                 }
             }
             @if view.databases.iter().any(|database| database.recoverable_until.is_some()) {
                 (parts::callout(Severity::Neutral, "Changed your mind?", &html! {
-                    p { "Until the time above, whoever runs this service can have the database recovered. The files of the documents cannot be recovered. After that, nothing is left." }
+                    p { "Your administrator can recover the database until the time shown above. The uploaded files can\u{2019}t be recovered." }
                 }))
             }
         }
-        p { a.button href="/" { "To the front page" } }
+        p { a.button href="/" { "Go to home page" } }
     }
 }

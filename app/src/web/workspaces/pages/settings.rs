@@ -1,43 +1,32 @@
-//! A workspace's name, facts, export and removal.
+//! A workspace's settings: name, database details, export and deletion.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::ids::WorkspaceId;
-use crate::web::shared::pages::layout::{PageContext, Layout, Section};
-use crate::web::shared::pages::parts::{TypedConfirmation, csrf, form_trouble, heading};
+use crate::web::shared::pages::layout::{Layout, PageContext, Section};
+use crate::web::shared::pages::parts::{TypedConfirmation, csrf, form_error, heading};
 use crate::web::shared::pages::{format, icons};
 
-/// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsPage {
-    /// Which workspace.
     pub workspace: WorkspaceId,
-    /// Its name.
     pub name: String,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// Where its database is, once that is known.
     pub region: Option<String>,
-    /// What kind of database it has.
     pub class_name: String,
-    /// The Tenant that stands for it in the cluster.
     pub tenant: String,
-    /// Its schema, once that is known.
     pub schema: Option<i64>,
-    /// How long the database took to come up, if it was measured.
+    /// How long provisioning took, if measured.
     pub ready_ms: Option<u64>,
-    /// Whose vectors serve questions; none before the first document.
+    /// `None` before the first document.
     pub embedding_model: Option<String>,
-    /// Whether the person may change and remove it.
+    /// Whether the viewer is an owner.
     pub owner: bool,
-    /// What went wrong with the new name.
-    pub name_trouble: Option<String>,
-    /// What went wrong with the removal, such as a name typed wrongly.
-    pub remove_trouble: Option<String>,
+    pub name_error: Option<String>,
+    pub delete_error: Option<String>,
 }
 
-/// The page.
 pub fn page(context: &PageContext, view: &SettingsPage) -> Markup {
     let base = format!("/w/{}", view.workspace);
     Layout::new(context, "Settings")
@@ -47,26 +36,26 @@ pub fn page(context: &PageContext, view: &SettingsPage) -> Markup {
             @if view.owner { (rename(context, view, &base)) }
             (database(view))
             section.card.stack {
-                h2 { "Export" }
-                p { "One archive with every PDF, the text that was read from it, all conversations, and a manifest. It is put together while you download." }
-                div.form-actions { a.button href={ (base) "/export" } download { (icons::DOWNLOAD) "Export this workspace" } }
+                h2 { "Export workspace" }
+                p { "Download a ZIP archive with all PDFs, their extracted text and all conversations. Large workspaces can take a while." }
+                div.form-actions { a.button href={ (base) "/export" } download { (icons::DOWNLOAD) "Export workspace" } }
             }
             @if view.owner {
-                section.card.stack.danger-zone #remove {
-                    h2 { "Remove workspace" }
-                    p { "Every document, conversation and the database itself go, for all members. You get a receipt that says what was removed, and until when "
-                        "the database could still be recovered by whoever runs this service." }
+                section.card.stack.danger-zone #delete {
+                    h2 { "Delete workspace" }
+                    p { "This deletes all documents and conversations and the workspace\u{2019}s database, for all members. You\u{2019}ll get a receipt that lists what was deleted and "
+                        "until when an administrator can recover the database." }
                     (TypedConfirmation {
-                        id: "confirm-remove",
-                        action: &format!("{base}/settings/remove"),
+                        id: "confirm-delete",
+                        action: &format!("{base}/settings/delete"),
                         csrf: &context.csrf,
                         word: &view.name,
-                        trouble: view.remove_trouble.as_deref(),
-                        button: "Remove workspace",
+                        error: view.delete_error.as_deref(),
+                        button: "Delete workspace",
                     })
                 }
             } @else {
-                p.hint { "Owners can rename and remove the workspace. Under " a href={ (base) "/members" } { "Members" } " you can leave it." }
+                p.hint { "Only owners can rename or delete this workspace. To leave it, go to " a href={ (base) "/members" } { "Members" } "." }
             }
         })
 }
@@ -75,11 +64,11 @@ fn rename(context: &PageContext, view: &SettingsPage, base: &str) -> Markup {
     html! {
         section.card.stack {
             h2 { "Name" }
-            (form_trouble(view.name_trouble.as_deref()))
+            (form_error(view.name_error.as_deref()))
             form.inline-form method="post" action={ (base) "/settings/name" } data-once {
                 (csrf(&context.csrf))
                 div.field.grow {
-                    label.visually-hidden for="name" { "Name of the workspace" }
+                    label.visually-hidden for="name" { "Workspace name" }
                     input #name type="text" name="name" value=(view.name) required maxlength="80" autocomplete="off";
                 }
                 button.button type="submit" { "Save" }
@@ -93,15 +82,15 @@ fn database(view: &SettingsPage) -> Markup {
         section.card.stack {
             h2 { "Database" }
             dl.facts {
-                div { dt { "Region" } dd { (view.region.as_deref().unwrap_or("not known yet")) } }
-                div { dt { "Class" } dd { (view.class_name) } }
-                @if let Some(schema) = view.schema { div { dt { "Schema" } dd { (schema) } } }
-                @if let Some(ms) = view.ready_ms { div { dt { "Came up in" } dd { (format::seconds(ms)) } } }
-                div { dt { "Made" } dd { (format::day(view.created_at)) } }
-                @if let Some(model) = &view.embedding_model { div { dt { "Embeddings" } dd { (model) } } }
-                div { dt { "Tenant" } dd { code { (view.tenant) } } }
+                div { dt { "Region" } dd { (view.region.as_deref().unwrap_or("Not available yet")) } }
+                div { dt { "Plan" } dd { (view.class_name) } }
+                @if let Some(schema) = view.schema { div { dt { "Schema version" } dd { (schema) } } }
+                @if let Some(ms) = view.ready_ms { div { dt { "Ready in" } dd { (format::seconds(ms)) } } }
+                div { dt { "Created" } dd { (format::day(view.created_at)) } }
+                @if let Some(model) = &view.embedding_model { div { dt { "Embedding model" } dd { (model) } } }
+                div { dt { "Support reference" } dd { code { (view.tenant) } } }
             }
-            p { a href={ "/w/" (view.workspace) "/provisioning" } { "How the database is" } }
+            p { a href={ "/w/" (view.workspace) "/provisioning" } { "View database status" } }
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A removal as it goes on: its panel, over one stream a page, until it is finished.
+//! The event stream of a receipt, which sends the panel until the deletion is finished.
 //!
-//! Whoever has the link may listen, as they may look; so many at once, since most of them are nobody that could be counted by.
+//! Everyone with the link may read it. Streams are limited per receipt, because most readers have no session.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,17 +17,17 @@ use crate::web::shared::streams::{StreamPermit, Subscriber};
 use crate::web::shared::{App, Problem};
 use crate::web::workspaces::pages::receipt::{EVENT_CHANGED, EVENT_ENDED, panel};
 
-/// The row is looked at after so long also without news, which may have been missed.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// A stream ends after so long; the browser asks again by itself.
-const STREAM_LASTS: Duration = Duration::from_mins(10);
+/// Without notifications, which may be lost, the row is read again after this time.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// After this time the browser has to reconnect.
+const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
 
-struct Watch {
+struct ReceiptEvents {
     app: App,
     path: ReceiptPath,
-    news: Pin<Box<dyn Stream<Item = ()> + Send>>,
-    /// The panel as it was told last; what is the same is not told again.
-    told: Option<String>,
+    notifications: Pin<Box<dyn Stream<Item = ()> + Send>>,
+    /// The panel that was sent last. An unchanged panel is not sent again.
+    last_sent: Option<String>,
     ends_at: Instant,
     _permit: StreamPermit,
 }
@@ -36,45 +36,45 @@ pub(super) async fn events(
     State(app): State<App>,
     Path(path): Path<ReceiptPath>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let (removal, _) = find(&app, path.clone()).await?;
-    let watch = Watch {
-        _permit: app.streams.acquire(Subscriber::Receipt(removal))?,
-        // First the ears, then the eyes: what happens between is heard.
-        news: Box::pin(app.events.subscribe_to_removal(removal)),
+    let (deletion, _) = find(&app, path.clone()).await?;
+    let state = ReceiptEvents {
+        _permit: app.streams.acquire(Subscriber::Receipt(deletion))?,
+        // Subscribe before reading the row, so that no change in between is missed.
+        notifications: Box::pin(app.events.subscribe_to_deletion(deletion)),
         app,
         path,
-        told: None,
-        ends_at: Instant::now() + STREAM_LASTS,
+        last_sent: None,
+        ends_at: Instant::now() + MAX_STREAM_DURATION,
     };
-    let events = stream::unfold(Some(watch), |watch| async move {
-        let mut watch = watch?;
-        let (event, is_last) = watch.next().await?;
-        Some((Ok(event), (!is_last).then_some(watch)))
+    let events = stream::unfold(Some(state), |state| async move {
+        let mut state = state?;
+        let (event, is_last) = state.next().await?;
+        Some((Ok(event), (!is_last).then_some(state)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-impl Watch {
-    /// The next thing to tell, and whether it is the last. `None` ends the stream, and so does trouble: the browser comes back.
+impl ReceiptEvents {
+    /// The next event, and whether it is the last. `None` ends the stream, also after an error: the browser reconnects.
     async fn next(&mut self) -> Option<(Event, bool)> {
         loop {
-            if self.told.is_some() {
+            if self.last_sent.is_some() {
                 if Instant::now() >= self.ends_at {
                     return None;
                 }
-                let until = self.ends_at.min(Instant::now() + LOOK_AGAIN);
-                let _ = timeout_at(until, self.news.next()).await;
+                let until = self.ends_at.min(Instant::now() + POLL_INTERVAL);
+                let _ = timeout_at(until, self.notifications.next()).await;
             }
             let (_, view) = find(&self.app, self.path.clone()).await.ok()?;
             let html = panel(&view).into_string();
-            if self.told.as_deref() == Some(html.as_str()) {
+            if self.last_sent.as_deref() == Some(html.as_str()) {
                 continue;
             }
             let is_last = view.finished_at.is_some();
             let name = if is_last { EVENT_ENDED } else { EVENT_CHANGED };
-            // An event's data is lines; HTML knows no difference between a line's end and a space.
+            // SSE splits data at newlines. In HTML, a space is equivalent.
             let data = html.replace(['\r', '\n'], " ");
-            self.told = Some(html);
+            self.last_sent = Some(html);
             return Some((Event::default().event(name).data(data), is_last));
         }
     }

@@ -1,4 +1,4 @@
-//! How people get about: the bar or column around a page, the switch between workspaces, the menu of the person.
+//! Navigation: top bar, sidebar, workspace switcher and user menu.
 
 use maud::{Markup, html};
 
@@ -7,7 +7,7 @@ use crate::web::shared::assets;
 use crate::web::shared::pages::parts::button_form;
 use crate::web::shared::pages::{PRODUCT, icons};
 
-/// The bar above pages that nobody is signed in for.
+/// Top bar for visitors who are not signed in.
 pub(in crate::web) fn bar(context: &PageContext) -> Markup {
     html! {
         header.bar {
@@ -24,7 +24,7 @@ fn brand() -> Markup {
     html! { a.brand href="/" { (icons::LOGO) span { (PRODUCT) } } }
 }
 
-/// Where everything is found once somebody is signed in: a column on wide screens; on a phone a bar above and tabs below.
+/// Navigation for signed-in users: a sidebar on wide screens; a top bar and tabs on phones.
 pub(in crate::web) fn sidebar(context: &PageContext, section: Option<Section>) -> Markup {
     html! {
         header.sidebar {
@@ -73,7 +73,7 @@ fn workspace_switch(context: &PageContext) -> Markup {
     }
 }
 
-/// The first letter of a name, as a mark.
+/// The first letter of a name, used as an avatar.
 pub(in crate::web) fn initial(name: &str) -> String {
     name.trim()
         .chars()
@@ -87,7 +87,7 @@ fn person_menu(context: &PageContext) -> Markup {
             details.menu.person-menu data-menu {
                 summary {
                     span.avatar aria-hidden="true" { (initial(&user.name)) }
-                    span.person-name { span.visually-hidden { "Account of " } (user.name) }
+                    span.person-name { span.visually-hidden { "Account: " } (user.name) }
                 }
                 div.menu-items {
                     div.menu-person {
@@ -103,13 +103,13 @@ fn person_menu(context: &PageContext) -> Markup {
     }
 }
 
-/// Three buttons; the script shows them, since they do nothing without it.
+/// Hidden until the script runs, because the buttons need it.
 fn theme_switch(theme: Theme) -> Markup {
     html! {
         div.theme-switch role="group" aria-label="Theme" data-theme-switch hidden {
             @for (value, of, label, icon) in [
                 ("light", Theme::Light, "Light", icons::SUN),
-                ("device", Theme::Device, "As the device", icons::DISPLAY),
+                ("device", Theme::Device, "Use device setting", icons::DISPLAY),
                 ("dark", Theme::Dark, "Dark", icons::MOON),
             ] {
                 button type="button" value=(value) aria-pressed=(if theme == of { "true" } else { "false" }) aria-label=(label) title=(label) { (icon) }
@@ -121,8 +121,8 @@ fn theme_switch(theme: Theme) -> Markup {
 pub(in crate::web) fn footer() -> Markup {
     html! {
         footer.footer {
-            p { (PRODUCT) " keeps each workspace in a database of its own." }
-            p { a href=(assets::LICENCES_TXT) { "Licences" } }
+            p { (PRODUCT) " keeps each workspace in its own database." }
+            p { a href=(assets::LICENCES_TXT) { "Licenses" } }
         }
     }
 }
