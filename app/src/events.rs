@@ -1,15 +1,18 @@
-//! What happens in workspaces, and how far removals are, told to every process and every open page.
+//! Notifications of changes in workspaces and of the progress of deletions, between processes.
 //!
-//! PostgreSQL carries it: [`notify`] runs in the transaction that makes it true, so nobody hears of kind was rolled back; one connection
-//! a process listens and hands on. Whoever may have missed something (the connection was away, the receiver was slow) gets
-//! [`Notification::Resync`] and looks at the rows again, so no event needs to be kept.
+//! They use `LISTEN` and `NOTIFY` of the main database. [`publish`] runs in the transaction that makes the change, so
+//! subscribers hear of committed changes only. Each process listens on one connection. A subscriber that may have missed
+//! events, because the connection broke or the subscriber was slow, gets [`Notification::Resync`] and reads the
+//! rows again, so events are not stored.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use service_kit::error_chain;
 use sqlx::postgres::PgListener;
 use sqlx::{PgExecutor, PgPool};
 use tokio::sync::broadcast;
@@ -20,41 +23,34 @@ use tracing::{debug, info, warn};
 
 use crate::ids::{DeletionId, DocumentId, WorkspaceId};
 
-/// The channel in PostgreSQL.
+/// The `NOTIFY` channel.
 const CHANNEL: &str = "workspace_events";
-/// Events that a receiver may be behind before it has to look at the rows.
-const BACKLOG_EVENTS_MAX: usize = 64;
-/// Wait before the listening connection is made again.
-const RECONNECT_WAIT: Duration = Duration::from_secs(1);
-/// Limit on making it.
+/// Upper bound of the events queued for a subscriber. A slower subscriber has to resync.
+const MAX_LAG: usize = 64;
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Without a word for this long, the connection is asked whether it is still there: a lost one may fall silent and nothing else.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// Limit on its answer.
+/// After this time without a message, a query checks that the connection is alive. A lost connection may be silent.
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Something changed in a workspace; kind it is now stands in the rows.
+/// A change in a workspace. The rows contain the new state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Where.
     pub workspace: WorkspaceId,
-    /// What.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "snake_case")]
 pub enum EventKind {
-    /// A document: its state, how far reading it came, its name, or that it is there at all.
+    /// A document was added, deleted or renamed, or its state changed.
     Document(DocumentId),
-    /// The workspace itself: its name, its state, its members.
+    /// The name, the state or the members of the workspace changed.
     Workspace,
 }
 
 impl Event {
-    /// A document changed.
     pub fn document(workspace: WorkspaceId, document: DocumentId) -> Self {
         Self {
             workspace,
@@ -62,7 +58,6 @@ impl Event {
         }
     }
 
-    /// The workspace changed.
     pub fn workspace(workspace: WorkspaceId) -> Self {
         Self {
             workspace,
@@ -71,40 +66,37 @@ impl Event {
     }
 }
 
-/// As PostgreSQL carries it.
+/// The payload of a `NOTIFY` message.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Payload {
     Workspace(Event),
-    Removal { removal: DeletionId },
+    Deletion { deletion: DeletionId },
 }
 
-/// What is subscribed to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Topic {
     Workspace(WorkspaceId),
-    Removal(DeletionId),
+    Deletion(DeletionId),
 }
 
-/// What a subscriber gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification {
-    /// This changed.
     Event(Event),
-    /// Something may have been missed: look at everything again.
+    /// Events may have been lost: read the rows again.
     Resync,
 }
 
 type Channels = HashMap<Topic, broadcast::Sender<Notification>>;
 
-/// Handle on the events of this process; clones share it.
+/// The subscriptions of this process. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Events {
     channels: Arc<Mutex<Channels>>,
 }
 
 impl Events {
-    /// Listens until `stop` is cancelled, and makes the connection again whenever it breaks.
+    /// Listens until `stop` is cancelled, and reconnects when the connection breaks.
     pub fn start(database: PgPool, stop: CancellationToken) -> Self {
         let events = Self::default();
         let listening = events.clone();
@@ -117,33 +109,37 @@ impl Events {
         events
     }
 
-    /// Tells every process, once the transaction (if `executor` is one) has been committed.
-    pub async fn notify(
+    /// Notifies every process, after the transaction commits if `executor` is one.
+    pub async fn publish(
         &self,
         executor: impl PgExecutor<'_>,
         event: &Event,
     ) -> Result<(), sqlx::Error> {
-        notify(executor, event).await
+        publish(executor, event).await
     }
 
-    /// What happens in this workspace from now on. Ends never; drop it to end it.
-    pub fn subscribe(&self, workspace: &WorkspaceId) -> impl Stream<Item = Notification> + Send + use<> {
+    /// Changes in the workspace from now on. The stream never ends.
+    pub fn subscribe(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> impl Stream<Item = Notification> + Send + use<> {
         self.follow(Topic::Workspace(workspace.clone()))
     }
 
-    /// An item whenever the removal's row, or one of its parts', may say something new. Ends never; drop it to end it.
-    pub fn subscribe_to_removal(
+    /// An item whenever the rows of the deletion may have changed. The stream never ends.
+    pub fn subscribe_to_deletion(
         &self,
-        removal: DeletionId,
+        deletion: DeletionId,
     ) -> impl Stream<Item = ()> + Send + use<> {
-        self.follow(Topic::Removal(removal)).map(drop)
+        self.follow(Topic::Deletion(deletion)).map(drop)
     }
 
     fn follow(&self, topic: Topic) -> impl Stream<Item = Notification> + Send + use<> {
         let receiver = self
+            .channels
             .lock()
             .entry(topic.clone())
-            .or_insert_with(|| broadcast::channel(BACKLOG_EVENTS_MAX).0)
+            .or_insert_with(|| broadcast::channel(MAX_LAG).0)
             .subscribe();
         let subscription = Subscription {
             receiver: Some(receiver),
@@ -151,12 +147,12 @@ impl Events {
             events: self.clone(),
         };
         stream::unfold(subscription, |mut subscription| async move {
-            let signal = match subscription.receiver.as_mut()?.recv().await {
-                Ok(signal) => signal,
+            let notification = match subscription.receiver.as_mut()?.recv().await {
+                Ok(notification) => notification,
                 Err(RecvError::Lagged(_)) => Notification::Resync,
                 Err(RecvError::Closed) => return None,
             };
-            Some((signal, subscription))
+            Some((notification, subscription))
         })
     }
 
@@ -164,28 +160,28 @@ impl Events {
         loop {
             match timeout(CONNECT_TIMEOUT, connect(database)).await {
                 Ok(Ok(mut listener)) => {
-                    // What was told before or between is lost to us, not to the rows.
+                    // Messages sent while disconnected are lost.
                     self.resync();
-                    debug!("Listening for events of workspaces");
-                    let error = self.hand_on(&mut listener).await;
-                    info!(error = %error, "The connection that listens for events broke and is made again");
+                    debug!("listening for workspace events");
+                    let error = self.forward(&mut listener).await;
+                    info!(error = %error_chain(&error), "event connection lost; reconnecting");
                 }
                 Ok(Err(error)) => {
-                    warn!(error = %error, "Events of workspaces cannot be listened for");
+                    warn!(error = %error_chain(&error), "failed to listen for workspace events");
                 }
                 Err(_) => {
-                    warn!("Events of workspaces cannot be listened for: no connection in time");
+                    warn!("failed to listen for workspace events: connection timed out");
                 }
             }
-            sleep(RECONNECT_WAIT).await;
+            sleep(RECONNECT_DELAY).await;
         }
     }
 
-    /// Until the connection breaks, and why it did.
-    async fn hand_on(&self, listener: &mut PgListener) -> sqlx::Error {
+    /// Forwards messages until the connection breaks, and returns the error.
+    async fn forward(&self, listener: &mut PgListener) -> sqlx::Error {
         loop {
-            match timeout(SILENCE_MAX, listener.try_recv()).await {
-                Ok(Ok(Some(notification))) => self.publish(notification.payload()),
+            match timeout(PROBE_INTERVAL, listener.try_recv()).await {
+                Ok(Ok(Some(message))) => self.dispatch(message.payload()),
                 Ok(Ok(None)) => return sqlx::Error::WorkerCrashed,
                 Ok(Err(error)) => return error,
                 Err(_) => {
@@ -200,53 +196,49 @@ impl Events {
         }
     }
 
-    fn publish(&self, payload: &str) {
+    fn dispatch(&self, payload: &str) {
         match serde_json::from_str::<Payload>(payload) {
             Ok(Payload::Workspace(event)) => {
                 let topic = Topic::Workspace(event.workspace.clone());
-                self.tell(&topic, Notification::Event(event));
+                self.send_to(&topic, Notification::Event(event));
             }
-            // How far it is stands in its row, and there alone.
-            Ok(Payload::Removal { removal }) => {
-                self.tell(&Topic::Removal(removal), Notification::Resync);
+            // The row contains the progress.
+            Ok(Payload::Deletion { deletion }) => {
+                self.send_to(&Topic::Deletion(deletion), Notification::Resync);
             }
-            // An event of a newer version, perhaps: kind it says stands in the rows as well.
+            // Possibly an event of a newer version. The rows contain the change.
             Err(error) => {
-                warn!(error = %error, "An event of a workspace is not understood");
+                warn!(%error, "ignored an unknown workspace event");
                 self.resync();
             }
         }
     }
 
-    fn tell(&self, topic: &Topic, signal: Notification) {
-        if let Some(channel) = self.lock().get(topic) {
-            // Without receivers there is nobody to tell.
-            let _ = channel.send(signal);
+    fn send_to(&self, topic: &Topic, notification: Notification) {
+        if let Some(channel) = self.channels.lock().get(topic) {
+            // Fails only if the last subscriber has just gone.
+            let _ = channel.send(notification);
         }
     }
 
     fn resync(&self) {
-        for channel in self.lock().values() {
+        for channel in self.channels.lock().values() {
             let _ = channel.send(Notification::Resync);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Channels> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// As [`Events::notify`], for those who only tell.
-pub async fn notify(executor: impl PgExecutor<'_>, event: &Event) -> Result<(), sqlx::Error> {
+/// Like [`Events::publish`], without a handle.
+pub async fn publish(executor: impl PgExecutor<'_>, event: &Event) -> Result<(), sqlx::Error> {
     send(executor, &Payload::Workspace(event.clone())).await
 }
 
-/// Tells every process, once the transaction (if `executor` is one) has been committed, that the removal's row says something new.
-pub async fn notify_deletion(
+/// Notifies every process that the deletion's row has changed, after the transaction commits if `executor` is one.
+pub async fn publish_deletion(
     executor: impl PgExecutor<'_>,
-    removal: DeletionId,
+    deletion: DeletionId,
 ) -> Result<(), sqlx::Error> {
-    send(executor, &Payload::Removal { removal }).await
+    send(executor, &Payload::Deletion { deletion }).await
 }
 
 async fn send(executor: impl PgExecutor<'_>, payload: &Payload) -> Result<(), sqlx::Error> {
@@ -262,13 +254,13 @@ async fn send(executor: impl PgExecutor<'_>, payload: &Payload) -> Result<(), sq
 
 async fn connect(database: &PgPool) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect_with(database).await?;
-    // A new connection would be without its gap being told: `hand_on` ends instead.
+    // An automatic reconnect would hide lost messages. `forward` returns the error instead.
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     Ok(listener)
 }
 
-/// Forgets the channel with its last receiver.
+/// Removes the channel when its last subscriber is dropped.
 struct Subscription {
     receiver: Option<broadcast::Receiver<Notification>>,
     topic: Topic,
@@ -278,7 +270,7 @@ struct Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.receiver = None;
-        let mut channels = self.events.lock();
+        let mut channels = self.events.channels.lock();
         if channels
             .get(&self.topic)
             .is_some_and(|channel| channel.receiver_count() == 0)
@@ -297,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_written_as_other_programs_expect_it() {
+    fn events_serialize_to_a_stable_format() {
         let workspace: WorkspaceId = "abcdefghijkl".parse().expect("an id");
         let event = Event::workspace(workspace.clone());
         assert_eq!(
@@ -310,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_workspaces_own_subscribers_hear_of_it() {
+    async fn events_reach_only_the_subscribers_of_their_workspace() {
         let (events, a, b) = (
             Events::default(),
             WorkspaceId::random(),
@@ -318,42 +310,46 @@ mod tests {
         );
         let (mut of_a, mut of_b) = (pin!(events.subscribe(&a)), pin!(events.subscribe(&b)));
         let event = Event::workspace(a);
-        events.publish(&serde_json::to_string(&event).expect("JSON"));
+        events.dispatch(&serde_json::to_string(&event).expect("JSON"));
         assert_eq!(of_a.next().await, Some(Notification::Event(event)));
         assert_eq!(of_b.next().now_or_never(), None);
     }
 
     #[tokio::test]
-    async fn who_falls_behind_or_hears_something_new_is_told_to_look_again() {
+    async fn slow_subscribers_and_unknown_events_cause_a_resync() {
         let (events, workspace) = (Events::default(), WorkspaceId::random());
-        let mut signals = pin!(events.subscribe(&workspace));
-        events.publish(r#"{"workspace":"abcdefghijkl","kind":"weather"}"#);
-        assert_eq!(signals.next().await, Some(Notification::Resync));
+        let mut notifications = pin!(events.subscribe(&workspace));
+        events.dispatch(r#"{"workspace":"abcdefghijkl","kind":"weather"}"#);
+        assert_eq!(notifications.next().await, Some(Notification::Resync));
         let payload = serde_json::to_string(&Event::workspace(workspace)).expect("JSON");
-        for _ in 0..=BACKLOG_EVENTS_MAX {
-            events.publish(&payload);
+        for _ in 0..=MAX_LAG {
+            events.dispatch(&payload);
         }
-        assert_eq!(signals.next().await, Some(Notification::Resync));
+        assert_eq!(notifications.next().await, Some(Notification::Resync));
     }
 
     #[tokio::test]
-    async fn a_removal_is_told_of_to_those_who_follow_it() {
-        let (events, removal) = (Events::default(), DeletionId::random());
-        let mut news = pin!(events.subscribe_to_removal(removal));
-        let payload = |removal| serde_json::to_string(&Payload::Removal { removal });
-        events.publish(&payload(DeletionId::random()).expect("JSON"));
-        assert_eq!(news.next().now_or_never(), None, "another one");
-        events.publish(&payload(removal).expect("JSON"));
-        assert_eq!(news.next().now_or_never(), Some(Some(())));
+    async fn deletions_notify_their_subscribers() {
+        let (events, deletion) = (Events::default(), DeletionId::random());
+        let mut notifications = pin!(events.subscribe_to_deletion(deletion));
+        let payload = |deletion| serde_json::to_string(&Payload::Deletion { deletion });
+        events.dispatch(&payload(DeletionId::random()).expect("JSON"));
+        assert_eq!(
+            notifications.next().now_or_never(),
+            None,
+            "another deletion"
+        );
+        events.dispatch(&payload(deletion).expect("JSON"));
+        assert_eq!(notifications.next().now_or_never(), Some(Some(())));
     }
 
     #[tokio::test]
-    async fn a_workspace_that_nobody_watches_is_forgotten() {
+    async fn a_channel_without_subscribers_is_removed() {
         let (events, workspace) = (Events::default(), WorkspaceId::random());
         let (first, second) = (events.subscribe(&workspace), events.subscribe(&workspace));
         drop(first);
-        assert_eq!(events.lock().len(), 1);
+        assert_eq!(events.channels.lock().len(), 1);
         drop(second);
-        assert_eq!(events.lock().len(), 0);
+        assert_eq!(events.channels.lock().len(), 0);
     }
 }

@@ -1,11 +1,10 @@
-//! Where to go after signing in: a path of the app, never another site.
+//! The path to return to after signing in, restricted to this app.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// Longest path that is kept, in bytes.
-const PATH_BYTES_MAX: usize = 1024;
-/// What may not stand bare in a query's value.
-const IN_QUERY: &AsciiSet = &CONTROLS
+const MAX_PATH_BYTES: usize = 1024;
+/// Characters to encode in a query value.
+const QUERY_VALUE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')
@@ -17,47 +16,46 @@ const IN_QUERY: &AsciiSet = &CONTROLS
     .add(b'>')
     .add(b'?');
 
-/// A path of the app with its query; anything else that was asked for becomes the first page.
+/// A path of the app with its query. Anything else becomes the start page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
 impl ReturnTo {
-    /// The first page.
+    /// The start page.
     pub fn start() -> Self {
         Self("/".to_owned())
     }
 
-    /// This path, if it is one that stays here.
-    pub fn new(wished: &str) -> Self {
-        if stays_here(wished) {
-            Self(wished.to_owned())
+    /// The path, if it belongs to this app, or the start page.
+    pub fn new(path: &str) -> Self {
+        if is_local_path(path) {
+            Self(path.to_owned())
         } else {
             Self::start()
         }
     }
 
-    /// As it goes into `Location`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The sign-in page that comes back here.
+    /// The sign-in page with this path as its `return_to` parameter.
     pub fn sign_in_path(&self) -> String {
         if self.0 == "/" {
             "/sign-in".to_owned()
         } else {
             format!(
                 "/sign-in?return_to={}",
-                utf8_percent_encode(&self.0, IN_QUERY)
+                utf8_percent_encode(&self.0, QUERY_VALUE)
             )
         }
     }
 }
 
-/// Browsers read `//host`, `/\host` and the like, also with tabs and line ends between, as other sites.
-fn stays_here(path: &str) -> bool {
+/// Browsers treat `//host`, `/\host` and variants with tabs or newlines as other sites.
+fn is_local_path(path: &str) -> bool {
     let mut chars = path.chars();
-    path.len() <= PATH_BYTES_MAX
+    path.len() <= MAX_PATH_BYTES
         && chars.next() == Some('/')
         && !matches!(chars.next(), Some('/' | '\\'))
         && path.chars().all(|c| c.is_ascii_graphic() && c != '\\')
@@ -73,15 +71,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_the_app_are_kept_with_their_query() {
+    fn paths_of_the_app_keep_their_query() {
         for path in ["/", "/account", "/w/abcdefghijkl/documents?q=a%20b"] {
             assert_eq!(ReturnTo::new(path).as_str(), path);
         }
     }
 
     #[test]
-    fn other_sites_become_the_first_page() {
-        for wished in [
+    fn other_sites_become_the_start_page() {
+        for path in [
             "",
             "https://evil.example",
             "//evil.example",
@@ -92,20 +90,20 @@ mod tests {
             "/a\r\nset-cookie: x",
             "/sign-in?return_to=/",
         ] {
-            assert_eq!(ReturnTo::new(wished), ReturnTo::start(), "{wished:?}");
+            assert_eq!(ReturnTo::new(path), ReturnTo::start(), "{path:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn whatever_is_asked_for_a_browser_stays_on_this_origin(wished in "[/\\\\a-z.:@?#%\t\n0-9]{0,40}") {
+        fn any_input_stays_on_this_origin(path in "[/\\\\a-z.:@?#%\t\n0-9]{0,40}") {
             let base = Url::parse("https://app.example/sign-in/callback").expect("base");
-            let target = base.join(ReturnTo::new(&wished).as_str()).expect("a URL");
+            let target = base.join(ReturnTo::new(&path).as_str()).expect("a URL");
             prop_assert_eq!(target.origin(), base.origin());
         }
 
         #[test]
-        fn the_sign_in_page_reads_back_where_to_return(path in "/[a-z0-9/?=&%+]{0,30}") {
+        fn the_sign_in_path_round_trips(path in "/[a-z0-9/?=&%+]{0,30}") {
             let to = ReturnTo::new(&path);
             let base = Url::parse("https://app.example").expect("base");
             let url = base.join(&to.sign_in_path()).expect("a URL");

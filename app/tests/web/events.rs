@@ -3,8 +3,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use app::ids::{DocumentId, WorkspaceId};
 use app::events::{Event, Events, Notification};
+use app::ids::{DocumentId, WorkspaceId};
 use futures::{Stream, StreamExt as _};
 use sqlx::PgPool;
 use tokio::time::timeout;

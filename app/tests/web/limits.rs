@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use app::config;
 use app::domain::RateLimitClass;
-use app::web::shared::rate_limit::{RateLimiter, RateLimitKey};
+use app::web::shared::rate_limit::{RateLimitKey, RateLimiter};
 use axum::http::StatusCode;
 use tempfile::TempDir;
 use xtask::redis::Redis;
@@ -42,7 +42,9 @@ async fn answers_tell_of_the_budget_and_429_when_to_come_back() {
     assert_eq!(other.get("/").await.status, StatusCode::OK);
     let metrics = site.app.metrics.encode().unwrap();
     assert!(
-        metrics.contains(r#"chat_app_http_requests_rejected_total{reason="rate_limited",class="reads"} 1"#),
+        metrics.contains(
+            r#"chat_app_http_requests_rejected_total{reason="rate_limited",class="reads"} 1"#
+        ),
         "{metrics}"
     );
 }

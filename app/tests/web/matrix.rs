@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use app::domain::{Role, Workspace};
 use app::ids::{DocumentId, InvitationId, MessageId, ThreadId, UserId, WorkspaceId};
 use app::tenants::MIN_SCHEMA_VERSION;
-use app::web::shared::route::{Access, ResponseKind, Route};
 use app::web::router::table;
-use app::domain::{Role, Workspace};
+use app::web::shared::route::{Access, ResponseKind, Route};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use crds::{Connection, ConnectionDetails, SSL_MODE};
@@ -188,7 +188,8 @@ async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) 
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
     );
     let tenant = Site::tenant_name(&workspace.id);
-    site.cluster.make_available(&tenant, &secret, MIN_SCHEMA_VERSION);
+    site.cluster
+        .make_available(&tenant, &secret, MIN_SCHEMA_VERSION);
     site.until_database(workspace, Result::is_ok).await;
     let database = site.app.pools.get(workspace).await.expect("a database");
     migrate(database.pool()).await;

@@ -1,7 +1,7 @@
 //! Removals as browsers see them: asked for twice, and followed to their end.
 
-use app::ids::DeletionId;
 use app::events;
+use app::ids::DeletionId;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
 use futures::StreamExt as _;

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use app::config::{self, Config};
+use app::domain::{Role, Workspace};
 use app::ids::{UserId, WorkspaceId};
 use app::run::compose;
 use app::telemetry::Metrics;
 use app::tenants::{TenantName, TenantView, Unavailable};
+use app::web::router::{router, router_of};
 use app::web::shared::App;
 use app::web::shared::route::Route;
-use app::web::router::{router, router_of};
-use app::domain::{Role, Workspace};
 use app::workspaces::store;
 use axum::Router;
 use futures::StreamExt as _;

@@ -1,4 +1,4 @@
-//! Every part from its settings, put together once.
+//! Creates the components from the settings, and starts background work.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -18,50 +18,42 @@ use crate::database;
 use crate::events::Events;
 use crate::identity::oidc::{FetchError, Oidc};
 use crate::ingestion::{self, IngestContext};
-use crate::jobs::{JobRegistry, WorkerTimings, Worker, WorkerConfig, backlog};
+use crate::jobs::{JobRegistry, Worker, WorkerConfig, WorkerTimings, backlog};
 use crate::objects::{self, ObjectStore};
 use crate::telemetry::Metrics;
 use crate::tenants::{Pools, Tenants, connect};
 use crate::web::shared::App;
-use crate::web::shared::app::Parts;
-use crate::web::shared::rate_limit::Limits;
-use crate::web::shared::security::Headers;
+use crate::web::shared::app::Components;
+use crate::web::shared::rate_limit::RateLimiter;
+use crate::web::shared::security::SecurityHeaders;
 use crate::web::shared::streams::Streams;
 use crate::workspaces::deletion::{self, DeletionWorker};
 use crate::workspaces::reconcile;
 
-/// How often the queue is counted for the metrics.
+/// How often the job metrics are updated.
 const BACKLOG_INTERVAL: Duration = Duration::from_secs(15);
-/// How often removals are looked for that lost their job.
+/// How often deletions without a job are resumed.
 const RESUME_INTERVAL: Duration = Duration::from_mins(2);
 
-/// A part cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The main database's URL.
-    #[error("the main database's pool cannot be made")]
+    #[error("`database-url` must be the URL of a PostgreSQL database")]
     Database(#[from] sqlx::Error),
-    /// There is no way to the cluster.
     #[error(transparent)]
     Cluster(#[from] connect::ConnectError),
-    /// The store of files.
-    #[error("the store of files cannot be used")]
+    #[error("failed to set up the S3 client")]
     Objects(#[from] objects::MissingCredentials),
-    /// The models.
-    #[error("the models cannot be used")]
+    #[error("failed to set up the models")]
     Models(#[from] llm::ConfigError),
-    /// The OpenID provider's client.
-    #[error("the client for the OpenID provider cannot be made")]
+    #[error("failed to set up the OpenID client")]
     Oidc(#[from] FetchError),
-    /// Redis.
-    #[error("the client for Redis cannot be made")]
+    #[error("failed to set up the Redis client")]
     Redis(#[from] redis::RedisError),
-    /// This program cannot be found to be run again as the reader of PDFs.
-    #[error("this program cannot find itself, to read PDFs in a process apart")]
+    #[error("failed to find the path of this program, which reads PDFs in a child process")]
     Program(#[source] io::Error),
 }
 
-/// Starts the parts over this cluster and puts them together. Whatever they stand on may still be away.
+/// Creates all components. Their dependencies need not be available yet.
 pub async fn compose(
     config: Arc<Config>,
     cluster: kube::Client,
@@ -77,7 +69,7 @@ pub async fn compose(
         SignIn::Local => None,
     };
     let models = Arc::new(Models::start(config.models.clone())?);
-    Ok(App::new(Parts {
+    Ok(App::new(Components {
         objects: ObjectStore::start(&config.objects).await?,
         ask: AnswerService::start(
             pools.clone(),
@@ -89,9 +81,9 @@ pub async fn compose(
         models,
         oidc,
         events: Events::start(database.clone(), stop.clone()),
-        limits: Limits::start(&config.limits)?,
+        limits: RateLimiter::start(&config.limits)?,
         streams: Streams::default(),
-        headers: Headers::new(&config),
+        headers: SecurityHeaders::new(&config),
         metrics,
         stop: stop.clone(),
         config,
@@ -101,8 +93,8 @@ pub async fn compose(
     }))
 }
 
-/// Does jobs, and looks for work that lost its process.
-pub(super) fn work(
+/// Starts the job worker and the background loops that resume interrupted work.
+pub(super) fn start_workers(
     app: &App,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -118,16 +110,16 @@ pub(super) fn work(
     )
     .with_metrics(Arc::clone(&app.metrics));
     let origin = app.config.http.public_url.origin().to_owned();
-    let opened = app.objects.clone().configure_cors(origin);
-    tasks.spawn(stop.clone().run_until_cancelled_owned(opened));
-    let remover = DeletionWorker {
+    let cors = app.objects.clone().configure_cors(origin);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(cors));
+    let deletion_worker = DeletionWorker {
         database: app.database.clone(),
         tenants: app.tenants.clone(),
         pools: app.pools.clone(),
         files: app.objects.clone(),
     };
     let registry = ingestion::jobs(&context, app.config.sessions, JobRegistry::new());
-    let registry = deletion::register_jobs(&remover, registry);
+    let registry = deletion::register_jobs(&deletion_worker, registry);
     let settings = WorkerConfig {
         concurrency: NonZeroUsize::new(app.config.workers).unwrap_or(NonZeroUsize::MIN),
         timings: WorkerTimings {
@@ -141,14 +133,14 @@ pub(super) fn work(
         app.tenants.clone(),
         stop.clone(),
     ));
-    let noting =
+    let heartbeat =
         ingestion::target_model::heartbeat_loop(app.database.clone(), context.embedding_model());
-    tasks.spawn(stop.clone().run_until_cancelled_owned(noting));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(heartbeat));
     let database = app.database.clone();
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
         loop {
             if let Err(error) = deletion::resume(&database).await {
-                warn!(error = %service_kit::error_chain(&error), "Removals without a job could not be looked for");
+                warn!(error = %service_kit::error_chain(&error), "failed to resume deletions");
             }
             sleep(RESUME_INTERVAL).await;
         }
@@ -156,20 +148,20 @@ pub(super) fn work(
     Ok(())
 }
 
-/// Brings the metrics that are counted elsewhere up to date.
-pub(super) fn observe(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
+/// Starts the updates of metrics that other components count.
+pub(super) fn start_metrics(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     let (tenants, pools, limits) = (app.tenants.clone(), app.pools.clone(), app.limits.clone());
     app.metrics.before_read(move |metrics| {
         let state = tenants.watch_status();
-        metrics.set_tenants(state.tenants, state.disconnected_since.is_some());
+        metrics.set_tenants(state.tenants, state.disconnected_since.is_none());
         let counts = pools.counts();
         metrics.set_pools(counts.open, counts.connections);
-        metrics.set_redis_failures(limits.redis_failures());
+        metrics.set_redis_errors(limits.redis_errors());
     });
     let (database, metrics) = (app.database.clone(), Arc::clone(&app.metrics));
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
         loop {
-            // While the database is away the last counts stand; others tell that it is.
+            // While the database is unavailable, the last values remain.
             if let Ok(kinds) = backlog(&database).await {
                 for kind in kinds {
                     let waiting = kind.ready + kind.scheduled + kind.running;
