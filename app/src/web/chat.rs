@@ -73,7 +73,7 @@ fn form_context(access: &WorkspaceAccess, now: Timestamp) -> FormContext<'_> {
 
 /// Reports an error of the tenant's database to the connection pool and explains it to the user.
 async fn database_problem(app: &App, access: &WorkspaceAccess, error: sqlx::Error) -> Problem {
-    problem(app.ask.failed(&access.workspace, error).await, access)
+    problem(app.ask.report_error(&access.workspace, error).await, access)
 }
 
 fn problem(error: AskError, access: &WorkspaceAccess) -> Problem {

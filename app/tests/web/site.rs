@@ -1,4 +1,4 @@
-//! The app in this process, over a database and a cluster of its own.
+//! The app in the test process, with its own database and fake cluster.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -30,13 +30,13 @@ use tokio_util::task::TaskTracker;
 use crate::browser::Browser;
 use crate::cluster::{Cluster, NAMESPACE};
 
-/// How long anything may take that is waited for.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Timeout of every wait in these tests.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
-/// As browsers know the app.
+/// The public URL of the app.
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:8000";
 
-/// The server of all tests. It ends with the test program.
+/// The PostgreSQL server of all tests. It stops with the test program.
 static POSTGRES: OnceCell<Server> = OnceCell::const_new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
@@ -47,7 +47,7 @@ pub(crate) async fn postgres() -> &'static Server {
         .await
 }
 
-/// The URL of an empty database of its own.
+/// Creates a database and returns its URL.
 pub(crate) async fn empty_database() -> String {
     let server = postgres().await;
     let options = PgConnectOptions::from_str(server.uri()).expect("a URI");
@@ -65,7 +65,7 @@ pub(crate) async fn empty_database() -> String {
     url.into()
 }
 
-/// Settings for this database, with these flags besides.
+/// The settings for a database, with additional flags.
 pub(crate) fn settings(database: &str, flags: &[&str]) -> Config {
     let own = [
         "chat-app",
@@ -96,7 +96,6 @@ pub(crate) fn settings(database: &str, flags: &[&str]) -> Config {
     work.config().expect("pages")
 }
 
-/// The app, and what it stands on.
 pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) cluster: Cluster,
@@ -113,7 +112,7 @@ impl Site {
         Self::of(flags, None).await
     }
 
-    /// With these routes instead of the app's.
+    /// With the given routes instead of the app's.
     pub(crate) async fn of(flags: &[&str], routes: Option<Vec<Route>>) -> Self {
         let config = settings(&empty_database().await, flags);
         app::database::migrate(&config.database)
@@ -129,7 +128,7 @@ impl Site {
             &stop,
         )
         .await
-        .expect("parts");
+        .expect("components");
         app.tenants.wait_until_synced().await;
         Self {
             router: match routes {
@@ -151,7 +150,7 @@ impl Site {
         Browser::new(self.router())
     }
 
-    /// A browser in which somebody of this name has signed in.
+    /// A browser in which a user of this name is signed in.
     pub(crate) async fn signed_in(&self, name: &str) -> Browser {
         let mut browser = self.browser();
         browser.sign_in(name).await;
@@ -164,13 +163,13 @@ impl Site {
                 .bind(name)
                 .fetch_one(&self.app.database)
                 .await
-                .expect("somebody of this name");
+                .expect("a user of this name");
         UserId(id)
     }
 
-    /// The user's first workspace, once its Tenant was applied.
+    /// Waits until the Tenant of the user's first workspace is applied, and returns the workspace.
     pub(crate) async fn workspace_of(&self, user: UserId) -> Workspace {
-        let limit = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let mut all = store::of_user(&self.app.database, user)
                 .await
@@ -179,30 +178,30 @@ impl Site {
             if workspace.tenant_uid.is_some() {
                 return workspace;
             }
-            assert!(Instant::now() < limit, "no Tenant was applied");
+            assert!(Instant::now() < deadline, "no Tenant was applied");
             sleep(POLL).await;
         }
     }
 
-    /// Waits until the watch of Tenants has made the workspace's database what is wanted of it.
+    /// Waits until the Tenant watch reports a state of the database that satisfies the condition.
     pub(crate) async fn until_database(
         &self,
         workspace: &Workspace,
-        is_so: impl Fn(&Result<Arc<TenantView>, Unavailable>) -> bool,
+        condition: impl Fn(&Result<Arc<TenantView>, Unavailable>) -> bool,
     ) {
-        // The first item is the state as it is.
+        // The stream yields the current state first.
         let name = TenantName::of(&workspace.id);
         let mut changes = std::pin::pin!(self.app.tenants.changes(&name));
-        timeout(SOON, async {
-            while !is_so(&self.app.tenants.available(workspace)) {
-                changes.next().await.expect("the watch goes on");
+        timeout(TIMEOUT, async {
+            while !condition(&self.app.tenants.available(workspace)) {
+                changes.next().await.expect("an endless watch");
             }
         })
         .await
-        .expect("the app sees the Tenant change");
+        .expect("the state of the Tenant in time");
     }
 
-    /// Makes somebody a member, by the row.
+    /// Inserts a membership.
     pub(crate) async fn join(&self, user: UserId, workspace: &WorkspaceId, role: Role) {
         sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)")
             .bind(workspace.as_str())
@@ -227,11 +226,10 @@ impl Site {
             .expect("done");
     }
 
-    /// The name of a workspace's Tenant in the cluster.
     pub(crate) fn tenant_name(workspace: &WorkspaceId) -> String {
         format!("ws-{workspace}")
     }
 }
 
-/// The namespace of the tests' Tenants, which is the settings' default.
+/// The fake cluster uses the default namespace of the settings.
 const _: () = assert!(matches!(NAMESPACE.as_bytes(), b"chat-tenants"));

@@ -111,11 +111,11 @@ fn explain(failure: AnswerFailure) -> (&'static str, &'static str) {
         ),
         AnswerFailure::ModelQuotaExhausted => (
             "The model\u{2019}s usage limit is reached",
-            "The operator of this site has to check its plan and billing. Until then, you can search your documents.",
+            "Your administrator has to check its plan and billing. Until then, you can search your documents.",
         ),
         AnswerFailure::ModelRejected => (
             "The model rejected the request",
-            "Its configuration may be wrong. Contact the operator of this site.",
+            "Its configuration may be wrong. Contact your administrator.",
         ),
         AnswerFailure::Interrupted => (
             "The answer was interrupted",

@@ -119,7 +119,7 @@ pub(super) fn database_message(reason: &Unavailable) -> &'static str {
             "Your database is being set up. Try again in a moment."
         }
         Unavailable::Stalled(_) => {
-            "Your database could not be set up. The operator of this site has to fix a problem first."
+            "Your database could not be set up. Your administrator has to fix a problem first."
         }
         Unavailable::Deleted | Unavailable::NotOwned => {
             "Your database no longer exists. The database status page explains your options."

@@ -160,7 +160,7 @@ fn explain(error: OidcError) -> Result<(StatusCode, String), Problem> {
         OidcError::Denied(_) | OidcError::Exchange(_) => (
             StatusCode::BAD_GATEWAY,
             "The sign-in provider rejected the sign-in. Try again. If the problem persists, \
-             contact the operator of this site."
+             contact your administrator."
                 .to_owned(),
         ),
         OidcError::Expired => (

@@ -202,7 +202,7 @@ impl Problem {
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
             "Something went wrong on our side",
-            "Try again in a moment. If the problem persists, send the request id below to the operator of this site.",
+            "Try again in a moment. If the problem persists, send the request id below to your administrator.",
         )
     }
 

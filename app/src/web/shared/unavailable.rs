@@ -50,7 +50,7 @@ fn texts(reason: &Unavailable) -> (&'static str, &'static str, &'static str) {
         Unavailable::Stalled(_) => (
             "database_stalled",
             "Your database could not be set up",
-            "The operator of this site has to fix a problem first. Everything you uploaded is kept.",
+            "Your administrator has to fix a problem first. Everything you uploaded is kept.",
         ),
         Unavailable::SchemaOutdated { .. } => (
             "database_schema_outdated",

@@ -130,8 +130,8 @@ async fn accept(
         Err(InvitationError::Members(MemberError::TooManyWorkspaces { limit })) => {
             Err(Problem::new(
                 StatusCode::CONFLICT,
-                "owner_of_too_many",
-                "You own as many workspaces as one person may",
+                "too_many_workspaces",
+                "You already own the maximum number of workspaces",
                 format!(
                     "You can own at most {limit} workspaces. Delete one and open this link again, or ask for \
                  an invitation as a member."

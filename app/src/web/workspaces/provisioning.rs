@@ -121,7 +121,7 @@ fn state(app: &App, workspace: &Workspace) -> ProvisioningState {
             return ProvisioningState::Stalled {
                 reason: "NotOwned".to_owned(),
                 tenant: TenantName::of(&workspace.id).to_string(),
-                guidance: "Another resource already has the name of your workspace\u{2019}s database. We left it unchanged. The operator of this site has to resolve the conflict.",
+                guidance: "Another resource already has the name of your workspace\u{2019}s database. We left it unchanged; the conflict has to be resolved.",
             };
         }
         Err(Unavailable::PoolsExhausted | Unavailable::Unreachable { .. }) => {
@@ -173,43 +173,40 @@ fn guidance(reason: &str) -> &'static str {
         | Reason::ClassLimitExceeded
         | Reason::InvalidSpec
         | Reason::ImmutableField => {
-            "The operator of this site has to correct its database settings. Your database is then \
-             created automatically."
+            "The database settings of this site have to be corrected. Your database is then created \
+             automatically."
         }
         Reason::ApiKeyInvalid | Reason::Unauthorized => {
-            "The operator of this site has to renew the access to the database provider. Setup \
-             then continues automatically."
+            "The access to the database provider has to be renewed. Setup then continues \
+             automatically."
         }
         Reason::AccountLimit | Reason::NeonRequestRejected => {
             "The database provider does not allow another database at the moment. We retry \
-             automatically; the operator of this site can raise the limit."
+             automatically, also after the limit has been raised."
         }
         Reason::QuotaExceeded => {
             "Your database has used its quota for this billing period and is paused. It resumes \
-             with the next period, or when the operator of this site raises the quota."
+             with the next period, or when the quota is raised."
         }
         Reason::SecretConflict => {
-            "The operator of this site has to resolve a naming conflict. Setup then continues \
-             automatically."
+            "A naming conflict has to be resolved. Setup then continues automatically."
         }
         Reason::MigrationFailed
         | Reason::MigrationChanged
         | Reason::MigrationMissing
         | Reason::MigrationsInvalid
         | Reason::SchemaAhead => {
-            "An update of your database did not succeed. Your data is safe. The operator of this \
-             site can see the details and has to fix the problem."
+            "An update of your database did not succeed. Your data is safe. Your administrator can \
+             see the details."
         }
         Reason::ProjectNotFound => {
-            "Your database no longer exists and could not be recovered automatically. Contact the \
-             operator of this site."
+            "Your database no longer exists and could not be recovered automatically."
         }
         _ => OTHER_GUIDANCE,
     }
 }
 
-const OTHER_GUIDANCE: &str = "The operator of this site has to fix a problem first. Setup then \
-                              continues automatically.";
+const OTHER_GUIDANCE: &str = "Once the problem is fixed, setup continues automatically.";
 
 #[cfg(test)]
 mod tests {

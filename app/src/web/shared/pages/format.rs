@@ -8,7 +8,7 @@ const MINUTE_SECONDS: i64 = 60;
 const HOUR_SECONDS: i64 = 60 * MINUTE_SECONDS;
 const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
 /// From this age on, the date is shown instead.
-const AGE_DAYS_MAX: i64 = 30;
+const MAX_RELATIVE_AGE_DAYS: i64 = 30;
 
 /// For example `640 KB` or `2.4 MB`, with decimal units.
 pub fn bytes(count: u64) -> String {
@@ -71,7 +71,7 @@ pub fn age(at: Timestamp, now: Timestamp) -> String {
         ago(passed / MINUTE_SECONDS, "minute")
     } else if passed < DAY_SECONDS {
         ago(passed / HOUR_SECONDS, "hour")
-    } else if passed < AGE_DAYS_MAX * DAY_SECONDS {
+    } else if passed < MAX_RELATIVE_AGE_DAYS * DAY_SECONDS {
         ago(passed / DAY_SECONDS, "day")
     } else {
         day(at)
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_said_in_the_unit_that_reads_best() {
+    fn sizes_use_the_largest_suitable_unit() {
         for (size, words) in [
             (1, "1 byte"),
             (640, "640 bytes"),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_grow_from_minutes_to_a_date_and_a_clock_that_is_behind_is_no_trouble() {
+    fn ages_are_relative_for_a_week_and_future_times_are_just_now() {
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         for (at, words) in [
             ("2026-11-23T12:00:09Z", "just now"),
@@ -161,16 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn what_an_error_says_is_a_sentence_on_a_page() {
+    fn errors_are_shown_as_sentences() {
         let error = std::io::Error::other("a search may have at most 200 characters");
         assert_eq!(
-            sentence(&error),
+            format_error(&error),
             "A search may have at most 200 characters."
         );
     }
 
     #[test]
-    fn durations_and_counts_read_well() {
+    fn durations_and_counts_are_formatted() {
         assert_eq!(seconds(3_449), "3.4 s");
         assert_eq!(seconds(950), "1.0 s");
         assert_eq!(count(1, "page", "pages"), "1 page");

@@ -76,7 +76,7 @@ mod tests {
         for number in 0..u32::try_from(MAX_KEYS).expect("fits") * 2 {
             limiter.check(key(number), rate, Duration::from_millis(1));
         }
-        assert!(memory.full_at.lock().len() <= MAX_KEYS);
+        assert!(limiter.full_at.lock().len() <= MAX_KEYS);
         assert!(
             !limiter
                 .check(rejected, rate, Duration::from_millis(2))
