@@ -182,7 +182,7 @@ impl AnswerService {
     }
 
     /// Reports a failed query to the pools and maps it to an error for the user.
-    pub async fn failed(&self, workspace: &Workspace, error: sqlx::Error) -> AskError {
+    pub async fn report_error(&self, workspace: &Workspace, error: sqlx::Error) -> AskError {
         if self.0.pools.report_error(workspace, &error).await {
             let retry_after = Duration::from_secs(3);
             return AskError::Unavailable(Unavailable::Unreachable { retry_after });
@@ -210,7 +210,7 @@ impl AnswerService {
         .await;
         let claim = match claim {
             Ok(claim) => claim,
-            Err(error) => return Err(self.failed(workspace, error).await),
+            Err(error) => return Err(self.report_error(workspace, error).await),
         };
         let Some(claim) = claim else {
             return Ok(false);

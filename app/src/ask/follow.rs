@@ -131,7 +131,7 @@ impl Follower {
         let database: TenantDatabase = self.service.database(&self.workspace).await?;
         match threads::message(&database, self.thread, self.message).await {
             Ok(message) => Ok(message),
-            Err(error) => Err(self.service.failed(&self.workspace, error).await),
+            Err(error) => Err(self.service.report_error(&self.workspace, error).await),
         }
     }
 

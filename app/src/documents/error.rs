@@ -173,7 +173,7 @@ impl sqlx::Type<Postgres> for IngestError {
 
 impl sqlx::Encode<'_, Postgres> for IngestError {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        <&str as sqlx::Encode<Postgres>>::encode(&self.to_json(), buffer)
+        <String as sqlx::Encode<Postgres>>::encode(self.to_json(), buffer)
     }
 }
 

@@ -127,7 +127,11 @@ pub trait TenantDatabases: Send + Sync {
     ) -> BoxFuture<'a, Result<TenantConnection, Unavailable>>;
 
     /// Reports a failed query, so that the pool can be replaced if that helps.
-    fn failed<'a>(&'a self, workspace: &'a Workspace, error: &'a sqlx::Error) -> BoxFuture<'a, ()>;
+    fn report_error<'a>(
+        &'a self,
+        workspace: &'a Workspace,
+        error: &'a sqlx::Error,
+    ) -> BoxFuture<'a, ()>;
 }
 
 /// A connection pool of a tenant's database, kept open while this value lives.
@@ -162,9 +166,13 @@ impl TenantDatabases for Pools {
         })
     }
 
-    fn failed<'a>(&'a self, workspace: &'a Workspace, error: &'a sqlx::Error) -> BoxFuture<'a, ()> {
+    fn report_error<'a>(
+        &'a self,
+        workspace: &'a Workspace,
+        error: &'a sqlx::Error,
+    ) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            Pools::failed(self, workspace, error).await;
+            Pools::report_error(self, workspace, error).await;
         })
     }
 }

@@ -91,7 +91,7 @@ async fn delete_rows(
         transaction.commit().await
     };
     if let Err(error) = deleted.await {
-        context.deps().tenants.failed(workspace, &error).await;
+        context.deps().tenants.report_error(workspace, &error).await;
         return Err(JobError::with_backoff(attempt, error));
     }
     Ok(())

@@ -72,7 +72,11 @@ async fn ingest(job: &Ingest, context: &IngestContext, attempt: Attempt) -> Resu
         }
         Err(StepError::MainDatabase(error)) => return Err(retry(error)),
         Err(StepError::TenantDatabase(error)) => {
-            context.deps().tenants.failed(&workspace, &error).await;
+            context
+                .deps()
+                .tenants
+                .report_error(&workspace, &error)
+                .await;
             (BlockedOn::Database, service_kit::error_chain(&error), None)
         }
         Err(StepError::Blocked {
@@ -147,7 +151,7 @@ async fn steps(
 
     progress.report(IngestStep::Store, 0);
     let models: Vec<String> = models.iter().map(|model| model.name().to_owned()).collect();
-    let content = DocumentContent {
+    let input = DocumentContent {
         chunks: &chunks,
         page_count,
         models: &models,
@@ -155,7 +159,7 @@ async fn steps(
     timed(
         context,
         IngestStep::Store,
-        store(context, tenant.pool(), claim, &content),
+        store(context, tenant.pool(), claim, &input),
     )
     .await?;
     drop(tenant);

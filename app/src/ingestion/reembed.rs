@@ -118,7 +118,7 @@ impl JobHandler for Reembed {
                 reason: "re-embedding is not complete yet".to_owned(),
             }),
             Err(ReembedError::TenantDatabase(error)) => {
-                deps.tenants.failed(&workspace, &error).await;
+                deps.tenants.report_error(&workspace, &error).await;
                 Err(JobError::with_backoff(attempt, error))
             }
             Err(ReembedError::MainDatabase(error)) => Err(JobError::with_backoff(attempt, error)),

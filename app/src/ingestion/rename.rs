@@ -42,7 +42,11 @@ impl JobHandler for RenameDocument {
             transaction.commit().await
         };
         if let Err(error) = renamed.await {
-            context.deps().tenants.failed(&workspace, &error).await;
+            context
+                .deps()
+                .tenants
+                .report_error(&workspace, &error)
+                .await;
             return Err(JobError::with_backoff(attempt, error));
         }
         Ok(())

@@ -29,7 +29,7 @@ pub(super) async fn store(
     context: &IngestContext,
     tenant: &PgPool,
     claim: &DocumentClaim,
-    content: &DocumentContent<'_>,
+    input: &DocumentContent<'_>,
 ) -> Result<(), StepError> {
     let mut transaction = lock_claimed(tenant, claim).await?;
     // Read after taking the lock, so that a later rename finds these rows and updates them.
@@ -43,7 +43,7 @@ pub(super) async fn store(
     .await
     .map_err(StepError::MainDatabase)?
     .ok_or(StepError::ClaimLost)?;
-    let complete = write(&mut transaction, claim, content, &document)
+    let complete = write(&mut transaction, claim, input, &document)
         .await
         .map_err(StepError::TenantDatabase)?;
     if !complete {
@@ -74,7 +74,7 @@ struct DocumentMetadata {
 async fn write(
     transaction: &mut PgConnection,
     claim: &DocumentClaim,
-    content: &DocumentContent<'_>,
+    input: &DocumentContent<'_>,
     document: &DocumentMetadata,
 ) -> sqlx::Result<bool> {
     // A row with the same content and another id belongs to a document that is still being deleted.
@@ -99,7 +99,7 @@ async fn write(
     .bind(&document.media_type)
     .bind(document.byte_count)
     .bind(&document.content_sha256)
-    .bind(content.page_count)
+    .bind(input.page_count)
     .bind(CHUNKING)
     .bind(document.created_at)
     .persistent(false)
@@ -110,9 +110,9 @@ async fn write(
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-    copy_chunks(transaction, claim, content.chunks).await?;
+    copy_chunks(transaction, claim, input.chunks).await?;
     let mut complete = true;
-    for model in content.models {
+    for model in input.models {
         let moved = sqlx::query(
             "INSERT INTO chunk_embeddings (chunk_id, model, embedding)
              SELECT c.id, e.model, e.embedding
@@ -125,7 +125,7 @@ async fn write(
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
-        complete &= moved.rows_affected() == content.chunks.len() as u64;
+        complete &= moved.rows_affected() == input.chunks.len() as u64;
     }
     sqlx::query("DELETE FROM embedding_drafts WHERE document_id = $1")
         .bind(claim.document.0)

@@ -35,7 +35,7 @@ impl TenantDatabases for FakeTenants {
         })
     }
 
-    fn failed<'a>(&'a self, _: &'a Workspace, _: &'a sqlx::Error) -> BoxFuture<'a, ()> {
+    fn report_error<'a>(&'a self, _: &'a Workspace, _: &'a sqlx::Error) -> BoxFuture<'a, ()> {
         Box::pin(async {})
     }
 }
