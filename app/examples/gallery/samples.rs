@@ -9,7 +9,7 @@ use uuid::Uuid;
 mod chats;
 mod entry;
 mod files;
-mod people;
+mod members;
 mod states;
 
 /// A name as somebody would choose it who wants to break pages.
@@ -23,9 +23,9 @@ pub(crate) fn all() -> Vec<(&'static str, Markup)> {
     pages.extend(states::provisioning_pages());
     pages.extend(files::pages());
     pages.extend(chats::pages());
-    pages.extend(people::people());
-    pages.extend(people::settings_and_account());
-    pages.extend(states::leaving());
+    pages.extend(members::members());
+    pages.extend(members::settings_and_account());
+    pages.extend(states::deletions());
     pages.extend(states::problems());
     pages
 }
@@ -60,7 +60,7 @@ fn link(name: &str, role: Role) -> WorkspaceLink {
     }
 }
 
-fn stranger() -> PageContext {
+fn anonymous() -> PageContext {
     PageContext::anonymous(Theme::Device, "sample-token".to_owned(), now())
 }
 
@@ -78,7 +78,7 @@ fn signed_in() -> PageContext {
                 role: Role::Member,
             },
         ],
-        ..stranger()
+        ..anonymous()
     }
 }
 
@@ -98,6 +98,6 @@ fn hostile_inside() -> PageContext {
         csrf: HOSTILE.to_owned(),
         workspace: Some(link(HOSTILE, Role::Owner)),
         workspaces: vec![link(HOSTILE, Role::Owner)],
-        ..stranger()
+        ..anonymous()
     }
 }

@@ -185,7 +185,7 @@ async fn page(
         thread: thread.map(|(thread, messages)| views::thread(thread, messages, &members)),
         documents: documents.into_iter().map(views::choice).collect(),
         chosen: None,
-        extracts_only: app.ask.is_extractive(),
+        excerpts_only: app.ask.is_extractive(),
         draft: String::new(),
         error: None,
     })

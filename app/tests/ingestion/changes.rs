@@ -1,7 +1,8 @@
 //! User actions on existing documents: cancel, rename, retry, search.
 
+use app::documents::RenameDocument;
 use app::documents::{self, DocumentStatus, IngestError, SystemFailure, Title};
-use app::ingestion::{Checkpoint, RenameDocument};
+use app::ingestion::Checkpoint;
 use app::jobs::{Attempt, JobHandler as _};
 
 use crate::crashes::PauseAt;
@@ -113,7 +114,7 @@ async fn search_returns_pages_and_marks_only_the_matches() {
     let marked: Vec<&str> = hit
         .snippet
         .iter()
-        .filter(|part| piece.is_match)
+        .filter(|part| part.is_match)
         .map(|part| part.text.as_str())
         .collect();
     assert_eq!(marked, ["orchard", "orchard"]);

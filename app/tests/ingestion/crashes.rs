@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use app::documents::DeleteDocument;
 use app::documents::{self, DocumentStatus, IngestStep};
 use app::ids::DocumentId;
-use app::ingestion::{Checkpoint, Checkpoints, DeleteDocument};
+use app::ingestion::{Checkpoint, Checkpoints};
 use app::jobs::{Attempt, JobHandler as _};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;

@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use app::config;
+use app::documents::Ingest;
 use app::documents::{self, Document, DocumentStatus, FileName, NewUpload, PendingUpload};
 use app::domain::Workspace;
 use app::ids::{DocumentId, UserId};
-use app::ingestion::{Ingest, IngestContext};
-use app::jobs::{self, Attempt, Job, JobError};
+use app::ingestion::IngestContext;
+use app::jobs::{self, Attempt, JobError, JobHandler as _};
 use app::objects::ObjectStore;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -217,7 +218,7 @@ impl World {
 }
 
 pub(crate) async fn send(pending: &PendingUpload, bytes: Vec<u8>) -> u16 {
-    let mut request = reqwest::Client::new().send(&pending.put.url).body(bytes);
+    let mut request = reqwest::Client::new().put(&pending.put.url).body(bytes);
     for (name, value) in &pending.put.headers {
         request = request.header(name, value);
     }

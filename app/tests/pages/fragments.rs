@@ -1,14 +1,19 @@
 //! What handlers stream and swap: that it lands where the page expects it.
 
-use app::web::shared::pages::FormContext;
 use app::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
-use app::web::chat::pages::{self, AnswerState, AnswerView, Author};
-use app::web::documents::pages::{self, DocumentState, DocumentView, DocumentsView, IngestStage, UnreadablePages, UploadLimits};
-use app::web::home::pages;
+use app::web::chat::pages::{self as chat, AnswerState, AnswerView, Author};
+use app::web::documents::pages::{
+    self as documents, DocumentState, DocumentView, DocumentsView, IngestStage, UnreadablePages,
+    UploadLimits,
+};
+use app::web::home::pages as home;
+use app::web::shared::pages::FormContext;
 use app::web::shared::pages::problem::{self, HelpLink, ProblemView};
-use app::web::workspaces::pages::provisioning::{self, ProvisioningState, ProvisioningView, Step};
+use app::web::shared::pages::{Notice, PageContext, PersonView, Role, Theme, WorkspaceLink};
+use app::web::workspaces::pages::provisioning::{
+    self, ProvisioningState, ProvisioningStep, ProvisioningView,
+};
 use app::web::workspaces::pages::receipt::{self, ReceiptView, Subject};
-use app::web::shared::pages::{PageContext, Notice, PersonView, Role, Theme, WorkspaceLink};
 use jiff::Timestamp;
 
 use crate::elements::{Tag, tags};
@@ -42,7 +47,7 @@ fn document(state: DocumentState) -> DocumentView {
 }
 
 #[test]
-fn an_update_of_a_row_replaces_the_row_of_its_document_and_nothing_else() {
+fn a_row_update_replaces_only_the_row_of_its_document() {
     let workspace = workspace();
     let form_context = FormContext {
         workspace: &workspace,
@@ -62,7 +67,7 @@ fn an_update_of_a_row_replaces_the_row_of_its_document_and_nothing_else() {
 }
 
 #[test]
-fn an_update_of_the_list_also_says_how_much_room_is_left() {
+fn a_list_update_also_updates_the_remaining_document_count() {
     let workspace = workspace();
     let form_context = FormContext {
         workspace: &workspace,
@@ -87,7 +92,7 @@ fn an_update_of_the_list_also_says_how_much_room_is_left() {
 }
 
 #[test]
-fn progress_never_runs_backwards_from_step_to_step() {
+fn overall_progress_never_runs_backwards() {
     let steps = [
         IngestStage::Fetch,
         IngestStage::Extract,
@@ -104,7 +109,7 @@ fn progress_never_runs_backwards_from_step_to_step() {
 }
 
 #[test]
-fn the_bar_and_the_words_beside_it_say_the_same_number() {
+fn the_progress_bar_and_its_label_show_the_same_number() {
     let workspace = workspace();
     let form_context = FormContext {
         workspace: &workspace,
@@ -133,16 +138,16 @@ fn the_bar_and_the_words_beside_it_say_the_same_number() {
 }
 
 #[test]
-fn a_region_is_promised_only_where_one_can_be_chosen() {
+fn the_home_page_mentions_regions_only_if_one_can_be_chosen() {
     let context = PageContext::anonymous(Theme::Device, "csrf".to_owned(), now());
     for chooses in [true, false] {
-        let page = landing::page(&context, chooses).into_string();
+        let page = home::page(&context, chooses).into_string();
         assert_eq!(page.contains("the region you choose"), chooses);
     }
 }
 
 #[test]
-fn a_problem_leads_on_within_the_workspace_that_it_is_about() {
+fn an_error_page_links_back_into_its_workspace() {
     let view = ProblemView {
         status: 503,
         title: "Your database is held up".to_owned(),
@@ -202,8 +207,7 @@ fn answer(state: AnswerState) -> AnswerView {
 }
 
 #[test]
-fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place_and_connects_to_nothing()
- {
+fn only_a_pending_answer_connects_to_its_stream() {
     let workspace = workspace();
     let form_context = FormContext {
         workspace: &workspace,
@@ -241,7 +245,7 @@ fn an_answer_under_way_connects_to_its_stream_and_its_final_form_takes_its_place
 }
 
 #[test]
-fn extracts_are_never_shown_as_a_models_words() {
+fn excerpts_are_not_shown_as_a_models_answer() {
     let workspace = workspace();
     let form_context = FormContext {
         workspace: &workspace,
@@ -249,7 +253,7 @@ fn extracts_are_never_shown_as_a_models_words() {
         now: now(),
     };
     let view = AnswerView {
-        author: Author::Extracts,
+        author: Author::Excerpts,
         ..answer(AnswerState::Complete)
     };
     let html = chat::answer(form_context, ThreadId::random(), &view).into_string();
@@ -261,11 +265,11 @@ fn extracts_are_never_shown_as_a_models_words() {
 }
 
 #[test]
-fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is_not() {
+fn the_provisioning_page_follows_the_database_until_it_is_ready_or_deleted() {
     for (state, ended) in [
         (
             ProvisioningState::Working {
-                step: Step::Database,
+                step: ProvisioningStep::Database,
             },
             false,
         ),
@@ -281,7 +285,7 @@ fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is
             ProvisioningState::Stalled {
                 reason: "R".to_owned(),
                 tenant: "ws-abcdefghijkl".to_owned(),
-                next: "N",
+                guidance: "N",
             },
             false,
         ),
@@ -314,7 +318,7 @@ fn a_database_that_is_still_to_come_is_followed_and_one_that_is_ready_or_gone_is
 }
 
 #[test]
-fn a_removal_is_followed_until_it_is_finished() {
+fn the_receipt_page_follows_a_deletion_until_it_is_finished() {
     let view = ReceiptView {
         token: "t0k3n".to_owned(),
         subject: Subject::Account,
@@ -335,11 +339,11 @@ fn a_removal_is_followed_until_it_is_finished() {
     };
     let finished = receipt::page(&context, &finished).into_string();
     assert!(!finished.contains("sse-connect") && !finished.contains("http-equiv=\"refresh\""));
-    assert!(finished.contains("id=\"removal\"") && open.contains("id=\"removal\""));
+    assert!(finished.contains("id=\"deletion\"") && open.contains("id=\"deletion\""));
 }
 
 #[test]
-fn a_problem_is_read_out_and_says_where_to_sign_in_if_that_is_what_is_missing() {
+fn an_error_fragment_is_announced_and_links_to_sign_in() {
     let view = ProblemView {
         status: 401,
         title: "You are not signed in".to_owned(),
@@ -359,7 +363,7 @@ fn a_problem_is_read_out_and_says_where_to_sign_in_if_that_is_what_is_missing() 
 }
 
 #[test]
-fn notices_and_themes_are_read_back_from_what_they_are_written_as() {
+fn notices_and_themes_round_trip() {
     for key in [
         "renamed",
         "joined",
@@ -376,7 +380,7 @@ fn notices_and_themes_are_read_back_from_what_they_are_written_as() {
 }
 
 #[test]
-fn a_document_that_was_read_in_part_says_so_when_it_can_be_asked() {
+fn a_ready_document_with_unreadable_pages_shows_a_warning() {
     let workspace = workspace();
     let form_context = FormContext {
         workspace: &workspace,

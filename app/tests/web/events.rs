@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::site::{TIMEOUT, Site};
+use crate::site::{Site, TIMEOUT};
 
 async fn next(notifications: &mut (impl Stream<Item = Notification> + Unpin)) -> Notification {
     timeout(TIMEOUT, notifications.next())

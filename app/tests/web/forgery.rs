@@ -82,6 +82,10 @@ async fn a_form_of_another_site_cannot_sign_a_user_in() {
     victim.get("/sign-in").await;
     victim.csrf = token;
     let answer = victim.post("/sign-in/local", &fields).await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN, "the token of another browser");
+    assert_eq!(
+        answer.status,
+        StatusCode::FORBIDDEN,
+        "the token of another browser"
+    );
     assert_eq!(site.count("SELECT count(*) FROM users").await, 0);
 }

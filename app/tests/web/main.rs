@@ -10,10 +10,10 @@
     reason = "test helpers may fail the test"
 )]
 
-mod browser;
-#[path = "../workspaces/cluster.rs"]
+#[path = "../workspaces/api_server.rs"]
 #[expect(dead_code, reason = "these tests use only a part of the fake cluster")]
-mod cluster;
+mod api_server;
+mod browser;
 mod databases;
 #[path = "../shared/emulator.rs"]
 mod emulator;

@@ -19,7 +19,7 @@ use sqlx::PgPool;
 
 use crate::browser::{Answer, Browser};
 use crate::emulator::Emulated;
-use crate::site::{TIMEOUT, Site, postgres};
+use crate::site::{Site, TIMEOUT, postgres};
 
 static EMULATORS: AtomicU32 = AtomicU32::new(0);
 

@@ -193,11 +193,7 @@ async fn a_response_works_once_in_its_browser_with_its_state() {
         let mut browser = browser.clone();
         let answer = browser.get(path).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-        assert!(
-            answer.text.contains("role=\"alert\""),
-            "{}",
-            answer.text
-        );
+        assert!(answer.text.contains("role=\"alert\""), "{}", answer.text);
         assert!(!is_signed_in(&browser));
     }
 

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 
 use crate::browser::Browser;
-use crate::site::{TIMEOUT, Site};
+use crate::site::{Site, TIMEOUT};
 
 const ACCOUNT: &[(&str, &str)] = &[("confirm", "delete my account")];
 
@@ -120,7 +120,9 @@ async fn a_receipt_follows_its_deletion_without_a_session() {
         read_until(&mut stream, &mut text, part).await;
     }
     read_until(&mut stream, &mut text, "Receipt of removal").await;
-    let rest = timeout(TIMEOUT, stream.next()).await.expect("the end in time");
+    let rest = timeout(TIMEOUT, stream.next())
+        .await
+        .expect("the end in time");
     assert!(rest.is_none(), "no event after the end");
     drop(stream);
     assert_eq!(site.app.streams.open(), 0);

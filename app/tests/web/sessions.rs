@@ -23,7 +23,11 @@ async fn signing_in_creates_a_session() {
         .await
         .unwrap();
     let token: app::identity::Token = browser.cookies["session"].parse().unwrap();
-    assert_eq!(stored, token.hash().as_bytes(), "the table contains the hash");
+    assert_eq!(
+        stored,
+        token.hash().as_bytes(),
+        "the table contains the hash"
+    );
 }
 
 #[tokio::test]

@@ -27,8 +27,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::api_server::{Cluster, NAMESPACE};
 use crate::browser::Browser;
-use crate::cluster::{Cluster, NAMESPACE};
 
 /// Timeout of every wait in these tests.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);

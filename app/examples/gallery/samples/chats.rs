@@ -1,8 +1,11 @@
 //! Conversations.
 
-use app::web::shared::pages::FormContext;
 use app::ids::{DocumentId, MessageId, ThreadId};
-use app::web::chat::pages::{self, AnswerState, AnswerView, Author, ChatPage, Citation, DocumentChoice, MessageView, QuestionView, Scope, ThreadLink, ThreadView};
+use app::web::chat::pages::{
+    self as chat, AnswerState, AnswerView, Author, ChatPage, Citation, DocumentChoice, MessageView,
+    QuestionView, Scope, ThreadLink, ThreadView,
+};
+use app::web::shared::pages::FormContext;
 use maud::Markup;
 
 use super::{HOSTILE, ago, hostile_inside, inside, now, uuid, workspace};
@@ -19,7 +22,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         thread: None,
         documents: documents(),
         chosen: Some(DocumentId(uuid(106))),
-        extracts_only: false,
+        excerpts_only: false,
         draft: String::new(),
         error: None,
     };
@@ -35,7 +38,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     vec![
         ("chat-new", chat::page(&inside(), form_context, &fresh)),
         (
-            "chat-nothing-to-ask",
+            "chat-no-documents",
             chat::page(
                 &inside(),
                 form_context,
@@ -52,7 +55,7 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             chat::page(&inside(), form_context, &thread(first(), Scope::All)),
         ),
         (
-            "chat-writing",
+            "chat-answering",
             chat::page(
                 &inside(),
                 form_context,
@@ -70,13 +73,13 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
             chat::page(&inside(), form_context, &thread(ends(), Scope::All)),
         ),
         (
-            "chat-extracts",
+            "chat-excerpts",
             chat::page(
                 &inside(),
                 form_context,
                 &ChatPage {
-                    extracts_only: true,
-                    ..thread(extracts(), Scope::All)
+                    excerpts_only: true,
+                    ..thread(excerpts(), Scope::All)
                 },
             ),
         ),
@@ -137,10 +140,10 @@ fn ends() -> Vec<MessageView> {
     ]
 }
 
-fn extracts() -> Vec<MessageView> {
+fn excerpts() -> Vec<MessageView> {
     vec![
         question(11, "Is there a storage room?"),
-        with_author(answer_view(12, AnswerState::Complete, ""), Author::Extracts),
+        with_author(answer_view(12, AnswerState::Complete, ""), Author::Excerpts),
     ]
 }
 

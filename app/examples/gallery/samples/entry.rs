@@ -1,12 +1,12 @@
 //! Coming in: the front page, signing in, a new workspace, an invitation.
 
+use app::web::home::pages as home;
+use app::web::identity::pages::sign_in;
 use app::web::shared::pages::{Choice, Role};
 use app::web::workspaces::pages::{invitation, new_workspace};
-use app::web::home::pages;
-use app::web::identity::pages::sign_in;
 use maud::Markup;
 
-use super::{HOSTILE, ahead, signed_in, stranger, uuid, workspace};
+use super::{HOSTILE, ahead, anonymous, signed_in, uuid, workspace};
 
 pub(super) fn entry() -> Vec<(&'static str, Markup)> {
     let sign_in = sign_in::SignInPage {
@@ -34,12 +34,12 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
         error: None,
     };
     vec![
-        ("landing", landing::page(&stranger(), true)),
-        ("sign-in", sign_in::page(&stranger(), &sign_in)),
+        ("home", home::page(&anonymous(), true)),
+        ("sign-in", sign_in::page(&anonymous(), &sign_in)),
         (
             "sign-in-local",
             sign_in::page(
-                &stranger(),
+                &anonymous(),
                 &sign_in::SignInPage {
                     local: true,
                     error: Some("Type a name of 1 to 80 characters.".to_owned()),
@@ -51,7 +51,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
         (
             "sign-in-local-only",
             sign_in::page(
-                &stranger(),
+                &anonymous(),
                 &sign_in::SignInPage {
                     local: true,
                     ..Default::default()
@@ -60,7 +60,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
         ),
         ("new-workspace", new_workspace::page(&signed_in(), &new)),
         (
-            "new-workspace-refused",
+            "new-workspace-rejected",
             new_workspace::page(
                 &signed_in(),
                 &new_workspace::NewWorkspacePage {
@@ -80,7 +80,7 @@ pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
         (
             "invitation",
             invitation::page(
-                &stranger(),
+                &anonymous(),
                 &invitation::InvitationPage {
                     token: "c2FtcGxl".to_owned(),
                     state: invitation::InvitationState::Open {

@@ -1,10 +1,13 @@
 //! Documents.
 
-use app::web::shared::pages::FormContext;
 use app::ids::DocumentId;
 use app::web::documents::pages::document::{self, DocumentPage, PassageView};
-use app::web::documents::pages::{self, DatabaseStatus, DocumentState as State, DocumentView, DocumentsView, Hit, Piece, IngestStage, SearchView, Blocked, UnreadablePages, UploadLimits};
-use app::web::shared::pages::{PageContext, Notice};
+use app::web::documents::pages::{
+    self as documents, Blocked, DatabaseStatus, DocumentState as State, DocumentView,
+    DocumentsView, Hit, IngestStage, Piece, SearchView, UnreadablePages, UploadLimits,
+};
+use app::web::shared::pages::FormContext;
+use app::web::shared::pages::{Notice, PageContext};
 use maud::Markup;
 
 use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, uuid, workspace};
@@ -40,7 +43,10 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
         database: Some(DatabaseStatus::Deleted),
     };
     let mut pages = vec![
-        ("documents", documents::page(&inside(), form_context, &view, None)),
+        (
+            "documents",
+            documents::page(&inside(), form_context, &view, None),
+        ),
         (
             "documents-empty",
             documents::page(&inside(), form_context, &empty, None),
@@ -123,7 +129,10 @@ fn one(form_context: FormContext<'_>) -> Vec<(&'static str, Markup)> {
     };
     vec![
         ("document", document::page(&inside(), form_context, &ready)),
-        ("document-failed", document::page(&inside(), form_context, &failed)),
+        (
+            "document-failed",
+            document::page(&inside(), form_context, &failed),
+        ),
         (
             "document-working",
             document::page(&inside(), form_context, &working),

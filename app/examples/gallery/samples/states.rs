@@ -4,7 +4,7 @@ use app::web::shared::pages::problem;
 use app::web::workspaces::pages::{provisioning, receipt};
 use maud::Markup;
 
-use super::{HOSTILE, ago, ahead, hostile_inside, inside, now, signed_in, stranger, workspace};
+use super::{HOSTILE, ago, ahead, anonymous, hostile_inside, inside, now, signed_in, workspace};
 
 pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
     use provisioning::ProvisioningState as State;
@@ -38,7 +38,7 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
             }),
         ),
         (
-            "provisioning-behind",
+            "provisioning-outdated",
             page(State::SchemaOutdated {
                 version: Some(1),
                 required: 2,
@@ -49,15 +49,15 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
             page(State::Stalled {
                 reason: "ApiKeyInvalid".to_owned(),
                 tenant: "ws-k3v9x2m7q0za".to_owned(),
-                next: "Whoever runs this service has to renew its key to the database account. Once they have, it goes on by itself.",
+                guidance: "Whoever runs this service has to renew its key to the database account. Once they have, it goes on by itself.",
             }),
         ),
-        ("provisioning-removed", page(State::Removed)),
+        ("provisioning-deleted", page(State::Deleted)),
         ("provisioning-unknown", page(State::Unknown)),
     ]
 }
 
-pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
+pub(super) fn deletions() -> Vec<(&'static str, Markup)> {
     let step = |label: &str, state, note: Option<&str>| receipt::ReceiptStep {
         label: label.to_owned(),
         state,
@@ -83,8 +83,8 @@ pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
         deleted: Vec::new(),
         databases: Vec::new(),
     };
-    let mut held = view.clone();
-    if let Some(step) = held.steps.get_mut(2) {
+    let mut blocked = view.clone();
+    if let Some(step) = blocked.steps.get_mut(2) {
         step.state = receipt::StepState::Blocked;
         step.note = Some(
             "The cluster does not answer. It is tried again in 8 s; nothing is lost.".to_owned(),
@@ -113,13 +113,13 @@ pub(super) fn leaving() -> Vec<(&'static str, Markup)> {
         ..view.clone()
     };
     vec![
-        ("removal", receipt::page(&stranger(), &view)),
-        ("removal-held", receipt::page(&signed_in(), &held)),
-        ("receipt", receipt::page(&stranger(), &finished)),
+        ("deletion", receipt::page(&anonymous(), &view)),
+        ("deletion-blocked", receipt::page(&signed_in(), &blocked)),
+        ("receipt", receipt::page(&anonymous(), &finished)),
         (
             "receipt-account",
             receipt::page(
-                &stranger(),
+                &anonymous(),
                 &receipt::ReceiptView {
                     subject: receipt::Subject::Account,
                     ..finished
@@ -156,7 +156,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         (
             "error",
             problem::page(
-                &stranger(),
+                &anonymous(),
                 &view(
                     500,
                     "Something went wrong on our side",
@@ -168,7 +168,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         (
             "too-many-requests",
             problem::page(
-                &stranger(),
+                &anonymous(),
                 &problem::ProblemView {
                     retry_after_seconds: Some(12),
                     ..view(
@@ -183,7 +183,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
         (
             "signed-out",
             problem::page(
-                &stranger(),
+                &anonymous(),
                 &problem::ProblemView {
                     sign_in: Some("/sign-in?return_to=/w/k3v9x2m7q0za".to_owned()),
                     ..view(

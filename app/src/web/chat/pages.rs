@@ -18,7 +18,7 @@ pub use answer::{
     AnswerState, AnswerView, Author, Citation, Progress, answer, answer_status, answer_text,
 };
 
-use crate::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
+use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::web::shared::pages::FormContext;
 use crate::web::shared::pages::layout::{Layout, PageContext, Section};
 use crate::web::shared::pages::parts::{self, csrf, form_error};
@@ -43,7 +43,7 @@ pub struct ChatPage {
     /// For a new conversation: the selected document.
     pub chosen: Option<DocumentId>,
     /// Whether answers are excerpts because no model is configured.
-    pub extracts_only: bool,
+    pub excerpts_only: bool,
     /// The question from a rejected submission.
     pub draft: String,
     pub error: Option<String>,
@@ -238,7 +238,7 @@ fn composer(form_context: FormContext<'_>, view: &ChatPage, base: &str) -> Marku
                 div.composer-foot {
                     @if thread.is_none() { (scope_choice(view)) }
                     p.hint #composer-hint {
-                        @if view.extracts_only { "No AI model is configured. You\u{2019}ll get the most relevant passages instead." }
+                        @if view.excerpts_only { "No AI model is configured. You\u{2019}ll get the most relevant passages instead." }
                         @else { "Answers may contain mistakes. Check the cited pages." }
                     }
                     button.button.primary.send type="submit" { (icons::SEND) span { "Ask" } }

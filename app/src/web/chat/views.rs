@@ -67,7 +67,7 @@ pub(super) fn answer(message: Message, question: String) -> pages::AnswerView {
         id: message.id,
         author: match message.author {
             Author::Model(name) => pages::Author::Model { name },
-            Author::Excerpts | Author::Person => pages::Author::Extracts,
+            Author::Excerpts | Author::Person => pages::Author::Excerpts,
         },
         state: match message.state {
             MessageState::Pending => pages::AnswerState::Pending,

@@ -19,7 +19,7 @@ pub use row::{row, row_update};
 pub(super) use row::{state_badge, state_line, warning};
 pub use search::{Hit, Piece, SearchView, search_results};
 
-use crate::ids::{DocumentId, WorkspaceId};
+use crate::ids::DocumentId;
 use crate::web::shared::assets;
 use crate::web::shared::pages::FormContext;
 use crate::web::shared::pages::layout::{Layout, PageContext, Section};

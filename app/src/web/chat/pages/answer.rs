@@ -32,7 +32,7 @@ pub enum Author {
         name: String,
     },
     /// Passages quoted from the documents, without a model.
-    Extracts,
+    Excerpts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub fn answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView
     if view.state == AnswerState::Pending {
         pending(form_context, thread, view)
     } else {
-        ended(form_context, thread, view)
+        final_answer(form_context, thread, view)
     }
 }
 
@@ -103,14 +103,14 @@ fn pending(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -
     }
 }
 
-fn ended(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
+fn final_answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerView) -> Markup {
     html! {
         article.message.answer id={ "message-" (view.id) } {
-            @if view.state == AnswerState::NotFound { (nobody()) } @else { (author(&view.author)) }
+            @if view.state == AnswerState::NotFound { (product_author()) } @else { (author(&view.author)) }
             @match &view.state {
                 AnswerState::NotFound => (not_found(view)),
                 AnswerState::Pending | AnswerState::Complete | AnswerState::Stopped | AnswerState::Failed { .. } => {
-                    @if view.author == Author::Extracts { (extracts(form_context, view)) } @else {
+                    @if view.author == Author::Excerpts { (excerpts(form_context, view)) } @else {
                         div.answer-text { (answer_text(form_context, view)) }
                         @if !view.text.trim().is_empty() { (sources(form_context, view)) }
                     }
@@ -133,14 +133,14 @@ fn author(author: &Author) -> Markup {
         header.message-head {
             @match author {
                 Author::Model { name } => { (icons::LOGO) strong { (PRODUCT) } span.model title="AI model" { (name) } },
-                Author::Extracts => { (icons::QUOTE) strong { "Excerpts from your documents" } span.model { "no AI model used" } },
+                Author::Excerpts => { (icons::QUOTE) strong { "Excerpts from your documents" } span.model { "no AI model used" } },
             }
         }
     }
 }
 
 /// Author line of messages that come from neither a model nor a document.
-fn nobody() -> Markup {
+fn product_author() -> Markup {
     html! { header.message-head { (icons::LOGO) strong { (PRODUCT) } } }
 }
 
@@ -242,7 +242,7 @@ fn source_line(citation: &Citation) -> Markup {
     }
 }
 
-fn extracts(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
+fn excerpts(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
     html! {
         p.hint { "These are the most relevant passages, quoted word for word." }
         ol.extracts {

@@ -1,14 +1,14 @@
 //! Members, settings, the account.
 
 use app::ids::{InvitationId, SessionId, UserId};
-use app::web::shared::pages::{PageContext, Notice, Role};
 use app::web::identity::pages::account;
+use app::web::shared::pages::{Notice, PageContext, Role};
 use app::web::workspaces::pages::{members, settings};
 use maud::Markup;
 
 use super::{HOSTILE, ago, ahead, hostile_inside, inside, link, signed_in, uuid, workspace};
 
-pub(super) fn people() -> Vec<(&'static str, Markup)> {
+pub(super) fn members() -> Vec<(&'static str, Markup)> {
     let member = |number, name: &str, role, you| members::MemberView {
         id: UserId(uuid(number)),
         name: name.to_owned(),
