@@ -6,7 +6,7 @@ use app::ask::threads::{self, QuestionTarget};
 use app::ask::{AnswerFailure, Author, InvalidQuestion, MessageState, Question};
 use openai_stub::{Fault, Route};
 
-use crate::support::{ANSWERS, Fixture};
+use crate::support::{ANSWERS, ChatFixture};
 
 const PUMP: [&str; 3] = [
     "This manual describes the circulation pump model seven. Keep the manual near the pump.",
@@ -20,7 +20,7 @@ const LEASE: [&str; 2] = [
 
 #[tokio::test]
 async fn an_answer_cites_its_pages_and_is_stored() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     let pump = fixture.document("Pump manual", &PUMP).await;
     fixture.document("Lease", &LEASE).await;
     let process = fixture.process();
@@ -65,7 +65,7 @@ async fn an_answer_cites_its_pages_and_is_stored() {
 
 #[tokio::test]
 async fn an_unrelated_question_is_not_found_without_calling_the_model() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     let process = fixture.process();
     let nothing = fixture
         .answered(&process, "Who won the chess championship?")
@@ -95,7 +95,7 @@ async fn an_unrelated_question_is_not_found_without_calling_the_model() {
 
 #[tokio::test]
 async fn without_a_chat_model_the_answer_quotes_passages() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     fixture.document("Pump manual", &PUMP).await;
     let process = fixture.process_with(None);
     assert!(process.ask.is_extractive());
@@ -120,7 +120,7 @@ async fn without_a_chat_model_the_answer_quotes_passages() {
 
 #[tokio::test]
 async fn a_conversation_about_one_document_searches_only_that_document() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     let pump = fixture.document("Pump manual", &PUMP).await;
     let lease = fixture.document("Lease", &LEASE).await;
     let process = fixture.process();
@@ -199,7 +199,7 @@ async fn a_conversation_about_one_document_searches_only_that_document() {
 
 #[tokio::test]
 async fn citations_of_unknown_passages_are_removed() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     fixture.document("Pump manual", &PUMP).await;
     fixture.stub.fail_next(Route::Chat, Fault::InvalidCitation);
     let answer = fixture
@@ -223,7 +223,7 @@ async fn citations_of_unknown_passages_are_removed() {
 
 #[tokio::test]
 async fn full_text_search_is_used_if_the_embedding_model_is_unavailable() {
-    let mut fixture = Fixture::start().await;
+    let mut fixture = ChatFixture::start().await;
     fixture.document("Pump manual", &PUMP).await;
     fixture.workspace.embedding_model = Some("an-old-model".to_owned());
     let answer = fixture
@@ -240,7 +240,7 @@ async fn full_text_search_is_used_if_the_embedding_model_is_unavailable() {
 
 #[tokio::test]
 async fn a_failed_answer_keeps_its_reason_and_the_text_so_far() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     fixture.document("Pump manual", &PUMP).await;
     let process = fixture.process();
     let question = "How often must the pump filter be changed?";
@@ -265,7 +265,7 @@ async fn a_failed_answer_keeps_its_reason_and_the_text_so_far() {
 
 #[tokio::test]
 async fn a_stalled_answer_is_ended() {
-    let fixture = Fixture::slow(Duration::from_millis(1)).await;
+    let fixture = ChatFixture::slow(Duration::from_millis(1)).await;
     fixture.document("Pump manual", &PUMP).await;
     fixture.stub.fail_next(Route::Chat, Fault::StallAfter(2));
     let stalled = fixture
@@ -293,7 +293,7 @@ fn a_question_is_neither_empty_nor_too_long() {
 
 #[tokio::test]
 async fn metrics_count_answers_without_revealing_content() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     fixture.document("Pump manual", &PUMP).await;
     let process = fixture.process();
     for (question, state) in [

@@ -20,11 +20,11 @@ use openai_stub::{Fault, Route, Stub};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::api_server::Cluster;
 use crate::browser::Browser;
-use crate::cluster::Cluster;
 use crate::emulator::Emulated;
+use crate::fixture::{postgres, wait_until};
 use crate::support::{EMBEDDINGS, document, main_database, migrate, name, provide};
-use crate::world::{postgres, until};
 
 const QUESTION: &str = "How often must the pump filter be changed?";
 const PAGES: [&str; 2] = [
@@ -146,7 +146,7 @@ async fn first_workspace(app: &App) -> Workspace {
             .map(|(workspace, _)| workspace)
             .find(|workspace| workspace.tenant_uid.is_some())
     };
-    until("a Tenant", || async { find().await.is_some() }).await;
+    wait_until("a Tenant", || async { find().await.is_some() }).await;
     find().await.unwrap()
 }
 

@@ -25,9 +25,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cluster::Cluster;
+use crate::api_server::Cluster;
 use crate::emulator::Emulated;
-use crate::world::{SOON, World, postgres, until};
+use crate::fixture::{Fixture, TIMEOUT, postgres, wait_until};
 
 pub(crate) const EMBEDDINGS: &str = "text-embedding-3-small";
 pub(crate) const ANSWERS: &str = "gpt-4o-mini";
@@ -41,8 +41,8 @@ pub(crate) fn name(what: &str) -> String {
 }
 
 /// A workspace with its database, and the model's endpoint.
-pub(crate) struct Fixture {
-    pub(crate) world: World,
+pub(crate) struct ChatFixture {
+    pub(crate) workspaces: Fixture,
     pub(crate) stub: Stub,
     pub(crate) workspace: Workspace,
     pub(crate) database: TenantDatabase,
@@ -64,7 +64,7 @@ impl Drop for Process {
     }
 }
 
-impl Fixture {
+impl ChatFixture {
     pub(crate) async fn start() -> Self {
         Self::with(openai_stub::Config::default()).await
     }
@@ -81,15 +81,21 @@ impl Fixture {
     async fn with(config: openai_stub::Config) -> Self {
         let server = postgres().await;
         let emulator = Emulated::start(server.uri(), &name("ask_emulator")).await;
-        let world = World::with(PoolLimits::default()).await;
-        let user = world.user("Ada").await;
-        let mut workspace = world.workspace(user).await;
-        provide(&world.cluster, &world.tenants, &emulator, &workspace).await;
+        let workspaces = Fixture::with(PoolLimits::default()).await;
+        let user = workspaces.user("Ada").await;
+        let mut workspace = workspaces.workspace(user).await;
+        provide(
+            &workspaces.cluster,
+            &workspaces.tenants,
+            &emulator,
+            &workspace,
+        )
+        .await;
         workspace.embedding_model = Some(EMBEDDINGS.to_owned());
-        let database = world.pools.get(&workspace).await.expect("a database");
+        let database = workspaces.pools.get(&workspace).await.expect("a database");
         migrate(&database).await;
         Self {
-            world,
+            workspaces,
             stub: Stub::start(config).await.expect("the endpoint starts"),
             workspace,
             database,
@@ -104,7 +110,7 @@ impl Fixture {
     }
 
     pub(crate) fn process_with(&self, answers: Option<&str>) -> Process {
-        self.process_over(self.world.pools.clone(), answers)
+        self.process_over(self.workspaces.pools.clone(), answers)
     }
 
     fn process_over(&self, pools: Pools, answers: Option<&str>) -> Process {
@@ -172,7 +178,7 @@ impl Fixture {
         let mut following = Box::pin(self.follow(process, asked));
         let mut shown = Vec::new();
         loop {
-            match timeout(SOON, following.next())
+            match timeout(TIMEOUT, following.next())
                 .await
                 .expect("an update in time")
             {
@@ -206,7 +212,7 @@ impl Fixture {
     }
 
     pub(crate) async fn until_ended(&self, asked: &AskedQuestion) -> Message {
-        until("the answer's end", || async {
+        wait_until("the answer's end", || async {
             self.row(asked).await.state != MessageState::Pending
         })
         .await;
@@ -219,7 +225,7 @@ impl Fixture {
         following: &mut (impl Stream<Item = AnswerUpdate> + Unpin),
     ) -> String {
         loop {
-            match timeout(SOON, following.next())
+            match timeout(TIMEOUT, following.next())
                 .await
                 .expect("an update in time")
             {
@@ -322,7 +328,7 @@ pub(crate) async fn provide(
     emulator: &Emulator,
     workspace: &Workspace,
 ) {
-    let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
+    let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
     let created: CreatedProject = http
         .post(format!("{}/projects", emulator.api_url()))
         .bearer_auth(emulator.api_key())
@@ -361,7 +367,7 @@ pub(crate) async fn provide(
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": details.to_data() }),
     );
     cluster.make_available(&format!("ws-{}", workspace.id), &secret, 2);
-    until("the database to become available", || async {
+    wait_until("the database to become available", || async {
         tenants.available(workspace).is_ok()
     })
     .await;

@@ -10,8 +10,8 @@ use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{Fixture, Process};
-use crate::world::SOON;
+use crate::fixture::TIMEOUT;
+use crate::support::{ChatFixture, Process};
 
 const QUESTION: &str = "How often must the pump filter be changed?";
 const PAGES: [&str; 2] = [
@@ -22,13 +22,13 @@ const PAGES: [&str; 2] = [
 const PIECE: Duration = Duration::from_millis(60);
 
 /// A fixture with a document and slow answers.
-async fn slow_fixture() -> Fixture {
-    let fixture = Fixture::slow(PIECE).await;
+async fn slow_fixture() -> ChatFixture {
+    let fixture = ChatFixture::slow(PIECE).await;
     fixture.document("Pump", &PAGES).await;
     fixture
 }
 
-impl Fixture {
+impl ChatFixture {
     /// Asks about all documents in a new conversation, without starting the answer.
     async fn ask_about_the_pump(&self) -> AskedQuestion {
         self.ask(QUESTION, QuestionTarget::NewThread(None))
@@ -58,7 +58,7 @@ impl Process {
     /// Waits until all of the process's tasks are done.
     async fn idle(&self) {
         self.tasks.close();
-        timeout(SOON, self.tasks.wait()).await.unwrap();
+        timeout(TIMEOUT, self.tasks.wait()).await.unwrap();
     }
 }
 
@@ -104,7 +104,7 @@ async fn stopping_an_answer_in_any_process_keeps_the_text_so_far() {
             .await;
         assert!(stopped.unwrap());
         let ended = loop {
-            match timeout(SOON, following.next()).await.unwrap() {
+            match timeout(TIMEOUT, following.next()).await.unwrap() {
                 Some(AnswerUpdate::Ended(message)) => break message,
                 Some(_) => {}
                 None => panic!("no final update"),
@@ -159,7 +159,7 @@ async fn a_process_that_shuts_down_releases_its_answers_immediately() {
 
 /// Puts the row into the state that a killed process leaves behind: claimed, but not renewed.
 async fn simulate_killed_writer(
-    fixture: &Fixture,
+    fixture: &ChatFixture,
     message: app::ids::MessageId,
     seconds: f64,
     starts: i32,
@@ -176,7 +176,7 @@ async fn simulate_killed_writer(
 
 #[tokio::test]
 async fn an_answer_whose_writer_was_killed_restarts_when_its_claim_expires() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     fixture.document("Pump", &PAGES).await;
     let process = fixture.process();
     let asked = fixture.ask_about_the_pump().await;
@@ -197,7 +197,7 @@ async fn an_answer_whose_writer_was_killed_restarts_when_its_claim_expires() {
 
 #[tokio::test]
 async fn an_answer_that_repeatedly_kills_its_writer_is_given_up() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     let process = fixture.process();
     let asked = fixture.ask_about_the_pump().await;
     simulate_killed_writer(&fixture, asked.answer.id, -1.0, 5).await;
@@ -240,7 +240,7 @@ async fn deleting_a_conversation_ends_its_answer() {
             .await
             .unwrap()
     );
-    while let Some(followed) = timeout(SOON, following.next()).await.unwrap() {
+    while let Some(followed) = timeout(TIMEOUT, following.next()).await.unwrap() {
         assert!(!matches!(followed, AnswerUpdate::Ended(_)), "{followed:?}");
     }
     process.idle().await;
@@ -258,7 +258,7 @@ async fn deleting_a_conversation_ends_its_answer() {
 
 #[tokio::test]
 async fn deleting_a_document_during_an_answer_leaves_no_quotes() {
-    let fixture = Fixture::slow(PIECE).await;
+    let fixture = ChatFixture::slow(PIECE).await;
     let document = fixture.document("Pump", &PAGES).await;
     let process = fixture.process();
     let (asked, _following, _) = fixture.half_answer(&process).await;
@@ -290,7 +290,7 @@ async fn deleting_a_document_during_an_answer_leaves_no_quotes() {
 
 #[tokio::test]
 async fn the_number_of_answers_in_progress_per_workspace_is_limited() {
-    let fixture = Fixture::start().await;
+    let fixture = ChatFixture::start().await;
     // One answer is being written and the others are about to be.
     let first = fixture.ask_about_the_pump().await;
     simulate_killed_writer(&fixture, first.answer.id, 60.0, 1).await;

@@ -124,7 +124,7 @@ fn start(database: &PgPool, registry: JobRegistry) -> Running {
     let stop = CancellationToken::new();
     let worker = Worker::new(database, registry, settings());
     Running {
-        task: tokio::spawn(worker.run(pause.clone())),
+        task: tokio::spawn(worker.run(stop.clone())),
         stop,
     }
 }

@@ -5,7 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests fail the test, as tests do"
+    reason = "test helpers fail the test"
 )]
 
 mod changes;

@@ -4,7 +4,7 @@ use app::documents::DocumentStatus;
 use app::ingestion::Reembed;
 use app::ingestion::target_model::{heartbeat, target};
 use app::ingestion::{Sweep, SweepContext};
-use app::jobs::{self, Attempt, Job as _};
+use app::jobs::{self, Attempt, Job as _, JobHandler as _};
 
 use crate::support::{World, pdf};
 
