@@ -1,8 +1,10 @@
-//! Embeds the assets of the pages: our styles and scripts, and from npm htmx, its SSE extension and the typeface.
+//! Embeds the assets of the pages: our styles and scripts, and from npm htmx, its SSE extension and
+//! the typeface.
 //!
-//! `npm ci` installs the packages of `assets/package-lock.json` into `OUT_DIR`, again only when the lock file changes. The name
-//! of each file contains a hash of its content, so that browsers can cache it forever. A generated Rust table
-//! (`OUT_DIR/assets.rs`, included by `web::shared::assets`) lists the files. The script writes only below `OUT_DIR`.
+//! `npm ci` installs the packages of `assets/package-lock.json` into `OUT_DIR`, again only when the
+//! lock file changes. The name of each file contains a hash of its content, so that browsers can
+//! cache it forever. A generated Rust table (`OUT_DIR/assets.rs`, included by
+//! `web::shared::assets`) lists the files. The script writes only below `OUT_DIR`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +17,8 @@ use anyhow::{Context as _, bail};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
-/// Environment variable with the path of an installed `node_modules` folder, for builds without a network.
+/// Environment variable with the path of an installed `node_modules` folder, for builds without a
+/// network.
 const NODE_MODULES_VARIABLE: &str = "CHAT_APP_NODE_MODULES";
 /// Hexadecimal digits of the SHA-256 in a file name.
 const HASH_DIGITS: usize = 16;

@@ -1,8 +1,8 @@
 //! The main database: its connection pool and its schema.
 //!
-//! Each process migrates the schema when it starts. An advisory lock around the migrations of the app and of the job queue
-//! ensures that one process migrates at a time. Migrations of a newer version are ignored, so an older version can start
-//! after a rollback.
+//! Each process migrates the schema when it starts. An advisory lock around the migrations of the
+//! app and of the job queue ensures that one process migrates at a time. Migrations of a newer
+//! version are ignored, so an older version can start after a rollback.
 
 use std::str::FromStr as _;
 use std::time::Duration;

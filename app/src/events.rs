@@ -1,9 +1,10 @@
 //! Notifications of changes in workspaces and of the progress of deletions, between processes.
 //!
-//! They use `LISTEN` and `NOTIFY` of the main database. [`publish`] runs in the transaction that makes the change, so
-//! subscribers hear of committed changes only. Each process listens on one connection. A subscriber that may have missed
-//! events, because the connection broke or the subscriber was slow, gets [`Notification::Resync`] and reads the
-//! rows again, so events are not stored.
+//! They use `LISTEN` and `NOTIFY` of the main database. [`publish`] runs in the transaction that
+//! makes the change, so subscribers hear of committed changes only. Each process listens on one
+//! connection. A subscriber that may have missed events, because the connection broke or the
+//! subscriber was slow, gets [`Notification::Resync`] and reads the rows again, so events are not
+//! stored.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +30,8 @@ const CHANNEL: &str = "workspace_events";
 const MAX_LAG: usize = 64;
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// After this time without a message, a query checks that the connection is alive. A lost connection may be silent.
+/// After this time without a message, a query checks that the connection is alive. A lost
+/// connection may be silent.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -233,7 +235,8 @@ pub async fn publish(executor: impl PgExecutor<'_>, event: &Event) -> Result<(),
     send(executor, &Payload::Workspace(event.clone())).await
 }
 
-/// Notifies every process that the deletion's row has changed, after the transaction commits if `executor` is one.
+/// Notifies every process that the deletion's row has changed, after the transaction commits if
+/// `executor` is one.
 pub async fn publish_deletion(
     executor: impl PgExecutor<'_>,
     deletion: DeletionId,

@@ -1,6 +1,7 @@
 //! Users, their identities and their sessions.
 //!
-//! An identity is the pair `(issuer, subject)`. E-mail addresses are displayed only; no decision depends on them.
+//! An identity is the pair `(issuer, subject)`. E-mail addresses are displayed only; no decision
+//! depends on them.
 
 pub mod local;
 pub mod oidc;

@@ -15,7 +15,8 @@ const WORKSPACE_ID_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789"
 #[error("invalid id")]
 pub struct InvalidId;
 
-/// The id of a workspace. It is part of URLs, of the Tenant's name and of the prefix of its objects.
+/// The id of a workspace. It is part of URLs, of the Tenant's name and of the prefix of its
+/// objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WorkspaceId(String);
@@ -106,11 +107,13 @@ macro_rules! uuid_id {
 
 uuid_id!(UserId);
 uuid_id!(
-    /// Identifies a session on the account page. It does not authenticate; the session's token does.
+    /// Identifies a session on the account page. It does not authenticate; the session's token
+    /// does.
     SessionId
 );
 uuid_id!(
-    /// Identifies an invitation on the members page. It does not grant access; the invitation's token does.
+    /// Identifies an invitation on the members page. It does not grant access; the invitation's
+    /// token does.
     InvitationId
 );
 uuid_id!(

@@ -1,9 +1,10 @@
-//! The `chat-app` program: loads the settings, starts telemetry and runs the app until it is asked to shut down.
+//! The `chat-app` program: loads the settings, starts telemetry and runs the app until it is asked
+//! to shut down.
 //!
 //! Exit codes: 0 after a requested shutdown, 1 after a failure, 2 for invalid settings.
 //!
-//! With the argument `extract`, the program is the sandboxed child process that reads one PDF. It then reads neither
-//! settings nor environment variables.
+//! With the argument `extract`, the program is the sandboxed child process that reads one PDF. It
+//! then reads neither settings nor environment variables.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

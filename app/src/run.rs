@@ -1,9 +1,9 @@
 //! Starts the components of the process in order, and shuts them down in reverse order.
 //!
-//! A process starts even if its dependencies are unavailable. It waits for the main database and migrates it, then serves
-//! requests; failures of the cluster, S3, models and Redis surface when they are used. On shutdown, it accepts nothing
-//! new, ends event streams (browsers reconnect to another process), lets requests and jobs finish, and closes its
-//! connections.
+//! A process starts even if its dependencies are unavailable. It waits for the main database and
+//! migrates it, then serves requests; failures of the cluster, S3, models and Redis surface when
+//! they are used. On shutdown, it accepts nothing new, ends event streams (browsers reconnect to
+//! another process), lets requests and jobs finish, and closes its connections.
 
 mod components;
 
@@ -57,7 +57,7 @@ pub enum RunError {
 
 /// Runs the given role until it is done, or until SIGTERM or SIGINT.
 pub async fn run(work: Work) -> Result<(), RunError> {
-    let (config, serves) = match work {
+    let (config, has_server) = match work {
         Work::Serve(config) => (config, true),
         Work::Worker(config) => (config, false),
         Work::Migrate(database) => return Ok(database::migrate(&database).await?),
@@ -70,7 +70,7 @@ pub async fn run(work: Work) -> Result<(), RunError> {
     let operations = bind("operations-listen", config.http.operations_listen).await?;
     let address = operations.address();
     info!(operations.address = %address, "serving /livez, /readyz and /metrics");
-    let server = if serves {
+    let server = if has_server {
         Some(bind("http-listen", config.http.listen).await?)
     } else {
         None
@@ -80,7 +80,7 @@ pub async fn run(work: Work) -> Result<(), RunError> {
         health: health.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let operations_server = tokio::spawn(operations.serve(
+    let operations_task = tokio::spawn(operations.serve(
         operations::router(Arc::new(vitals)),
         operations::BOUNDS,
         operations_stop.clone(),
@@ -90,7 +90,7 @@ pub async fn run(work: Work) -> Result<(), RunError> {
         .map_err(RunError::Signals)?;
     let result = serve(server, config, &health, metrics, &stop).await;
     operations_stop.cancel();
-    if timeout(CLOSE_TIMEOUT, operations_server).await.is_err() {
+    if timeout(CLOSE_TIMEOUT, operations_task).await.is_err() {
         warn!("operations server did not shut down in time");
     }
     result
@@ -152,7 +152,8 @@ async fn serve(
     Ok(())
 }
 
-/// Migrates the main database, and waits until it is available. Returns false if the process shuts down first.
+/// Migrates the main database, and waits until it is available. Returns false if the process shuts
+/// down first.
 async fn migrate(config: &Config, stop: &CancellationToken) -> Result<bool, RunError> {
     loop {
         let migrating = stop.run_until_cancelled(database::migrate(&config.database));

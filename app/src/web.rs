@@ -5,10 +5,10 @@
 
 pub mod shared;
 
+pub mod chat;
+pub mod documents;
 pub mod home;
 pub mod identity;
-pub mod documents;
-pub mod chat;
 pub mod workspaces;
 
 pub mod router;

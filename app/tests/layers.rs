@@ -1,5 +1,11 @@
-//! Holds the modules of the crate to their layers: a module imports only from modules that come before
-//! it in [`ORDERS`], and no two sibling modules import each other.
+//! Holds the modules of the crate to their layers: a module imports only from modules that come
+//! before it in [`ORDERS`], and no two sibling modules import each other.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test helpers may fail the test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -105,7 +111,8 @@ fn paths_with_nested_braces_are_expanded() {
     assert_eq!(paths, ["a", "a::b::C", "a::b::D", "a::f", "m::g::H::i"]);
 }
 
-/// Every import between siblings: `crate::a::b` in the module `a::c` is an import of `b` by `c` below `a`.
+/// Every import between siblings: `crate::a::b` in the module `a::c` is an import of `b` by `c`
+/// below `a`.
 fn imports() -> Imports {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -164,7 +171,8 @@ fn collect(folder: &Path, files: &mut Vec<(Vec<String>, String)>) {
     }
 }
 
-/// Every `crate::` and `super::` path in the code of a module, absolute and with its braces expanded.
+/// Every `crate::` and `super::` path in the code of a module, absolute and with its braces
+/// expanded.
 fn paths(code: &str, module: &[String]) -> Vec<String> {
     let tests_at = code.find("mod tests {").unwrap_or(code.len());
     let mut found = Vec::new();

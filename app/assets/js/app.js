@@ -1,5 +1,6 @@
-// Behaviour that every page needs in addition to htmx: theme, menus, dialogs, single submission of forms, relative times.
-// Pages work without it where possible. It is loaded deferred, so the document is complete when it runs.
+// Behaviour that every page needs in addition to htmx: theme, menus, dialogs, single submission of
+// forms, relative times. Pages work without it where possible. It is loaded deferred, so the
+// document is complete when it runs.
 "use strict";
 
 (() => {
@@ -54,7 +55,8 @@
     menu.open = false;
     menu.querySelector("summary").focus();
   });
-  // An open menu stays open when htmx replaces the element that contains it. htmx restores the focus by id.
+  // An open menu stays open when htmx replaces the element that contains it. htmx restores the
+  // focus by id.
   let openMenu = "";
   document.addEventListener("toggle", (event) => {
     if (!event.target.matches("details[data-menu]")) return;
@@ -69,7 +71,8 @@
   document.addEventListener("htmx:afterSwap", reopen);
   document.addEventListener("htmx:oobAfterSwap", reopen);
 
-  // Dialogs: one dialog serves all rows. The link that opens it provides the action and the texts of its form.
+  // Dialogs: one dialog serves all rows. The link that opens it provides the action and the texts
+  // of its form.
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog]");
     const dialog = opener && document.getElementById(opener.dataset.dialog);
@@ -91,7 +94,8 @@
     if (event.target.closest("[data-close]") || event.target instanceof HTMLDialogElement) event.target.closest("dialog")?.close();
   });
 
-  // Forms are submitted once, even if the button is clicked repeatedly. Returning to the page enables them again.
+  // Forms are submitted once, even if the button is clicked repeatedly. Returning to the page
+  // enables them again.
   const enable = (form) => {
     delete form.dataset.sent;
     each('button[aria-busy="true"]', (button) => button.removeAttribute("aria-busy"), form);
@@ -158,7 +162,8 @@
     if (text && text !== time.textContent) time.textContent = text;
   }), AGE_REFRESH_MS);
 
-  // Counts elapsed seconds during provisioning. Only the time that passed in the browser is added, because clocks may differ.
+  // Counts elapsed seconds during provisioning. Only the time that passed in the browser is added,
+  // because clocks may differ.
   const startedAt = performance.now();
   setInterval(() => each("[data-elapsed]", (element) => {
     const before = Number(element.dataset.elapsed);
@@ -189,13 +194,15 @@
   document.addEventListener("htmx:sseOpen", () => { connection.hidden = true; });
   document.addEventListener("htmx:sseMessage", () => { connection.hidden = true; });
 
-  // Conversations: Enter sends, Shift+Enter starts a new line. The view follows the answer while its end is visible.
+  // Conversations: Enter sends, Shift+Enter starts a new line. The view follows the answer while
+  // its end is visible.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || !event.target.matches?.("[data-submit-on-enter]")) return;
     event.preventDefault();
     event.target.form.requestSubmit();
   });
-  // Focuses the question field if there is a hardware keyboard. On a phone, focus would open the on-screen keyboard.
+  // Focuses the question field if there is a hardware keyboard. On a phone, focus would open the
+  // on-screen keyboard.
   if (!location.hash && matchMedia("(hover: hover) and (pointer: fine)").matches) document.querySelector("[data-submit-on-enter]")?.focus({ preventScroll: true });
   const messages = document.getElementById("messages");
   if (messages) {

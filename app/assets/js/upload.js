@@ -1,7 +1,9 @@
-// Uploads files directly from the browser to the object store, with a URL that the app signs for exactly one file.
+// Uploads files directly from the browser to the object store, with a URL that the app signs for
+// exactly one file.
 //
-// For each file: validate it (type and size), compute its SHA-256, request a presigned URL, PUT the file, and complete the upload.
-// Lost connections are retried, an expired URL is replaced, and a rejected file shows the reason.
+// For each file: validate it (type and size), compute its SHA-256, request a presigned URL, PUT the
+// file, and complete the upload. Lost connections are retried, an expired URL is replaced, and a
+// rejected file shows the reason.
 "use strict";
 
 (() => {
@@ -27,7 +29,8 @@
   let active = 0;
   let finished = 0;
 
-  // ---- Errors ---------------------------------------------------------------------------------------------------------
+  // ---- Errors
+  // ---------------------------------------------------------------------------------------------------------
 
   /** A permanent error. `info`: not a failure, the file already exists. `signIn`: the sign-in URL, if the session has ended. */
   class PermanentError extends Error {
@@ -46,7 +49,8 @@
     }
   }
 
-  // ---- Requests ----------------------------------------------------------------------------------------------------------------
+  // ---- Requests
+  // ----------------------------------------------------------------------------------------------------------------
 
   const asSentence = (text) => (!text || /[.!?]$/.test(text) ? text ?? "" : `${text}.`);
 
@@ -94,7 +98,8 @@
       signal.removeEventListener("abort", abort);
       const code = request.status;
       if (signal.aborted) reject(signal.reason);
-      // 412: an earlier attempt succeeded, but its response was lost. The app verifies the file in any case.
+      // 412: an earlier attempt succeeded, but its response was lost. The app verifies the file in
+      // any case.
       else if ((code >= 200 && code < 300) || code === 412) resolve();
       else if (code === 403 || code === 400) reject(new RetryableError("The upload link has expired.", { newUrl: true }));
       else reject(new RetryableError(code ? `The file storage responded with status ${code}.` : "The connection was lost."));
@@ -104,7 +109,8 @@
     request.send(file);
   });
 
-  // ---- One file ----------------------------------------------------------------------------------------------------------------
+  // ---- One file
+  // ----------------------------------------------------------------------------------------------------------------
 
   const sha256 = async (file) => {
     if (!globalThis.crypto?.subtle) throw new PermanentError("Your browser cannot compute checksums on this page.", "Open the page over HTTPS and try again.");
@@ -186,7 +192,8 @@
     await retry(row, () => post(`${form.action}/${target.document}/complete`, {}, signal));
   };
 
-  // ---- Display -----------------------------------------------------------------------------------------------------------
+  // ---- Display
+  // -----------------------------------------------------------------------------------------------------------
 
   const element = (name, className, text = "") => Object.assign(document.createElement(name), { className, textContent: text });
 
@@ -310,7 +317,8 @@
     next();
   };
 
-  // ---- File selection and drag and drop ---------------------------------------------------------------------------------------------------
+  // ---- File selection and drag and drop
+  // ---------------------------------------------------------------------------------------------------
 
   input.addEventListener("change", () => {
     add([...input.files]);
@@ -318,7 +326,8 @@
   });
   form.addEventListener("submit", (event) => event.preventDefault());
 
-  // Accept files dropped anywhere on the page. Otherwise a file that misses the zone would replace the page.
+  // Accept files dropped anywhere on the page. Otherwise a file that misses the zone would replace
+  // the page.
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
   let depth = 0;
   document.addEventListener("dragenter", (event) => {

@@ -1,7 +1,7 @@
-//! Every page with values to look at: ordinary ones, long ones, and such as somebody hostile would choose.
+//! All pages with sample content: typical, long and hostile.
 
 use app::ids::WorkspaceId;
-use app::web::shared::pages::{PageContext, PersonView, Role, Theme, WorkspaceLink};
+use app::web::shared::pages::{PageContext, PersonView, RoleView, Theme, WorkspaceLink};
 use jiff::{SignedDuration, Timestamp};
 use maud::Markup;
 use uuid::Uuid;
@@ -12,11 +12,11 @@ mod files;
 mod members;
 mod states;
 
-/// A name as somebody would choose it who wants to break pages.
+/// Text that tries to break out of HTML.
 pub(crate) const HOSTILE: &str =
     "\"><script>alert(1)</script><img src=x onerror=alert(2)>' onmouseover='alert(3)";
 
-/// All of them by name.
+/// All pages, by name.
 pub(crate) fn all() -> Vec<(&'static str, Markup)> {
     let mut pages = entry::entry();
     pages.extend(entry::invitations());
@@ -30,7 +30,7 @@ pub(crate) fn all() -> Vec<(&'static str, Markup)> {
     pages
 }
 
-/// When all samples are looked at.
+/// The current time in all samples.
 fn now() -> Timestamp {
     Timestamp::from_second(1_795_432_800).unwrap_or_default()
 }
@@ -47,12 +47,12 @@ fn uuid(number: u128) -> Uuid {
     Uuid::from_u128(0x1f2e_3d4c_5b6a_7988_0000_0000_0000_0000 + number)
 }
 
-/// The same workspace in every sample.
+/// The workspace of all samples.
 fn workspace() -> WorkspaceId {
     WorkspaceId::try_from("k3v9x2m7q0za".to_owned()).unwrap_or_else(|_| WorkspaceId::random())
 }
 
-fn link(name: &str, role: Role) -> WorkspaceLink {
+fn link(name: &str, role: RoleView) -> WorkspaceLink {
     WorkspaceLink {
         id: workspace(),
         name: name.to_owned(),
@@ -71,11 +71,11 @@ fn signed_in() -> PageContext {
             email: Some("mira@halvorsen.example".to_owned()),
         }),
         workspaces: vec![
-            link("House purchase", Role::Owner),
+            link("House purchase", RoleView::Owner),
             WorkspaceLink {
                 id: WorkspaceId::random(),
                 name: "Reading group on the philosophy of physics".to_owned(),
-                role: Role::Member,
+                role: RoleView::Member,
             },
         ],
         ..anonymous()
@@ -84,7 +84,7 @@ fn signed_in() -> PageContext {
 
 fn inside() -> PageContext {
     PageContext {
-        workspace: Some(link("House purchase", Role::Owner)),
+        workspace: Some(link("House purchase", RoleView::Owner)),
         ..signed_in()
     }
 }
@@ -96,8 +96,8 @@ fn hostile_inside() -> PageContext {
             email: Some(HOSTILE.to_owned()),
         }),
         csrf: HOSTILE.to_owned(),
-        workspace: Some(link(HOSTILE, Role::Owner)),
-        workspaces: vec![link(HOSTILE, Role::Owner)],
+        workspace: Some(link(HOSTILE, RoleView::Owner)),
+        workspaces: vec![link(HOSTILE, RoleView::Owner)],
         ..anonymous()
     }
 }

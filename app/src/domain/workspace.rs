@@ -106,18 +106,18 @@ impl WorkspaceName {
     /// Derives the name of a user's personal workspace from their display name.
     pub fn personal(display_name: &str) -> Self {
         const TAIL: &str = "'s workspace";
-        let person: String = display_name
+        let name: String = display_name
             .chars()
             .filter(|letter| !letter.is_control())
             .collect();
-        let person: String = person
+        let name: String = name
             .trim()
             .chars()
             .take(MAX_NAME_CHARS - TAIL.len())
             .collect();
-        match person.trim_end() {
+        match name.trim_end() {
             "" => Self("My workspace".to_owned()),
-            person => Self(format!("{person}{TAIL}")),
+            name => Self(format!("{name}{TAIL}")),
         }
     }
 }

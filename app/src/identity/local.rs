@@ -1,11 +1,13 @@
-//! Signing in by name without authentication, for demonstrations. The settings allow it on loopback only.
+//! Signing in by name without authentication, for demonstrations. The settings allow it on loopback
+//! only.
 
 use super::users::{Claims, clean_name};
 
 /// The issuer of local identities.
 pub const ISSUER: &str = "local";
 
-/// The claims for a name. Case and white space do not distinguish users. `None` if the name is empty.
+/// The claims for a name. Case and white space do not distinguish users. `None` if the name is
+/// empty.
 pub fn claims(name: &str) -> Option<Claims> {
     let name = clean_name(name)?;
     Some(Claims {

@@ -1,9 +1,10 @@
 //! Signing in with an OpenID provider: the authorization code flow with PKCE, state and nonce.
 //!
-//! A pending sign-in is a row. The hash of the state finds it, the cookie of the anonymous session binds it to the
-//! browser, and completing the sign-in deletes it, so a response works once. The provider is discovered on first
-//! use and again every hour; a token with an unknown key causes one refresh of the keys. Claims are used only after
-//! signature, issuer, audience, times and nonce have been verified.
+//! A pending sign-in is a row. The hash of the state finds it, the cookie of the anonymous session
+//! binds it to the browser, and completing the sign-in deletes it, so a response works once. The
+//! provider is discovered on first use and again every hour; a token with an unknown key causes one
+//! refresh of the keys. Claims are used only after signature, issuer, audience, times and nonce
+//! have been verified.
 
 mod http;
 mod provider;
@@ -165,7 +166,8 @@ impl Oidc {
         Ok((to_claims(&claims), ReturnTo::new(&pending.return_to)))
     }
 
-    /// Verifies the token with the cached keys. If the key is unknown, refreshes the keys and tries again.
+    /// Verifies the token with the cached keys. If the key is unknown, refreshes the keys and tries
+    /// again.
     async fn verify(
         &self,
         token: &CoreIdToken,
@@ -237,7 +239,8 @@ fn sanitize_code(text: &str) -> String {
         .collect()
 }
 
-/// Maps an error of the token endpoint. Unreadable responses are not quoted, because they may contain tokens.
+/// Maps an error of the token endpoint. Unreadable responses are not quoted, because they may
+/// contain tokens.
 fn exchange_error(error: &CoreRequestTokenError<FetchError>) -> OidcError {
     match error {
         CoreRequestTokenError::ServerResponse(response) => {

@@ -1,4 +1,5 @@
-//! Sessions. A session is found by the hash of its cookie's token, and ends when its row is deleted.
+//! Sessions. A session is found by the hash of its cookie's token, and ends when its row is
+//! deleted.
 
 use std::time::Duration;
 
@@ -71,7 +72,8 @@ struct FoundSession {
     last_seen_is_stale: bool,
 }
 
-/// The session of a token, unless it has expired, was idle for too long, or its user is being deleted.
+/// The session of a token, unless it has expired, was idle for too long, or its user is being
+/// deleted.
 pub async fn find(
     database: &PgPool,
     token: &Token,

@@ -1,4 +1,5 @@
-//! Random tokens. The browser stores the token, the database stores its hash, and forms contain a value derived from it.
+//! Random tokens. The browser stores the token, the database stores its hash, and forms contain a
+//! value derived from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,8 +45,8 @@ impl Token {
         CsrfToken(URL_SAFE_NO_PAD.encode(hash))
     }
 
-    /// The token of the receipt for deleting `subject` with this session. A repeated request yields the same token, and
-    /// only this session can derive it. It does not reveal the session's token.
+    /// The token of the receipt for deleting `subject` with this session. A repeated request yields
+    /// the same token, and only this session can derive it. It does not reveal the session's token.
     #[must_use]
     pub fn receipt(&self, subject: &str) -> Self {
         let hash = Sha256::new()

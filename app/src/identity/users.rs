@@ -51,7 +51,8 @@ impl Claims {
     }
 }
 
-/// Removes control characters and repeated spaces, and truncates the name. `None` if nothing is left.
+/// Removes control characters and repeated spaces, and truncates the name. `None` if nothing is
+/// left.
 pub fn clean_name(name: &str) -> Option<String> {
     let visible: String = name
         .chars()
@@ -75,8 +76,8 @@ pub struct SignedInUser {
     pub is_being_deleted: bool,
 }
 
-/// Finds or creates the user for the claims and updates name and e-mail address. Concurrent first sign-ins create
-/// one user.
+/// Finds or creates the user for the claims and updates name and e-mail address. Concurrent first
+/// sign-ins create one user.
 pub async fn upsert_user(
     connection: &mut PgConnection,
     claims: &Claims,

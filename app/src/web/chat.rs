@@ -7,7 +7,6 @@ mod views;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use jiff::Timestamp;
 use maud::Markup;
 use serde::Deserialize;
 
@@ -20,7 +19,6 @@ use crate::ids::{DocumentId, MessageId, ThreadId};
 use crate::telemetry::QuestionOutcome;
 use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::web::shared::pages::FormContext;
 use crate::web::shared::pages::{Notice, PageContext};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::unavailable;
@@ -61,14 +59,6 @@ struct ThreadPath {
 struct MessagePath {
     thread: ThreadId,
     message: MessageId,
-}
-
-fn form_context(access: &WorkspaceAccess, now: Timestamp) -> FormContext<'_> {
-    FormContext {
-        workspace: &access.workspace.id,
-        csrf: access.session.csrf.as_str(),
-        now,
-    }
 }
 
 /// Reports an error of the tenant's database to the connection pool and explains it to the user.
@@ -129,7 +119,7 @@ async fn new_thread(
     };
     Ok(pages::page(
         &context,
-        form_context(&access, context.now),
+        access.form_context(context.now),
         &view,
     ))
 }
@@ -143,7 +133,7 @@ async fn show(
     let view = page(&app, &access, Some(thread)).await?;
     Ok(pages::page(
         &context,
-        form_context(&access, context.now),
+        access.form_context(context.now),
         &view,
     ))
 }
@@ -254,7 +244,7 @@ async fn ask(
     }
     let asked_by = Some(access.user.display_name.clone());
     Ok(pages::exchange(
-        form_context(&access, context.now),
+        access.form_context(context.now),
         asked.thread,
         &views::question(&asked.question, asked_by),
         &views::answer(asked.answer, question.as_str().to_owned()),
@@ -306,7 +296,7 @@ async fn invalid_question(
         error: Some(message(error)),
         ..page(app, access, open).await?
     };
-    let markup = pages::page(context, form_context(access, context.now), &view);
+    let markup = pages::page(context, access.form_context(context.now), &view);
     Ok((StatusCode::UNPROCESSABLE_ENTITY, markup).into_response())
 }
 

@@ -1,7 +1,7 @@
 //! Documents: the list with live updates, search, uploads, and the actions on a document.
 //!
-//! The list and the state of a document come from the main database, so they work while the tenant's database is
-//! unavailable.
+//! The list and the state of a document come from the main database, so they work while the
+//! tenant's database is unavailable.
 
 mod errors;
 mod events;
@@ -14,7 +14,6 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use jiff::Timestamp;
 use maud::Markup;
 use serde::Deserialize;
 
@@ -25,7 +24,7 @@ use crate::objects::Disposition;
 use crate::tenants::Unavailable;
 use crate::web::shared::error::AcceptedFormat;
 use crate::web::shared::extract::{Form, Path, Query, WorkspaceAccess};
-use crate::web::shared::pages::{FormContext, Notice, PageContext, format};
+use crate::web::shared::pages::{Notice, PageContext, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use pages::document::{DocumentPage, PassageView};
@@ -70,14 +69,6 @@ struct DocumentPath {
     document: DocumentId,
 }
 
-fn form_context(access: &WorkspaceAccess, now: Timestamp) -> FormContext<'_> {
-    FormContext {
-        workspace: &access.workspace.id,
-        csrf: access.session.csrf.as_str(),
-        now,
-    }
-}
-
 async fn list(
     State(app): State<App>,
     access: WorkspaceAccess,
@@ -88,7 +79,7 @@ async fn list(
     let view = list_view(&app, &access).await?;
     Ok(pages::page(
         &context,
-        form_context(&access, context.now),
+        access.form_context(context.now),
         &view,
         None,
     ))
@@ -131,7 +122,7 @@ async fn search(
     Query(SearchParams { q }): Query<SearchParams>,
 ) -> Result<Markup, Problem> {
     let found = run_search(&app, &access, &q).await?;
-    let form_context = form_context(&access, context.now);
+    let form_context = access.form_context(context.now);
     if AcceptedFormat::from_headers(&headers) == AcceptedFormat::Fragment {
         return Ok(pages::search_results(form_context, &found));
     }
@@ -218,7 +209,7 @@ async fn show(
     .await?;
     Ok(pages::document::page(
         &context,
-        form_context(&access, context.now),
+        access.form_context(context.now),
         &view,
     ))
 }

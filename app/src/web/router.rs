@@ -1,7 +1,8 @@
 //! The route table, and the router that is built from it.
 //!
-//! A request passes `request_context` (request id, span, metrics, error rendering), then `authorize` with the policy of its route,
-//! then the handler. A path without a row in the table does not exist.
+//! A request passes `request_context` (request id, span, metrics, error rendering), then
+//! `authorize` with the policy of its route, then the handler. A path without a row in the table
+//! does not exist.
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -30,14 +31,13 @@ pub fn router(app: &App) -> Router {
 
 /// Like [`router`], with the given routes. Tests use it to add handlers of their own.
 pub fn router_of(app: &App, routes: Vec<Route>) -> Router {
-    let mut router = Router::new();
+    let mut all = Router::new();
     for route in routes {
         let authorize = from_fn_with_state((app.clone(), route.policy), authorize::authorize);
         let path = route.path;
-        router = router.route(path, route.into_handler().route_layer(authorize));
+        all = all.route(path, route.into_handler().route_layer(authorize));
     }
-    router
-        .fallback(authorize::unknown_path)
+    all.fallback(authorize::unknown_path)
         .method_not_allowed_fallback(middleware::method_not_allowed)
         .layer(from_fn_with_state(app.clone(), middleware::request_context))
         .with_state(app.clone())

@@ -265,9 +265,9 @@ async fn notify(
     let Some((parent,)) = written else {
         return Ok(());
     };
-    events::notify_deletion(&mut *connection, id).await?;
+    events::publish_deletion(&mut *connection, id).await?;
     if let Some(parent) = parent {
-        events::notify_deletion(connection, DeletionId(parent)).await?;
+        events::publish_deletion(connection, DeletionId(parent)).await?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! What handlers stream and swap: that it lands where the page expects it.
+//! Fragments that handlers stream and swap have to fit the elements of the page they replace.
 
 use app::ids::{DocumentId, MessageId, ThreadId, WorkspaceId};
-use app::web::chat::pages::{self as chat, AnswerState, AnswerView, Author};
+use app::web::chat::pages::{self as chat, AnswerState, AnswerView, AuthorView};
 use app::web::documents::pages::{
     self as documents, DocumentState, DocumentView, DocumentsView, IngestStage, UnreadablePages,
     UploadLimits,
@@ -9,7 +9,7 @@ use app::web::documents::pages::{
 use app::web::home::pages as home;
 use app::web::shared::pages::FormContext;
 use app::web::shared::pages::problem::{self, HelpLink, ProblemView};
-use app::web::shared::pages::{Notice, PageContext, PersonView, Role, Theme, WorkspaceLink};
+use app::web::shared::pages::{Notice, PageContext, PersonView, RoleView, Theme, WorkspaceLink};
 use app::web::workspaces::pages::provisioning::{
     self, ProvisioningState, ProvisioningStep, ProvisioningView,
 };
@@ -150,15 +150,15 @@ fn the_home_page_mentions_regions_only_if_one_can_be_chosen() {
 fn an_error_page_links_back_into_its_workspace() {
     let view = ProblemView {
         status: 503,
-        title: "Your database is held up".to_owned(),
-        hint: "It goes on by itself.".to_owned(),
+        title: "Your database needs attention".to_owned(),
+        hint: "It will continue automatically.".to_owned(),
         code: "database_stalled".to_owned(),
         sign_in: None,
         request_id: None,
         retry_after_seconds: None,
         link: Some(HelpLink {
             path: "/w/abcdefghijkl/provisioning".to_owned(),
-            label: "About your database",
+            label: "View database status",
         }),
     };
     let context = PageContext {
@@ -169,7 +169,7 @@ fn an_error_page_links_back_into_its_workspace() {
         workspace: Some(WorkspaceLink {
             id: workspace(),
             name: "Lab".to_owned(),
-            role: Role::Owner,
+            role: RoleView::Owner,
         }),
         ..PageContext::anonymous(Theme::Device, "csrf".to_owned(), now())
     };
@@ -195,7 +195,7 @@ fn an_error_page_links_back_into_its_workspace() {
 fn answer(state: AnswerState) -> AnswerView {
     AnswerView {
         id: MessageId::random(),
-        author: Author::Model {
+        author: AuthorView::Model {
             name: "m".to_owned(),
         },
         state,
@@ -230,7 +230,7 @@ fn only_a_pending_answer_connects_to_its_stream() {
         AnswerState::Stopped,
         AnswerState::NotFound,
         AnswerState::Failed {
-            reason: "It broke off.".to_owned(),
+            reason: "The connection to the model was lost.".to_owned(),
             hint: "Ask again.".to_owned(),
         },
     ] {
@@ -253,14 +253,14 @@ fn excerpts_are_not_shown_as_a_models_answer() {
         now: now(),
     };
     let view = AnswerView {
-        author: Author::Excerpts,
+        author: AuthorView::Excerpts,
         ..answer(AnswerState::Complete)
     };
     let html = chat::answer(form_context, ThreadId::random(), &view).into_string();
-    assert!(html.contains("Extracts from your documents"));
+    assert!(html.contains("Excerpts from your documents"));
     assert!(
         !html.contains("So it is."),
-        "extracts have no text beside their quotes"
+        "excerpts have no text besides their quotes"
     );
 }
 
@@ -311,7 +311,7 @@ fn the_provisioning_page_follows_the_database_until_it_is_ready_or_deleted() {
         assert_eq!(view.ended(), ended, "{view:?}");
         let panel = provisioning::panel(&view).into_string();
         assert_eq!(
-            panel.contains("Ready in <strong>3.4 s</strong>, in <strong>eu</strong>, schema <strong>2</strong>."),
+            panel.contains("Ready in <strong>3.4 s</strong>, in <strong>eu</strong>, schema version <strong>2</strong>."),
             matches!(view.state, ProvisioningState::Ready { .. })
         );
     }
@@ -332,7 +332,7 @@ fn the_receipt_page_follows_a_deletion_until_it_is_finished() {
     let open = receipt::page(&context, &view).into_string();
     assert!(open.contains("sse-connect=\"/receipts/t0k3n/events\""));
     assert!(open.contains("sse-close=\"ended\""));
-    assert!(open.contains("http-equiv=\"refresh\""), "without script");
+    assert!(open.contains("http-equiv=\"refresh\""), "browsers without JavaScript reload the page");
     let finished = ReceiptView {
         finished_at: Some(now()),
         ..view
@@ -346,8 +346,8 @@ fn the_receipt_page_follows_a_deletion_until_it_is_finished() {
 fn an_error_fragment_is_announced_and_links_to_sign_in() {
     let view = ProblemView {
         status: 401,
-        title: "You are not signed in".to_owned(),
-        hint: "Sign in, and you come back to where you were.".to_owned(),
+        title: "You\u{2019}re not signed in".to_owned(),
+        hint: "Sign in to continue where you left off.".to_owned(),
         code: "signed_out".to_owned(),
         sign_in: Some("/sign-in?return_to=/w/abcdefghijkl".to_owned()),
         request_id: None,
@@ -392,14 +392,14 @@ fn a_ready_document_with_unreadable_pages_shows_a_warning() {
         unreadable: Some(UnreadablePages {
             count: 2,
             of: 14,
-            which: "Pages 3, 7 are damaged and could not be read.".to_owned(),
+            which: "Pages 3 and 7 are damaged and couldn\u{2019}t be read.".to_owned(),
         }),
         ..document(state)
     };
-    let words = "2 of 14 pages could not be read.";
+    let warning = "2 of 14 pages couldn\u{2019}t be read.";
     let ready = documents::row(form_context, &partly(DocumentState::Ready)).into_string();
-    assert!(ready.contains(words), "{ready}");
-    // While it is read once more, that is what there is to say.
+    assert!(ready.contains(warning), "{ready}");
+    // While the document is processed again, only that is shown.
     let queued = documents::row(form_context, &partly(DocumentState::Queued)).into_string();
-    assert!(!queued.contains(words), "{queued}");
+    assert!(!queued.contains(warning), "{queued}");
 }

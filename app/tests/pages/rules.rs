@@ -1,4 +1,4 @@
-//! Rules over every page of the gallery.
+//! Rules that every page of the gallery has to follow.
 
 use std::collections::BTreeSet;
 
@@ -99,7 +99,7 @@ fn user_supplied_text_is_always_escaped() {
     }
     assert!(
         seen > 50,
-        "the hostile name stands in {seen} places only, so this test sees little"
+        "the hostile text occurs only {seen} times, so this test checks little"
     );
 }
 
@@ -111,7 +111,7 @@ fn every_post_form_has_a_csrf_token() {
         for tag in &tags {
             match (tag.name.as_str(), tag.is_end, open) {
                 ("form", false, None) => open = Some((tag, false)),
-                ("form", false, Some(_)) => panic!("{page}: a form within a form: {tag:?}"),
+                ("form", false, Some(_)) => panic!("{page}: nested form: {tag:?}"),
                 ("form", true, Some((form, has_token))) => {
                     let posts = form.get("method") == Some("post");
                     assert!(
@@ -134,7 +134,7 @@ fn every_post_form_has_a_csrf_token() {
             }
         }
     }
-    assert!(forms > 100, "{forms} forms are few");
+    assert!(forms > 100, "only {forms} forms found");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn ids_are_unique_and_references_resolve() {
     for (page, tags) in pages() {
         let mut ids = BTreeSet::new();
         for id in starts(&tags).filter_map(|tag| tag.get("id")) {
-            assert!(ids.insert(id), "{page}: {id} stands twice");
+            assert!(ids.insert(id), "{page}: duplicate id {id}");
         }
         for tag in starts(&tags) {
             for name in [
@@ -241,7 +241,7 @@ fn htmx_is_configured_to_respect_the_content_security_policy() {
         }
         assert_eq!(
             config["historyCacheSize"], 0,
-            "{page}: private pages would be kept in the browser's storage"
+            "{page}: private pages must not be cached in the browser's storage"
         );
     }
 }

@@ -110,7 +110,8 @@ async fn the_documents_page_shows_the_database_status_only_while_it_is_unavailab
         "{}",
         before.text
     );
-    // The status polls and must not open an event stream: each replacement of the element would open another one.
+    // The status polls and must not open an event stream: each replacement of the element would
+    // open another one.
     let (_, note) = before.text.split_once("id=\"database-status\"").unwrap();
     let (note, _) = note.split_once("/provisioning").unwrap();
     assert!(

@@ -90,7 +90,8 @@ impl Issuer {
         }
     }
 
-    /// Consents at the authorization endpoint. Returns the URL of the redirect. `change` may modify the claims.
+    /// Consents at the authorization endpoint. Returns the URL of the redirect. `change` may modify
+    /// the claims.
     pub(crate) fn consent(&self, authorize: &str, change: impl FnOnce(&mut Value)) -> String {
         let url = url::Url::parse(authorize).expect("a URL");
         assert!(authorize.starts_with(&format!("{}/authorize?", self.url)));

@@ -1,7 +1,8 @@
-//! Tests of the web layer over a real PostgreSQL: sessions, CSRF, rate limits, access to every route, OpenID sign-in.
+//! Tests of the web layer over a real PostgreSQL: sessions, CSRF, rate limits, access to every
+//! route, OpenID sign-in.
 //!
-//! They need the programs of a PostgreSQL with pgvector on `PATH` or in the folder `NEON_EMULATOR_PG_BIN`. The tests with Redis
-//! need redis-server.
+//! They need the programs of a PostgreSQL with pgvector on `PATH` or in the folder
+//! `NEON_EMULATOR_PG_BIN`. The tests with Redis need redis-server.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,5 +1,6 @@
-//! Requests every route as a user without access. The tests iterate over the route table, so no route can be
-//! forgotten. A new kind of path parameter fails until the test provides a value for it.
+//! Requests every route as a user without access. The tests iterate over the route table, so no
+//! route can be forgotten. A new kind of path parameter fails until the test provides a value for
+//! it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -44,7 +45,8 @@ struct Matrix {
     _emulator: Emulated,
 }
 
-/// The form fields of all routes, so that requests fail because of missing access and not because of missing fields.
+/// The form fields of all routes, so that requests fail because of missing access and not because
+/// of missing fields.
 const FIELDS: [(&str, &str); 6] = [
     ("name", "New name"),
     ("title", "New title"),
@@ -138,7 +140,8 @@ fn in_workspaces() -> impl Iterator<Item = Route> {
         .filter(|route| parameters(route).any(|name| name == "workspace"))
 }
 
-/// Sends a request with the route's method. The CSRF token is also in the header, for routes of scripts.
+/// Sends a request with the route's method. The CSRF token is also in the header, for routes of
+/// scripts.
 async fn send(browser: &Browser, route: &Route, path: &str) -> Answer {
     let token = browser.csrf.clone();
     let mut browser = browser.clone().with("x-csrf-token", &token);
@@ -149,7 +152,8 @@ async fn send(browser: &Browser, route: &Route, path: &str) -> Answer {
     }
 }
 
-/// Creates a project with the tenant schema in the emulator, and the Secret and status that the controller would write.
+/// Creates a project with the tenant schema in the emulator, and the Secret and status that the
+/// controller would write.
 async fn give_database(site: &Site, emulator: &Emulator, workspace: &Workspace) {
     let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
     let project: CreatedProject = http

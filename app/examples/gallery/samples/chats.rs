@@ -1,9 +1,9 @@
-//! Conversations.
+//! Chat pages.
 
 use app::ids::{DocumentId, MessageId, ThreadId};
 use app::web::chat::pages::{
-    self as chat, AnswerState, AnswerView, Author, ChatPage, Citation, DocumentChoice, MessageView,
-    QuestionView, Scope, ThreadLink, ThreadView,
+    self as chat, AnswerState, AnswerView, AuthorView, ChatPage, CitationView, DocumentChoice,
+    MessageView, QuestionView, Scope, ThreadLink, ThreadView,
 };
 use app::web::shared::pages::FormContext;
 use maud::Markup;
@@ -104,7 +104,6 @@ pub(super) fn pages() -> Vec<(&'static str, Markup)> {
     ]
 }
 
-/// Messages of the conversations below.
 fn first() -> Vec<MessageView> {
     vec![
         question(1, "When can the rent go up, and by how much?"),
@@ -127,13 +126,13 @@ fn long() -> Vec<MessageView> {
 
 fn ends() -> Vec<MessageView> {
     let failed = AnswerState::Failed {
-        reason: "The model does not answer.".to_owned(),
-        hint: "Your question is kept. Ask it again in a moment.".to_owned(),
+        reason: "The AI model isn\u{2019}t responding.".to_owned(),
+        hint: "Your question was saved. Ask again in a moment.".to_owned(),
     };
     vec![
         question(5, "Who pays for the lift?"),
         answer(6, AnswerState::NotFound, ""),
-        question(7, "Summarise everything"),
+        question(7, "Summarize everything"),
         answer(8, AnswerState::Stopped, "The agreement covers"),
         question(9, "And the storage room?"),
         answer(10, failed, ""),
@@ -143,7 +142,10 @@ fn ends() -> Vec<MessageView> {
 fn excerpts() -> Vec<MessageView> {
     vec![
         question(11, "Is there a storage room?"),
-        with_author(answer_view(12, AnswerState::Complete, ""), Author::Excerpts),
+        with_author(
+            answer_view(12, AnswerState::Complete, ""),
+            AuthorView::Excerpts,
+        ),
     ]
 }
 
@@ -155,7 +157,7 @@ fn hostile() -> Vec<MessageView> {
                 "{HOSTILE} [1] **{HOSTILE}** `{HOSTILE}`\n\n- {HOSTILE}\n\n```\n{HOSTILE}\n```"
             ),
             citations: vec![citation(1, HOSTILE, HOSTILE, true)],
-            author: Author::Model {
+            author: AuthorView::Model {
                 name: HOSTILE.to_owned(),
             },
             question: HOSTILE.to_owned(),
@@ -209,14 +211,14 @@ fn answer(number: u128, state: AnswerState, text: &str) -> MessageView {
     MessageView::Answer(answer_view(number, state, text))
 }
 
-fn with_author(view: AnswerView, author: Author) -> MessageView {
+fn with_author(view: AnswerView, author: AuthorView) -> MessageView {
     MessageView::Answer(AnswerView { author, ..view })
 }
 
 fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
     AnswerView {
         id: MessageId(uuid(200 + number)),
-        author: Author::Model {
+        author: AuthorView::Model {
             name: "gpt-4o-mini".to_owned(),
         },
         state,
@@ -234,7 +236,7 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
                 "No adjustment exceeds four per cent of the rent paid until then.",
                 true,
             ),
-            Citation {
+            CitationView {
                 document: None,
                 ..citation(
                     3,
@@ -255,8 +257,8 @@ fn answer_view(number: u128, state: AnswerState, text: &str) -> AnswerView {
     }
 }
 
-fn citation(number: u32, title: &str, quote: &str, cited: bool) -> Citation {
-    Citation {
+fn citation(number: u32, title: &str, quote: &str, cited: bool) -> CitationView {
+    CitationView {
         number,
         document: Some(DocumentId(uuid(105))),
         title: title.to_owned(),

@@ -1,8 +1,8 @@
-//! Coming in: the front page, signing in, a new workspace, an invitation.
+//! Pages for getting started: home, sign-in, new workspace and invitations.
 
 use app::web::home::pages as home;
 use app::web::identity::pages::sign_in;
-use app::web::shared::pages::{Choice, Role};
+use app::web::shared::pages::{RoleView, SelectOption};
 use app::web::workspaces::pages::{invitation, new_workspace};
 use maud::Markup;
 
@@ -26,10 +26,10 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
             choice(
                 "default",
                 "Standard",
-                Some("Up to 2 CUs; sleeps when nobody asks"),
+                Some("Up to 2 compute units; suspends when idle"),
                 true,
             ),
-            choice("large", "Large", Some("Up to 8 CUs"), false),
+            choice("large", "Large", Some("Up to 8 compute units"), false),
         ],
         error: None,
     };
@@ -42,7 +42,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
                 &anonymous(),
                 &sign_in::SignInPage {
                     local: true,
-                    error: Some("Type a name of 1 to 80 characters.".to_owned()),
+                    error: Some("Enter a name of 1 to 80 characters.".to_owned()),
                     name: HOSTILE.to_owned(),
                     ..sign_in.clone()
                 },
@@ -65,7 +65,7 @@ pub(super) fn entry() -> Vec<(&'static str, Markup)> {
                 &signed_in(),
                 &new_workspace::NewWorkspacePage {
                     name: HOSTILE.to_owned(),
-                    error: Some("You are in 20 workspaces, which is as many as there may be. Leave or remove one first.".to_owned()),
+                    error: Some("You already own 20 workspaces, which is the maximum. Delete one or hand it over to another owner first.".to_owned()),
                     regions: Vec::new(),
                     classes: vec![choice("default", "Standard", None, true)],
                     ..new
@@ -86,7 +86,7 @@ pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
                     state: invitation::InvitationState::Open {
                         workspace: "House purchase".to_owned(),
                         invited_by: Some("Mira Halvorsen".to_owned()),
-                        role: Role::Member,
+                        role: RoleView::Member,
                         expires_at: ahead(600_000),
                     },
                 },
@@ -101,7 +101,7 @@ pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
                     state: invitation::InvitationState::Open {
                         workspace: HOSTILE.to_owned(),
                         invited_by: None,
-                        role: Role::Owner,
+                        role: RoleView::Owner,
                         expires_at: ahead(600_000),
                     },
                 },
@@ -134,8 +134,8 @@ pub(super) fn invitations() -> Vec<(&'static str, Markup)> {
     ]
 }
 
-fn choice(value: &str, label: &str, note: Option<&str>, chosen: bool) -> Choice {
-    Choice {
+fn choice(value: &str, label: &str, note: Option<&str>, chosen: bool) -> SelectOption {
+    SelectOption {
         value: value.to_owned(),
         label: label.to_owned(),
         note: note.map(str::to_owned),

@@ -1,10 +1,10 @@
-//! Documents.
+//! Document pages.
 
 use app::ids::DocumentId;
 use app::web::documents::pages::document::{self, DocumentPage, PassageView};
 use app::web::documents::pages::{
     self as documents, Blocked, DatabaseStatus, DocumentState as State, DocumentView,
-    DocumentsView, Hit, IngestStage, Piece, SearchView, UnreadablePages, UploadLimits,
+    DocumentsView, HitView, IngestStage, Piece, SearchView, UnreadablePages, UploadLimits,
 };
 use app::web::shared::pages::FormContext;
 use app::web::shared::pages::{Notice, PageContext};
@@ -110,15 +110,15 @@ fn one(form_context: FormContext<'_>) -> Vec<(&'static str, Markup)> {
             2,
             HOSTILE,
             State::Failed {
-                reason: "The file is locked with a password.".to_owned(),
-                hint: "Save a copy without the password, and bring that.".to_owned(),
+                reason: "This PDF is password-protected.".to_owned(),
+                hint: "Remove the password and upload it again.".to_owned(),
                 retry: false,
             },
         ),
         passages: Vec::new(),
         more: None,
         database: None,
-        error: Some("A title has 1 to 500 characters.".to_owned()),
+        error: Some("Enter a title of 1 to 500 characters.".to_owned()),
     };
     let working = DocumentPage {
         document: document_of(3, "Annual report", working(IngestStage::Embed, 40, None)),
@@ -186,7 +186,7 @@ fn every_state() -> Vec<DocumentView> {
                 IngestStage::Store,
                 0,
                 Some(Blocked {
-                    words: "Your database does not answer.".to_owned(),
+                    message: "Your database isn\u{2019}t responding.".to_owned(),
                     retry_at: Some(ahead(8)),
                 }),
             ),
@@ -196,7 +196,7 @@ fn every_state() -> Vec<DocumentView> {
             unreadable: Some(UnreadablePages {
                 count: 2,
                 of: 18,
-                which: "Pages 3, 7 are damaged and could not be read.".to_owned(),
+                which: "Pages 3 and 7 are damaged and couldn\u{2019}t be read.".to_owned(),
             }),
             ..document_of(6, "Statutes", State::Ready)
         },
@@ -204,8 +204,8 @@ fn every_state() -> Vec<DocumentView> {
             7,
             "Scan of the old deed",
             failed(
-                "There is no text in it, only pictures.",
-                "Run it through text recognition (OCR), and bring the result.",
+                "This PDF contains no text, only images.",
+                "Run text recognition (OCR) on it and upload the result.",
                 false,
             ),
         ),
@@ -213,8 +213,8 @@ fn every_state() -> Vec<DocumentView> {
             8,
             "Minutes",
             failed(
-                "Reading it took too long.",
-                "Try it again; if that fails, split the file.",
+                "Processing took too long.",
+                "Try again. If that doesn\u{2019}t help, split the file and upload the parts.",
                 true,
             ),
         ),
@@ -228,7 +228,7 @@ fn search() -> SearchView {
         text: text.to_owned(),
         hit,
     };
-    let hit = |title: &str, page, snippet: Vec<Piece>| Hit {
+    let hit = |title: &str, page, snippet: Vec<Piece>| HitView {
         document: DocumentId(uuid(105)),
         title: title.to_owned(),
         page_from: page,

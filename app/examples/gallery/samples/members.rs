@@ -1,8 +1,8 @@
-//! Members, settings, the account.
+//! Members, settings and account pages.
 
 use app::ids::{InvitationId, SessionId, UserId};
 use app::web::identity::pages::account;
-use app::web::shared::pages::{Notice, PageContext, Role};
+use app::web::shared::pages::{Notice, PageContext, RoleView};
 use app::web::workspaces::pages::{members, settings};
 use maud::Markup;
 
@@ -24,13 +24,13 @@ pub(super) fn members() -> Vec<(&'static str, Markup)> {
     let page = members::MembersPage {
         workspace: workspace(),
         members: vec![
-            member(11, "Mira Halvorsen", Role::Owner, true),
-            member(12, "Tomasz Kowalczyk-Wiśniewski", Role::Member, false),
-            member(13, "Ödön", Role::Member, false),
+            member(11, "Mira Halvorsen", RoleView::Owner, true),
+            member(12, "Tomasz Kowalczyk-Wiśniewski", RoleView::Member, false),
+            member(13, "Ödön", RoleView::Member, false),
         ],
         invitations: vec![members::InvitationView {
             id: InvitationId(uuid(20)),
-            role: Role::Member,
+            role: RoleView::Member,
             created_by: Some("Mira Halvorsen".to_owned()),
             created_at: ago(7_200),
             expires_at: ahead(600_000),
@@ -48,7 +48,7 @@ pub(super) fn members() -> Vec<(&'static str, Markup)> {
                 &members::MembersPage {
                     new_invitation: Some(members::NewInvitation {
                         url: "https://folio.example.com/invitations/Zx81hJkQn0vPq3Lr7TsYwBdEfGhIjKlMnOpQrStUvWx".to_owned(),
-                        role: Role::Member,
+                        role: RoleView::Member,
                         expires_at: ahead(604_800),
                     }),
                     ..page.clone()
@@ -76,7 +76,7 @@ pub(super) fn members() -> Vec<(&'static str, Markup)> {
                 &members::MembersPage {
                     members: vec![members::MemberView {
                         email: Some(HOSTILE.to_owned()),
-                        ..member(12, HOSTILE, Role::Member, false)
+                        ..member(12, HOSTILE, RoleView::Member, false)
                     }],
                     error: Some(HOSTILE.to_owned()),
                     ..page
@@ -95,9 +95,9 @@ pub(super) fn settings_and_account() -> Vec<(&'static str, Markup)> {
                 &hostile_inside(),
                 &settings::SettingsPage {
                     name: HOSTILE.to_owned(),
-                    name_error: Some("A name has 1 to 80 characters.".to_owned()),
+                    name_error: Some("Enter a name of 1 to 80 characters.".to_owned()),
                     delete_error: Some(
-                        "That is not the workspace\u{2019}s name. Nothing was removed.".to_owned(),
+                        "The name doesn\u{2019}t match. Nothing was deleted.".to_owned(),
                     ),
                     ..settings_page()
                 },
@@ -126,7 +126,7 @@ pub(super) fn settings_and_account() -> Vec<(&'static str, Markup)> {
                     name: HOSTILE.to_owned(),
                     email: Some(HOSTILE.to_owned()),
                     email_verified: false,
-                    delete_error: Some("The words do not match. Nothing was removed.".to_owned()),
+                    delete_error: Some("The text doesn\u{2019}t match. Nothing was deleted.".to_owned()),
                     ..account_page()
                 },
             ),
@@ -180,7 +180,7 @@ fn account_page() -> account::AccountPage {
                 false,
             ),
         ],
-        owned_alone: vec![link("House purchase", Role::Owner)],
+        owned_alone: vec![link("House purchase", RoleView::Owner)],
         delete_error: None,
     }
 }

@@ -1,4 +1,4 @@
-//! A database that comes up, a removal, and what goes wrong.
+//! Provisioning, deletion and error pages.
 
 use app::web::shared::pages::problem;
 use app::web::workspaces::pages::{provisioning, receipt};
@@ -49,7 +49,7 @@ pub(super) fn provisioning_pages() -> Vec<(&'static str, Markup)> {
             page(State::Stalled {
                 reason: "ApiKeyInvalid".to_owned(),
                 tenant: "ws-k3v9x2m7q0za".to_owned(),
-                guidance: "Whoever runs this service has to renew its key to the database account. Once they have, it goes on by itself.",
+                guidance: "Your administrator needs to renew the API key of the database account. Setup will then continue automatically.",
             }),
         ),
         ("provisioning-deleted", page(State::Deleted)),
@@ -71,14 +71,14 @@ pub(super) fn deletions() -> Vec<(&'static str, Markup)> {
         requested_at: ago(9),
         finished_at: None,
         steps: vec![
-            step("Stop work under way", receipt::StepState::Done, None),
+            step("Running tasks", receipt::StepState::Done, None),
             step("Files", receipt::StepState::Done, Some("14 files, 31 MB")),
             step(
                 "Database",
                 receipt::StepState::Active,
-                Some("Waiting until it is gone"),
+                Some("Waiting for the database to be deleted"),
             ),
-            step("Entries", receipt::StepState::Waiting, None),
+            step("Remaining data", receipt::StepState::Waiting, None),
         ],
         deleted: Vec::new(),
         databases: Vec::new(),
@@ -87,7 +87,7 @@ pub(super) fn deletions() -> Vec<(&'static str, Markup)> {
     if let Some(step) = blocked.steps.get_mut(2) {
         step.state = receipt::StepState::Blocked;
         step.note = Some(
-            "The cluster does not answer. It is tried again in 8 s; nothing is lost.".to_owned(),
+            "The database service isn\u{2019}t available right now. We\u{2019}ll keep trying.".to_owned(),
         );
     }
     let finished = receipt::ReceiptView {
@@ -95,9 +95,9 @@ pub(super) fn deletions() -> Vec<(&'static str, Markup)> {
         deleted: [
             ("Documents", "14"),
             ("Files", "14, 31 MB"),
-            ("Conversations", "with the database"),
+            ("Conversations", "deleted with the database"),
             ("Members", "3"),
-            ("Open invitations", "1"),
+            ("Pending invitations", "1"),
         ]
         .map(|(label, amount)| receipt::DeletedItem {
             label: label.to_owned(),
@@ -147,8 +147,8 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
                 &signed_in(),
                 &view(
                     404,
-                    "There is nothing here",
-                    "The link may be old, what it showed may have been removed, or it belongs to a workspace that you are not a member of.",
+                    "Page not found",
+                    "The link may be outdated, the content may have been deleted, or it may belong to a workspace that you\u{2019}re not a member of.",
                     "not_found",
                 ),
             ),
@@ -160,7 +160,7 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
                 &view(
                     500,
                     "Something went wrong on our side",
-                    "Try again in a moment. If it stays like this, tell whoever runs this site the number of this request.",
+                    "Try again in a moment. If the problem persists, contact your administrator and mention the request ID below.",
                     "internal",
                 ),
             ),
@@ -173,8 +173,8 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
                     retry_after_seconds: Some(12),
                     ..view(
                         429,
-                        "That was a little too much at once",
-                        "Wait 12 seconds, and try again.",
+                        "Too many requests",
+                        "Wait 12 seconds, then try again.",
                         "too_many_requests",
                     )
                 },
@@ -188,8 +188,8 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
                     sign_in: Some("/sign-in?return_to=/w/k3v9x2m7q0za".to_owned()),
                     ..view(
                         401,
-                        "You are not signed in",
-                        "Sign in, and you come back to where you were.",
+                        "You\u{2019}re not signed in",
+                        "Sign in to continue where you left off.",
                         "signed_out",
                     )
                 },
@@ -209,12 +209,12 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
                 &problem::ProblemView {
                     link: Some(problem::HelpLink {
                         path: "/w/k3v9x2m7q0za/provisioning".to_owned(),
-                        label: "About your database",
+                        label: "View database status",
                     }),
                     ..view(
                         503,
-                        "Your database is held up",
-                        "Whoever runs this service has to mend something first; then it goes on by itself. What you brought is kept.",
+                        "Your database needs attention",
+                        "Your administrator needs to fix a problem first. Your files are safe, and processing will continue automatically.",
                         "database_stalled",
                     )
                 },
@@ -224,8 +224,8 @@ pub(super) fn problems() -> Vec<(&'static str, Markup)> {
             "problem-fragment",
             app::web::shared::pages::layout(
                 &inside(),
-                "A problem at the top",
-                &maud::html! { h1 { "A problem at the top" } (problem::fragment(&view(409, "This document is being read already", "Wait until it is done.", "busy"))) },
+                "Page with an error message",
+                &maud::html! { h1 { "Page with an error message" } (problem::fragment(&view(409, "This document is already being processed", "Wait until it\u{2019}s done.", "busy"))) },
             ),
         ),
     ]

@@ -1,5 +1,5 @@
-//! The HTTP client for the provider, with timeouts and a size limit. It follows no redirects, which could send
-//! secrets to another host.
+//! The HTTP client for the provider, with timeouts and a size limit. It follows no redirects, which
+//! could send secrets to another host.
 
 use std::time::Duration;
 

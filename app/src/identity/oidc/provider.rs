@@ -24,13 +24,15 @@ use crate::config;
 
 /// How long the discovery document is cached.
 const METADATA_TTL: Duration = Duration::from_hours(1);
-/// Lower bound between two refreshes caused by unknown keys, so that forged tokens cause no load on the provider.
+/// Lower bound between two refreshes caused by unknown keys, so that forged tokens cause no load on
+/// the provider.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 /// Tolerated difference between the provider's clock and ours.
 const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
 /// Upper bound of the age of a token, which comes directly from the token endpoint.
 const MAX_TOKEN_AGE: Duration = Duration::from_mins(10);
-/// Accepted signature algorithms: asymmetric ones only, so that the client secret cannot sign tokens.
+/// Accepted signature algorithms: asymmetric ones only, so that the client secret cannot sign
+/// tokens.
 const SIGNING_ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
@@ -59,7 +61,7 @@ pub(super) struct Provider {
     client_id: ClientId,
     client_secret: Option<ClientSecret>,
     redirect: RedirectUrl,
-    http: Http,
+    http: HttpClient,
     /// Concurrent sign-ins wait for one discovery.
     cached: Mutex<Option<CachedClient>>,
 }
@@ -82,7 +84,7 @@ impl Provider {
                 .as_ref()
                 .map(|secret| ClientSecret::new(secret.expose_secret().to_owned())),
             redirect: RedirectUrl::from_url(redirect.parse().map_err(|_| FetchError::RedirectUrl)?),
-            http: Http(http_client()?),
+            http: HttpClient(http_client()?),
             cached: Mutex::new(None),
         })
     }
@@ -91,7 +93,7 @@ impl Provider {
         self.issuer.as_str()
     }
 
-    pub(super) fn http(&self) -> &Http {
+    pub(super) fn http(&self) -> &HttpClient {
         &self.http
     }
 
@@ -105,7 +107,8 @@ impl Provider {
         }
     }
 
-    /// The client, rediscovered after [`METADATA_TTL`]. If discovery fails, the cached client stays in use.
+    /// The client, rediscovered after [`METADATA_TTL`]. If discovery fails, the cached client stays
+    /// in use.
     pub(super) async fn client(&self) -> Result<Arc<Client>, OidcError> {
         let mut cached = self.cached.lock().await;
         match &*cached {
@@ -175,7 +178,8 @@ fn store(cached: &mut Option<CachedClient>, client: Client) -> Arc<Client> {
     client
 }
 
-/// Verifies signature, issuer, audience, expiry and age of ID tokens, with a tolerance for clock skew.
+/// Verifies signature, issuer, audience, expiry and age of ID tokens, with a tolerance for clock
+/// skew.
 pub(super) fn verifier(client: &Client) -> CoreIdTokenVerifier<'_> {
     client
         .id_token_verifier()
@@ -199,9 +203,9 @@ fn check_age(issued_s: i64, now: Timestamp) -> Result<(), String> {
 
 /// Adapts our HTTP client to openidconnect.
 #[derive(Clone, Debug)]
-pub(super) struct Http(reqwest::Client);
+pub(super) struct HttpClient(reqwest::Client);
 
-impl<'c> AsyncHttpClient<'c> for Http {
+impl<'c> AsyncHttpClient<'c> for HttpClient {
     type Error = FetchError;
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, FetchError>> + Send + 'c>>;
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use maud::Markup;
 
 use super::pages::{self, EVENT_DONE, EVENT_STATUS, EVENT_TEXT};
-use super::{MessagePath, database_problem, form_context, views};
+use super::{MessagePath, database_problem, views};
 use crate::ask::{AnswerProgress, AnswerUpdate, Author, Message, threads};
 use crate::ids::ThreadId;
 use crate::web::shared::extract::{Path, PeriodicAccessCheck, WorkspaceAccess};
@@ -114,12 +114,13 @@ impl AnswerEvents {
     }
 
     fn form_context(&self) -> FormContext<'_> {
-        form_context(&self.access, Timestamp::now())
+        self.access.form_context(Timestamp::now())
     }
 }
 
 fn event(name: &str, fragment: Markup) -> Event {
-    // Newlines are significant in the text, and the SSE encoding preserves them. A carriage return would end a line.
+    // Newlines are significant in the text, and the SSE encoding preserves them. A carriage return
+    // would end a line.
     Event::default()
         .event(name)
         .data(fragment.into_string().replace('\r', " "))

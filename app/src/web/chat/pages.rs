@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 pub use answer::{
-    AnswerState, AnswerView, Author, Citation, Progress, answer, answer_status, answer_text,
+    AnswerState, AnswerView, AuthorView, CitationView, Progress, answer, answer_status, answer_text,
 };
 
 use crate::ids::{DocumentId, MessageId, ThreadId};

@@ -66,8 +66,8 @@ pub(super) fn answer(message: Message, question: String) -> pages::AnswerView {
     pages::AnswerView {
         id: message.id,
         author: match message.author {
-            Author::Model(name) => pages::Author::Model { name },
-            Author::Excerpts | Author::Person => pages::Author::Excerpts,
+            Author::Model(name) => pages::AuthorView::Model { name },
+            Author::Excerpts | Author::Person => pages::AuthorView::Excerpts,
         },
         state: match message.state {
             MessageState::Pending => pages::AnswerState::Pending,
@@ -89,8 +89,8 @@ pub(super) fn answer(message: Message, question: String) -> pages::AnswerView {
     }
 }
 
-fn citation(citation: Citation) -> pages::Citation {
-    pages::Citation {
+fn citation(citation: Citation) -> pages::CitationView {
+    pages::CitationView {
         number: citation.number,
         document: (!citation.document_removed).then_some(citation.document),
         title: citation.title,

@@ -1,7 +1,7 @@
 //! The event stream of the document list, which sends changed rows as fragments.
 //!
-//! The stream ends after [`MAX_STREAM_DURATION`], or when the user's access ends. Browsers reconnect, and users who
-//! still have access receive the whole list first.
+//! The stream ends after [`MAX_STREAM_DURATION`], or when the user's access ends. Browsers
+//! reconnect, and users who still have access receive the whole list first.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ use maud::Markup;
 use tokio::time::{Instant, timeout_at};
 
 use super::pages::{self, EVENT_DOCUMENT, EVENT_LIST};
-use super::{form_context, list_view, views};
+use super::{list_view, views};
 use crate::documents;
 use crate::events::{EventKind, Notification};
 use crate::ids::DocumentId;
@@ -99,7 +99,7 @@ impl ListEvents {
         let row = documents::find(&self.app.database, &self.access.workspace.id, id).await?;
         match row {
             Some(row) if self.shown.contains(&id) => {
-                let form_context = form_context(&self.access, Timestamp::now());
+                let form_context = self.access.form_context(Timestamp::now());
                 let row = pages::row_update(form_context, &views::document(&row));
                 Ok(event(EVENT_DOCUMENT, row))
             }
@@ -111,7 +111,7 @@ impl ListEvents {
     async fn list(&mut self) -> Result<Event, Problem> {
         let view = list_view(&self.app, &self.access).await?;
         self.shown = view.documents.iter().map(|document| document.id).collect();
-        let form_context = form_context(&self.access, Timestamp::now());
+        let form_context = self.access.form_context(Timestamp::now());
         Ok(event(EVENT_LIST, pages::list_update(form_context, &view)))
     }
 }

@@ -17,7 +17,7 @@ pub use database::DatabaseStatus;
 pub(super) use database::database;
 pub use row::{row, row_update};
 pub(super) use row::{state_badge, state_line, warning};
-pub use search::{Hit, Piece, SearchView, search_results};
+pub use search::{HitView, Piece, SearchView, search_results};
 
 use crate::ids::DocumentId;
 use crate::web::shared::assets;
@@ -97,7 +97,7 @@ pub enum DocumentState {
 /// A transient error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
-    pub words: String,
+    pub message: String,
     pub retry_at: Option<Timestamp>,
 }
 

@@ -53,7 +53,7 @@ fn state(state: &DocumentStatus) -> pages::DocumentState {
             },
             percent: *percent,
             blocked: blocked.map(|(on, retry_at)| pages::Blocked {
-                words: on.message().to_owned(),
+                message: on.message().to_owned(),
                 retry_at,
             }),
         },
@@ -67,8 +67,8 @@ fn state(state: &DocumentStatus) -> pages::DocumentState {
     }
 }
 
-pub(super) fn hit(hit: Hit) -> pages::Hit {
-    pages::Hit {
+pub(super) fn hit(hit: Hit) -> pages::HitView {
+    pages::HitView {
         document: hit.document,
         title: hit.title,
         page_from: hit.page_from,

@@ -27,7 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(Deserialize)]
-struct ConfirmForm {
+struct DeleteAccountForm {
     confirm: String,
 }
 
@@ -36,7 +36,7 @@ async fn delete_account(
     session: Session,
     context: PageContext,
     headers: HeaderMap,
-    Form(form): Form<ConfirmForm>,
+    Form(form): Form<DeleteAccountForm>,
 ) -> Result<Response, Problem> {
     if form.confirm.trim() != pages::account::CONFIRM_WORD {
         let word = pages::account::CONFIRM_WORD;

@@ -135,7 +135,8 @@ async fn callback(
     }
 }
 
-/// Logs why a sign-in failed, and returns a message for the user without the provider's own message.
+/// Logs why a sign-in failed, and returns a message for the user without the provider's own
+/// message.
 fn explain(error: OidcError) -> Result<(StatusCode, String), Problem> {
     match error {
         OidcError::Database(error) => return Err(error.into()),
@@ -179,7 +180,7 @@ fn explain(error: OidcError) -> Result<(StatusCode, String), Problem> {
 }
 
 #[derive(Deserialize)]
-struct NameForm {
+struct LocalSignInForm {
     name: String,
     #[serde(flatten)]
     params: SignInParams,
@@ -190,7 +191,7 @@ async fn sign_in_by_name(
     headers: HeaderMap,
     anonymous: AnonymousSession,
     context: PageContext,
-    Form(form): Form<NameForm>,
+    Form(form): Form<LocalSignInForm>,
 ) -> Result<Response, Problem> {
     if !matches!(app.config.sign_in, SignIn::Local) {
         return Err(Problem::not_found());

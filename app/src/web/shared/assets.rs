@@ -1,7 +1,7 @@
 //! Styles, scripts and fonts, embedded at build time.
 //!
-//! Each file name contains the hash of the content, so browsers may cache a file forever. `build.rs` generates the
-//! table.
+//! Each file name contains the hash of the content, so browsers may cache a file forever.
+//! `build.rs` generates the table.
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 

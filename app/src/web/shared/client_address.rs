@@ -1,8 +1,9 @@
-//! The address of the client: the peer of the connection, or the address that a trusted proxy forwards.
+//! The address of the client: the peer of the connection, or the address that a trusted proxy
+//! forwards.
 //!
-//! Proxies append to the header, so it is read from its end: while an address belongs to a trusted proxy, the
-//! address before it is reliable. The first address that belongs to no trusted proxy is the client's. The client
-//! itself may have written anything further left.
+//! Proxies append to the header, so it is read from its end: while an address belongs to a trusted
+//! proxy, the address before it is reliable. The first address that belongs to no trusted proxy is
+//! the client's. The client itself may have written anything further left.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

@@ -1,9 +1,10 @@
 //! The two cookies: one for sessions, and one for browsers without a session.
 //!
-//! Over TLS, the `__Host-` prefix prevents other hosts and plain HTTP connections from setting them. Plain HTTP is
-//! allowed for loopback only (see [`PublicUrl`]). There the cookies have neither the prefix nor `Secure`: Chromium 156
-//! accepts `Secure` cookies from 127.0.0.1 and localhost, but the standard leaves this to the browser, and users of a
-//! stricter browser could not sign in.
+//! Over TLS, the `__Host-` prefix prevents other hosts and plain HTTP connections from setting
+//! them. Plain HTTP is allowed for loopback only (see [`PublicUrl`]). There the cookies have
+//! neither the prefix nor `Secure`: Chromium 156 accepts `Secure` cookies from 127.0.0.1 and
+//! localhost, but the standard leaves this to the browser, and users of a stricter browser could
+//! not sign in.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
@@ -39,7 +40,8 @@ pub fn read(headers: &HeaderMap, kind: CookieKind, public_url: &PublicUrl) -> Op
         .ok()
 }
 
-/// A `Set-Cookie` header for the lifetime of the browser. The server enforces the lifetime of sessions.
+/// A `Set-Cookie` header for the lifetime of the browser. The server enforces the lifetime of
+/// sessions.
 pub fn set(kind: CookieKind, token: &Token, public_url: &PublicUrl) -> (HeaderName, HeaderValue) {
     set_cookie_header(&build(kind, public_url, token.reveal()))
 }

@@ -1,7 +1,8 @@
 //! Errors as users see them: what happened, and what to do next.
 //!
-//! Handlers return a [`Problem`]. The `request_context` middleware renders it in the format that the request accepts: a page, a fragment
-//! for htmx, or JSON for scripts. Error responses of libraries that have no body of their own are rendered the same way.
+//! Handlers return a [`Problem`]. The `request_context` middleware renders it in the format that
+//! the request accepts: a page, a fragment for htmx, or JSON for scripts. Error responses of
+//! libraries that have no body of their own are rendered the same way.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -18,7 +19,8 @@ use super::pages::problem::{HelpLink, ProblemView};
 use super::pages::{PageContext, Theme};
 use crate::identity::return_to::ReturnTo;
 
-/// An error with texts for users and a code for scripts. It never contains the message of a library's error.
+/// An error with texts for users and a code for scripts. It never contains the message of a
+/// library's error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{title}")]
 pub struct Problem {
@@ -190,7 +192,8 @@ impl Problem {
         }
     }
 
-    /// A bug or an unexpected failure. The cause is logged with the request's id, and not shown to the user.
+    /// A bug or an unexpected failure. The cause is logged with the request's id, and not shown to
+    /// the user.
     pub fn internal_error(cause: &(dyn Error + 'static)) -> Self {
         error!(error = %error_chain(cause), "request failed");
         Self::unexpected()
@@ -302,7 +305,8 @@ const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 #[derive(Clone)]
 pub(in crate::web) struct ErrorPageContext(pub(in crate::web) Box<PageContext>);
 
-/// Renders the body of an error response; other responses pass through unchanged. `theme` applies if no [`ErrorPageContext`] is set.
+/// Renders the body of an error response; other responses pass through unchanged. `theme` applies
+/// if no [`ErrorPageContext`] is set.
 pub(in crate::web) fn render(
     mut response: Response,
     format: AcceptedFormat,

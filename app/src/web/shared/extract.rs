@@ -1,7 +1,9 @@
-//! Extractors for handlers. They are the only code that identifies the user and the workspace of a request.
+//! Extractors for handlers. They are the only code that identifies the user and the workspace of a
+//! request.
 //!
-//! The `authorize` middleware runs the same extractors first, according to the policy of the route. The results are
-//! cached as request extensions, so that a handler's argument costs no second lookup.
+//! The `authorize` middleware runs the same extractors first, according to the policy of the route.
+//! The results are cached as request extensions, so that a handler's argument costs no second
+//! lookup.
 
 mod anonymous_session;
 mod body;
@@ -49,7 +51,8 @@ pub(in crate::web) fn session_token(parts: &Parts, app: &App) -> Option<Token> {
     )
 }
 
-/// Where the browser returns after signing in: the requested page, or for a fragment the page that contains it.
+/// Where the browser returns after signing in: the requested page, or for a fragment the page that
+/// contains it.
 fn return_to(parts: &Parts) -> ReturnTo {
     if let Some(page) = parts.headers.get("hx-current-url") {
         let path = page

@@ -1,5 +1,5 @@
-//! Middleware around every request: request id, span, client address, panics, metrics, error rendering
-//! and response headers. [`authorize`] adds the checks of each route's policy.
+//! Middleware around every request: request id, span, client address, panics, metrics, error
+//! rendering and response headers. [`authorize`] adds the checks of each route's policy.
 
 pub(in crate::web) mod authorize;
 mod csrf;

@@ -1,9 +1,9 @@
 //! Rate limits, per class of requests, for the user and for the client's address.
 //!
-//! The algorithm is GCRA (generic cell rate algorithm): it stores one timestamp per key and behaves like
-//! a token bucket that refills continuously. With Redis configured, all replicas share their counters;
-//! without Redis, and while Redis fails, each process counts for itself. A failure of Redis never causes
-//! a request to be rejected.
+//! The algorithm is GCRA (generic cell rate algorithm): it stores one timestamp per key and behaves
+//! like a token bucket that refills continuously. With Redis configured, all replicas share their
+//! counters; without Redis, and while Redis fails, each process counts for itself. A failure of
+//! Redis never causes a request to be rejected.
 
 mod gcra;
 mod in_memory_limiter;

@@ -1,7 +1,8 @@
 //! Links to the receipt of a deletion.
 //!
-//! The token of a receipt is derived from the session's token and the subject of the deletion. A request that is
-//! sent twice, or repeated after the session has ended, therefore leads to the same receipt.
+//! The token of a receipt is derived from the session's token and the subject of the deletion. A
+//! request that is sent twice, or repeated after the session has ended, therefore leads to the same
+//! receipt.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,9 +19,9 @@ pub(in crate::web) const ACCOUNT_DELETION_PATH: &str = "/account/delete";
 /// The subject of an account's receipt. A session has at most one.
 pub(in crate::web) const ACCOUNT_SUBJECT: &str = "account";
 
-/// A deletion request that may repeat an earlier one. While the subject is being deleted, nobody has access to it,
-/// so the repeated request fails with 404 or 401. If its session cookie belongs to the user who requested the
-/// deletion, it is redirected to the receipt instead.
+/// A deletion request that may repeat an earlier one. While the subject is being deleted, nobody
+/// has access to it, so the repeated request fails with 404 or 401. If its session cookie belongs
+/// to the user who requested the deletion, it is redirected to the receipt instead.
 pub(in crate::web) struct RepeatedDeletion(Token);
 
 impl RepeatedDeletion {
@@ -39,7 +40,8 @@ impl RepeatedDeletion {
         receipt_token(app, request.headers(), subject).map(Self)
     }
 
-    /// A redirect to the receipt, if the same session requested the deletion before. Otherwise the problem.
+    /// A redirect to the receipt, if the same session requested the deletion before. Otherwise the
+    /// problem.
     pub(in crate::web) async fn receipt_or_problem(self, app: &App, problem: Problem) -> Response {
         let may_be_repeated = matches!(
             problem.status,
@@ -53,7 +55,8 @@ impl RepeatedDeletion {
     }
 }
 
-/// The token of the receipt for this subject, from the session cookie. The session may have ended already.
+/// The token of the receipt for this subject, from the session cookie. The session may have ended
+/// already.
 pub(in crate::web) fn receipt_token(
     app: &App,
     headers: &HeaderMap,

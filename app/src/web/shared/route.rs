@@ -31,8 +31,8 @@ pub struct RoutePolicy {
     pub rate_limit_class: RateLimitClass,
     pub max_body_bytes: usize,
     pub response_kind: ResponseKind,
-    /// Whether the route deletes something. A repeated request, which finds the deletion in progress and no longer has access, is
-    /// redirected to the deletion's receipt.
+    /// Whether the route deletes something. A repeated request, which finds the deletion in
+    /// progress and no longer has access, is redirected to the deletion's receipt.
     pub redirects_to_receipt: bool,
 }
 
@@ -41,7 +41,8 @@ pub struct RoutePolicy {
 pub enum ResponseKind {
     /// At most the `request-timeout` setting.
     Immediate,
-    /// Server-sent events: unlimited, but the stream ends when the process shuts down. Browsers reconnect.
+    /// Server-sent events: unlimited, but the stream ends when the process shuts down. Browsers
+    /// reconnect.
     EventStream,
     /// An archive: unlimited. A process that shuts down lets it finish.
     Download,

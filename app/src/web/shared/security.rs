@@ -71,7 +71,8 @@ fn content_security_policy(objects: &Objects) -> HeaderValue {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
          connect-src 'self'{files}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
-    // Origins are always ASCII. If one was not, the fallback would block uploads, but allow nothing else.
+    // Origins are always ASCII. If one was not, the fallback would block uploads, but allow nothing
+    // else.
     HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'self'"))
 }
 
@@ -113,8 +114,8 @@ pub fn is_state_changing(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Rejects requests that another site's page sent, according to `Sec-Fetch-Site` and `Origin`. Clients that are not
-/// browsers send neither header; for them, the CSRF token decides.
+/// Rejects requests that another site's page sent, according to `Sec-Fetch-Site` and `Origin`.
+/// Clients that are not browsers send neither header; for them, the CSRF token decides.
 pub fn check_origin(headers: &HeaderMap, public_url: &PublicUrl) -> Result<(), Problem> {
     let cross_site = || Err(Problem::cross_site(public_url.origin()));
     if let Some(site) = headers.get(SEC_FETCH_SITE)

@@ -80,8 +80,8 @@ pub(in crate::web) fn end_on_shutdown(
     if !response.status().is_success() {
         return response;
     }
-    // An event stream may end at any time. Any other body that is cut off must end in an error, so that the client
-    // does not take it for complete.
+    // An event stream may end at any time. Any other body that is cut off must end in an error, so
+    // that the client does not take it for complete.
     let may_end_early = response
         .headers()
         .get(header::CONTENT_TYPE)

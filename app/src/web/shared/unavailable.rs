@@ -7,8 +7,8 @@ use super::pages::problem::HelpLink;
 use crate::ids::WorkspaceId;
 use crate::tenants::Unavailable;
 
-/// The error for every handler that needs the database. If waiting a few seconds is not enough, it links to the
-/// page with the state of the database.
+/// The error for every handler that needs the database. If waiting a few seconds is not enough, it
+/// links to the page with the state of the database.
 pub(in crate::web) fn problem(reason: &Unavailable, workspace: &WorkspaceId) -> Problem {
     let link = match reason {
         Unavailable::PoolsExhausted | Unavailable::Unreachable { .. } => None,

@@ -30,7 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(Deserialize)]
-struct ConfirmForm {
+struct DeleteWorkspaceForm {
     confirm: String,
 }
 
@@ -39,7 +39,7 @@ async fn delete_workspace(
     OwnerAccess(access): OwnerAccess,
     context: PageContext,
     headers: HeaderMap,
-    Form(form): Form<ConfirmForm>,
+    Form(form): Form<DeleteWorkspaceForm>,
 ) -> Result<Response, Problem> {
     if form.confirm.trim() != access.workspace.name.trim() {
         let view = SettingsPage {

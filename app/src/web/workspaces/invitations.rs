@@ -10,7 +10,7 @@ use super::pages::invitation::{InvitationPage, InvitationState};
 use crate::identity::{Session, Token};
 use crate::ids::WorkspaceId;
 use crate::web::shared::extract::Path;
-use crate::web::shared::pages::{Notice, PageContext, Role as RoleView};
+use crate::web::shared::pages::{Notice, PageContext, RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::invitations::{self, InvitationError};

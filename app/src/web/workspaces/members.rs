@@ -12,7 +12,7 @@ use super::pages::members::{InvitationView, MemberView, MembersPage, NewInvitati
 use crate::domain::Role;
 use crate::ids::{InvitationId, UserId};
 use crate::web::shared::extract::{Form, OwnerAccess, Path, WorkspaceAccess};
-use crate::web::shared::pages::{Notice, PageContext, Role as RoleView};
+use crate::web::shared::pages::{Notice, PageContext, RoleView};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::invitations::{self, InvitationError, MAX_OPEN_INVITATIONS, VALIDITY_HOURS};
@@ -146,14 +146,14 @@ async fn invite(
 }
 
 #[derive(Deserialize)]
-struct InvitationPath {
+struct RevokePath {
     invitation: InvitationId,
 }
 
 async fn revoke(
     State(app): State<App>,
     OwnerAccess(access): OwnerAccess,
-    Path(path): Path<InvitationPath>,
+    Path(path): Path<RevokePath>,
 ) -> Result<Redirect, Problem> {
     if invitations::revoke(&app.database, &access.workspace.id, path.invitation).await? {
         Ok(redirect_to_members(&access, Notice::InvitationRevoked))

@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn the_summary_covers_the_conversations_that_were_counted() {
         let counted = |threads, messages| ConversationCount::Counted { threads, messages };
-        for (all, words) in [
+        for (all, expected) in [
             (vec![ConversationCount::NotCounted], None),
             (
                 vec![ConversationCount::Unknown],
@@ -332,7 +332,7 @@ mod tests {
                 Some("1, with 1 message; 1 database could not be read"),
             ),
         ] {
-            assert_eq!(conversations(all.into_iter()).as_deref(), words);
+            assert_eq!(conversations(all.into_iter()).as_deref(), expected);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::WorkspaceName;
 use crate::identity::Session;
 use crate::tenants::TenantName;
 use crate::web::shared::extract::{Form, OwnerAccess, WorkspaceAccess};
-use crate::web::shared::pages::{Choice as FormChoice, Notice, PageContext, format};
+use crate::web::shared::pages::{Notice, PageContext, SelectOption, format};
 use crate::web::shared::route::{Access, Route};
 use crate::web::shared::{App, Problem};
 use crate::workspaces::create::{self, CreateError, NewWorkspace, WorkspaceLimits};
@@ -122,12 +122,12 @@ fn new_workspace_view(
     }
 }
 
-fn choices(options: &[config::Choice], selected: &str) -> Vec<FormChoice> {
+fn choices(options: &[config::Choice], selected: &str) -> Vec<SelectOption> {
     let is_known = options.iter().any(|choice| choice.name == selected);
     options
         .iter()
         .enumerate()
-        .map(|(index, choice)| FormChoice {
+        .map(|(index, choice)| SelectOption {
             value: choice.name.clone(),
             label: choice.display_name.clone(),
             note: None,
@@ -189,7 +189,7 @@ pub(super) fn settings_view(app: &App, access: &WorkspaceAccess) -> SettingsPage
 }
 
 #[derive(Deserialize)]
-struct NameForm {
+struct RenameWorkspaceForm {
     name: String,
 }
 
@@ -197,7 +197,7 @@ async fn rename(
     State(app): State<App>,
     OwnerAccess(access): OwnerAccess,
     context: PageContext,
-    Form(form): Form<NameForm>,
+    Form(form): Form<RenameWorkspaceForm>,
 ) -> Result<Response, Problem> {
     let name: WorkspaceName = match form.name.parse() {
         Ok(name) => name,

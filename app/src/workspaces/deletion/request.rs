@@ -65,7 +65,7 @@ pub(super) async fn workspace_in(
     )
     .await?;
     jobs::add(&mut *transaction, &DeleteWorkspace { deletion: id }).await?;
-    events::notify(&mut *transaction, &Event::workspace(workspace.clone())).await?;
+    events::publish(&mut *transaction, &Event::workspace(workspace.clone())).await?;
     Ok(Some(id))
 }
 
@@ -156,7 +156,7 @@ async fn insert(
     .execute(&mut *transaction)
     .await?;
     if let Some(parent) = parent {
-        events::notify_deletion(transaction, parent).await?;
+        events::publish_deletion(transaction, parent).await?;
     }
     Ok(id)
 }

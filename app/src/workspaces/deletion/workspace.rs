@@ -230,7 +230,7 @@ async fn rows<F: FileStore>(
         jobs::add_after(&mut *transaction, &sweep, wait + LATE_UPLOAD_MARGIN).await?;
     }
     finish(&mut transaction, deletion.id, &progress).await?;
-    events::notify(&mut *transaction, &Event::workspace(id.clone())).await?;
+    events::publish(&mut *transaction, &Event::workspace(id.clone())).await?;
     transaction.commit().await?;
     info!(workspace.id = %id, deletion.id = %deletion.id, "workspace deleted");
     Ok(NextStep::Done)

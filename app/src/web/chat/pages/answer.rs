@@ -14,19 +14,19 @@ use crate::web::shared::pages::{PRODUCT, format, icons};
 pub struct AnswerView {
     /// Also part of the element's id and the stream's URL.
     pub id: MessageId,
-    pub author: Author,
+    pub author: AuthorView,
     pub state: AnswerState,
     /// Empty for excerpts, where the citations are the answer.
     pub text: String,
     /// The passages given to the model.
-    pub citations: Vec<Citation>,
+    pub citations: Vec<CitationView>,
     /// For the button that asks again.
     pub question: String,
     pub created_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Author {
+pub enum AuthorView {
     Model {
         /// As named by the API.
         name: String,
@@ -52,7 +52,7 @@ pub enum AnswerState {
 
 /// A passage that an answer is based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Citation {
+pub struct CitationView {
     /// As referenced in the text: `[1]`.
     pub number: u32,
     /// `None` if the document was deleted.
@@ -110,7 +110,7 @@ fn final_answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerVi
             @match &view.state {
                 AnswerState::NotFound => (not_found(view)),
                 AnswerState::Pending | AnswerState::Complete | AnswerState::Stopped | AnswerState::Failed { .. } => {
-                    @if view.author == Author::Excerpts { (excerpts(form_context, view)) } @else {
+                    @if view.author == AuthorView::Excerpts { (excerpts(form_context, view)) } @else {
                         div.answer-text { (answer_text(form_context, view)) }
                         @if !view.text.trim().is_empty() { (sources(form_context, view)) }
                     }
@@ -128,12 +128,12 @@ fn final_answer(form_context: FormContext<'_>, thread: ThreadId, view: &AnswerVi
     }
 }
 
-fn author(author: &Author) -> Markup {
+fn author(author: &AuthorView) -> Markup {
     html! {
         header.message-head {
             @match author {
-                Author::Model { name } => { (icons::LOGO) strong { (PRODUCT) } span.model title="AI model" { (name) } },
-                Author::Excerpts => { (icons::QUOTE) strong { "Excerpts from your documents" } span.model { "no AI model used" } },
+                AuthorView::Model { name } => { (icons::LOGO) strong { (PRODUCT) } span.model title="AI model" { (name) } },
+                AuthorView::Excerpts => { (icons::QUOTE) strong { "Excerpts from your documents" } span.model { "no AI model used" } },
             }
         }
     }
@@ -167,7 +167,7 @@ pub fn answer_text(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
 }
 
 /// Renders `[1]` as a link that opens the PDF at the page.
-fn reference(form_context: FormContext<'_>, citation: &Citation) -> Markup {
+fn reference(form_context: FormContext<'_>, citation: &CitationView) -> Markup {
     let label = format!(
         "Source {}: {}, {}",
         citation.number,
@@ -184,7 +184,7 @@ fn reference(form_context: FormContext<'_>, citation: &Citation) -> Markup {
 }
 
 /// URL of the PDF at the passage's page.
-fn page_url(form_context: FormContext<'_>, citation: &Citation) -> Option<String> {
+fn page_url(form_context: FormContext<'_>, citation: &CitationView) -> Option<String> {
     citation.document.map(|document| {
         format!(
             "/w/{}/documents/{document}/file#page={}",
@@ -193,7 +193,7 @@ fn page_url(form_context: FormContext<'_>, citation: &Citation) -> Option<String
     })
 }
 
-fn source_link(form_context: FormContext<'_>, citation: &Citation) -> Markup {
+fn source_link(form_context: FormContext<'_>, citation: &CitationView) -> Markup {
     html! {
         span.ref aria-hidden="true" { (citation.number) }
         @if let Some(url) = page_url(form_context, citation) {
@@ -207,7 +207,7 @@ fn source_link(form_context: FormContext<'_>, citation: &Citation) -> Markup {
 }
 
 fn sources(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
-    let cited: Vec<&Citation> = view
+    let cited: Vec<&CitationView> = view
         .citations
         .iter()
         .filter(|citation| citation.cited)
@@ -234,7 +234,7 @@ fn sources(form_context: FormContext<'_>, view: &AnswerView) -> Markup {
     }
 }
 
-fn source_line(citation: &Citation) -> Markup {
+fn source_line(citation: &CitationView) -> Markup {
     html! {
         span.ref aria-hidden="true" { (citation.number) }
         span.source-title { (citation.title) }

@@ -96,8 +96,8 @@ pub(in crate::web) fn state_line(form_context: FormContext<'_>, document: &Docum
 }
 
 /// A warning that requires no retry.
-pub(in crate::web) fn warning(words: &str) -> Markup {
-    html! { p.row-warning { (icons::WARNING) span { (words) } } }
+pub(in crate::web) fn warning(text: &str) -> Markup {
+    html! { p.row-warning { (icons::WARNING) span { (text) } } }
 }
 
 fn unreadable_summary(unreadable: &UnreadablePages) -> String {
@@ -115,7 +115,7 @@ fn blocked_line(form_context: FormContext<'_>, blocked: &Blocked) -> Markup {
     html! {
         p.row-warning {
             (icons::WARNING)
-            span { (blocked.words) " "
+            span { (blocked.message) " "
                 @if wait > 0 { "Retrying in " (wait) " s." } @else { "Retrying now." }
             }
         }

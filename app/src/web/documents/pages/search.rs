@@ -10,7 +10,7 @@ use crate::web::shared::pages::{format, icons};
 pub struct SearchView {
     pub query: String,
     /// Best match first.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<HitView>,
     /// Whether there are more hits than shown.
     pub more: bool,
     pub error: Option<String>,
@@ -18,7 +18,7 @@ pub struct SearchView {
 
 /// A passage that matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hit {
+pub struct HitView {
     pub document: DocumentId,
     pub title: String,
     pub page_from: u32,

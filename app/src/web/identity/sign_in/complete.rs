@@ -16,8 +16,9 @@ use crate::web::shared::{App, Problem};
 use crate::workspaces::create::{CreateError, NewWorkspace, WorkspaceLimits, create_in};
 use crate::workspaces::reconcile::ensure_tenant;
 
-/// Signs the user in and redirects to `return_to`. One transaction covers the session and, for new users, the rows of
-/// their personal workspace. The session that the browser had before ends, which prevents session fixation.
+/// Signs the user in and redirects to `return_to`. One transaction covers the session and, for new
+/// users, the rows of their personal workspace. The session that the browser had before ends, which
+/// prevents session fixation.
 pub(super) async fn complete_sign_in(
     app: &App,
     headers: &HeaderMap,
@@ -89,8 +90,8 @@ async fn personal_workspace(
     }
 }
 
-/// Applies the Tenant while the browser follows the redirect. If this fails, or the process stops, the next
-/// reconciliation of workspaces applies it.
+/// Applies the Tenant while the browser follows the redirect. If this fails, or the process stops,
+/// the next reconciliation of workspaces applies it.
 fn spawn_tenant_creation(app: &App, workspace: WorkspaceId) {
     let app = app.clone();
     tokio::spawn(async move {

@@ -8,8 +8,8 @@ use crate::identity::Token;
 use crate::web::shared::cookies::{self, CookieKind};
 use crate::web::shared::{App, Problem};
 
-/// The token of the browser, created if it has none. A response with a form that is bound to the token must
-/// include [`AnonymousSession::cookie`].
+/// The token of the browser, created if it has none. A response with a form that is bound to the
+/// token must include [`AnonymousSession::cookie`].
 #[derive(Clone, Debug)]
 pub struct AnonymousSession {
     pub token: Token,

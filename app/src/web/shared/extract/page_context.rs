@@ -14,8 +14,9 @@ use crate::web::shared::pages::{Notice, PageContext, PersonView, Theme, Workspac
 use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
 
-/// For signed-in users, the context lists their workspaces and the workspace in the path. For others, it has no
-/// CSRF token: pages with a form for them take it from [`super::AnonymousSession`].
+/// For signed-in users, the context lists their workspaces and the workspace in the path. For
+/// others, it has no CSRF token: pages with a form for them take it from
+/// [`super::AnonymousSession`].
 impl FromRequestParts<App> for PageContext {
     type Rejection = Problem;
 
@@ -46,7 +47,8 @@ pub(in crate::web) struct Viewer {
 }
 
 impl Viewer {
-    /// From the cookies alone, for error pages outside the routes. Errors of the lookup count as not signed in.
+    /// From the cookies alone, for error pages outside the routes. Errors of the lookup count as
+    /// not signed in.
     pub(in crate::web) async fn from_cookies(app: &App, headers: &HeaderMap) -> Self {
         let public_url = &app.config.http.public_url;
         let token = cookies::read(headers, CookieKind::Session, public_url);

@@ -1,23 +1,25 @@
-//! Access to the workspace in the path, checked against the memberships of the signed-in user. There is no other
-//! way from a request to a workspace.
+//! Access to the workspace in the path, checked against the memberships of the signed-in user.
+//! There is no other way from a request to a workspace.
 
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::domain::{Role, Workspace};
 use crate::identity::{Session, User, sessions};
 use crate::ids::WorkspaceId;
+use crate::web::shared::pages::FormContext;
 use crate::web::shared::{App, Problem};
 use crate::workspaces::store;
 
 /// The name of the path parameter.
 pub(crate) const PARAMETER: &str = "workspace";
 
-/// A member's access to a workspace. The extractor rejects requests without a session, and with 404 requests for
-/// workspaces that do not exist or of which the user is not a member.
+/// A member's access to a workspace. The extractor rejects requests without a session, and with 404
+/// requests for workspaces that do not exist or of which the user is not a member.
 #[derive(Clone, Debug)]
 pub struct WorkspaceAccess {
     pub user: User,
@@ -27,6 +29,14 @@ pub struct WorkspaceAccess {
 }
 
 impl WorkspaceAccess {
+    pub(in crate::web) fn form_context(&self, now: Timestamp) -> FormContext<'_> {
+        FormContext {
+            workspace: &self.workspace.id,
+            csrf: self.session.csrf.as_str(),
+            now,
+        }
+    }
+
     /// Checks session and membership again, for long-lived streams. `None` if either has ended.
     pub async fn refreshed(&self, app: &App) -> sqlx::Result<Option<Self>> {
         if !sessions::is_active(&app.database, self.session.id).await? {

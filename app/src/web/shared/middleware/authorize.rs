@@ -1,5 +1,6 @@
-//! Enforces the policy of a route before its handler runs: rate limits, origin, session, CSRF token, access
-//! to the workspace, body size and timeout. It applies to every route, whatever its handler extracts.
+//! Enforces the policy of a route before its handler runs: rate limits, origin, session, CSRF
+//! token, access to the workspace, body size and timeout. It applies to every route, whatever its
+//! handler extracts.
 
 use std::net::IpAddr;
 
@@ -86,8 +87,8 @@ fn page_headers(request: &Request) -> Option<HeaderMap> {
         .then(|| request.headers().clone())
 }
 
-/// Whether the error page shows the user's navigation although the route did not look up the session. Not for
-/// rate-limited clients, and not while the database is unavailable.
+/// Whether the error page shows the user's navigation although the route did not look up the
+/// session. Not for rate-limited clients, and not while the database is unavailable.
 fn is_path_error(problem: &Problem) -> bool {
     [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&problem.status)
 }

@@ -33,9 +33,9 @@ pub(super) fn limit_body(
     Ok(Body::new(Limited::new(body, max_bytes)))
 }
 
-/// Rejects a request whose token is missing or does not belong to the session (before sign-in: to the anonymous
-/// session). Returns the body, read to its end: access is checked only afterwards, so that a client cannot delay
-/// its body to keep access that has been revoked meanwhile.
+/// Rejects a request whose token is missing or does not belong to the session (before sign-in: to
+/// the anonymous session). Returns the body, read to its end: access is checked only afterwards, so
+/// that a client cannot delay its body to keep access that has been revoked meanwhile.
 pub(super) async fn check_token(app: &App, parts: &mut Parts, body: Body) -> Result<Body, Problem> {
     let Some(expected) = expected_token(app, parts).await? else {
         return Err(Problem::invalid_csrf_token());

@@ -118,8 +118,8 @@ pub fn pages(from: u32, to: u32) -> String {
 
 /// Turns an error's message, which is lower case without a full stop, into a sentence.
 pub fn format_error(error: &dyn std::error::Error) -> String {
-    let words = error.to_string();
-    let mut letters = words.chars();
+    let text = error.to_string();
+    let mut letters = text.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).chain(['.']).collect()
 }
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn sizes_use_the_largest_suitable_unit() {
-        for (size, words) in [
+        for (size, text) in [
             (1, "1 byte"),
             (640, "640 bytes"),
             (999_600, "1 MB"),
@@ -141,14 +141,14 @@ mod tests {
             (9_960_000, "10 MB"),
             (u64::MAX, "18446744074 GB"),
         ] {
-            assert_eq!(bytes(size), words, "{size}");
+            assert_eq!(bytes(size), text, "{size}");
         }
     }
 
     #[test]
     fn ages_are_relative_for_a_week_and_future_times_are_just_now() {
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-        for (at, words) in [
+        for (at, text) in [
             ("2026-11-23T12:00:09Z", "just now"),
             ("2026-11-23T11:59:01Z", "just now"),
             ("2026-11-23T11:59:00Z", "1 minute ago"),
@@ -156,7 +156,7 @@ mod tests {
             ("2026-11-20T12:00:00Z", "3 days ago"),
             ("2026-03-01T12:00:00Z", "1 Mar 2026"),
         ] {
-            assert_eq!(age(at.parse().unwrap(), now), words, "{at}");
+            assert_eq!(age(at.parse().unwrap(), now), text, "{at}");
         }
     }
 

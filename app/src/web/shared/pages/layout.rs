@@ -11,7 +11,7 @@ pub use notice::Notice;
 
 use super::PRODUCT;
 use super::icons::{self, Icon};
-use super::parts::Role;
+use super::parts::RoleView;
 use crate::ids::WorkspaceId;
 use crate::web::shared::assets;
 
@@ -62,7 +62,7 @@ pub struct WorkspaceLink {
     pub id: WorkspaceId,
     pub name: String,
     /// The user's role.
-    pub role: Role,
+    pub role: RoleView,
 }
 
 /// What every page needs besides its own content.

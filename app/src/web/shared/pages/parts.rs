@@ -7,12 +7,12 @@ use super::icons::{self, Icon};
 use crate::ids::WorkspaceId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum RoleView {
     Owner,
     Member,
 }
 
-impl Role {
+impl RoleView {
     /// The role as shown to users.
     pub fn label(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Role {
     }
 }
 
-impl From<crate::domain::Role> for Role {
+impl From<crate::domain::Role> for RoleView {
     fn from(role: crate::domain::Role) -> Self {
         match role {
             crate::domain::Role::Owner => Self::Owner,
@@ -41,7 +41,7 @@ impl From<crate::domain::Role> for Role {
 
 /// An option of a form field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct SelectOption {
     pub value: String,
     pub label: String,
     pub note: Option<String>,
@@ -108,10 +108,10 @@ impl Severity {
     }
 }
 
-pub(in crate::web) fn callout(tone: Severity, title: &str, text: &Markup) -> Markup {
+pub(in crate::web) fn callout(severity: Severity, title: &str, text: &Markup) -> Markup {
     html! {
-        div.callout.(tone.class()) {
-            (tone.icon())
+        div.callout.(severity.class()) {
+            (severity.icon())
             div {
                 p.callout-title { (title) }
                 (text)
@@ -123,10 +123,10 @@ pub(in crate::web) fn callout(tone: Severity, title: &str, text: &Markup) -> Mar
 /// An error message above a form, announced immediately by screen readers.
 pub(in crate::web) fn form_error(error: Option<&str>) -> Markup {
     html! {
-        @if let Some(words) = error {
+        @if let Some(message) = error {
             div.callout.bad role="alert" {
                 (icons::WARNING)
-                p { (words) }
+                p { (message) }
             }
         }
     }
@@ -144,8 +144,8 @@ pub(in crate::web) fn empty(icon: Icon, title: &str, text: &str, action: Option<
     }
 }
 
-pub(in crate::web) fn badge(tone: Severity, label: &str) -> Markup {
-    html! { span.badge.(tone.class()) { (label) } }
+pub(in crate::web) fn badge(severity: Severity, label: &str) -> Markup {
+    html! { span.badge.(severity.class()) { (label) } }
 }
 
 /// A menu behind a button with three dots. `subject` names its object for screen readers.

@@ -1,5 +1,5 @@
-//! The generic cell rate algorithm. The only state of a key is the time at which its full limit is available
-//! again.
+//! The generic cell rate algorithm. The only state of a key is the time at which its full limit is
+//! available again.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ pub(super) fn interval(rate: Rate) -> Duration {
     rate.period / rate.count.get()
 }
 
-/// Decides on a request at `now`, and returns the new state. `now` and `full_at` are measured from the same
-/// instant; `full_at` may be earlier than `now`.
+/// Decides on a request at `now`, and returns the new state. `now` and `full_at` are measured from
+/// the same instant; `full_at` may be earlier than `now`.
 pub(super) fn check(rate: Rate, full_at: Duration, now: Duration) -> (Decision, Duration) {
     let interval = interval(rate);
     let capacity = interval * rate.count.get();

@@ -13,7 +13,8 @@ const MAX_KEYS: usize = 100_000;
 /// A sweep frees at least `MAX_KEYS / FREED_DIVISOR` keys, so that sweeps stay rare.
 const FREED_DIVISOR: usize = 8;
 
-/// Maps each key to the time at which its full limit is available. Missing keys have their full limit.
+/// Maps each key to the time at which its full limit is available. Missing keys have their full
+/// limit.
 #[derive(Debug, Default)]
 pub(super) struct InMemoryLimiter {
     full_at: Mutex<HashMap<CounterKey, Duration>>,
@@ -33,8 +34,8 @@ impl InMemoryLimiter {
     }
 }
 
-/// Drops the keys whose full limit is available, then, if needed, the keys closest to it. A flood of new
-/// keys can therefore only evict keys that have almost no usage.
+/// Drops the keys whose full limit is available, then, if needed, the keys closest to it. A flood
+/// of new keys can therefore only evict keys that have almost no usage.
 fn sweep(full_at: &mut HashMap<CounterKey, Duration>, now: Duration) {
     full_at.retain(|_, at| *at > now);
     let max_kept = MAX_KEYS - MAX_KEYS / FREED_DIVISOR;

@@ -18,13 +18,15 @@ use crate::config::Rate;
 /// Upper bound of the delay that Redis adds to a request.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// After an error, no request tries Redis for this long, so that requests do not queue behind timeouts.
+/// After an error, no request tries Redis for this long, so that requests do not queue behind
+/// timeouts.
 const BACKOFF: Duration = Duration::from_secs(1);
 /// One in this many errors is logged.
 const LOG_EVERY: u64 = 60;
 
-/// GCRA on the clock of the Redis server, in microseconds. Returns whether the request is allowed, the time
-/// until the full limit is available, and the time to wait. The key expires when its full limit is available.
+/// GCRA on the clock of the Redis server, in microseconds. Returns whether the request is allowed,
+/// the time until the full limit is available, and the time to wait. The key expires when its full
+/// limit is available.
 const SCRIPT: &str = r"
 local now = redis.call('TIME')
 now = now[1] * 1000000 + now[2]

@@ -8,7 +8,7 @@ use crate::ids::WorkspaceId;
 use crate::web::shared::pages::format;
 use crate::web::shared::pages::icons;
 use crate::web::shared::pages::layout::{Layout, PageContext, initial};
-use crate::web::shared::pages::parts::{Role, csrf};
+use crate::web::shared::pages::parts::{RoleView, csrf};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvitationPage {
@@ -23,7 +23,7 @@ pub enum InvitationState {
         workspace: String,
         /// `None` if the inviter's account was deleted.
         invited_by: Option<String>,
-        role: Role,
+        role: RoleView,
         expires_at: Timestamp,
     },
     /// The viewer is already a member.

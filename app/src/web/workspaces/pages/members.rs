@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::ids::{InvitationId, UserId, WorkspaceId};
 use crate::web::shared::pages::layout::{Layout, PageContext, Section};
-use crate::web::shared::pages::parts::{self, Role, csrf, form_error, heading};
+use crate::web::shared::pages::parts::{self, RoleView, csrf, form_error, heading};
 use crate::web::shared::pages::{format, icons};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct MemberView {
     pub email: Option<String>,
     /// Whether the identity provider has verified the address.
     pub email_verified: bool,
-    pub role: Role,
+    pub role: RoleView,
     pub joined_at: Timestamp,
     /// Whether this is the viewer.
     pub you: bool,
@@ -39,7 +39,7 @@ pub struct MemberView {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvitationView {
     pub id: InvitationId,
-    pub role: Role,
+    pub role: RoleView,
     /// `None` if the inviter's account was deleted.
     pub created_by: Option<String>,
     pub created_at: Timestamp,
@@ -49,7 +49,7 @@ pub struct InvitationView {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewInvitation {
     pub url: String,
-    pub role: Role,
+    pub role: RoleView,
     pub expires_at: Timestamp,
 }
 
@@ -97,8 +97,8 @@ fn invite(context: &PageContext, base: &str) -> Markup {
                 div.field.grow {
                     label for="role" { "Role" }
                     select #role name="role" {
-                        option value=(Role::Member.value()) selected { "Member: can manage documents and ask questions" }
-                        option value=(Role::Owner.value()) { "Owner: can also manage members and settings, and delete the workspace" }
+                        option value=(RoleView::Member.value()) selected { "Member: can manage documents and ask questions" }
+                        option value=(RoleView::Owner.value()) { "Owner: can also manage members and settings, and delete the workspace" }
                     }
                 }
                 button.button type="submit" { (icons::LINK) "Create invitation link" }
@@ -114,8 +114,8 @@ fn member_row(
     base: &str,
 ) -> Markup {
     let other = match member.role {
-        Role::Owner => Role::Member,
-        Role::Member => Role::Owner,
+        RoleView::Owner => RoleView::Member,
+        RoleView::Member => RoleView::Owner,
     };
     let items = html! {
         form method="post" action={ (base) "/" (member.id) "/role" } data-once {
@@ -175,7 +175,7 @@ fn leave(context: &PageContext, view: &MembersPage, base: &str) -> Markup {
     let owners = view
         .members
         .iter()
-        .filter(|member| member.role == Role::Owner)
+        .filter(|member| member.role == RoleView::Owner)
         .count();
     let only_owner = view.owner && owners <= 1;
     html! {

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::web::shared::pages::layout::{Layout, PageContext};
-use crate::web::shared::pages::parts::{Choice, csrf, form_error, heading};
+use crate::web::shared::pages::parts::{SelectOption, csrf, form_error, heading};
 
 /// Content of the form, which posts `request_id`, `name`, `region` and `class` to `/workspaces`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +13,9 @@ pub struct NewWorkspacePage {
     /// The name from a rejected submission.
     pub name: String,
     /// Offered regions. No choice is shown if there is only one.
-    pub regions: Vec<Choice>,
+    pub regions: Vec<SelectOption>,
     /// Offered database sizes. No choice is shown if there is only one.
-    pub classes: Vec<Choice>,
+    pub classes: Vec<SelectOption>,
     pub error: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub fn page(context: &PageContext, view: &NewWorkspacePage) -> Markup {
         })
 }
 
-fn choices(name: &str, label: &str, hint: &str, choices: &[Choice]) -> Markup {
+fn choices(name: &str, label: &str, hint: &str, choices: &[SelectOption]) -> Markup {
     let hint_id = format!("{name}-hint");
     html! {
         @match choices {

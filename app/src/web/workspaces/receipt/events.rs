@@ -1,6 +1,7 @@
 //! The event stream of a receipt, which sends the panel until the deletion is finished.
 //!
-//! Everyone with the link may read it. Streams are limited per receipt, because most readers have no session.
+//! Everyone with the link may read it. Streams are limited per receipt, because most readers have
+//! no session.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -55,7 +56,8 @@ pub(super) async fn events(
 }
 
 impl ReceiptEvents {
-    /// The next event, and whether it is the last. `None` ends the stream, also after an error: the browser reconnects.
+    /// The next event, and whether it is the last. `None` ends the stream, also after an error: the
+    /// browser reconnects.
     async fn next(&mut self) -> Option<(Event, bool)> {
         loop {
             if self.last_sent.is_some() {

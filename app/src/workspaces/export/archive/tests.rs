@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use zip::ZipArchive;
 
 use super::*;
-use crate::workspaces::export::sender::sender;
+use crate::workspaces::export::block_channel::block_channel;
 
 const MADE_AT: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
