@@ -22,23 +22,23 @@ pub(crate) const NAMESPACE: &str = "chat-tenants";
     clippy::struct_excessive_bools,
     reason = "each is a way of its own in which the server misbehaves, whatever the others say"
 )]
-struct State {
+struct ServerState {
     objects: BTreeMap<(String, String), Value>,
     /// Kind, type and object of every change; its place is its version.
     log: Vec<(String, &'static str, Value)>,
-    is_away: bool,
+    is_disconnected: bool,
     /// Requests are taken, and answered when it speaks again.
-    is_silent: bool,
-    refuses_deletions: bool,
+    is_unresponsive: bool,
+    rejects_deletes: bool,
     /// Deleted Tenants stay, with a time of deletion, until somebody lets them go.
-    holds_deletions: bool,
+    blocks_deletes: bool,
     requests: Vec<String>,
 }
 
 /// The server.
 #[derive(Clone)]
 pub(crate) struct Cluster {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ServerState>>,
     changed: watch::Sender<u64>,
 }
 
@@ -54,63 +54,63 @@ impl Cluster {
         let cluster = self.clone();
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let cluster = cluster.clone();
-            async move { cluster.answer(request).await }
+            async move { cluster.handle(request).await }
         });
         Client::new(service, NAMESPACE)
     }
 
     /// From now on nobody gets an answer; watches end.
-    pub(crate) fn goes_away(&self) {
-        self.state().is_away = true;
-        self.tell();
+    pub(crate) fn disconnect(&self) {
+        self.state().is_disconnected = true;
+        self.notify_watchers();
     }
 
-    pub(crate) fn comes_back(&self) {
-        self.state().is_away = false;
-        self.tell();
+    pub(crate) fn reconnect(&self) {
+        self.state().is_disconnected = false;
+        self.notify_watchers();
     }
 
     /// From now on requests are taken and not answered.
-    pub(crate) fn falls_silent(&self) {
-        self.state().is_silent = true;
-        self.tell();
+    pub(crate) fn stop_responding(&self) {
+        self.state().is_unresponsive = true;
+        self.notify_watchers();
     }
 
-    pub(crate) fn speaks_again(&self) {
-        self.state().is_silent = false;
-        self.tell();
+    pub(crate) fn resume_responding(&self) {
+        self.state().is_unresponsive = false;
+        self.notify_watchers();
     }
 
     /// Deletions are answered with 403, all else as ever.
-    pub(crate) fn refuse_deletions(&self, refuse: bool) {
-        self.state().refuses_deletions = refuse;
+    pub(crate) fn reject_deletes(&self, reject: bool) {
+        self.state().rejects_deletes = reject;
     }
 
-    pub(crate) fn hold_deletions(&self, hold: bool) {
+    pub(crate) fn block_deletes(&self, block: bool) {
         let mut state = self.state();
-        state.holds_deletions = hold;
-        if !hold {
-            let going: Vec<_> = state
+        state.blocks_deletes = block;
+        if !block {
+            let deleting: Vec<_> = state
                 .objects
                 .iter()
                 .filter(|(_, object)| object["metadata"]["deletionTimestamp"].is_string())
                 .map(|(key, _)| key.clone())
                 .collect();
-            for key in going {
-                remove(&mut state, &key);
+            for key in deleting {
+                remove_object(&mut state, &key);
             }
         }
         drop(state);
-        self.tell();
+        self.notify_watchers();
     }
 
     /// Requests so far that begin like this, such as `PATCH tenants/`.
-    pub(crate) fn requests(&self, beginning: &str) -> usize {
+    pub(crate) fn requests(&self, prefix: &str) -> usize {
         let state = self.state();
         state
             .requests
             .iter()
-            .filter(|request| request.starts_with(beginning))
+            .filter(|request| request.starts_with(prefix))
             .count()
     }
 
@@ -130,7 +130,7 @@ impl Cluster {
             .count()
     }
 
-    /// Puts an object there as somebody else would.
+    /// Puts an object existing as somebody else would.
     pub(crate) fn put(&self, kind: &str, name: &str, mut object: Value) -> String {
         let mut state = self.state();
         let key = (kind.to_owned(), name.to_owned());
@@ -142,21 +142,21 @@ impl Cluster {
         object["metadata"]["name"] = json!(name);
         object["metadata"]["namespace"] = json!(NAMESPACE);
         object["metadata"]["uid"] = json!(uid);
-        let what = if before.is_some() {
+        let event_type = if before.is_some() {
             "MODIFIED"
         } else {
             "ADDED"
         };
-        store(&mut state, &key, what, object);
+        put_object(&mut state, &key, event_type, object);
         drop(state);
-        self.tell();
+        self.notify_watchers();
         uid
     }
 
     /// Takes an object away as somebody else would.
-    pub(crate) fn take(&self, kind: &str, name: &str) {
-        remove(&mut self.state(), &(kind.to_owned(), name.to_owned()));
-        self.tell();
+    pub(crate) fn remove(&self, kind: &str, name: &str) {
+        remove_object(&mut self.state(), &(kind.to_owned(), name.to_owned()));
+        self.notify_watchers();
     }
 
     /// Makes the Tenant what the controller makes of one: available, with this Secret.
@@ -179,7 +179,7 @@ impl Cluster {
         self.put("tenants", name, tenant);
     }
 
-    async fn answer(
+    async fn handle(
         &self,
         request: Request<kube::client::Body>,
     ) -> Result<Response<Body>, BoxError> {
@@ -204,12 +204,12 @@ impl Cluster {
             state
                 .requests
                 .push(format!("{} {kind}/{name}", head.method));
-            if state.is_away {
+            if state.is_disconnected {
                 return Err("the API server is away".into());
             }
         }
         let mut changed = self.changed.subscribe();
-        while self.state().is_silent {
+        while self.state().is_unresponsive {
             changed.changed().await?;
         }
         if query.get("watch").is_some_and(|watch| watch == "true") {
@@ -218,13 +218,13 @@ impl Cluster {
                 .and_then(|version| version.parse().ok());
             return Ok(Response::new(self.watch(kind, from.unwrap_or(0))));
         }
-        let answer = match (&head.method, name) {
+        let result = match (&head.method, name) {
             (&Method::GET, None) => Ok(self.list(&kind)),
-            (method, Some(name)) => self.one(method, &(kind, name), &body),
+            (method, Some(name)) => self.object_request(method, &(kind, name), &body),
             _ => Err((StatusCode::METHOD_NOT_ALLOWED, "not here")),
         };
-        self.tell();
-        Ok(match answer {
+        self.notify_watchers();
+        Ok(match result {
             Ok(object) => response(StatusCode::OK, &object),
             Err((status, message)) => response(
                 status,
@@ -247,58 +247,62 @@ impl Cluster {
         json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": state.log.len().to_string() }, "items": items })
     }
 
-    fn one(
+    fn object_request(
         &self,
         method: &Method,
         key: &(String, String),
         body: &Bytes,
     ) -> Result<Value, (StatusCode, &'static str)> {
         let mut state = self.state();
-        let there = state.objects.get(key).cloned();
+        let existing = state.objects.get(key).cloned();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         match *method {
-            Method::GET => there.ok_or((StatusCode::NOT_FOUND, "not found")),
+            Method::GET => existing.ok_or((StatusCode::NOT_FOUND, "not found")),
             Method::PATCH => {
-                let asked = body["metadata"]["uid"].as_str();
+                let uid = body["metadata"]["uid"].as_str();
                 let version = body["metadata"]["resourceVersion"].as_str();
-                match &there {
-                    Some(there)
+                match &existing {
+                    Some(existing)
                         if version.is_some_and(|version| {
-                            there["metadata"]["resourceVersion"] != version
+                            existing["metadata"]["resourceVersion"] != version
                         }) =>
                     {
                         return Err((StatusCode::CONFLICT, "another version"));
                     }
-                    Some(there) if asked.is_some_and(|uid| there["metadata"]["uid"] != uid) => {
+                    Some(existing) if uid.is_some_and(|uid| existing["metadata"]["uid"] != uid) => {
                         return Err((StatusCode::CONFLICT, "another uid"));
                     }
-                    None if body["apiVersion"].is_null() || asked.is_some() => {
+                    None if body["apiVersion"].is_null() || uid.is_some() => {
                         return Err((StatusCode::NOT_FOUND, "not found"));
                     }
                     _ => {}
                 }
-                let what = if there.is_some() { "MODIFIED" } else { "ADDED" };
-                let mut object = there.unwrap_or_else(|| {
+                let event_type = if existing.is_some() {
+                    "MODIFIED"
+                } else {
+                    "ADDED"
+                };
+                let mut object = existing.unwrap_or_else(|| {
                     json!({ "metadata": { "uid": Uuid::new_v4().to_string(), "namespace": NAMESPACE } })
                 });
                 merge(&mut object, &body);
-                Ok(store(&mut state, key, what, object))
+                Ok(put_object(&mut state, key, event_type, object))
             }
-            Method::DELETE if state.refuses_deletions => {
+            Method::DELETE if state.rejects_deletes => {
                 Err((StatusCode::FORBIDDEN, "deletions are not allowed"))
             }
             Method::DELETE => {
-                let there = there.ok_or((StatusCode::NOT_FOUND, "not found"))?;
-                let asked = body["preconditions"]["uid"].as_str();
-                if asked.is_some_and(|uid| there["metadata"]["uid"] != uid) {
+                let existing = existing.ok_or((StatusCode::NOT_FOUND, "not found"))?;
+                let uid = body["preconditions"]["uid"].as_str();
+                if uid.is_some_and(|uid| existing["metadata"]["uid"] != uid) {
                     return Err((StatusCode::CONFLICT, "another uid"));
                 }
-                if state.holds_deletions {
-                    let mut going = there;
-                    going["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
-                    Ok(store(&mut state, key, "MODIFIED", going))
+                if state.blocks_deletes {
+                    let mut deleting = existing;
+                    deleting["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
+                    Ok(put_object(&mut state, key, "MODIFIED", deleting))
                 } else {
-                    remove(&mut state, key);
+                    remove_object(&mut state, key);
                     Ok(json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }))
                 }
             }
@@ -316,14 +320,16 @@ impl Cluster {
                     loop {
                         {
                             let state = cluster.state();
-                            if state.is_away {
+                            if state.is_disconnected {
                                 return None;
                             }
-                            while let Some((of, what, object)) = state.log.get(at) {
+                            while let Some((of, event_type, object)) = state.log.get(at) {
                                 at += 1;
                                 if *of == kind {
-                                    let line =
-                                        format!("{}\n", json!({ "type": what, "object": object }));
+                                    let line = format!(
+                                        "{}\n",
+                                        json!({ "type": event_type, "object": object })
+                                    );
                                     drop(state);
                                     return Some((line, (cluster, changed, at)));
                                 }
@@ -337,11 +343,11 @@ impl Cluster {
         Body::from_stream(events.map(|line| Ok::<_, Infallible>(Bytes::from(line))))
     }
 
-    fn tell(&self) {
+    fn notify_watchers(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().expect("no panic before")
     }
 }
@@ -360,19 +366,19 @@ fn response(status: StatusCode, body: &Value) -> Response<Body> {
     response
 }
 
-fn store(
-    state: &mut State,
+fn put_object(
+    state: &mut ServerState,
     key: &(String, String),
-    what: &'static str,
+    event_type: &'static str,
     mut object: Value,
 ) -> Value {
     object["metadata"]["resourceVersion"] = json!((state.log.len() + 1).to_string());
     state.objects.insert(key.clone(), object.clone());
-    state.log.push((key.0.clone(), what, object.clone()));
+    state.log.push((key.0.clone(), event_type, object.clone()));
     object
 }
 
-fn remove(state: &mut State, key: &(String, String)) {
+fn remove_object(state: &mut ServerState, key: &(String, String)) {
     if let Some(mut object) = state.objects.remove(key) {
         object["metadata"]["resourceVersion"] = json!((state.log.len() + 1).to_string());
         state.log.push((key.0.clone(), "DELETED", object));

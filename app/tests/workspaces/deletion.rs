@@ -3,35 +3,38 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use app::identity::Token;
-use app::ids::{DocumentId, DeletionId, UserId, WorkspaceId};
-use app::objects::{ObjectStoreError, DeletedObjects, TransientError};
-use app::tenants::{PoolLimits, TenantName};
-use app::workspaces::deletion::{self, ConversationCount, FileStore, NextStep, DeletionProgress, DeletionWorker, DeletionStep, request};
 use app::domain::{Role, Workspace};
-use app::workspaces::{reconcile, store, orphans};
+use app::identity::Token;
+use app::ids::{DeletionId, DocumentId, UserId, WorkspaceId};
+use app::objects::{DeletedObjects, ObjectStoreError, TransientError};
+use app::tenants::{PoolLimits, TenantName};
+use app::workspaces::deletion::{
+    self, ConversationCount, DeletionProgress, DeletionStep, DeletionWorker, FileStore, NextStep,
+    request,
+};
+use app::workspaces::{orphans, reconcile, store};
 use sqlx::types::Json;
 
-use crate::pools::Plane;
-use crate::world::{World, request};
+use crate::fixture::{Fixture, new_workspace};
+use crate::pools::DataPlaneFixture;
 
 /// FileStore that are only counted.
 #[derive(Clone, Default)]
-struct Counted {
-    left: Arc<AtomicU64>,
-    is_away: Arc<AtomicBool>,
+struct FakeFileStore {
+    count: Arc<AtomicU64>,
+    is_unavailable: Arc<AtomicBool>,
 }
 
-impl FileStore for Counted {
+impl FileStore for FakeFileStore {
     async fn remove_all(
         &self,
         _region: Option<&str>,
         _workspace: &WorkspaceId,
     ) -> Result<DeletedObjects, ObjectStoreError> {
-        if self.is_away.load(Ordering::SeqCst) {
+        if self.is_unavailable.load(Ordering::SeqCst) {
             return Err(ObjectStoreError::Unavailable(TransientError::Unreachable));
         }
-        let objects = self.left.swap(0, Ordering::SeqCst);
+        let objects = self.count.swap(0, Ordering::SeqCst);
         Ok(DeletedObjects {
             objects,
             byte_count: objects * 1_000,
@@ -39,16 +42,16 @@ impl FileStore for Counted {
     }
 }
 
-fn worker(world: &World, files: &Counted) -> DeletionWorker<Counted> {
+fn worker(fixture: &Fixture, files: &FakeFileStore) -> DeletionWorker<FakeFileStore> {
     DeletionWorker {
-        database: world.database.clone(),
-        tenants: world.tenants.clone(),
-        pools: world.pools.clone(),
+        database: fixture.database.clone(),
+        tenants: fixture.tenants.clone(),
+        pools: fixture.pools.clone(),
         files: files.clone(),
     }
 }
 
-async fn document(world: &World, workspace: &WorkspaceId) {
+async fn document(fixture: &Fixture, workspace: &WorkspaceId) {
     let id = DocumentId::random();
     sqlx::query(
         "INSERT INTO documents (id, workspace_id, file_name, title, media_type, byte_count, content_sha256, state, failure, upload_deadline)
@@ -57,13 +60,13 @@ async fn document(world: &World, workspace: &WorkspaceId) {
     .bind(id.0)
     .bind(workspace.as_str())
     .bind(id.0.as_bytes().as_slice())
-    .execute(&world.database)
+    .execute(&fixture.database)
     .await
     .expect("a document");
 }
 
-async fn progress(world: &World, id: DeletionId) -> DeletionProgress {
-    deletion::find(&world.database, id)
+async fn progress(fixture: &Fixture, id: DeletionId) -> DeletionProgress {
+    deletion::find(&fixture.database, id)
         .await
         .unwrap()
         .unwrap()
@@ -71,14 +74,14 @@ async fn progress(world: &World, id: DeletionId) -> DeletionProgress {
 }
 
 /// A deletion that somebody asked for.
-async fn begun(world: &World, workspace: &Workspace) -> DeletionId {
-    request::workspace(&world.database, &workspace.id, &Token::random())
+async fn request_deletion(fixture: &Fixture, workspace: &Workspace) -> DeletionId {
+    request::workspace(&fixture.database, &workspace.id, &Token::random())
         .await
         .unwrap()
         .unwrap()
 }
 
-async fn to_the_end(worker: &DeletionWorker<Counted>, id: DeletionId) {
+async fn run_to_completion(worker: &DeletionWorker<FakeFileStore>, id: DeletionId) {
     for _ in 0..50 {
         match deletion::run_step(worker, id).await.expect("a step") {
             NextStep::Done => return,
@@ -90,200 +93,228 @@ async fn to_the_end(worker: &DeletionWorker<Counted>, id: DeletionId) {
 }
 
 #[tokio::test]
-async fn a_workspace_goes_with_all_it_holds_and_leaves_a_receipt() {
-    let world = World::start().await;
-    let owner = world.user("Ada").await;
-    let workspace = world.workspace(owner).await;
-    world.join(&workspace.id, Role::Member).await;
+async fn deleting_a_workspace_deletes_everything_and_leaves_a_receipt() {
+    let fixture = Fixture::start().await;
+    let owner = fixture.user("Ada").await;
+    let workspace = fixture.workspace(owner).await;
+    fixture.join(&workspace.id, Role::Member).await;
     let name = format!("ws-{}", workspace.id);
-    world.cluster.make_available(&name, "secret", 2);
-    document(&world, &workspace.id).await;
-    document(&world, &workspace.id).await;
-    let files = Counted::default();
-    files.left.store(2, Ordering::SeqCst);
+    fixture.cluster.make_available(&name, "secret", 2);
+    document(&fixture, &workspace.id).await;
+    document(&fixture, &workspace.id).await;
+    let files = FakeFileStore::default();
+    files.count.store(2, Ordering::SeqCst);
     let token = Token::random();
-    let id = request::workspace(&world.database, &workspace.id, &token)
+    let id = request::workspace(&fixture.database, &workspace.id, &token)
         .await
         .unwrap()
         .expect("begun");
-    let found = store::for_member(&world.database, owner, &workspace.id).await;
+    let found = store::for_member(&fixture.database, owner, &workspace.id).await;
     assert_eq!(found.unwrap(), None, "from now on it is gone for everybody");
-    let again = request::workspace(&world.database, &workspace.id, &Token::random()).await;
+    let again = request::workspace(&fixture.database, &workspace.id, &Token::random()).await;
     assert_eq!(again.unwrap(), None, "it is removed once");
     assert_eq!(
-        world
+        fixture
             .count("SELECT count(*) FROM graphile_worker.jobs WHERE task_identifier = 'delete_workspace'")
             .await,
         1
     );
-    to_the_end(&worker(&world, &files), id).await;
-    assert_eq!(world.cluster.tenant_count(), 0);
-    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 0);
-    assert_eq!(world.count("SELECT count(*) FROM documents").await, 0);
-    let receipt = deletion::by_token(&world.database, &token)
+    run_to_completion(&worker(&fixture, &files), id).await;
+    assert_eq!(fixture.cluster.tenant_count(), 0);
+    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 0);
+    assert_eq!(fixture.count("SELECT count(*) FROM documents").await, 0);
+    let receipt = deletion::by_token(&fixture.database, &token)
         .await
         .unwrap()
         .unwrap();
     assert!(receipt.finished_at.is_some());
-    let told = receipt.progress;
-    assert_eq!((told.documents, told.members, told.files), (2, 2, 2));
-    let database = told.database.unwrap();
+    let progress = receipt.progress;
+    assert_eq!(
+        (progress.documents, progress.members, progress.files),
+        (2, 2, 2)
+    );
+    let database = progress.database.unwrap();
     assert_eq!(database.project, Some(format!("project-{name}")));
     assert_eq!(database.region.as_deref(), Some("aws-eu-central-1"));
     assert!(database.recoverable_until() > database.deleted_at);
 }
 
 #[tokio::test]
-async fn a_removal_that_is_cut_off_after_any_effect_comes_to_the_same_end() {
+async fn a_deletion_interrupted_after_any_effect_reaches_the_same_end() {
     // After each effect the row says what it said before: the process died in between.
-    for cut in [DeletionStep::Files, DeletionStep::Database, DeletionStep::Rows] {
-        let world = World::start().await;
-        let workspace = world.workspace(world.user("Ada").await).await;
-        let files = Counted::default();
-        files.left.store(3, Ordering::SeqCst);
-        let worker = worker(&world, &files);
-        let id = request::workspace(&world.database, &workspace.id, &Token::random())
+    for cut in [
+        DeletionStep::Files,
+        DeletionStep::Database,
+        DeletionStep::Rows,
+    ] {
+        let fixture = Fixture::start().await;
+        let workspace = fixture.workspace(fixture.user("Ada").await).await;
+        let files = FakeFileStore::default();
+        files.count.store(3, Ordering::SeqCst);
+        let worker = worker(&fixture, &files);
+        let id = request::workspace(&fixture.database, &workspace.id, &Token::random())
             .await
             .unwrap()
             .unwrap();
         loop {
-            let before = progress(&world, id).await;
+            let before = progress(&fixture, id).await;
             let next = deletion::run_step(&worker, id).await.unwrap();
             if before.step == cut {
                 sqlx::query("UPDATE deletions SET progress = $2, finished_at = NULL WHERE id = $1")
                     .bind(id.0)
                     .bind(Json(&before))
-                    .execute(&world.database)
+                    .execute(&fixture.database)
                     .await
                     .unwrap();
                 break;
             }
             assert_ne!(next, NextStep::Done);
         }
-        to_the_end(&worker, id).await;
-        assert_eq!(world.cluster.tenant_count(), 0, "{cut:?}");
-        assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 0);
-        assert_eq!(files.left.load(Ordering::SeqCst), 0);
-        assert_eq!(progress(&world, id).await.step, DeletionStep::Finished, "{cut:?}");
+        run_to_completion(&worker, id).await;
+        assert_eq!(fixture.cluster.tenant_count(), 0, "{cut:?}");
+        assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 0);
+        assert_eq!(files.count.load(Ordering::SeqCst), 0);
+        assert_eq!(
+            progress(&fixture, id).await.step,
+            DeletionStep::Finished,
+            "{cut:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn rows_stay_until_the_tenant_is_really_gone() {
-    let world = World::start().await;
-    let workspace = world.workspace(world.user("Ada").await).await;
-    world.cluster.hold_deletions(true);
-    let worker = worker(&world, &Counted::default());
-    let id = begun(&world, &workspace).await;
-    assert_eq!(deletion::run_step(&worker, id).await.unwrap(), NextStep::Continue);
+async fn rows_are_kept_until_the_tenant_is_deleted() {
+    let fixture = Fixture::start().await;
+    let workspace = fixture.workspace(fixture.user("Ada").await).await;
+    fixture.cluster.block_deletes(true);
+    let worker = worker(&fixture, &FakeFileStore::default());
+    let id = request_deletion(&fixture, &workspace).await;
+    assert_eq!(
+        deletion::run_step(&worker, id).await.unwrap(),
+        NextStep::Continue
+    );
     let waiting = tokio::spawn({
         let worker = worker.clone();
         async move { deletion::run_step(&worker, id).await }
     });
-    world
-        .until_seen(&workspace.id, |view| {
+    fixture
+        .wait_for_tenant(&workspace.id, |view| {
             view.is_some_and(|view| view.is_deleting)
         })
         .await;
-    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 1);
-    world.cluster.hold_deletions(false);
+    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 1);
+    fixture.cluster.block_deletes(false);
     assert_eq!(
         waiting.await.unwrap().unwrap(),
         NextStep::Continue,
-        "the watch told of it"
+        "the watch progress of it"
     );
-    to_the_end(&worker, id).await;
-    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 0);
+    run_to_completion(&worker, id).await;
+    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 0);
 }
 
 #[tokio::test]
-async fn what_is_in_the_way_is_told_and_waited_out() {
-    let world = World::start().await;
-    let workspace = world.workspace(world.user("Ada").await).await;
-    let files = Counted::default();
-    let worker = worker(&world, &files);
-    let id = begun(&world, &workspace).await;
-    files.is_away.store(true, Ordering::SeqCst);
+async fn a_blocked_deletion_reports_the_reason_and_continues_later() {
+    let fixture = Fixture::start().await;
+    let workspace = fixture.workspace(fixture.user("Ada").await).await;
+    let files = FakeFileStore::default();
+    let worker = worker(&fixture, &files);
+    let id = request_deletion(&fixture, &workspace).await;
+    files.is_unavailable.store(true, Ordering::SeqCst);
     deletion::run_step(&worker, id).await.expect_err("no files");
-    assert!(progress(&world, id).await.blocked_on.is_some());
-    files.is_away.store(false, Ordering::SeqCst);
-    world.cluster.goes_away();
-    assert_eq!(deletion::run_step(&worker, id).await.unwrap(), NextStep::Continue);
-    deletion::run_step(&worker, id).await.expect_err("no cluster");
-    assert!(progress(&world, id).await.blocked_on.is_some());
-    world.cluster.comes_back();
-    to_the_end(&worker, id).await;
-    assert_eq!(progress(&world, id).await.blocked_on, None);
+    assert!(progress(&fixture, id).await.blocked_on.is_some());
+    files.is_unavailable.store(false, Ordering::SeqCst);
+    fixture.cluster.disconnect();
+    assert_eq!(
+        deletion::run_step(&worker, id).await.unwrap(),
+        NextStep::Continue
+    );
+    deletion::run_step(&worker, id)
+        .await
+        .expect_err("no cluster");
+    assert!(progress(&fixture, id).await.blocked_on.is_some());
+    fixture.cluster.reconnect();
+    run_to_completion(&worker, id).await;
+    assert_eq!(progress(&fixture, id).await.blocked_on, None);
 }
 
 #[tokio::test]
-async fn what_a_step_noted_before_it_failed_stays_in_the_receipt() {
-    let world = World::start().await;
-    let workspace = world.workspace(world.user("Ada").await).await;
+async fn progress_saved_by_a_failed_step_is_kept_in_the_receipt() {
+    let fixture = Fixture::start().await;
+    let workspace = fixture.workspace(fixture.user("Ada").await).await;
     let name = format!("ws-{}", workspace.id);
-    world.cluster.make_available(&name, "secret", 2);
-    let worker = worker(&world, &Counted::default());
-    let id = begun(&world, &workspace).await;
-    assert_eq!(deletion::run_step(&worker, id).await.unwrap(), NextStep::Continue);
-    world.cluster.refuse_deletions(true);
+    fixture.cluster.make_available(&name, "secret", 2);
+    let worker = worker(&fixture, &FakeFileStore::default());
+    let id = request_deletion(&fixture, &workspace).await;
+    assert_eq!(
+        deletion::run_step(&worker, id).await.unwrap(),
+        NextStep::Continue
+    );
+    fixture.cluster.reject_deletes(true);
     deletion::run_step(&worker, id).await.expect_err("refused");
-    let blocked_on = progress(&world, id).await;
+    let blocked_on = progress(&fixture, id).await;
     assert!(blocked_on.blocked_on.is_some());
     assert_eq!(
         blocked_on.database.unwrap().project,
         Some(format!("project-{name}"))
     );
     // Meanwhile somebody else sees to it: now only the note tells what it was.
-    world.cluster.take("tenants", &name);
-    to_the_end(&worker, id).await;
-    let told = progress(&world, id).await;
-    assert_eq!(told.blocked_on, None);
+    fixture.cluster.remove("tenants", &name);
+    run_to_completion(&worker, id).await;
+    let progress = progress(&fixture, id).await;
+    assert_eq!(progress.blocked_on, None);
     assert_eq!(
-        told.database.unwrap().project,
+        progress.database.unwrap().project,
         Some(format!("project-{name}"))
     );
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_going_already_is_only_looked_at() {
-    let world = World::start().await;
-    let workspace = world.workspace(world.user("Ada").await).await;
+async fn a_tenant_already_being_deleted_is_not_deleted_again() {
+    let fixture = Fixture::start().await;
+    let workspace = fixture.workspace(fixture.user("Ada").await).await;
     let name = TenantName::of(&workspace.id);
-    world.cluster.hold_deletions(true);
-    let tenant = world.tenants.get(&name).await.unwrap().unwrap();
-    world.tenants.delete(&name, &tenant.uid).await.unwrap();
-    let worker = worker(&world, &Counted::default());
-    let id = begun(&world, &workspace).await;
-    assert_eq!(deletion::run_step(&worker, id).await.unwrap(), NextStep::Continue);
+    fixture.cluster.block_deletes(true);
+    let tenant = fixture.tenants.get(&name).await.unwrap().unwrap();
+    fixture.tenants.delete(&name, &tenant.uid).await.unwrap();
+    let worker = worker(&fixture, &FakeFileStore::default());
+    let id = request_deletion(&fixture, &workspace).await;
+    assert_eq!(
+        deletion::run_step(&worker, id).await.unwrap(),
+        NextStep::Continue
+    );
     for _ in 0..2 {
-        assert_eq!(deletion::run_step(&worker, id).await.unwrap(), NextStep::RetryWithBackoff);
+        assert_eq!(
+            deletion::run_step(&worker, id).await.unwrap(),
+            NextStep::RetryWithBackoff
+        );
     }
-    assert_eq!(world.cluster.requests("DELETE tenants/"), 1);
-    world.cluster.hold_deletions(false);
-    to_the_end(&worker, id).await;
-    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 0);
+    assert_eq!(fixture.cluster.requests("DELETE tenants/"), 1);
+    fixture.cluster.block_deletes(false);
+    run_to_completion(&worker, id).await;
+    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 0);
 }
 
 #[tokio::test]
-async fn files_that_came_while_the_removal_took_its_time_are_swept_even_when_no_more_can_come() {
-    let world = World::start().await;
-    let workspace = world.workspace(world.user("Ada").await).await;
-    let worker = worker(&world, &Counted::default());
-    let id = begun(&world, &workspace).await;
+async fn late_uploads_are_deleted_even_if_no_more_can_arrive() {
+    let fixture = Fixture::start().await;
+    let workspace = fixture.workspace(fixture.user("Ada").await).await;
+    let worker = worker(&fixture, &FakeFileStore::default());
+    let id = request_deletion(&fixture, &workspace).await;
     // When it began an upload was still possible; that was long ago.
     let begun = DeletionProgress {
         uploads_until: Some("2026-01-02T03:04:05Z".parse().unwrap()),
-        ..progress(&world, id).await
+        ..progress(&fixture, id).await
     };
     sqlx::query("UPDATE deletions SET progress = $2 WHERE id = $1")
         .bind(id.0)
         .bind(Json(&begun))
-        .execute(&world.database)
+        .execute(&fixture.database)
         .await
         .unwrap();
-    to_the_end(&worker, id).await;
+    run_to_completion(&worker, id).await;
     assert_eq!(
-        world
+        fixture
             .count("SELECT count(*) FROM graphile_worker.jobs WHERE task_identifier = 'delete_late_uploads'")
             .await,
         1
@@ -291,79 +322,102 @@ async fn files_that_came_while_the_removal_took_its_time_are_swept_even_when_no_
 }
 
 #[tokio::test]
-async fn a_workspace_whose_tenant_s_uid_was_never_written_down_takes_it_along() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let made = app::workspaces::create::create(&world.database, &world.limits, user, &request("A"))
-        .await
-        .unwrap();
-    world.tenants.apply(&made).await.unwrap();
-    let id = request::workspace(&world.database, &made.id, &Token::random())
+async fn a_tenant_whose_uid_was_never_recorded_is_deleted_with_its_workspace() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let made = app::workspaces::create::create(
+        &fixture.database,
+        &fixture.limits,
+        user,
+        &new_workspace("A"),
+    )
+    .await
+    .unwrap();
+    fixture.tenants.apply(&made).await.unwrap();
+    let id = request::workspace(&fixture.database, &made.id, &Token::random())
         .await
         .unwrap()
         .unwrap();
     assert_eq!(
-        reconcile::reconcile_all(&world.database, &world.tenants).await,
+        reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
         0,
         "it is not taken up again"
     );
-    to_the_end(&worker(&world, &Counted::default()), id).await;
-    assert_eq!(world.cluster.tenant_count(), 0);
+    run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
+    assert_eq!(fixture.cluster.tenant_count(), 0);
 }
 
 #[tokio::test]
-async fn another_tenant_of_the_name_survives_the_removal() {
-    let world = World::start().await;
-    let workspace = world.workspace(world.user("Ada").await).await;
+async fn a_tenant_with_another_uid_survives_the_deletion() {
+    let fixture = Fixture::start().await;
+    let workspace = fixture.workspace(fixture.user("Ada").await).await;
     let name = format!("ws-{}", workspace.id);
-    let mut other = world.cluster.tenant(&name).unwrap();
-    world.cluster.take("tenants", &name);
+    let mut other = fixture.cluster.tenant(&name).unwrap();
+    fixture.cluster.remove("tenants", &name);
     other["metadata"]["uid"] = serde_json::Value::Null;
-    world.cluster.put("tenants", &name, other);
-    let id = begun(&world, &workspace).await;
-    to_the_end(&worker(&world, &Counted::default()), id).await;
-    assert_eq!(world.cluster.tenant_count(), 1);
-    assert_eq!(progress(&world, id).await.database, None);
+    fixture.cluster.put("tenants", &name, other);
+    let id = request_deletion(&fixture, &workspace).await;
+    run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
+    assert_eq!(fixture.cluster.tenant_count(), 1);
+    assert_eq!(progress(&fixture, id).await.database, None);
 }
 
 #[tokio::test]
-async fn a_tenant_that_lands_after_its_workspace_was_removed_is_deleted_and_no_other() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let stays = world.workspace(user).await;
-    let made = app::workspaces::create::create(&world.database, &world.limits, user, &request("A"))
-        .await
-        .unwrap();
-    let id = request::workspace(&world.database, &made.id, &Token::random())
+async fn only_tenants_of_deleted_workspaces_are_cleaned_up_as_orphans() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let stays = fixture.workspace(user).await;
+    let made = app::workspaces::create::create(
+        &fixture.database,
+        &fixture.limits,
+        user,
+        &new_workspace("A"),
+    )
+    .await
+    .unwrap();
+    let id = request::workspace(&fixture.database, &made.id, &Token::random())
         .await
         .unwrap()
         .unwrap();
-    to_the_end(&worker(&world, &Counted::default()), id).await;
+    run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
     // The request of a process that died meanwhile.
-    world.tenants.apply(&made).await.unwrap();
+    fixture.tenants.apply(&made).await.unwrap();
     // And one that nothing is known of.
     let mut unknown = made.clone();
     unknown.id = WorkspaceId::random();
-    world.tenants.apply(&unknown).await.unwrap();
-    world.until_seen(&unknown.id, |view| view.is_some()).await;
-    let found = orphans::clean_up(&world.database, &world.tenants).await.unwrap();
+    fixture.tenants.apply(&unknown).await.unwrap();
+    fixture
+        .wait_for_tenant(&unknown.id, |view| view.is_some())
+        .await;
+    let found = orphans::clean_up(&fixture.database, &fixture.tenants)
+        .await
+        .unwrap();
     assert_eq!((found.deleted, found.unknown), (1, 1));
-    assert!(world.cluster.tenant(&format!("ws-{}", made.id)).is_none());
-    assert!(world.cluster.tenant(&format!("ws-{}", stays.id)).is_some());
+    assert!(fixture.cluster.tenant(&format!("ws-{}", made.id)).is_none());
     assert!(
-        world
+        fixture
+            .cluster
+            .tenant(&format!("ws-{}", stays.id))
+            .is_some()
+    );
+    assert!(
+        fixture
             .cluster
             .tenant(&format!("ws-{}", unknown.id))
             .is_some()
     );
 }
 
-async fn drain(worker: &DeletionWorker<Counted>, world: &World, account: DeletionId) {
+async fn run_account_deletion(
+    worker: &DeletionWorker<FakeFileStore>,
+    fixture: &Fixture,
+    account: DeletionId,
+) {
     for _ in 0..100 {
         let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
             "SELECT id FROM deletions WHERE finished_at IS NULL AND kind = 'workspace'",
         )
-        .fetch_all(&world.database)
+        .fetch_all(&fixture.database)
         .await
         .unwrap();
         for id in ids {
@@ -377,53 +431,68 @@ async fn drain(worker: &DeletionWorker<Counted>, world: &World, account: Deletio
 }
 
 #[tokio::test]
-async fn an_account_takes_along_what_nobody_else_owns_and_leaves_the_rest() {
-    let world = World::start().await;
-    let user = world.user("Ada").await;
-    let alone = world.workspace(user).await;
-    world.join(&alone.id, Role::Member).await;
-    let shared = world.workspace(user).await;
-    world.join(&shared.id, Role::Owner).await;
-    let going = world.workspace(user).await;
-    request::workspace(&world.database, &going.id, &Token::random())
+async fn deleting_an_account_deletes_its_own_workspaces_and_leaves_shared_ones() {
+    let fixture = Fixture::start().await;
+    let user = fixture.user("Ada").await;
+    let alone = fixture.workspace(user).await;
+    fixture.join(&alone.id, Role::Member).await;
+    let shared = fixture.workspace(user).await;
+    fixture.join(&shared.id, Role::Owner).await;
+    let pending = fixture.workspace(user).await;
+    request::workspace(&fixture.database, &pending.id, &Token::random())
         .await
         .unwrap()
         .unwrap();
     let token = Token::random();
-    let account = request::account(&world.database, user, &token)
+    let account = request::account(&fixture.database, user, &token)
         .await
         .unwrap()
         .unwrap();
-    let again = request::account(&world.database, user, &Token::random()).await;
+    let again = request::account(&fixture.database, user, &Token::random()).await;
     assert_eq!(again.unwrap(), None);
-    drain(&worker(&world, &Counted::default()), &world, account).await;
-    let left = store::find(&world.database, &shared.id).await.unwrap();
+    run_account_deletion(
+        &worker(&fixture, &FakeFileStore::default()),
+        &fixture,
+        account,
+    )
+    .await;
+    let left = store::find(&fixture.database, &shared.id).await.unwrap();
     assert!(left.is_some());
-    assert_eq!(world.count("SELECT count(*) FROM workspaces").await, 1);
-    assert_eq!(world.cluster.tenant_count(), 1);
-    assert!(!exists(&world, user).await);
-    let receipt = deletion::by_token(&world.database, &token)
+    assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 1);
+    assert_eq!(fixture.cluster.tenant_count(), 1);
+    assert!(!exists(&fixture, user).await);
+    let receipt = deletion::by_token(&fixture.database, &token)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(receipt.progress.workspaces_left, 1);
-    let workspaces = deletion::workspaces_of(&world.database, account).await.unwrap();
-    assert_eq!(workspaces.len(), 2, "also the one that was under way before");
-    assert!(workspaces.iter().all(|workspace| workspace.finished_at.is_some()));
+    let workspaces = deletion::workspaces_of(&fixture.database, account)
+        .await
+        .unwrap();
+    assert_eq!(
+        workspaces.len(),
+        2,
+        "also the one that was under way before"
+    );
+    assert!(
+        workspaces
+            .iter()
+            .all(|workspace| workspace.finished_at.is_some())
+    );
 }
 
-async fn exists(world: &World, user: UserId) -> bool {
+async fn exists(fixture: &Fixture, user: UserId) -> bool {
     sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)")
         .bind(user.0)
-        .fetch_one(&world.database)
+        .fetch_one(&fixture.database)
         .await
         .unwrap()
 }
 
 /// A workspace with a database and these conversations in it: a number of messages each.
-async fn with_conversations(plane: &Plane, conversations: &[i32]) -> Workspace {
+async fn with_conversations(plane: &DataPlaneFixture, conversations: &[i32]) -> Workspace {
     let (workspace, _) = plane.workspace().await;
-    let tenant = plane.world.pools.get(&workspace).await.expect("open");
+    let tenant = plane.fixture.pools.get(&workspace).await.expect("open");
     for migration in [
         include_str!("../../../tenant-migrations/0001_documents.sql"),
         include_str!("../../../tenant-migrations/0002_conversations.sql"),
@@ -437,7 +506,7 @@ async fn with_conversations(plane: &Plane, conversations: &[i32]) -> Workspace {
         sqlx::query(
             "WITH thread AS (INSERT INTO threads (id, title, created_by) VALUES (gen_random_uuid(), 'A', gen_random_uuid()) RETURNING id)
              INSERT INTO messages (id, thread_id, ordinal, author, state)
-             SELECT gen_random_uuid(), thread.id, ordinal, 'person', 'complete' FROM thread, generate_series(1, $1) AS ordinal",
+             SELECT gen_random_uuid(), thread.id, ordinal, 'user', 'complete' FROM thread, generate_series(1, $1) AS ordinal",
         )
         .bind(messages)
         .execute(tenant.pool())
@@ -448,35 +517,35 @@ async fn with_conversations(plane: &Plane, conversations: &[i32]) -> Workspace {
 }
 
 #[tokio::test]
-async fn conversations_are_counted_before_their_database_goes_and_only_once() {
-    let plane = Plane::start(PoolLimits::default()).await;
+async fn conversations_are_counted_once_before_the_database_is_deleted() {
+    let plane = DataPlaneFixture::start(PoolLimits::default()).await;
     let workspace = with_conversations(&plane, &[2, 3]).await;
-    let world = &plane.world;
-    let files = Counted::default();
-    let worker = worker(world, &files);
-    let id = begun(world, &workspace).await;
+    let fixture = &plane.fixture;
+    let files = FakeFileStore::default();
+    let worker = worker(fixture, &files);
+    let id = request_deletion(fixture, &workspace).await;
     // The store of files is away: what was counted is written down all the same.
-    files.is_away.store(true, Ordering::SeqCst);
+    files.is_unavailable.store(true, Ordering::SeqCst);
     deletion::run_step(&worker, id).await.expect_err("no files");
     let counted = ConversationCount::Counted {
         threads: 2,
         messages: 5,
     };
-    assert_eq!(progress(world, id).await.conversations, counted);
-    let reads = world.cluster.requests("GET secrets/ws-");
-    files.is_away.store(false, Ordering::SeqCst);
-    to_the_end(&worker, id).await;
-    assert_eq!(progress(world, id).await.conversations, counted);
-    assert_eq!(world.cluster.requests("GET secrets/ws-"), reads);
-    assert_eq!(world.pools.counts().open, 0);
+    assert_eq!(progress(fixture, id).await.conversations, counted);
+    let reads = fixture.cluster.requests("GET secrets/ws-");
+    files.is_unavailable.store(false, Ordering::SeqCst);
+    run_to_completion(&worker, id).await;
+    assert_eq!(progress(fixture, id).await.conversations, counted);
+    assert_eq!(fixture.cluster.requests("GET secrets/ws-"), reads);
+    assert_eq!(fixture.pools.counts().open, 0);
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_read_holds_no_removal_up() {
-    let world = World::start().await;
-    let workspace = world.workspace(world.user("Ada").await).await;
-    let id = begun(&world, &workspace).await;
-    to_the_end(&worker(&world, &Counted::default()), id).await;
-    let told = progress(&world, id).await.conversations;
-    assert_eq!(told, ConversationCount::Unknown);
+async fn an_unreadable_database_does_not_block_a_deletion() {
+    let fixture = Fixture::start().await;
+    let workspace = fixture.workspace(fixture.user("Ada").await).await;
+    let id = request_deletion(&fixture, &workspace).await;
+    run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
+    let progress = progress(&fixture, id).await.conversations;
+    assert_eq!(progress, ConversationCount::Unknown);
 }

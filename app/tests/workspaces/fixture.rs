@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use app::config::Plan;
+use app::domain::{Role, Workspace};
 use app::ids::{UserId, WorkspaceId};
 use app::jobs;
 use app::tenants::{PoolLimits, Pools, TenantName, Tenants};
 use app::workspaces::create::{NewWorkspace, WorkspaceLimits, create};
-use app::domain::{Role, Workspace};
 use app::workspaces::reconcile;
 use local_servers::postgres::Server;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -20,15 +20,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::cluster::{Cluster, NAMESPACE};
+use crate::api_server::{Cluster, NAMESPACE};
 
 /// How long anything may take that is waited for.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// The server of all tests. It ends with the test program.
 static POSTGRES: OnceCell<Server> = OnceCell::const_new();
-static DATABASES: AtomicU32 = AtomicU32::new(0);
+static NEXT_DATABASE: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) async fn postgres() -> &'static Server {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -38,7 +38,7 @@ pub(crate) async fn postgres() -> &'static Server {
 }
 
 /// The app's parts over a database and a cluster of their own.
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) database: PgPool,
     pub(crate) cluster: Cluster,
     pub(crate) tenants: Tenants,
@@ -47,7 +47,7 @@ pub(crate) struct World {
     _stop: DropGuard,
 }
 
-impl World {
+impl Fixture {
     pub(crate) async fn start() -> Self {
         Self::with(PoolLimits::default()).await
     }
@@ -87,7 +87,7 @@ impl World {
 
     /// A workspace with its Tenant applied.
     pub(crate) async fn workspace(&self, owner: UserId) -> Workspace {
-        let made = create(&self.database, &self.limits, owner, &request("Acme"))
+        let made = create(&self.database, &self.limits, owner, &new_workspace("Acme"))
             .await
             .expect("rows");
         reconcile::ensure_tenant(&self.database, &self.tenants, &made.id)
@@ -126,21 +126,21 @@ impl World {
             .expect("a number")
     }
 
-    /// Waits until the watch has told of the Tenant what `holds` wants.
-    pub(crate) async fn until_seen(
+    /// Waits until the watch has progress of the Tenant what `holds` wants.
+    pub(crate) async fn wait_for_tenant(
         &self,
         workspace: &WorkspaceId,
         holds: impl Fn(Option<&app::tenants::TenantView>) -> bool,
     ) {
         let name = TenantName::of(workspace);
-        until("the watch's word", || async {
+        wait_until("the watch's word", || async {
             holds(self.tenants.view(&name).as_deref())
         })
         .await;
     }
 }
 
-pub(crate) fn request(name: &str) -> NewWorkspace {
+pub(crate) fn new_workspace(name: &str) -> NewWorkspace {
     NewWorkspace {
         request_id: Uuid::new_v4(),
         name: name.parse().expect("a name"),
@@ -154,7 +154,7 @@ pub(crate) fn request(name: &str) -> NewWorkspace {
 async fn database() -> PgPool {
     let server = postgres().await;
     let options = PgConnectOptions::from_str(server.uri()).expect("a URI");
-    let name = format!("app_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let name = format!("app_{}", NEXT_DATABASE.fetch_add(1, Ordering::Relaxed));
     let mut connection = PgConnection::connect_with(&options)
         .await
         .expect("connects");
@@ -177,8 +177,8 @@ async fn database() -> PgPool {
 }
 
 /// Waits until something holds.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let limit = Instant::now() + SOON;
+pub(crate) async fn wait_until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let limit = Instant::now() + TIMEOUT;
     while !holds().await {
         assert!(Instant::now() < limit, "{what} did not come");
         sleep(POLL).await;

@@ -7,12 +7,12 @@
     reason = "tests say what they expect"
 )]
 
-mod cluster;
+mod api_server;
 mod create;
+mod deletion;
 #[path = "../shared/emulator.rs"]
 mod emulator;
+mod fixture;
 mod members;
 mod pools;
-mod deletion;
 mod watch;
-mod world;
