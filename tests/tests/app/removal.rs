@@ -24,7 +24,7 @@ async fn with_a_document(site: &Site, name: &str) -> Result<(Visitor, String, St
 }
 
 async fn a_removed_document_is_gone_everywhere(site: &Site) -> Result<()> {
-    let (ada, workspace, document) = with_a_document(site, "DeletionWorker").await?;
+    let (ada, workspace, document) = with_a_document(site, "Remover").await?;
     let here = format!("/w/{workspace}/documents/{document}");
     ada.get(&here).await?;
     ada.post(&format!("{here}/delete"), &[])
@@ -53,7 +53,7 @@ async fn receipt(visitor: &Visitor, page: &Page) -> Result<String> {
     ensure!(path.starts_with("/receipts/"), "no receipt at {path}");
     wait::poll(limits::REMOVAL, "the removal ends", || async {
         let words = visitor.get(&path).await?.words();
-        Ok(words.contains("Receipt of removal").then_some(words))
+        Ok(words.contains("Deletion receipt").then_some(words))
     })
     .await
 }
@@ -148,7 +148,7 @@ async fn a_tenant_that_somebody_else_removed_is_told_and_not_made_again(site: &S
     .await?;
     wait::poll(limits::CONVERGE, "the page says so", || async {
         let page = ada.get(&format!("/w/{workspace}/provisioning")).await?;
-        Ok(page.words().contains("was removed").then_some(()))
+        Ok(page.words().contains("was deleted").then_some(()))
     })
     .await?;
     wait::never(
