@@ -127,15 +127,13 @@ pub enum AskError {
     Database(#[source] sqlx::Error),
     #[error("the conversation does not exist")]
     ThreadNotFound,
-    /// The document does not exist or is not ready.
     #[error("the document does not exist or is not ready")]
     DocumentNotFound,
-    /// [`MAX_ANSWERS_PER_WORKSPACE`] answers are in progress.
     #[error("the workspace already has {MAX_ANSWERS_PER_WORKSPACE} answers in progress")]
     TooManyAnswers,
 }
 
-/// Cheap to clone.
+/// Answers questions in the background. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AnswerService(Arc<Inner>);
 

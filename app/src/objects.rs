@@ -38,7 +38,7 @@ pub use presign::{Disposition, PresignedPut, UploadConstraints};
 
 pub type Sha256Digest = [u8; 32];
 
-/// Cheap to clone.
+/// The client of the object store. Cheap to clone.
 #[derive(Clone)]
 pub struct ObjectStore {
     /// Uses the endpoint that this process connects to.

@@ -35,13 +35,15 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_QUOTE_CHARS: usize = 600;
 
 pub(super) async fn write(
-    ask: &Inner,
+    service: &Inner,
     workspace: &Workspace,
     claim: AnswerClaim,
     writer: AnswerWriter,
 ) {
     let span = info_span!("answer", workspace.id = %workspace.id, message.id = %claim.message);
-    run(ask, workspace, claim, writer).instrument(span).await;
+    run(service, workspace, claim, writer)
+        .instrument(span)
+        .await;
 }
 
 /// Why writing ended without an outcome.
@@ -54,8 +56,8 @@ enum Interruption {
     ClaimLost,
 }
 
-async fn run(ask: &Inner, workspace: &Workspace, claim: AnswerClaim, writer: AnswerWriter) {
-    let database = match ask.pools.get(workspace).await {
+async fn run(service: &Inner, workspace: &Workspace, claim: AnswerClaim, writer: AnswerWriter) {
+    let database = match service.pools.get(workspace).await {
         Ok(database) => database,
         Err(reason) => {
             // The claim expires, and the next reader starts the answer again.
@@ -64,19 +66,22 @@ async fn run(ask: &Inner, workspace: &Workspace, claim: AnswerClaim, writer: Ans
         }
     };
     let outcome = tokio::select! {
-        outcome = within_limits(ask, workspace, &database, claim, &writer) => Ok(outcome),
+        outcome = within_limits(service, workspace, &database, claim, &writer) => Ok(outcome),
         () = save_periodically(&database, claim, &writer) => Err(Interruption::ClaimLost),
         () = writer.stopped.cancelled() => Err(Interruption::Stopped),
-        () = ask.stop.cancelled() => Err(Interruption::Shutdown),
+        () = service.stop.cancelled() => Err(Interruption::Shutdown),
     };
     let partial = writer.partial();
     let elapsed = writer.started.elapsed();
     let elapsed_ms = elapsed.as_millis();
-    let source = match ask.models.answerer() {
+    let source = match service.models.answerer() {
         Some(_) => AnswerSource::Model,
         None => AnswerSource::Excerpts,
     };
-    ask.metrics.answers.ended(label(&outcome), source, elapsed);
+    service
+        .metrics
+        .answers
+        .ended(label(&outcome), source, elapsed);
     match outcome {
         Ok(outcome) => {
             info!(
@@ -141,8 +146,8 @@ async fn finish(
     }
 }
 
-/// The citations, each with whether the text refers to it. In an answer made of quotes, all are
-/// marked already.
+/// The citations, each with whether the text refers to it. In an answer made of excerpts, all
+/// are marked already.
 fn with_cited(partial: &PartialAnswer) -> Vec<Citation> {
     let given = u32::try_from(partial.citations.len()).unwrap_or(u32::MAX);
     let cited = rag::cited_numbers(&partial.text, given);
@@ -188,7 +193,7 @@ async fn save_periodically(database: &TenantDatabase, claim: AnswerClaim, writer
 }
 
 async fn within_limits(
-    ask: &Inner,
+    service: &Inner,
     workspace: &Workspace,
     database: &TenantDatabase,
     claim: AnswerClaim,
@@ -196,11 +201,11 @@ async fn within_limits(
 ) -> AnswerOutcome {
     // The time waiting for a permit counts as well, because the reader waits too.
     let limited = timeout(ANSWER_TIMEOUT, async {
-        let _permit = ask.writers.acquire().await;
-        match answer(ask, workspace, database, claim, writer).await {
+        let _permit = service.writers.acquire().await;
+        match answer(service, workspace, database, claim, writer).await {
             Ok(end) => end,
             Err(error) => {
-                ask.pools.report_error(workspace, &error).await;
+                service.pools.report_error(workspace, &error).await;
                 warn!(
                     error = %service_kit::error_chain(&error),
                     "query on the workspace's database failed, answer failed"
@@ -215,7 +220,7 @@ async fn within_limits(
 }
 
 async fn answer(
-    ask: &Inner,
+    service: &Inner,
     workspace: &Workspace,
     database: &TenantDatabase,
     claim: AnswerClaim,
@@ -227,7 +232,7 @@ async fn answer(
     };
     let search = retrieve::passages(
         database,
-        &ask.models,
+        &service.models,
         workspace.embedding_model.as_deref(),
         &question,
         document,
@@ -245,7 +250,7 @@ async fn answer(
         return Ok(AnswerOutcome::NotFound);
     }
     let count = u32::try_from(found.passages.len()).unwrap_or(u32::MAX);
-    let Some(answerer) = ask.models.answerer() else {
+    let Some(answerer) = service.models.answerer() else {
         excerpt_passages(&question, &found, writer);
         return Ok(AnswerOutcome::Complete);
     };
@@ -254,7 +259,7 @@ async fn answer(
         partial.citations = citations(&found);
     });
     Ok(
-        match ask_model(ask, answerer, &question, &found, writer).await {
+        match ask_model(service, answerer, &question, &found, writer).await {
             Ok(end) => end,
             Err(error) => {
                 warn!(
@@ -286,7 +291,7 @@ async fn load_question(
 
 /// Lets the chat model answer.
 async fn ask_model(
-    ask: &Inner,
+    service: &Inner,
     answerer: &Answerer,
     question: &str,
     found: &Retrieved,
@@ -305,7 +310,8 @@ async fn ask_model(
                 let shown = reader.push(&piece);
                 if !shown.is_empty() {
                     if std::mem::take(&mut is_first) {
-                        ask.metrics
+                        service
+                            .metrics
                             .answers
                             .time_to_first_token(writer.started.elapsed());
                     }
@@ -318,7 +324,7 @@ async fn ask_model(
             Some(Ok(AnswerEvent::Finished { finish, usage })) => {
                 if let Some(usage) = usage {
                     let (prompt, answer) = (usage.prompt_tokens, usage.answer_tokens);
-                    ask.metrics.answers.tokens(prompt.into(), answer.into());
+                    service.metrics.answers.tokens(prompt.into(), answer.into());
                 }
                 info!(
                     model.name = answerer.name(),

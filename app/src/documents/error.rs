@@ -122,7 +122,7 @@ impl SystemFailure {
             Self::UploadMissing => "The upload was not completed.",
             Self::UploadMismatch => "The uploaded file is not the one you chose.",
             Self::FileMissing => "The stored file is missing.",
-            Self::Cancelled => "You or another member stopped reading this document.",
+            Self::Cancelled => "Reading this document was cancelled.",
             Self::StorageUnavailable => "The file storage was unavailable for too long.",
             Self::DatabaseUnavailable => {
                 "This workspace\u{2019}s database was unavailable for too long."
@@ -130,7 +130,7 @@ impl SystemFailure {
             Self::ModelUnavailable => "The embedding model was unavailable for too long.",
             Self::ModelRejected => "The embedding model rejected this document\u{2019}s text.",
             Self::WorkerCrashed => {
-                "We tried to read this file several times, and each attempt crashed."
+                "We tried to read this file several times, and every attempt crashed."
             }
             Self::Unknown => "This document could not be read.",
         }
