@@ -4,8 +4,7 @@
 //! The modules form layers. A module imports only from modules above it in this list;
 //! `tests/layers.rs` checks every import.
 //!
-//! 1. [`ids`], [`domain`], [`rows`]: ids, types that several modules share, and helpers to read
-//!    rows.
+//! 1. [`ids`], [`domain`]: ids, and types that several modules share.
 //! 2. [`telemetry`], [`events`], [`jobs`]: metrics, notifications between processes, and the
 //!    durable job queue.
 //! 3. [`tenants`], [`config`], [`database`], [`objects`]: the cluster and the tenants' databases,
@@ -16,7 +15,6 @@
 
 pub mod domain;
 pub mod ids;
-pub mod rows;
 
 pub mod events;
 pub mod jobs;

@@ -297,7 +297,7 @@ impl Metrics {
         hooks.push(Box::new(update));
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the `OpenMetrics` text format.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let hooks = self.before_read.lock();
         for update in hooks.iter() {

@@ -50,7 +50,7 @@ pub struct PoolLimits {
     pub acquire_timeout: Duration,
     /// Timeout for a free slot while all pools are in use.
     pub slot_timeout: Duration,
-    /// Whether databases are open_pool before the first query, to start their computes early.
+    /// Whether databases are opened before the first query, to start their computes early.
     pub prewarm: bool,
 }
 

@@ -18,7 +18,7 @@ use sqlx::types::Json;
 use crate::fixture::{Fixture, new_workspace};
 use crate::pools::DataPlaneFixture;
 
-/// FileStore that are only counted.
+/// A `FileStore` that only counts its files.
 #[derive(Clone, Default)]
 struct FakeFileStore {
     count: Arc<AtomicU64>,
