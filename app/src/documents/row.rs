@@ -39,7 +39,8 @@ pub struct Document {
 }
 
 /// The value of the column `state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "document_state", rename_all = "snake_case")]
 pub enum DocumentPhase {
     Uploading,

@@ -15,6 +15,7 @@ mod workspace;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool, Row as _};
 use uuid::Uuid;
@@ -28,7 +29,6 @@ use crate::events;
 use crate::identity::token::Token;
 use crate::ids::{DeletionId, WorkspaceId};
 use crate::objects::{DeletedObjects, ObjectStore, ObjectStoreError};
-use crate::rows::{moment, optional_moment};
 use crate::tenants::{ClusterError, Pools, Tenants};
 
 /// What is deleted.
@@ -56,12 +56,14 @@ pub struct Deletion {
 impl FromRow<'_, PgRow> for Deletion {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            id: DeletionId(row.try_get("id")?),
+            id: row.try_get("id")?,
             kind: row.try_get("kind")?,
             subject: row.try_get("subject")?,
             progress: row.try_get::<sqlx::types::Json<_>, _>("progress")?.0,
-            requested_at: moment(row, "requested_us")?,
-            finished_at: optional_moment(row, "finished_us")?,
+            requested_at: row.try_get::<SqlTimestamp, _>("requested_at")?.to_jiff(),
+            finished_at: row
+                .try_get::<Option<SqlTimestamp>, _>("finished_at")?
+                .map(SqlTimestamp::to_jiff),
         })
     }
 }
@@ -166,9 +168,7 @@ pub async fn run_step<F: FileStore>(
 
 pub async fn find(executor: impl PgExecutor<'_>, id: DeletionId) -> sqlx::Result<Option<Deletion>> {
     sqlx::query_as(
-        "SELECT id, kind, subject, progress,
-                (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
-                (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
+        "SELECT id, kind, subject, progress, requested_at, finished_at
          FROM deletions WHERE id = $1",
     )
     .bind(id.0)
@@ -182,9 +182,7 @@ pub async fn by_token(
     token: &Token,
 ) -> sqlx::Result<Option<Deletion>> {
     sqlx::query_as(
-        "SELECT id, kind, subject, progress,
-                (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
-                (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
+        "SELECT id, kind, subject, progress, requested_at, finished_at
          FROM deletions WHERE token_sha256 = $1",
     )
     .bind(token.hash().as_bytes())
@@ -198,9 +196,7 @@ pub async fn workspaces_of(
     account: DeletionId,
 ) -> sqlx::Result<Vec<Deletion>> {
     sqlx::query_as(
-        "SELECT id, kind, subject, progress,
-                (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_us,
-                (extract(epoch FROM finished_at) * 1000000)::bigint AS finished_us
+        "SELECT id, kind, subject, progress, requested_at, finished_at
          FROM deletions WHERE parent_id = $1 ORDER BY requested_at, id",
     )
     .bind(account.0)

@@ -23,7 +23,7 @@ use sqlx::{PgPool, Row as _};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::documents::IngestError;
+use crate::documents::{DocumentPhase, IngestError};
 use crate::domain::Workspace;
 use crate::ids::{DocumentId, UserId};
 use crate::objects::{ObjectStore, ObjectStoreError};
@@ -92,7 +92,7 @@ struct ExportedDocument {
     title: String,
     byte_count: u64,
     sha256: String,
-    state: String,
+    state: DocumentPhase,
     has_file: bool,
     page_count: Option<i32>,
 }
@@ -114,7 +114,7 @@ struct DocumentEntry {
     id: DocumentId,
     file_name: String,
     title: String,
-    state: String,
+    state: DocumentPhase,
     page_count: Option<i32>,
     /// Missing if the file was not uploaded, is not a PDF, or was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +135,7 @@ async fn documents(
     workspace: &Workspace,
 ) -> Result<Vec<ExportedDocument>, ExportError> {
     let rows = sqlx::query(
-        "SELECT id, file_name, title, byte_count, encode(content_sha256, 'hex') AS sha256, state::text AS state, failure, page_count
+        "SELECT id, file_name, title, byte_count, encode(content_sha256, 'hex') AS sha256, state, failure, page_count
          FROM documents
          WHERE workspace_id = $1 AND state NOT IN ('uploading', 'deleting')
          ORDER BY created_at, id",
@@ -148,7 +148,7 @@ async fn documents(
             let failure: Option<IngestError> = row.try_get("failure")?;
             Ok(ExportedDocument {
                 has_file: failure.is_none_or(|error| error.has_file()),
-                id: DocumentId(row.try_get("id")?),
+                id: row.try_get("id")?,
                 file_name: row.try_get("file_name")?,
                 title: row.try_get("title")?,
                 byte_count: row.try_get::<i64, _>("byte_count")?.unsigned_abs(),
@@ -223,7 +223,7 @@ async fn fill(
             pdf = Some(path);
         }
         let mut text = None;
-        if document.state == "ready" {
+        if document.state == DocumentPhase::Ready {
             let path = names::entry("text", at + 1, &document.title, "txt");
             let mut entry = archive.entry(path.clone(), None)?;
             text::document(&sources.tenant, document.id, &mut entry).await?;
@@ -295,16 +295,16 @@ async fn classify_missing_file(
     workspace: &Workspace,
     document: &ExportedDocument,
 ) -> Result<MissingFile, ExportError> {
-    let state: Option<String> =
-        sqlx::query_scalar("SELECT state::text FROM documents WHERE workspace_id = $1 AND id = $2")
+    let state: Option<DocumentPhase> =
+        sqlx::query_scalar("SELECT state FROM documents WHERE workspace_id = $1 AND id = $2")
             .bind(workspace.id.as_str())
             .bind(document.id.0)
             .fetch_optional(&sources.database)
             .await?;
-    Ok(match state.as_deref() {
-        None | Some("uploading" | "deleting") => MissingFile::Skipped,
-        _ if document.state == "failed" => MissingFile::Listed,
-        Some("failed") => MissingFile::Listed,
+    Ok(match state {
+        None | Some(DocumentPhase::Uploading | DocumentPhase::Deleting) => MissingFile::Skipped,
+        _ if document.state == DocumentPhase::Failed => MissingFile::Listed,
+        Some(DocumentPhase::Failed) => MissingFile::Listed,
         Some(_) => MissingFile::Lost,
     })
 }

@@ -12,20 +12,21 @@ use crate::config::Plan;
 use crate::domain::{Role, Workspace};
 use crate::identity::token::Token;
 use crate::ids::{InvitationId, UserId, WorkspaceId};
-use crate::rows::moment;
 
 pub const VALIDITY_HOURS: u8 = 7 * 24;
 /// Maximum number of open invitations per workspace.
 pub const MAX_OPEN_INVITATIONS: u32 = 50;
 
 /// An open invitation, as shown on the members page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Invitation {
     pub id: InvitationId,
     pub role: Role,
     /// Name of the owner who created it; `None` if their account was deleted.
     pub created_by: Option<String>,
+    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub created_at: Timestamp,
+    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub expires_at: Timestamp,
 }
 
@@ -116,28 +117,15 @@ pub async fn list_open(
     database: &PgPool,
     workspace: &WorkspaceId,
 ) -> sqlx::Result<Vec<Invitation>> {
-    let rows = sqlx::query(
-        "SELECT i.id, i.role, u.display_name,
-                (extract(epoch FROM i.created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM i.expires_at) * 1000000)::bigint AS expires_us
+    sqlx::query_as(
+        "SELECT i.id, i.role, u.display_name AS created_by, i.created_at, i.expires_at
          FROM invitations i LEFT JOIN users u ON u.id = i.created_by
          WHERE i.workspace_id = $1 AND i.expires_at > now() AND i.accepted_at IS NULL
          ORDER BY i.created_at DESC, i.id",
     )
     .bind(workspace.as_str())
     .fetch_all(database)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Invitation {
-                id: InvitationId(row.try_get("id")?),
-                role: row.try_get("role")?,
-                created_by: row.try_get("display_name")?,
-                created_at: moment(row, "created_us")?,
-                expires_at: moment(row, "expires_us")?,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// Revokes all open invitations created by a user who is no longer an owner, so that they cannot
@@ -179,8 +167,7 @@ pub async fn preview(
     token: &Token,
 ) -> Result<InvitationPreview, InvitationError> {
     let row = sqlx::query(
-        "SELECT i.workspace_id, i.role, u.display_name,
-                (extract(epoch FROM i.expires_at) * 1000000)::bigint AS expires_us
+        "SELECT i.workspace_id, i.role, u.display_name, i.expires_at
          FROM invitations i
          JOIN workspaces w ON w.id = i.workspace_id AND w.state <> 'deleting'
          LEFT JOIN users u ON u.id = i.created_by
@@ -198,7 +185,9 @@ pub async fn preview(
             .ok_or(InvitationError::Invalid)?,
         role: row.try_get("role")?,
         created_by: row.try_get("display_name")?,
-        expires_at: moment(&row, "expires_us")?,
+        expires_at: row
+            .try_get::<jiff_sqlx::Timestamp, _>("expires_at")?
+            .to_jiff(),
     })
 }
 

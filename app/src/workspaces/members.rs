@@ -4,7 +4,7 @@
 //! such as two owners leaving or two invitations being accepted.
 
 use jiff::Timestamp;
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{PgConnection, PgPool};
 
 pub use super::membership::MemberError;
 use super::membership::{ensure_below_limit, lock_workspace, role_of};
@@ -12,11 +12,11 @@ use super::{invitations, ownership};
 use crate::config::Plan;
 use crate::domain::Role;
 use crate::ids::{UserId, WorkspaceId};
-use crate::rows::moment;
 
 /// A member, as shown on the members page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Member {
+    #[sqlx(rename = "id")]
     pub user: UserId,
     pub display_name: String,
     /// As reported by the identity provider. For display only.
@@ -24,33 +24,21 @@ pub struct Member {
     /// Whether the identity provider has verified the address.
     pub email_verified: bool,
     pub role: Role,
+    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub joined_at: Timestamp,
 }
 
 /// All members, owners first, then by the time they joined.
 pub async fn list(database: &PgPool, workspace: &WorkspaceId) -> sqlx::Result<Vec<Member>> {
-    let rows = sqlx::query(
-        "SELECT u.id, u.display_name, u.email, u.email_verified, m.role,
-                (extract(epoch FROM m.joined_at) * 1000000)::bigint AS joined_us
+    sqlx::query_as(
+        "SELECT u.id, u.display_name, u.email, u.email_verified, m.role, m.joined_at
          FROM members m JOIN users u ON u.id = m.user_id
          WHERE m.workspace_id = $1
          ORDER BY m.role, m.joined_at, u.id",
     )
     .bind(workspace.as_str())
     .fetch_all(database)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Member {
-                user: UserId(row.try_get("id")?),
-                display_name: row.try_get("display_name")?,
-                email: row.try_get("email")?,
-                email_verified: row.try_get("email_verified")?,
-                role: row.try_get("role")?,
-                joined_at: moment(row, "joined_us")?,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// Changes a member's role. A new owner must be allowed to own another workspace.

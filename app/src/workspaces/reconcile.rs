@@ -58,13 +58,12 @@ pub async fn ensure_tenant(
         .await
         .ok_or(ApplyError::Busy)?;
     let mut transaction = database.begin().await?;
-    let is_held: Option<bool> = sqlx::query_scalar(
-        "SELECT state = 'creating' FROM workspaces WHERE id = $1 FOR UPDATE SKIP LOCKED",
-    )
-    .bind(workspace.as_str())
-    .fetch_optional(&mut *transaction)
-    .await?;
-    if is_held.is_none() {
+    let locked: Option<i32> =
+        sqlx::query_scalar("SELECT 1 FROM workspaces WHERE id = $1 FOR UPDATE SKIP LOCKED")
+            .bind(workspace.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+    if locked.is_none() {
         return Ok(None);
     }
     let Some(found) = store::find(&mut *transaction, workspace).await? else {
@@ -115,11 +114,11 @@ pub async fn sync_display_name(
     let Some(found) = found.filter(|found| found.state == WorkspaceState::Active) else {
         return Ok(false);
     };
-    let renaming = match observed {
+    let outcome = match observed {
         Some(observed) => tenants.rename(&found, observed).await?,
         None => RenameOutcome::NotFound,
     };
-    if renaming == RenameOutcome::Conflict {
+    if outcome == RenameOutcome::Conflict {
         return Ok(false);
     }
     // Also recorded if the Tenant does not exist: it is never recreated, so it needs no name.
@@ -176,13 +175,13 @@ pub async fn reconcile_all(database: &PgPool, tenants: &Tenants) -> usize {
     stream::iter(pending)
         .map(|workspace| async move {
             let id = &workspace.id;
-            let done = if workspace.state == WorkspaceState::Creating {
+            let result = if workspace.state == WorkspaceState::Creating {
                 let ensured = ensure_tenant(database, tenants, id).await;
                 ensured.map(|workspace| workspace.is_some())
             } else {
                 sync_display_name(database, tenants, id).await
             };
-            match done {
+            match result {
                 Ok(done) => usize::from(done),
                 Err(error) => {
                     warn!(

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row as _};
 
 use crate::domain::{Role, Workspace, WorkspaceName};
 use crate::ids::{UserId, WorkspaceId};
-use crate::rows::{moment, optional_moment};
 
 /// Minimum time between two updates of a member's `last_seen_at`, so that most page views write no
 /// row.
@@ -27,9 +27,11 @@ impl FromRow<'_, PgRow> for Workspace {
             state: row.try_get("state")?,
             tenant_uid: row.try_get("tenant_uid")?,
             embedding_model: row.try_get("embedding_model")?,
-            personal_of: row.try_get::<Option<_>, _>("personal_of")?.map(UserId),
-            created_at: moment(row, "created_us")?,
-            available_at: optional_moment(row, "available_us")?,
+            personal_of: row.try_get("personal_of")?,
+            created_at: row.try_get::<SqlTimestamp, _>("created_at")?.to_jiff(),
+            available_at: row
+                .try_get::<Option<SqlTimestamp>, _>("available_at")?
+                .map(SqlTimestamp::to_jiff),
         })
     }
 }
@@ -42,9 +44,7 @@ pub async fn for_member(
     workspace: &WorkspaceId,
 ) -> sqlx::Result<Option<(Workspace, Role)>> {
     let row = sqlx::query(
-        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role,
-                (extract(epoch FROM w.created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM w.available_at) * 1000000)::bigint AS available_us
+        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role, w.created_at, w.available_at
          FROM members m JOIN workspaces w ON w.id = m.workspace_id
          WHERE m.workspace_id = $1 AND m.user_id = $2 AND w.state <> 'deleting'",
     )
@@ -59,9 +59,7 @@ pub async fn for_member(
 /// The user's workspaces, most recently visited first.
 pub async fn of_user(database: &PgPool, user: UserId) -> sqlx::Result<Vec<(Workspace, Role)>> {
     let rows = sqlx::query(
-        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role,
-                (extract(epoch FROM w.created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM w.available_at) * 1000000)::bigint AS available_us
+        "SELECT w.id, w.name, w.class_name, w.region, w.state, w.tenant_uid, w.embedding_model, w.personal_of, m.role, w.created_at, w.available_at
          FROM members m JOIN workspaces w ON w.id = m.workspace_id
          WHERE m.user_id = $1 AND w.state <> 'deleting'
          ORDER BY m.last_seen_at DESC, w.id",
@@ -77,9 +75,7 @@ pub async fn of_user(database: &PgPool, user: UserId) -> sqlx::Result<Vec<(Works
 /// The workspaces that this user alone owns: they are deleted with the account.
 pub async fn owned_alone(database: &PgPool, user: UserId) -> sqlx::Result<Vec<Workspace>> {
     sqlx::query_as(
-        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
-                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of, created_at, available_at
          FROM workspaces w
          WHERE state <> 'deleting'
            AND EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = w.id AND m.user_id = $1 AND m.role = 'owner')
@@ -97,9 +93,7 @@ pub async fn find(
     workspace: &WorkspaceId,
 ) -> sqlx::Result<Option<Workspace>> {
     sqlx::query_as(
-        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
-                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of, created_at, available_at
          FROM workspaces WHERE id = $1",
     )
     .bind(workspace.as_str())
@@ -193,9 +187,7 @@ pub async fn old_vectors_kept_for(
 /// name; oldest first.
 pub async fn pending(database: &PgPool, limit: i64) -> sqlx::Result<Vec<Workspace>> {
     sqlx::query_as(
-        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of,
-                (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
-                (extract(epoch FROM available_at) * 1000000)::bigint AS available_us
+        "SELECT id, name, class_name, region, state, tenant_uid, embedding_model, personal_of, created_at, available_at
          FROM workspaces
          WHERE state = 'creating' OR (state = 'active' AND tenant_display_name IS DISTINCT FROM name)
          ORDER BY state, created_at, id LIMIT $1",

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
 use tracing::info;
 
 use super::progress::{DeletionProgress, DeletionStep};
@@ -11,6 +10,7 @@ use super::{
     Deletion, DeletionError, DeletionWorker, FileStore, NextStep, finish, request, save_progress,
     workspaces_of,
 };
+use crate::domain::WorkspaceState;
 use crate::identity::token::Token;
 use crate::ids::{UserId, WorkspaceId};
 use crate::workspaces::invitations;
@@ -51,11 +51,11 @@ async fn workspaces<F: FileStore>(
     let blocked_on = workspaces
         .iter()
         .find_map(|workspace| workspace.progress.blocked_on.clone());
-    let is_under_way = workspaces
+    let is_in_progress = workspaces
         .iter()
         .any(|workspace| workspace.finished_at.is_none());
     let next = DeletionProgress {
-        step: if is_under_way {
+        step: if is_in_progress {
             DeletionStep::Workspaces
         } else {
             DeletionStep::Rows
@@ -66,7 +66,7 @@ async fn workspaces<F: FileStore>(
     if next != deletion.progress {
         save_progress(&worker.database, deletion.id, &next).await?;
     }
-    Ok(if is_under_way {
+    Ok(if is_in_progress {
         NextStep::RetryAfter(POLL_INTERVAL)
     } else {
         NextStep::Continue
@@ -98,13 +98,14 @@ async fn leave_or_delete<F: FileStore>(
 ) -> Result<bool, DeletionError> {
     let mut transaction = worker.database.begin().await?;
     // The lock keeps the owners from changing.
-    let row = sqlx::query(
-        "SELECT state = 'deleting' AS is_going FROM workspaces WHERE id = $1 FOR UPDATE",
-    )
-    .bind(workspace.as_str())
-    .fetch_optional(&mut *transaction)
-    .await?;
-    let Some(row) = row else { return Ok(false) };
+    let state: Option<WorkspaceState> =
+        sqlx::query_scalar("SELECT state FROM workspaces WHERE id = $1 FOR UPDATE")
+            .bind(workspace.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+    let Some(state) = state else {
+        return Ok(false);
+    };
     let has_other_owner: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM members m JOIN users u ON u.id = m.user_id
                         WHERE m.workspace_id = $1 AND m.user_id <> $2 AND m.role = 'owner' AND u.deleting_since IS NULL)",
@@ -114,7 +115,7 @@ async fn leave_or_delete<F: FileStore>(
     .fetch_one(&mut *transaction)
     .await?;
     let mut was_left = false;
-    if row.try_get::<bool, _>("is_going")? {
+    if state == WorkspaceState::Deleting {
         // The workspace's deletion was requested earlier; the account's deletion waits for it as
         // well.
         sqlx::query(

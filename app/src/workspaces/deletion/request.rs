@@ -1,6 +1,7 @@
 //! Requests a deletion: one transaction marks the rows, records the deletion and enqueues its job.
 
 use jiff::Timestamp;
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row as _};
 
@@ -12,7 +13,6 @@ use crate::events::{self, Event};
 use crate::identity::token::Token;
 use crate::ids::{DeletionId, UserId, WorkspaceId};
 use crate::jobs;
-use crate::rows::optional_moment;
 
 /// Requests the deletion of a workspace. `token` opens its receipt page. Returns `None` if the
 /// workspace does not exist or its deletion was already requested.
@@ -117,20 +117,22 @@ async fn count(
         "SELECT (SELECT count(*) FROM members WHERE workspace_id = $1) AS members,
                 count(*) AS documents,
                 coalesce(sum(chunk_count), 0)::bigint AS passages,
-                (extract(epoch FROM max(upload_deadline)) * 1000000)::bigint AS uploads_us
+                max(upload_deadline) AS uploads_until
          FROM documents WHERE workspace_id = $1",
     )
     .bind(workspace.as_str())
     .fetch_one(transaction)
     .await?;
     let number = |column| row.try_get(column).map(|count: i64| count.unsigned_abs());
-    let uploads_until = optional_moment(&row, "uploads_us")?;
+    let uploads_until: Option<SqlTimestamp> = row.try_get("uploads_until")?;
     Ok(DeletionProgress {
         step: DeletionStep::Files,
         documents: number("documents")?,
         passages: number("passages")?,
         members: number("members")?,
-        uploads_until: uploads_until.filter(|until| *until > Timestamp::now()),
+        uploads_until: uploads_until
+            .map(SqlTimestamp::to_jiff)
+            .filter(|until| *until > Timestamp::now()),
         ..DeletionProgress::default()
     })
 }
