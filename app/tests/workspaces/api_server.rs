@@ -1,5 +1,6 @@
-//! A Kubernetes API server for Tenants and Secrets of one namespace, in memory: enough of it for lists, watches, apply, merge, delete with a uid
-//! and outages. What a real one does is tried elsewhere, with a real one.
+//! An in-memory Kubernetes API server for the Tenants and Secrets of one namespace. It supports
+//! lists, watches, apply, merge patches, deletes with UID preconditions, and outages. The
+//! end-to-end tests use a real API server.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,22 +21,22 @@ pub(crate) const NAMESPACE: &str = "chat-tenants";
 #[derive(Default)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a way of its own in which the server misbehaves, whatever the others say"
+    reason = "each flag is an independent failure mode"
 )]
 struct ServerState {
     objects: BTreeMap<(String, String), Value>,
-    /// Kind, type and object of every change; its place is its version.
+    /// Kind, event type and object of every change. A change's index plus one is its resource
+    /// version.
     log: Vec<(String, &'static str, Value)>,
     is_disconnected: bool,
-    /// Requests are taken, and answered when it speaks again.
+    /// Requests wait until the server resumes responding.
     is_unresponsive: bool,
     rejects_deletes: bool,
-    /// Deleted Tenants stay, with a time of deletion, until somebody lets them go.
+    /// Deleted Tenants keep existing with a deletion timestamp until deletes are unblocked.
     blocks_deletes: bool,
     requests: Vec<String>,
 }
 
-/// The server.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     state: Arc<Mutex<ServerState>>,
@@ -59,7 +60,7 @@ impl Cluster {
         Client::new(service, NAMESPACE)
     }
 
-    /// From now on nobody gets an answer; watches end.
+    /// Fails all further requests and ends all watches.
     pub(crate) fn disconnect(&self) {
         self.state().is_disconnected = true;
         self.notify_watchers();
@@ -70,7 +71,7 @@ impl Cluster {
         self.notify_watchers();
     }
 
-    /// From now on requests are taken and not answered.
+    /// Accepts requests without responding.
     pub(crate) fn stop_responding(&self) {
         self.state().is_unresponsive = true;
         self.notify_watchers();
@@ -81,7 +82,7 @@ impl Cluster {
         self.notify_watchers();
     }
 
-    /// Deletions are answered with 403, all else as ever.
+    /// Answers deletes with 403.
     pub(crate) fn reject_deletes(&self, reject: bool) {
         self.state().rejects_deletes = reject;
     }
@@ -104,7 +105,7 @@ impl Cluster {
         self.notify_watchers();
     }
 
-    /// Requests so far that begin like this, such as `PATCH tenants/`.
+    /// Number of requests that start with this prefix, such as `PATCH tenants/`.
     pub(crate) fn requests(&self, prefix: &str) -> usize {
         let state = self.state();
         state
@@ -130,7 +131,7 @@ impl Cluster {
             .count()
     }
 
-    /// Puts an object existing as somebody else would.
+    /// Creates or replaces an object, as another client would.
     pub(crate) fn put(&self, kind: &str, name: &str, mut object: Value) -> String {
         let mut state = self.state();
         let key = (kind.to_owned(), name.to_owned());
@@ -153,13 +154,13 @@ impl Cluster {
         uid
     }
 
-    /// Takes an object away as somebody else would.
+    /// Removes an object, as another client would.
     pub(crate) fn remove(&self, kind: &str, name: &str) {
         remove_object(&mut self.state(), &(kind.to_owned(), name.to_owned()));
         self.notify_watchers();
     }
 
-    /// Makes the Tenant what the controller makes of one: available, with this Secret.
+    /// Sets the status that the controller sets on an available Tenant.
     pub(crate) fn make_available(&self, name: &str, secret: &str, schema: i64) {
         let mut tenant = self.tenant(name).expect("a Tenant");
         let conditions = ["Available", "Ready"].map(|kind| {
@@ -189,7 +190,7 @@ impl Cluster {
         let rest = path
             .split_once(&format!("/namespaces/{NAMESPACE}/"))
             .map(|(_, rest)| rest.to_owned())
-            .ok_or_else(|| BoxError::from(format!("an unknown path: {path}")))?;
+            .ok_or_else(|| BoxError::from(format!("unexpected path: {path}")))?;
         let (kind, name) = match rest.split_once('/') {
             Some((kind, name)) => (kind.to_owned(), Some(name.to_owned())),
             None => (rest, None),
@@ -205,7 +206,7 @@ impl Cluster {
                 .requests
                 .push(format!("{} {kind}/{name}", head.method));
             if state.is_disconnected {
-                return Err("the API server is away".into());
+                return Err("the API server is disconnected".into());
             }
         }
         let mut changed = self.changed.subscribe();
@@ -221,7 +222,7 @@ impl Cluster {
         let result = match (&head.method, name) {
             (&Method::GET, None) => Ok(self.list(&kind)),
             (method, Some(name)) => self.object_request(method, &(kind, name), &body),
-            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "not here")),
+            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "not supported")),
         };
         self.notify_watchers();
         Ok(match result {
@@ -267,10 +268,10 @@ impl Cluster {
                             existing["metadata"]["resourceVersion"] != version
                         }) =>
                     {
-                        return Err((StatusCode::CONFLICT, "another version"));
+                        return Err((StatusCode::CONFLICT, "resource version conflict"));
                     }
                     Some(existing) if uid.is_some_and(|uid| existing["metadata"]["uid"] != uid) => {
-                        return Err((StatusCode::CONFLICT, "another uid"));
+                        return Err((StatusCode::CONFLICT, "UID conflict"));
                     }
                     None if body["apiVersion"].is_null() || uid.is_some() => {
                         return Err((StatusCode::NOT_FOUND, "not found"));
@@ -289,13 +290,13 @@ impl Cluster {
                 Ok(put_object(&mut state, key, event_type, object))
             }
             Method::DELETE if state.rejects_deletes => {
-                Err((StatusCode::FORBIDDEN, "deletions are not allowed"))
+                Err((StatusCode::FORBIDDEN, "deletes are rejected"))
             }
             Method::DELETE => {
                 let existing = existing.ok_or((StatusCode::NOT_FOUND, "not found"))?;
                 let uid = body["preconditions"]["uid"].as_str();
                 if uid.is_some_and(|uid| existing["metadata"]["uid"] != uid) {
-                    return Err((StatusCode::CONFLICT, "another uid"));
+                    return Err((StatusCode::CONFLICT, "UID conflict"));
                 }
                 if state.blocks_deletes {
                     let mut deleting = existing;
@@ -306,7 +307,7 @@ impl Cluster {
                     Ok(json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }))
                 }
             }
-            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "not here")),
+            _ => Err((StatusCode::METHOD_NOT_ALLOWED, "not supported")),
         }
     }
 
@@ -348,7 +349,7 @@ impl Cluster {
     }
 
     fn state(&self) -> MutexGuard<'_, ServerState> {
-        self.state.lock().expect("no panic before")
+        self.state.lock().expect("the lock is not poisoned")
     }
 }
 

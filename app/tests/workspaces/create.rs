@@ -1,4 +1,4 @@
-//! How a workspace comes to be, however often it is asked for and wherever a process dies.
+//! Creating workspaces: repeated and concurrent requests, and processes that die halfway.
 
 use app::domain::{Workspace, WorkspaceState};
 use app::ids::UserId;
@@ -41,7 +41,7 @@ async fn submitting_a_form_many_times_concurrently_creates_one_workspace_and_one
         join_all((0..8).map(|_| reconcile::ensure_tenant(&fixture.database, &fixture.tenants, id)))
             .await;
     for outcome in applied {
-        outcome.expect("applied, or left to another");
+        outcome.expect("applied by this call or another one");
     }
     assert_eq!(fixture.cluster.tenant_count(), 1);
     let row = store::find(&fixture.database, id).await.unwrap().unwrap();
@@ -85,7 +85,7 @@ async fn concurrent_requests_cannot_exceed_the_workspace_limit() {
     let other = fixture.user("Bea").await;
     let theirs = create(&fixture.database, &fixture.limits, other, &requests[0])
         .await
-        .expect("another user's limit, and another user's form");
+        .expect("users have separate limits and forms");
     assert_ne!(Some(&theirs.id), made[0].as_ref().ok().map(|made| &made.id));
 }
 
@@ -130,7 +130,7 @@ async fn workspaces_of_a_process_that_died_before_or_after_applying_are_reconcil
     )
     .await
     .unwrap();
-    // This one's Tenant was applied, and then its process died before it wrote the uid down.
+    // This workspace's Tenant was applied, but the process died before it recorded the UID.
     let applied = fixture.tenants.apply(&after).await.unwrap();
     assert_eq!(
         reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
@@ -147,7 +147,7 @@ async fn workspaces_of_a_process_that_died_before_or_after_applying_are_reconcil
         .unwrap();
     assert_eq!(row.state, WorkspaceState::Active);
     assert_eq!(fixture.cluster.tenant_count(), 2);
-    // The one that was found there may bear a name from before: that is preview at once more.
+    // The existing Tenant may have an older name, so it is reconciled once more.
     assert_eq!(
         reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
         1
@@ -173,7 +173,7 @@ async fn a_workspace_created_during_a_cluster_outage_is_reconciled_afterwards() 
     fixture.cluster.disconnect();
     reconcile::ensure_tenant(&fixture.database, &fixture.tenants, &made.id)
         .await
-        .expect_err("nobody answers");
+        .expect_err("the API server is disconnected");
     assert_eq!(
         reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
         0
@@ -222,7 +222,7 @@ async fn a_foreign_tenant_with_the_same_name_is_left_alone() {
     fixture.cluster.put("tenants", &name, theirs);
     reconcile::ensure_tenant(&fixture.database, &fixture.tenants, &made.id)
         .await
-        .expect_err("not ours");
+        .expect_err("the Tenant is not owned");
     assert_eq!(
         fixture.cluster.requests(&format!("PATCH tenants/{name}")),
         0
@@ -263,11 +263,11 @@ async fn an_unresponsive_api_server_ties_up_few_database_connections() {
             tokio::spawn(async move { reconcile::ensure_tenant(&database, &tenants, &id).await })
         })
         .collect();
-    wait_until("as many ask as may", || async {
+    wait_until("the maximum number of concurrent applies", || async {
         fixture.cluster.requests("GET tenants/ws-") - before == MAX_CONCURRENT_APPLIES
     })
     .await;
-    // All the other connections can be had.
+    // All other connections are available.
     let max = usize::try_from(fixture.database.options().get_max_connections()).unwrap();
     let others = (0..max - MAX_CONCURRENT_APPLIES).map(|_| fixture.database.acquire());
     let others = timeout(TIMEOUT, join_all(others))
@@ -281,7 +281,7 @@ async fn an_unresponsive_api_server_ties_up_few_database_connections() {
     drop(others);
     fixture.cluster.resume_responding();
     for task in tasks {
-        // Those that found no place in time are left to a round.
+        // Calls without a permit in time are left to the next pass.
         let _ = task.await.unwrap();
     }
     reconcile::reconcile_all(&fixture.database, &fixture.tenants).await;
@@ -306,7 +306,7 @@ async fn a_renamed_workspace_renames_its_tenant_wherever_a_process_dies() {
         0
     );
     assert!(rename("Beta").await);
-    // The row is all that was written; the API server is away, and then back.
+    // Only the row was written; the API server is disconnected and then reconnects.
     fixture.cluster.disconnect();
     assert_eq!(
         reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
@@ -323,7 +323,7 @@ async fn a_renamed_workspace_renames_its_tenant_wherever_a_process_dies() {
         reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
         0
     );
-    // Died between the cluster and the row: preview at again, and found done.
+    // The process died after renaming the Tenant: the next pass finds the name already set.
     let before = patches();
     sqlx::query("UPDATE workspaces SET tenant_display_name = 'Acme'")
         .execute(&fixture.database)
@@ -334,7 +334,7 @@ async fn a_renamed_workspace_renames_its_tenant_wherever_a_process_dies() {
         1
     );
     assert_eq!(patches(), before);
-    // What others say of the Tenant stays.
+    // Fields set by other field managers are kept.
     let mut object = fixture.cluster.tenant(&tenant).unwrap();
     object["spec"]["className"] = json!("large");
     object["spec"]["suspend"] = json!(true);
@@ -356,7 +356,7 @@ async fn a_delayed_rename_does_not_overwrite_a_newer_name() {
     let user = fixture.user("Ada").await;
     let workspace = fixture.workspace(user).await;
     let name = TenantName::of(&workspace.id);
-    // One process looks, and is slow; meanwhile another brings a newer name.
+    // One process reads the Tenant and is then delayed; meanwhile another sets a newer name.
     let seen = fixture.tenants.observe(&name).await.unwrap().unwrap();
     let older = Workspace {
         name: "Older".to_owned(),
@@ -393,6 +393,6 @@ async fn renaming_does_not_recreate_a_deleted_tenant() {
     assert_eq!(
         reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
         0,
-        "and asks no more"
+        "the row is no longer pending"
     );
 }

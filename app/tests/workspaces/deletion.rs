@@ -1,4 +1,4 @@
-//! Removals, cut off after every effect.
+//! Deletions, interrupted after every effect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -73,7 +73,7 @@ async fn progress(fixture: &Fixture, id: DeletionId) -> DeletionProgress {
         .progress
 }
 
-/// A deletion that somebody asked for.
+/// Requests the deletion of a workspace.
 async fn request_deletion(fixture: &Fixture, workspace: &Workspace) -> DeletionId {
     request::workspace(&fixture.database, &workspace.id, &Token::random())
         .await
@@ -89,7 +89,7 @@ async fn run_to_completion(worker: &DeletionWorker<FakeFileStore>, id: DeletionI
             NextStep::RetryAfter(_) | NextStep::RetryWithBackoff => tokio::task::yield_now().await,
         }
     }
-    panic!("no end");
+    panic!("the deletion did not finish");
 }
 
 #[tokio::test]
@@ -110,9 +110,9 @@ async fn deleting_a_workspace_deletes_everything_and_leaves_a_receipt() {
         .unwrap()
         .expect("begun");
     let found = store::for_member(&fixture.database, owner, &workspace.id).await;
-    assert_eq!(found.unwrap(), None, "from now on it is gone for everybody");
+    assert_eq!(found.unwrap(), None, "the workspace is no longer visible to members");
     let again = request::workspace(&fixture.database, &workspace.id, &Token::random()).await;
-    assert_eq!(again.unwrap(), None, "it is removed once");
+    assert_eq!(again.unwrap(), None, "the deletion is requested only once");
     assert_eq!(
         fixture
             .count("SELECT count(*) FROM graphile_worker.jobs WHERE task_identifier = 'delete_workspace'")
@@ -141,7 +141,7 @@ async fn deleting_a_workspace_deletes_everything_and_leaves_a_receipt() {
 
 #[tokio::test]
 async fn a_deletion_interrupted_after_any_effect_reaches_the_same_end() {
-    // After each effect the row says what it said before: the process died in between.
+    // Restoring the previous progress simulates a process that died before saving it.
     for cut in [
         DeletionStep::Files,
         DeletionStep::Database,
@@ -207,7 +207,7 @@ async fn rows_are_kept_until_the_tenant_is_deleted() {
     assert_eq!(
         waiting.await.unwrap().unwrap(),
         NextStep::Continue,
-        "the watch progress of it"
+        "the watch reported the deletion"
     );
     run_to_completion(&worker, id).await;
     assert_eq!(fixture.count("SELECT count(*) FROM workspaces").await, 0);
@@ -221,7 +221,7 @@ async fn a_blocked_deletion_reports_the_reason_and_continues_later() {
     let worker = worker(&fixture, &files);
     let id = request_deletion(&fixture, &workspace).await;
     files.is_unavailable.store(true, Ordering::SeqCst);
-    deletion::run_step(&worker, id).await.expect_err("no files");
+    deletion::run_step(&worker, id).await.expect_err("the file store is unavailable");
     assert!(progress(&fixture, id).await.blocked_on.is_some());
     files.is_unavailable.store(false, Ordering::SeqCst);
     fixture.cluster.disconnect();
@@ -231,7 +231,7 @@ async fn a_blocked_deletion_reports_the_reason_and_continues_later() {
     );
     deletion::run_step(&worker, id)
         .await
-        .expect_err("no cluster");
+        .expect_err("the API server is disconnected");
     assert!(progress(&fixture, id).await.blocked_on.is_some());
     fixture.cluster.reconnect();
     run_to_completion(&worker, id).await;
@@ -258,7 +258,7 @@ async fn progress_saved_by_a_failed_step_is_kept_in_the_receipt() {
         blocked_on.database.unwrap().project,
         Some(format!("project-{name}"))
     );
-    // Meanwhile somebody else sees to it: now only the note tells what it was.
+    // Meanwhile another client deletes the Tenant: only the saved progress describes it.
     fixture.cluster.remove("tenants", &name);
     run_to_completion(&worker, id).await;
     let progress = progress(&fixture, id).await;
@@ -301,7 +301,7 @@ async fn late_uploads_are_deleted_even_if_no_more_can_arrive() {
     let workspace = fixture.workspace(fixture.user("Ada").await).await;
     let worker = worker(&fixture, &FakeFileStore::default());
     let id = request_deletion(&fixture, &workspace).await;
-    // When it began an upload was still possible; that was long ago.
+    // Uploads were still possible when the deletion started, but no longer are.
     let begun = DeletionProgress {
         uploads_until: Some("2026-01-02T03:04:05Z".parse().unwrap()),
         ..progress(&fixture, id).await
@@ -341,7 +341,7 @@ async fn a_tenant_whose_uid_was_never_recorded_is_deleted_with_its_workspace() {
     assert_eq!(
         reconcile::reconcile_all(&fixture.database, &fixture.tenants).await,
         0,
-        "it is not taken up again"
+        "the workspace is no longer pending"
     );
     run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
     assert_eq!(fixture.cluster.tenant_count(), 0);
@@ -380,9 +380,9 @@ async fn only_tenants_of_deleted_workspaces_are_cleaned_up_as_orphans() {
         .unwrap()
         .unwrap();
     run_to_completion(&worker(&fixture, &FakeFileStore::default()), id).await;
-    // The request of a process that died meanwhile.
+    // The delayed request of a process that died.
     fixture.tenants.apply(&made).await.unwrap();
-    // And one that nothing is known of.
+    // A Tenant whose workspace was never recorded.
     let mut unknown = made.clone();
     unknown.id = WorkspaceId::random();
     fixture.tenants.apply(&unknown).await.unwrap();
@@ -427,7 +427,7 @@ async fn run_account_deletion(
             return;
         }
     }
-    panic!("no end");
+    panic!("the deletion did not finish");
 }
 
 #[tokio::test]
@@ -472,7 +472,7 @@ async fn deleting_an_account_deletes_its_own_workspaces_and_leaves_shared_ones()
     assert_eq!(
         workspaces.len(),
         2,
-        "also the one that was under way before"
+        "includes the deletion that was requested before"
     );
     assert!(
         workspaces
@@ -489,7 +489,7 @@ async fn exists(fixture: &Fixture, user: UserId) -> bool {
         .unwrap()
 }
 
-/// A workspace with a database and these conversations in it: a number of messages each.
+/// A workspace whose database contains conversations with these numbers of messages.
 async fn with_conversations(plane: &DataPlaneFixture, conversations: &[i32]) -> Workspace {
     let (workspace, _) = plane.workspace().await;
     let tenant = plane.fixture.pools.get(&workspace).await.expect("open");
@@ -524,9 +524,9 @@ async fn conversations_are_counted_once_before_the_database_is_deleted() {
     let files = FakeFileStore::default();
     let worker = worker(fixture, &files);
     let id = request_deletion(fixture, &workspace).await;
-    // The store of files is away: what was counted is written down all the same.
+    // The file store is unavailable: the count is saved nevertheless.
     files.is_unavailable.store(true, Ordering::SeqCst);
-    deletion::run_step(&worker, id).await.expect_err("no files");
+    deletion::run_step(&worker, id).await.expect_err("the file store is unavailable");
     let counted = ConversationCount::Counted {
         threads: 2,
         messages: 5,

@@ -1,4 +1,4 @@
-//! What the tests share: one PostgreSQL server for all, a database and a cluster of its own for each.
+//! Shared setup: one PostgreSQL server for all tests, and a database and API server for each test.
 
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,11 +22,11 @@ use uuid::Uuid;
 
 use crate::api_server::{Cluster, NAMESPACE};
 
-/// How long anything may take that is waited for.
+/// Limit on every wait.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
-/// The server of all tests. It ends with the test program.
+/// Shared by all tests; stops with the test process.
 static POSTGRES: OnceCell<Server> = OnceCell::const_new();
 static NEXT_DATABASE: AtomicU32 = AtomicU32::new(0);
 
@@ -37,7 +37,7 @@ pub(crate) async fn postgres() -> &'static Server {
         .await
 }
 
-/// The app's parts over a database and a cluster of their own.
+/// The app's components with their own database and API server.
 pub(crate) struct Fixture {
     pub(crate) database: PgPool,
     pub(crate) cluster: Cluster,
@@ -85,7 +85,7 @@ impl Fixture {
         id
     }
 
-    /// A workspace with its Tenant applied.
+    /// A workspace whose Tenant is applied.
     pub(crate) async fn workspace(&self, owner: UserId) -> Workspace {
         let made = create(&self.database, &self.limits, owner, &new_workspace("Acme"))
             .await
@@ -96,7 +96,7 @@ impl Fixture {
             .expect("there")
     }
 
-    /// What a workspace and a user may have, with this many members.
+    /// The limits of the fixture with another member limit.
     pub(crate) fn plan(&self, members_max: u32) -> Plan {
         Plan {
             upload_bytes_max: 1_000_000,
@@ -106,7 +106,7 @@ impl Fixture {
         }
     }
 
-    /// A second member, by the row.
+    /// Adds a member by inserting a row.
     pub(crate) async fn join(&self, workspace: &WorkspaceId, role: Role) -> UserId {
         let user = self.user("another").await;
         sqlx::query("INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)")
@@ -126,14 +126,14 @@ impl Fixture {
             .expect("a number")
     }
 
-    /// Waits until the watch has progress of the Tenant what `holds` wants.
+    /// Waits until the cached Tenant satisfies the condition.
     pub(crate) async fn wait_for_tenant(
         &self,
         workspace: &WorkspaceId,
         holds: impl Fn(Option<&app::tenants::TenantView>) -> bool,
     ) {
         let name = TenantName::of(workspace);
-        wait_until("the watch's word", || async {
+        wait_until("the cached Tenant", || async {
             holds(self.tenants.view(&name).as_deref())
         })
         .await;
@@ -150,7 +150,7 @@ pub(crate) fn new_workspace(name: &str) -> NewWorkspace {
     }
 }
 
-/// A database of its own, with the app's tables and the queue's.
+/// Creates a database with the tables of the app and of the queue.
 async fn database() -> PgPool {
     let server = postgres().await;
     let options = PgConnectOptions::from_str(server.uri()).expect("a URI");
@@ -176,11 +176,11 @@ async fn database() -> PgPool {
     database
 }
 
-/// Waits until something holds.
+/// Waits until the condition holds.
 pub(crate) async fn wait_until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let limit = Instant::now() + TIMEOUT;
     while !holds().await {
-        assert!(Instant::now() < limit, "{what} did not come");
+        assert!(Instant::now() < limit, "timed out waiting for: {what}");
         sleep(POLL).await;
     }
 }

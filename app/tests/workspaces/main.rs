@@ -1,10 +1,10 @@
-//! Workspaces, members, removals and tenants' databases against a real PostgreSQL server.
+//! Workspaces, members, deletions and tenant databases against a real PostgreSQL server.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests say what they expect"
+    reason = "failed assertions should panic where they happen"
 )]
 
 mod api_server;

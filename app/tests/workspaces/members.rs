@@ -1,4 +1,4 @@
-//! Members and invitations, with everybody at once.
+//! Members and invitations under concurrent changes.
 
 use app::domain::Role;
 use app::identity::Token;
@@ -82,7 +82,7 @@ async fn an_invitation_accepted_concurrently_admits_one_user() {
     assert_eq!(results.iter().filter(is_invalid).count(), 5);
     let at = results.iter().position(Result::is_ok).unwrap();
     let again = invitations::accept(&fixture.database, &token, users[at], &plan).await;
-    assert_eq!(again.expect("the same user clicked twice"), workspace.id);
+    assert_eq!(again.expect("the same user opens the link again"), workspace.id);
     let role = store::for_member(&fixture.database, users[at], &workspace.id)
         .await
         .unwrap()
@@ -116,7 +116,7 @@ async fn concurrent_invitations_cannot_exceed_the_member_limit() {
             .count("SELECT count(*) FROM invitations WHERE accepted_at IS NULL")
             .await,
         3,
-        "a link that let nobody in stays good"
+        "invitations that admitted nobody stay open"
     );
 }
 
@@ -340,7 +340,7 @@ async fn accepting_owner_invitations_concurrently_cannot_exceed_the_limit() {
             .await,
         3
     );
-    // With room again the link is still good.
+    // After another workspace was left, the invitation can still be accepted.
     let left = results
         .iter()
         .find_map(|results| results.as_ref().ok())

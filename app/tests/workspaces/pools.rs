@@ -1,4 +1,4 @@
-//! Pools over the emulator's data plane: TLS, endpoints, passwords, as the real one has them.
+//! Pools against the emulator's data plane, with TLS, endpoints and passwords like Neon's.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl DataPlaneFixture {
         response.json().await.expect("JSON")
     }
 
-    /// A workspace whose database is there.
+    /// A workspace with an available database.
     pub(crate) async fn workspace(&self) -> (Workspace, CreatedProject) {
         let workspace = self.fixture.workspace(self.fixture.user("Ada").await).await;
         let body = serde_json::to_value(ProjectEnvelope {
@@ -55,7 +55,7 @@ impl DataPlaneFixture {
             &secret(&workspace),
             2,
         );
-        wait_until("the watch's word", || async {
+        wait_until("the available Tenant", || async {
             self.fixture.tenants.available(&workspace).is_ok()
         })
         .await;
@@ -160,11 +160,11 @@ async fn the_longest_idle_pool_is_closed_to_make_room_and_pools_in_use_are_kept(
     let pools = &plane.fixture.pools;
     let held = pools.get(&first).await.expect("open");
     drop(pools.get(&second).await.expect("open"));
-    let also_held = pools.get(&third).await.expect("room was made");
-    assert_eq!(query(&held).await, 42, "the one in use was left alone");
+    let also_held = pools.get(&third).await.expect("a slot was freed");
+    assert_eq!(query(&held).await, 42, "the pool in use is kept");
     assert_eq!(pools.counts().open, 2);
     let refused = pools.get(&second).await.map(|_| ());
-    assert_eq!(refused, Err(Unavailable::PoolsExhausted), "both are in use");
+    assert_eq!(refused, Err(Unavailable::PoolsExhausted), "both slots are in use");
     let waiting = tokio::spawn({
         let (pools, second) = (pools.clone(), second.clone());
         async move {
@@ -178,7 +178,7 @@ async fn the_longest_idle_pool_is_closed_to_make_room_and_pools_in_use_are_kept(
     });
     drop(also_held);
     let database = timeout(TIMEOUT, waiting).await.unwrap().unwrap();
-    assert_eq!(query(&database.expect("its turn results")).await, 42);
+    assert_eq!(query(&database.expect("a slot became free")).await, 42);
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn idle_pools_are_closed_so_that_computes_can_suspend() {
     let database = plane.fixture.pools.get(&workspace).await.expect("open");
     assert_eq!(query(&database).await, 42);
     drop(database);
-    wait_until("the end of all connections", || async {
+    wait_until("all connections to close", || async {
         plane.open_connections().await == 0 && plane.fixture.pools.counts().open == 0
     })
     .await;
@@ -214,7 +214,7 @@ async fn a_rotated_password_is_picked_up_without_a_restart() {
     let password = plane.new_password(&project).await;
     plane.write_secret(&workspace, &project, &password);
     let reads = plane.fixture.cluster.requests("GET secrets/ws-");
-    wait_until("a look at the new Secret", || async {
+    wait_until("the new Secret to be read", || async {
         drop(pools.get(&workspace).await);
         plane.fixture.cluster.requests("GET secrets/ws-") > reads
     })
@@ -227,7 +227,7 @@ async fn a_rotated_password_is_picked_up_without_a_restart() {
     assert_eq!(
         plane.fixture.cluster.requests("GET secrets/ws-"),
         reads,
-        "the Secret is read when it changed, and not otherwise"
+        "the Secret is read only when it changed"
     );
 }
 
@@ -238,13 +238,13 @@ async fn running_queries_finish_on_the_old_pool() {
     let pools = &plane.fixture.pools;
     let old = pools.get(&workspace).await.expect("open");
     let mut running = old.begin().await.expect("a transaction");
-    // Another address of the same database.
+    // A different address of the same database.
     let name = secret(&workspace);
     let password = password(&project);
     let mut details = plane.details(&project, &password);
     details.pooled_options = None;
     plane.put_secret(&name, &details);
-    wait_until("another pool", || async {
+    wait_until("a second pool", || async {
         drop(pools.get(&workspace).await.expect("open"));
         pools.counts().open == 2
     })
@@ -253,10 +253,10 @@ async fn running_queries_finish_on_the_old_pool() {
     let number: i32 = sqlx::query_scalar("SELECT 7")
         .fetch_one(&mut *running)
         .await
-        .expect("the old one still answers");
+        .expect("the old pool still works");
     assert_eq!(number, 7);
     drop((running, old));
-    wait_until("the end of the old pool", || async {
+    wait_until("the old pool to close", || async {
         pools.counts().open == 1
     })
     .await;
@@ -279,7 +279,7 @@ async fn a_failed_login_with_the_newest_secret_requests_a_reconcile() {
         .tenant(&format!("ws-{}", workspace.id))
         .unwrap();
     assert!(tenant["metadata"]["annotations"]["dbpertenant.dev/reconcile-at"].is_string());
-    // The controller puts it right.
+    // The controller fixes the Secret.
     plane.write_secret(&workspace, &project, &password);
     let database = pools.get(&workspace).await.expect("open");
     assert_eq!(query(&database).await, 42);
@@ -298,15 +298,15 @@ async fn a_metadata_change_of_the_secret_rereads_it_without_reconnecting() {
             .map(|project| project.connections_opened)
             .sum::<u64>()
     };
-    // The emulator writes its counts down a little later.
-    wait_until("the first connection's count", || async {
+    // The emulator records its counters with a delay.
+    wait_until("the first connection to be counted", || async {
         logins().await > 0
     })
     .await;
     let before = logins().await;
     let reads = plane.fixture.cluster.requests("GET secrets/ws-");
     plane.write_secret(&workspace, &project, &password(&project));
-    wait_until("a look at the Secret", || async {
+    wait_until("the Secret to be read", || async {
         drop(pools.get(&workspace).await.expect("open"));
         plane.fixture.cluster.requests("GET secrets/ws-") > reads
     })

@@ -1,4 +1,4 @@
-//! What the watches tell, and what is known while the API server is away.
+//! The watches, and availability during an outage of the API server.
 
 use std::pin::pin;
 
@@ -41,18 +41,18 @@ async fn during_an_api_server_outage_cached_tenants_stay_available_and_the_statu
         .await;
     assert_eq!(fixture.tenants.watch_status().disconnected_since, None);
     fixture.cluster.disconnect();
-    wait_until("the interruption", || async {
+    wait_until("the watch to disconnect", || async {
         fixture.tenants.watch_status().disconnected_since.is_some()
     })
     .await;
     assert!(fixture.tenants.available(&workspace).is_ok());
-    // What happens meanwhile is seen when it is back.
+    // Changes during the outage are seen after reconnecting.
     fixture.cluster.remove("tenants", name.as_str());
     fixture.cluster.reconnect();
     fixture
         .wait_for_tenant(&workspace.id, |view| view.is_none())
         .await;
-    wait_until("good news", || async {
+    wait_until("the watch to reconnect", || async {
         fixture.tenants.watch_status().disconnected_since.is_none()
     })
     .await;
