@@ -1,27 +1,28 @@
-//! Names of entries: what people called a document, made harmless for every file system, and never two alike.
+//! Entry names derived from document titles: safe on every file system and unique.
 
-/// Characters of a title that a name keeps.
-const TITLE_CHARS_MAX: usize = 80;
+/// Maximum number of characters kept of a title.
+const MAX_TITLE_CHARS: usize = 80;
 
-/// `documents/003 Annual report.pdf`: the number keeps names apart and in order.
+/// For example `documents/003 Annual report.pdf`. The number makes names unique and keeps their
+/// order.
 pub(super) fn entry(folder: &str, number: usize, title: &str, extension: &str) -> String {
     let title = harmless(title);
     let space = if title.is_empty() { "" } else { " " };
     format!("{folder}/{number:03}{space}{title}.{extension}")
 }
 
-/// Without anything that leads elsewhere, hides, or means something to a file system.
+/// Removes path separators, control characters and characters that are special to a file system.
 fn harmless(title: &str) -> String {
     let kept: String = title
         .chars()
         .map(|letter| match letter {
             letter if letter.is_control() => ' ',
             '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '-',
-            // Turned-around text hides what a name ends in.
+            // Bidirectional control characters can disguise the file extension.
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => ' ',
             letter => letter,
         })
-        .take(TITLE_CHARS_MAX)
+        .take(MAX_TITLE_CHARS)
         .collect();
     let words: Vec<&str> = kept.split_whitespace().collect();
     words.join(" ").trim_matches(['.', ' ']).to_owned()
