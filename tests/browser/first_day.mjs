@@ -138,7 +138,7 @@ await tell(async ({ person, findings }) => {
   ensure(stranger.status() === 404, `a stranger gets ${stranger.status()}`);
   await mallory.shoot('not-found');
   await page.reload();
-  ensure((await page.locator('section[aria-labelledby=people] li.row').count()) === 2, 'the members are not two');
+  ensure((await page.locator('section[aria-labelledby=members] li.row').count()) === 2, 'the members are not two');
   await ada.shoot('members');
 
   await page.goto(`${APP}/w/${workspace}/settings`);

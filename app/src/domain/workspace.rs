@@ -146,14 +146,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_person_is_called_their_workspace_gets_a_name(display_name in "\\PC{0,200}|.{0,50}") {
+        fn every_display_name_gives_a_valid_workspace_name(display_name in "\\PC{0,200}|.{0,50}") {
             let name = WorkspaceName::personal(&display_name);
             prop_assert_eq!(name.as_str().parse(), Ok(name.clone()));
         }
     }
 
     #[test]
-    fn a_name_is_one_printable_line() {
+    fn names_are_trimmed_and_validated() {
         assert_eq!(
             "  Acme GmbH ".parse(),
             Ok(WorkspaceName("Acme GmbH".to_owned()))
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_read_as_they_are_written() {
+    fn roles_round_trip() {
         for role in [Role::Owner, Role::Member] {
             assert_eq!(role.as_str().parse(), Ok(role));
         }

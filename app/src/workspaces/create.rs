@@ -90,8 +90,8 @@ pub async fn create_in(
     if !ownership::lock_user(transaction, user).await? {
         return Err(CreateError::AccountDeleted);
     }
-    if let Some(made) = find_existing(transaction, user, request).await? {
-        return Ok(made);
+    if let Some(existing) = find_existing(transaction, user, request).await? {
+        return Ok(existing);
     }
     let class_name = choose_class(limits, request.class_name.as_deref())?;
     let region = choose_region(limits, request.region.as_deref())?;

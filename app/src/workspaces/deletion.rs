@@ -71,7 +71,7 @@ impl FromRow<'_, PgRow> for Deletion {
 /// The store of a workspace's files.
 pub trait FileStore: Send + Sync {
     /// Deletes all files of the workspace, including old versions. Succeeds if there are none.
-    fn remove_all(
+    fn delete_all(
         &self,
         region: Option<&str>,
         workspace: &WorkspaceId,
@@ -79,7 +79,7 @@ pub trait FileStore: Send + Sync {
 }
 
 impl FileStore for ObjectStore {
-    async fn remove_all(
+    async fn delete_all(
         &self,
         region: Option<&str>,
         workspace: &WorkspaceId,
@@ -155,15 +155,15 @@ pub async fn run_step<F: FileStore>(
     if deletion.finished_at.is_some() {
         return Ok(NextStep::Done);
     }
-    let taken = match deletion.kind {
+    let result = match deletion.kind {
         DeletionTarget::Workspace => workspace::step(worker, &deletion).await,
         DeletionTarget::Account => account::step(worker, &deletion).await,
     };
-    if let Err(error) = &taken {
+    if let Err(error) = &result {
         // If this fails too, the page keeps showing its previous message.
         let _ = record_blocked(&worker.database, id, error.message()).await;
     }
-    taken
+    result
 }
 
 pub async fn find(executor: impl PgExecutor<'_>, id: DeletionId) -> sqlx::Result<Option<Deletion>> {
@@ -222,14 +222,14 @@ async fn save_progress(
 
 /// Records what blocks the deletion. Changes nothing else, because the failed step may have saved
 /// progress of its own.
-async fn record_blocked(database: &PgPool, id: DeletionId, words: &str) -> sqlx::Result<()> {
+async fn record_blocked(database: &PgPool, id: DeletionId, message: &str) -> sqlx::Result<()> {
     let mut connection = database.acquire().await?;
     let written = sqlx::query_as(
         "UPDATE deletions SET progress = jsonb_set(progress, '{blocked_on}', to_jsonb($2::text))
          WHERE id = $1 AND finished_at IS NULL RETURNING parent_id",
     )
     .bind(id.0)
-    .bind(words)
+    .bind(message)
     .fetch_optional(&mut *connection)
     .await?;
     notify(&mut connection, id, written).await

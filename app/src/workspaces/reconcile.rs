@@ -1,8 +1,8 @@
 //! Brings each workspace's Tenant in line with the workspace's row.
 //!
 //! The row is the desired state: in state `creating` the Tenant has to be applied, and where
-//! `tenant_display_name` differs from the name, the Tenant has to be renamed. Whoever changes the
-//! row need do nothing else; every process periodically reconciles the pending rows, so work left
+//! `tenant_display_name` differs from the name, the Tenant has to be renamed. Changing the
+//! row is enough: every process periodically reconciles the pending rows, so work left
 //! by a process that died is picked up.
 
 use std::time::Duration;

@@ -332,7 +332,10 @@ fn the_receipt_page_follows_a_deletion_until_it_is_finished() {
     let open = receipt::page(&context, &view).into_string();
     assert!(open.contains("sse-connect=\"/receipts/t0k3n/events\""));
     assert!(open.contains("sse-close=\"ended\""));
-    assert!(open.contains("http-equiv=\"refresh\""), "browsers without JavaScript reload the page");
+    assert!(
+        open.contains("http-equiv=\"refresh\""),
+        "browsers without JavaScript reload the page"
+    );
     let finished = ReceiptView {
         finished_at: Some(now()),
         ..view

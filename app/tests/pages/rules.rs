@@ -89,12 +89,12 @@ fn user_supplied_text_is_always_escaped() {
                 "{page}: <{}",
                 tag.name
             );
-            let told = tag.text_after.contains(HOSTILE)
+            let is_present = tag.text_after.contains(HOSTILE)
                 || tag
                     .attributes
                     .iter()
                     .any(|(_, value)| value.contains(HOSTILE));
-            seen += usize::from(told);
+            seen += usize::from(is_present);
         }
     }
     assert!(

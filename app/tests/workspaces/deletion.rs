@@ -26,7 +26,7 @@ struct FakeFileStore {
 }
 
 impl FileStore for FakeFileStore {
-    async fn remove_all(
+    async fn delete_all(
         &self,
         _region: Option<&str>,
         _workspace: &WorkspaceId,
@@ -110,7 +110,11 @@ async fn deleting_a_workspace_deletes_everything_and_leaves_a_receipt() {
         .unwrap()
         .expect("begun");
     let found = store::for_member(&fixture.database, owner, &workspace.id).await;
-    assert_eq!(found.unwrap(), None, "the workspace is no longer visible to members");
+    assert_eq!(
+        found.unwrap(),
+        None,
+        "the workspace is no longer visible to members"
+    );
     let again = request::workspace(&fixture.database, &workspace.id, &Token::random()).await;
     assert_eq!(again.unwrap(), None, "the deletion is requested only once");
     assert_eq!(
@@ -221,7 +225,9 @@ async fn a_blocked_deletion_reports_the_reason_and_continues_later() {
     let worker = worker(&fixture, &files);
     let id = request_deletion(&fixture, &workspace).await;
     files.is_unavailable.store(true, Ordering::SeqCst);
-    deletion::run_step(&worker, id).await.expect_err("the file store is unavailable");
+    deletion::run_step(&worker, id)
+        .await
+        .expect_err("the file store is unavailable");
     assert!(progress(&fixture, id).await.blocked_on.is_some());
     files.is_unavailable.store(false, Ordering::SeqCst);
     fixture.cluster.disconnect();
@@ -526,7 +532,9 @@ async fn conversations_are_counted_once_before_the_database_is_deleted() {
     let id = request_deletion(fixture, &workspace).await;
     // The file store is unavailable: the count is saved nevertheless.
     files.is_unavailable.store(true, Ordering::SeqCst);
-    deletion::run_step(&worker, id).await.expect_err("the file store is unavailable");
+    deletion::run_step(&worker, id)
+        .await
+        .expect_err("the file store is unavailable");
     let counted = ConversationCount::Counted {
         threads: 2,
         messages: 5,

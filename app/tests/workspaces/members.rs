@@ -69,7 +69,7 @@ async fn an_invitation_accepted_concurrently_admits_one_user() {
         .unwrap();
     let mut users = Vec::new();
     for _ in 0..6 {
-        users.push(fixture.user("somebody").await);
+        users.push(fixture.user("Guest").await);
     }
     let results = join_all(
         users
@@ -82,7 +82,10 @@ async fn an_invitation_accepted_concurrently_admits_one_user() {
     assert_eq!(results.iter().filter(is_invalid).count(), 5);
     let at = results.iter().position(Result::is_ok).unwrap();
     let again = invitations::accept(&fixture.database, &token, users[at], &plan).await;
-    assert_eq!(again.expect("the same user opens the link again"), workspace.id);
+    assert_eq!(
+        again.expect("the same user opens the link again"),
+        workspace.id
+    );
     let role = store::for_member(&fixture.database, users[at], &workspace.id)
         .await
         .unwrap()
@@ -100,7 +103,7 @@ async fn concurrent_invitations_cannot_exceed_the_member_limit() {
         let (_, token) = invitations::create(&fixture.database, &workspace.id, owner, Role::Member)
             .await
             .unwrap();
-        guests.push((fixture.user("somebody").await, token));
+        guests.push((fixture.user("Guest").await, token));
     }
     let plan = fixture.plan(fixture.limits.max_members);
     let results = join_all(
@@ -116,7 +119,7 @@ async fn concurrent_invitations_cannot_exceed_the_member_limit() {
             .count("SELECT count(*) FROM invitations WHERE accepted_at IS NULL")
             .await,
         3,
-        "invitations that admitted nobody stay open"
+        "invitations that admitted no one stay open"
     );
 }
 
@@ -230,8 +233,8 @@ async fn non_members_and_members_of_a_workspace_being_deleted_get_the_same_resul
     let plan = fixture.plan(10);
     let owner = fixture.user("Ada").await;
     let workspace = fixture.workspace(owner).await;
-    let stranger = fixture.user("Bea").await;
-    let found = store::for_member(&fixture.database, stranger, &workspace.id).await;
+    let outsider = fixture.user("Bea").await;
+    let found = store::for_member(&fixture.database, outsider, &workspace.id).await;
     assert_eq!(found.unwrap(), None);
     sqlx::query("UPDATE workspaces SET state = 'deleting'")
         .execute(&fixture.database)

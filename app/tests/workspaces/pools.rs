@@ -164,7 +164,11 @@ async fn the_longest_idle_pool_is_closed_to_make_room_and_pools_in_use_are_kept(
     assert_eq!(query(&held).await, 42, "the pool in use is kept");
     assert_eq!(pools.counts().open, 2);
     let refused = pools.get(&second).await.map(|_| ());
-    assert_eq!(refused, Err(Unavailable::PoolsExhausted), "both slots are in use");
+    assert_eq!(
+        refused,
+        Err(Unavailable::PoolsExhausted),
+        "both slots are in use"
+    );
     let waiting = tokio::spawn({
         let (pools, second) = (pools.clone(), second.clone());
         async move {

@@ -126,7 +126,9 @@ pub(super) fn settings_and_account() -> Vec<(&'static str, Markup)> {
                     name: HOSTILE.to_owned(),
                     email: Some(HOSTILE.to_owned()),
                     email_verified: false,
-                    delete_error: Some("The text doesn\u{2019}t match. Nothing was deleted.".to_owned()),
+                    delete_error: Some(
+                        "The text doesn\u{2019}t match. Nothing was deleted.".to_owned(),
+                    ),
                     ..account_page()
                 },
             ),

@@ -87,7 +87,8 @@ pub(super) fn deletions() -> Vec<(&'static str, Markup)> {
     if let Some(step) = blocked.steps.get_mut(2) {
         step.state = receipt::StepState::Blocked;
         step.note = Some(
-            "The database service isn\u{2019}t available right now. We\u{2019}ll keep trying.".to_owned(),
+            "The database service isn\u{2019}t available right now. We\u{2019}ll keep trying."
+                .to_owned(),
         );
     }
     let finished = receipt::ReceiptView {

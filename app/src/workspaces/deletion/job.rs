@@ -87,7 +87,7 @@ impl Job for DeleteLateUploads {
     const NAME: &'static str = "delete_late_uploads";
 
     fn key(&self) -> String {
-        format!("late-files:{}", self.workspace)
+        format!("late-uploads:{}", self.workspace)
     }
 
     fn priority(&self) -> i16 {
@@ -101,7 +101,7 @@ impl JobHandler for DeleteLateUploads {
     async fn run(self, worker: DeletionWorker, attempt: Attempt) -> Result<(), JobError> {
         match worker
             .files
-            .remove_all(self.region.as_deref(), &self.workspace)
+            .delete_all(self.region.as_deref(), &self.workspace)
             .await
         {
             Ok(_) => Ok(()),

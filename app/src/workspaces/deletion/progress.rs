@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn neon_can_recover_a_project_for_a_week_after_it_went() {
+    fn a_deleted_project_is_recoverable_for_a_week() {
         let week = "1970-01-08T00:00:00Z".parse().ok();
         assert_eq!(database().recoverable_until(), week);
         for other in [
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_an_older_version_is_still_read() {
+    fn missing_fields_get_defaults_and_progress_round_trips() {
         let progress: DeletionProgress = serde_json::from_str("{}").expect("defaults");
         assert_eq!(progress, DeletionProgress::default());
         let conversations = ConversationCount::Counted {

@@ -22,9 +22,9 @@ pub async fn workspace(
     token: &Token,
 ) -> Result<Option<DeletionId>, DeletionError> {
     let mut transaction = database.begin().await?;
-    let begun = workspace_in(&mut transaction, workspace, token, None).await?;
+    let deletion = workspace_in(&mut transaction, workspace, token, None).await?;
     transaction.commit().await?;
-    Ok(begun)
+    Ok(deletion)
 }
 
 /// Like [`workspace`], within the caller's transaction and as part of an account's deletion.

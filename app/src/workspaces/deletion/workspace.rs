@@ -54,17 +54,17 @@ async fn files<F: FileStore>(
     workspace: &Workspace,
 ) -> Result<NextStep, DeletionError> {
     worker.pools.close(&workspace.id);
-    let counted = count_conversations(worker, deletion, workspace).await?;
-    let taken = worker
+    let progress = count_conversations(worker, deletion, workspace).await?;
+    let deleted = worker
         .files
-        .remove_all(workspace.region.as_deref(), &workspace.id)
+        .delete_all(workspace.region.as_deref(), &workspace.id)
         .await?;
     let progress = DeletionProgress {
         step: DeletionStep::Database,
-        files: counted.files + taken.objects,
-        file_bytes: counted.file_bytes + taken.byte_count,
+        files: progress.files + deleted.objects,
+        file_bytes: progress.file_bytes + deleted.byte_count,
         blocked_on: None,
-        ..counted
+        ..progress
     };
     save_progress(&worker.database, deletion.id, &progress).await?;
     Ok(NextStep::Continue)
@@ -102,7 +102,7 @@ async fn database<F: FileStore>(
 ) -> Result<NextStep, DeletionError> {
     worker.pools.close(&workspace.id);
     let name = TenantName::of(&workspace.id);
-    let there = worker.tenants.get(&name).await?;
+    let existing = worker.tenants.get(&name).await?;
     // Only delete the workspace's own Tenant, identified by its UID if one was recorded.
     let known_uid = deletion
         .progress
@@ -110,7 +110,7 @@ async fn database<F: FileStore>(
         .as_ref()
         .map(|database| database.uid.as_str())
         .or(workspace.tenant_uid.as_deref());
-    let Some(tenant) = there.filter(|tenant| tenant.belongs_to(&workspace.id, known_uid)) else {
+    let Some(tenant) = existing.filter(|tenant| tenant.belongs_to(&workspace.id, known_uid)) else {
         return database_deleted(worker, deletion).await;
     };
     let before = deletion.progress.database.clone();
@@ -174,7 +174,7 @@ async fn wait_until_deleted<F: FileStore>(
     uid: &str,
 ) {
     let mut changes = pin!(worker.tenants.changes(name));
-    let going = async {
+    let deleted = async {
         while let Some(Some(view)) = changes.next().await {
             if *view.uid != *uid {
                 return;
@@ -182,7 +182,7 @@ async fn wait_until_deleted<F: FileStore>(
         }
     };
     // After a timeout, the caller retries later.
-    let _ = timeout(DELETE_WAIT_TIMEOUT, going).await;
+    let _ = timeout(DELETE_WAIT_TIMEOUT, deleted).await;
 }
 
 async fn database_deleted<F: FileStore>(

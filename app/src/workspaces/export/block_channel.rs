@@ -68,7 +68,7 @@ mod tests {
     use futures::{FutureExt as _, TryStreamExt as _};
 
     #[tokio::test]
-    async fn what_was_finished_arrives_whole() {
+    async fn a_finished_archive_arrives_completely() {
         let (sender, blocks) = block_channel();
         let writing = tokio::spawn(async move {
             for at in 0..20_u8 {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_that_does_not_read_holds_the_writer_up() {
+    async fn a_slow_reader_blocks_the_writer() {
         let (sender, _pieces) = block_channel();
         let block = Bytes::from_static(b"block");
         for _ in 0..MAX_QUEUED_BLOCKS {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_cut_off_ends_in_an_error() {
+    async fn an_unfinished_archive_ends_in_an_error() {
         let (sender, blocks) = block_channel();
         sender.send("half".into()).await.expect("sends");
         drop(sender);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_writer_whose_reader_left_is_told() {
+    async fn sending_fails_after_the_reader_left() {
         let (sender, blocks) = block_channel();
         drop(blocks);
         let error = sender

@@ -17,8 +17,8 @@ pub(super) struct ExportPermit(UserId);
 impl ExportPermit {
     /// Returns `None` if all permits are in use or the user already has one.
     pub(super) fn try_acquire(user: UserId) -> Option<Self> {
-        let mut taken = ACTIVE.lock();
-        (taken.len() < MAX_CONCURRENT_EXPORTS && taken.insert(user)).then(|| Self(user))
+        let mut active = ACTIVE.lock();
+        (active.len() < MAX_CONCURRENT_EXPORTS && active.insert(user)).then(|| Self(user))
     }
 }
 
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_person_has_one_place_and_all_together_have_few() {
+    fn exports_are_limited_per_user_and_in_total() {
         let user = UserId::random();
         let first = ExportPermit::try_acquire(user).expect("a permit");
         assert!(

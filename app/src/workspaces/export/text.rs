@@ -30,8 +30,8 @@ impl ChunkJoiner {
         } else {
             ""
         };
-        let known = self.written.saturating_sub(offset);
-        let new = match text.char_indices().nth(known) {
+        let already_written = self.written.saturating_sub(offset);
+        let new = match text.char_indices().nth(already_written) {
             Some((at, _)) => &text[at..],
             None => "",
         };
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_that_overlap_make_the_text_again(text in "\\PC{1,200}", size in 1usize..40, overlap in 0usize..20) {
+        fn overlapping_chunks_are_joined_to_the_original_text(text in "\\PC{1,200}", size in 1usize..40, overlap in 0usize..20) {
             let letters: Vec<char> = text.chars().collect();
             let step = size.saturating_sub(overlap).max(1);
             let mut joiner = ChunkJoiner::default();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_between_two_chunks_leaves_an_empty_line() {
+    fn missing_text_between_chunks_becomes_an_empty_line() {
         let mut joiner = ChunkJoiner::default();
         assert_eq!(joiner.next(4, "first"), ("", "first"));
         assert_eq!(joiner.next(12, "second"), ("\n\n", "second"));

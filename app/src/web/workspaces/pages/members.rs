@@ -60,10 +60,10 @@ pub fn page(context: &PageContext, view: &MembersPage) -> Markup {
         .render(&html! {
             (heading("Members", Some(html! { "Members can see all documents and conversations in this workspace." }), None))
             (form_error(view.error.as_deref()))
-            @if let Some(invitation) = &view.new_invitation { (fresh_link(invitation)) }
+            @if let Some(invitation) = &view.new_invitation { (new_invitation_card(invitation)) }
             @if view.owner { (invite(context, &base)) }
-            section aria-labelledby="people" {
-                div.list-head { h2 #people { "Members" } p.hint { (format::count(view.members.len() as u64, "member", "members")) } }
+            section aria-labelledby="members" {
+                div.list-head { h2 #members { "Members" } p.hint { (format::count(view.members.len() as u64, "member", "members")) } }
                 ul.rows { @for member in &view.members { (member_row(context, view, member, &base)) } }
             }
             @if view.owner { (open_invitations(context, view, &base)) }
@@ -71,7 +71,7 @@ pub fn page(context: &PageContext, view: &MembersPage) -> Markup {
         })
 }
 
-fn fresh_link(invitation: &NewInvitation) -> Markup {
+fn new_invitation_card(invitation: &NewInvitation) -> Markup {
     html! {
         section.card.stack.fresh role="status" {
             h2 { "Your invitation link is ready" }

@@ -136,7 +136,7 @@ fn steps(view: &ReceiptView) -> Markup {
     html! {
         ol.steps {
             @for step in &view.steps {
-                li.done[step.state == StepState::Done].now[step.state == StepState::Active].held[step.state == StepState::Blocked]
+                li.done[step.state == StepState::Done].now[step.state == StepState::Active].blocked[step.state == StepState::Blocked]
                     aria-current=[matches!(step.state, StepState::Active | StepState::Blocked).then_some("step")] {
                     span.step-mark {
                         @match step.state { StepState::Done => (icons::CHECK), StepState::Blocked => (icons::WARNING), StepState::Waiting | StepState::Active => {} }

@@ -44,7 +44,7 @@ async fn archive_of(
 
 /// Reads and verifies the archive with Python's `zipfile` and prints name, size and time of each
 /// entry.
-fn as_python_reads_it(archive: &Path) -> Option<String> {
+fn read_with_python(archive: &Path) -> Option<String> {
     const PROGRAM: &str = "import sys, zipfile\n\
         with zipfile.ZipFile(sys.argv[1]) as archive:\n    \
             assert archive.testzip() is None\n    \
@@ -60,7 +60,7 @@ fn as_python_reads_it(archive: &Path) -> Option<String> {
 }
 
 #[tokio::test]
-async fn what_was_written_is_read_back_whole_and_its_digests_are_right() {
+async fn archives_are_read_back_with_correct_content_and_digests() {
     let contents: Vec<(&str, Option<u64>, Vec<u8>)> = vec![
         (
             "documents/001 \u{dc}bersicht.pdf",
@@ -88,7 +88,7 @@ async fn what_was_written_is_read_back_whole_and_its_digests_are_right() {
 }
 
 #[tokio::test]
-async fn an_entry_announced_as_long_ends_in_64_bit_lengths_and_a_short_one_does_not() {
+async fn only_entries_announced_as_large_use_zip64() {
     const DESCRIPTOR: &[u8] = b"PK\x07\x08";
     let crc = crc_of(b"hello").to_le_bytes();
     let (short, _) = archive_of(vec![("a", Some(5), b"hello".to_vec())]).await;
@@ -114,7 +114,7 @@ async fn an_entry_announced_as_long_ends_in_64_bit_lengths_and_a_short_one_does_
     for bytes in [short, long] {
         let mut file = NamedTempFile::new().expect("a file");
         file.write_all(&bytes).expect("writes");
-        if let Some(read) = as_python_reads_it(file.path()) {
+        if let Some(read) = read_with_python(file.path()) {
             assert_eq!(read, "a 5 (2026, 9, 21, 14, 13, 20)\n");
         }
     }
@@ -134,7 +134,7 @@ fn crc_of(bytes: &[u8]) -> u32 {
 }
 
 /// Writes the stream to a sparse file, skipping zeros, so that it may exceed the free disk space.
-async fn keep_sparsely(blocks: impl Stream<Item = io::Result<Bytes>>, file: &mut File) -> u64 {
+async fn write_sparse(blocks: impl Stream<Item = io::Result<Bytes>>, file: &mut File) -> u64 {
     let mut blocks = std::pin::pin!(blocks);
     let mut total = 0;
     while let Some(block) = blocks.next().await {
@@ -152,7 +152,7 @@ async fn keep_sparsely(blocks: impl Stream<Item = io::Result<Bytes>>, file: &mut
 
 #[tokio::test]
 #[ignore = "pipes 5 GiB and starts other programs: make test-long"]
-async fn more_than_4_gib_are_read_by_other_programs() {
+async fn archives_over_4_gib_are_read_by_other_programs() {
     const LONG_BYTES: u64 = (4 << 30) + 17;
     const MANY_BYTES: u64 = 512 << 20;
     let (sender, blocks) = block_channel();
@@ -170,7 +170,7 @@ async fn more_than_4_gib_are_read_by_other_programs() {
         archive.finish().await.expect("finishes");
     });
     let mut file = NamedTempFile::new().expect("a file");
-    let total = keep_sparsely(blocks, file.as_file_mut()).await;
+    let total = write_sparse(blocks, file.as_file_mut()).await;
     writing.await.expect("no panic");
     assert!(total > LONG_BYTES + MANY_BYTES);
     let mut reader = ZipArchive::new(file.reopen().expect("the file")).expect("a zip");
@@ -178,7 +178,7 @@ async fn more_than_4_gib_are_read_by_other_programs() {
     let mut entry = reader.by_name("last").expect("an entry beyond 4 GiB");
     entry.read_to_string(&mut last).expect("reads");
     assert_eq!(last, "hello");
-    let read = as_python_reads_it(file.path()).expect("python3 is needed");
+    let read = read_with_python(file.path()).expect("python3 is needed");
     assert_eq!(
         read.lines()
             .map(|line| line.split(" (").next())
@@ -197,7 +197,7 @@ async fn more_than_4_gib_are_read_by_other_programs() {
 }
 
 #[tokio::test]
-async fn an_archive_that_nobody_finished_is_none() {
+async fn an_unfinished_archive_is_an_error() {
     let (sender, blocks) = block_channel();
     let mut archive = Archive::new(sender, MADE_AT);
     let mut entry = archive.entry("a".to_owned(), None).expect("an entry");
