@@ -16,7 +16,7 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     targets: &[
         ("app", LevelFilter::DEBUG),
-        ("models", LevelFilter::DEBUG),
+        ("llm", LevelFilter::DEBUG),
         ("pdf_text", LevelFilter::DEBUG),
     ],
     silenced: llm::SILENCED_LOG_TARGETS,

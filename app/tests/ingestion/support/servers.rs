@@ -1,6 +1,5 @@
 //! The parts of a world: a bucket, two databases, the PDF extractor, and a user with a workspace.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use app::config;
@@ -45,10 +44,8 @@ pub(super) fn objects_config(s3: &S3) -> config::Objects {
         endpoint: Some(s3.endpoint().parse().unwrap()),
         public_endpoint: None,
         path_style: true,
-        buckets: config::Buckets {
-            default: BUCKET.to_owned(),
-            by_region: BTreeMap::new(),
-        },
+        bucket: BUCKET.to_owned(),
+        region_buckets: config::Buckets::default(),
     }
 }
 
